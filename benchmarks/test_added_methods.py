@@ -1,0 +1,12 @@
+"""Methods that a conftest or another plugin added through ``pytest_sst2_methods``."""
+
+import pytest
+
+from pytest_sst2.cell_run import CellRun
+
+
+@pytest.mark.sst2(added=True)
+def test_added_method(sst2_run: CellRun) -> None:
+    """An added method reaches its floor."""
+    record = sst2_run.measure()
+    sst2_run.assert_reaches_floor(record)

@@ -1,0 +1,3 @@
+"""Root conftest: the plugin's own tests run pytest inside pytest."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,90 @@
+"""CellRun: what a benchmark test holds in its hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.records import Failure, Record
+
+if TYPE_CHECKING:
+    from pytest_sst2.registry import Cell
+    from pytest_sst2.workbench import Workbench
+
+
+class Timer(Protocol):
+    """Calls a function ``rounds`` times under a benchmark and keeps what is to be known of it."""
+
+    def __call__(self, function: Callable[[], None], rounds: int) -> None:
+        """Call ``function`` up to ``rounds`` times, at least once."""
+
+    def describe(self, record: Record) -> None:
+        """Keep accuracy and phases beside the times."""
+
+
+RECORD = pytest.StashKey[Record]()
+FAILURE = pytest.StashKey[Failure]()
+
+
+class CellRun:
+    """One cell of the matrix, ready to be measured; the value of the fixture ``sst2_run``."""
+
+    def __init__(self, cell: Cell, workbench: Callable[[], Workbench], timer: Timer, item: pytest.Item) -> None:
+        self.cell = cell
+        self._workbench = workbench
+        self._timer = timer
+        self._item = item
+
+    def measure(self) -> Record:
+        """Train and measure the cell and hand its Record to the report.
+
+        A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback.
+        """
+        try:
+            record = self._measure()
+        except Sst2Error as error:
+            model = self.cell.model.name if self.cell.model else None
+            failure = Failure(self.cell.id, model, self.cell.method.name, self.cell.seed, str(error))
+            self._item.stash[FAILURE] = failure
+            pytest.fail(f"{self.cell.id}: {error}", pytrace=False)
+        self._item.stash[RECORD] = record
+        self._item.user_properties.extend(_junit_properties(record))
+        self._timer.describe(record)
+        return record
+
+    def assert_reaches_floor(self, record: Record) -> None:
+        """Fail, in one line, when the accuracy is below the floor; without a floor, pass."""
+        if not record.reaches_floor:
+            pytest.fail(below_floor(record), pytrace=False)
+
+    def _measure(self) -> Record:
+        workbench = self._workbench()
+        runner = workbench.runner(self.cell)
+        rounds = workbench.settings.rounds
+        self._timer(runner.run_round, rounds)
+        while len(runner.rounds) < rounds:  # the timer ran fewer: benchmarks are switched off
+            runner.run_round()
+        return runner.record(workbench.floor_for)
+
+
+def below_floor(record: Record) -> str:
+    """Return the line that says how far below its floor a cell is, and where the floor came from."""
+    assert record.floor is not None  # noqa: S101 - asked only of records below a floor
+    low, high = record.accuracy_interval
+    return (
+        f"{record.cell}: accuracy {record.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {record.correct} of "
+        f"{record.total}) is below its floor {record.floor.accuracy:.4f} ({record.floor.provenance})"
+    )
+
+
+def _junit_properties(record: Record) -> list[tuple[str, object]]:
+    low, high = record.accuracy_interval
+    return [
+        ("sst2_accuracy", f"{record.accuracy:.6f}"),
+        ("sst2_accuracy_interval", f"{low:.6f} {high:.6f}"),
+        ("sst2_floor", f"{record.floor.accuracy:.6f}" if record.floor else "none"),
+        ("sst2_seconds", f"{sum(phase.seconds for phase in record.phases):.3f}"),
+    ]

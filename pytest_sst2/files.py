@@ -1,0 +1,59 @@
+"""Writing a file so that a reader, a kill or a full disk never leaves half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from pytest_sst2.errors import Sst2Error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path``: complete or not at all.
+
+    The text goes to a new file beside the target, is flushed to disk and then takes the target's name.
+
+    Raises:
+        Sst2Error: It cannot be written; a file already there is untouched.
+    """
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _set_usual_mode(Path(scratch))
+            Path(scratch).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(scratch).unlink()
+            raise
+    except OSError as error:
+        raise Sst2Error(f"cannot write {str(path)!r}: {error.strerror or error}. What was there is unchanged.") from error
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Refuse, before any work is done, a result file that could not be written at the end.
+
+    Raises:
+        Sst2Error: ``path`` is a folder, or its nearest existing folder is not writable.
+    """
+    if path.is_dir():
+        raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise Sst2Error(f"{option} {str(path)!r} cannot be written: {str(folder)!r} is not a writable folder.")
+
+
+def _set_usual_mode(path: Path) -> None:
+    """Give a file made by mkstemp (readable by its owner alone) the mode that open() would have given it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)

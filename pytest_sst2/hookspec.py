@@ -1,0 +1,43 @@
+"""The hooks that a conftest or another plugin can implement. Each example runs when pasted into a conftest.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_sst2.registry import MethodSpec, ModelSpec
+
+
+@pytest.hookspec
+def pytest_sst2_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
+    """Return models to add to the table; one of a name already there replaces it.
+
+    Example::
+
+        from pytest_sst2 import ModelSpec
+
+        def pytest_sst2_models():
+            return [ModelSpec("minilm-head", "sentence-transformers/all-MiniLM-L6-v2", revision="main")]
+    """
+
+
+@pytest.hookspec
+def pytest_sst2_methods() -> Sequence[MethodSpec]:  # type: ignore[empty-body]
+    """Return methods to add; they get floors, timing, records and a row in the table like the built-in ones.
+
+    Example::
+
+        import numpy as np
+        from pytest_sst2 import MethodSpec
+
+        def length(job):
+            with job.clock.phase("fit", examples=len(job.train)):
+                median = np.median([len(sentence) for sentence in job.train.sentences])
+            return lambda sentences: np.array([float(len(sentence) > median) for sentence in sentences])
+
+        def pytest_sst2_methods():
+            return [MethodSpec("length", length, needs_model=False)]
+    """

@@ -1,0 +1,70 @@
+"""Logistic regression with every setting spelt out, so that a changed default cannot change a number."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.errors import Sst2Error
+
+C = 1.0
+MAX_ITERATIONS = 1000
+TOLERANCE = 1e-4
+
+
+def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
+    """Return scikit-learn's ``LogisticRegression`` fitted to the rows of ``features``.
+
+    It minimises C · Σ log-loss + ‖w‖² / 2 (the intercept is not penalised).
+
+    Args:
+        features: Array or sparse matrix of shape (n, d).
+        labels: Array of shape (n,), 0 or 1, both present.
+        seed: Passed on, though ``lbfgs`` draws no random numbers.
+
+    Raises:
+        Sst2Error: One class is missing, or the solver stopped before it converged.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(labels)) < 2:
+        raise Sst2Error("all training rows have the same label, so there is nothing to learn. Raise --sst2-train-size.")
+    model = LogisticRegression(
+        C=C,
+        solver="lbfgs",
+        tol=TOLERANCE,
+        max_iter=MAX_ITERATIONS,
+        fit_intercept=True,
+        class_weight=None,
+        random_state=seed,
+        warm_start=False,
+        **_l2(LogisticRegression),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return model.fit(features, labels)
+        except ConvergenceWarning as warning:
+            raise Sst2Error(
+                f"the logistic regression did not converge in {MAX_ITERATIONS} iterations, so its accuracy means "
+                f"nothing ({str(warning).splitlines()[0]})."
+            ) from warning
+
+
+def _l2(estimator: Any) -> dict[str, Any]:
+    """Return how this scikit-learn spells the squared penalty: ``penalty`` is deprecated since 1.8."""
+    default = inspect.signature(estimator).parameters["penalty"].default
+    return {"l1_ratio": 0.0} if default == "deprecated" else {"penalty": "l2"}
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """Return the estimator's effective parameters as plain values."""
+    return {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)

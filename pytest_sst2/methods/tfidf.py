@@ -1,0 +1,36 @@
+"""``tfidf``: TF-IDF unigrams and logistic regression, what words alone can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods.logistic import fit_logistic, settings_of
+
+
+def train(job: Job) -> Trained:
+    """Return a classifier on TF-IDF unigrams; words that the training rows lack are passed over."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(
+        lowercase=True,
+        token_pattern=r"(?u)\b\w\w+\b",
+        ngram_range=(1, 1),
+        min_df=1,
+        max_df=1.0,
+        norm="l2",
+        use_idf=True,
+        smooth_idf=True,
+        sublinear_tf=False,
+    )
+    with job.clock.phase("encode", examples=len(job.train)):
+        features = vectorizer.fit_transform(job.train.sentences)
+    with job.clock.phase("fit", examples=len(job.train)):
+        model = fit_logistic(features, job.train.labels, job.seed)
+
+    def predict(sentences: Sequence[str]) -> np.ndarray:
+        return np.asarray(model.predict_proba(vectorizer.transform(sentences))[:, 1])
+
+    return Trained(predict, {**settings_of(model), "vocabulary": len(vectorizer.vocabulary_)})

@@ -1,0 +1,97 @@
+"""``torch-probe``: the features and the objective of ``linear-probe``, minimised in PyTorch.
+
+Two libraries that solve the same convex problem must agree. When an upgrade moves one of the two rows and not the
+other, the optimiser is to blame; when it moves both, the embeddings are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods.features import load_embedder, pooling_warnings
+from pytest_sst2.methods.logistic import C, MAX_ITERATIONS
+
+GRADIENT_TOLERANCE = 1e-7
+# What counts as converged when the optimiser stops for another reason than its own tolerance (no further descent in
+# float64): still four digits below what could move a prediction.
+GRADIENT_ACCEPTED = 1e-5
+
+
+def train(job: Job) -> Trained:
+    """Return a classifier on the encoder's sentence embeddings; only the linear layer is trained."""
+    import torch
+
+    embed = load_embedder(job)
+    with job.clock.phase("encode", examples=len(job.train)):
+        features = embed(job.train.sentences)
+    with job.clock.phase("fit", examples=len(job.train)):
+        layer = fit_linear(features, job.train.labels)
+
+    def predict(sentences: Sequence[str]) -> np.ndarray:
+        with torch.inference_mode():
+            logits = layer(torch.from_numpy(embed(sentences)).double()).squeeze(1)
+        return np.asarray(torch.sigmoid(logits).numpy())
+
+    settings = {
+        "C": C,
+        "optimizer": "LBFGS",
+        "line_search": "strong_wolfe",
+        "max_iter": MAX_ITERATIONS,
+        "tolerance_grad": GRADIENT_TOLERANCE,
+        **embed.settings(),
+    }
+    return Trained(predict, settings, warnings=pooling_warnings(job))
+
+
+def fit_linear(features: np.ndarray, labels: np.ndarray) -> Any:
+    """Return a ``torch.nn.Linear`` (d to 1, float64, on the CPU) that minimises mean log-loss + ‖w‖² / (2 C n).
+
+    This is scikit-learn's objective divided by C · n, so the minimum is the same. It is convex: the start (zeros)
+    does not matter and no seed is needed.
+
+    Args:
+        features: Array of shape (n, d).
+        labels: Array of shape (n,), 0 or 1.
+
+    Raises:
+        Sst2Error: The gradient at the end is not close to zero.
+    """
+    import torch
+
+    inputs = torch.from_numpy(features).double()
+    targets = torch.from_numpy(labels).double()
+    layer = torch.nn.Linear(inputs.shape[1], 1, dtype=torch.float64)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(
+        layer.parameters(),
+        lr=1.0,
+        max_iter=MAX_ITERATIONS,
+        tolerance_grad=GRADIENT_TOLERANCE,
+        tolerance_change=0.0,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+
+    def objective() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = layer(inputs).squeeze(1)
+        log_loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        loss = log_loss + layer.weight.square().sum() / (2 * C * len(targets))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    objective()
+    steepest = max(float(p.grad.abs().max()) for p in layer.parameters() if p.grad is not None)
+    if not steepest <= GRADIENT_ACCEPTED:
+        raise Sst2Error(
+            f"the linear layer did not converge in {MAX_ITERATIONS} iterations (largest gradient {steepest:.1e}), so "
+            "its accuracy means nothing."
+        )
+    return layer

@@ -1,0 +1,315 @@
+"""Every option, declared once and parsed once into a frozen ``Settings``.
+
+Each option has an ini twin: ``--sst2-train-size`` is ``sst2_train_size`` in an ini file. Nothing is computed while
+options are declared, since that happens in every pytest run of everybody who has the plugin installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import check_writable
+from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
+from pytest_sst2.recipes import DTYPES, EVALUATION_SPLITS, PRESETS, Recipe, build_recipe
+from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
+
+DATA_SOURCES = ("auto", "hub", "pocket")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+BARE = ("models", "methods")
+# Seeds go to numpy's legacy generator as well, which takes 32 bits.
+_LARGEST_SEED = 2**32 - 1
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse ``a,b`` into its distinct names in order."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; give one name or several with commas: a,b")
+    return found
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
+    number = _number(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1 (0.8 means 80 %)")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Parse ``42,7`` into distinct seeds."""
+    found = []
+    for part in names(text):
+        if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
+        found.append(int(part))
+    return tuple(dict.fromkeys(found))
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser that takes one of ``allowed``."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def text(value: str) -> str:
+    """Parse anything but nothing."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("a value is missing")
+    return value
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option and its ini twin. ``parse`` None makes it a switch."""
+
+    name: str
+    help: str
+    parse: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    default: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """What is typed: ``--sst2-train-size``."""
+        return f"--sst2-{self.name.replace('_', '-')}"
+
+    @property
+    def dest(self) -> str:
+        """The name in ``config.option`` and in an ini file."""
+        return f"sst2_{self.name}"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm"),
+    Option("methods", "how classifiers are made; default: all", names, "M,N"),
+    Option("data", "where SST-2 comes from: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
+    Option("recipe", f"preset: {', '.join(PRESETS)}", one_of(tuple(PRESETS)), "NAME", "quick"),
+    Option("train_size", "rows to train on", positive_int, "N"),
+    Option("eval", "validation, or heldout: a slice of train", one_of(EVALUATION_SPLITS), "SPLIT"),
+    Option("eval_size", "rows to evaluate on", positive_int, "N"),
+    Option("seeds", "one cell is run for each", seeds, "42,7"),
+    Option("epochs", "passes over the training rows when fine-tuning", positive_int, "N"),
+    Option("batch_size", "examples in a training step when fine-tuning", positive_int, "N"),
+    Option("learning_rate", "peak learning rate when fine-tuning", positive_float, "X"),
+    Option("max_length", "longest input in tokens", positive_int, "N"),
+    Option("dtype", "arithmetic: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
+    Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
+    Option("rounds", "times each cell is repeated for its timing", positive_int, "N", "1"),
+    Option("metrics", "further metrics beside accuracy", names, "f1,..."),
+    Option("floors", "minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
+    Option("min_accuracy", "one floor for every cell instead of the file's", share, "X"),
+    Option("calibrate", "write the floors file from the seeds measured in this run"),
+    Option("trust_remote_code", "allow models and metrics to run code they bring along"),
+    Option("json", "write the records of this run to a file", text, "FILE"),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every prefixed option and its ini twin."""
+    group = parser.getgroup("sst2", "SST-2 benchmarks")
+    for option in OPTIONS:
+        shown = f"{option.help} (default: {option.default})" if option.default else option.help
+        if option.parse is None:
+            group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=shown)
+            parser.addini(option.dest, shown, type="bool", default=None)
+        else:
+            group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=shown)
+            parser.addini(option.dest, shown, default=None)
+
+
+def add_bare_options(parser: pytest.Parser) -> None:
+    """Declare ``--models`` and ``--methods`` where no plugin and no conftest has taken them.
+
+    Called when all of those have had their say, so that ours is the one to give way.
+    """
+    group = parser.getgroup("sst2")
+    for option in OPTIONS:
+        if option.name in BARE:
+            try:
+                group.addoption(
+                    f"--{option.name}", dest=option.dest, type=option.parse, metavar=option.metavar, help=option.flag
+                )
+            except (ValueError, argparse.ArgumentError):
+                continue  # somebody else's; --sst2-models and --sst2-methods remain
+
+
+def bare_values(args: Sequence[str]) -> set[str]:
+    """Return the words of a command line that follow a bare ``--models`` or ``--methods``."""
+    flags = {f"--{name}" for name in BARE}
+    return {value for flag, value in zip(args, args[1:], strict=False) if flag in flags}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for, checked: nothing here can still turn out to be misspelt.
+
+    Attributes:
+        models: Distinct models in the order given.
+        methods: Methods in the order given; all of them where none was named.
+        registry: What the names were looked up in.
+        data: ``auto``, ``hub``, ``pocket`` or the absolute path of a folder.
+        recipe: The preset with its overrides.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        rounds: Repetitions of each cell.
+        metrics: Names of metrics beside accuracy.
+        floors: The floors file named by the user, read; None where none was named.
+        floors_path: Where ``--sst2-calibrate`` writes.
+        min_accuracy: One floor for every cell, or None.
+        calibrate: Write floors instead of asserting them.
+        trust_remote_code: Allow code from model repositories.
+        json_path: Where the records go, or None.
+        ci: Whether this is a CI run, where nothing may be substituted.
+    """
+
+    models: tuple[ModelSpec, ...]
+    methods: tuple[MethodSpec, ...]
+    registry: Registry
+    data: str
+    recipe: Recipe
+    device: str
+    rounds: int
+    metrics: tuple[str, ...]
+    floors: Floors | None
+    floors_path: Path
+    min_accuracy: float | None
+    calibrate: bool
+    trust_remote_code: bool
+    json_path: Path | None
+    ci: bool
+
+
+def read_settings(config: pytest.Config, registry: Registry) -> Settings:
+    """Parse command line and ini file into Settings.
+
+    Relative paths start from the folder pytest was called in, those of an ini file from the ini file's.
+
+    Raises:
+        Sst2Error: A name is unknown, a folder or file missing, or two options contradict each other.
+    """
+    values = {option.name: _value(config, option) for option in OPTIONS}
+    base = {option.name: _base(config, option) for option in OPTIONS}
+    recipe = build_recipe(
+        values["recipe"],
+        train_size=values["train_size"],
+        evaluation=values["eval"],
+        eval_size=values["eval_size"],
+        seeds=values["seeds"],
+        epochs=values["epochs"],
+        batch_size=values["batch_size"],
+        learning_rate=values["learning_rate"],
+        max_length=values["max_length"],
+        dtype=values["dtype"],
+    )
+    floors_path = base["floors"] / values["floors"] if values["floors"] else config.rootpath / "benchmarks" / "floors.toml"
+    calibrate = bool(values["calibrate"])
+    if calibrate:
+        _check_calibration(recipe, values["min_accuracy"], floors_path)
+    json_path = base["json"] / values["json"] if values["json"] else None
+    if json_path:
+        check_writable(json_path, "--sst2-json")
+    return Settings(
+        models=distinct_models(registry.model(name, base=base["models"]) for name in values["models"]),
+        methods=tuple(registry.method(name) for name in values["methods"] or registry.methods),
+        registry=registry,
+        data=_data_source(values["data"], base["data"]),
+        recipe=recipe,
+        device=values["device"],
+        rounds=values["rounds"],
+        metrics=values["metrics"] or (),
+        floors=load_floors(floors_path) if values["floors"] and not calibrate else None,
+        floors_path=floors_path,
+        min_accuracy=values["min_accuracy"],
+        calibrate=calibrate,
+        trust_remote_code=bool(values["trust_remote_code"]),
+        json_path=json_path,
+        ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
+    )
+
+
+def _value(config: pytest.Config, option: Option) -> Any:
+    """Return the option's value: command line before ini file before default."""
+    given = getattr(config.option, option.dest, None)
+    if given is not None:
+        return given
+    ini = config.getini(option.dest)
+    if option.parse is None:
+        return bool(ini)
+    if ini in (None, "", []):
+        return option.parse(option.default) if option.default is not None else None
+    try:
+        return option.parse(str(ini))
+    except argparse.ArgumentTypeError as error:
+        raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _base(config: pytest.Config, option: Option) -> Path:
+    """Return the folder that a relative path in the option's value starts from."""
+    if getattr(config.option, option.dest, None) is not None or config.inipath is None:
+        return config.invocation_params.dir
+    return config.inipath.parent
+
+
+def _data_source(data: str, base: Path) -> str:
+    if data in DATA_SOURCES:
+        return data
+    folder = (base / Path(data).expanduser()).resolve()
+    if not folder.is_dir():
+        raise Sst2Error(
+            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder (looked for {folder}). "
+            "A folder needs files for train and validation with the columns sentence and label."
+        )
+    return str(folder)
+
+
+def _check_calibration(recipe: Recipe, min_accuracy: float | None, path: Path) -> None:
+    if len(recipe.seeds) < MINIMUM_SEEDS:
+        raise Sst2Error(
+            f"--sst2-calibrate needs at least {MINIMUM_SEEDS} seeds and got {len(recipe.seeds)}: one number says "
+            "nothing of how much seeds differ. Add --sst2-seeds 1,2,3,4,5."
+        )
+    if min_accuracy is not None:
+        raise Sst2Error("--sst2-calibrate writes floors and --sst2-min-accuracy overrides them; give one of the two.")
+    check_writable(path, "--sst2-floors")
+    if path.exists():
+        load_floors(path)

@@ -1,0 +1,279 @@
+"""pytest hooks and fixtures, nothing else. Heavy imports happen inside fixture bodies.
+
+A run without an SST-2 benchmark must not notice that this plugin is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_sst2 import hookspec, options
+from pytest_sst2.errors import Sst2Error
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from pytest_sst2.cell_run import CellRun, Timer
+    from pytest_sst2.options import Settings
+    from pytest_sst2.registry import Cell, ModelSpec
+    from pytest_sst2.session import Session
+    from pytest_sst2.splits import Splits
+    from pytest_sst2.workbench import Workbench
+
+SETTINGS = pytest.StashKey["Settings"]()
+WORKBENCH = pytest.StashKey["Workbench"]()
+
+MARKER = (
+    "sst2(*methods, added=False): run the test once for every selected cell of these methods; without any, of all "
+    "methods; with added=True, of those a conftest or plugin added."
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare ``pytest_sst2_models`` and ``pytest_sst2_methods``."""
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the prefixed options."""
+    options.add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Iterator[None]:
+    """Declare ``--models`` and ``--methods`` last, so that whoever else wants them has them.
+
+    Until then pytest takes their values for files to collect, and would look for conftests there.
+    """
+    values = options.bare_values(args)
+    known = early_config.known_args_namespace
+    known.file_or_dir = [path for path in known.file_or_dir if path not in values]
+    result = yield
+    options.add_bare_options(parser)
+    return result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the settings; a mistake in them ends the run here with exit status 4."""
+    from pytest_sst2.catalog import CATALOG
+    from pytest_sst2.registry import METHODS, Registry
+    from pytest_sst2.session import Session
+    from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
+
+    config.addinivalue_line("markers", MARKER)
+    models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
+    methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
+    registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
+    try:
+        settings = options.read_settings(config, registry)
+    except Sst2Error as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[SETTINGS] = settings
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Gatherer(Session(settings)), "sst2-gatherer")
+    timer = WithPytestBenchmark if config.pluginmanager.hasplugin("benchmark") else WithoutPytestBenchmark
+    config.pluginmanager.register(timer(), "sst2-timer")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
+    if "sst2_cell" in metafunc.fixturenames:
+        cells = _cells(metafunc.config, metafunc.definition.get_closest_marker("sst2"))
+        metafunc.parametrize("sst2_cell", cells, ids=[cell.id for cell in cells], scope="function")
+
+
+def _cells(config: pytest.Config, marker: pytest.Mark | None) -> list[Cell]:
+    from pytest_sst2.registry import plan_cells
+
+    settings = config.stash[SETTINGS]
+    wanted: set[str] = set(settings.registry.methods)
+    if marker is not None and marker.kwargs.get("added"):
+        wanted = set(settings.registry.added_methods)
+    elif marker is not None and marker.args:
+        try:
+            wanted = {settings.registry.method(name).name for name in marker.args}
+        except Sst2Error as error:
+            raise pytest.UsageError(f"@pytest.mark.sst2: {error}") from error
+    methods = [method for method in settings.methods if method.name in wanted]
+    return plan_cells(settings.models, methods, settings.recipe.seeds)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests of which no cell was asked for; pytest would list them as skipped."""
+    from pytest_sst2.registry import Cell
+
+    def has_no_cell(item: pytest.Item) -> bool:
+        params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+        return bool(params) and "sst2_cell" in params and not isinstance(params["sst2_cell"], Cell)
+
+    empty = [item for item in items if has_no_cell(item)]
+    if empty:
+        config.hook.pytest_deselected(items=empty)
+        items[:] = [item for item in items if item not in empty]
+
+
+def _has_cells(items: list[pytest.Item]) -> bool:
+    return any("sst2_cell" in getattr(item, "fixturenames", ()) for item in items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Check data, floors and device before the first cell; a mistake ends the run with exit status 4.
+
+    Under xdist the workers collect, and a worker that stops would look like a crash: there each cell fails instead.
+    """
+    config = session.config
+    if not _has_cells(session.items) or config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    try:
+        _workbench(config).check()
+    except Sst2Error as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    """Say what the cells will be trained and measured on, and if that is not what was asked for."""
+    if not _has_cells(items) or config.option.collectonly:
+        return None
+    settings = config.stash[SETTINGS]
+    source = _workbench(config).source
+    return f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Let the Record travel on the report: it crosses from an xdist worker and survives a failing assert."""
+    report: Any = yield
+    if call.when == "call" and "sst2_cell" in getattr(item, "fixturenames", ()):
+        from pytest_sst2.cell_run import FAILURE, RECORD
+
+        if (record := item.stash.get(RECORD, None)) is not None:
+            report.sst2_record = record.to_json()
+        if (failure := item.stash.get(FAILURE, None)) is not None:
+            report.sst2_failure = asdict(failure)
+    return report  # type: ignore[no-any-return]
+
+
+class Gatherer:
+    """Hooks of the process that sees every report: any but an xdist worker."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Take the Record or the Failure off the report."""
+        if (record := getattr(report, "sst2_record", None)) is not None:
+            self.session.add(record)
+        if (failure := getattr(report, "sst2_failure", None)) is not None:
+            self.session.add_failure(failure)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write results; one that cannot be written fails a run that would have passed."""
+        if self.session:
+            self.session.finish()
+            if self.session.problems and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the summary."""
+        if self.session:
+            from pytest_sst2.report.terminal import summary_lines
+
+            terminalreporter.section("SST-2 benchmark")
+            for line in summary_lines(self.session):
+                terminalreporter.write_line(line)
+
+
+def _workbench(config: pytest.Config) -> Workbench:
+    """Return the run's workbench; the first caller pays for the imports."""
+    if WORKBENCH not in config.stash:
+        from pytest_sst2.workbench import Workbench
+
+        config.stash[WORKBENCH] = Workbench(config.stash[SETTINGS])
+    return config.stash[WORKBENCH]
+
+
+@pytest.fixture(scope="session")
+def sst2_settings(pytestconfig: pytest.Config) -> Settings:
+    """What was asked for on the command line and in the ini file."""
+    return pytestconfig.stash[SETTINGS]
+
+
+@pytest.fixture
+def sst2_cell(request: pytest.FixtureRequest) -> Cell:
+    """One cell of the matrix; a test that asks for it is run once for each."""
+    cell: Cell = request.param
+    return cell
+
+
+@pytest.fixture
+def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun:
+    """The cell's run: ``record = sst2_run.measure()``, then ``sst2_run.assert_reaches_floor(record)``."""
+    from pytest_sst2.cell_run import CellRun
+
+    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node)
+
+
+@pytest.fixture(scope="session")
+def sst2_dataset(pytestconfig: pytest.Config) -> DatasetDict:
+    """The data set that ``--sst2-data`` names: splits train and validation, columns sentence and label."""
+    return _told(lambda: _workbench(pytestconfig).source.dataset)
+
+
+@pytest.fixture(scope="session")
+def sst2_train(sst2_dataset: DatasetDict) -> Dataset:
+    """All training rows in file order."""
+    return sst2_dataset["train"]
+
+
+@pytest.fixture(scope="session")
+def sst2_validation(sst2_dataset: DatasetDict) -> Dataset:
+    """All validation rows in file order."""
+    return sst2_dataset["validation"]
+
+
+@pytest.fixture(scope="session")
+def sst2_splits(pytestconfig: pytest.Config) -> Callable[[int], Splits]:
+    """From a seed to the rows the run's recipe trains and evaluates on."""
+    return lambda seed: _told(lambda: _workbench(pytestconfig).splits(seed))
+
+
+@pytest.fixture(scope="session")
+def sst2_load_tokenizer(pytestconfig: pytest.Config) -> Callable[[str], Any]:
+    """From a model's name to its tokenizer."""
+    return lambda name: _told(lambda: _workbench(pytestconfig).loader.tokenizer(_model(pytestconfig, name)))
+
+
+@pytest.fixture(scope="session")
+def sst2_load_classifier(pytestconfig: pytest.Config) -> Callable[[str], Any]:
+    """From a model's name to the encoder with a two-class head, in float32 on the run's device."""
+    return lambda name: _told(lambda: _workbench(pytestconfig).loader.sequence_classifier(_model(pytestconfig, name)))
+
+
+@pytest.fixture(scope="session")
+def sst2_load_encoder(pytestconfig: pytest.Config) -> Callable[[str], Any]:
+    """From a model's name to its ``SentenceTransformer``, in the recipe's type on the run's device."""
+    dtype = pytestconfig.stash[SETTINGS].recipe.dtype
+    return lambda name: _told(
+        lambda: _workbench(pytestconfig).loader.sentence_encoder(_model(pytestconfig, name), dtype=dtype)
+    )
+
+
+def _model(config: pytest.Config, name: str) -> ModelSpec:
+    return config.stash[SETTINGS].registry.model(name, base=config.invocation_params.dir)
+
+
+def _told(make: Callable[[], Any]) -> Any:
+    """Return what ``make`` returns; a user's mistake fails the test with its sentence and no traceback."""
+    try:
+        return make()
+    except Sst2Error as error:
+        pytest.fail(str(error), pytrace=False)

@@ -1,0 +1,98 @@
+"""Session: gathers the Records of a run on the controller, and at its end writes results and floors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import write_atomically
+from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
+from pytest_sst2.records import Environment, Failure, Record, record_from_json, results_text
+
+if TYPE_CHECKING:
+    from pytest_sst2.options import Settings
+
+_HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
+
+
+class Session:
+    """What one run measured.
+
+    Attributes:
+        records: One a measured cell, whether it reached its floor or not.
+        failures: One a cell without a number.
+        notes: What the reader is told below the table: files written, cells that could not be calibrated.
+        problems: The same for what must fail the run although no test failed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.records: list[Record] = []
+        self.failures: list[Failure] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take the JSON of a Record, as it travels in a test report."""
+        self.records.append(record_from_json(record))
+
+    def add_failure(self, failure: dict[str, Any]) -> None:
+        """Take the JSON of a Failure."""
+        self.failures.append(Failure(**failure))
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.failures)
+
+    def finish(self) -> None:
+        """Write what was asked for; what cannot be written is kept as a problem."""
+        datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
+        if len(datasets) > 1:
+            self.problems.append(
+                f"the cells of this run were measured on different data ({', '.join(name for name, _ in sorted(datasets))}), "
+                "so they cannot be compared. Name the data with --sst2-data."
+            )
+        if self.settings.json_path is not None:
+            self._write(self.settings.json_path, results_text(self.records, self.failures))
+        if self.settings.calibrate:
+            self._calibrate()
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            write_atomically(path, text)
+        except Sst2Error as error:
+            self.problems.append(str(error))
+        else:
+            self.notes.append(f"{len(self.records)} records in {path}")
+
+    def _calibrate(self) -> None:
+        floors = []
+        for key, records in _by_floor_key(self.records).items():
+            if len(records) < MINIMUM_SEEDS:
+                self.problems.append(f"no floor for {key}: {len(records)} of {MINIMUM_SEEDS} seeds were measured.")
+            else:
+                accuracies = [record.accuracy for record in records]
+                floors.append((key, calibrated_floor(accuracies, versions_line(records[0].environment))))
+        if not floors:
+            return
+        try:
+            write_floors(self.settings.floors_path, floors)
+        except Sst2Error as error:
+            self.problems.append(str(error))
+        else:
+            self.notes.append(f"{len(floors)} floors in {self.settings.floors_path}")
+
+
+def versions_line(environment: Environment) -> str:
+    """Return the versions a reader looks for first: ``torch 2.13.0, transformers 5.23.0, ...``."""
+    found = [f"{name} {environment.packages[name]}" for name in _HEADLINE_PACKAGES if name in environment.packages]
+    return ", ".join(found)
+
+
+def _by_floor_key(records: Iterable[Record]) -> dict[FloorKey, list[Record]]:
+    groups: dict[FloorKey, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.floor_key].append(record)
+    return groups

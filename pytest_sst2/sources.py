@@ -1,0 +1,248 @@
+"""SST-2 as a ``datasets.DatasetDict`` from the Hub, a local folder, or the built-in pocket set."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_sst2 import hub
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.readers import READERS, Rows, check_rows, read_rows, table_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from pytest_sst2.floors import Floors
+
+HUB_ID = "stanfordnlp/sst2"
+HUB_FILES = ("*train*.parquet", "*validation*.parquet")
+POCKET_FILE = Path(__file__).parent / "data" / "pocket.tsv"
+POCKET_NOTE = "built-in pocket set of 1,200 sentences, not SST-2"
+
+SPLIT_NAMES: dict[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+}
+# SHA-256 of SST-2 as GLUE ships it, rows written as "sentence<TAB>label<LF>" with outer spaces removed.
+_SST2_DIGESTS = {
+    "train": "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e",
+    "validation": "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96",
+}
+_DEEPEST = 2
+_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set and its origin; the fields mean what they mean in ``DatasetInfo``."""
+
+    dataset: DatasetDict
+    name: str
+    source: str
+    revision: str
+    note: str = ""
+
+
+def load_source(data: str, *, ci: bool = False, floors: Floors | None = None) -> Source:
+    """Return the data set that ``--sst2-data`` asks for.
+
+    ``auto`` takes the Hub's cached copy, else downloads it, else falls back to the pocket set with a note that says
+    so, unless that substitution could pass for a result: under CI, or when floors for other data were asked for.
+
+    Args:
+        data: ``auto``, ``hub``, ``pocket`` or a folder.
+        ci: Whether this is a CI run.
+        floors: The floors file that the user named, if any.
+
+    Raises:
+        Sst2Error: The data cannot be had or is not as it should be.
+    """
+    if data == "pocket":
+        return load_pocket()
+    if data not in ("auto", "hub"):
+        return load_folder(Path(data))
+    try:
+        return load_hub()
+    except hub.HubError as error:
+        tried = f"SST-2 could not be had from the Hub: the cache in {hub.cache_folder()} has no complete copy of {HUB_ID}, and {error}."
+        if data == "hub":
+            raise Sst2Error(f"{tried} {_WAYS_ON}") from error
+        if ci:
+            raise Sst2Error(f"{tried} Under CI nothing is put in its place. {_WAYS_ON}") from error
+        if floors is not None and "pocket" not in floors.datasets:
+            raise Sst2Error(
+                f"{tried} The floors in {floors.origin} are for other data than the pocket set, so nothing is put in "
+                f"its place. {_WAYS_ON}"
+            ) from error
+        return load_pocket(note=f"{POCKET_NOTE}, taken because {error}")
+
+
+_WAYS_ON = (
+    "Three ways on: run once where the Hub can be reached, to fill the cache; --sst2-data FOLDER with your own copy; "
+    "or --sst2-data pocket for the built-in set, which is not SST-2."
+)
+
+
+def load_hub() -> Source:
+    """Return SST-2 from the Hub's cache, or download it.
+
+    Raises:
+        HubError: It is in neither.
+        Sst2Error: The files are not as they should be.
+    """
+    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, complete=lambda folder: bool(_find_splits(folder)))
+    if snapshot is None:
+        snapshot = hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES)
+    dataset = _read_folder(snapshot.folder)
+    return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
+
+
+def load_folder(folder: Path) -> Source:
+    """Return the data set in a folder: GLUE TSV, CSV, JSON lines, parquet (shards too), or ``save_to_disk``.
+
+    A data set whose content is SST-2's is called ``sst2``, any other by the folder's name, since neither floors nor
+    baselines of SST-2 hold for it.
+
+    Raises:
+        Sst2Error: A split is missing or a file is not as it should be; the message names file and line.
+    """
+    dataset = _read_saved(folder) if (folder / "dataset_dict.json").is_file() else _read_folder(folder)
+    digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
+    return Source(dataset, _known_name(dataset) or folder.name, "folder", f"sha256:{digest[:12]}")
+
+
+def load_pocket(note: str = POCKET_NOTE) -> Source:
+    """Return the built-in pocket set, which is never called SST-2."""
+    splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
+    with POCKET_FILE.open(encoding="utf-8", newline="\n") as file:
+        next(file)
+        for line in file:
+            split, _kind, label, sentence = line.rstrip("\n").split("\t")
+            splits[split].sentences.append(sentence)
+            splits[split].labels.append(int(label))
+    digest = hashlib.sha256(POCKET_FILE.read_bytes()).hexdigest()
+    return Source(_dataset_dict(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
+
+
+def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
+    """Return the SHA-256 of sentences and labels in order; with ``strip`` outer spaces do not count."""
+    sentences, labels = (rows.sentences, rows.labels) if isinstance(rows, Rows) else (rows["sentence"], rows["label"])
+    digest = hashlib.sha256()
+    for sentence, label in zip(sentences, labels, strict=True):
+        digest.update(f"{sentence.strip() if strip else sentence}\t{label}\n".encode())
+    return digest.hexdigest()
+
+
+def _known_name(dataset: DatasetDict) -> str | None:
+    """Return ``sst2`` when the content is SST-2's, whatever the files were called."""
+    sizes = {"train": 67_349, "validation": 872}
+    same = all(
+        len(dataset[name]) == size and content_digest(dataset[name], strip=True) == _SST2_DIGESTS[name]
+        for name, size in sizes.items()
+    )
+    return "sst2" if same else None
+
+
+def _read_folder(folder: Path) -> DatasetDict:
+    files = _find_splits(folder)
+    if not files:
+        raise Sst2Error(
+            f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
+            f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by save_to_disk."
+        )
+    splits = {}
+    for name, paths in files.items():
+        parts = [read_rows(path) for path in paths]
+        splits[name] = Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
+    return _dataset_dict(splits)
+
+
+def _read_saved(folder: Path) -> DatasetDict:
+    """Read what ``DatasetDict.save_to_disk`` wrote."""
+    import datasets
+
+    try:
+        saved = datasets.load_from_disk(str(folder))
+    except Exception as error:
+        raise Sst2Error(
+            f"{folder} looks like a folder made by save_to_disk, but datasets {datasets.__version__} cannot read it "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})."
+        ) from error
+    splits = {}
+    for name, aliases in SPLIT_NAMES.items():
+        found = next((saved[alias] for alias in aliases if alias in saved), None)
+        if found is None:
+            raise Sst2Error(f"{folder} has no split {name!r}; it has {', '.join(map(repr, saved))}.")
+        place = f"{folder.name}, split {name!r}"
+        splits[name] = check_rows(table_rows({column: list(found[column]) for column in found.column_names}, place), place)
+        if not splits[name].sentences:
+            raise Sst2Error(f"{place} has no rows.")
+    return _dataset_dict(splits)
+
+
+def _dataset_dict(splits: dict[str, Rows]) -> DatasetDict:
+    import datasets
+
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "positive"])}
+    )
+    return datasets.DatasetDict(
+        {
+            name: datasets.Dataset.from_dict({"sentence": rows.sentences, "label": rows.labels}, features=features)
+            for name, rows in splits.items()
+        }
+    )
+
+
+def _find_splits(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of both splits, from the shallowest level of the folder that has both; empty if none has.
+
+    Raises:
+        Sst2Error: Two sets of files could be meant, or shards are missing.
+    """
+    level = [folder]
+    for _ in range(_DEEPEST + 1):
+        found = {name: _split_files(level, aliases) for name, aliases in SPLIT_NAMES.items()}
+        if all(found.values()):
+            return found
+        level = [child for parent in level for child in _children(parent) if child.is_dir()]
+    return {}
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
+def _split_files(folders: Iterable[Path], aliases: tuple[str, ...]) -> list[Path]:
+    """Return the files in ``folders`` that carry a split's name, or lie in a folder that has it."""
+    found = []
+    for folder in folders:
+        inside = folder.name.lower() in aliases
+        for path in _children(folder):
+            if path.suffix.lower() in READERS and path.is_file():
+                words = re.split(r"[-_.]", path.stem.lower())
+                if any(alias in words for alias in aliases) or (inside and not _other_split(words)):
+                    found.append(path)
+    suffixes = {path.suffix.lower() for path in found}
+    sharded = [path for path in found if _SHARD.search(path.stem)]
+    if len(suffixes) > 1 or (len(found) > 1 and len(sharded) < len(found)):
+        raise Sst2Error(
+            f"{', '.join(str(path) for path in found)} could each be the {aliases[0]} split; keep one, or name a "
+            "folder that holds one."
+        )
+    _check_shards(sharded, aliases[0])
+    return found
+
+
+def _other_split(words: list[str]) -> bool:
+    return any(word in ("test", "info", "state", *(alias for names in SPLIT_NAMES.values() for alias in names)) for word in words)
+
+
+def _check_shards(paths: list[Path], split: str) -> None:
+    numbers = [match.groups() for path in paths if (match := _SHARD.search(path.stem))]
+    if numbers and (len({total for _, total in numbers}) > 1 or len(numbers) != int(numbers[0][1])):
+        raise Sst2Error(f"{paths[0].parent}: {len(numbers)} of {numbers[0][1]} files of the {split} split are there.")

@@ -1,0 +1,86 @@
+"""How a cell is timed: by pytest-benchmark where it is there, else by its own phases alone.
+
+One of the two classes is registered as a plugin. A fixture cannot ask for ``benchmark`` only when it exists, and
+pytest-benchmark selects tests (``--benchmark-only``, ``--benchmark-skip``) by that very request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_sst2.cell_run import Timer
+from pytest_sst2.records import Record
+
+_OURS = "sst2_accuracy"
+
+
+class _BenchmarkTimer:
+    def __init__(self, benchmark: Any) -> None:
+        self.benchmark = benchmark
+
+    def __call__(self, function: Callable[[], None], rounds: int) -> None:
+        self.benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=0)
+
+    def describe(self, record: Record) -> None:
+        self.benchmark.group = record.method
+        self.benchmark.extra_info.update(
+            {
+                _OURS: record.accuracy,
+                "sst2_accuracy_interval": list(record.accuracy_interval),
+                "sst2_dataset": record.dataset.name,
+                "sst2_recipe": record.recipe_label,
+                "sst2_model": record.model,
+                "sst2_method": record.method,
+                "sst2_seed": record.seed,
+                "sst2_peak_bytes": record.peak_bytes,
+                "sst2_phase_seconds": {phase.name: phase.seconds for phase in record.phases},
+                **{f"sst2_{name}": value for name, value in record.metrics.items()},
+            }
+        )
+        # The group is copied when the fixture is made into a result, which has happened by now.
+        if self.benchmark.stats is not None:
+            self.benchmark.stats.group = record.method
+
+
+class _PlainTimer:
+    def __call__(self, function: Callable[[], None], rounds: int) -> None:
+        for _ in range(rounds):
+            function()
+
+    def describe(self, record: Record) -> None:
+        """Do nothing: there is no benchmark to tell."""
+
+
+class WithPytestBenchmark:
+    """Fixture and hooks for a run in which pytest-benchmark is active."""
+
+    @pytest.fixture
+    def sst2_timer(self, benchmark: Any) -> Timer:
+        """The timer of one cell."""
+        return _BenchmarkTimer(benchmark)
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_benchmark_group_stats(
+        self, config: pytest.Config, benchmarks: list[dict[str, Any]]
+    ) -> Iterator[None]:
+        """Leave pytest-benchmark's own table out where it would only repeat a part of ours.
+
+        It stays when other benchmarks ran too, or when something only it shows was asked for.
+        """
+        groups = yield
+        asked = any(config.getoption(name, None) for name in ("benchmark_compare", "benchmark_histogram", "benchmark_cprofile", "benchmark_verbose"))
+        if not asked and all(_OURS in benchmark["extra_info"] for benchmark in benchmarks):
+            return []
+        return groups
+
+
+class WithoutPytestBenchmark:
+    """Fixture for a run in which pytest-benchmark is not active."""
+
+    @pytest.fixture
+    def sst2_timer(self) -> Timer:
+        """The timer of one cell."""
+        return _PlainTimer()

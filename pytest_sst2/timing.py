@@ -1,0 +1,111 @@
+"""Phases, device synchronisation and peak memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pytest_sst2.records import Phase
+
+
+def _nothing() -> None:
+    return
+
+
+class PhaseClock:
+    """Gathers the phases of one cell.
+
+    A phase that is opened inside another is taken out of the outer one's seconds, so the sum of all phases is never
+    more than the wall time. Phases of one name are added up.
+
+    Args:
+        synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted where it belongs.
+    """
+
+    def __init__(self, synchronize: Callable[[], None] = _nothing) -> None:
+        self._synchronize = synchronize
+        self._seconds: dict[str, float] = {}
+        self._examples: dict[str, int] = {}
+        self._inner_seconds: list[float] = []
+
+    @contextlib.contextmanager
+    def phase(self, name: str, examples: int = 0) -> Iterator[None]:
+        """Time the body as part of phase ``name``, in which ``examples`` further examples are worked on.
+
+        A body that raises is not recorded.
+        """
+        self._synchronize()
+        self._inner_seconds.append(0.0)
+        start = time.perf_counter()
+        try:
+            yield
+            self._synchronize()
+        finally:
+            elapsed = time.perf_counter() - start
+            inner = self._inner_seconds.pop()
+            if self._inner_seconds:
+                self._inner_seconds[-1] += elapsed
+        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
+        self._examples[name] = self._examples.get(name, 0) + examples
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases so far, in the order they were first finished."""
+        return tuple(Phase(name, round(seconds, 6), self._examples[name]) for name, seconds in self._seconds.items())
+
+
+class PeakMemory:
+    """Measures the highest resident memory of this process while it is open.
+
+    On Linux the kernel keeps that mark and can be told to start anew (``/proc/self/clear_refs``, see proc(5)), which
+    misses nothing. Elsewhere, or where that file may not be written, a thread looks every 10 ms.
+    """
+
+    _STATUS = Path("/proc/self/status")
+    _CLEAR = Path("/proc/self/clear_refs")
+    _INTERVAL_SECONDS = 0.01
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._sampler: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> PeakMemory:
+        if not self._reset_mark():
+            self._sampler = threading.Thread(target=self._sample, daemon=True)
+            self._sampler.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._sampler is None:
+            self.peak_bytes = self._read_mark()
+        else:
+            self._stop.set()
+            self._sampler.join()
+
+    def _reset_mark(self) -> bool:
+        try:
+            self._CLEAR.write_text("5")
+            return self._read_mark() > 0
+        except OSError:
+            return False
+
+    def _read_mark(self) -> int:
+        for line in self._STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def _sample(self) -> None:
+        import psutil
+
+        process = psutil.Process(os.getpid())
+        while True:
+            self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
+            if self._stop.wait(self._INTERVAL_SECONDS):
+                self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
+                return

@@ -1,0 +1,97 @@
+"""Workbench: what the cells of one run share, made when the first of them needs it and kept to the end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_sst2 import environment, metrics
+from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
+from pytest_sst2.models import ModelLoader
+from pytest_sst2.runner import CellRunner
+from pytest_sst2.sources import Source, load_source
+from pytest_sst2.splits import Splits, draw_splits
+
+if TYPE_CHECKING:
+    from pytest_sst2.options import Settings
+    from pytest_sst2.records import Environment
+    from pytest_sst2.registry import Cell
+
+# Where the benchmarks and their floors lie in an installed package.
+_INSTALLED_FLOORS = Path(__file__).parent / "benchmarks" / "floors.toml"
+
+
+class Workbench:
+    """The data, device, models and floors of one run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._splits: dict[int, Splits] = {}
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set."""
+        return load_source(self.settings.data, ci=self.settings.ci, floors=self.settings.floors)
+
+    @cached_property
+    def device(self) -> str:
+        """The device, ``auto`` resolved."""
+        return environment.resolve_device(self.settings.device)
+
+    @cached_property
+    def loader(self) -> ModelLoader:
+        """What loads models onto the device."""
+        return ModelLoader(self.device, trust_remote_code=self.settings.trust_remote_code)
+
+    @cached_property
+    def environment(self) -> Environment:
+        """What the run runs on."""
+        return environment.collect_environment(self.device)
+
+    @cached_property
+    def floors(self) -> Floors:
+        """The floors: the file the user named, else the project's, else the installed one; none when calibrating."""
+        if self.settings.calibrate:
+            return Floors({})
+        if self.settings.floors is not None:
+            return self.settings.floors
+        for path in (self.settings.floors_path, _INSTALLED_FLOORS):
+            if path.is_file():
+                return load_floors(path)
+        return Floors({})
+
+    def check(self) -> None:
+        """Load all that does not depend on a model, so that a mistake is reported before any work is done.
+
+        Raises:
+            Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
+        """
+        metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
+        _ = self.floors, self.device
+        for seed in self.settings.recipe.seeds:
+            self.splits(seed)
+
+    def splits(self, seed: int) -> Splits:
+        """Return the rows that the run's recipe draws by ``seed``."""
+        if seed not in self._splits:
+            self._splits[seed] = draw_splits(self.source, self.settings.recipe, seed)
+        return self._splits[seed]
+
+    def floor_for(self, key: FloorKey) -> Floor | None:
+        """Return the floor that holds for a cell: ``--sst2-min-accuracy`` before the file."""
+        if self.settings.min_accuracy is not None:
+            return Floor(self.settings.min_accuracy, "given by --sst2-min-accuracy")
+        return self.floors.find(key)
+
+    def runner(self, cell: Cell) -> CellRunner:
+        """Return what trains and measures ``cell``."""
+        metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
+        return CellRunner(
+            cell,
+            self.settings.recipe,
+            self.splits(cell.seed),
+            self.loader,
+            self.environment,
+            self.settings.metrics,
+        )
