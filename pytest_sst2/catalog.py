@@ -58,9 +58,7 @@ CATALOG: tuple[ModelSpec, ...] = (
     ModelSpec(
         "electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, "poor frozen, good fine-tuned"
     ),
-    ModelSpec(
-        "deberta-v3-small", "microsoft/deberta-v3-small", None, "mit", 141.3, "needs sentencepiece and protobuf"
-    ),
+    ModelSpec("deberta-v3-small", "microsoft/deberta-v3-small", None, "mit", 141.3, "needs sentencepiece and protobuf"),
     ModelSpec("deberta-v3-base", "microsoft/deberta-v3-base", None, "mit", 183.8, "needs sentencepiece and protobuf"),
     ModelSpec("modernbert", "answerdotai/ModernBERT-base", None, "apache-2.0", 149.0, "cased"),
     ModelSpec("bert-tiny", "google/bert_uncased_L-2_H-128_A-2", None, "apache-2.0", 4.4, "for plumbing"),

@@ -44,7 +44,9 @@ def resolve_device(wanted: str) -> str:
         return next(name for name, available in here.items() if available)
     if not here[wanted]:
         others = ", ".join(name for name, available in here.items() if available)
-        raise Sst2Error(f"--sst2-device {wanted}: PyTorch {torch.__version__} finds no such device here. It has: {others}.")
+        raise Sst2Error(
+            f"--sst2-device {wanted}: PyTorch {torch.__version__} finds no such device here. It has: {others}."
+        )
     return wanted
 
 
@@ -93,4 +95,6 @@ def _blas() -> str:
     import threadpoolctl
 
     pools = threadpoolctl.threadpool_info()
-    return ", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools if pool["user_api"] == "blas"}))
+    return ", ".join(
+        sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools if pool["user_api"] == "blas"})
+    )

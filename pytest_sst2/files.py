@@ -34,7 +34,9 @@ def write_atomically(path: Path, text: str) -> None:
                 Path(scratch).unlink()
             raise
     except OSError as error:
-        raise Sst2Error(f"cannot write {str(path)!r}: {error.strerror or error}. What was there is unchanged.") from error
+        raise Sst2Error(
+            f"cannot write {str(path)!r}: {error.strerror or error}. What was there is unchanged."
+        ) from error
 
 
 def check_writable(path: Path, option: str) -> None:

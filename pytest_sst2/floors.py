@@ -24,8 +24,8 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 
 MINIMUM_SEEDS = 5
-# A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty, and with few seeds
-# the sd itself is uncertain, so that 1.5 points (1.6 standard errors of 872 examples at 92 %) is kept as a least margin.
+# A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
+# sd itself is uncertain, so that 1.5 points (1.6 standard errors of 872 examples at 92 %) are the least margin.
 LEAST_MARGIN = 0.015
 
 
@@ -107,7 +107,7 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
         if name not in entry:
             raise Sst2Error(f"{where}: {name!r} is missing. Every floor needs {', '.join(required)}.")
     if unknown := set(entry) - {*required, "model"}:
-        raise Sst2Error(f"{where}: unknown key {sorted(unknown)[0]!r}. Allowed: {', '.join(required)}, model.")
+        raise Sst2Error(f"{where}: unknown key {min(unknown)!r}. Allowed: {', '.join(required)}, model.")
     texts = {name: entry.get(name, "") for name in ("dataset", "recipe", "model", "method", "provenance")}
     for name, value in texts.items():
         if not isinstance(value, str):

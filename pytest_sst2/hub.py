@@ -41,7 +41,7 @@ def endpoint() -> str:
     """Return the address of the Hub in use (``HF_ENDPOINT`` or the public one)."""
     from huggingface_hub import constants
 
-    return constants.ENDPOINT
+    return str(constants.ENDPOINT)
 
 
 def cache_folder() -> Path:
@@ -126,7 +126,8 @@ def safetensors_conversion(repo_id: str) -> str | None:
 
     check_reachable()
     discussions = _explained(
-        repo_id, lambda: list(HfApi().get_repo_discussions(repo_id, author=_CONVERSION_BOT, discussion_type="pull_request"))
+        repo_id,
+        lambda: list(HfApi().get_repo_discussions(repo_id, author=_CONVERSION_BOT, discussion_type="pull_request")),
     )
     found = [pull.git_reference for pull in discussions if pull.author == _CONVERSION_BOT and pull.status != "closed"]
     return found[0] if found else None
@@ -155,7 +156,7 @@ def _unreachable_reason(address: str) -> str:
     def ask() -> None:
         try:
             get_session().head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
-        except Exception as error:  # noqa: BLE001 - whatever the HTTP client raises means the same here
+        except Exception as error:
             answers.append(f"{address} cannot be reached ({_root_cause(error)})")
         else:
             answers.append("")

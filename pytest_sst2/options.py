@@ -7,6 +7,7 @@ options are declared, since that happens in every pytest run of everybody who ha
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import re
@@ -42,6 +43,13 @@ def positive_int(text: str) -> int:
     """Parse a whole number of at least 1."""
     if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def token_count(text: str) -> int:
+    """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
+    if positive_int(text) < 3:
+        raise argparse.ArgumentTypeError(f"{text!r} tokens leave no room for a word; at least 3 are needed")
     return int(text)
 
 
@@ -132,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("epochs", "passes over the training rows when fine-tuning", positive_int, "N"),
     Option("batch_size", "examples in a training step when fine-tuning", positive_int, "N"),
     Option("learning_rate", "peak learning rate when fine-tuning", positive_float, "X"),
-    Option("max_length", "longest input in tokens", positive_int, "N"),
+    Option("max_length", "longest input in tokens", token_count, "N"),
     Option("dtype", "arithmetic: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
     Option("rounds", "times each cell is repeated for its timing", positive_int, "N", "1"),
@@ -177,7 +185,7 @@ def add_bare_options(parser: pytest.Parser) -> None:
 def bare_values(args: Sequence[str]) -> set[str]:
     """Return the words of a command line that follow a bare ``--models`` or ``--methods``."""
     flags = {f"--{name}" for name in BARE}
-    return {value for flag, value in zip(args, args[1:], strict=False) if flag in flags}
+    return {value for flag, value in itertools.pairwise(args) if flag in flags}
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,9 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         max_length=values["max_length"],
         dtype=values["dtype"],
     )
-    floors_path = base["floors"] / values["floors"] if values["floors"] else config.rootpath / "benchmarks" / "floors.toml"
+    floors_path = (
+        base["floors"] / values["floors"] if values["floors"] else config.rootpath / "benchmarks" / "floors.toml"
+    )
     calibrate = bool(values["calibrate"])
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)

@@ -109,8 +109,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from pytest_sst2.registry import Cell
 
     def has_no_cell(item: pytest.Item) -> bool:
-        params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
-        return bool(params) and "sst2_cell" in params and not isinstance(params["sst2_cell"], Cell)
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        return "sst2_cell" in params and not isinstance(params["sst2_cell"], Cell)
 
     empty = [item for item in items if has_no_cell(item)]
     if empty:

@@ -54,13 +54,16 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
     rows = Rows([], [])
     for place, sentence, label in raw:
         if not isinstance(sentence, str) or not sentence.strip():
-            raise Sst2Error(f"{name}, {place}: the sentence is {'empty' if sentence in ('', None) else repr(sentence)}; text is wanted.")
-        text = str(label).strip() if isinstance(label, str | int) and not isinstance(label, bool) else None
-        if text not in ("0", "1"):
-            hint = " (-1 marks the unlabelled test split; it cannot be scored)" if str(label).strip() == "-1" else ""
-            raise Sst2Error(f"{name}, {place}: the label is {label!r}; only 0 (negative) and 1 (positive) are allowed{hint}.")
+            shown = "empty" if sentence is None or isinstance(sentence, str) else repr(sentence)
+            raise Sst2Error(f"{name}, {place}: the sentence is {shown}; text is wanted.")
+        number = str(label).strip() if isinstance(label, str | int) and not isinstance(label, bool) else ""
+        if number not in ("0", "1"):
+            hint = " (-1 marks the unlabelled test split, which cannot be scored)" if number == "-1" else ""
+            raise Sst2Error(
+                f"{name}, {place}: the label is {label!r}; only 0 (negative) and 1 (positive) are allowed{hint}."
+            )
         rows.sentences.append(sentence)
-        rows.labels.append(int(text))
+        rows.labels.append(int(number))
     return rows
 
 
@@ -150,7 +153,11 @@ def _parse_json(text: str, where: str, unit: str) -> Any:
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        at = f", {unit} {error.lineno if unit == 'line' else error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        at = (
+            f", {unit} {error.lineno if unit == 'line' else error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else ""
+        )
         raise Sst2Error(f"{where}{at}: not valid JSON.") from None
 
 
@@ -162,8 +169,10 @@ def _read_parquet(path: Path) -> Iterator[_RawRow]:
         table = pq.read_table(path)
     except (pa.ArrowException, ValueError) as error:
         raise Sst2Error(f"{path.name}: not a readable parquet file: {str(error).splitlines()[0]}.") from error
-    found = {name: table.column(name).to_pylist() for name in table.column_names if name in COLUMNS}
-    yield from table_rows(found if len(found) == len(COLUMNS) else dict.fromkeys(table.column_names, []), path.name)
+    # Only the two columns are turned into Python values; the others are named in the message if one is missing.
+    yield from table_rows(
+        {name: table.column(name).to_pylist() if name in COLUMNS else [] for name in table.column_names}, path.name
+    )
 
 
 READERS: dict[str, Callable[[Path], Iterator[_RawRow]]] = {

@@ -54,10 +54,19 @@ class Recipe:
     @property
     def label(self) -> str:
         """The preset's name, followed by what differs from it (seeds apart): ``quick train_size=500``."""
+        parts = [self.name]
         preset = PRESETS[self.name]
-        fields = [field.name for field in dataclasses.fields(self) if field.name not in ("name", "seeds")]
-        changed = [f"{name}={getattr(self, name)}" for name in fields if getattr(self, name) != getattr(preset, name)]
-        return " ".join([self.name, *changed])
+        if self.evaluation != preset.evaluation:
+            parts.append(f"eval={self.evaluation}")
+            preset = evaluated_on(preset, self.evaluation)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("name", "evaluation", "seeds") or value == getattr(preset, field.name):
+                continue
+            if field.name == "probe_max_length" and value == self.max_length:
+                continue  # --sst2-max-length sets both
+            parts.append(f"{field.name}={'all' if value is None else value}")
+        return " ".join(parts)
 
 
 # Trainer defaults of the notebook: 3 epochs, batch 8, learning rate 5e-5 (see docs/design.md for its published table).
@@ -110,11 +119,17 @@ PRESETS: dict[str, Recipe] = {
 HELDOUT_DEFAULT_SIZE = 5000
 
 
+def evaluated_on(recipe: Recipe, evaluation: EvaluationSplit) -> Recipe:
+    """Return the recipe with another evaluation split: all of validation, or 5,000 rows held out."""
+    size = HELDOUT_DEFAULT_SIZE if evaluation == "heldout" else None
+    return dataclasses.replace(recipe, evaluation=evaluation, eval_size=size)
+
+
 def build_recipe(
     name: str,
     *,
     train_size: int | None = None,
-    evaluation: str | None = None,
+    evaluation: EvaluationSplit | None = None,
     eval_size: int | None = None,
     seeds: tuple[int, ...] | None = None,
     epochs: int | None = None,
@@ -135,11 +150,10 @@ def build_recipe(
     if name not in PRESETS:
         raise Sst2Error(f"unknown recipe {name!r}. Recipes: {', '.join(PRESETS)}.")
     preset = PRESETS[name]
-    if evaluation is not None and evaluation != preset.evaluation and eval_size is None:
-        preset = dataclasses.replace(preset, eval_size=HELDOUT_DEFAULT_SIZE if evaluation == "heldout" else None)
+    if evaluation is not None and evaluation != preset.evaluation:
+        preset = evaluated_on(preset, evaluation)
     given = {
         "train_size": train_size,
-        "evaluation": evaluation,
         "eval_size": eval_size,
         "seeds": seeds,
         "epochs": epochs,

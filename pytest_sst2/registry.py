@@ -166,7 +166,9 @@ class Registry:
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
-        raise Sst2Error(_unknown("model", text, self.models, tail="Hub ids (org/name[@revision]) and folders work too."))
+        raise Sst2Error(
+            _unknown("model", text, self.models, tail="Hub ids (org/name[@revision]) and folders work too.")
+        )
 
     def _folder(self, text: str, folder: Path) -> ModelSpec:
         if not _looks_like_model(folder):

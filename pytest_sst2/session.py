@@ -50,9 +50,10 @@ class Session:
         """Write what was asked for; what cannot be written is kept as a problem."""
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
         if len(datasets) > 1:
+            names = ", ".join(f"{name} {revision}" for name, revision in sorted(datasets))
             self.problems.append(
-                f"the cells of this run were measured on different data ({', '.join(name for name, _ in sorted(datasets))}), "
-                "so they cannot be compared. Name the data with --sst2-data."
+                f"the cells of this run were measured on different data ({names}), so they cannot be compared. "
+                "Name the data with --sst2-data."
             )
         if self.settings.json_path is not None:
             self._write(self.settings.json_path, results_text(self.records, self.failures))

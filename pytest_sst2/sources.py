@@ -68,7 +68,10 @@ def load_source(data: str, *, ci: bool = False, floors: Floors | None = None) ->
     try:
         return load_hub()
     except hub.HubError as error:
-        tried = f"SST-2 could not be had from the Hub: the cache in {hub.cache_folder()} has no complete copy of {HUB_ID}, and {error}."
+        tried = (
+            f"SST-2 could not be had from the Hub: the cache in {hub.cache_folder()} has no complete copy of {HUB_ID}, "
+            f"and {error}."
+        )
         if data == "hub":
             raise Sst2Error(f"{tried} {_WAYS_ON}") from error
         if ci:
@@ -178,7 +181,9 @@ def _read_saved(folder: Path) -> DatasetDict:
         if found is None:
             raise Sst2Error(f"{folder} has no split {name!r}; it has {', '.join(map(repr, saved))}.")
         place = f"{folder.name}, split {name!r}"
-        splits[name] = check_rows(table_rows({column: list(found[column]) for column in found.column_names}, place), place)
+        splits[name] = check_rows(
+            table_rows({column: list(found[column]) for column in found.column_names}, place), place
+        )
         if not splits[name].sentences:
             raise Sst2Error(f"{place} has no rows.")
     return _dataset_dict(splits)
@@ -239,7 +244,10 @@ def _split_files(folders: Iterable[Path], aliases: tuple[str, ...]) -> list[Path
 
 
 def _other_split(words: list[str]) -> bool:
-    return any(word in ("test", "info", "state", *(alias for names in SPLIT_NAMES.values() for alias in names)) for word in words)
+    return any(
+        word in ("test", "info", "state", *(alias for names in SPLIT_NAMES.values() for alias in names))
+        for word in words
+    )
 
 
 def _check_shards(paths: list[Path], split: str) -> None:

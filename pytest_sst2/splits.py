@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.readers import Rows
 from pytest_sst2.recipes import PRESETS, Recipe
 from pytest_sst2.records import DatasetInfo
-from pytest_sst2.sources import Rows, content_digest
+from pytest_sst2.sources import content_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,7 +6,7 @@ pytest-benchmark selects tests (``--benchmark-only``, ``--benchmark-skip``) by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -65,13 +65,16 @@ class WithPytestBenchmark:
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_benchmark_group_stats(
         self, config: pytest.Config, benchmarks: list[dict[str, Any]]
-    ) -> Iterator[None]:
+    ) -> Generator[None, Any, Any]:
         """Leave pytest-benchmark's own table out where it would only repeat a part of ours.
 
         It stays when other benchmarks ran too, or when something only it shows was asked for.
         """
         groups = yield
-        asked = any(config.getoption(name, None) for name in ("benchmark_compare", "benchmark_histogram", "benchmark_cprofile", "benchmark_verbose"))
+        asked = any(
+            config.getoption(name, None)
+            for name in ("benchmark_compare", "benchmark_histogram", "benchmark_cprofile", "benchmark_verbose")
+        )
         if not asked and all(_OURS in benchmark["extra_info"] for benchmark in benchmarks):
             return []
         return groups

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.models import ModelLoader
-from pytest_sst2.records import Epoch
 from pytest_sst2.recipes import Recipe
+from pytest_sst2.records import Epoch
 from pytest_sst2.registry import MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
@@ -81,7 +81,7 @@ def train(method: MethodSpec, job: Job) -> Trained:
         module, _, name = function.partition(":")
         function = getattr(importlib.import_module(module), name)
     with seeded(job.seed):
-        trained = function(job)  # type: ignore[operator]
+        trained = function(job)
     return trained if isinstance(trained, Trained) else Trained(trained)
 
 

@@ -41,8 +41,8 @@ def context_lines(record: Record) -> list[str]:
     data, environment = record.dataset, record.environment
     lines = [
         f"{data.name} ({data.revision[:14]}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
-        f"recipe {record.recipe_label} · {environment.device} × {environment.threads} threads · {record.recipe.dtype} · "
-        f"Python {environment.python}, {versions_line(environment)}"
+        f"recipe {record.recipe_label} · {environment.device} × {environment.threads} threads · "
+        f"{record.recipe.dtype} · Python {environment.python}, {versions_line(environment)}"
     ]
     if data.note:
         lines.append(f"NOTE: {data.note}")
@@ -56,7 +56,9 @@ def table(records: Sequence[Record], failures: Sequence[Failure] = ()) -> str:
     methods = list(dict.fromkeys([*(r.method for r in records), *(f.method for f in failures)]))
     rows: list[tuple[str, ...]] = []
     for method in methods:
-        measured = sorted((r for r in records if r.method == method), key=lambda r: (-r.accuracy, r.model or "", r.seed))
+        measured = sorted(
+            (r for r in records if r.method == method), key=lambda r: (-r.accuracy, r.model or "", r.seed)
+        )
         rows += [_row(record) for record in measured]
         rows += [_failure_row(failure) for failure in failures if failure.method == method]
     shown = [row if index == 0 or rows[index - 1][0] != row[0] else ("", *row[1:]) for index, row in enumerate(rows)]

@@ -1,0 +1,78 @@
+"""Tiny models with random weights, built on the spot: true plumbing, never an accuracy worth a look."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = (
+    "a an the and but not never film movie story cast plot it is was this that of in with for good bad great awful "
+    "dull funny warm tedious clever charming lifeless moving clumsy . , ! ? 's n't"
+).split()
+LETTERS = [letter for char in "abcdefghijklmnopqrstuvwxyz" for letter in (char, f"##{char}")]
+
+GOOD = ["good", "great", "funny", "warm", "clever", "charming", "moving"]
+BAD = ["bad", "awful", "dull", "tedious", "lifeless", "clumsy"]
+
+
+def sentences_and_labels(count: int) -> tuple[list[str], list[int]]:
+    """Return ``count`` distinct easy sentences, positive and negative in turn."""
+    sentences, labels = [], []
+    for number in range(count):
+        label = number % 2
+        word = (GOOD if label else BAD)[number // 2 % 6]
+        tail = "".join(chr(97 + int(digit)) for digit in str(number))
+        sentences.append(f"the {tail} film is {word} and {word} .")
+        labels.append(label)
+    return sentences, labels
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Write an uncased WordPiece tokenizer with a vocabulary of about a hundred tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *WORDS, *LETTERS]) + "\n", encoding="utf-8")
+    config = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **overrides: Any) -> Path:
+    """Write a two-layer encoder of 32 dimensions with its tokenizer, as ``save_pretrained`` does."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    sizes: dict[str, Any] = {
+        "bert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+        "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    }[architecture]
+    vocabulary = len(SPECIAL_TOKENS) + len(WORDS) + len(LETTERS)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=vocabulary, max_position_embeddings=64, **{**sizes, **overrides}
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        AutoModel.from_config(config).save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:
+    """Turn an encoder's folder into a sentence-transformers repository."""
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    if normalize:
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})
+        (folder / "2_Normalize").mkdir(exist_ok=True)
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    config = {
+        "word_embedding_dimension": 32,
+        "pooling_mode_cls_token": pooling == "cls",
+        "pooling_mode_mean_tokens": pooling == "mean",
+    }
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32}), encoding="utf-8")
+    return folder
