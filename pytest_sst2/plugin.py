@@ -118,28 +118,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in empty]
 
 
-def _has_cells(items: list[pytest.Item]) -> bool:
+def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
+    """Tell whether this process is about to run cells, and may stop the run if something is wrong with them.
+
+    Under xdist the workers collect, and a worker that stops looks like a crash: there each cell fails by itself.
+    """
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return False
     return any("sst2_cell" in getattr(item, "fixturenames", ()) for item in items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Check data, floors and device before the first cell; a mistake ends the run with exit status 4.
-
-    Under xdist the workers collect, and a worker that stops would look like a crash: there each cell fails instead.
-    """
-    config = session.config
-    if not _has_cells(session.items) or config.option.collectonly or hasattr(config, "workerinput"):
+    """Check data, floors and device before the first cell; a mistake ends the run with exit status 4."""
+    if not _runs_cells(session.config, session.items):
         return
     try:
-        _workbench(config).check()
+        _workbench(session.config).check()
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
     """Say what the cells will be trained and measured on, and if that is not what was asked for."""
-    if not _has_cells(items) or config.option.collectonly:
+    if not _runs_cells(config, items):
         return None
     settings = config.stash[SETTINGS]
     source = _workbench(config).source

@@ -17,6 +17,14 @@ from tests import tiny_models
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny models lose more by handing work to a second thread than they gain."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def write_tsv(path: Path, sentences: list[str], labels: list[int]) -> Path:
     rows = [f"{sentence}\t{label}" for sentence, label in zip(sentences, labels, strict=True)]
     path.write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")

@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = (
-    "a an the and but not never film movie story cast plot it is was this that of in with for good bad great awful "
-    "dull funny warm tedious clever charming lifeless moving clumsy . , ! ? 's n't"
-).split()
-LETTERS = [letter for char in "abcdefghijklmnopqrstuvwxyz" for letter in (char, f"##{char}")]
-
 GOOD = ["good", "great", "funny", "warm", "clever", "charming", "moving"]
 BAD = ["bad", "awful", "dull", "tedious", "lifeless", "clumsy"]
+WORDS = [*GOOD, *BAD, "a", "the", "film", "movie", "story", "is", "and", "not", ".", ","]
+LETTERS = [letter for char in "abcdefghijklmnopqrstuvwxyz" for letter in (char, f"##{char}")]
 
 
 def sentences_and_labels(count: int) -> tuple[list[str], list[int]]:
@@ -30,7 +26,7 @@ def sentences_and_labels(count: int) -> tuple[list[str], list[int]]:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Write an uncased WordPiece tokenizer with a vocabulary of about a hundred tokens."""
+    """Write an uncased WordPiece tokenizer with a vocabulary of less than a hundred tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *WORDS, *LETTERS]) + "\n", encoding="utf-8")
     config = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": 64}

@@ -40,7 +40,7 @@ def context_lines(record: Record) -> list[str]:
     """Return what all cells of a run have in common: data, recipe, device, type, versions; and the data's note."""
     data, environment = record.dataset, record.environment
     lines = [
-        f"{data.name} ({data.revision[:14]}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
+        f"{data.name} ({_short(data.revision)}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
         f"recipe {record.recipe_label} · {environment.device} × {environment.threads} threads · "
         f"{record.recipe.dtype} · Python {environment.python}, {versions_line(environment)}"
     ]
@@ -112,6 +112,11 @@ def _verdict(record: Record) -> str:
     return "pass" if record.reaches_floor else "BELOW FLOOR"
 
 
+def _short(revision: str) -> str:
+    """Return enough of a commit or digest to recognise it."""
+    return revision if revision.startswith("sha256:") else revision[:12]
+
+
 def _seconds(value: float | None) -> str:
     return _NONE if value is None else f"{value:.2f}"
 
@@ -124,4 +129,4 @@ def _megabytes(record: Record) -> str:
     resident = f"{record.peak_bytes / 2**20:,.0f}"
     if record.device_peak_bytes is None:
         return resident
-    return f"{resident} + {record.device_peak_bytes / 2**20:,.0f} dev"
+    return f"{resident} + {record.device_peak_bytes / 2**20:,.0f} GPU"

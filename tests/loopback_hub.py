@@ -1,0 +1,325 @@
+"""A small Hub on 127.0.0.1 that the real clients read from, with repositories given as folders and faults to order."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import pytest_sst2
+
+RepoType = Literal["model", "dataset"]
+FaultKind = Literal["status", "hang", "drop", "truncate"]
+
+
+@dataclass
+class Repo:
+    """A repository: each reference (``main``, a tag, ``refs/pr/1``) names a folder, each folder is a commit.
+
+    With ``any_revision`` a revision it does not know is answered with main, as careless mirrors do.
+    """
+
+    references: dict[str, Path] = field(default_factory=dict)
+    pull_requests: list[dict[str, object]] = field(default_factory=list)
+    any_revision: bool = False
+
+    def folder(self, revision: str) -> Path | None:
+        by_commit = {commit_id(folder): folder for folder in self.references.values()}
+        found = self.references.get(revision) or by_commit.get(revision)
+        return self.references["main"] if found is None and self.any_revision else found
+
+
+@dataclass
+class Fault:
+    """What happens to requests whose path contains ``match``, ``times`` times (-1: always).
+
+    ``status`` answers with HTTP ``value``, ``hang`` never answers, ``drop`` closes the connection without an answer,
+    ``truncate`` closes it after ``value`` bytes of a file.
+    """
+
+    match: str
+    kind: FaultKind
+    value: int = 0
+    times: int = -1
+    error_code: str = ""
+
+
+@dataclass
+class Answer:
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class LoopbackHub:
+    """The server; ``requests`` lists what it was asked, as ``"GET /api/models/org/name"``."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.faults: list[Fault] = []
+        self._repos: dict[tuple[RepoType, str], Repo] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._server: ThreadingHTTPServer | None = None
+        self._port = 0
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Listen, on the same port as before after a stop."""
+        self._stopping.clear()
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening and close every connection, those that clients keep for later included."""
+        if self._server is not None:
+            self._stopping.set()
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+            with self._lock:
+                for connection in self._connections:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def add(
+        self,
+        repo_id: str,
+        folder: Path,
+        *,
+        revision: str = "main",
+        repo_type: RepoType = "model",
+        any_revision: bool = False,
+    ) -> str:
+        """Serve ``folder`` as ``repo_id`` at ``revision`` and return its commit id."""
+        repo = self._repos.setdefault((repo_type, repo_id), Repo())
+        repo.references[revision] = folder
+        repo.any_revision = any_revision
+        return commit_id(folder)
+
+    def add_pull_request(
+        self, repo_id: str, number: int, folder: Path, *, author: str = "SFconvertbot", status: str = "open"
+    ) -> str:
+        """Serve ``folder`` as a pull request to a model, by default the Hub's own conversion; return its commit id."""
+        commit = self.add(repo_id, folder, revision=f"refs/pr/{number}")
+        discussion = {
+            "num": number,
+            "title": "Adding `safetensors` variant of this model",
+            "author": {"name": author},
+            "createdAt": "2023-05-01T00:00:00.000Z",
+            "status": status,
+            "isPullRequest": True,
+            "repo": {"name": repo_id, "type": "model"},
+        }
+        self._repos["model", repo_id].pull_requests.append(discussion)
+        return commit
+
+    def fault(self, match: str, kind: FaultKind, value: int = 0, *, times: int = -1, error_code: str = "") -> None:
+        self.faults.append(Fault(match, kind, value, times, error_code))
+
+    def forget(self) -> None:
+        """Forget the requests seen and the faults ordered."""
+        self.requests.clear()
+        self.faults.clear()
+
+    def take_fault(self, line: str) -> Fault | None:
+        """Note a request and return what is to go wrong with it."""
+        with self._lock:
+            self.requests.append(line)
+            for fault in self.faults:
+                if fault.match in line and fault.times != 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    @contextlib.contextmanager
+    def connected(self, connection: socket.socket) -> Iterator[None]:
+        """Close ``connection`` when the server stops, if it still stands."""
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def wait_for_stop(self) -> None:
+        self._stopping.wait()
+
+    def answer(self, path: str) -> Answer:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        if parts[:2] == ["api", "models"] and len(parts) == 2:
+            return _json([])
+        if parts[0] == "api":
+            repo_type: RepoType = "dataset" if parts[1] == "datasets" else "model"
+            return self._api(repo_type, "/".join(parts[2:4]), parts[4:])
+        if "resolve" in parts:
+            at = parts.index("resolve")
+            repo_type = "dataset" if parts[0] == "datasets" else "model"
+            return self._file(repo_type, "/".join(parts[at - 2 : at]), parts[at + 1], "/".join(parts[at + 2 :]))
+        return _refusal("EntryNotFound")
+
+    def _api(self, repo_type: RepoType, repo_id: str, rest: list[str]) -> Answer:
+        repo = self._repos.get((repo_type, repo_id))
+        if repo is None:
+            return _refusal("RepoNotFound")
+        if rest[:1] == ["discussions"]:
+            found = repo.pull_requests
+            return _json({"count": len(found), "start": 0, "discussions": found})
+        folder = repo.folder(rest[1] if len(rest) > 1 else "main")
+        if folder is None:
+            return _refusal("RevisionNotFound")
+        names = [path.relative_to(folder).as_posix() for path in _files(folder)]
+        if rest[:1] == ["tree"]:
+            sizes = {name: (folder / name).stat().st_size for name in names}
+            return _json([{"type": "file", "path": n, "size": sizes[n], "oid": _git_id(folder / n)} for n in names])
+        siblings = [{"rfilename": name} for name in names]
+        return _json({"_id": "0", "id": repo_id, "sha": commit_id(folder), "tags": [], "siblings": siblings})
+
+    def _file(self, repo_type: RepoType, repo_id: str, revision: str, name: str) -> Answer:
+        repo = self._repos.get((repo_type, repo_id))
+        if repo is None:
+            return _refusal("RepoNotFound")
+        folder = repo.folder(revision)
+        if folder is None:
+            return _refusal("RevisionNotFound")
+        if not (folder / name).is_file():
+            return _refusal("EntryNotFound")
+        headers = {"ETag": f'"{_git_id(folder / name)}"', "X-Repo-Commit": commit_id(folder)}
+        return Answer((folder / name).read_bytes(), 200, headers)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    hub: LoopbackHub
+
+    def handle(self) -> None:
+        with self.hub.connected(self.connection), contextlib.suppress(OSError):
+            super().handle()
+
+    def do_GET(self) -> None:
+        self._respond()
+
+    def do_HEAD(self) -> None:
+        self._respond()
+
+    def _respond(self) -> None:
+        fault = self.hub.take_fault(f"{self.command} {self.path}")
+        if fault is not None and fault.kind in ("hang", "drop"):
+            if fault.kind == "hang":
+                self.hub.wait_for_stop()
+            self.close_connection = True
+            return
+        if fault is not None and fault.kind == "status":
+            answer = Answer(b"", fault.value, {"X-Error-Code": fault.error_code} if fault.error_code else {})
+        else:
+            answer = self.hub.answer(urlsplit(self.path).path)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command == "GET":
+            cut = fault.value if fault is not None and fault.kind == "truncate" else len(answer.body)
+            self.wfile.write(answer.body[:cut])
+            self.close_connection = cut < len(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def running_hub() -> Iterator[LoopbackHub]:
+    """Yield a server that stops afterwards, requests that hang included."""
+    server = LoopbackHub()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
+    """Yield a running server that the Hub's clients in this process take for the Hub, with an empty cache."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    from pytest_sst2 import hub
+
+    with running_hub() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.setattr(constants, "ENDPOINT", server.address)
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        huggingface_hub.close_session()
+        hub._unreachable_reason.cache_clear()
+        yield server
+    huggingface_hub.close_session()
+    hub._unreachable_reason.cache_clear()
+
+
+def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
+    """Run ``script`` where nothing has been imported yet, and return the JSON it prints as its last line."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TMPDIR", "LANG")}
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**kept, **own, "NO_PROXY": "127.0.0.1"},
+        cwd=Path(pytest_sst2.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def commit_id(folder: Path) -> str:
+    """Return 40 hex digits that change with the names and contents of a folder's files."""
+    digest = hashlib.sha1()
+    for path in _files(folder):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{_git_id(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _git_id(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+def _json(value: object) -> Answer:
+    return Answer(json.dumps(value).encode(), 200, {"Content-Type": "application/json"})
+
+
+def _refusal(error_code: str) -> Answer:
+    return Answer(b'{"error": "not here"}', 404, {"Content-Type": "application/json", "X-Error-Code": error_code})

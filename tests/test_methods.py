@@ -1,0 +1,224 @@
+"""Methods: what each learns, what it says of itself, and what it must not do on the side."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.methods import Job, Trained, logistic, seeded, torch_probe, train
+from pytest_sst2.methods.fine_tune import SequenceClassifier
+from pytest_sst2.models import ModelLoader
+from pytest_sst2.recipes import Recipe, build_recipe
+from pytest_sst2.registry import METHODS, MethodSpec, ModelSpec
+from pytest_sst2.splits import Examples
+from pytest_sst2.timing import PhaseClock
+from tests.tiny_models import sentences_and_labels
+
+METHOD = {spec.name: spec for spec in METHODS}
+
+
+def examples(start: int, stop: int) -> Examples:
+    sentences, labels = sentences_and_labels(stop)
+    return Examples(sentences[start:], np.array(labels[start:]))
+
+
+def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int = 42) -> Job:
+    return Job(
+        train=examples(0, 120),
+        evaluation=examples(120, 160),
+        recipe=recipe or build_recipe("quick", epochs=4, learning_rate=5e-3, batch_size=8),
+        seed=seed,
+        clock=PhaseClock(),
+        loader=ModelLoader("cpu"),
+        model=ModelSpec(model.name, folder=model) if model else None,
+    )
+
+
+def accuracy(trained: Trained, rows: Examples) -> float:
+    return float(((trained.predict(rows.sentences) > 0.5) == (rows.labels == 1)).mean())
+
+
+def phase_names(job: Job) -> list[str]:
+    return [phase.name for phase in job.clock.phases]
+
+
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("fine-tune", ["load", "tokenize", "predict", "train"]),
+        ("linear-probe", ["load", "encode", "fit"]),
+        ("torch-probe", ["load", "encode", "fit"]),
+        ("tfidf", ["encode", "fit"]),
+    ],
+)
+def test_every_method_learns_what_separable_sentences_teach(
+    name: str, phases: list[str], tiny_encoder: Path
+) -> None:
+    job = make_job(tiny_encoder if METHOD[name].needs_model else None)
+    trained = train(METHOD[name], job)
+    assert accuracy(trained, job.evaluation) >= 0.8
+    assert phase_names(job) == phases
+    probabilities = trained.predict(job.evaluation.sentences)
+    assert probabilities.shape == (40,)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_majority_gives_the_share_of_positives_and_a_tie_is_negative() -> None:
+    job = make_job()
+    skewed = Job(**{**vars(job), "train": Examples(["a", "b", "c"], np.array([1, 1, 0]))})
+    assert train(METHOD["majority"], skewed).predict(["x", "y"]).tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert train(METHOD["majority"], job).predict(["x"]).tolist() == [0.5]
+
+
+class TestFineTune:
+    def test_the_same_seed_gives_the_same_probabilities_and_another_seed_others(self, tiny_encoder: Path) -> None:
+        sentences = examples(120, 160).sentences
+        first, again, other = (
+            train(METHOD["fine-tune"], make_job(tiny_encoder, seed=seed)).predict(sentences) for seed in (1, 1, 2)
+        )
+        assert first.tolist() == again.tolist()
+        assert first.tolist() != other.tolist()
+
+    def test_the_learning_curve_has_one_point_an_epoch_and_ends_where_the_classifier_is(
+        self, tiny_encoder: Path
+    ) -> None:
+        job = make_job(tiny_encoder)
+        trained = train(METHOD["fine-tune"], job)
+        assert [epoch.number for epoch in trained.epochs] == [1, 2, 3, 4]
+        assert trained.epochs[-1].eval_accuracy == accuracy(trained, job.evaluation)
+        assert trained.epochs[-1].train_loss < trained.epochs[0].train_loss
+        (phase,) = [phase for phase in job.clock.phases if phase.name == "train"]
+        assert phase.examples == 480
+
+    def test_it_leaves_no_file_and_reports_to_nobody(
+        self, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from transformers import Trainer
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        seen: list[list[str]] = []
+        original = Trainer.train
+
+        def spy(self: Trainer) -> object:
+            seen.append([type(callback).__name__ for callback in self.callback_handler.callbacks])
+            return original(self)
+
+        monkeypatch.setattr(Trainer, "train", spy)
+        train(METHOD["fine-tune"], make_job(tiny_encoder))
+        assert seen == [["DefaultFlowCallback", "Curve"]]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_sentences_longer_than_the_maximum_are_cut_and_counted(self, tiny_encoder: Path) -> None:
+        whole = train(METHOD["fine-tune"], make_job(tiny_encoder))
+        assert whole.warnings == ()
+        cut = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", max_length=5)))
+        assert cut.warnings == ("100% of the training sentences were cut to 5 tokens",)
+        assert cut.settings["max_length"] == 5
+
+    def test_a_maximum_beyond_the_models_positions_is_brought_down_to_them(self, tiny_encoder: Path) -> None:
+        trained = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", max_length=5000)))
+        assert trained.settings["max_length"] == 64
+        assert trained.predict(["film " * 500]).shape == (1,)
+
+    def test_a_loss_that_explodes_is_a_sentence(self, tiny_encoder: Path) -> None:
+        with pytest.raises(Sst2Error, match=r"training diverged.*--sst2-learning-rate"):
+            train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", learning_rate=1e30)))
+
+    def test_float16_on_a_cpu_is_refused_before_anything_is_loaded(self) -> None:
+        job = make_job(Path("nowhere"), build_recipe("quick", dtype="float16"))
+        with pytest.raises(Sst2Error, match="float16 needs a CUDA device"):
+            train(METHOD["fine-tune"], job)
+
+    def test_bfloat16_computes_under_autocast_and_keeps_float32_weights(self, tiny_encoder: Path) -> None:
+        recipe = build_recipe("quick", dtype="bfloat16", epochs=2, learning_rate=5e-3)
+        trained = train(METHOD["fine-tune"], make_job(tiny_encoder, recipe))
+        assert isinstance(trained.predict, SequenceClassifier)
+        assert {parameter.dtype for parameter in trained.predict.model.parameters()} == {torch.float32}
+        assert trained.settings["bf16"] is True
+
+    def test_the_settings_hold_what_decides_and_no_path_and_no_secret(self, tiny_encoder: Path) -> None:
+        settings = train(METHOD["fine-tune"], make_job(tiny_encoder)).settings
+        assert settings["learning_rate"] == 5e-3
+        assert settings["lr_scheduler_type"] == "linear"
+        assert settings["gradient_accumulation_steps"] == 1
+        assert settings["seed"] == settings["data_seed"] == 42
+        assert not [name for name in settings if "dir" in name or "token" in name and "hub" in name]
+
+    def test_predicting_one_by_one_equals_predicting_together(self, tiny_encoder: Path) -> None:
+        predict = train(METHOD["fine-tune"], make_job(tiny_encoder)).predict
+        sentences = ["a good film .", "the story is dull and tedious and awful .", "warm"]
+        alone = [float(predict([sentence])[0]) for sentence in sentences]
+        assert predict(sentences).tolist() == pytest.approx(alone, abs=1e-6)
+
+
+class TestProbes:
+    def test_torch_and_scikit_learn_find_the_same_minimum(self) -> None:
+        generator = np.random.default_rng(0)
+        features = generator.normal(size=(300, 8)).astype(np.float32)
+        labels = (features @ generator.normal(size=8) + generator.normal(size=300) > 0).astype(np.int64)
+        layer = torch_probe.fit_linear(features, labels)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(logistic, "TOLERANCE", 1e-10)
+            model = logistic.fit_logistic(features.astype(np.float64), labels, seed=0)
+        assert layer.weight.detach().numpy().ravel() == pytest.approx(model.coef_.ravel(), abs=1e-4)
+        assert float(layer.bias.detach()) == pytest.approx(float(model.intercept_[0]), abs=1e-4)
+
+    def test_stopping_before_convergence_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        features, labels = np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 2
+        monkeypatch.setattr(logistic, "MAX_ITERATIONS", 1)
+        with pytest.raises(Sst2Error, match="did not converge in 1 iterations"):
+            logistic.fit_logistic(features, labels, seed=0)
+        monkeypatch.setattr(torch_probe, "MAX_ITERATIONS", 1)
+        with pytest.raises(Sst2Error, match="did not converge in 1 iterations"):
+            torch_probe.fit_linear(features.astype(np.float32), labels)
+
+    def test_one_class_is_a_sentence(self) -> None:
+        with pytest.raises(Sst2Error, match="same label"):
+            logistic.fit_logistic(np.ones((4, 2)), np.ones(4, dtype=np.int64), seed=0)
+
+    def test_settings_say_every_parameter_of_the_classifier(self, tiny_encoder: Path) -> None:
+        settings = train(METHOD["linear-probe"], make_job(tiny_encoder)).settings
+        expected = {"C": 1.0, "solver": "lbfgs", "max_iter": 1000, "tol": 1e-4, "fit_intercept": True}
+        assert expected.items() <= settings.items()
+        assert settings["modules"] == ["Transformer", "Pooling", "Normalize"]
+
+    def test_a_probes_maximum_length_reaches_the_encoder(self, tiny_encoder: Path) -> None:
+        job = make_job(tiny_encoder, build_recipe("quick", max_length=4))
+        assert train(METHOD["linear-probe"], job).settings["max_seq_length"] == 4
+
+    def test_an_encoder_without_modules_says_that_it_is_mean_pooled(self, tmp_path: Path) -> None:
+        from tests.tiny_models import write_encoder
+
+        trained = train(METHOD["linear-probe"], make_job(write_encoder(tmp_path / "plain", "distilbert")))
+        assert trained.warnings == ("no sentence-transformers modules: mean pooling over the last hidden states",)
+
+
+def test_seeding_puts_the_callers_generators_back() -> None:
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    expected = (random.random(), np.random.rand(), torch.rand(1).item())
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    with seeded(1):
+        drawn = (random.random(), np.random.rand(), torch.rand(1).item())
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+    with seeded(1):
+        assert (random.random(), np.random.rand(), torch.rand(1).item()) == drawn
+
+
+def test_a_method_may_return_a_bare_callable() -> None:
+    def answer(job: Job) -> object:
+        return lambda sentences: np.full(len(sentences), 0.9)
+
+    trained = train(MethodSpec("answer", answer, needs_model=False), make_job())  # type: ignore[arg-type]
+    assert isinstance(trained, Trained)
+    assert trained.predict(["a", "b"]).tolist() == [0.9, 0.9]

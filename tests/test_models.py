@@ -1,0 +1,708 @@
+"""Models found in folder, cache, Hub and bundled package; what is refused, and how what is loaded looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sst2 import hub
+from pytest_sst2.catalog import CATALOG, MINILM_SHA256
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.models import LocatedModel, ModelLoader
+from pytest_sst2.registry import ModelSpec
+from tests import tiny_models
+from tests.loopback_hub import LoopbackHub, ask_in_new_process, hub_of_this_process, running_hub
+
+MINILM = next(spec for spec in CATALOG if spec.name == "minilm")
+WRONG_DIGEST = "0" * 64
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LoopbackHub]:
+    with hub_of_this_process(tmp_path / "cache") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plain_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT as ``save_pretrained`` leaves it, without sentence-transformers modules."""
+    return tiny_models.write_encoder(tmp_path_factory.mktemp("plain") / "encoder", seed=1)
+
+
+@pytest.fixture
+def plain(plain_encoder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(plain_encoder, tmp_path / "plain"))
+
+
+@pytest.fixture
+def sentence(tiny_encoder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "sentence"))
+
+
+def in_folder(folder: Path, **fields: Any) -> ModelSpec:
+    return ModelSpec("mine", folder=folder, **fields)
+
+
+def on_hub(repo_id: str = "org/mine", revision: str | None = None, **fields: Any) -> ModelSpec:
+    return ModelSpec("mine", repo_id, revision, **fields)
+
+
+def locate(spec: ModelSpec) -> LocatedModel:
+    return ModelLoader().locate(spec)
+
+
+def refusal(spec: ModelSpec, ask: Callable[[ModelLoader, ModelSpec], Any] = ModelLoader.locate) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        ask(ModelLoader(), spec)
+    return str(caught.value)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def pickle_weights(folder: Path) -> Path:
+    """Replace the safetensors by something with the name of a pickle, which nobody may open."""
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04never read this")
+    return folder
+
+
+def to_old_layout(folder: Path) -> Path:
+    """Move the encoder into the first module's folder, as sentence-transformers did before 2.0."""
+    (folder / "0_Transformer").mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"):
+        (folder / name).rename(folder / "0_Transformer" / name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+# --- a process of its own
+
+
+LOCATE_TWICE = """
+import json, os, urllib.request
+from pytest_sst2.models import ModelLoader
+from pytest_sst2.registry import ModelSpec
+
+spec = ModelSpec("mine", "org/mine", sentence_encoder=True)
+first = ModelLoader().locate(spec).weights
+urllib.request.build_opener(urllib.request.ProxyHandler({})).open(os.environ["HF_ENDPOINT"] + "/api/models?mark")
+loader = ModelLoader()
+second = loader.locate(spec).weights
+ids = loader.tokenizer(spec)(["good film"])["input_ids"][0]
+print(json.dumps([first.source, first.revision, first.sha256, second.source, second.revision, ids]))
+"""
+
+
+def test_an_empty_cache_is_filled_and_then_serves_without_a_request(sentence: Path, tmp_path: Path) -> None:
+    with running_hub() as server:
+        commit = server.add("org/mine", sentence)
+        answer = ask_in_new_process(LOCATE_TWICE, endpoint=server.address, home=tmp_path / "home")
+        assert server.requests[-1] == "GET /api/models?mark"
+    source, revision, digest, source_again, revision_again, ids = answer
+    assert (source, revision, digest) == ("hub", commit, sha256(sentence / "model.safetensors"))
+    assert (source_again, revision_again) == ("cache", commit)
+    # "[CLS] good film [SEP]": special tokens are 2 and 3, words follow in the order of the vocabulary.
+    vocabulary = (sentence / "vocab.txt").read_text().split()
+    assert ids == [2, vocabulary.index("good"), vocabulary.index("film"), 3]
+
+
+# --- from the Hub and its cache
+
+
+def test_nothing_that_is_loaded_from_the_cache_asks_a_hub_that_is_there(server: LoopbackHub, sentence: Path) -> None:
+    server.add("org/mine", sentence)
+    locate(on_hub())
+    server.forget()
+    loader = ModelLoader()
+    loader.tokenizer(on_hub())
+    assert loader.sequence_classifier(on_hub()).num_labels == 2
+    assert loader.sentence_encoder(on_hub()).encode(["good film", "bad film"]).shape == (2, 32)
+    assert server.requests == []
+
+
+def test_a_model_is_looked_for_once_a_loader(server: LoopbackHub, sentence: Path) -> None:
+    server.add("org/mine", sentence)
+    loader = ModelLoader()
+    first = loader.locate(on_hub())
+    asked = len(server.requests)
+    shutil.rmtree(hub.cache_folder())
+    assert loader.locate(on_hub()) is first
+    assert len(server.requests) == asked
+
+
+def test_the_cache_serves_when_the_hub_is_gone_and_a_pin_that_it_lacks_is_refused(
+    server: LoopbackHub, sentence: Path, plain: Path
+) -> None:
+    main = server.add("org/mine", sentence)
+    pinned = server.add("org/mine", plain, revision="v1")
+    assert locate(on_hub()).weights.revision == main
+    server.stop()
+    weights = locate(on_hub()).weights
+    assert (weights.source, weights.revision, weights.hub_id) == ("cache", main, "org/mine")
+    message = refusal(on_hub(revision=pinned))
+    for part in (f"org/mine@{pinned[:12]}", str(hub.cache_folder()), server.address, "folder"):
+        assert part in message
+
+
+def test_a_pinned_revision_is_what_is_loaded_and_recorded(server: LoopbackHub, sentence: Path, plain: Path) -> None:
+    server.add("org/mine", sentence)
+    pinned = server.add("org/mine", plain, revision="v1")
+    locate(on_hub())
+    for revision in (pinned, "v1"):
+        weights = locate(on_hub(revision=revision)).weights
+        assert (weights.revision, weights.sha256) == (pinned, sha256(plain / "model.safetensors"))
+    assert "no such revision" in refusal(on_hub(revision="v9"))
+
+
+@pytest.mark.xfail(strict=True, reason="the cached v1 passes for main, so two revisions get one and the same model")
+def test_two_revisions_of_one_model_are_two_models_in_either_order(
+    server: LoopbackHub, sentence: Path, plain: Path
+) -> None:
+    server.add("org/mine", plain, revision="v1")
+    server.add("org/mine", sentence)
+    assert locate(on_hub(revision="v1")).weights.sha256 != locate(on_hub()).weights.sha256
+
+
+TAKEN_FOR_COMPLETE = pytest.mark.xfail(
+    strict=True, reason="weights, config and any tokenizer file are taken for a complete snapshot; the rest is guessed"
+)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        *("model.safetensors", "config.json", "vocab.txt", "modules.json"),
+        pytest.param("1_Pooling/config.json", marks=TAKEN_FOR_COMPLETE),
+        pytest.param("sentence_bert_config.json", marks=TAKEN_FOR_COMPLETE),
+        pytest.param("tokenizer_config.json", marks=TAKEN_FOR_COMPLETE),
+    ],
+)
+def test_what_an_interrupted_download_left_out_is_fetched_before_anything_is_loaded(
+    server: LoopbackHub, sentence: Path, lost: str
+) -> None:
+    server.add("org/mine", sentence)
+    spec = on_hub(sentence_encoder=True)
+    found = locate(spec)
+    (found.folder / lost).unlink()
+    assert locate(spec).weights == found.weights
+    assert (found.folder / lost).is_file()
+    (found.folder / lost).unlink()
+    server.stop()
+    assert "no complete copy" in refusal(spec)
+
+
+def test_a_plain_encoder_in_the_cache_needs_no_modules(server: LoopbackHub, plain: Path) -> None:
+    server.add("org/mine", plain)
+    locate(on_hub())
+    server.stop()
+    assert locate(on_hub()).weights.source == "cache"
+
+
+def write_shards(folder: Path) -> list[str]:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="40KB")
+    return sorted(path.name for path in folder.glob("model-*.safetensors"))
+
+
+def test_a_missing_shard_is_fetched_and_the_digest_is_that_of_all_shards(server: LoopbackHub, plain: Path) -> None:
+    shards = write_shards(plain)
+    assert len(shards) > 1
+    server.add("org/mine", plain)
+    found = locate(on_hub())
+    # Two shards with digests a and b: the digest of the text "a\nb".
+    assert found.weights.sha256 == hashlib.sha256("\n".join(sha256(plain / s) for s in shards).encode()).hexdigest()
+    (found.folder / shards[1]).unlink()
+    server.forget()
+    assert locate(on_hub()).weights == dataclasses.replace(found.weights, source="hub")
+    assert any(line.endswith(shards[1]) for line in server.requests)
+
+
+def test_a_model_the_hub_does_not_have_names_place_cause_and_ways_on(server: LoopbackHub) -> None:
+    message = refusal(on_hub("org/typo"))
+    for part in ("'mine'", "org/typo", str(hub.cache_folder()), server.address, "check the name", "local folder"):
+        assert part in message
+    assert "bundled" not in message
+
+
+def test_a_model_with_a_bundled_package_that_is_not_installed_names_the_extra(server: LoopbackHub) -> None:
+    assert "pytest-sst2[bundled]" in refusal(on_hub(bundled="no_such_package_anywhere"))
+
+
+@pytest.mark.xfail(strict=True, reason="a repository without modules.json is loaded with mean pooling from the Hub")
+def test_a_sentence_encoder_whose_repository_lost_its_modules_is_not_pooled_by_guess(
+    server: LoopbackHub, plain: Path
+) -> None:
+    server.add("org/mine", plain)
+    assert "modules.json" in refusal(on_hub(sentence_encoder=True))
+
+
+@pytest.mark.xfail(strict=True, reason="the snapshot folder named after the pinned commit is never made")
+def test_a_mirror_with_commits_of_its_own_serves_a_pinned_model_at_the_first_try(
+    server: LoopbackHub, sentence: Path
+) -> None:
+    commit = server.add("org/mine", sentence, any_revision=True)
+    assert locate(on_hub(revision="a" * 40, sentence_encoder=True)).weights.revision == commit
+
+
+# --- pickles
+
+
+def test_pickles_only_on_the_hub_are_refused_without_being_downloaded(server: LoopbackHub, plain: Path) -> None:
+    server.add("org/mine", pickle_weights(plain))
+    message = refusal(on_hub())
+    assert "pickled weights only" in message
+    assert "no safetensors conversion" in message
+    assert not any("/resolve/" in line for line in server.requests)
+
+
+def test_the_hubs_own_conversion_is_used_recorded_and_cached(
+    server: LoopbackHub, plain: Path, plain_encoder: Path
+) -> None:
+    server.add("org/mine", pickle_weights(plain))
+    converted = server.add_pull_request("org/mine", 1, plain_encoder)
+    weights = locate(on_hub()).weights
+    assert (weights.source, weights.revision) == ("hub", converted)
+    assert weights.sha256 == sha256(plain_encoder / "model.safetensors")
+    assert not any("pytorch_model.bin" in line for line in server.requests)
+    server.stop()
+    assert locate(on_hub()).weights == dataclasses.replace(weights, source="cache")
+
+
+def test_a_stranger_s_conversion_is_not_used(server: LoopbackHub, plain: Path, plain_encoder: Path) -> None:
+    server.add("org/mine", pickle_weights(plain))
+    server.add_pull_request("org/mine", 1, plain_encoder, author="stranger")
+    assert "pickled weights only" in refusal(on_hub())
+
+
+@pytest.mark.xfail(strict=True, reason="a repository with discussions turned off is reported as a bare HTTP 403")
+def test_pickles_are_named_also_where_discussions_are_turned_off(server: LoopbackHub, plain: Path) -> None:
+    server.add("org/mine", pickle_weights(plain))
+    server.fault("/discussions", "status", 403)
+    assert "pickled weights only" in refusal(on_hub())
+
+
+@pytest.mark.xfail(strict=True, reason="with a pin the Hub is never asked for a conversion, yet the clause denies one")
+def test_pickles_at_a_pin_do_not_deny_a_conversion_that_is_there(
+    server: LoopbackHub, plain: Path, plain_encoder: Path
+) -> None:
+    pinned = server.add("org/mine", pickle_weights(plain))
+    server.add_pull_request("org/mine", 1, plain_encoder)
+    message = refusal(on_hub(revision=pinned))
+    assert "pickled weights only" in message
+    assert "no safetensors conversion on the Hub" not in message
+
+
+@pytest.mark.xfail(
+    strict=True, reason="any file that ends in .safetensors, and pickles in a subfolder, hide the pickles"
+)
+@pytest.mark.parametrize("layout", ["adapter beside it", "encoder in a subfolder"])
+def test_the_conversion_is_found_where_the_pickles_are_not_alone_or_not_on_top(
+    server: LoopbackHub, sentence: Path, tiny_encoder: Path, layout: str
+) -> None:
+    if layout == "adapter beside it":
+        pickle_weights(sentence)
+        (sentence / "adapter_model.safetensors").write_bytes(b"of another kind")
+    else:
+        pickle_weights(to_old_layout(sentence) / "0_Transformer")
+    server.add("org/mine", sentence)
+    converted = server.add_pull_request("org/mine", 1, tiny_encoder)
+    assert locate(on_hub()).weights.revision == converted
+
+
+def test_pickles_only_in_a_folder_say_how_to_write_safetensors(plain: Path) -> None:
+    message = refusal(in_folder(pickle_weights(plain)))
+    for part in ("'mine'", str(plain), "pickled weights only", "model.safetensors", "save_pretrained"):
+        assert part in message
+
+
+# --- the bundled package
+
+
+@pytest.fixture
+def bundle(sentence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The weights of an installed package that must not be imported."""
+    package = tmp_path / "site" / "tiny_bundle_for_tests"
+    shutil.copytree(sentence, package / "model")
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return package / "model"
+
+
+def test_the_bundled_package_is_used_when_neither_cache_nor_hub_has_the_model(
+    server: LoopbackHub, bundle: Path
+) -> None:
+    spec = on_hub(revision="b" * 40, bundled="tiny_bundle_for_tests", sentence_encoder=True)
+    found = locate(dataclasses.replace(spec, weights_sha256=sha256(bundle / "model.safetensors")))
+    assert found.folder == bundle
+    assert (found.weights.source, found.weights.revision) == ("bundled", "b" * 40)
+    assert "has SHA-256" not in found.weights.sha256
+    wrong = refusal(dataclasses.replace(spec, weights_sha256=WRONG_DIGEST))
+    for part in (str(bundle), found.weights.sha256, WRONG_DIGEST):
+        assert part in wrong
+
+
+def test_cache_and_hub_come_before_the_bundled_package(server: LoopbackHub, bundle: Path, plain: Path) -> None:
+    server.add("org/mine", plain)
+    spec = on_hub(bundled="tiny_bundle_for_tests")
+    assert locate(spec).weights.source == "hub"
+    server.stop()
+    assert locate(spec).weights.source == "cache"
+    shutil.rmtree(hub.cache_folder())
+    assert locate(spec).weights.source == "bundled"
+
+
+@pytest.mark.xfail(strict=True, reason="find_spec imports the parent of a dotted name and raises when there is none")
+def test_a_bundled_name_inside_a_package_that_is_not_there_is_a_sentence(server: LoopbackHub) -> None:
+    assert "could not be had" in refusal(on_hub(bundled="no_such_package_anywhere.weights"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec(MINILM.bundled) is None, reason="needs the extra 'bundled'")
+def test_minilm_comes_from_its_package_with_the_digest_the_hub_lists(server: LoopbackHub) -> None:
+    server.stop()
+    weights = locate(MINILM).weights
+    assert (weights.source, weights.revision, weights.sha256) == ("bundled", MINILM.revision, MINILM_SHA256)
+    assert weights.licence == "apache-2.0"
+
+
+@pytest.mark.parametrize("place", ["folder", "hub", "cache"])
+def test_weights_with_another_digest_are_refused_wherever_they_lie(
+    server: LoopbackHub, plain: Path, place: str
+) -> None:
+    server.add("org/mine", plain)
+    if place == "cache":
+        locate(on_hub())
+    spec = in_folder(plain) if place == "folder" else on_hub()
+    message = refusal(dataclasses.replace(spec, weights_sha256=WRONG_DIGEST))
+    assert sha256(plain / "model.safetensors") in message
+    assert WRONG_DIGEST in message
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the message says to remove the snapshot folder; the damaged blob lies elsewhere"
+)
+def test_weights_damaged_in_the_cache_name_the_folder_whose_removal_helps(server: LoopbackHub, plain: Path) -> None:
+    server.add("org/mine", plain)
+    found = locate(on_hub())
+    blob = (found.folder / "model.safetensors").resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\x01")
+    message = refusal(on_hub(weights_sha256=found.weights.sha256))
+    named = [Path(word.strip(".,:;'`")) for word in message.split() if word.startswith("/")]
+    shutil.rmtree(named[-1])
+    assert locate(on_hub(weights_sha256=found.weights.sha256)).weights.sha256 == found.weights.sha256
+
+
+# --- what is refused before a library touches it
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    message = refusal(in_folder(tmp_path))
+    assert str(tmp_path) in message
+    assert "config.json" in message
+
+
+def test_a_model_without_a_tokenizer_says_which_files_would_do(plain: Path) -> None:
+    (plain / "vocab.txt").unlink()
+    message = refusal(in_folder(plain))
+    for part in ("no tokenizer", "tokenizer.json", "vocab.txt", "tokenizer.save_pretrained"):
+        assert part in message
+
+
+def test_a_model_without_weights_is_not_accused_of_pickles(plain: Path) -> None:
+    (plain / "model.safetensors").unlink()
+    message = refusal(in_folder(plain))
+    assert "model.safetensors is needed" in message
+    assert "pickle" not in message
+
+
+def test_a_folder_that_lacks_a_shard_is_refused(plain: Path) -> None:
+    (plain / write_shards(plain)[0]).unlink()
+    assert "not all" in refusal(in_folder(plain))
+
+
+def test_code_in_the_repository_runs_only_with_leave(plain: Path) -> None:
+    edit_json(plain / "config.json", auto_map={"AutoModelForCausalLM": "theirs.Model"})
+    message = refusal(in_folder(plain))
+    assert "auto_map" in message
+    assert "--sst2-trust-remote-code" in message
+    assert ModelLoader(trust_remote_code=True).locate(in_folder(plain)).folder == plain
+
+
+def test_a_module_of_a_foreign_class_is_named_and_refused(sentence: Path) -> None:
+    modules = json.loads((sentence / "modules.json").read_text())
+    modules[1]["type"] = "theirs.pooling.Pooling"
+    (sentence / "modules.json").write_text(json.dumps(modules))
+    message = refusal(in_folder(sentence))
+    assert "theirs.pooling.Pooling" in message
+    assert "--sst2-trust-remote-code" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "modules.json", "model.safetensors.index.json"])
+def test_a_file_that_is_not_json_is_named(sentence: Path, name: str) -> None:
+    (sentence / name).write_text("{")
+    assert str(sentence / name) in refusal(in_folder(sentence))
+
+
+@pytest.mark.xfail(strict=True, reason="JSON of another shape ends in KeyError, TypeError or AttributeError")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("model.safetensors.index.json", "{}"),
+        ("model.safetensors.index.json", "[]"),
+        ("modules.json", '["Transformer"]'),
+        ("modules.json", '{"0": "Transformer"}'),
+    ],
+)
+def test_json_of_another_shape_is_named_too(sentence: Path, name: str, text: str) -> None:
+    (sentence / name).write_text(text)
+    assert name in refusal(in_folder(sentence))
+
+
+# --- what the libraries say of the files
+
+
+def test_a_checkpoint_that_lacks_encoder_tensors_is_refused_with_their_number(plain: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(plain / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "encoder.layer.1." not in name}
+    save_file(kept, plain / "model.safetensors", metadata={"format": "pt"})
+    # A BERT layer has query, key, value, attention output, intermediate and output, each with weight and bias (12),
+    # and two layer norms with weight and bias (4): 16 tensors.
+    message = refusal(in_folder(plain))
+    assert f"lacks 16 of the encoder's {len(tensors)} tensors" in message
+    assert "encoder.layer.1." in message
+
+
+def test_a_checkpoint_without_a_pooler_is_fine_since_no_method_needs_its_weights(plain: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(plain / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    assert len(kept) == len(tensors) - 2
+    save_file(kept, plain / "model.safetensors", metadata={"format": "pt"})
+    assert locate(in_folder(plain)).weights.sha256 == sha256(plain / "model.safetensors")
+
+
+def test_weights_that_are_none_are_a_sentence(plain: Path) -> None:
+    (plain / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    message = refusal(in_folder(plain))
+    assert "encoder could not be loaded" in message
+    assert "\n" not in message
+
+
+@pytest.mark.xfail(strict=True, reason="the sentence quotes an option nobody set and a report that was silenced")
+def test_weights_of_another_size_than_the_config_says_are_told_as_such(plain: Path) -> None:
+    edit_json(plain / "config.json", intermediate_size=32)
+    message = refusal(in_folder(plain))
+    assert "ignore_mismatched_sizes" not in message
+    assert "config" in message
+
+
+def test_a_broken_tokenizer_is_a_sentence(plain: Path) -> None:
+    (plain / "vocab.txt").unlink()
+    (plain / "tokenizer.json").write_text("{}")
+    assert "tokenizer could not be loaded" in refusal(in_folder(plain), ModelLoader.tokenizer)
+
+
+# --- what is loaded
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_half_precision_checkpoint_is_loaded_in_float32_unless_asked_otherwise(sentence: Path, half: str) -> None:
+    import torch
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(sentence, dtype=getattr(torch, half)).save_pretrained(sentence)
+    assert json.loads((sentence / "config.json").read_text())["dtype"] == half
+    loader, spec = ModelLoader(), in_folder(sentence)
+    encoder = loader.sentence_encoder(spec, dtype="bfloat16")
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
+    for model in (loader.sequence_classifier(spec), loader.sentence_encoder(spec)):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def with_head(folder: Path, labels: int) -> Any:
+    """Give the checkpoint a classification head and return its weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=labels)
+    model.save_pretrained(folder)
+    return model.classifier.weight.detach()
+
+
+def test_the_head_is_drawn_from_torchs_generator_and_the_encoder_is_not(plain: Path) -> None:
+    import torch
+
+    loader, spec = ModelLoader(), in_folder(plain)
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(loader.sequence_classifier(spec))
+    heads = [model.classifier.weight for model in drawn]
+    assert heads[0].shape == (2, 32)
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+    words = [model.get_input_embeddings().weight for model in drawn]
+    assert torch.equal(words[0], words[2])
+
+
+def test_a_head_for_two_classes_is_kept(plain: Path) -> None:
+    import torch
+
+    head = with_head(plain, 2)
+    assert torch.equal(ModelLoader().sequence_classifier(in_folder(plain)).classifier.weight, head)
+
+
+@pytest.mark.xfail(strict=True, reason="a head of another size is refused with transformers' ignore_mismatched_sizes")
+@pytest.mark.parametrize("labels", [1, 3])
+def test_a_head_for_another_number_of_classes_gives_way_to_a_new_one(plain: Path, labels: int) -> None:
+    import torch
+
+    with_head(plain, labels)
+    model = ModelLoader().sequence_classifier(in_folder(plain))
+    assert model.classifier.weight.shape == (2, 32)
+    assert torch.isfinite(model.classifier.weight).all()
+    assert model.config.num_labels == 2
+
+
+def test_an_encoder_without_modules_gets_the_mean_of_its_last_hidden_states(plain: Path) -> None:
+    import torch
+    from transformers import AutoModel
+
+    loader, spec = ModelLoader(), in_folder(plain)
+    rows = loader.sentence_encoder(spec).encode(["good film", "bad"], convert_to_tensor=True)
+    tokens = loader.tokenizer(spec)(["good film"], return_tensors="pt")
+    with torch.no_grad():
+        hidden = AutoModel.from_pretrained(plain).eval()(**tokens).last_hidden_state[0]
+    assert torch.allclose(rows[0].cpu(), hidden.mean(dim=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "got"), [(None, 32), (8, 8), (500, 32)])
+def test_a_length_is_never_beyond_the_encoders_own(sentence: Path, asked: int | None, got: int) -> None:
+    assert ModelLoader().sentence_encoder(in_folder(sentence), max_length=asked).max_seq_length == got
+
+
+def test_an_older_layout_with_the_encoder_in_a_subfolder_loads(server: LoopbackHub, sentence: Path) -> None:
+    to_old_layout(sentence)
+    server.add("org/mine", sentence)
+    loader, spec = ModelLoader(), on_hub(sentence_encoder=True)
+    found = loader.locate(spec)
+    assert found.transformer == found.folder / "0_Transformer"
+    assert loader.sequence_classifier(spec).num_labels == 2
+    assert loader.sentence_encoder(spec).encode(["good"]).shape == (1, 32)
+    server.stop()
+    assert locate(spec).weights.source == "cache"
+
+
+@pytest.mark.xfail(strict=True, reason="the digest covers the transformer only: a Dense module's weights do not count")
+def test_the_digest_tells_encoders_apart_that_differ_in_a_dense_module(sentence: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(sentence, tmp_path / "other"))
+    for number, folder in enumerate((sentence, other)):
+        add_dense_module(folder, seed=number)
+    loader = ModelLoader()
+    rows = [loader.sentence_encoder(in_folder(folder)).encode(["good film"]) for folder in (sentence, other)]
+    assert abs(rows[0] - rows[1]).max() > 1e-3
+    assert loader.locate(in_folder(sentence)).weights.sha256 != loader.locate(in_folder(other)).weights.sha256
+
+
+@pytest.mark.xfail(strict=True, reason="use_safetensors does not reach the modules after the transformer")
+def test_a_pickled_dense_module_is_refused_like_pickled_weights(sentence: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    dense = add_dense_module(sentence, seed=0)
+    torch.save(load_file(dense / "model.safetensors"), dense / "pytorch_model.bin")
+    (dense / "model.safetensors").unlink()
+    assert "pickle" in refusal(in_folder(sentence), ModelLoader.sentence_encoder)
+
+
+def add_dense_module(folder: Path, *, seed: int) -> Path:
+    """Put a linear layer from 32 to 8 dimensions after the pooling and return its folder."""
+    import torch
+    from safetensors.torch import save_file
+
+    dense = folder / "2_Dense"
+    dense.mkdir()
+    generator = torch.Generator().manual_seed(seed)
+    weights = {"linear.weight": torch.randn(8, 32, generator=generator), "linear.bias": torch.zeros(8)}
+    save_file(weights, dense / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "in_features": 32,
+        "out_features": 8,
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    (dense / "config.json").write_text(json.dumps(config))
+    modules = json.loads((folder / "modules.json").read_text())[:2]
+    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return dense
+
+
+# --- what loading leaves behind
+
+
+@pytest.fixture
+def verbosity() -> Iterator[Any]:
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    yield logging
+    logging.set_verbosity(before)
+    if bars:
+        logging.enable_progress_bar()
+    else:
+        logging.disable_progress_bar()
+
+
+@pytest.mark.parametrize("bars", [True, False])
+def test_loading_says_nothing_and_leaves_verbosity_and_bars_as_they_were(
+    plain: Path, verbosity: Any, bars: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verbosity.set_verbosity_info()
+    if bars:
+        verbosity.enable_progress_bar()
+    else:
+        verbosity.disable_progress_bar()
+    loader, spec = ModelLoader(), in_folder(plain)
+    loader.locate(spec)
+    loader.tokenizer(spec)
+    loader.sequence_classifier(spec)
+    loader.sentence_encoder(spec)
+    broken = Path(shutil.copytree(plain, plain.parent / "broken"))
+    (broken / "model.safetensors").write_bytes(b"broken")
+    refusal(in_folder(broken))
+    assert verbosity.get_verbosity() == verbosity.INFO
+    assert verbosity.is_progress_bar_enabled() is bars
+    out, err = capfd.readouterr()
+    for noise in ("LOAD REPORT", "Loading weights", "it/s"):
+        assert noise not in out + err
+
+
+@pytest.mark.xfail(strict=True, reason="transformers' switch turns the Hub's bars on as well, which the user had off")
+def test_loading_leaves_the_hubs_progress_bars_off_where_the_user_turned_them_off(plain: Path, verbosity: Any) -> None:
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
+
+    verbosity.enable_progress_bar()
+    disable_progress_bars()
+    locate(in_folder(plain))
+    assert are_progress_bars_disabled()

@@ -1,0 +1,175 @@
+"""Options: refused with a sentence, read from ini files, and out of everybody else's way."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2 import options
+
+USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.fixture
+def cells(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with one test that is run for every cell, never beyond collection here."""
+    pytester.makepyfile("def test_cell(sst2_run): ...")
+    return pytester
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    return [line.partition("[")[2].rstrip("]") for line in result.outlines if "::test_cell[" in line]
+
+
+def test_a_misspelt_model_is_answered_with_the_nearest_name(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest("--models", "tinbert")
+    assert result.ret == USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: unknown model 'tinbert'. Did you mean 'tinybert'? Models: tinybert, *"])
+
+
+def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest("--methods", "fine-tunes")
+    assert result.ret == USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: unknown method 'fine-tunes'. Did you mean 'fine-tune'? *linear-probe*majority*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["--sst2-recipe", "slow"], ["'slow'", "quick", "homework9-as-published"]),
+        (["--sst2-eval", "test"], ["'test'", "validation, heldout"]),
+        (["--sst2-seeds", "42,x"], ["'x' is not a seed"]),
+        (["--sst2-seeds", "-1"], ["--sst2-seeds"]),
+        (["--sst2-seeds", "4294967296"], ["0 to 4294967295"]),
+        (["--sst2-train-size", "0"], ["'0' is not a whole number of at least 1"]),
+        (["--sst2-train-size", "1e3"], ["'1e3' is not a whole number"]),
+        (["--sst2-max-length", "2"], ["at least 3"]),
+        (["--sst2-learning-rate", "nan"], ["'nan' is not a number"]),
+        (["--sst2-learning-rate", "0"], ["above 0"]),
+        (["--sst2-min-accuracy", "80"], ["'80' is not a share from 0 to 1"]),
+        (["--sst2-dtype", "int8"], ["'int8' is not one of float32, bfloat16, float16"]),
+        (["--sst2-device", "tpu"], ["'tpu' is not one of auto, cpu, cuda, mps"]),
+        (["--models", ","], ["names nothing"]),
+        (["--sst2-data", "nowhere"], ["'nowhere' is neither auto, hub, pocket nor a folder"]),
+        (["--models", "./nowhere"], ["no folder './nowhere'"]),
+        (["--sst2-floors", "nowhere.toml"], ["'*nowhere.toml' does not exist", "--sst2-calibrate"]),
+        (["--sst2-calibrate"], ["at least 5 seeds and got 1", "--sst2-seeds 1,2,3,4,5"]),
+        (["--sst2-calibrate", "--sst2-seeds", "1,2,3,4,5", "--sst2-min-accuracy", "0.5"], ["give one of the two"]),
+        (["--sst2-json", "."], ["is a folder; name a file"]),
+    ],
+)
+def test_a_bad_value_ends_the_run_before_anything_is_loaded(
+    cells: pytest.Pytester, arguments: list[str], fragments: list[str]
+) -> None:
+    result = cells.runpytest(*arguments)
+    assert result.ret == USAGE_ERROR
+    for fragment in fragments:
+        result.stderr.fnmatch_lines([f"*{fragment}*"])
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_repeated_models_and_methods_make_one_cell_each(cells: pytest.Pytester) -> None:
+    names = "minilm,minilm,sentence-transformers/all-MiniLM-L6-v2"
+    result = cells.runpytest("--collect-only", "-q", "--models", names, "--methods", "tfidf,linear-probe,tfidf")
+    assert collected(result) == ["tfidf-seed42", "minilm-linear-probe-seed42"]
+
+
+def test_every_seed_is_a_cell_and_methods_without_a_model_run_once(cells: pytest.Pytester) -> None:
+    result = cells.runpytest(
+        "--collect-only", "-q", "--models", "minilm,bert-tiny", "--methods", "majority,fine-tune", "--sst2-seeds", "7,1,7"
+    )
+    assert collected(result) == [
+        "majority-seed7",
+        "majority-seed1",
+        "minilm-fine-tune-seed7",
+        "minilm-fine-tune-seed1",
+        "bert-tiny-fine-tune-seed7",
+        "bert-tiny-fine-tune-seed1",
+    ]
+
+
+def test_two_folders_of_one_name_stay_two_cells(cells: pytest.Pytester, tmp_path: Path) -> None:
+    for parent in ("old", "new"):
+        (tmp_path / parent / "encoder").mkdir(parents=True)
+        (tmp_path / parent / "encoder" / "config.json").write_text("{}", encoding="utf-8")
+    names = ",".join(str(tmp_path / parent / "encoder") for parent in ("old", "new"))
+    result = cells.runpytest("--collect-only", "-q", "--models", names, "--methods", "fine-tune")
+    assert collected(result) == ["encoder-fine-tune-seed42", "new/encoder-fine-tune-seed42"]
+
+
+def test_ini_values_stand_in_for_options_and_the_command_line_wins(cells: pytest.Pytester) -> None:
+    cells.makeini("[pytest]\nsst2_models = bert-tiny\nsst2_methods = fine-tune\nsst2_seeds = 3,4\n")
+    from_ini = cells.runpytest("--collect-only", "-q")
+    assert collected(from_ini) == ["bert-tiny-fine-tune-seed3", "bert-tiny-fine-tune-seed4"]
+    overridden = cells.runpytest("--collect-only", "-q", "--sst2-seeds", "9")
+    assert collected(overridden) == ["bert-tiny-fine-tune-seed9"]
+
+
+def test_a_bad_ini_value_is_named_by_its_ini_name(cells: pytest.Pytester) -> None:
+    cells.makeini("[pytest]\nsst2_train_size = many\n")
+    result = cells.runpytest()
+    assert result.ret == USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: ini option sst2_train_size: 'many' is not a whole number*"])
+
+
+def test_an_ini_path_starts_from_the_ini_files_folder(cells: pytest.Pytester) -> None:
+    cells.mkdir("reviews")
+    below = cells.mkdir("below")
+    cells.makeini("[pytest]\nsst2_data = reviews\n")
+    cells.chdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        result = cells.runpytest("--collect-only", "-q", "..")
+    assert result.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize("module", ["conftest", "other_plugin"])
+def test_a_bare_option_gives_way_to_its_other_owner(cells: pytest.Pytester, module: str) -> None:
+    cells.makepyfile(
+        **{
+            module: """
+            def pytest_addoption(parser):
+                parser.addoption("--models", default="theirs", help="somebody else's")
+
+            def pytest_report_header(config):
+                return f"their models: {config.getoption('--models')}"
+            """
+        }
+    )
+    arguments = [] if module == "conftest" else ["-p", module]
+    cells.syspathinsert()
+    theirs = cells.runpytest(*arguments, "--collect-only", "--models", "cars", "--methods", "fine-tune")
+    assert theirs.ret == pytest.ExitCode.OK
+    theirs.stdout.fnmatch_lines(["their models: cars", "*minilm-fine-tune-seed42*"])
+    ours = cells.runpytest(*arguments, "--collect-only", "-q", "--sst2-models", "bert-tiny", "--sst2-methods", "fine-tune")
+    assert collected(ours) == ["bert-tiny-fine-tune-seed42"]
+
+
+def test_the_value_of_a_bare_option_is_not_taken_for_a_folder_of_tests(cells: pytest.Pytester) -> None:
+    folder = cells.mkdir("encoder")
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "conftest.py").write_text("raise RuntimeError('collected a model')", encoding="utf-8")
+    result = cells.runpytest("--collect-only", "-q", "--models", "encoder/", "--methods", "fine-tune")
+    assert collected(result) == ["encoder-fine-tune-seed42"]
+
+
+def test_without_the_plugin_its_options_are_unknown_and_nothing_else_happens(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_passes(): ...")
+    assert pytester.runpytest("-p", "no:sst2").ret == pytest.ExitCode.OK
+    assert pytester.runpytest("-p", "no:sst2", "--sst2-data", "pocket").ret == USAGE_ERROR
+
+
+@pytest.mark.parametrize("value", ["", " ", ",,"])
+def test_names_wants_at_least_one(value: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="names nothing"):
+        options.names(value)
+
+
+def test_every_option_has_an_ini_twin_and_a_help_text(pytester: pytest.Pytester) -> None:
+    help_text = pytester.runpytest("--help").stdout.str()
+    for option in options.OPTIONS:
+        assert option.flag in help_text
+        assert f"{option.dest} (" in help_text
+    assert "--models" in help_text

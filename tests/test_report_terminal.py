@@ -1,0 +1,82 @@
+"""The summary, to the letter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pytest_sst2.floors import Floor
+from pytest_sst2.recipes import build_recipe
+from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Record
+from pytest_sst2.report.terminal import context_lines, table, warning_lines
+
+PACKAGES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0", "scikit-learn": "1.9.1"}
+ENVIRONMENT = Environment(
+    "3.11.7", "CPython", "Linux x86_64", PACKAGES, "cpu", "cpu", "A CPU", 2, 2, "openblas 0.3.30", "highest"
+)
+
+
+def make_record(**changes: Any) -> Record:
+    recipe = build_recipe("quick")
+    record = Record(
+        cell="minilm-linear-probe-seed42",
+        model="minilm",
+        method="linear-probe",
+        seed=42,
+        accuracy=0.8125,
+        accuracy_interval=Interval(0.78501, 0.83711),
+        correct=13,
+        total=16,
+        majority_accuracy=0.5,
+        dataset=DatasetInfo("sst2", "hub", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "validation", 2000, 872, "d" * 64),
+        recipe=recipe,
+        recipe_label=recipe.label,
+        environment=ENVIRONMENT,
+        weights=None,
+        settings={},
+        predictions=(1,) * 16,
+        probabilities=(0.9,) * 16,
+        phases=(Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872)),
+        rounds_seconds=(7.0,),
+        latency=Latency(0.0123, 0.02, 50),
+        peak_bytes=1000 * 2**20,
+    )
+    return dataclasses.replace(record, **changes)
+
+
+def test_the_table_groups_by_method_and_puts_the_best_model_first() -> None:
+    tfidf = make_record(
+        cell="tfidf-seed42", model=None, method="tfidf", accuracy=0.75, phases=(Phase("fit", 0.1), Phase("predict", 0.0))
+    )
+    weak = make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand"))
+    strong = make_record(floor=Floor(0.8, "by hand"))
+    failure = Failure("nope-linear-probe-seed42", "nope", "linear-probe", 42, "does not exist")
+    assert table([weak, tfidf, strong], [failure]).split("\n") == [
+        "method        model        seed    accuracy    95 % interval    floor    Δ majority    train s    encode s    predict s    ex/s    p50 ms    peak MB  verdict",
+        "------------  ---------  ------  ----------  ---------------  -------  ------------  ---------  ----------  -----------  ------  --------  ---------  ---------------",
+        "linear-probe  minilm         42      0.8125      0.785–0.837   0.8000      +31.2 pt       0.25        4.12         2.00     436      12.3      1,000  pass",
+        "              bert-tiny      42      0.6250      0.785–0.837   0.7000      +12.5 pt       0.25        4.12         2.00     436      12.3      1,000  BELOW FLOOR",
+        "              nope           42           –                –        –             –          –           –            –       –         –          –  FAILED",
+        "tfidf         –              42      0.7500      0.785–0.837        –      +25.0 pt       0.10           –         0.00       –      12.3      1,000  pass (no floor)",
+    ]  # fmt: skip
+
+
+def test_the_context_names_data_recipe_device_and_versions_and_any_substitution() -> None:
+    assert context_lines(make_record()) == [
+        "sst2 (8d51e7e4887a) validation n=872, trained on 2,000 · recipe quick · cpu × 2 threads · float32 · "
+        "Python 3.11.7, torch 2.13.0, transformers 5.23.0, sentence-transformers 6.2.0, scikit-learn 1.9.1"
+    ]
+    pocket = DatasetInfo("pocket", "pocket", "sha256:471b5204ce9d", "validation", 800, 400, "d" * 64, "not SST-2")
+    first, note = context_lines(make_record(dataset=pocket))
+    assert first.startswith("pocket (sha256:471b5204ce9d) validation n=400, trained on 800")
+    assert note == "NOTE: not SST-2"
+
+
+def test_memory_of_the_device_stands_beside_that_of_the_process() -> None:
+    assert "1,000 + 500 GPU" in table([make_record(device_peak_bytes=500 * 2**20)])
+
+
+def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:
+    records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
+    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
+    assert warning_lines(records[:1]) == ["warning: cut (a)"]
