@@ -18,7 +18,8 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         Sst2Error: It cannot be written; a file already there is untouched.
     """
-    path = path.absolute()
+    path = path.resolve()
+    _check_ordinary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -27,15 +28,15 @@ def write_atomically(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            _set_usual_mode(Path(scratch))
+            _set_usual_mode(Path(scratch), path)
             Path(scratch).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(scratch).unlink()
             raise
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise Sst2Error(
-            f"cannot write {str(path)!r}: {error.strerror or error}. What was there is unchanged."
+            f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. What was there is unchanged."
         ) from error
 
 
@@ -43,10 +44,11 @@ def check_writable(path: Path, option: str) -> None:
     """Refuse, before any work is done, a result file that could not be written at the end.
 
     Raises:
-        Sst2Error: ``path`` is a folder, or its nearest existing folder is not writable.
+        Sst2Error: ``path`` is a folder or a device, or its nearest existing folder is not writable.
     """
     if path.is_dir():
         raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
+    _check_ordinary(path)
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -54,8 +56,17 @@ def check_writable(path: Path, option: str) -> None:
         raise Sst2Error(f"{option} {str(path)!r} cannot be written: {str(folder)!r} is not a writable folder.")
 
 
-def _set_usual_mode(path: Path) -> None:
-    """Give a file made by mkstemp (readable by its owner alone) the mode that open() would have given it."""
+def _check_ordinary(path: Path) -> None:
+    """Refuse a device or a pipe: a file moved into its place would remove it from the system."""
+    if path.exists() and not path.is_file():
+        raise Sst2Error(f"cannot write {str(path)!r}: it is no ordinary file. What was there is unchanged.")
+
+
+def _set_usual_mode(scratch: Path, target: Path) -> None:
+    """Give a file made by mkstemp (readable by its owner alone) the target's mode, or what open() would give."""
+    if target.exists():
+        scratch.chmod(target.stat().st_mode & 0o777)
+        return
     umask = os.umask(0)
     os.umask(umask)
-    path.chmod(0o666 & ~umask)
+    scratch.chmod(0o666 & ~umask)

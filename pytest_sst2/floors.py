@@ -151,7 +151,11 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]]) -> None:
 
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
     tables = document.setdefault("floor", tomlkit.aot())
-    assert isinstance(tables, AoT)  # noqa: S101 - load_floors has refused anything else
+    if not isinstance(tables, AoT):  # an array in one line is written out, so that it can be added to
+        written = tomlkit.aot()
+        for entry in tables.unwrap():
+            written.append(tomlkit.item(entry))
+        document["floor"] = tables = written
     by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
     for key, floor in sorted(new):
         table = by_key.get(key)

@@ -6,9 +6,10 @@ libraries which load from the snapshot's folder never need the network themselve
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -52,18 +53,23 @@ def cache_folder() -> Path:
 
 
 def cached_snapshot(
-    repo_id: str, repo_type: RepoType, revision: str | None, complete: Callable[[Path], bool]
+    repo_id: str,
+    repo_type: RepoType,
+    revision: str | None,
+    patterns: tuple[str, ...],
+    complete: Callable[[Path], bool],
 ) -> Snapshot | None:
     """Return a snapshot that is in the cache and complete, without any network.
 
     With a revision only that one will do. Without one, the commit that ``main`` pointed at when it was last
-    downloaded comes first, then the newest other.
+    downloaded comes first, then the newest that was not downloaded under another revision's name.
 
     Args:
         repo_id: ``org/name``.
         repo_type: ``model`` or ``dataset``.
         revision: Branch, tag or commit; None for main.
-        complete: Tells whether a snapshot's folder has all that is needed of it.
+        patterns: The files that were, or would be, downloaded.
+        complete: Tells whether a snapshot's folder has all that cannot be done without.
     """
     from huggingface_hub.file_download import repo_folder_name
 
@@ -74,12 +80,46 @@ def cached_snapshot(
         commits.insert(0, reference.read_text(encoding="utf-8").strip())
     if revision is None and (root / "snapshots").is_dir():
         others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        commits += [path.name for path in others]
-    for commit in dict.fromkeys(commits):
+        named = _commits_of_other_revisions(root)
+        commits += [path.name for path in others if path.name not in named]
+    for commit in filter(None, dict.fromkeys(commits)):
         folder = root / "snapshots" / commit
-        if folder.is_dir() and complete(folder):
+        if folder.is_dir() and complete(folder) and _nothing_missing(repo_id, repo_type, commit, patterns):
             return Snapshot(folder, commit)
     return None
+
+
+def _commits_of_other_revisions(root: Path) -> set[str]:
+    """Return the commits that a branch or tag was downloaded by name for; conversion pull requests stand for main."""
+    references = root / "refs"
+    return {
+        path.read_text(encoding="utf-8").strip()
+        for path in references.rglob("*")
+        if path.is_file() and not path.is_relative_to(references / "refs" / "pr")
+    }
+
+
+def _nothing_missing(repo_id: str, repo_type: RepoType, commit: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether the snapshot lacks none of the files that the Hub's own client knows to belong to it.
+
+    An interrupted download may have left out a file that no library misses, and that changes the numbers all the
+    same: a tokenizer's configuration, the encoder's maximum length.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        snapshot_download(
+            repo_id,
+            repo_type=repo_type,
+            revision=commit,
+            cache_dir=cache_folder(),
+            allow_patterns=list(patterns),
+            local_files_only=True,
+        )
+    except LocalEntryNotFoundError:
+        return False
+    return True
 
 
 def download_snapshot(repo_id: str, repo_type: RepoType, revision: str | None, patterns: tuple[str, ...]) -> Snapshot:
@@ -97,7 +137,13 @@ def download_snapshot(repo_id: str, repo_type: RepoType, revision: str | None, p
             repo_id, repo_type=repo_type, revision=revision, allow_patterns=list(patterns), tqdm_class=_quiet_bar()
         ),
     )
-    return Snapshot(Path(folder), Path(folder).name)
+    if Path(folder).is_dir():
+        return Snapshot(Path(folder), Path(folder).name)
+    # Mirrors may answer a pinned commit with one of their own, under which the client then files what it got.
+    found = cached_snapshot(repo_id, repo_type, revision, patterns, lambda _: True)
+    if found is None:
+        raise HubError(f"{repo_id} on the Hub at {endpoint()} has no files like {', '.join(patterns)}")
+    return found
 
 
 def list_files(repo_id: str, repo_type: RepoType, revision: str | None) -> list[str]:
@@ -125,11 +171,15 @@ def safetensors_conversion(repo_id: str) -> str | None:
     from huggingface_hub import HfApi
 
     check_reachable()
-    discussions = _explained(
-        repo_id,
-        lambda: list(HfApi().get_repo_discussions(repo_id, author=_CONVERSION_BOT, discussion_type="pull_request")),
-    )
-    found = [pull.git_reference for pull in discussions if pull.author == _CONVERSION_BOT and pull.status != "closed"]
+
+    def ask() -> list[Any]:
+        return list(HfApi().get_repo_discussions(repo_id, author=_CONVERSION_BOT, discussion_type="pull_request"))
+
+    try:
+        pulls = _explained(repo_id, ask)
+    except HubError:
+        return None  # discussions can be switched off; there is no conversion then
+    found = [pull.git_reference for pull in pulls if pull.author == _CONVERSION_BOT and pull.status != "closed"]
     return found[0] if found else None
 
 
@@ -173,7 +223,8 @@ def _explained(repo_id: str, call: Callable[[], T]) -> T:
     from huggingface_hub import errors
 
     try:
-        return call()
+        with _impatient():
+            return call()
     except errors.GatedRepoError as error:
         raise HubError(
             f"{repo_id} is gated: accept its terms on the Hub, then log in with `hf auth login` or set HF_TOKEN"
@@ -182,10 +233,31 @@ def _explained(repo_id: str, call: Callable[[], T]) -> T:
         raise HubError(f"the Hub at {endpoint()} has no {repo_id}, or it is private and needs HF_TOKEN") from error
     except errors.RevisionNotFoundError as error:
         raise HubError(f"{repo_id} has no such revision on the Hub at {endpoint()}") from error
-    except errors.HfHubHTTPError as error:
-        raise HubError(f"the Hub at {endpoint()} answered {_status(error)} for {repo_id}") from error
     except Exception as error:
+        answered = _http_error(error)
+        if answered is not None:
+            refused = _status(answered) in ("HTTP 401", "HTTP 403")
+            log_in = ": log in with `hf auth login` or set HF_TOKEN" if refused else ""
+            raise HubError(f"the Hub at {endpoint()} answered {_status(answered)} for {repo_id}{log_in}") from error
         raise HubError(f"{repo_id} could not be had from {endpoint()} ({_root_cause(error)})") from error
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Give requests that the clients would let wait for ever the limit of the others."""
+    from huggingface_hub import constants, get_session
+
+    def limit(request: Any) -> None:
+        asked = request.extensions.get("timeout") or {}
+        names = ("connect", "read", "write", "pool")
+        request.extensions["timeout"] = {name: asked.get(name) or constants.HF_HUB_DOWNLOAD_TIMEOUT for name in names}
+
+    hooks = get_session().event_hooks["request"]
+    hooks.append(limit)
+    try:
+        yield
+    finally:
+        hooks.remove(limit)
 
 
 def _status(error: Any) -> str:
@@ -193,11 +265,22 @@ def _status(error: Any) -> str:
     return f"HTTP {response.status_code}" if response is not None else str(error).splitlines()[0]
 
 
+def _http_error(error: BaseException | None) -> Any:
+    """Return the Hub's refusal that ``error`` is or comes from, or None."""
+    from huggingface_hub import errors
+
+    while error is not None and not isinstance(error, errors.HfHubHTTPError):
+        error = error.__cause__
+    return error
+
+
 def _root_cause(error: BaseException) -> str:
     """Return the innermost error in a few words: the outer ones wrap it in paragraphs."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = inner
     lines = str(error).strip().splitlines()
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+        return "its answer is not what a Hub answers; a proxy's log-in page, perhaps"
     return lines[0][:200] if lines else type(error).__name__
 
 

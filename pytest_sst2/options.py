@@ -22,7 +22,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.recipes import DTYPES, EVALUATION_SPLITS, PRESETS, Recipe, build_recipe
-from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
+from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
 
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -94,7 +94,11 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in allowed:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(allowed)}")
+            import difflib  # only a mistake pays for this import
+
+            near = difflib.get_close_matches(text, allowed, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(allowed)}{guess}")
         return text
 
     return parse
@@ -303,10 +307,10 @@ def _base(config: pytest.Config, option: Option) -> Path:
 def _data_source(data: str, base: Path) -> str:
     if data in DATA_SOURCES:
         return data
-    folder = (base / Path(data).expanduser()).resolve()
-    if not folder.is_dir():
+    folder = folder_at(base, data)
+    if folder is None:
         raise Sst2Error(
-            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder (looked for {folder}). "
+            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)

@@ -67,10 +67,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
 
     config.addinivalue_line("markers", MARKER)
-    models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
-    methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
-    registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
     try:
+        models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
+        methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
+        registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
         settings = options.read_settings(config, registry)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error

@@ -36,8 +36,11 @@ def read_rows(path: Path) -> Rows:
         Sst2Error: A column is missing, a label is another, a sentence is empty, the text is not UTF-8, or there are
             no rows. The message names the file and the line.
     """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise Sst2Error(f"{path} cannot be read: only {', '.join(READERS)} files are.")
     try:
-        rows = check_rows(READERS[path.suffix.lower()](path), path.name)
+        rows = check_rows(reader(path), path.name)
     except OSError as error:
         raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
     if not rows.sentences:
@@ -54,17 +57,35 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
     rows = Rows([], [])
     for place, sentence, label in raw:
         if not isinstance(sentence, str) or not sentence.strip():
-            shown = "empty" if sentence is None or isinstance(sentence, str) else repr(sentence)
+            shown = "empty" if sentence is None or isinstance(sentence, str) else _shown(sentence)
             raise Sst2Error(f"{name}, {place}: the sentence is {shown}; text is wanted.")
-        number = str(label).strip() if isinstance(label, str | int) and not isinstance(label, bool) else ""
+        if not _encodable(sentence):
+            raise Sst2Error(f"{name}, {place}: the sentence {ascii(sentence)[:60]} holds half a surrogate pair.")
+        # 1.0 is what pandas makes of 1 in a column that once had a gap.
+        whole = int(label) if isinstance(label, float) and label in (0.0, 1.0) else label
+        number = str(whole).strip() if isinstance(whole, str | int) and not isinstance(whole, bool) else ""
         if number not in ("0", "1"):
             hint = " (-1 marks the unlabelled test split, which cannot be scored)" if number == "-1" else ""
             raise Sst2Error(
-                f"{name}, {place}: the label is {label!r}; only 0 (negative) and 1 (positive) are allowed{hint}."
+                f"{name}, {place}: the label is {_shown(label)}; only 0 (negative) and 1 (positive) are allowed{hint}."
             )
         rows.sentences.append(sentence)
         rows.labels.append(int(number))
     return rows
+
+
+def _shown(value: Any) -> str:
+    """Return the value as Python writes it, cut to what fits in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def table_rows(columns: dict[str, list[Any]], name: str) -> Iterator[_RawRow]:
@@ -91,7 +112,7 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = error.object.count(b"\n", 0, error.start) + 1
         raise Sst2Error(f"{path.name}, line {line}: not valid UTF-8. Convert the file to UTF-8.") from None
 
 
@@ -111,21 +132,24 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
 
 
 def _read_csv(path: Path) -> Iterator[_RawRow]:
+    first = 1
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         header = next(reader, [])
         _check_columns(header, f"{path.name}, line 1")
         sentence, label = (header.index(column) for column in COLUMNS)
+        first = reader.line_num + 1  # of the row that is read next: a quoted sentence may run over lines
         for fields in reader:
+            place, first = f"line {first}", reader.line_num + 1
             if fields and len(fields) != len(header):
                 raise Sst2Error(
-                    f"{path.name}, line {reader.line_num}: {len(fields)} columns where the header has {len(header)}. "
+                    f"{path.name}, {place}: {len(fields)} columns where the header has {len(header)}. "
                     "Sentences with commas need quotes around them."
                 )
             if fields:
-                yield _RawRow(f"line {reader.line_num}", fields[sentence], fields[label])
+                yield _RawRow(place, fields[sentence], fields[label])
     except csv.Error as error:
-        raise Sst2Error(f"{path.name}, line {reader.line_num}: not valid CSV: {error}.") from error
+        raise Sst2Error(f"{path.name}, line {first}: not valid CSV: {error}.") from error
 
 
 def _read_json(path: Path) -> Iterator[_RawRow]:
@@ -152,12 +176,9 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
 def _parse_json(text: str, where: str, unit: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        at = (
-            f", {unit} {error.lineno if unit == 'line' else error.colno}"
-            if isinstance(error, json.JSONDecodeError)
-            else ""
-        )
+    except (ValueError, RecursionError) as error:
+        place = getattr(error, "lineno" if unit == "line" else "colno", None)
+        at = f", {unit} {place}" if place else ""
         raise Sst2Error(f"{where}{at}: not valid JSON.") from None
 
 
@@ -167,12 +188,11 @@ def _read_parquet(path: Path) -> Iterator[_RawRow]:
 
     try:
         table = pq.read_table(path)
+        columns = {name: table.column(name).to_pylist() if name in COLUMNS else [] for name in table.column_names}
     except (pa.ArrowException, ValueError) as error:
-        raise Sst2Error(f"{path.name}: not a readable parquet file: {str(error).splitlines()[0]}.") from error
-    # Only the two columns are turned into Python values; the others are named in the message if one is missing.
-    yield from table_rows(
-        {name: table.column(name).to_pylist() if name in COLUMNS else [] for name in table.column_names}, path.name
-    )
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise Sst2Error(f"{path.name}: not a readable parquet file: {reason}.") from error
+    yield from table_rows(columns, path.name)
 
 
 READERS: dict[str, Callable[[Path], Iterator[_RawRow]]] = {

@@ -63,7 +63,7 @@ class Recipe:
             value = getattr(self, field.name)
             if field.name in ("name", "evaluation", "seeds") or value == getattr(preset, field.name):
                 continue
-            if field.name == "probe_max_length" and value == self.max_length:
+            if field.name == "probe_max_length" and value == self.max_length != preset.max_length:
                 continue  # --sst2-max-length sets both
             parts.append(f"{field.name}={'all' if value is None else value}")
         return " ".join(parts)

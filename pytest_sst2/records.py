@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import NoneType
 from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error
@@ -69,7 +70,7 @@ class DatasetInfo:
     Attributes:
         name: ``sst2`` when the content is that of SST-2, ``pocket`` for the built-in set, else the folder's name.
         source: ``hub``, ``folder`` or ``pocket``.
-        revision: Commit on the Hub; ``sha256:...`` of the content for a folder; the set's version for pocket.
+        revision: Commit on the Hub; ``sha256:...`` of the content for a folder and for the pocket set.
         split: ``validation`` or ``heldout``.
         train_size: Rows trained on.
         eval_size: Rows evaluated on.
@@ -171,7 +172,8 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain dicts, lists, texts and numbers."""
         # The detour through JSON turns tuples into lists, so that what is sent equals what is read back.
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        # What JSON has no word for, in the settings of somebody's method say, becomes text.
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_constant=str)
         return plain
 
 
@@ -186,6 +188,22 @@ class Failure:
     error: str
 
 
+_PLAIN_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "cell": str,
+    "model": (str, NoneType),
+    "method": str,
+    "seed": int,
+    "accuracy": float,
+    "correct": int,
+    "total": int,
+    "recipe_label": str,
+    "peak_bytes": int,
+    "phases": list,
+    "metrics": dict,
+    "settings": dict,
+}
+
+
 def record_from_json(data: Mapping[str, Any]) -> Record:
     """Build a Record from what ``Record.to_json`` gave.
 
@@ -194,6 +212,9 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
     """
     try:
         fields = dict(data)
+        for name, wanted in _PLAIN_FIELDS.items():
+            if not isinstance(fields[name], wanted):
+                raise TypeError(f"{name} is {fields[name]!r}")  # noqa: TRY301 - one message for all shapes
         fields["accuracy_interval"] = Interval(*fields["accuracy_interval"])
         fields["dataset"] = DatasetInfo(**fields["dataset"])
         fields["recipe"] = Recipe(**{**fields["recipe"], "seeds": tuple(fields["recipe"]["seeds"])})

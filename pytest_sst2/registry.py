@@ -6,6 +6,7 @@ Light on purpose: pytest imports this module in every run of anybody's tests. Lo
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,12 +125,13 @@ class Registry:
     """The models and methods of this run: the built-in tables and what conftests and plugins added.
 
     Later entries replace earlier ones of the same name, so that a conftest can pin its own revision of ``minilm``.
+    A built-in method that was replaced stays with the benchmark that names it and does not count as added.
     """
 
     def __init__(self, models: Iterable[ModelSpec], methods: Iterable[MethodSpec], added: Iterable[str] = ()) -> None:
         self.models: Mapping[str, ModelSpec] = {spec.name: spec for spec in models}
         self.methods: Mapping[str, MethodSpec] = {spec.name: spec for spec in methods}
-        self.added_methods = frozenset(added)
+        self.added_methods = frozenset(added) - {spec.name for spec in METHODS}
 
     def method(self, name: str) -> MethodSpec:
         """Return the method called ``name``.
@@ -138,7 +140,7 @@ class Registry:
             Sst2Error: There is none; the message lists all and the nearest.
         """
         if name not in self.methods:
-            raise Sst2Error(_unknown("method", name, self.methods))
+            raise Sst2Error(_unknown("method", name, {known: known for known in self.methods}))
         return self.methods[name]
 
     def model(self, text: str, *, base: Path) -> ModelSpec:
@@ -156,19 +158,21 @@ class Registry:
         """
         if text in self.models:
             return self.models[text]
-        folder = (base / Path(text).expanduser()).resolve()
-        if folder.is_dir() and ("/" in text or "\\" in text or text in (".", "..") or _looks_like_model(folder)):
+        folder = folder_at(base, text)
+        if folder is not None and ("/" in text or "\\" in text or text in (".", "..") or _looks_like_model(folder)):
             return self._folder(text, folder)
         if _is_path(text):
             raise Sst2Error(
-                f"no folder {text!r} (looked in {folder.parent}). --models takes aliases (`pytest-sst2 models` lists "
+                f"no folder {text!r} below {base}. --models takes aliases (`pytest-sst2 models` lists "
                 "them), Hub ids (org/name or org/name@revision) and folders with a config.json."
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
-        raise Sst2Error(
-            _unknown("model", text, self.models, tail="Hub ids (org/name[@revision]) and folders work too.")
-        )
+        # People type the Hub's name without its owner too: roberta-base means the alias roberta.
+        names = {name: name for name in self.models}
+        for spec in self.models.values():
+            names.setdefault(spec.hub_id.partition("/")[2].lower(), spec.name)
+        raise Sst2Error(_unknown("model", text, names, "Hub ids (org/name[@revision]) and folders work too."))
 
     def _folder(self, text: str, folder: Path) -> ModelSpec:
         if not _looks_like_model(folder):
@@ -176,14 +180,23 @@ class Registry:
                 f"{text!r} is a folder without a config.json, so it holds no model. Save one there with "
                 "save_pretrained(), or name another folder."
             )
-        return ModelSpec(folder.name, folder=folder, notes="local folder")
+        name = folder.name if folder.name not in self.models else f"{folder.parent.name}/{folder.name}"
+        return ModelSpec(name, folder=folder, notes="local folder")
 
     def _hub(self, text: str, hub_id: str, revision: str | None) -> ModelSpec:
-        if revision is None:
-            for spec in self.models.values():
-                if spec.hub_id.lower() == hub_id.lower():
-                    return spec
-        return ModelSpec(text, hub_id, revision)
+        known = next((spec for spec in self.models.values() if spec.hub_id.lower() == hub_id.lower()), None)
+        if known is None or revision is None:
+            return known or ModelSpec(text, hub_id, revision)
+        return dataclasses.replace(known, name=text, revision=revision, weights_sha256="", bundled="")
+
+
+def folder_at(base: Path, text: str) -> Path | None:
+    """Return the folder that ``text`` names, or None where there is none or it cannot be a path at all."""
+    try:
+        folder = (base / Path(text).expanduser()).resolve()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def _looks_like_model(folder: Path) -> bool:
@@ -191,16 +204,23 @@ def _looks_like_model(folder: Path) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    return text.startswith((".", "/", "~", "\\")) or text.count("/") > 1 or "\\" in text
+    return text.startswith((".", "/", "~", "\\")) or text.partition("@")[0].count("/") > 1 or "\\" in text
 
 
-def _unknown(kind: str, name: str, known: Iterable[str], tail: str = "") -> str:
-    """Return the sentence for a name that is not in the table, with the nearest match first."""
+def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> str:
+    """Return the sentence for a name that is not in the table, with the nearest match first.
+
+    Args:
+        kind: What the name is of.
+        name: As typed.
+        known: From every spelling that people use to the name that is right.
+        tail: What else is allowed.
+    """
     import difflib  # only a mistake pays for this import
 
-    names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    guess = f"Did you mean {known[near[0]]!r}? " if near else ""
+    names = [right for spelling, right in known.items() if spelling == right]
     return f"unknown {kind} {name!r}. {guess}{kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()
 
 
@@ -238,6 +258,4 @@ def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
 
 
 def _renamed(spec: ModelSpec, name: str) -> ModelSpec:
-    import dataclasses
-
     return spec if spec.name == name else dataclasses.replace(spec, name=name)

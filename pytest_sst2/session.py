@@ -71,10 +71,11 @@ class Session:
     def _calibrate(self) -> None:
         floors = []
         for key, records in _by_floor_key(self.records).items():
-            if len(records) < MINIMUM_SEEDS:
-                self.problems.append(f"no floor for {key}: {len(records)} of {MINIMUM_SEEDS} seeds were measured.")
+            by_seed = {record.seed: record.accuracy for record in records}
+            if len(by_seed) < MINIMUM_SEEDS:
+                self.problems.append(f"no floor for {key}: {len(by_seed)} of {MINIMUM_SEEDS} seeds were measured.")
             else:
-                accuracies = [record.accuracy for record in records]
+                accuracies = list(by_seed.values())
                 floors.append((key, calibrated_floor(accuracies, versions_line(records[0].environment))))
         if not floors:
             return

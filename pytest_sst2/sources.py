@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.readers import READERS, Rows, check_rows, read_rows, table_rows
+from pytest_sst2.readers import COLUMNS, READERS, Rows, check_rows, read_rows, table_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -33,7 +33,7 @@ _SST2_DIGESTS = {
     "validation": "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96",
 }
 _DEEPEST = 2
-_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def load_source(data: str, *, ci: bool = False, floors: Floors | None = None) ->
             raise Sst2Error(f"{tried} Under CI nothing is put in its place. {_WAYS_ON}") from error
         if floors is not None and "pocket" not in floors.datasets:
             raise Sst2Error(
-                f"{tried} The floors in {floors.origin} are for other data than the pocket set, so nothing is put in "
-                f"its place. {_WAYS_ON}"
+                f"{tried} {floors.origin} has floors for other data than the pocket set, so nothing is put in its "
+                f"place. {_WAYS_ON}"
             ) from error
         return load_pocket(note=f"{POCKET_NOTE}, taken because {error}")
 
@@ -97,11 +97,19 @@ def load_hub() -> Source:
         HubError: It is in neither.
         Sst2Error: The files are not as they should be.
     """
-    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, complete=lambda folder: bool(_find_splits(folder)))
+    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
     if snapshot is None:
         snapshot = hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES)
     dataset = _read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Tell whether a cached snapshot has both splits with all their shards."""
+    try:
+        return bool(_find_splits(folder))
+    except Sst2Error:
+        return False
 
 
 def load_folder(folder: Path) -> Source:
@@ -115,7 +123,12 @@ def load_folder(folder: Path) -> Source:
     """
     dataset = _read_saved(folder) if (folder / "dataset_dict.json").is_file() else _read_folder(folder)
     digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
-    return Source(dataset, _known_name(dataset) or folder.name, "folder", f"sha256:{digest[:12]}")
+    return Source(dataset, _known_name(dataset) or _folder_name(folder), "folder", f"sha256:{digest[:12]}")
+
+
+def _folder_name(folder: Path) -> str:
+    """Return the folder's name, unless it is one by which floors and baselines of another data set would be found."""
+    return f"folder {folder.name}" if folder.name in ("sst2", "pocket", HUB_ID) else folder.name
 
 
 def load_pocket(note: str = POCKET_NOTE) -> Source:
@@ -133,9 +146,10 @@ def load_pocket(note: str = POCKET_NOTE) -> Source:
 
 def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
     """Return the SHA-256 of sentences and labels in order; with ``strip`` outer spaces do not count."""
-    sentences, labels = (rows.sentences, rows.labels) if isinstance(rows, Rows) else (rows["sentence"], rows["label"])
+    if not isinstance(rows, Rows):
+        rows = Rows(rows["sentence"][:], rows["label"][:])
     digest = hashlib.sha256()
-    for sentence, label in zip(sentences, labels, strict=True):
+    for sentence, label in zip(rows.sentences, rows.labels, strict=True):
         digest.update(f"{sentence.strip() if strip else sentence}\t{label}\n".encode())
     return digest.hexdigest()
 
@@ -155,7 +169,8 @@ def _read_folder(folder: Path) -> DatasetDict:
     if not files:
         raise Sst2Error(
             f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
-            f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by save_to_disk."
+            f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by "
+            "DatasetDict.save_to_disk."
         )
     splits = {}
     for name, paths in files.items():
@@ -180,10 +195,10 @@ def _read_saved(folder: Path) -> DatasetDict:
         found = next((saved[alias] for alias in aliases if alias in saved), None)
         if found is None:
             raise Sst2Error(f"{folder} has no split {name!r}; it has {', '.join(map(repr, saved))}.")
+        found = found.with_format(None)
         place = f"{folder.name}, split {name!r}"
-        splits[name] = check_rows(
-            table_rows({column: list(found[column]) for column in found.column_names}, place), place
-        )
+        columns = {column: found[column][:] if column in COLUMNS else [] for column in found.column_names}
+        splits[name] = check_rows(table_rows(columns, place), place)
         if not splits[name].sentences:
             raise Sst2Error(f"{place} has no rows.")
     return _dataset_dict(splits)
@@ -211,7 +226,7 @@ def _find_splits(folder: Path) -> dict[str, list[Path]]:
     """
     level = [folder]
     for _ in range(_DEEPEST + 1):
-        found = {name: _split_files(level, aliases) for name, aliases in SPLIT_NAMES.items()}
+        found = {name: _split_files(level, aliases, root=folder) for name, aliases in SPLIT_NAMES.items()}
         if all(found.values()):
             return found
         level = [child for parent in level for child in _children(parent) if child.is_dir()]
@@ -222,11 +237,11 @@ def _children(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
-def _split_files(folders: Iterable[Path], aliases: tuple[str, ...]) -> list[Path]:
+def _split_files(folders: Iterable[Path], aliases: tuple[str, ...], *, root: Path) -> list[Path]:
     """Return the files in ``folders`` that carry a split's name, or lie in a folder that has it."""
     found = []
     for folder in folders:
-        inside = folder.name.lower() in aliases
+        inside = folder != root and folder.name.lower() in aliases
         for path in _children(folder):
             if path.suffix.lower() in READERS and path.is_file():
                 words = re.split(r"[-_.]", path.stem.lower())
@@ -252,5 +267,9 @@ def _other_split(words: list[str]) -> bool:
 
 def _check_shards(paths: list[Path], split: str) -> None:
     numbers = [match.groups() for path in paths if (match := _SHARD.search(path.stem))]
-    if numbers and (len({total for _, total in numbers}) > 1 or len(numbers) != int(numbers[0][1])):
-        raise Sst2Error(f"{paths[0].parent}: {len(numbers)} of {numbers[0][1]} files of the {split} split are there.")
+    if not numbers:
+        return
+    total = int(numbers[0][1])
+    if sorted(int(number) for number, _ in numbers) != list(range(total)):
+        found = len({number for number, _ in numbers})
+        raise Sst2Error(f"{paths[0].parent}: only {found} of {total} files of the {split} split are there.")

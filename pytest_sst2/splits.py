@@ -78,7 +78,7 @@ def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
 def _train_size(source: Source, recipe: Recipe, available: int) -> tuple[int, str]:
     wanted = recipe.train_size
     if wanted is None or wanted <= available:
-        return wanted or available, ""
+        return available if wanted is None else wanted, ""
     if recipe.train_size == PRESETS[recipe.name].train_size and recipe.evaluation == "validation":
         return available, f"recipe {recipe.name} asks for {wanted:,} training rows, {source.name} has {available:,}"
     raise Sst2Error(
@@ -93,8 +93,8 @@ def _heldout_rows(source: Source, recipe: Recipe, train_size: int, available: in
     if first + size > available:
         raise Sst2Error(
             f"recipe {recipe.label} holds out rows {first:,} to {first + size - 1:,} of the shuffled train split, but "
-            f"{source.name} has {available:,} rows. Use --sst2-eval validation, smaller sizes (--sst2-train-size, "
-            "--sst2-eval-size), or a larger data set with --sst2-data."
+            f"{source.name} has {available:,} rows and {first + size:,} are needed. Use --sst2-eval validation, "
+            "smaller sizes (--sst2-train-size, --sst2-eval-size), or a larger data set with --sst2-data."
         )
     return range(first, first + size)
 
@@ -111,7 +111,7 @@ def _validation(source: Source, recipe: Recipe) -> Dataset:
 
 
 def _examples(rows: Dataset) -> Examples:
-    return Examples(list(rows["sentence"]), np.asarray(rows["label"], dtype=np.int64))
+    return Examples(rows["sentence"][:], np.asarray(rows["label"][:], dtype=np.int64))
 
 
 def _digest(train: Examples, evaluation: Examples) -> str:

@@ -136,7 +136,6 @@ def test_a_new_file_has_the_mode_that_open_would_give_it(tmp_path: Path, umask: 
 
 
 @needs_posix
-@pytest.mark.xfail(strict=True, reason="the new file has the usual mode, whatever that of the one it replaces")
 def test_a_file_kept_from_others_stays_so(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old", encoding="utf-8")
@@ -146,7 +145,6 @@ def test_a_file_kept_from_others_stays_so(tmp_path: Path) -> None:
 
 
 @needs_posix
-@pytest.mark.xfail(strict=True, reason="the link itself is replaced, and the file it stands for is left as it was")
 def test_a_link_stays_a_link_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "real.toml").write_text("old", encoding="utf-8")
     (tmp_path / "floors.toml").symlink_to(tmp_path / "real.toml")
@@ -156,7 +154,6 @@ def test_a_link_stays_a_link_and_the_file_behind_it_is_written(tmp_path: Path) -
 
 
 @needs_posix
-@pytest.mark.xfail(strict=True, reason="it is replaced: as root, --sst2-json /dev/null makes /dev/null a file")
 def test_a_pipe_or_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -168,7 +165,6 @@ def test_a_pipe_or_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="only OSError becomes a sentence")
 def test_a_text_that_cannot_be_encoded_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old", encoding="utf-8")

@@ -228,7 +228,6 @@ def test_an_empty_model_written_out_is_the_same_cell(tmp_path: Path) -> None:
     assert len(load_floors(path)) == 1
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="load_floors takes an array of tables in any spelling")
 @pytest.mark.parametrize(
     "text",
     [

@@ -56,9 +56,7 @@ def phase_names(job: Job) -> list[str]:
         ("tfidf", ["encode", "fit"]),
     ],
 )
-def test_every_method_learns_what_separable_sentences_teach(
-    name: str, phases: list[str], tiny_encoder: Path
-) -> None:
+def test_every_method_learns_what_separable_sentences_teach(name: str, phases: list[str], tiny_encoder: Path) -> None:
     job = make_job(tiny_encoder if METHOD[name].needs_model else None)
     trained = train(METHOD[name], job)
     assert accuracy(trained, job.evaluation) >= 0.8
@@ -149,7 +147,7 @@ class TestFineTune:
         assert settings["lr_scheduler_type"] == "linear"
         assert settings["gradient_accumulation_steps"] == 1
         assert settings["seed"] == settings["data_seed"] == 42
-        assert not [name for name in settings if "dir" in name or "token" in name and "hub" in name]
+        assert not [name for name in settings if "dir" in name or ("token" in name and "hub" in name)]
 
     def test_predicting_one_by_one_equals_predicting_together(self, tiny_encoder: Path) -> None:
         predict = train(METHOD["fine-tune"], make_job(tiny_encoder)).predict

@@ -32,7 +32,9 @@ def test_a_misspelt_model_is_answered_with_the_nearest_name(pytester: pytest.Pyt
 def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--methods", "fine-tunes")
     assert result.ret == USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: unknown method 'fine-tunes'. Did you mean 'fine-tune'? *linear-probe*majority*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: unknown method 'fine-tunes'. Did you mean 'fine-tune'? *linear-probe*majority*"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,14 @@ def test_repeated_models_and_methods_make_one_cell_each(cells: pytest.Pytester) 
 
 def test_every_seed_is_a_cell_and_methods_without_a_model_run_once(cells: pytest.Pytester) -> None:
     result = cells.runpytest(
-        "--collect-only", "-q", "--models", "minilm,bert-tiny", "--methods", "majority,fine-tune", "--sst2-seeds", "7,1,7"
+        "--collect-only",
+        "-q",
+        "--models",
+        "minilm,bert-tiny",
+        "--methods",
+        "majority,fine-tune",
+        "--sst2-seeds",
+        "7,1,7",
     )
     assert collected(result) == [
         "majority-seed7",
@@ -143,7 +152,9 @@ def test_a_bare_option_gives_way_to_its_other_owner(cells: pytest.Pytester, modu
     theirs = cells.runpytest(*arguments, "--collect-only", "--models", "cars", "--methods", "fine-tune")
     assert theirs.ret == pytest.ExitCode.OK
     theirs.stdout.fnmatch_lines(["their models: cars", "*minilm-fine-tune-seed42*"])
-    ours = cells.runpytest(*arguments, "--collect-only", "-q", "--sst2-models", "bert-tiny", "--sst2-methods", "fine-tune")
+    ours = cells.runpytest(
+        *arguments, "--collect-only", "-q", "--sst2-models", "bert-tiny", "--sst2-methods", "fine-tune"
+    )
     assert collected(ours) == ["bert-tiny-fine-tune-seed42"]
 
 

@@ -193,7 +193,7 @@ def test_a_file_of_schema_version_1_can_be_read_for_ever() -> None:
         ('{"schema_version": 1, "records": []}', ["old.json", "failures"]),
         ('{"schema_version": 1, "records": 5, "failures": []}', ["old.json"]),
         ('{"schema_version": 1, "records": [5], "failures": []}', ["old.json", "not a record"]),
-        ('{"schema_version": 1, "records": [{}], "failures": []}', ["old.json", "accuracy_interval"]),
+        ('{"schema_version": 1, "records": [{}], "failures": []}', ["old.json", "not a record"]),
         ('{"schema_version": 1, "records": [], "failures": [{"cell": "a"}]}', ["old.json", "model"]),
     ],
 )
@@ -238,7 +238,6 @@ def test_a_part_of_another_shape_is_refused(name: str, value: Any) -> None:
         record_from_json({**make_record().to_json(), name: value})
 
 
-@pytest.mark.xfail(strict=True, reason="plain fields are taken as they come and fail when the table is printed")
 @pytest.mark.parametrize(
     ("name", "value"), [("accuracy", "high"), ("seed", None), ("model", 5), ("metrics", []), ("phases", {})]
 )
@@ -251,9 +250,6 @@ def forbid(name: str) -> float:
     raise AssertionError(f"{name} is not JSON")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="json.dumps writes NaN and Infinity, which no other reads"
-)
 @pytest.mark.parametrize(
     "changes",
     [{"epochs": (Epoch(1, math.nan, math.inf, 0.5),)}, {"settings": {"C": math.inf}}, {"metrics": {"f1": math.nan}}],
@@ -262,9 +258,6 @@ def test_a_results_file_is_json_to_every_reader_even_after_a_loss_of_nan(changes
     json.loads(results_text([make_record(**changes)], []), parse_constant=forbid)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="in a run this is an INTERNALERROR that ends the whole session"
-)
 @pytest.mark.parametrize("value", [np.float32(1.0), np.int64(3), np.array([1.0]), {1, 2}])
 def test_settings_of_somebodys_method_that_json_does_not_know_do_not_end_the_run(value: Any) -> None:
     assert "C" in make_record(settings={"C": value}).to_json()["settings"]

@@ -28,7 +28,9 @@ def make_record(**changes: Any) -> Record:
         correct=13,
         total=16,
         majority_accuracy=0.5,
-        dataset=DatasetInfo("sst2", "hub", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "validation", 2000, 872, "d" * 64),
+        dataset=DatasetInfo(
+            "sst2", "hub", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "validation", 2000, 872, "d" * 64
+        ),
         recipe=recipe,
         recipe_label=recipe.label,
         environment=ENVIRONMENT,
@@ -46,7 +48,11 @@ def make_record(**changes: Any) -> Record:
 
 def test_the_table_groups_by_method_and_puts_the_best_model_first() -> None:
     tfidf = make_record(
-        cell="tfidf-seed42", model=None, method="tfidf", accuracy=0.75, phases=(Phase("fit", 0.1), Phase("predict", 0.0))
+        cell="tfidf-seed42",
+        model=None,
+        method="tfidf",
+        accuracy=0.75,
+        phases=(Phase("fit", 0.1), Phase("predict", 0.0)),
     )
     weak = make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand"))
     strong = make_record(floor=Floor(0.8, "by hand"))

@@ -185,7 +185,8 @@ def test_the_phases_shown_are_those_of_the_median_round(environment: Any) -> Non
     ("correct", "total", "low", "high"),
     [
         # Wilson: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) with z = 1.959964, worked for p = 0.8, n = 10:
-        # centre (0.8 + 0.192073) / 1.384146 = 0.716740; half width 1.959964 sqrt(0.016 + 0.009604) / 1.384146 = 0.226575
+        # centre (0.8 + 0.192073) / 1.384146 = 0.716740,
+        # half width 1.959964 sqrt(0.016 + 0.009604) / 1.384146 = 0.226575
         (8, 10, 0.490165, 0.943315),
         (0, 10, 0.0, 0.277533),
         (10, 10, 0.722467, 1.0),

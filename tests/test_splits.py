@@ -72,7 +72,6 @@ def test_ten_thousand_rows_are_one_too_few_for_homework9() -> None:
     assert [part for part in parts if part not in message] == []
 
 
-@pytest.mark.xfail(strict=True, reason="rows 5,001 to 10,000 and '10,000 rows' look as if they fitted")
 def test_the_refusal_says_how_many_rows_would_do() -> None:
     assert "10,001" in refusal(source(10_000), recipe("homework9"))
 

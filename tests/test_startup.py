@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = "torch transformers datasets sklearn scipy numpy pandas pyarrow tabulate tomlkit psutil huggingface_hub".split()
+HEAVY = [
+    *("torch", "transformers", "datasets", "sklearn", "scipy", "numpy", "pandas", "pyarrow"),
+    *("tabulate", "tomlkit", "psutil", "huggingface_hub"),
+]
 
 
 def run_python(code: str, folder: Path) -> str:
@@ -19,7 +22,7 @@ def test_an_unrelated_run_imports_nothing_heavy_and_writes_nothing(tmp_path: Pat
     (tmp_path / "test_unrelated.py").write_text("def test_passes():\n    assert True\n", encoding="utf-8")
     code = f"""
 import sys, pytest
-status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "-p", "no:hypothesispytest", "test_unrelated.py"])
+status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "test_unrelated.py"])
 assert status == 0
 assert "pytest_sst2.plugin" in sys.modules
 print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
@@ -37,7 +40,7 @@ def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
 
 def test_collecting_only_loads_no_model_and_no_data(tmp_path: Path) -> None:
     (tmp_path / "test_cells.py").write_text("def test_cell(sst2_run): ...\n", encoding="utf-8")
-    code = f"""
+    code = """
 import sys, pytest
 status = pytest.main(["-q", "--collect-only", "--sst2-data", "pocket", "-p", "no:cacheprovider", "test_cells.py"])
 assert status == 0
