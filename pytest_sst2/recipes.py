@@ -33,6 +33,7 @@ class Recipe:
         epochs: Passes over the training rows when fine-tuning.
         batch_size: Examples in one training step when fine-tuning.
         learning_rate: Peak learning rate when fine-tuning; it decays linearly to zero.
+        group_by_length: Whether a training step takes sentences of like length, which saves most of the padding.
         max_length: Longest input in tokens when fine-tuning, special tokens included; longer ones are cut.
         probe_max_length: The same for the frozen encoder of the probes; None leaves the encoder's own limit.
         dtype: Arithmetic. Fine-tuning keeps float32 weights and computes under autocast; frozen encoders are
@@ -48,6 +49,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     max_length: int
+    group_by_length: bool = False
     probe_max_length: int | None = None
     dtype: DType = "float32"
 
@@ -93,6 +95,7 @@ PRESETS: dict[str, Recipe] = {
         batch_size=16,
         learning_rate=1e-4,
         max_length=128,
+        group_by_length=True,
     ),
     "homework9": _HOMEWORK,
     # The notebook cut every sentence it fine-tuned on to five tokens; its frozen encoder read them whole.
@@ -104,6 +107,7 @@ PRESETS: dict[str, Recipe] = {
         eval_size=None,
         seeds=(42, 43, 44),
         batch_size=16,
+        group_by_length=True,
     ),
     "full": dataclasses.replace(
         _HOMEWORK,
@@ -113,6 +117,7 @@ PRESETS: dict[str, Recipe] = {
         eval_size=None,
         seeds=(42, 43, 44, 45, 46),
         batch_size=32,
+        group_by_length=True,
     ),
 }
 

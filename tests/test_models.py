@@ -15,8 +15,9 @@ import pytest
 
 from pytest_sst2 import hub
 from pytest_sst2.catalog import CATALOG, MINILM_SHA256
+from pytest_sst2.checkpoints import LocatedModel
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.models import LocatedModel, ModelLoader
+from pytest_sst2.models import ModelLoader
 from pytest_sst2.registry import ModelSpec
 from tests import tiny_models
 from tests.loopback_hub import LoopbackHub, ask_in_new_process, hub_of_this_process, running_hub

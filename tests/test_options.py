@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import options
+from pytest_sst2 import option_types, options
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
 
@@ -175,7 +175,7 @@ def test_without_the_plugin_its_options_are_unknown_and_nothing_else_happens(pyt
 @pytest.mark.parametrize("value", ["", " ", ",,"])
 def test_names_wants_at_least_one(value: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="names nothing"):
-        options.names(value)
+        option_types.names(value)
 
 
 def test_every_option_has_an_ini_twin_and_a_help_text(pytester: pytest.Pytester) -> None:

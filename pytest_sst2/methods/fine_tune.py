@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
@@ -143,7 +144,15 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         log_level="error",
+        **_sampling(job, TrainingArguments),
     )
+
+
+def _sampling(job: Job, arguments: Any) -> dict[str, Any]:
+    """Return how this transformers spells grouping by length: ``group_by_length`` was renamed within version 5."""
+    if "train_sampling_strategy" in {field.name for field in dataclasses.fields(arguments)}:
+        return {"train_sampling_strategy": "group_by_length" if job.recipe.group_by_length else "random"}
+    return {"group_by_length": job.recipe.group_by_length}
 
 
 def _run_trainer(

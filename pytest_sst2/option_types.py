@@ -1,0 +1,94 @@
+"""What option values may be: argparse types, so that a bad value dies at start-up with a sentence.
+
+They return plain values only, which xdist can send to its workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Sequence
+
+# Seeds go to numpy's legacy generator as well, which takes 32 bits.
+_LARGEST_SEED = 2**32 - 1
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse ``a,b`` into its distinct names in order."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; give one name or several with commas: a,b")
+    return found
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def token_count(text: str) -> int:
+    """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
+    if positive_int(text) < 3:
+        raise argparse.ArgumentTypeError(f"{text!r} tokens leave no room for a word; at least 3 are needed")
+    return int(text)
+
+
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
+    number = _number(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1 (0.8 means 80 %)")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Parse ``42,7`` into distinct seeds."""
+    found = []
+    for part in names(text):
+        if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
+        found.append(int(part))
+    return tuple(dict.fromkeys(found))
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser that takes one of ``allowed``."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            import difflib  # only a mistake pays for this import
+
+            near = difflib.get_close_matches(text, allowed, n=1)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(allowed)}{guess}")
+        return text
+
+    return parse
+
+
+def text(value: str) -> str:
+    """Parse anything but nothing."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("a value is missing")
+    return value

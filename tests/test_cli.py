@@ -1,0 +1,39 @@
+"""The console script lists what can be asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_sst2.catalog import CATALOG
+from pytest_sst2.cli import main
+from pytest_sst2.recipes import PRESETS
+from pytest_sst2.registry import METHODS
+
+
+def test_every_model_method_and_recipe_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, names in [
+        ("models", [spec.hub_id for spec in CATALOG]),
+        ("methods", [spec.name for spec in METHODS]),
+        ("recipes", list(PRESETS)),
+    ]:
+        assert main([command]) == 0
+        output = capsys.readouterr().out
+        assert not [name for name in names if name not in output]
+
+
+def test_no_command_and_an_unknown_command_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["compile"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: pytest-sst2" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m pytest_sst2.cli models | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("model ")
+    assert done.stderr == ""
