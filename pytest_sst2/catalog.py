@@ -12,6 +12,7 @@ from pytest_sst2.registry import ModelSpec
 # Of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, as the Hub lists it.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+_DEBERTA = "its tokenizer needs pip install 'pytest-sst2[deberta]'"
 _NO_SAFETENSORS = "main may hold pickled weights only; the Hub's own safetensors conversion is then used"
 
 CATALOG: tuple[ModelSpec, ...] = (
@@ -58,8 +59,22 @@ CATALOG: tuple[ModelSpec, ...] = (
     ModelSpec(
         "electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, "poor frozen, good fine-tuned"
     ),
-    ModelSpec("deberta-v3-small", "microsoft/deberta-v3-small", None, "mit", 141.3, "needs sentencepiece and protobuf"),
-    ModelSpec("deberta-v3-base", "microsoft/deberta-v3-base", None, "mit", 183.8, "needs sentencepiece and protobuf"),
+    ModelSpec(
+        "deberta-v3-small",
+        "microsoft/deberta-v3-small",
+        None,
+        "mit",
+        141.3,
+        _DEBERTA,
+    ),
+    ModelSpec(
+        "deberta-v3-base",
+        "microsoft/deberta-v3-base",
+        None,
+        "mit",
+        183.8,
+        _DEBERTA,
+    ),
     ModelSpec("modernbert", "answerdotai/ModernBERT-base", None, "apache-2.0", 149.0, "cased"),
     ModelSpec("bert-tiny", "google/bert_uncased_L-2_H-128_A-2", None, "apache-2.0", 4.4, "for plumbing"),
     ModelSpec("bert-mini", "google/bert_uncased_L-4_H-256_A-4", None, "apache-2.0", 11.2, _NO_SAFETENSORS),

@@ -41,15 +41,17 @@ class CellRun:
     def measure(self) -> Record:
         """Train and measure the cell and hand its Record to the report.
 
-        A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback.
+        A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback;
+        any other error with its traceback. Either way the report names the cell and the reason.
         """
         try:
             record = self._measure()
         except Sst2Error as error:
-            model = self.cell.model.name if self.cell.model else None
-            failure = Failure(self.cell.id, model, self.cell.method.name, self.cell.seed, str(error))
-            self._item.stash[FAILURE] = failure
+            self._failed(str(error))
             pytest.fail(f"{self.cell.id}: {error}", pytrace=False)
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}")
+            raise
         self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
         self._timer.describe(record)
@@ -59,6 +61,10 @@ class CellRun:
         """Fail, in one line, when the accuracy is below the floor; without a floor, pass."""
         if not record.reaches_floor:
             pytest.fail(below_floor(record), pytrace=False)
+
+    def _failed(self, reason: str) -> None:
+        model = self.cell.model.name if self.cell.model else None
+        self._item.stash[FAILURE] = Failure(self.cell.id, model, self.cell.method.name, self.cell.seed, reason)
 
     def _measure(self) -> Record:
         workbench = self._workbench()

@@ -54,7 +54,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     Raises:
         Sst2Error: The model cannot be had, or its files are not fit for use.
     """
-    source, snapshot = _find(spec)
+    source, snapshot = _find(spec, (*_DOWNLOADED, "*.py") if trust_remote_code else _DOWNLOADED)
     transformer = _transformer_folder(snapshot.folder)
     _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
     digest = _weights_digest(snapshot.folder, transformer)
@@ -67,15 +67,15 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     return LocatedModel(spec, snapshot.folder, transformer, weights)
 
 
-def _find(spec: ModelSpec) -> tuple[str, hub.Snapshot]:
+def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:
     if spec.folder is not None:
         return "folder", hub.Snapshot(spec.folder, "")
     complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
-    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete)
+    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, patterns, complete)
     if cached is not None:
         return "cache", cached
     try:
-        return "hub", _download(spec)
+        return "hub", _download(spec, patterns)
     except hub.HubError as error:
         bundled = _bundled_folder(spec)
         if bundled is None:
@@ -83,7 +83,7 @@ def _find(spec: ModelSpec) -> tuple[str, hub.Snapshot]:
         return "bundled", hub.Snapshot(bundled, spec.revision or "")
 
 
-def _download(spec: ModelSpec) -> hub.Snapshot:
+def _download(spec: ModelSpec, patterns: tuple[str, ...]) -> hub.Snapshot:
     """Download a model, by way of the Hub's own safetensors conversion where main has pickles only."""
     names = {name.rpartition("/")[2] for name in hub.list_files(spec.hub_id, "model", spec.revision)}
     revision = spec.revision
@@ -92,7 +92,7 @@ def _download(spec: ModelSpec) -> hub.Snapshot:
         if revision is None:
             tried = "has no safetensors conversion" if spec.revision is None else "is pinned to a revision with these"
             raise hub.HubError(f"{spec.hub_id} on the Hub has pickled weights only, which can run code, and {tried}")
-    return hub.download_snapshot(spec.hub_id, "model", revision, _DOWNLOADED)
+    return hub.download_snapshot(spec.hub_id, "model", revision, patterns)
 
 
 def _replacing(spec: ModelSpec, source: str) -> str:

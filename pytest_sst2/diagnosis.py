@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,3 +32,9 @@ def disagreement_warnings(rounds: Sequence[np.ndarray]) -> tuple[str, ...]:
     if not any(different):
         return ()
     return (f"not reproducible: rounds of the same seed differ in up to {max(different)} predictions",)
+
+
+def company_warnings() -> tuple[str, ...]:
+    """Say when other xdist workers were busy beside this one: its times are not those of a machine to itself."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return (f"timed beside {workers - 1} other pytest-xdist workers",) if workers > 1 else ()

@@ -31,6 +31,19 @@ PACKAGES = (
 )
 
 
+def share_cores() -> None:
+    """Give an xdist worker its share of the cores: with all of them each, the workers' threads fight and crawl."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        import torch
+
+        torch.set_num_threads(max(1, _cores() // workers))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def resolve_device(wanted: str) -> str:
     """Return the device to use for ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
@@ -63,7 +76,7 @@ def collect_environment(device: str) -> Environment:
         device=device,
         device_name=torch.cuda.get_device_name() if device == "cuda" else device,
         cpu_model=_cpu_model(),
-        cpu_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_cores=_cores(),
         threads=torch.get_num_threads(),
         blas=_blas(),
         matmul_precision=torch.get_float32_matmul_precision(),

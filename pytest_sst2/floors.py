@@ -13,8 +13,6 @@ A floors file is TOML, one ``[[floor]]`` table a cell::
 
 from __future__ import annotations
 
-import statistics
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +74,8 @@ def load_floors(path: Path) -> Floors:
         Sst2Error: The file is missing, is not TOML, or an entry lacks a key, repeats another or has no accuracy
             between 0 and 1. The message names the file and the entry.
     """
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -133,11 +133,14 @@ def calibrated_floor(accuracies: Sequence[float], versions: str) -> Floor:
     """
     if len(accuracies) < MINIMUM_SEEDS:
         raise Sst2Error(f"a floor needs at least {MINIMUM_SEEDS} seeds, not {len(accuracies)}.")
+    import statistics
+
     mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+    same = "" if deviation else " (the same for each: these rows do not depend on the seed, or hardly)"
     floor = max(0.0, mean - max(2 * deviation, LEAST_MARGIN))
     return Floor(
         int(floor * 10_000) / 10_000,
-        f"measured: mean {mean:.4f}, sd {deviation:.4f} over {len(accuracies)} seeds; {versions}",
+        f"measured: mean {mean:.4f}, sd {deviation:.4f} over {len(accuracies)} seeds{same}; {versions}",
     )
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -93,7 +93,8 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(option.dest, shown, type="bool", default=None)
         else:
             group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=shown)
-            parser.addini(option.dest, shown, default=None)
+            kind: Literal["args", "string"] = "args" if option.parse in (names, seeds) else "string"
+            parser.addini(option.dest, shown, type=kind, default=None)
 
 
 def add_bare_options(parser: pytest.Parser) -> None:
@@ -165,6 +166,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     Raises:
         Sst2Error: A name is unknown, a folder or file missing, or two options contradict each other.
     """
+    _check_rootdir(config)
     values = {option.name: _value(config, option) for option in OPTIONS}
     base = {option.name: _base(config, option) for option in OPTIONS}
     recipe = build_recipe(
@@ -179,13 +181,11 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         max_length=values["max_length"],
         dtype=values["dtype"],
     )
-    floors_path = (
-        base["floors"] / values["floors"] if values["floors"] else config.rootpath / "benchmarks" / "floors.toml"
-    )
+    floors_path = _floors_path(config, values["floors"], base["floors"])
     calibrate = bool(values["calibrate"])
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)
-    json_path = base["json"] / values["json"] if values["json"] else None
+    json_path = base["json"] / Path(values["json"]).expanduser() if values["json"] else None
     if json_path:
         check_writable(json_path, "--sst2-json")
     return Settings(
@@ -218,9 +218,58 @@ def _value(config: pytest.Config, option: Option) -> Any:
     if ini in (None, "", []):
         return option.parse(option.default) if option.default is not None else None
     try:
-        return option.parse(str(ini))
+        return option.parse(",".join(ini) if isinstance(ini, list) else str(ini))
     except argparse.ArgumentTypeError as error:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _check_rootdir(config: pytest.Config) -> None:
+    """Refuse to run without the project's ini file when a path in our options has led pytest away from it.
+
+    pytest looks for its root before it knows any plugin's options, and takes every word of the command line that is
+    a path for something to collect.
+
+    Raises:
+        Sst2Error: There is an ini file here, pytest has none, and one of our values was such a word.
+    """
+    if config.inipath is not None:
+        return
+    flags = {option.flag for option in OPTIONS} | {f"--{name}" for name in BARE}
+    folder = config.invocation_params.dir
+    for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
+        if flag in flags and (folder / value).exists() and (ini := _ini_file(folder)):
+            raise Sst2Error(
+                f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} for its root, and so "
+                f"missed {str(ini)!r}. Write {flag}={value} instead."
+            )
+
+
+# File names that pytest takes for its ini file, in its order, and the text that makes them one.
+_INI_FILES = (
+    ("pytest.toml", ""),
+    ("pytest.ini", ""),
+    (".pytest.ini", ""),
+    ("pyproject.toml", "[tool.pytest"),
+    ("tox.ini", "[pytest]"),
+    ("setup.cfg", "[tool:pytest]"),
+)
+
+
+def _ini_file(folder: Path) -> Path | None:
+    for name, section in _INI_FILES:
+        path = folder / name
+        if path.is_file() and section in path.read_text(encoding="utf-8", errors="replace"):
+            return path
+    return None
+
+
+def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
+    """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
+    if given:
+        return base / Path(given).expanduser()
+    usual = Path("benchmarks") / "floors.toml"
+    here = config.invocation_params.dir / usual
+    return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
 
 
 def _base(config: pytest.Config, option: Option) -> Path:

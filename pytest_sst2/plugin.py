@@ -63,7 +63,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the settings; a mistake in them ends the run here with exit status 4."""
     from pytest_sst2.catalog import CATALOG
     from pytest_sst2.registry import METHODS, Registry
-    from pytest_sst2.session import Session
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
 
     config.addinivalue_line("markers", MARKER)
@@ -76,46 +75,50 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.stash[SETTINGS] = settings
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Gatherer(Session(settings)), "sst2-gatherer")
-    timer = WithPytestBenchmark if config.pluginmanager.hasplugin("benchmark") else WithoutPytestBenchmark
+        config.pluginmanager.register(Gatherer(settings), "sst2-gatherer")
+    # The name is another where it is loaded by -p pytest_benchmark.plugin.
+    has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
+    timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
     config.pluginmanager.register(timer(), "sst2-timer")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
     if "sst2_cell" in metafunc.fixturenames:
-        cells = _cells(metafunc.config, metafunc.definition.get_closest_marker("sst2"))
-        metafunc.parametrize("sst2_cell", cells, ids=[cell.id for cell in cells], scope="function")
+        try:
+            cells = _cells(metafunc.config.stash[SETTINGS], metafunc.definition.get_closest_marker("sst2"))
+        except Sst2Error as error:
+            raise pytest.Collector.CollectError(f"@pytest.mark.sst2: {error}") from None
+        # What pytest does with an empty list depends on the project's settings; None is ours to drop.
+        ids = [cell.id for cell in cells] or ["no-cell"]
+        metafunc.parametrize("sst2_cell", cells or [None], ids=ids, scope="function")
 
 
-def _cells(config: pytest.Config, marker: pytest.Mark | None) -> list[Cell]:
+def _cells(settings: Settings, marker: pytest.Mark | None) -> list[Cell]:
     from pytest_sst2.registry import plan_cells
 
-    settings = config.stash[SETTINGS]
     wanted: set[str] = set(settings.registry.methods)
-    if marker is not None and marker.kwargs.get("added"):
-        wanted = set(settings.registry.added_methods)
-    elif marker is not None and marker.args:
-        try:
+    if marker is not None:
+        if set(marker.kwargs) - {"added"} or (marker.args and marker.kwargs):
+            raise Sst2Error(f"it takes names of methods, or added=True alone, not {marker.args} {marker.kwargs}.")
+        if marker.args:
             wanted = {settings.registry.method(name).name for name in marker.args}
-        except Sst2Error as error:
-            raise pytest.UsageError(f"@pytest.mark.sst2: {error}") from error
+        elif marker.kwargs.get("added"):
+            wanted = set(settings.registry.added_methods)
     methods = [method for method in settings.methods if method.name in wanted]
     return plan_cells(settings.models, methods, settings.recipe.seeds)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests of which no cell was asked for; pytest would list them as skipped."""
-    from pytest_sst2.registry import Cell
+    """Deselect tests of which no cell was asked for."""
 
     def has_no_cell(item: pytest.Item) -> bool:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        return "sst2_cell" in params and not isinstance(params["sst2_cell"], Cell)
+        return hasattr(item, "callspec") and item.callspec.params.get("sst2_cell", item) is None
 
     empty = [item for item in items if has_no_cell(item)]
     if empty:
         config.hook.pytest_deselected(items=empty)
-        items[:] = [item for item in items if item not in empty]
+        items[:] = [item for item in items if not has_no_cell(item)]
 
 
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
@@ -165,20 +168,29 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 class Gatherer:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        # Made for the first cell, so that a run without cells does not pay for the import.
+        self.session: Session | None = None
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take the Record or the Failure off the report."""
-        if (record := getattr(report, "sst2_record", None)) is not None:
+        record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
+        if record is None and failure is None:
+            return
+        if self.session is None:
+            from pytest_sst2.session import Session
+
+            self.session = Session(self.settings)
+        if record is not None:
             self.session.add(record)
-        if (failure := getattr(report, "sst2_failure", None)) is not None:
+        if failure is not None:
             self.session.add_failure(failure)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write results; one that cannot be written fails a run that would have passed."""
-        if self.session:
+        if self.session is not None:
             self.session.finish()
             if self.session.problems and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -186,7 +198,7 @@ class Gatherer:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary."""
-        if self.session:
+        if self.session is not None:
             from pytest_sst2.report.terminal import summary_lines
 
             terminalreporter.section("SST-2 benchmark")

@@ -19,6 +19,8 @@ from pytest_sst2.recipes import Recipe
 
 SCHEMA_VERSION = 1
 
+_HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
+
 
 class Interval(NamedTuple):
     """A confidence interval, both ends included."""
@@ -114,6 +116,12 @@ class Environment:
     threads: int
     blas: str
     matmul_precision: str
+
+    @property
+    def headline(self) -> str:
+        """The versions a reader looks for first: ``torch 2.13.0, transformers 5.23.0, ...``."""
+        found = [f"{name} {self.packages[name]}" for name in _HEADLINE_PACKAGES if name in self.packages]
+        return ", ".join(found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ METHODS: tuple[MethodSpec, ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """One square of the matrix: model × method × seed."""
 
@@ -117,7 +117,8 @@ class Cell:
         names = [self.model.name] if self.model else []
         return "-".join([*names, self.method.name, f"seed{self.seed}"])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        # Short, since pytest-benchmark writes it into its files: no paths, no addresses.
         return self.id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import statistics
 import time
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_sst2 import metrics
-from pytest_sst2.diagnosis import collapse_warnings, disagreement_warnings, overlap_warnings
+from pytest_sst2.diagnosis import collapse_warnings, company_warnings, disagreement_warnings, overlap_warnings
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Classifier, Job, Trained, train
 from pytest_sst2.records import Environment, Interval, Latency, Phase, Record
 from pytest_sst2.timing import PeakMemory, PhaseClock
 
 if TYPE_CHECKING:
-    from pytest_sst2.floors import Floor, FloorKey
     from pytest_sst2.models import ModelLoader
     from pytest_sst2.recipes import Recipe
     from pytest_sst2.registry import Cell
@@ -115,9 +116,11 @@ class CellRunner:
         first, last = self.rounds[0], self.rounds[-1]
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())
-        record = Record(
+        model = self.cell.model.name if self.cell.model else None
+        key = FloorKey(self.splits.info.name, self.recipe.label, model or "", self.cell.method.name)
+        return Record(
             cell=self.cell.id,
-            model=self.cell.model.name if self.cell.model else None,
+            model=model,
             method=self.cell.method.name,
             seed=self.cell.seed,
             accuracy=metrics.compute("accuracy", first.predictions, labels),
@@ -145,9 +148,10 @@ class CellRunner:
                 *collapse_warnings(self.cell.method.name, first.predictions),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
                 *disagreement_warnings([each.predictions for each in self.rounds]),
+                *company_warnings(),
             ),
+            floor=floor_for(key),
         )
-        return _with_floor(record, floor_for(record.floor_key))
 
     def _probabilities(self, predict: Classifier) -> np.ndarray:
         sentences = self.splits.evaluation.sentences
@@ -209,15 +213,7 @@ def median_round(rounds: Sequence[Round]) -> Round:
     return next(each for each in rounds if each.seconds == middle)
 
 
-def _with_floor(record: Record, floor: Floor | None) -> Record:
-    import dataclasses
-
-    return dataclasses.replace(record, floor=floor)
-
-
 def _without_model(done: Round) -> Round:
-    import dataclasses
-
     def gone(_sentences: Sequence[str]) -> np.ndarray:
         raise RuntimeError("the model of an earlier round was let go")
 

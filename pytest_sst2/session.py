@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
-from pytest_sst2.records import Environment, Failure, Record, record_from_json, results_text
+from pytest_sst2.records import Failure, Record, record_from_json, results_text
 
 if TYPE_CHECKING:
     from pytest_sst2.options import Settings
-
-_HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
 
 class Session:
@@ -43,9 +41,6 @@ class Session:
         """Take the JSON of a Failure."""
         self.failures.append(Failure(**failure))
 
-    def __bool__(self) -> bool:
-        return bool(self.records or self.failures)
-
     def finish(self) -> None:
         """Write what was asked for; what cannot be written is kept as a problem."""
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
@@ -66,7 +61,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
         else:
-            self.notes.append(f"{len(self.records)} records in {path}")
+            self.notes.append(f"{counted(len(self.records), 'record')} in {path}")
 
     def _calibrate(self) -> None:
         floors = []
@@ -76,7 +71,7 @@ class Session:
                 self.problems.append(f"no floor for {key}: {len(by_seed)} of {MINIMUM_SEEDS} seeds were measured.")
             else:
                 accuracies = list(by_seed.values())
-                floors.append((key, calibrated_floor(accuracies, versions_line(records[0].environment))))
+                floors.append((key, calibrated_floor(accuracies, records[0].environment.headline)))
         if not floors:
             return
         try:
@@ -84,13 +79,12 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
         else:
-            self.notes.append(f"{len(floors)} floors in {self.settings.floors_path}")
+            self.notes.append(f"{counted(len(floors), 'floor')} in {self.settings.floors_path}")
 
 
-def versions_line(environment: Environment) -> str:
-    """Return the versions a reader looks for first: ``torch 2.13.0, transformers 5.23.0, ...``."""
-    found = [f"{name} {environment.packages[name]}" for name in _HEADLINE_PACKAGES if name in environment.packages]
-    return ", ".join(found)
+def counted(number: int, noun: str) -> str:
+    """Return ``1 record`` or ``2 records``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _by_floor_key(records: Iterable[Record]) -> dict[FloorKey, list[Record]]:

@@ -7,14 +7,15 @@ pytest-benchmark selects tests (``--benchmark-only``, ``--benchmark-skip``) by t
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sst2.cell_run import Timer
-from pytest_sst2.records import Record
+if TYPE_CHECKING:
+    from pytest_sst2.cell_run import Timer
+    from pytest_sst2.records import Record
 
-_OURS = "sst2_accuracy"
+_OURS = "sst2_cell"
 
 
 class _BenchmarkTimer:
@@ -28,16 +29,22 @@ class _BenchmarkTimer:
         self.benchmark.group = record.method
         self.benchmark.extra_info.update(
             {
-                _OURS: record.accuracy,
-                "sst2_accuracy_interval": list(record.accuracy_interval),
-                "sst2_dataset": record.dataset.name,
-                "sst2_recipe": record.recipe_label,
-                "sst2_model": record.model,
-                "sst2_method": record.method,
-                "sst2_seed": record.seed,
-                "sst2_peak_bytes": record.peak_bytes,
-                "sst2_phase_seconds": {phase.name: phase.seconds for phase in record.phases},
-                **{f"sst2_{name}": value for name, value in record.metrics.items()},
+                _OURS: record.cell,
+                "accuracy": record.accuracy,
+                "accuracy_interval": list(record.accuracy_interval),
+                **record.metrics,
+                "floor": record.floor.accuracy if record.floor else None,
+                "dataset": record.dataset.name,
+                "recipe": record.recipe_label,
+                "model": record.model,
+                "method": record.method,
+                "seed": record.seed,
+                "phase_seconds": {phase.name: phase.seconds for phase in record.phases},
+                "examples_per_second": {phase.name: phase.examples_per_second for phase in record.phases},
+                "latency_p50_seconds": record.latency.p50_seconds,
+                "latency_p95_seconds": record.latency.p95_seconds,
+                "peak_bytes": record.peak_bytes,
+                "device_peak_bytes": record.device_peak_bytes,
             }
         )
         # The group is copied when the fixture is made into a result, which has happened by now.

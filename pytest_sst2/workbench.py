@@ -28,6 +28,7 @@ class Workbench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._splits: dict[int, Splits] = {}
+        environment.share_cores()
 
     @cached_property
     def source(self) -> Source:

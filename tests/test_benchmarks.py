@@ -28,7 +28,7 @@ def run_benchmarks(
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Run ``pytest benchmarks`` and return the finished process and the results file."""
     results = folder / "results.json"
-    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider"]
+    command = [sys.executable, "-P", "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, f"--sst2-json={results}", *arguments],
         cwd=ROOT,
@@ -66,9 +66,30 @@ def test_the_embedded_default_reaches_its_floors_and_never_calls_itself_sst2(tmp
 
 
 def test_without_the_plugin_there_is_nothing_to_run_and_no_error() -> None:
-    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:sst2", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        str(ROOT / "benchmarks"),
+        "-p",
+        "no:sst2",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("pytest_sst2.benchmarks") is None, reason="needs the package installed from its wheel"
+)
+def test_the_suite_comes_with_the_wheel(tmp_path: Path) -> None:
+    arguments = ["--pyargs", "pytest_sst2.benchmarks", "--collect-only", "-q", "--sst2-data=pocket"]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "test_linear_probe[minilm-linear-probe-seed42]" in done.stdout
 
 
 @pytest.fixture

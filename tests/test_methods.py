@@ -50,7 +50,7 @@ def phase_names(job: Job) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
-        ("fine-tune", ["load", "tokenize", "predict", "train"]),
+        ("fine-tune", ["load", "tokenize", "evaluate", "train"]),
         ("linear-probe", ["load", "encode", "fit"]),
         ("torch-probe", ["load", "encode", "fit"]),
         ("tfidf", ["encode", "fit"]),

@@ -134,6 +134,31 @@ def test_an_ini_path_starts_from_the_ini_files_folder(cells: pytest.Pytester) ->
     assert result.ret == pytest.ExitCode.OK
 
 
+@pytest.mark.parametrize("value", ["bert-tiny,minilm", "bert-tiny, minilm", "bert-tiny minilm"])
+def test_an_ini_list_may_have_commas_or_spaces(cells: pytest.Pytester, value: str) -> None:
+    cells.makeini(f"[pytest]\nsst2_models = {value}\nsst2_methods = fine-tune\n")
+    assert collected(cells.runpytest("--collect-only", "-q")) == [
+        "bert-tiny-fine-tune-seed42",
+        "minilm-fine-tune-seed42",
+    ]
+
+
+def test_a_path_that_leads_pytest_away_from_its_ini_file_is_refused_with_the_way_out(
+    cells: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    cells.makeini("[pytest]\nsst2_methods = tfidf\n")
+    lost = cells.runpytest("--collect-only", "-q", "--sst2-data", str(elsewhere))
+    assert lost.ret == USAGE_ERROR
+    lost.stderr.fnmatch_lines(
+        [f"ERROR: pytest took '{elsewhere}' for a folder of tests*Write --sst2-data={elsewhere} *"]
+    )
+    kept = cells.runpytest("--collect-only", "-q", f"--sst2-data={elsewhere}")
+    assert collected(kept) == ["tfidf-seed42"]
+    also_kept = cells.runpytest(str(cells.path), "--collect-only", "-q", "--sst2-data", str(elsewhere))
+    assert collected(also_kept) == ["tfidf-seed42"]
+
+
 @pytest.mark.parametrize("module", ["conftest", "other_plugin"])
 def test_a_bare_option_gives_way_to_its_other_owner(cells: pytest.Pytester, module: str) -> None:
     cells.makepyfile(

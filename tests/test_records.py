@@ -270,7 +270,8 @@ VERSION_1 = """\
 "sha256:0123456789ab", "split": "validation", "train_size": 500, "eval_size": 4, "digest":
 "abababababababababababababababababababababababababababababababab", "note": "a note"}, "recipe": {"name":
 "quick", "train_size": 500, "evaluation": "validation", "eval_size": null, "seeds": [42, 7], "epochs": 1,
-"batch_size": 16, "learning_rate": 0.0001, "max_length": 128, "probe_max_length": null, "dtype": "float32"},
+"batch_size": 16, "learning_rate": 0.0001, "max_length": 128,
+"group_by_length": true, "probe_max_length": null, "dtype": "float32"},
 "recipe_label": "quick train_size=500", "environment": {"python": "3.12.1", "implementation": "CPython",
 "platform": "Linux", "packages": {"torch": "2.13.0"}, "device": "cpu", "device_name": "EPYC", "cpu_model":
 "EPYC", "cpu_cores": 2, "threads": 2, "blas": "openblas", "matmul_precision": "highest"}, "weights": {"hub_id":

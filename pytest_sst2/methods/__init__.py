@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe
 from pytest_sst2.records import Epoch
@@ -80,22 +81,49 @@ def train(method: MethodSpec, job: Job) -> Trained:
     if isinstance(function, str):
         module, _, name = function.partition(":")
         function = getattr(importlib.import_module(module), name)
-    with seeded(job.seed):
+    with seeded(job.seed, job.loader.device):
         trained = function(job)
-    return trained if isinstance(trained, Trained) else Trained(trained)
+    if not isinstance(trained, Trained):
+        trained = Trained(trained)
+    _check_trained(trained, method.name)
+    return trained
+
+
+def _check_trained(trained: Trained, name: str) -> None:
+    """Refuse, by the method's name, what a report could not hold.
+
+    Raises:
+        Sst2Error: The classifier cannot be called, or settings or warnings are of another shape.
+    """
+    if not callable(trained.predict):
+        raise Sst2Error(
+            f"method {name!r} returned {type(trained.predict).__name__}; a callable from a list of sentences to their "
+            "probabilities is wanted."
+        )
+    if not isinstance(trained.settings, Mapping) or not all(isinstance(key, str) for key in trained.settings):
+        raise Sst2Error(f"method {name!r}: settings must map names to plain values, not {trained.settings!r:.80}.")
+    if isinstance(trained.warnings, str) or not all(isinstance(warning, str) for warning in trained.warnings):
+        raise Sst2Error(f"method {name!r}: warnings must be several texts, not {trained.warnings!r:.80}.")
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, numpy's and torch's global generators for the body, and put them back afterwards."""
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Seed Python's, numpy's and torch's global generators for the body, and put them back afterwards.
+
+    On an accelerator its own generator is seeded and put back as well; other devices are left alone.
+    """
     import torch
 
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        if device in ("cuda", "mps"):
+            accelerator = getattr(torch, device)
+            stack.callback(accelerator.set_rng_state, accelerator.get_rng_state())
+            accelerator.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:

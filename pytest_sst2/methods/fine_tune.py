@@ -72,7 +72,7 @@ def train(job: Job) -> Trained:
     """Fine-tune every layer and the new head; weights stay in float32 and reduced precision is autocast's alone.
 
     Nothing is written: no checkpoint, no log, no report to any service. After each epoch the evaluation rows are
-    predicted for the learning curve (phase ``predict``).
+    predicted for the learning curve (phase ``evaluate``).
 
     Raises:
         Sst2Error: The loss became infinite or not a number, or the device cannot train in the recipe's type.
@@ -116,7 +116,7 @@ def _usable_length(job: Job, tokenizer: Any, model: Any) -> int:
 def _arguments(job: Job, scratch: str) -> TrainingArguments:
     from transformers import TrainingArguments
 
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=scratch,
         num_train_epochs=job.recipe.epochs,
         per_device_train_batch_size=job.recipe.batch_size,
@@ -146,6 +146,9 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         log_level="error",
         **_sampling(job, TrainingArguments),
     )
+    # With several GPUs the Trainer would spread each batch over them and multiply the recipe's batch size.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _sampling(job: Job, arguments: Any) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def _run_trainer(
 
     class Curve(TrainerCallback):  # type: ignore[misc]
         def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            with job.clock.phase("predict", examples=len(job.evaluation)):
+            with job.clock.phase("evaluate", examples=len(job.evaluation)):
                 probabilities = classifier(job.evaluation.sentences)
             curve.append(_loss_and_accuracy(probabilities, job.evaluation.labels))
 

@@ -57,8 +57,8 @@ def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
 
 def _l2(estimator: Any) -> dict[str, Any]:
     """Return how this scikit-learn spells the squared penalty: ``penalty`` is deprecated since 1.8."""
-    default = inspect.signature(estimator).parameters["penalty"].default
-    return {"l1_ratio": 0.0} if default == "deprecated" else {"penalty": "l2"}
+    penalty = inspect.signature(estimator).parameters.get("penalty")
+    return {"penalty": "l2"} if penalty is not None and penalty.default == "l2" else {"l1_ratio": 0.0}
 
 
 def settings_of(model: Any) -> dict[str, Any]:

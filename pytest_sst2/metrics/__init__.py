@@ -1,8 +1,7 @@
-"""Metrics by way of ``evaluate``. Those in this folder are local modules and need no network."""
+"""Metrics by way of ``evaluate``. Those in ``local`` need no network."""
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +14,10 @@ LOCAL = ("accuracy", "f1", "matthews_correlation", "precision", "recall")
 
 
 def check_metrics(names: Sequence[str], *, trust_remote_code: bool) -> None:
-    """Refuse, before anything is trained, a metric that is not here and must not be fetched.
+    """Refuse, before anything is trained, a metric that is not here and must not or cannot be fetched.
 
     Raises:
-        Sst2Error: ``evaluate`` would download and run code for it, and that was not allowed.
+        Sst2Error: ``evaluate`` would download and run code for it and that was not allowed, or it cannot load it.
     """
     foreign = [name for name in names if name not in LOCAL]
     if foreign and not trust_remote_code:
@@ -26,6 +25,9 @@ def check_metrics(names: Sequence[str], *, trust_remote_code: bool) -> None:
             f"metric {foreign[0]!r} is not built in ({', '.join(LOCAL)}). `evaluate` would download and run code for "
             "it; if you trust that, add --sst2-trust-remote-code."
         )
+    for name in foreign:
+        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+            _load(name, scratch)
 
 
 def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -45,8 +47,9 @@ def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
 
 def _load(name: str, scratch: str) -> Any:
     if name in LOCAL:
-        module = importlib.import_module(f"pytest_sst2.metrics.{name}")
-        return module.LocalMetric(keep_in_memory=True, cache_dir=scratch)
+        from pytest_sst2.metrics.local import LocalMetric
+
+        return LocalMetric(config_name=name, keep_in_memory=True, cache_dir=scratch)
     import evaluate
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_sst2.records import Failure, Record
-from pytest_sst2.session import Session, versions_line
+from pytest_sst2.session import Session
 
 HEADERS = (
     "method",
@@ -28,7 +28,7 @@ _NONE = "–"
 
 def summary_lines(session: Session) -> list[str]:
     """Return the whole summary: context, table, warnings, what was written, what went wrong."""
-    lines = context_lines(session.records[0]) if session.records else []
+    lines = context_lines(session.records[0]) if session.records else ["no cell was measured"]
     lines += ["", *table(session.records, session.failures).split("\n"), ""]
     lines += warning_lines(session.records)
     lines += session.notes
@@ -42,7 +42,7 @@ def context_lines(record: Record) -> list[str]:
     lines = [
         f"{data.name} ({_short(data.revision)}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
         f"recipe {record.recipe_label} · {environment.device} × {environment.threads} threads · "
-        f"{record.recipe.dtype} · Python {environment.python}, {versions_line(environment)}"
+        f"{record.recipe.dtype} · Python {environment.python}, {environment.headline}"
     ]
     if data.note:
         lines.append(f"NOTE: {data.note}")
