@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """A named stretch of work: load, tokenize, train, encode, fit, predict.
+    """A named stretch of work: load, tokenize, train, evaluate (the learning curve), encode, fit, predict.
 
     ``seconds`` is wall time without the phases inside it; ``examples`` is 0 where the work is not per example.
     """

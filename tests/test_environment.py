@@ -26,6 +26,19 @@ def test_threads_cores_and_libraries_are_told() -> None:
     assert environment.matmul_precision in ("highest", "high", "medium")
 
 
+@pytest.mark.parametrize(("workers", "threads"), [("1", 4), ("2", 2), ("3", 1), ("9", 1)])
+def test_xdist_workers_share_the_cores(workers: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_sst2 import environment
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(environment, "_cores", lambda: 4)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    torch.set_num_threads(4)
+    environment.share_cores()
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+
+
 def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

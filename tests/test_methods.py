@@ -149,6 +149,23 @@ class TestFineTune:
         assert settings["seed"] == settings["data_seed"] == 42
         assert not [name for name in settings if "dir" in name or ("token" in name and "hub" in name)]
 
+    def test_several_gpus_do_not_multiply_the_batch(
+        self, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from transformers import TrainingArguments
+
+        from pytest_sst2.methods import fine_tune
+
+        monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu", 4)))
+        arguments = fine_tune._arguments(make_job(tiny_encoder), str(tmp_path))
+        assert arguments.train_batch_size == 8
+
+    def test_grouping_by_length_is_part_of_the_recipe_and_of_the_settings(self, tiny_encoder: Path) -> None:
+        grouped = train(METHOD["fine-tune"], make_job(tiny_encoder)).settings
+        notebook = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("homework9", epochs=1))).settings
+        assert grouped["train_sampling_strategy"] == "group_by_length"
+        assert notebook["train_sampling_strategy"] == "random"
+
     def test_predicting_one_by_one_equals_predicting_together(self, tiny_encoder: Path) -> None:
         predict = train(METHOD["fine-tune"], make_job(tiny_encoder)).predict
         sentences = ["a good film .", "the story is dull and tedious and awful .", "warm"]
@@ -220,3 +237,17 @@ def test_a_method_may_return_a_bare_callable() -> None:
     trained = train(MethodSpec("answer", answer, needs_model=False), make_job())  # type: ignore[arg-type]
     assert isinstance(trained, Trained)
     assert trained.predict(["a", "b"]).tolist() == [0.9, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("returned", "fragment"),
+    [
+        (None, "returned NoneType; a callable"),
+        (Trained(len, settings=["C"]), "settings must map names"),  # type: ignore[arg-type]
+        (Trained(len, settings={("C", 1): 2}), "settings must map names"),  # type: ignore[dict-item]
+        (Trained(len, warnings="careful"), "warnings must be several texts"),
+    ],
+)
+def test_what_a_report_could_not_hold_is_refused_by_the_methods_name(returned: object, fragment: str) -> None:
+    with pytest.raises(Sst2Error, match=f"method 'mine'.*{fragment}"):
+        train(MethodSpec("mine", lambda job: returned, needs_model=False), make_job())  # type: ignore[arg-type, return-value]

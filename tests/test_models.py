@@ -432,6 +432,15 @@ def test_code_in_the_repository_runs_only_with_leave(plain: Path) -> None:
     assert ModelLoader(trust_remote_code=True).locate(in_folder(plain)).folder == plain
 
 
+def test_trusted_code_is_downloaded_with_the_model_and_untrusted_code_is_not(server: LoopbackHub, plain: Path) -> None:
+    # How the libraries run it is theirs to test; that it is there to be run, only when trusted, is ours.
+    (plain / "theirs.py").write_text("class Model: ...\n")
+    server.add("org/mine", plain)
+    assert not (locate(on_hub()).folder / "theirs.py").exists()
+    trusting = ModelLoader(trust_remote_code=True).locate(on_hub())
+    assert (trusting.folder / "theirs.py").is_file()
+
+
 def test_a_module_of_a_foreign_class_is_named_and_refused(sentence: Path) -> None:
     modules = json.loads((sentence / "modules.json").read_text())
     modules[1]["type"] = "theirs.pooling.Pooling"

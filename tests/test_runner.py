@@ -136,6 +136,13 @@ def test_training_sentences_among_the_evaluation_sentences_are_counted(environme
     assert measure(runner).warnings == ("2 of 10 evaluation sentences are also training sentences",)
 
 
+def test_times_taken_beside_other_workers_say_so(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    assert measure(make_runner(answering([0.9] * 5 + [0.1] * 5), environment)).warnings == (
+        "timed beside 2 other pytest-xdist workers",
+    )
+
+
 def test_rounds_that_disagree_are_not_hidden(environment: Any) -> None:
     rounds = iter([0.0, 0.6])
 
