@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 BENCHMARK = """
 import pytest
@@ -260,49 +263,48 @@ class TestModels:
 
 
 class TestHooks:
-    CONFTEST = """
-        import numpy as np
-        from pytest_sst2 import MethodSpec, ModelSpec
-
-        def length(job):
-            with job.clock.phase("fit", examples=len(job.train)):
-                median = np.median([len(sentence) for sentence in job.train.sentences])
-            return lambda sentences: np.array([float(len(sentence) > median) for sentence in sentences])
-
-        def pytest_sst2_methods():
-            return [MethodSpec("length", length, needs_model=False)]
-
-        def pytest_sst2_models():
-            return [ModelSpec("mine", folder=FOLDER)]
-        """
-
-    def test_a_method_and_a_model_from_a_conftest_get_floors_timing_and_a_row(
-        self, project: pytest.Pytester, tiny_encoder: Path
+    def test_the_readmes_conftest_gets_floors_timing_and_a_row_in_under_fifteen_lines(
+        self, project: pytest.Pytester
     ) -> None:
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+        (conftest,) = [block for block in blocks if "pytest_sst2_methods" in block]
+        (benchmark,) = [block for block in blocks if "sst2_run" in block]
+        assert len([line for line in conftest.splitlines() if line.strip()]) < 15
+        project.makeconftest(conftest)
+        project.makepyfile(test_bench=benchmark)
+        write_floors(project, 0.99, method="length")
+        result = project.runpytest("--models", "minilm-main", "--methods", "length,majority")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(["length-seed42: accuracy * is below its floor 0.9900*", "length *BELOW FLOOR"])
+
+    def test_a_model_from_a_conftest_is_known_by_its_name(self, project: pytest.Pytester, tiny_encoder: Path) -> None:
         project.makeconftest(
-            "from pathlib import Path\n"
-            f"FOLDER = Path({str(tiny_encoder)!r})\n" + "\n".join(line[8:] for line in self.CONFTEST.split("\n"))
-        )
-        project.makepyfile(
-            test_bench="""
-            import pytest
+            f"""
+            from pathlib import Path
+            from pytest_sst2 import ModelSpec
 
-            @pytest.mark.sst2(added=True)
-            def test_added(sst2_run):
-                sst2_run.assert_reaches_floor(sst2_run.measure())
-
-            @pytest.mark.sst2("linear-probe")
-            def test_probe(sst2_run):
-                sst2_run.measure()
+            def pytest_sst2_models():
+                return [ModelSpec("mine", folder=Path({str(tiny_encoder)!r}))]
             """
         )
-        write_floors(project, 0.99, method="length")
-        result = project.runpytest("--models", "mine")
-        result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(
-            ["length-seed42: accuracy * is below its floor 0.9900*", "length *BELOW FLOOR", "linear-probe *mine *"],
-            consecutive=False,
+        result = project.runpytest("--models", "mine", "--methods", "linear-probe")
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["linear-probe *mine *"])
+
+    def test_a_replaced_method_runs_once_with_the_benchmark_that_names_it(self, project: pytest.Pytester) -> None:
+        project.makeconftest(
+            """
+            import numpy as np
+            from pytest_sst2 import MethodSpec
+
+            def pytest_sst2_methods():
+                coin = lambda job: lambda sentences: np.full(len(sentences), 0.7)
+                return [MethodSpec("majority", coin, needs_model=False)]
+            """
         )
+        project.makepyfile(test_added="import pytest\n@pytest.mark.sst2(added=True)\ndef test_added(sst2_run): ...\n")
+        project.runpytest("--methods", "majority").assert_outcomes(passed=1, deselected=1)
 
     def test_an_error_in_an_added_method_is_shown_with_its_traceback(self, project: pytest.Pytester) -> None:
         project.makeconftest(
