@@ -104,13 +104,18 @@ def add_bare_options(parser: pytest.Parser) -> None:
     """
     group = parser.getgroup("sst2")
     for option in OPTIONS:
-        if option.name in BARE:
-            try:
-                group.addoption(
-                    f"--{option.name}", dest=option.dest, type=option.parse, metavar=option.metavar, help=option.flag
-                )
-            except (ValueError, argparse.ArgumentError):
-                continue  # somebody else's; --sst2-models and --sst2-methods remain
+        bare = f"--{option.name}"
+        if option.name in BARE and not _is_taken(parser, bare):
+            group.addoption(bare, dest=option.dest, type=option.parse, metavar=option.metavar, help=option.flag)
+
+
+def _is_taken(parser: pytest.Parser, flag: str) -> bool:
+    """Tell whether somebody has declared ``flag``: asking is safer than declaring it too and seeing what breaks."""
+    try:
+        _, unknown = parser.parse_known_and_unknown_args([flag, "x"])
+    except (pytest.UsageError, argparse.ArgumentError):
+        return True  # it is known, and has its own idea of what may follow
+    return flag not in unknown
 
 
 def bare_values(args: Sequence[str]) -> set[str]:

@@ -163,8 +163,11 @@ class TestFineTune:
     def test_grouping_by_length_is_part_of_the_recipe_and_of_the_settings(self, tiny_encoder: Path) -> None:
         grouped = train(METHOD["fine-tune"], make_job(tiny_encoder)).settings
         notebook = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("homework9", epochs=1))).settings
-        assert grouped["train_sampling_strategy"] == "group_by_length"
-        assert notebook["train_sampling_strategy"] == "random"
+        if "train_sampling_strategy" in grouped:
+            assert grouped["train_sampling_strategy"] == "group_by_length"
+            assert notebook["train_sampling_strategy"] == "random"
+        else:  # as the first releases of transformers 5 spell it
+            assert (grouped["group_by_length"], notebook["group_by_length"]) == (True, False)
 
     def test_predicting_one_by_one_equals_predicting_together(self, tiny_encoder: Path) -> None:
         predict = train(METHOD["fine-tune"], make_job(tiny_encoder)).predict

@@ -416,7 +416,6 @@ def saved_without_rows(folder: Path) -> None:
         (saved_and_damaged, ["{folder}", "save_to_disk", "cannot read it", f"datasets {datasets.__version__}"]),
         (saved_with_a_file_missing, ["{folder}", "save_to_disk", "cannot read it"]),
         (saved_with_other_columns, ["reviews, split 'train'", "no column 'sentence'", "'text'"]),
-        (saved_without_rows, ["{folder}", "save_to_disk", "cannot read it"]),
     ],
 )
 def test_every_broken_folder_is_refused_with_file_and_line(
@@ -429,6 +428,12 @@ def test_every_broken_folder_is_refused_with_file_and_line(
         load_folder(folder)
 
     assert [part for part in parts if part.format(folder=folder) not in str(caught.value)] == []
+
+
+def test_a_saved_split_without_rows_is_refused_also_where_datasets_cannot_read_it_back(tmp_path: Path) -> None:
+    saved_without_rows(tmp_path / "reviews")
+    with pytest.raises(Sst2Error, match=r"reviews.*(has no rows|cannot read it)"):
+        load_folder(tmp_path / "reviews")
 
 
 @pytest.mark.parametrize("name", ["sst2", "pocket"])
