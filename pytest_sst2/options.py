@@ -34,7 +34,8 @@ from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_model
 
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-BARE = ("models", "methods")
+# What people type besides the prefixed options, where nobody else has taken it.
+BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def add_bare_options(parser: pytest.Parser) -> None:
     """
     group = parser.getgroup("sst2")
     for option in OPTIONS:
-        bare = f"--{option.name}"
-        if option.name in BARE and not _is_taken(parser, bare):
+        bare = BARE_FLAGS.get(option.name)
+        if bare and not _is_taken(parser, bare):
             group.addoption(bare, dest=option.dest, type=option.parse, metavar=option.metavar, help=option.flag)
 
 
@@ -120,8 +121,7 @@ def _is_taken(parser: pytest.Parser, flag: str) -> bool:
 
 def bare_values(args: Sequence[str]) -> set[str]:
     """Return the words of a command line that follow a bare ``--models`` or ``--methods``."""
-    flags = {f"--{name}" for name in BARE}
-    return {value for flag, value in itertools.pairwise(args) if flag in flags}
+    return {value for flag, value in itertools.pairwise(args) if flag in BARE_FLAGS.values()}
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _check_rootdir(config: pytest.Config) -> None:
     """
     if config.inipath is not None:
         return
-    flags = {option.flag for option in OPTIONS} | {f"--{name}" for name in BARE}
+    flags = {*BARE_FLAGS.values(), *(option.flag for option in OPTIONS)}
     folder = config.invocation_params.dir
     for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
         if flag in flags and (folder / value).exists() and (ini := _ini_file(folder)):

@@ -15,12 +15,12 @@ import numpy as np
 from pytest_sst2 import metrics
 from pytest_sst2.diagnosis import collapse_warnings, company_warnings, disagreement_warnings, overlap_warnings
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Classifier, Job, Trained, train
 from pytest_sst2.records import Environment, Interval, Latency, Phase, Record
 from pytest_sst2.timing import PeakMemory, PhaseClock
 
 if TYPE_CHECKING:
+    from pytest_sst2.floors import Floor, FloorKey
     from pytest_sst2.models import ModelLoader
     from pytest_sst2.recipes import Recipe
     from pytest_sst2.registry import Cell
@@ -116,11 +116,9 @@ class CellRunner:
         first, last = self.rounds[0], self.rounds[-1]
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())
-        model = self.cell.model.name if self.cell.model else None
-        key = FloorKey(self.splits.info.name, self.recipe.label, model or "", self.cell.method.name)
-        return Record(
+        record = Record(
             cell=self.cell.id,
-            model=model,
+            model=self.cell.model.name if self.cell.model else None,
             method=self.cell.method.name,
             seed=self.cell.seed,
             accuracy=metrics.compute("accuracy", first.predictions, labels),
@@ -150,8 +148,8 @@ class CellRunner:
                 *disagreement_warnings([each.predictions for each in self.rounds]),
                 *company_warnings(),
             ),
-            floor=floor_for(key),
         )
+        return dataclasses.replace(record, floor=floor_for(record.floor_key))
 
     def _probabilities(self, predict: Classifier) -> np.ndarray:
         sentences = self.splits.evaluation.sentences

@@ -62,14 +62,19 @@ class Workbench:
                 return load_floors(path)
         return Floors({})
 
+    @cached_property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics beside accuracy, once it is known that they can be had."""
+        metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
+        return self.settings.metrics
+
     def check(self) -> None:
         """Load all that does not depend on a model, so that a mistake is reported before any work is done.
 
         Raises:
             Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
         """
-        metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
-        _ = self.floors, self.device
+        _ = self.metric_names, self.floors, self.device
         for seed in self.settings.recipe.seeds:
             self.splits(seed)
 
@@ -87,12 +92,11 @@ class Workbench:
 
     def runner(self, cell: Cell) -> CellRunner:
         """Return what trains and measures ``cell``."""
-        metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
         return CellRunner(
             cell,
             self.settings.recipe,
             self.splits(cell.seed),
             self.loader,
             self.environment,
-            self.settings.metrics,
+            self.metric_names,
         )
