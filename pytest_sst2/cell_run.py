@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Timer(Protocol):
     """Calls a function ``rounds`` times under a benchmark and keeps what is to be known of it."""
 
-    def __call__(self, function: Callable[[], None], rounds: int) -> None:
-        """Call ``function`` up to ``rounds`` times, at least once."""
+    def __call__(self, function: Callable[[], None], rounds: int, prepare: Callable[[], None]) -> None:
+        """Call ``function`` up to ``rounds`` times, at least once, and ``prepare`` before each, which is not timed."""
 
     def describe(self, record: Record) -> None:
         """Keep accuracy and phases beside the times."""
@@ -70,8 +70,9 @@ class CellRun:
         workbench = self._workbench()
         runner = workbench.runner(self.cell)
         rounds = workbench.settings.rounds
-        self._timer(runner.run_round, rounds)
+        self._timer(runner.run_round, rounds, runner.prepare_round)
         while len(runner.rounds) < rounds:  # the timer ran fewer: benchmarks are switched off
+            runner.prepare_round()
             runner.run_round()
         return runner.record(workbench.floor_for)
 

@@ -1,33 +1,106 @@
-"""``pytest-sst2``: what can be asked for, without running anything."""
+"""``pytest-sst2``: what can be asked for, and how two saved runs compare, without running anything."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from pytest_sst2 import __version__
+from pytest_sst2 import __version__, option_types
 from pytest_sst2.catalog import CATALOG
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.options import ALPHA_DEFAULT, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE_DEFAULT
 from pytest_sst2.recipes import PRESETS
 from pytest_sst2.registry import METHODS
+
+_FORMATS = ("text", "markdown", "json")
+_MISTAKE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    asked = _parser().parse_args(arguments)
+    status = 0
+    try:
+        if asked.command == "compare":
+            text, status = compare_text(asked)
+        else:
+            text = _TABLES[asked.command][1]()
+        print(text)
+    except Sst2Error as error:
+        print(f"pytest-sst2: {error}", file=sys.stderr)
+        return _MISTAKE
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        sys.stderr.close()
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pytest-sst2",
-        description="Models, methods and recipes that `pytest benchmarks` can be asked for.",
+        description="What `pytest benchmarks` can be asked for, and how two saved runs compare.",
     )
     parser.add_argument("--version", action="version", version=f"pytest-sst2 {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (help_text, _) in _COMMANDS.items():
+    for name, (help_text, _) in _TABLES.items():
         commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
-    _, table = _COMMANDS[parser.parse_args(arguments).command]
-    try:
-        print(table())
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stderr.close()
-    return 0
+    _add_compare(commands.add_parser("compare", help=_COMPARE, description=_COMPARE.capitalize() + "."))
+    return parser
+
+
+_COMPARE = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    for name in ("before", "after"):
+        parser.add_argument(
+            name, metavar=name.upper(), help="a baseline's name, or a file of --sst2-json or --sst2-save"
+        )
+    parser.add_argument(
+        "--fail-on",
+        type=option_types.several_of(FAIL_ON),
+        default=FAIL_ON_DEFAULT,
+        metavar="A,B",
+        help=f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})",
+    )
+    parser.add_argument("--format", choices=_FORMATS, default=_FORMATS[0], help="(default: text)")
+    parser.add_argument(
+        "--tolerance",
+        type=option_types.points,
+        default=TOLERANCE_DEFAULT,
+        metavar="X",
+        help=f"percentage points of accuracy that may be lost (default: {TOLERANCE_DEFAULT})",
+    )
+    parser.add_argument(
+        "--alpha",
+        type=option_types.probability,
+        default=ALPHA_DEFAULT,
+        metavar="X",
+        help=f"level of significance, after Holm's correction (default: {ALPHA_DEFAULT})",
+    )
+
+
+def compare_text(asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the comparison that was asked for, and its exit status.
+
+    Raises:
+        Sst2Error: One of the two cannot be found or read.
+    """
+    from pytest_sst2.baselines import load_baseline, project_folder
+
+    here = Path.cwd()
+    before, after = (load_baseline(project_folder(here), here, name) for name in (asked.before, asked.after))
+
+    from pytest_sst2.comparison import compare
+    from pytest_sst2.report import comparison as report
+
+    found = compare(before, after, tolerance=asked.tolerance, alpha=asked.alpha)
+    status = found.exit_status(asked.fail_on)
+    if asked.format == "text":
+        return "\n".join(report.comparison_lines(found, asked.fail_on)), status
+    render = report.comparison_markdown if asked.format == "markdown" else report.comparison_json
+    return render(found, asked.fail_on).rstrip("\n"), status
 
 
 def models_table() -> str:
@@ -71,7 +144,7 @@ def recipes_table() -> str:
     return _table(rows, headers)
 
 
-_COMMANDS = {
+_TABLES = {
     "models": ("list the encoders that have a short name", models_table),
     "methods": ("list the built-in ways to make a classifier", methods_table),
     "recipes": ("list the presets of --sst2-recipe", recipes_table),

@@ -5,39 +5,42 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Environment
 
-# Whatever can move a number or a time: the libraries themselves and what they compute with.
-PACKAGES = (
-    "accelerate",
-    "datasets",
-    "evaluate",
-    "huggingface-hub",
-    "numpy",
-    "pytest",
-    "pytest-benchmark",
-    "pytest-sst2",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "sentence-transformers",
-    "tokenizers",
-    "torch",
-    "transformers",
+# What changes threads or the precision of arithmetic without a word in any file.
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "PYTORCH_ENABLE_MPS_FALLBACK",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
 
 
 def share_cores() -> None:
     """Give an xdist worker its share of the cores: with all of them each, the workers' threads fight and crawl."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if workers > 1:
+    if xdist_workers() > 1:
         import torch
 
-        torch.set_num_threads(max(1, _cores() // workers))
+        torch.set_num_threads(max(1, _cores() // xdist_workers()))
+
+
+def xdist_workers() -> int:
+    """Return how many pytest-xdist workers run at once; 1 without pytest-xdist."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def _cores() -> int:
@@ -80,17 +83,20 @@ def collect_environment(device: str) -> Environment:
         threads=torch.get_num_threads(),
         blas=_blas(),
         matmul_precision=torch.get_float32_matmul_precision(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        workers=xdist_workers(),
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
     )
 
 
 def _package_versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    """Return every installed distribution: which of them moved a number is for the comparison to find out."""
+    versions: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        # One half removed has no name; of two on the path the first is the one that is imported.
+        if name := distribution.metadata["Name"]:
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+    return dict(sorted(versions.items()))
 
 
 def _cpu_model() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -10,10 +11,15 @@ from pathlib import Path
 from pytest_sst2.errors import Sst2Error
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, overwrite: bool = True) -> None:
     """Write ``text`` as UTF-8 to ``path``: complete or not at all.
 
     The text goes to a new file beside the target, is flushed to disk and then takes the target's name.
+
+    Args:
+        path: The target.
+        text: What it is to hold.
+        overwrite: Whether a file already there may be replaced; if not, of two writers the first wins.
 
     Raises:
         Sst2Error: It cannot be written; a file already there is untouched.
@@ -29,7 +35,10 @@ def write_atomically(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             _set_usual_mode(Path(scratch), path)
-            Path(scratch).replace(path)
+            if overwrite:
+                Path(scratch).replace(path)
+            else:
+                _take_name(Path(scratch), path)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(scratch).unlink()
@@ -38,6 +47,20 @@ def write_atomically(path: Path, text: str) -> None:
         raise Sst2Error(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. What was there is unchanged."
         ) from error
+
+
+def _take_name(scratch: Path, path: Path) -> None:
+    """Give a finished file the target's name, in one step that fails where there is one of that name."""
+    try:
+        path.hardlink_to(scratch)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: a moment remains in which another writer could come
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        scratch.replace(path)
+    else:
+        scratch.unlink()
 
 
 def check_writable(path: Path, option: str) -> None:

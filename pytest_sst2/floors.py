@@ -13,7 +13,7 @@ A floors file is TOML, one ``[[floor]]`` table a cell::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,14 +119,15 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
     return key, Floor(float(accuracy), texts["provenance"])
 
 
-def calibrated_floor(accuracies: Sequence[float], versions: str) -> Floor:
+def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
     """Return the floor that the accuracies of several seeds justify.
 
     mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
 
     Args:
-        accuracies: One a seed, at least five.
+        accuracies: From seed to accuracy, at least five.
         versions: What they were measured with, for the provenance.
+        date: When they were measured, for the provenance.
 
     Raises:
         Sst2Error: Fewer than five accuracies.
@@ -135,19 +136,32 @@ def calibrated_floor(accuracies: Sequence[float], versions: str) -> Floor:
         raise Sst2Error(f"a floor needs at least {MINIMUM_SEEDS} seeds, not {len(accuracies)}.")
     import statistics
 
-    mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+    mean, deviation = statistics.mean(accuracies.values()), statistics.stdev(accuracies.values())
     same = "" if deviation else " (the same for each: these rows do not depend on the seed, or hardly)"
     floor = max(0.0, mean - max(2 * deviation, LEAST_MARGIN))
+    seeds = ",".join(map(str, sorted(accuracies)))
     return Floor(
         int(floor * 10_000) / 10_000,
-        f"measured: mean {mean:.4f}, sd {deviation:.4f} over {len(accuracies)} seeds{same}; {versions}",
+        f"measured {date}: mean {mean:.4f}, sd {deviation:.4f} over seeds {seeds}{same}; {versions}",
     )
 
 
-def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]]) -> None:
-    """Put floors into a file: entries of the same cell are replaced, all others and the comments stay.
+class Lowered(NamedTuple):
+    """A floor that a calibration would lower: what stands in the file, and what was measured now."""
 
-    The file is replaced in one step, so that an interrupted write leaves the old one whole.
+    key: FloorKey
+    standing: float
+    measured: float
+
+
+def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool = False) -> list[Lowered]:
+    """Put floors into a file: entries of the same cell are raised, all others and the comments stay.
+
+    A floor is lowered only with ``overwrite``; without it the higher one stands. The file is replaced in one step, so
+    that an interrupted write leaves the old one whole.
+
+    Returns:
+        The floors that were left as they are because the new ones are lower.
     """
     import tomlkit
     from tomlkit.items import AoT
@@ -160,6 +174,7 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]]) -> None:
             written.append(tomlkit.item(entry))
         document["floor"] = tables = written
     by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
+    lowered = []
     for key, floor in sorted(new):
         table = by_key.get(key)
         if table is None:
@@ -168,6 +183,10 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]]) -> None:
                 if value:
                     table[name] = value
             tables.append(table)
+        elif floor.accuracy < table["accuracy"] and not overwrite:
+            lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
+            continue
         table["accuracy"] = floor.accuracy
         table["provenance"] = floor.provenance
     write_atomically(path, tomlkit.dumps(document))
+    return lowered

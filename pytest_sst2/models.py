@@ -13,9 +13,12 @@ from typing import Any, TypeVar
 
 from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.registry import ModelSpec
 
 T = TypeVar("T")
+# Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
+_ROUNDED_UP = 0.01
 
 
 class ModelLoader:
@@ -49,9 +52,11 @@ class ModelLoader:
         Raises:
             Sst2Error: As ``locate``, or the tokenizer cannot be built.
         """
+        return self._tokenizer(spec, self.locate(spec).transformer)
+
+    def _tokenizer(self, spec: ModelSpec, folder: Path) -> Any:
         from transformers import AutoTokenizer
 
-        folder = self.locate(spec).transformer
         return _loaded(spec, "tokenizer", lambda: AutoTokenizer.from_pretrained(str(folder), **self._safely()))
 
     def sequence_classifier(self, spec: ModelSpec) -> Any:
@@ -115,11 +120,34 @@ class ModelLoader:
 
     def _locate(self, spec: ModelSpec) -> LocatedModel:
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
-        self._check_complete(spec, located.transformer)
+        model = self._complete_encoder(spec, located.transformer)
+        self._check_tokenizer(spec, located.transformer, model)
         return located
 
-    def _check_complete(self, spec: ModelSpec, folder: Path) -> None:
-        """Refuse a checkpoint that lacks tensors of the encoder, which would silently start from random numbers."""
+    def _check_tokenizer(self, spec: ModelSpec, folder: Path, model: Any) -> None:
+        """Refuse a tokenizer that belongs to another model: every id would be looked up as some other word.
+
+        It is another's when it gives ids that the model has no embedding for, or when it knows another number of
+        tokens and pads with another of them than the model's config says. Either alone is common: embedding tables
+        are rounded up, and configs keep the padding id of the model they were copied from.
+        """
+        tokenizer = self._tokenizer(spec, folder)
+        rows = model.get_input_embeddings().weight.shape[0]
+        ids = tokenizer(list(fixed_sentences()), truncation=True, max_length=64)["input_ids"]
+        highest = max(max(sentence, default=0) for sentence in ids)
+        known = len(tokenizer)
+        wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
+        other_pad = None not in (wanted_pad, pad) and wanted_pad != pad
+        if highest < rows and not (other_pad and abs(known - rows) > rows * _ROUNDED_UP):
+            return
+        reason = f"gives ids up to {highest:,}" if highest >= rows else f"pads with token {pad}, not {wanted_pad}"
+        raise Sst2Error(
+            f"model {spec.name!r}: the tokenizer in {folder} knows {known:,} tokens and {reason}, but the model has "
+            f"embeddings for {rows:,}. They do not belong together; put the model's own tokenizer files there."
+        )
+
+    def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
+        """Return the bare encoder, or refuse a checkpoint that lacks some of it and would start from random numbers."""
         import torch
         from transformers import AutoModel
 
@@ -145,6 +173,7 @@ class ModelLoader:
                 f"{len(model.state_dict())} tensors (first: {missing[0]}), so part of it would start from random "
                 "numbers. Its config and its weights do not belong together."
             )
+        return model
 
 
 def _loaded(spec: ModelSpec, part: str, load: Callable[[], T]) -> T:

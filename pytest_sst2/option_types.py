@@ -52,6 +52,32 @@ def share(text: str) -> float:
     return number
 
 
+def probability(text: str) -> float:
+    """Parse a number above 0 and below 1."""
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1")
+    return number
+
+
+def points(text: str) -> float:
+    """Parse percentage points from 0 to 100 into a share."""
+    number = _number(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percentage points from 0 to 100")
+    return number / 100
+
+
+def several_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser that takes some of ``allowed``, with commas, or ``none``."""
+    parse_one = one_of(allowed)
+
+    def parse(text: str) -> tuple[str, ...]:
+        return () if text.strip() == "none" else tuple(parse_one(name) for name in names(text))
+
+    return parse
+
+
 def _number(text: str) -> float:
     try:
         number = float(text)

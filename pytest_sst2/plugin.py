@@ -5,7 +5,7 @@ A run without an SST-2 benchmark must not notice that this plugin is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from pytest_sst2.cell_run import CellRun, Timer
-    from pytest_sst2.options import Settings
+    from pytest_sst2.records import Record
     from pytest_sst2.registry import Cell, ModelSpec
     from pytest_sst2.session import Session
+    from pytest_sst2.settings import Settings
+    from pytest_sst2.sources import Source
     from pytest_sst2.splits import Splits
     from pytest_sst2.workbench import Workbench
 
@@ -63,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the settings; a mistake in them ends the run here with exit status 4."""
     from pytest_sst2.catalog import CATALOG
     from pytest_sst2.registry import METHODS, Registry
+    from pytest_sst2.settings import read_settings
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
 
     config.addinivalue_line("markers", MARKER)
@@ -70,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
         methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
         registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-        settings = options.read_settings(config, registry)
+        settings = read_settings(config, registry)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SETTINGS] = settings
@@ -148,7 +151,18 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         return None
     settings = config.stash[SETTINGS]
     source = _workbench(config).source
-    return f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
+    line = f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
+    if settings.baseline is not None and (other := _other_than(settings.baseline.records, source, settings)):
+        line += f"\nsst2: WARNING: baseline {settings.baseline.origin!r} is of {other}: no cell can be compared with it"
+    return line
+
+
+def _other_than(records: Sequence[Record], source: Source, settings: Settings) -> str:
+    """Return of which other data or recipe all records of a baseline are; empty where some are of this run's."""
+    theirs = {(record.dataset.name, record.recipe_label) for record in records}
+    if (source.name, settings.recipe.label) in theirs:
+        return ""
+    return "; ".join(f"{name}, recipe {label}" for name, label in sorted(theirs))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -172,38 +186,51 @@ class Gatherer:
         self.settings = settings
         # Made for the first cell, so that a run without cells does not pay for the import.
         self.session: Session | None = None
+        if settings.baseline is not None or settings.save_path is not None:
+            self._start()
+
+    def _start(self) -> Session:
+        from pytest_sst2.session import Session
+
+        self.session = Session(self.settings)
+        return self.session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take the Record or the Failure off the report."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
         if record is None and failure is None:
             return
-        if self.session is None:
-            from pytest_sst2.session import Session
-
-            self.session = Session(self.settings)
+        gathered = self.session or self._start()
         if record is not None:
-            self.session.add(record)
+            gathered.add(record)
         if failure is not None:
-            self.session.add_failure(failure)
+            gathered.add_failure(failure)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write results; one that cannot be written fails a run that would have passed."""
-        if self.session is not None:
-            self.session.finish()
-            if self.session.problems and session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        """Write and compare results; what fails there fails a run that would have passed."""
+        if self.session is None or session.config.option.collectonly:
+            return
+        stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        self.session.finish(complete=not stopped)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = self.session.exit_status
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary."""
-        if self.session is not None:
+        if self.session is not None and not terminalreporter.config.option.collectonly:
             from pytest_sst2.report.terminal import summary_lines
 
             terminalreporter.section("SST-2 benchmark")
             for line in summary_lines(self.session):
                 terminalreporter.write_line(line)
+            if self.session.comparison is not None:
+                from pytest_sst2.report.comparison import comparison_lines
+
+                terminalreporter.section("SST-2 comparison")
+                for line in comparison_lines(self.session.comparison, self.settings.fail_on):
+                    terminalreporter.write_line(line)
 
 
 def _workbench(config: pytest.Config) -> Workbench:

@@ -1,9 +1,4 @@
-"""Record: one measured cell, immutable, to and from versioned JSON.
-
-Schema history of a results file:
-
-1 (0.1.0)  ``{"schema_version": 1, "records": [...], "failures": [...]}``; a record is the fields of ``Record``.
-"""
+"""Record: one measured cell, immutable, to and from plain JSON values."""
 
 from __future__ import annotations
 
@@ -14,10 +9,9 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import Fingerprint, fingerprint_from_json
 from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.recipes import Recipe
-
-SCHEMA_VERSION = 1
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
@@ -34,16 +28,40 @@ class Phase:
     """A named stretch of work: load, tokenize, train, evaluate (the learning curve), encode, fit, predict.
 
     ``seconds`` is wall time without the phases inside it; ``examples`` is 0 where the work is not per example.
+    ``cached`` says that the result was taken from a cache, so that the seconds say nothing of the work.
     """
 
     name: str
     seconds: float
     examples: int = 0
+    cached: bool = False
 
     @property
     def examples_per_second(self) -> float | None:
         """Examples per second of wall time, or None where there are no examples or no time."""
         return self.examples / self.seconds if self.examples and self.seconds > 0 else None
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one repetition of a cell cost.
+
+    Attributes:
+        seconds: Wall time of training and predicting, without the taking of fingerprints.
+        phases: Where it went.
+        machine_seconds: What a fixed piece of work took beside it: the unit in which machines and moments compare.
+            None where it was not measured.
+        peak_bytes: The highest resident memory of the process.
+        grown_bytes: How much higher that is than at the start of the round; None where it was not measured.
+        device_peak_bytes: The highest allocated on the accelerator; None without one.
+    """
+
+    seconds: float
+    phases: Sequence[Phase]
+    machine_seconds: float | None
+    peak_bytes: int
+    grown_bytes: int | None
+    device_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class Environment:
-    """What ran the cell. ``packages`` maps distribution to version; sizes of thread pools are in ``threads``."""
+    """What ran the cell.
+
+    ``packages`` maps every installed distribution to its version; sizes of thread pools are in ``threads``;
+    ``workers`` counts the pytest-xdist workers that ran at once; ``variables`` are those environment variables that
+    change precision or threads and were set.
+    """
 
     python: str
     implementation: str
@@ -116,6 +139,9 @@ class Environment:
     threads: int
     blas: str
     matmul_precision: str
+    deterministic: bool
+    workers: int
+    variables: Mapping[str, str]
 
     @property
     def headline(self) -> str:
@@ -128,11 +154,9 @@ class Environment:
 class Record:
     """One measured cell.
 
-    ``predictions`` (0 or 1) and ``probabilities`` (of the positive class, six digits) are in the order of the
-    evaluation rows. ``phases`` are those of the median round, ``rounds_seconds`` the total of each.
-    ``peak_bytes`` is the highest resident memory of the process while the cell ran, ``device_peak_bytes`` the
-    highest allocated on the accelerator, None without one. ``settings`` are the effective training arguments or
-    classifier parameters.
+    ``predictions`` (0 or 1), ``probabilities`` (of the positive class, six digits) and ``labels`` are in the order of
+    the evaluation rows. Numbers are those of the first round; ``settings`` are the effective training arguments or
+    classifier parameters. ``labels`` is empty and ``fingerprint`` None in a record of the first schema.
     """
 
     cell: str
@@ -150,17 +174,31 @@ class Record:
     environment: Environment
     weights: Weights | None
     settings: Mapping[str, Any]
+    fingerprint: Fingerprint | None
+    labels: Sequence[int]
     predictions: Sequence[int]
     probabilities: Sequence[float]
-    phases: Sequence[Phase]
-    rounds_seconds: Sequence[float]
+    rounds: Sequence[Round]
     latency: Latency
-    peak_bytes: int
-    device_peak_bytes: int | None = None
     epochs: Sequence[Epoch] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     floor: Floor | None = None
     warnings: Sequence[str] = ()
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        """Those of the round with the median total time (the lower of the two middle ones for an even number)."""
+        return sorted(self.rounds, key=lambda each: each.seconds)[(len(self.rounds) - 1) // 2].phases
+
+    @property
+    def peak_bytes(self) -> int:
+        """The highest resident memory of the process in any round."""
+        return max(each.peak_bytes for each in self.rounds)
+
+    @property
+    def device_peak_bytes(self) -> int | None:
+        """The highest memory allocated on the accelerator in any round, None without one."""
+        return max((each.device_peak_bytes or 0 for each in self.rounds), default=0) or None
 
     @property
     def floor_key(self) -> FloorKey:
@@ -205,8 +243,7 @@ _PLAIN_FIELDS: dict[str, type | tuple[type, ...]] = {
     "correct": int,
     "total": int,
     "recipe_label": str,
-    "peak_bytes": int,
-    "phases": list,
+    "rounds": list,
     "metrics": dict,
     "settings": dict,
 }
@@ -228,46 +265,19 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         fields["recipe"] = Recipe(**{**fields["recipe"], "seeds": tuple(fields["recipe"]["seeds"])})
         fields["environment"] = Environment(**fields["environment"])
         fields["weights"] = Weights(**fields["weights"]) if fields["weights"] else None
-        fields["phases"] = tuple(Phase(**phase) for phase in fields["phases"])
+        fields["fingerprint"] = fingerprint_from_json(fields["fingerprint"]) if fields["fingerprint"] else None
+        fields["rounds"] = tuple(_round(each) for each in fields["rounds"])
+        if not fields["rounds"]:
+            raise TypeError("rounds is empty")  # noqa: TRY301
         fields["latency"] = Latency(**fields["latency"])
         fields["epochs"] = tuple(Epoch(**epoch) for epoch in fields["epochs"])
         fields["floor"] = Floor(**fields["floor"]) if fields["floor"] else None
-        for name in ("predictions", "probabilities", "rounds_seconds", "warnings"):
+        for name in ("labels", "predictions", "probabilities", "warnings"):
             fields[name] = tuple(fields[name])
         return Record(**fields)
     except (KeyError, TypeError, ValueError) as error:
-        raise Sst2Error(f"not a record of schema version {SCHEMA_VERSION}: {error}.") from error
+        raise Sst2Error(f"not a record: {error}.") from error
 
 
-def results_text(records: Sequence[Record], failures: Sequence[Failure]) -> str:
-    """Return the text of a results file: one record a line, so that two files can be compared line by line."""
-    lines = ",\n".join(json.dumps(record.to_json(), ensure_ascii=False) for record in records)
-    failed = json.dumps([asdict(failure) for failure in failures], ensure_ascii=False)
-    return f'{{"schema_version": {SCHEMA_VERSION}, "records": [\n{lines}\n],\n"failures": {failed}}}\n'
-
-
-def records_from_text(text: str, origin: str) -> tuple[list[Record], list[Failure]]:
-    """Read the text of a results file.
-
-    Args:
-        text: The whole file.
-        origin: Its name, for messages.
-
-    Raises:
-        Sst2Error: It is not JSON, not a results file, or of a newer schema.
-    """
-    try:
-        data = json.loads(text)
-        version = data["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Sst2Error(f"{origin} is not a results file written by --sst2-json: {error}.") from error
-    if version != SCHEMA_VERSION:
-        raise Sst2Error(
-            f"{origin} has schema version {version!r}; this pytest-sst2 reads version {SCHEMA_VERSION}. "
-            "Upgrade pytest-sst2 to read it."
-        )
-    try:
-        records = [record_from_json(record) for record in data["records"]]
-        return records, [Failure(**failure) for failure in data["failures"]]
-    except (Sst2Error, KeyError, TypeError) as error:
-        raise Sst2Error(f"{origin}: {error}") from error
+def _round(data: Mapping[str, Any]) -> Round:
+    return Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pytest_sst2 import metrics
-from pytest_sst2.diagnosis import collapse_warnings, company_warnings, disagreement_warnings, overlap_warnings
+from pytest_sst2.diagnosis import (
+    collapse_warnings,
+    company_warnings,
+    disagreement_warnings,
+    evidence_warnings,
+    overlap_warnings,
+    passes_warnings,
+)
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, train
-from pytest_sst2.records import Environment, Interval, Latency, Phase, Record
+from pytest_sst2.records import Environment, Interval, Latency, Phase, Record, Round
 from pytest_sst2.timing import PeakMemory, PhaseClock
+from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
+from pytest_sst2.witness import Witness
 
 if TYPE_CHECKING:
     from pytest_sst2.floors import Floor, FloorKey
@@ -27,18 +38,21 @@ if TYPE_CHECKING:
     from pytest_sst2.splits import Splits
 
 LATENCY_SAMPLES = 50
+# Time of a round that no phase of its method accounts for.
+_REST = "rest"
 _LATENCY_WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Round:
-    """One repetition of a cell. ``probabilities`` has the shape of the evaluation rows."""
+class Repetition:
+    """One round of a cell and what came of it. ``probabilities`` has the shape of the evaluation rows."""
 
     trained: Trained
     probabilities: np.ndarray
+    witness: Witness
     phases: tuple[Phase, ...]
-    seconds: float
     peak_bytes: int
+    grown_bytes: int
     device_peak_bytes: int | None
 
     @property
@@ -74,22 +88,30 @@ class CellRunner:
         self.loader = loader
         self.environment = environment
         self.metric_names = metric_names
-        self.rounds: list[Round] = []
+        self.rounds: list[Repetition] = []
+        # The machine's own speed before each round and after the last.
+        self._machine_seconds: list[float] = []
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
-    def run_round(self) -> None:
-        """Train from scratch, predict the evaluation rows, and keep the outcome in ``rounds``.
+    def prepare_round(self) -> None:
+        """Make the machine ready for a round, and measure its speed; not part of what is timed.
 
         The model of the round before is let go first, so that memory is that of one.
-
-        Raises:
-            Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
         if self.rounds:
             self.rounds[-1] = _without_model(self.rounds[-1])
         gc.collect()
         _reset_device_peak(self.loader.device)
+        self._measure_machine()
+
+    def run_round(self) -> None:
+        """Train from scratch, predict the evaluation rows, and keep the outcome in ``rounds``.
+
+        Raises:
+            Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
+        """
         clock = PhaseClock(_synchronizer(self.loader.device))
+        witness = Witness(clock, awake=not self.rounds)
         job = Job(
             train=self.splits.train,
             evaluation=self.splits.evaluation,
@@ -97,62 +119,93 @@ class CellRunner:
             seed=self.cell.seed,
             clock=clock,
             loader=self.loader,
+            witness=witness,
             model=self.cell.model,
         )
-        start = time.perf_counter()
-        with PeakMemory() as memory:
+        with PeakMemory() as memory, clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
-                probabilities = self._probabilities(trained.predict)
-        seconds = time.perf_counter() - start
-        device_peak = _device_peak(self.loader.device)
-        self.rounds.append(Round(trained, probabilities, clock.phases, seconds, memory.peak_bytes, device_peak))
+                probabilities = self._probabilities(trained.predict, job.evaluation.sentences)
+        self.rounds.append(
+            Repetition(
+                trained,
+                probabilities,
+                witness,
+                clock.phases,
+                memory.peak_bytes,
+                memory.peak_bytes - memory.start_bytes,
+                _device_peak(self.loader.device),
+            )
+        )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:
         """Return the Record of the rounds run so far (at least one), with the floor that holds for it.
 
-        Numbers are those of the first round; the phases are those of the round with the median total time.
+        Numbers are those of the first round.
         """
+        self._measure_machine()
         first, last = self.rounds[0], self.rounds[-1]
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())
+        interval = wilson_interval(correct, len(labels))
+        majority = majority_accuracy(self.splits.train.labels, labels)
+        fingerprint = first.witness.fingerprint(self.splits.train, self.splits.evaluation, self._checked(last))
         record = Record(
             cell=self.cell.id,
             model=self.cell.model.name if self.cell.model else None,
             method=self.cell.method.name,
             seed=self.cell.seed,
             accuracy=metrics.compute("accuracy", first.predictions, labels),
-            accuracy_interval=wilson_interval(correct, len(labels)),
+            accuracy_interval=interval,
             correct=correct,
             total=len(labels),
-            majority_accuracy=majority_accuracy(self.splits.train.labels, labels),
+            majority_accuracy=majority,
             dataset=self.splits.info,
             recipe=self.recipe,
             recipe_label=self.recipe.label,
             environment=self.environment,
             weights=self._weights,
             settings=first.trained.settings,
+            fingerprint=fingerprint,
+            labels=tuple(labels.tolist()),
             predictions=tuple(first.predictions.tolist()),
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),
-            phases=median_round(self.rounds).phases,
-            rounds_seconds=tuple(round(each.seconds, 6) for each in self.rounds),
+            rounds=tuple(self._costs()),
             latency=self._latency(last.trained.predict),
-            peak_bytes=max(each.peak_bytes for each in self.rounds),
-            device_peak_bytes=max((each.device_peak_bytes or 0 for each in self.rounds), default=0) or None,
             epochs=tuple(first.trained.epochs),
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
-                *collapse_warnings(self.cell.method.name, first.predictions),
+                *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
                 *disagreement_warnings([each.predictions for each in self.rounds]),
-                *company_warnings(),
+                *passes_warnings(fingerprint.second_pass),
+                *evidence_warnings(len(self.recipe.seeds), len(labels)),
+                *company_warnings(self.environment.workers),
             ),
         )
         return dataclasses.replace(record, floor=floor_for(record.floor_key))
 
-    def _probabilities(self, predict: Classifier) -> np.ndarray:
-        sentences = self.splits.evaluation.sentences
+    def _measure_machine(self) -> None:
+        self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
+
+    def _costs(self) -> Iterator[Round]:
+        """Give what each round cost, in order; the machine's speed is the mean of before and after it."""
+        for each, beside in zip(self.rounds, itertools.pairwise(self._machine_seconds), strict=True):
+            phases = [phase for phase in each.phases if phase.name != FINGERPRINT_PHASE]
+            yield Round(
+                seconds=round(sum(phase.seconds for phase in phases), 6),
+                phases=tuple(phase for phase in phases if phase.name != _REST),
+                machine_seconds=round(statistics.mean(beside), 9),
+                peak_bytes=each.peak_bytes,
+                grown_bytes=each.grown_bytes,
+                device_peak_bytes=each.device_peak_bytes,
+            )
+
+    def _checked(self, done: Repetition) -> Classifier:
+        return lambda sentences: self._probabilities(done.trained.predict, sentences)
+
+    def _probabilities(self, predict: Classifier, sentences: Sequence[str]) -> np.ndarray:
         raw = predict(sentences)
         try:
             probabilities = np.asarray(raw, dtype=np.float64)
@@ -205,13 +258,7 @@ def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
     return float((labels == answer).mean())
 
 
-def median_round(rounds: Sequence[Round]) -> Round:
-    """Return the round with the median total time (the lower of the two middle ones for an even number)."""
-    middle = statistics.median_low([each.seconds for each in rounds])
-    return next(each for each in rounds if each.seconds == middle)
-
-
-def _without_model(done: Round) -> Round:
+def _without_model(done: Repetition) -> Repetition:
     def gone(_sentences: Sequence[str]) -> np.ndarray:
         raise RuntimeError("the model of an earlier round was let go")
 

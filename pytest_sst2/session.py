@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_sst2.baselines import save_baseline
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
-from pytest_sst2.records import Failure, Record, record_from_json, results_text
+from pytest_sst2.records import Failure, Record, record_from_json
+from pytest_sst2.results_file import Results, results_text
 
 if TYPE_CHECKING:
-    from pytest_sst2.options import Settings
+    from pytest_sst2.comparison import Comparison
+    from pytest_sst2.settings import Settings
 
 
 class Session:
@@ -24,6 +28,7 @@ class Session:
         failures: One a cell without a number.
         notes: What the reader is told below the table: files written, cells that could not be calibrated.
         problems: The same for what must fail the run although no test failed.
+        comparison: What the comparison with the baseline found; None where none was asked for.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,6 +37,7 @@ class Session:
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.problems: list[str] = []
+        self.comparison: Comparison | None = None
 
     def add(self, record: dict[str, Any]) -> None:
         """Take the JSON of a Record, as it travels in a test report."""
@@ -41,8 +47,19 @@ class Session:
         """Take the JSON of a Failure."""
         self.failures.append(Failure(**failure))
 
-    def finish(self) -> None:
-        """Write what was asked for; what cannot be written is kept as a problem."""
+    @property
+    def exit_status(self) -> int:
+        """What the run exits with if every test passed: 0, 1 for a problem or a failed gate, 2 if incomparable."""
+        if self.problems:
+            return 1
+        return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
+
+    def finish(self, *, complete: bool) -> None:
+        """Write and compare what was asked for; what cannot be written is kept as a problem.
+
+        Args:
+            complete: False where the run was stopped before its last cell.
+        """
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
         if len(datasets) > 1:
             names = ", ".join(f"{name} {revision}" for name, revision in sorted(datasets))
@@ -51,35 +68,65 @@ class Session:
                 "Name the data with --sst2-data."
             )
         if self.settings.json_path is not None:
-            self._write(self.settings.json_path, results_text(self.records, self.failures))
+            self._write(self.settings.json_path)
         if self.settings.calibrate:
             self._calibrate()
+        if self.settings.baseline is not None:
+            self._compare(self.settings.baseline)
+        if self.settings.save_path is not None:
+            self._save(self.settings.save_path, complete=complete)
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, path: Path) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            write_atomically(path, text)
+            write_atomically(path, results_text(self.records, self.failures, saved=now))
         except Sst2Error as error:
             self.problems.append(str(error))
         else:
             self.notes.append(f"{counted(len(self.records), 'record')} in {path}")
 
+    def _compare(self, baseline: Results) -> None:
+        from pytest_sst2.comparison import compare
+
+        measured = Results(self.records, self.failures, origin="this run")
+        self.comparison = compare(baseline, measured, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
+
+    def _save(self, path: Path, *, complete: bool) -> None:
+        """Save a baseline, unless something is missing in it: a gate would pass where it has nothing to compare."""
+        if not complete or self.failures or not self.records:
+            missing = f"{counted(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
+            missing = missing if self.records else "no cell was measured"
+            self.problems.append(f"baseline {path.stem!r} was not saved: {missing}. What was there is unchanged.")
+            return
+        try:
+            save_baseline(path, self.records, self.failures, overwrite=self.settings.overwrite)
+        except Sst2Error as error:
+            self.problems.append(str(error))
+        else:
+            self.notes.append(f"baseline {path.stem!r} with {counted(len(self.records), 'record')} in {path}")
+
     def _calibrate(self) -> None:
+        today = datetime.now(UTC).date().isoformat()
         floors = []
         for key, records in _by_floor_key(self.records).items():
             by_seed = {record.seed: record.accuracy for record in records}
             if len(by_seed) < MINIMUM_SEEDS:
                 self.problems.append(f"no floor for {key}: {len(by_seed)} of {MINIMUM_SEEDS} seeds were measured.")
             else:
-                accuracies = list(by_seed.values())
-                floors.append((key, calibrated_floor(accuracies, records[0].environment.headline)))
+                floors.append((key, calibrated_floor(by_seed, records[0].environment.headline, today)))
         if not floors:
             return
         try:
-            write_floors(self.settings.floors_path, floors)
+            lowered = write_floors(self.settings.floors_path, floors, overwrite=self.settings.overwrite)
         except Sst2Error as error:
             self.problems.append(str(error))
-        else:
-            self.notes.append(f"{counted(len(floors), 'floor')} in {self.settings.floors_path}")
+            return
+        self.notes.append(f"{counted(len(floors) - len(lowered), 'floor')} in {self.settings.floors_path}")
+        self.problems += [
+            f"the floor of {low.key} stays {low.standing:.4f}: these seeds would lower it to {low.measured:.4f}. "
+            "--sst2-overwrite lowers it."
+            for low in lowered
+        ]
 
 
 def counted(number: int, noun: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from pytest_sst2.floors import Floors
+    from pytest_sst2.results_file import Results
 
 HUB_ID = "stanfordnlp/sst2"
 HUB_FILES = ("*train*.parquet", "*validation*.parquet")
@@ -47,16 +48,20 @@ class Source:
     note: str = ""
 
 
-def load_source(data: str, *, ci: bool = False, floors: Floors | None = None) -> Source:
+def load_source(
+    data: str, *, ci: bool = False, floors: Floors | None = None, baseline: Results | None = None
+) -> Source:
     """Return the data set that ``--sst2-data`` asks for.
 
     ``auto`` takes the Hub's cached copy, else downloads it, else falls back to the pocket set with a note that says
-    so, unless that substitution could pass for a result: under CI, or when floors for other data were asked for.
+    so, unless that substitution could pass for a result: under CI, or when floors or a baseline of other data were
+    asked for.
 
     Args:
         data: ``auto``, ``hub``, ``pocket`` or a folder.
         ci: Whether this is a CI run.
         floors: The floors file that the user named, if any.
+        baseline: What the run is to be compared with, if anything.
 
     Raises:
         Sst2Error: The data cannot be had or is not as it should be.
@@ -79,6 +84,11 @@ def load_source(data: str, *, ci: bool = False, floors: Floors | None = None) ->
         if floors is not None and "pocket" not in floors.datasets:
             raise Sst2Error(
                 f"{tried} {floors.origin} has floors for other data than the pocket set, so nothing is put in its "
+                f"place. {_WAYS_ON}"
+            ) from error
+        if baseline is not None and "pocket" not in {record.dataset.name for record in baseline.records}:
+            raise Sst2Error(
+                f"{tried} Baseline {baseline.origin!r} is of other data than the pocket set, so nothing is put in its "
                 f"place. {_WAYS_ON}"
             ) from error
         return load_pocket(note=f"{POCKET_NOTE}, taken because {error}")

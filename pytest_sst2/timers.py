@@ -22,8 +22,8 @@ class _BenchmarkTimer:
     def __init__(self, benchmark: Any) -> None:
         self.benchmark = benchmark
 
-    def __call__(self, function: Callable[[], None], rounds: int) -> None:
-        self.benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=0)
+    def __call__(self, function: Callable[[], None], rounds: int, prepare: Callable[[], None]) -> None:
+        self.benchmark.pedantic(function, setup=prepare, rounds=rounds, iterations=1, warmup_rounds=0)
 
     def describe(self, record: Record) -> None:
         self.benchmark.group = record.method
@@ -53,8 +53,9 @@ class _BenchmarkTimer:
 
 
 class _PlainTimer:
-    def __call__(self, function: Callable[[], None], rounds: int) -> None:
+    def __call__(self, function: Callable[[], None], rounds: int, prepare: Callable[[], None]) -> None:
         for _ in range(rounds):
+            prepare()
             function()
 
     def describe(self, record: Record) -> None:

@@ -59,7 +59,7 @@ class PhaseClock:
 
 
 class PeakMemory:
-    """Measures the highest resident memory of this process while it is open.
+    """Measures the highest resident memory of this process while it is open, and what it was at the start.
 
     On Linux the kernel keeps that mark and can be told to start anew (``/proc/self/clear_refs``, see proc(5)), which
     misses nothing. Elsewhere, or where that file may not be written, a thread looks every 10 ms.
@@ -70,12 +70,16 @@ class PeakMemory:
     _INTERVAL_SECONDS = 0.01
 
     def __init__(self) -> None:
+        self.start_bytes = 0
         self.peak_bytes = 0
         self._sampler: threading.Thread | None = None
         self._stop = threading.Event()
 
     def __enter__(self) -> PeakMemory:
-        if not self._reset_mark():
+        if self._reset_mark():
+            self.start_bytes = self._read_mark()
+        else:
+            self.start_bytes = self._resident()
             self._sampler = threading.Thread(target=self._sample, daemon=True)
             self._sampler.start()
         return self
@@ -101,11 +105,13 @@ class PeakMemory:
         return 0
 
     def _sample(self) -> None:
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(self._INTERVAL_SECONDS)
+            self.peak_bytes = max(self.peak_bytes, self._resident())
+
+    @staticmethod
+    def _resident() -> int:
         import psutil
 
-        process = psutil.Process(os.getpid())
-        while True:
-            self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
-            if self._stop.wait(self._INTERVAL_SECONDS):
-                self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
-                return
+        return int(psutil.Process(os.getpid()).memory_info().rss)

@@ -14,9 +14,9 @@ from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
 
 if TYPE_CHECKING:
-    from pytest_sst2.options import Settings
     from pytest_sst2.records import Environment
     from pytest_sst2.registry import Cell
+    from pytest_sst2.settings import Settings
 
 # Where the benchmarks and their floors lie in an installed package.
 _INSTALLED_FLOORS = Path(__file__).parent / "benchmarks" / "floors.toml"
@@ -33,7 +33,8 @@ class Workbench:
     @cached_property
     def source(self) -> Source:
         """The data set."""
-        return load_source(self.settings.data, ci=self.settings.ci, floors=self.settings.floors)
+        settings = self.settings
+        return load_source(settings.data, ci=settings.ci, floors=settings.floors, baseline=settings.baseline)
 
     @cached_property
     def device(self) -> str:

@@ -22,6 +22,7 @@ from pytest_sst2.records import Epoch
 from pytest_sst2.registry import MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
+from pytest_sst2.witness import Witness
 
 Classifier = Callable[[Sequence[str]], np.ndarray]
 
@@ -37,6 +38,7 @@ class Job:
         seed: Decides everything random.
         clock: ``with job.clock.phase("fit", examples=n):`` around the work.
         loader: Loads tokenizers and models; knows the device.
+        witness: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
         model: The encoder to start from; None for methods that need none.
     """
 
@@ -46,6 +48,7 @@ class Job:
     seed: int
     clock: PhaseClock
     loader: ModelLoader
+    witness: Witness
     model: ModelSpec | None = None
 
     @property

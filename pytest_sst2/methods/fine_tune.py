@@ -6,14 +6,17 @@ import contextlib
 import dataclasses
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_sst2.diagnosis import truncation_warnings
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.records import Epoch
+from pytest_sst2.witness import OrderDigest
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -45,16 +48,34 @@ class SequenceClassifier:
 
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         probabilities = np.empty(len(sentences), dtype=np.float64)
-        training = self.model.training
-        self.model.eval()
-        with torch.inference_mode(), self._autocast():
+        with self._inference(), self._autocast():
             for start in range(0, len(order), EVALUATION_BATCH_SIZE):
                 batch = order[start : start + EVALUATION_BATCH_SIZE]
                 inputs = self.tokenize([sentences[index] for index in batch], padding=True, return_tensors="pt")
                 logits = self.model(**inputs.to(self.model.device)).logits
                 probabilities[batch] = torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
-        self.model.train(training)
         return probabilities
+
+    def embed(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return the mean of the encoder's last hidden states, shape (n, d), without the head and in float32."""
+        inputs = self.tokenize(sentences, padding=True, return_tensors="pt").to(self.model.device)
+        with self._inference():
+            hidden = self.model.base_model(**inputs)[0].float()
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        return np.asarray(((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy())
+
+    @contextlib.contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Switch dropout off for the body."""
+        import torch
+
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.model.train(training)
 
     def tokenize(self, sentences: Sequence[str], **options: Any) -> Any:
         """Return the tokenizer's output, cut to ``max_length``."""
@@ -82,6 +103,8 @@ def train(job: Job) -> Trained:
         tokenizer = job.loader.tokenizer(job.encoder)
         model = job.loader.sequence_classifier(job.encoder)
     classifier = SequenceClassifier(model, tokenizer, _usable_length(job, tokenizer, model), job.recipe.dtype)
+    job.witness.saw_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
+    job.witness.saw_encoder(model, classifier.embed)
     with job.clock.phase("tokenize", examples=len(job.train)):
         encoded = classifier.tokenize(job.train.sentences)
         rows = [
@@ -92,7 +115,8 @@ def train(job: Job) -> Trained:
         arguments = _arguments(job, scratch)
         epochs = _run_trainer(job, classifier, rows, arguments)
     settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
-    return Trained(classifier, settings, epochs, _truncation_warnings(classifier, job.train.sentences, rows))
+    warnings = truncation_warnings(tokenizer, classifier.max_length, job.train, job.evaluation)
+    return Trained(classifier, settings, epochs, warnings)
 
 
 def _check_dtype(job: Job) -> None:
@@ -140,6 +164,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         save_strategy="no",
         eval_strategy="no",
         logging_strategy="epoch",
+        logging_first_step=True,
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
@@ -161,44 +186,87 @@ def _sampling(job: Job, arguments: Any) -> dict[str, Any]:
 def _run_trainer(
     job: Job, classifier: SequenceClassifier, rows: list[dict[str, Any]], arguments: TrainingArguments
 ) -> tuple[Epoch, ...]:
-    """Train in place and return the learning curve."""
-    from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer, TrainerCallback
+    """Train in place, show the witness how it went, and return the learning curve."""
+    from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer
 
-    curve: list[tuple[float, float]] = []
-    losses: list[float] = []
+    observer = _observer(job, classifier)
+    pad = DataCollatorWithPadding(classifier.tokenizer)
+    order = OrderDigest(limit=len(rows) if job.witness.awake else 0)
 
-    class Curve(TrainerCallback):  # type: ignore[misc]
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            with job.clock.phase("evaluate", examples=len(job.evaluation)):
-                probabilities = classifier(job.evaluation.sentences)
-            curve.append(_loss_and_accuracy(probabilities, job.evaluation.labels))
-
-        def on_log(self, _args: Any, _state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
-            if "loss" in logs:
-                losses.append(float(logs["loss"]))
-                if not math.isfinite(losses[-1]):
-                    raise Sst2Error(
-                        f"training diverged: the loss is {losses[-1]} in epoch {len(losses)}. "
-                        f"Lower --sst2-learning-rate (it is {job.recipe.learning_rate})."
-                    )
+    def collate(batch: list[dict[str, Any]]) -> Any:
+        for row in batch:
+            order.add(row["input_ids"])
+        return pad(batch)
 
     trainer = Trainer(
-        model=classifier.model,
-        args=arguments,
-        train_dataset=rows,
-        data_collator=DataCollatorWithPadding(classifier.tokenizer),
-        callbacks=[Curve()],
+        model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
     # Whatever integration an environment variable or an installed package switched on stays out of a measurement.
     for callback in list(trainer.callback_handler.callbacks):
-        if type(callback) not in (DefaultFlowCallback, Curve):
+        if type(callback) not in (DefaultFlowCallback, type(observer)):
             trainer.remove_callback(callback)
     with job.clock.phase("train", examples=len(rows) * job.recipe.epochs):
         trainer.train()
-    return tuple(
-        Epoch(number, loss, eval_loss, eval_accuracy)
-        for number, (loss, (eval_loss, eval_accuracy)) in enumerate(zip(losses, curve, strict=True), 1)
+    job.witness.saw_course(
+        CourseFingerprint(
+            steps=int(trainer.state.global_step),
+            first_loss=observer.losses[0][1],
+            first_gradient_norm=observer.first_gradient_norm,
+            learning_rate=observer.learning_rate,
+            order=str(order),
+        )
     )
+    return _epochs(observer.losses, observer.curve)
+
+
+def _observer(job: Job, classifier: SequenceClassifier) -> Any:
+    """Return the callback that keeps losses and learning rates, and the learning curve."""
+    from transformers import TrainerCallback
+
+    class Observer(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            # Steps done and the mean loss since the entry before: after the first step, and after each epoch.
+            self.losses: list[tuple[int, float]] = []
+            self.curve: list[tuple[int, float, float]] = []
+            self.first_gradient_norm: float | None = None
+            self.learning_rate = 0.0
+
+        def on_step_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+            self.learning_rate = max(self.learning_rate, *(group["lr"] for group in optimizer.param_groups))
+
+        def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+            with job.clock.phase("evaluate", examples=len(job.evaluation)):
+                probabilities = classifier(job.evaluation.sentences)
+            self.curve.append((state.global_step, *_loss_and_accuracy(probabilities, job.evaluation.labels)))
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
+            if "loss" not in logs:
+                return
+            if not self.losses and "grad_norm" in logs:
+                self.first_gradient_norm = float(f"{float(logs['grad_norm']):.6g}")
+            self.losses.append((state.global_step, float(f"{float(logs['loss']):.6g}")))
+            if not math.isfinite(self.losses[-1][1]):
+                raise Sst2Error(
+                    f"training diverged: the loss is {self.losses[-1][1]} at step {state.global_step}. "
+                    f"Lower --sst2-learning-rate (it is {job.recipe.learning_rate})."
+                )
+
+    return Observer()
+
+
+def _epochs(losses: Sequence[tuple[int, float]], curve: Sequence[tuple[int, float, float]]) -> tuple[Epoch, ...]:
+    """Return the learning curve: the mean loss of each epoch's steps beside what was measured at its end."""
+    epochs = []
+    begin = 0
+    for number, (end, eval_loss, eval_accuracy) in enumerate(curve, 1):
+        total, last = 0.0, begin
+        for step, loss in losses:
+            if begin < step <= end:
+                total += loss * (step - last)
+                last = step
+        epochs.append(Epoch(number, round(total / (end - begin), 6), eval_loss, eval_accuracy))
+        begin = end
+    return tuple(epochs)
 
 
 def _loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -214,17 +282,3 @@ def _settings(arguments: TrainingArguments) -> dict[str, Any]:
         for name, value in arguments.to_dict().items()
         if isinstance(value, bool | int | float | str) and not any(word in name for word in _NOT_SETTINGS)
     }
-
-
-def _truncation_warnings(
-    classifier: SequenceClassifier, sentences: Sequence[str], rows: list[dict[str, Any]]
-) -> tuple[str, ...]:
-    """Say how many training sentences lost words to ``max_length``."""
-    full = [row for row in range(len(rows)) if len(rows[row]["input_ids"]) >= classifier.max_length]
-    if not full:
-        return ()
-    whole = classifier.tokenizer([sentences[row] for row in full], truncation=False)["input_ids"]
-    cut = sum(len(ids) > classifier.max_length for ids in whole)
-    if not cut:
-        return ()
-    return (f"{cut / len(rows):.0%} of the training sentences were cut to {classifier.max_length} tokens",)

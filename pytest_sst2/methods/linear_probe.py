@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_sst2.methods import Job, Trained
-from pytest_sst2.methods.features import load_embedder, pooling_warnings
-from pytest_sst2.methods.logistic import fit_logistic, settings_of
+from pytest_sst2.methods.features import embedding_warnings, load_embedder
+from pytest_sst2.methods.logistic import course_of, fit_logistic, settings_of, stopping_warnings
 
 
 def train(job: Job) -> Trained:
@@ -18,8 +18,11 @@ def train(job: Job) -> Trained:
         features = embed(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
         model = fit_logistic(features, job.train.labels, job.seed)
+    course = course_of(model, features, job.train.labels)
+    job.witness.saw_course(course)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         return np.asarray(model.predict_proba(embed(sentences))[:, 1])
 
-    return Trained(predict, {**settings_of(model), **embed.settings()}, warnings=pooling_warnings(job))
+    warnings = (*embedding_warnings(job, embed), *stopping_warnings(course))
+    return Trained(predict, {**settings_of(model), **embed.settings()}, warnings=warnings)

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import CourseFingerprint
 
 C = 1.0
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
+# A regression that reached its tolerance ends well below this; one that was stopped, well above.
+_GRADIENT_ACCEPTED = 1e-3
 
 
 def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
@@ -59,6 +62,27 @@ def _l2(estimator: Any) -> dict[str, Any]:
     """Return how this scikit-learn spells the squared penalty: ``penalty`` is deprecated since 1.8."""
     penalty = inspect.signature(estimator).parameters.get("penalty")
     return {"penalty": "l2"} if penalty is not None and penalty.default == "l2" else {"l1_ratio": 0.0}
+
+
+def course_of(model: Any, features: Any, labels: np.ndarray) -> CourseFingerprint:
+    """Return how many iterations a fitted regression took, and how steep its objective still is.
+
+    The gradient is that of mean log-loss + ‖w‖² / (2 C n), at the weights and the intercept.
+    """
+    wrong_by = model.predict_proba(features)[:, 1] - labels
+    weights = np.asarray(features.T @ wrong_by).ravel() / len(labels) + model.coef_[0] / (model.C * len(labels))
+    steepest = max(float(np.abs(weights).max()), abs(float(wrong_by.mean())))
+    return CourseFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{steepest:.3g}"))
+
+
+def stopping_warnings(course: CourseFingerprint) -> tuple[str, ...]:
+    """Say when a regression was stopped before it was anywhere near its minimum."""
+    if course.last_gradient is None or course.last_gradient <= _GRADIENT_ACCEPTED:
+        return ()
+    return (
+        f"the classifier did not converge: after {course.steps} iterations its gradient is {course.last_gradient:.1e}, "
+        f"more than {_GRADIENT_ACCEPTED:g}",
+    )
 
 
 def settings_of(model: Any) -> dict[str, Any]:

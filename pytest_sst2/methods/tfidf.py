@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_sst2.methods import Job, Trained
-from pytest_sst2.methods.logistic import fit_logistic, settings_of
+from pytest_sst2.methods.logistic import course_of, fit_logistic, settings_of, stopping_warnings
 
 
 def train(job: Job) -> Trained:
@@ -29,8 +29,11 @@ def train(job: Job) -> Trained:
         features = vectorizer.fit_transform(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
         model = fit_logistic(features, job.train.labels, job.seed)
+    course = course_of(model, features, job.train.labels)
+    job.witness.saw_course(course)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         return np.asarray(model.predict_proba(vectorizer.transform(sentences))[:, 1])
 
-    return Trained(predict, {**settings_of(model), "vocabulary": len(vectorizer.vocabulary_)})
+    settings = {**settings_of(model), "vocabulary": len(vectorizer.vocabulary_)}
+    return Trained(predict, settings, warnings=stopping_warnings(course))

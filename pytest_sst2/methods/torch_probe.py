@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained
-from pytest_sst2.methods.features import load_embedder, pooling_warnings
+from pytest_sst2.methods.features import embedding_warnings, load_embedder
 from pytest_sst2.methods.logistic import MAX_ITERATIONS, C
 
 GRADIENT_TOLERANCE = 1e-7
@@ -31,7 +32,8 @@ def train(job: Job) -> Trained:
     with job.clock.phase("encode", examples=len(job.train)):
         features = embed(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
-        layer = fit_linear(features, job.train.labels)
+        layer, course = fit_linear(features, job.train.labels)
+    job.witness.saw_course(course)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         with torch.inference_mode():
@@ -46,10 +48,10 @@ def train(job: Job) -> Trained:
         "tolerance_grad": GRADIENT_TOLERANCE,
         **embed.settings(),
     }
-    return Trained(predict, settings, warnings=pooling_warnings(job))
+    return Trained(predict, settings, warnings=embedding_warnings(job, embed))
 
 
-def fit_linear(features: np.ndarray, labels: np.ndarray) -> Any:
+def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, CourseFingerprint]:
     """Return a ``torch.nn.Linear`` (d to 1, float64, on the CPU) that minimises mean log-loss + ‖w‖² / (2 C n).
 
     This is scikit-learn's objective divided by C · n, so the minimum is the same. It is convex: the start (zeros)
@@ -95,4 +97,5 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> Any:
             f"the linear layer did not converge in {MAX_ITERATIONS} iterations (largest gradient {steepest:.1e}), so "
             "its accuracy means nothing."
         )
-    return layer
+    steps = int(optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"])
+    return layer, CourseFingerprint(steps=steps, last_gradient=float(f"{steepest:.3g}"))

@@ -1,0 +1,105 @@
+"""Baselines: results files kept by name in ``.sst2/``, never overwritten without being told to."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import check_writable, write_atomically
+from pytest_sst2.records import Failure, Record
+from pytest_sst2.results_file import Results, results_from_text, results_text
+
+FOLDER = ".sst2"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def baseline_path(folder: Path, name: str) -> Path:
+    """Return the file of the baseline ``name`` below a project's folder.
+
+    Raises:
+        Sst2Error: The name is not one a file on every system can have.
+    """
+    if not _NAME.fullmatch(name):
+        raise Sst2Error(
+            f"{name!r} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
+        )
+    return folder / FOLDER / f"{name}.json"
+
+
+def check_free(folder: Path, name: str, *, overwrite: bool) -> Path:
+    """Return the file that ``--sst2-save`` will write, before any work is done.
+
+    Raises:
+        Sst2Error: A baseline of that name is there and may not be replaced, or the file cannot be written.
+    """
+    path = baseline_path(folder, name)
+    if path.exists() and not overwrite:
+        raise Sst2Error(
+            f"--sst2-save {name}: there is a baseline of that name in {str(path)!r}. Take another name, or add "
+            "--sst2-overwrite to replace it."
+        )
+    check_writable(path, "--sst2-save")
+    return path
+
+
+def save_baseline(path: Path, records: Sequence[Record], failures: Sequence[Failure], *, overwrite: bool) -> None:
+    """Write a baseline, whole or not at all.
+
+    Raises:
+        Sst2Error: It cannot be written, or somebody else has written one of that name meanwhile.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_atomically(path, results_text(records, failures, saved=now, packed=True), overwrite=overwrite)
+
+
+def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
+    """Return the file that a baseline's name or a path stands for.
+
+    Args:
+        folder: The project, whose ``.sst2`` is looked into.
+        base: What a relative path starts from.
+        wanted: The name, or the path of a results file.
+
+    Raises:
+        Sst2Error: It is neither; the message lists the names there are.
+    """
+    if _NAME.fullmatch(wanted) and (path := baseline_path(folder, wanted)).is_file():
+        return path
+    path = base / Path(wanted).expanduser()
+    if path.is_file():
+        return path
+    saved = sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
+    if not saved:
+        raise Sst2Error(
+            f"no baseline {wanted!r}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has none. "
+            f"Save one with --sst2-save NAME."
+        )
+    near = difflib.get_close_matches(wanted, saved, n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise Sst2Error(f"no baseline {wanted!r}: it is neither a file nor one of {', '.join(saved)}.{guess}")
+
+
+def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
+    """Return the results that a baseline's name or a path stands for; arguments as in ``find_baseline``.
+
+    Raises:
+        Sst2Error: There are none, they cannot be read, or no cell is in them.
+    """
+    path = find_baseline(folder, base, wanted)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Sst2Error(f"baseline {str(path)!r} cannot be read: {error}.") from error
+    results = results_from_text(text, str(path))
+    if not results.records:
+        raise Sst2Error(f"baseline {str(path)!r} holds no measured cell, so nothing can be compared with it.")
+    return Results(results.records, results.failures, results.saved, wanted)
+
+
+def project_folder(start: Path) -> Path:
+    """Return the nearest folder from ``start`` upwards that has a ``.sst2``, or ``start`` itself."""
+    return next((folder for folder in (start, *start.parents) if (folder / FOLDER).is_dir()), start)

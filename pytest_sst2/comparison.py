@@ -1,0 +1,273 @@
+"""Comparison: two files of Records in, a verdict for every cell out, with the statistics and the causes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from pytest_sst2.costs import CostChange, compare_costs
+from pytest_sst2.drift import different_fields, drift_causes
+from pytest_sst2.records import Environment, Failure, Record
+from pytest_sst2.results_file import Results
+from pytest_sst2.significance import (
+    AccuracyChange,
+    compare_one_seed,
+    compare_seeds,
+    detectable_drop,
+    direction,
+    holm,
+)
+
+Verdict = Literal["improved", "unchanged", "regressed", "incomparable"]
+
+HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class CellComparison:
+    """One cell, of one or several seeds, before and after.
+
+    Attributes:
+        model: The model's name, None for methods without one.
+        method: The method's name.
+        seeds: The seeds compared.
+        verdict: On the accuracy.
+        reasons: Why the cell is incomparable; empty if it is not.
+        accuracy: The paired statistics; None for an incomparable cell.
+        adjusted_p: The p-value after Holm's correction over all cells of the comparison.
+        detectable: The smallest drop (a positive share) that would have been called regressed; None if none would.
+        causes: What differs in the chain from rows to predictions.
+        costs: Time and memory; None for an incomparable cell.
+    """
+
+    model: str | None
+    method: str
+    seeds: tuple[int, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    accuracy: AccuracyChange | None = None
+    adjusted_p: float | None = None
+    detectable: float | None = None
+    causes: tuple[str, ...] = ()
+    costs: CostChange | None = None
+
+    @property
+    def name(self) -> str:
+        """``minilm × linear-probe``."""
+        return " × ".join(part for part in (self.model, self.method) if part)
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """What ``--sst2-fail-on`` can ask for: regressed, slower, heavier, drifted, incomparable."""
+        found = {
+            "regressed": self.verdict == "regressed",
+            "incomparable": self.verdict == "incomparable",
+            "drifted": bool(self.causes),
+            "slower": self.costs is not None and self.costs.slower,
+            "heavier": self.costs is not None and self.costs.heavier,
+        }
+        return frozenset(name for name, holds in found.items() if holds)
+
+
+@dataclass(frozen=True)
+class EnvironmentChange:
+    """One thing about the environment that is not what it was; None where a side lacks it."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison found.
+
+    Attributes:
+        before: The name of the earlier results.
+        after: The name of the later ones.
+        saved: When the earlier ones were saved; empty where their file does not say.
+        tolerance: The drop in accuracy that is accepted.
+        alpha: The level of significance.
+        cells: In the order of the later results.
+        environment: What differs between the two, and only that.
+        only_before: Cells of the earlier results that were not measured again.
+        only_after: Cells that have nothing to be compared with.
+    """
+
+    before: str
+    after: str
+    saved: str
+    tolerance: float
+    alpha: float
+    cells: tuple[CellComparison, ...]
+    environment: tuple[EnvironmentChange, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+
+    def flagged(self, flag: str) -> tuple[CellComparison, ...]:
+        """Return the cells with a flag."""
+        return tuple(cell for cell in self.cells if flag in cell.flags)
+
+    def exit_status(self, fail_on: Collection[str]) -> int:
+        """Return 0 where everything holds, 1 where something that ``fail_on`` names was found, 2 where cells differ.
+
+        A failure that is sure goes before a cell that could not be compared. No cell in common is never a success.
+        """
+        if any(self.flagged(flag) for flag in fail_on if flag != "incomparable"):
+            return FAILS
+        if not self.cells or ("incomparable" in fail_on and self.flagged("incomparable")):
+            return CANNOT_COMPARE
+        return HOLDS
+
+
+_Key = tuple[str | None, str]
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """The records of one cell that are compared: pairs of one seed, or seeds of either side as draws."""
+
+    before: tuple[Record, ...]
+    after: tuple[Record, ...]
+    paired: bool
+
+    @property
+    def pairs(self) -> list[tuple[Record, Record]]:
+        """Records to compare one by one; where seeds are draws, one of each stands for all."""
+        return list(zip(self.before, self.after, strict=True)) if self.paired else [(self.before[0], self.after[0])]
+
+
+def compare(before: Results, after: Results, *, tolerance: float, alpha: float) -> Comparison:
+    """Return the comparison of two results.
+
+    Cells are paired by model, method and seed. Seeds that both sides have are paired; where they have none in common
+    but several each, seeds are taken as draws. One seed against another is incomparable: a seed draws its own rows.
+
+    Args:
+        before: The baseline.
+        after: What was measured now.
+        tolerance: The drop in accuracy (a share) that is accepted.
+        alpha: The level of significance, after Holm's correction.
+    """
+    old, new = _by_cell(before.records), _by_cell(after.records)
+    lost = {(failure.model, failure.method): failure for failure in after.failures}
+    shared = [key for key in dict.fromkeys((*new, *lost)) if key in old]
+    cells = [
+        _lost_cell(key, lost[key]) if key in lost else _compared_cell(key, _pairing(old[key], new[key]))
+        for key in shared
+    ]
+    return Comparison(
+        before=before.origin,
+        after=after.origin,
+        saved=before.saved,
+        tolerance=tolerance,
+        alpha=alpha,
+        cells=tuple(_decided(cells, tolerance, alpha)),
+        environment=environment_changes(before.records[0].environment, after.records[0].environment)
+        if before.records and after.records
+        else (),
+        only_before=_names(key for key in old if key not in shared),
+        only_after=_names(key for key in new if key not in shared),
+    )
+
+
+def _by_cell(records: Iterable[Record]) -> dict[_Key, dict[int, Record]]:
+    """Return the records by model and method, and by seed; of several for one cell the first."""
+    found: dict[_Key, dict[int, Record]] = {}
+    for record in records:
+        found.setdefault((record.model, record.method), {}).setdefault(record.seed, record)
+    return found
+
+
+def _names(keys: Iterable[_Key]) -> tuple[str, ...]:
+    return tuple(" × ".join(part for part in key if part) for key in keys)
+
+
+def _pairing(old: Mapping[int, Record], new: Mapping[int, Record]) -> _Pairing:
+    if shared := [seed for seed in new if seed in old]:
+        return _Pairing(tuple(old[seed] for seed in shared), tuple(new[seed] for seed in shared), paired=True)
+    if min(len(old), len(new)) > 1:
+        return _Pairing(tuple(old.values()), tuple(new.values()), paired=False)
+    return _Pairing((next(iter(old.values())),), (next(iter(new.values())),), paired=True)
+
+
+def _lost_cell(key: _Key, failure: Failure) -> CellComparison:
+    return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
+
+
+def _compared_cell(key: _Key, pairing: _Pairing) -> CellComparison:
+    """Compare one cell up to its verdict, which waits for Holm's correction."""
+    seeds = tuple(record.seed for record in pairing.after)
+    pairs = pairing.pairs
+    reasons = dict.fromkeys(
+        reason for old, new in pairs for reason in different_fields(old, new, same_seeds=pairing.paired)
+    )
+    if reasons:
+        return CellComparison(*key, seeds, "incomparable", tuple(reasons))
+    causes = dict.fromkeys(cause for old, new in pairs for cause in drift_causes(old, new))
+    return CellComparison(
+        *key,
+        seeds,
+        "unchanged",
+        accuracy=_accuracy_change(pairing),
+        causes=tuple(causes),
+        costs=compare_costs(pairing.before, pairing.after),
+    )
+
+
+def _accuracy_change(pairing: _Pairing) -> AccuracyChange:
+    before = [_right(old, pairing.after[0]) for old in pairing.before]
+    after = [_right(new, pairing.before[0]) for new in pairing.after]
+    if len(before) == len(after) == 1:
+        return compare_one_seed(before[0], after[0])
+    # A held-out slice is drawn by the seed; the validation rows are the same for all.
+    same_examples = pairing.after[0].dataset.split == "validation"
+    return compare_seeds(np.array(before), np.array(after), paired=pairing.paired, same_examples=same_examples)
+
+
+def _right(record: Record, other: Record) -> np.ndarray:
+    """Return for each evaluation row whether it was classified right; a record of schema 1 borrows the labels."""
+    predictions, labels = np.asarray(record.predictions), np.asarray(record.labels or other.labels)
+    return np.asarray(predictions == labels)
+
+
+def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:
+    """Return the cells with their verdicts, after Holm's correction over those with a p-value."""
+    changes = [cell.accuracy for cell in cells if cell.accuracy is not None]
+    adjusted = iter(holm([change.p_value for change in changes]))
+    decided = []
+    for cell in cells:
+        if cell.accuracy is not None:
+            p = next(adjusted)
+            verdict = direction(cell.accuracy.delta, p, alpha=alpha, tolerance=tolerance)
+            # Holm asks alpha / m of the smallest p-value: the strictest that this cell could have met.
+            drop = detectable_drop(cell.accuracy, alpha / len(changes), tolerance)
+            cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop)
+        decided.append(cell)
+    return decided
+
+
+# What decides a number comes first; the rest of the packages follow in their alphabetical order.
+_FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
+
+
+def environment_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
+    """Return what differs: Python, device and threads, precision, variables, and packages."""
+    plain = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
+    found = [
+        (name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))
+        for name in (*plain, "workers", "blas", "matmul_precision", "deterministic")
+    ]
+    changes = [EnvironmentChange(*each) for each in found]
+    changes += _mapping_changes(before.variables, after.variables)
+    packages = _mapping_changes(before.packages, after.packages)
+    first = {name: number for number, name in enumerate(_FIRST_PACKAGES)}
+    changes += sorted(packages, key=lambda change: (first.get(change.name, len(first)), change.name))
+    return tuple(change for change in changes if change.before != change.after)
+
+
+def _mapping_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[EnvironmentChange]:
+    return [EnvironmentChange(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]

@@ -1,0 +1,200 @@
+"""A comparison as text for a terminal, as Markdown for a pull request, and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
+
+from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, CellComparison, Comparison
+from pytest_sst2.costs import CostChange
+
+HEADERS = (
+    "cell",
+    "seeds",
+    "verdict",
+    "before",
+    "after",
+    "Δ points",
+    "95 % interval",
+    "p (Holm)",
+    "could detect",
+    "time",
+    "peak MB",
+)
+_NONE = "–"
+_MINUS = "−"
+# What a cell's flags are called when cells are counted.
+_COUNTED = ("regressed", "improved", "incomparable", "slower", "heavier", "drifted")
+
+
+def comparison_lines(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
+    """Return the whole comparison as lines for a terminal, its outcome first."""
+    lines = [headline(comparison), outcome(comparison, fail_on), ""]
+    if comparison.cells:
+        lines += [*_table(HEADERS, _rows(comparison), "simple").split("\n"), ""]
+    lines += findings(comparison)
+    if comparison.environment:
+        lines += ["", "what changed in the environment:", *_environment_table(comparison, "simple").split("\n")]
+    return lines
+
+
+def comparison_markdown(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return the comparison as Markdown, the environment folded away."""
+    parts = [f"**{outcome(comparison, fail_on)}**", headline(comparison)]
+    if comparison.cells:
+        parts.append(_table(HEADERS, _rows(comparison), "github"))
+    if found := findings(comparison):
+        parts.append("\n".join(f"- {line}" for line in found))
+    if comparison.environment:
+        table = _environment_table(comparison, "github")
+        parts.append(f"<details><summary>What changed in the environment</summary>\n\n{table}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return the comparison as JSON: every number, the flags of each cell, and the exit status."""
+    plain = asdict(comparison)
+    for cell, found in zip(plain["cells"], comparison.cells, strict=True):
+        cell["name"] = found.name
+        cell["flags"] = sorted(found.flags)
+    plain["fail_on"] = sorted(fail_on)
+    plain["exit_status"] = comparison.exit_status(fail_on)
+    plain["outcome"] = outcome(comparison, fail_on)
+    return json.dumps(plain, ensure_ascii=False, indent=1) + "\n"
+
+
+def headline(comparison: Comparison) -> str:
+    """Return what is compared with what, and by which rule."""
+    saved = f" (saved {comparison.saved})" if comparison.saved else ""
+    return (
+        f"{comparison.before}{saved} → {comparison.after}; regressed means more than "
+        f"{100 * comparison.tolerance:g} points lost and p ≤ {comparison.alpha:g} after Holm's correction"
+    )
+
+
+def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return the verdict on the whole in one sentence."""
+    if not comparison.cells:
+        return "CANNOT COMPARE: the two have no cell in common"
+    total = len(comparison.cells)
+    counts = {word: _counted(comparison, word) for word in _COUNTED}
+    said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
+    status = comparison.exit_status(fail_on)
+    head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
+    return f"{head}: {said or f'{total} of {total} unchanged'}"
+
+
+def _counted(comparison: Comparison, word: str) -> int:
+    if word == "improved":
+        return sum(cell.verdict == "improved" for cell in comparison.cells)
+    return len(comparison.flagged(word))
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Return what the table has no room for, each sentence once with the cells it is about."""
+    cells = comparison.cells
+    lines = _told(cells, "incomparable", lambda cell: cell.reasons)
+    lines += _told(cells, "drift", lambda cell: cell.causes)
+    lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
+    lines += _told(cells, "heavier", lambda cell: _memory(cell.costs) if "heavier" in cell.flags else ())
+    lines += _told(cells, "faster", lambda cell: _changed_phases(cell.costs, "faster"))
+    lines += _told(cells, "note", lambda cell: cell.costs.notes if cell.costs else ())
+    if comparison.only_before:
+        lines.append(f"note: not measured this time: {', '.join(comparison.only_before)}")
+    if comparison.only_after:
+        lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
+    return lines
+
+
+def _told(
+    cells: Sequence[CellComparison], word: str, sentences: Callable[[CellComparison], Iterable[str]]
+) -> list[str]:
+    said: dict[str, list[str]] = {}
+    for cell in cells:
+        for sentence in sentences(cell):
+            said.setdefault(sentence, []).append(cell.name)
+    return [
+        f"{word}: {sentence} ({'all cells' if len(names) == len(cells) > 1 else ', '.join(names)})"
+        for sentence, names in said.items()
+    ]
+
+
+def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
+    for phase in costs.phases if costs else ():
+        if phase.verdict == verdict:
+            name = "all phases together" if phase.name == "all" else phase.name
+            yield (
+                f"{name} {phase.ratio:.2f} × what it was in units of the machine's speed ({phase.before_seconds:.2f} s "
+                f"→ {phase.after_seconds:.2f} s; noise ±{100 * phase.margin:.0f} %)"
+            )
+
+
+def _memory(costs: CostChange | None) -> Iterable[str]:
+    if costs and costs.memory:
+        memory = costs.memory
+        yield (
+            f"peak memory {memory.ratio:.2f} × what it was ({memory.before_bytes / 2**20:,.0f} MB → "
+            f"{memory.after_bytes / 2**20:,.0f} MB)"
+        )
+
+
+def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    return [_row(cell) for cell in comparison.cells]
+
+
+def _row(cell: CellComparison) -> tuple[str, ...]:
+    seeds = ",".join(map(str, cell.seeds)) if len(cell.seeds) <= 3 else f"{len(cell.seeds)} seeds"
+    verdict = cell.verdict.upper() if cell.verdict in ("regressed", "incomparable") else cell.verdict
+    change = cell.accuracy
+    if change is None:
+        return (cell.name, seeds, verdict, *[_NONE] * (len(HEADERS) - 3))
+    low, high = change.interval
+    return (
+        cell.name,
+        seeds,
+        verdict,
+        f"{change.before:.4f}",
+        f"{change.after:.4f}",
+        _points(change.delta),
+        f"{_points(low)} to {_points(high)}",
+        _p_value(cell.adjusted_p),
+        _points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
+        _time(cell.costs),
+        _peak(cell.costs),
+    )
+
+
+def _points(share: float, digits: int = 2) -> str:
+    """Return a share as signed percentage points; zero has no sign."""
+    text = f"{100 * share:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return _NONE
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _time(costs: CostChange | None) -> str:
+    overall = costs.overall if costs else None
+    return f"{overall.ratio:.2f} × ±{100 * overall.margin:.0f} %" if overall else _NONE
+
+
+def _peak(costs: CostChange | None) -> str:
+    if costs is None or costs.memory is None:
+        return _NONE
+    return f"{costs.memory.before_bytes / 2**20:,.0f} → {costs.memory.after_bytes / 2**20:,.0f}"
+
+
+def _environment_table(comparison: Comparison, style: str) -> str:
+    rows = [(change.name, change.before or _NONE, change.after or _NONE) for change in comparison.environment]
+    return _table(("", "before", "after"), rows, style)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
+    from tabulate import tabulate
+
+    text: str = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
+    return text

@@ -1,0 +1,201 @@
+"""Results file: the Records of one run as a versioned JSON text, for ``--sst2-json`` and for baselines.
+
+Schema history:
+
+1 (0.1.0)  ``{"schema_version": 1, "records": [...], "failures": [...]}``; a record is the fields of ``Record`` as
+           they were then.
+2 (0.2.0)  A record has ``labels``, ``fingerprint`` and ``rounds`` (instead of ``phases``, ``rounds_seconds``,
+           ``peak_bytes`` and ``device_peak_bytes``); a phase may be ``cached``; the environment has ``deterministic``
+           and ``variables``. The file has ``saved``, and may be packed: what several records have in common stands
+           once in ``shared``, and what is one value an example is base64 (see ``_pack``).
+
+Old files are migrated when they are read, one version at a time, and never rewritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import packed_bits, unpacked_bits
+from pytest_sst2.records import Failure, Record, record_from_json
+
+SCHEMA_VERSION = 2
+
+# Parts that many records of a run have in common.
+_SHARED = (
+    ("environment",),
+    ("dataset",),
+    ("recipe",),
+    ("weights",),
+    ("settings",),
+    ("labels",),
+    ("fingerprint", "train"),
+    ("fingerprint", "evaluation"),
+    ("fingerprint", "tokens"),
+    ("fingerprint", "encoder"),
+)
+# Probabilities are kept to 1/4095 in a packed file: a tenth of a pixel of any plot, and far below what seeds move.
+_STEPS = 4095
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a results file holds.
+
+    Attributes:
+        records: One a measured cell.
+        failures: One a cell without a number.
+        saved: When it was written, in ISO 8601 with a time zone; empty where the file does not say.
+        origin: The file's name, or the baseline's, for messages and reports.
+    """
+
+    records: Sequence[Record]
+    failures: Sequence[Failure]
+    saved: str = ""
+    origin: str = ""
+
+
+def results_text(
+    records: Sequence[Record], failures: Sequence[Failure], *, saved: str = "", packed: bool = False
+) -> str:
+    """Return the text of a results file: one record a line, so that two files can be compared line by line."""
+    shared: list[str] = []
+    plain = [record.to_json() for record in records]
+    if packed:
+        plain = [_pack(each, shared) for each in plain]
+    lines = ",\n".join(_dumps(each) for each in plain)
+    failed = _dumps([asdict(failure) for failure in failures])
+    common = ",\n".join(shared)
+    head = f'{{"schema_version": {SCHEMA_VERSION}, "saved": {_dumps(saved)},\n'
+    tail = f',\n"shared": [\n{common}\n]}}\n' if packed else "}\n"
+    return f'{head}"records": [\n{lines}\n],\n"failures": {failed}{tail}'
+
+
+def results_from_text(text: str, origin: str) -> Results:
+    """Read the text of a results file of this schema or an older one.
+
+    Args:
+        text: The whole file.
+        origin: Its name, for messages.
+
+    Raises:
+        Sst2Error: It is not JSON, not a results file, damaged, or of a newer schema.
+    """
+    try:
+        data = json.loads(text)
+        version = data["schema_version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Sst2Error(
+            f"{origin} is not a results file written by --sst2-json or --sst2-save: {_reason(error)}."
+        ) from error
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise Sst2Error(
+            f"{origin} has schema version {version!r}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
+            "Upgrade pytest-sst2 to read it."
+        )
+    try:
+        for step in range(version, SCHEMA_VERSION):
+            data = _MIGRATIONS[step](data)
+        shared = data.get("shared")
+        plain = data["records"] if shared is None else [_unpack(each, shared) for each in data["records"]]
+        records = [record_from_json(each) for each in plain]
+        failures = [Failure(**failure) for failure in data["failures"]]
+        return Results(records, failures, str(data["saved"]), origin)
+    except Sst2Error as error:
+        raise Sst2Error(f"{origin}: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, zlib.error) as error:
+        raise Sst2Error(f"{origin} is damaged: {_reason(error)}. Take it from where it came once more.") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _pack(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
+    """Return the record with its common parts moved to ``shared`` and one number in place of each."""
+    record["predictions"] = packed_bits(record["predictions"])
+    record["labels"] = {"count": len(record["labels"]), "bits": packed_bits(record["labels"])}
+    record["probabilities"] = _packed_probabilities(record["probabilities"])
+    for path in _SHARED:
+        holder, name = _holder(record, path)
+        if holder is not None and holder[name] is not None:
+            value = _dumps(holder[name])
+            if value not in shared:
+                shared.append(value)
+            holder[name] = shared.index(value)
+    return record
+
+
+def _unpack(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
+    record = {**packed}
+    if record["fingerprint"] is not None:
+        record["fingerprint"] = {**record["fingerprint"]}
+    for path in _SHARED:
+        holder, name = _holder(record, path)
+        if holder is not None and holder[name] is not None:
+            index = holder[name]
+            if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
+                raise ValueError(f"{'.'.join(path)} refers to part {index!r} of {len(shared)}")
+            holder[name] = shared[index]
+    record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
+    record["predictions"] = unpacked_bits(record["predictions"], record["total"])
+    record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["total"])
+    return record
+
+
+def _holder(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
+    """Return the mapping that holds the last name of a path, None where the record has no such part."""
+    holder: dict[str, Any] | None = record
+    for name in path[:-1]:
+        holder = holder[name] if holder is not None else None
+    return holder, path[-1]
+
+
+def _packed_probabilities(values: Sequence[float]) -> str:
+    steps = [round(value * _STEPS) for value in values]
+    return base64.b64encode(zlib.compress(struct.pack(f"<{len(steps)}H", *steps), 9)).decode()
+
+
+def _unpacked_probabilities(text: str, count: int) -> tuple[float, ...]:
+    # No more is unpacked than is wanted, whatever the file says.
+    data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * count + 1)
+    return tuple(round(step / _STEPS, 6) for step in struct.unpack(f"<{count}H", data))
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 2,
+        "saved": "",
+        "records": [_record_from_version_1(record) for record in data["records"]],
+        "failures": data["failures"],
+    }
+
+
+def _record_from_version_1(old: dict[str, Any]) -> dict[str, Any]:
+    record = {**old}
+    phases, seconds = record.pop("phases"), record.pop("rounds_seconds")
+    memory = {"peak_bytes": record.pop("peak_bytes"), "device_peak_bytes": record.pop("device_peak_bytes", None)}
+    # Only the phases of the median round were kept; the other rounds are without.
+    median = sorted(seconds)[(len(seconds) - 1) // 2]
+    rounds = [{"seconds": each, "phases": phases if each == median else [], **memory} for each in seconds]
+    return {
+        **record,
+        "rounds": [{**each, "machine_seconds": None, "grown_bytes": None} for each in rounds],
+        "labels": [],
+        "fingerprint": None,
+        "environment": {**record["environment"], "deterministic": False, "workers": 1, "variables": {}},
+    }
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}

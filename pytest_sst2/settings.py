@@ -1,0 +1,241 @@
+"""Settings: the options of one run, parsed once and checked, so that a mistake ends it before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import check_writable
+from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
+from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
+from pytest_sst2.recipes import Recipe, build_recipe
+from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
+
+if TYPE_CHECKING:
+    from pytest_sst2.results_file import Results
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for, checked: nothing here can still turn out to be misspelt.
+
+    Attributes:
+        models: Distinct models in the order given.
+        methods: Methods in the order given; all of them where none was named.
+        registry: What the names were looked up in.
+        data: ``auto``, ``hub``, ``pocket`` or the absolute path of a folder.
+        recipe: The preset with its overrides.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        rounds: Repetitions of each cell.
+        metrics: Names of metrics beside accuracy.
+        floors: The floors file named by the user, read; None where none was named.
+        floors_path: Where ``--sst2-calibrate`` writes.
+        min_accuracy: One floor for every cell, or None.
+        calibrate: Write floors instead of asserting them.
+        save_path: Where the baseline of this run goes, or None.
+        baseline: What this run is compared with, read; None where nothing was asked for.
+        fail_on: What fails the comparison.
+        tolerance: The share of accuracy that may be lost.
+        alpha: The level of significance.
+        overwrite: Replace a saved baseline, lower a floor.
+        trust_remote_code: Allow code from model repositories.
+        json_path: Where the records go, or None.
+        ci: Whether this is a CI run, where nothing may be substituted.
+    """
+
+    models: tuple[ModelSpec, ...]
+    methods: tuple[MethodSpec, ...]
+    registry: Registry
+    data: str
+    recipe: Recipe
+    device: str
+    rounds: int
+    metrics: tuple[str, ...]
+    floors: Floors | None
+    floors_path: Path
+    min_accuracy: float | None
+    calibrate: bool
+    save_path: Path | None
+    baseline: Results | None
+    fail_on: tuple[str, ...]
+    tolerance: float
+    alpha: float
+    overwrite: bool
+    trust_remote_code: bool
+    json_path: Path | None
+    ci: bool
+
+
+def read_settings(config: pytest.Config, registry: Registry) -> Settings:
+    """Parse command line and ini file into Settings.
+
+    Relative paths start from the folder pytest was called in, those of an ini file from the ini file's.
+
+    Raises:
+        Sst2Error: A name is unknown, a folder or file missing, or two options contradict each other.
+    """
+    _check_rootdir(config)
+    values = {option.name: _value(config, option) for option in OPTIONS}
+    base = {option.name: _base(config, option) for option in OPTIONS}
+    recipe = build_recipe(
+        values["recipe"],
+        train_size=values["train_size"],
+        evaluation=values["eval"],
+        eval_size=values["eval_size"],
+        seeds=values["seeds"],
+        epochs=values["epochs"],
+        batch_size=values["batch_size"],
+        learning_rate=values["learning_rate"],
+        max_length=values["max_length"],
+        dtype=values["dtype"],
+    )
+    floors_path = _floors_path(config, values["floors"], base["floors"])
+    calibrate = bool(values["calibrate"])
+    if calibrate:
+        _check_calibration(recipe, values["min_accuracy"], floors_path)
+    json_path = base["json"] / Path(values["json"]).expanduser() if values["json"] else None
+    if json_path:
+        check_writable(json_path, "--sst2-json")
+    return Settings(
+        models=distinct_models(registry.model(name, base=base["models"]) for name in values["models"]),
+        methods=tuple(registry.method(name) for name in values["methods"] or registry.methods),
+        registry=registry,
+        data=_data_source(values["data"], base["data"]),
+        recipe=recipe,
+        device=values["device"],
+        rounds=values["rounds"],
+        metrics=values["metrics"] or (),
+        floors=load_floors(floors_path) if values["floors"] and not calibrate else None,
+        floors_path=floors_path,
+        min_accuracy=values["min_accuracy"],
+        calibrate=calibrate,
+        save_path=_save_path(config, values["save"], overwrite=bool(values["overwrite"])),
+        baseline=_baseline(config, values["compare"], base["compare"]),
+        fail_on=values["fail_on"],
+        tolerance=values["tolerance"],
+        alpha=values["alpha"],
+        overwrite=bool(values["overwrite"]),
+        trust_remote_code=bool(values["trust_remote_code"]),
+        json_path=json_path,
+        ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
+    )
+
+
+def _value(config: pytest.Config, option: Option) -> Any:
+    """Return the option's value: command line before ini file before default."""
+    given = getattr(config.option, option.dest, None)
+    if given is not None:
+        return given
+    ini = config.getini(option.dest)
+    if option.parse is None:
+        return bool(ini)
+    if ini in (None, "", []):
+        return option.parse(option.default) if option.default is not None else None
+    try:
+        return option.parse(",".join(ini) if isinstance(ini, list) else str(ini))
+    except argparse.ArgumentTypeError as error:
+        raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _check_rootdir(config: pytest.Config) -> None:
+    """Refuse to run without the project's ini file when a path in our options has led pytest away from it.
+
+    pytest looks for its root before it knows any plugin's options, and takes every word of the command line that is
+    a path for something to collect.
+
+    Raises:
+        Sst2Error: There is an ini file here, pytest has none, and one of our values was such a word.
+    """
+    if config.inipath is not None:
+        return
+    flags = {*BARE_FLAGS.values(), *(option.flag for option in OPTIONS)}
+    folder = config.invocation_params.dir
+    for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
+        if flag in flags and (folder / value).exists() and (ini := _ini_file(folder)):
+            raise Sst2Error(
+                f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} for its root, and so "
+                f"missed {str(ini)!r}. Write {flag}={value} instead."
+            )
+
+
+# File names that pytest takes for its ini file, in its order, and the text that makes them one.
+_INI_FILES = (
+    ("pytest.toml", ""),
+    ("pytest.ini", ""),
+    (".pytest.ini", ""),
+    ("pyproject.toml", "[tool.pytest"),
+    ("tox.ini", "[pytest]"),
+    ("setup.cfg", "[tool:pytest]"),
+)
+
+
+def _ini_file(folder: Path) -> Path | None:
+    for name, section in _INI_FILES:
+        path = folder / name
+        if path.is_file() and section in path.read_text(encoding="utf-8", errors="replace"):
+            return path
+    return None
+
+
+def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
+    """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
+    if given:
+        return base / Path(given).expanduser()
+    usual = Path("benchmarks") / "floors.toml"
+    here = config.invocation_params.dir / usual
+    return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
+
+
+def _base(config: pytest.Config, option: Option) -> Path:
+    """Return the folder that a relative path in the option's value starts from."""
+    if getattr(config.option, option.dest, None) is not None or config.inipath is None:
+        return config.invocation_params.dir
+    return config.inipath.parent
+
+
+def _data_source(data: str, base: Path) -> str:
+    if data in DATA_SOURCES:
+        return data
+    folder = folder_at(base, data)
+    if folder is None:
+        raise Sst2Error(
+            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
+            "A folder needs files for train and validation with the columns sentence and label."
+        )
+    return str(folder)
+
+
+def _save_path(config: pytest.Config, name: str | None, *, overwrite: bool) -> Path | None:
+    if not name:
+        return None
+    from pytest_sst2.baselines import check_free
+
+    return check_free(config.rootpath, name, overwrite=overwrite)
+
+
+def _baseline(config: pytest.Config, wanted: str | None, base: Path) -> Results | None:
+    if not wanted:
+        return None
+    from pytest_sst2.baselines import load_baseline
+
+    return load_baseline(config.rootpath, base, wanted)
+
+
+def _check_calibration(recipe: Recipe, min_accuracy: float | None, path: Path) -> None:
+    if len(recipe.seeds) < MINIMUM_SEEDS:
+        raise Sst2Error(
+            f"--sst2-calibrate needs at least {MINIMUM_SEEDS} seeds and got {len(recipe.seeds)}: one number says "
+            "nothing of how much seeds differ. Add --sst2-seeds 1,2,3,4,5."
+        )
+    if min_accuracy is not None:
+        raise Sst2Error("--sst2-calibrate writes floors and --sst2-min-accuracy overrides them; give one of the two.")
+    check_writable(path, "--sst2-floors")
+    if path.exists():
+        load_floors(path)
