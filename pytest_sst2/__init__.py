@@ -7,4 +7,4 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.registry import Cell, MethodSpec, ModelSpec
 
 __all__ = ["Cell", "MethodSpec", "ModelSpec", "Sst2Error"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -25,6 +25,12 @@ Verdict = Literal["improved", "unchanged", "regressed", "incomparable"]
 
 HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
 
+# Paired predictions tell two classifiers apart; that two trainings would differ as much by chance they cannot tell.
+_ONE_TRAINING = (
+    "one seed: this is about two trained classifiers; trainings also differ by chance, which five seeds would show "
+    "(--sst2-seeds 1,2,3,4,5)",
+)
+
 
 @dataclass(frozen=True)
 class CellComparison:
@@ -41,6 +47,8 @@ class CellComparison:
         detectable: The smallest drop (a positive share) that would have been called regressed; None if none would.
         causes: What differs in the chain from rows to predictions.
         costs: Time and memory; None for an incomparable cell.
+        one_training: Whether a single training in steps stands on either side.
+        notes: What limits the verdict, in words.
     """
 
     model: str | None
@@ -53,6 +61,8 @@ class CellComparison:
     detectable: float | None = None
     causes: tuple[str, ...] = ()
     costs: CostChange | None = None
+    one_training: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -215,7 +225,13 @@ def _compared_cell(key: _Key, pairing: _Pairing) -> CellComparison:
         accuracy=_accuracy_change(pairing),
         causes=tuple(causes),
         costs=compare_costs(pairing.before, pairing.after),
+        one_training=len(pairing.before) == len(pairing.after) == 1 and _is_trained_in_steps(pairing.after[0]),
     )
+
+
+def _is_trained_in_steps(record: Record) -> bool:
+    course = record.fingerprint.course if record.fingerprint else None
+    return course is not None and course.first_loss is not None
 
 
 def _accuracy_change(pairing: _Pairing) -> AccuracyChange:
@@ -245,7 +261,8 @@ def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) ->
             verdict = direction(cell.accuracy.delta, p, alpha=alpha, tolerance=tolerance)
             # Holm asks alpha / m of the smallest p-value: the strictest that this cell could have met.
             drop = detectable_drop(cell.accuracy, alpha / len(changes), tolerance)
-            cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop)
+            notes = _ONE_TRAINING if verdict != "unchanged" and cell.one_training else ()
+            cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop, notes=notes)
         decided.append(cell)
     return decided
 

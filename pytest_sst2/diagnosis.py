@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from pytest_sst2.splits import Examples
 _TRUNCATED_SHARE = 0.01
 # Fewer examples leave an accuracy of 80 % uncertain by more than 3.5 points (95 % interval).
 _FEW_EXAMPLES = 500
+# Evaluation sentences that share a phrase with a training sentence are worth a word from this share on.
+_OVERLAP_SHARE = 0.01
+_SHORTEST_PHRASE, _LONGEST_PHRASE = 3, 60
 # What arithmetic in reduced precision may move a probability by when one batch is run twice.
 _PASSES_DIFFER = 1e-3
 
@@ -34,13 +38,32 @@ def collapse_warnings(
     return ()
 
 
+@functools.lru_cache(maxsize=16)  # the cells of a run share their rows
 def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
-    """Say how many evaluation sentences also stand, word for word, among the training sentences."""
-    known = {sentence.strip() for sentence in train.sentences}
-    shared = sum(sentence.strip() in known for sentence in evaluation.sentences)
-    if not shared:
-        return ()
-    return (f"{shared:,} of {len(evaluation):,} evaluation sentences are also training sentences",)
+    """Say how many evaluation sentences the training sentences give away.
+
+    Either word for word, or, where it is more than one in a hundred, because one contains the other: SST-2's training
+    rows are phrases cut from longer ones. Phrases of less than three words are passed over.
+    """
+    known = {" ".join(sentence.split()) for sentence in train.sentences}
+    asked = [" ".join(sentence.split()) for sentence in evaluation.sentences]
+    same = sum(sentence in known for sentence in asked)
+    found = [f"{same:,} of {len(asked):,} evaluation sentences are also training sentences"] if same else []
+    containing = {sentence for sentence in set(asked) if not known.isdisjoint(_phrases(sentence))}
+    inside = set(asked) - containing
+    contained = {phrase for sentence in known for phrase in _phrases(sentence) if phrase in inside} if inside else set()
+    share = sum(sentence in containing or sentence in contained for sentence in asked) / len(asked)
+    if share > _OVERLAP_SHARE:
+        found.append(f"{share:.0%} of the evaluation sentences contain, or are part of, a training sentence")
+    return tuple(found)
+
+
+def _phrases(sentence: str) -> Iterator[str]:
+    """Give every stretch of 3 to 60 words (SST-2's longest sentence has 52)."""
+    words = sentence.split()
+    for start in range(len(words) - _SHORTEST_PHRASE + 1):
+        for end in range(start + _SHORTEST_PHRASE, min(len(words), start + _LONGEST_PHRASE) + 1):
+            yield " ".join(words[start:end])
 
 
 def truncation_warnings(tokenizer: Any, limit: int, train: Examples, evaluation: Examples) -> tuple[str, ...]:

@@ -132,7 +132,10 @@ class ModelLoader:
         are rounded up, and configs keep the padding id of the model they were copied from.
         """
         tokenizer = self._tokenizer(spec, folder)
-        rows = model.get_input_embeddings().weight.shape[0]
+        try:
+            rows = model.get_input_embeddings().weight.shape[0]
+        except (AttributeError, NotImplementedError):  # a model of characters or hashes has no such table
+            return
         ids = tokenizer(list(fixed_sentences()), truncation=True, max_length=64)["input_ids"]
         highest = max(max(sentence, default=0) for sentence in ids)
         known = len(tokenizer)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_sst2.cell_run import CellRun, Timer
     from pytest_sst2.records import Record
     from pytest_sst2.registry import Cell, ModelSpec
-    from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
     from pytest_sst2.sources import Source
     from pytest_sst2.splits import Splits
@@ -64,6 +63,7 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings; a mistake in them ends the run here with exit status 4."""
     from pytest_sst2.catalog import CATALOG
+    from pytest_sst2.gatherer import Gatherer
     from pytest_sst2.registry import METHODS, Registry
     from pytest_sst2.settings import read_settings
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
@@ -78,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.stash[SETTINGS] = settings
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Gatherer(settings), "sst2-gatherer")
+        gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
+        config.pluginmanager.register(Gatherer(settings, gate_asked=gate_asked), "sst2-gatherer")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
@@ -177,60 +178,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         if (failure := item.stash.get(FAILURE, None)) is not None:
             report.sst2_failure = asdict(failure)
     return report  # type: ignore[no-any-return]
-
-
-class Gatherer:
-    """Hooks of the process that sees every report: any but an xdist worker."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        # Made for the first cell, so that a run without cells does not pay for the import.
-        self.session: Session | None = None
-        if settings.baseline is not None or settings.save_path is not None:
-            self._start()
-
-    def _start(self) -> Session:
-        from pytest_sst2.session import Session
-
-        self.session = Session(self.settings)
-        return self.session
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Take the Record or the Failure off the report."""
-        record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
-        if record is None and failure is None:
-            return
-        gathered = self.session or self._start()
-        if record is not None:
-            gathered.add(record)
-        if failure is not None:
-            gathered.add_failure(failure)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write and compare results; what fails there fails a run that would have passed."""
-        if self.session is None or session.config.option.collectonly:
-            return
-        stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        self.session.finish(complete=not stopped)
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = self.session.exit_status
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the summary."""
-        if self.session is not None and not terminalreporter.config.option.collectonly:
-            from pytest_sst2.report.terminal import summary_lines
-
-            terminalreporter.section("SST-2 benchmark")
-            for line in summary_lines(self.session):
-                terminalreporter.write_line(line)
-            if self.session.comparison is not None:
-                from pytest_sst2.report.comparison import comparison_lines
-
-                terminalreporter.section("SST-2 comparison")
-                for line in comparison_lines(self.session.comparison, self.settings.fail_on):
-                    terminalreporter.write_line(line)
 
 
 def _workbench(config: pytest.Config) -> Workbench:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pytest_sst2.sources import Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
-    """Sentences and their labels: ``labels`` has shape (n,), 0 negative and 1 positive."""
+    """Sentences and their labels: ``labels`` has shape (n,), 0 negative and 1 positive. Equal only to itself."""
 
     sentences: Sequence[str]
     labels: np.ndarray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,7 @@ class Witness:
         )
 
 
+@functools.lru_cache(maxsize=16)  # the cells of a run share their rows
 def rows_fingerprint(rows: Examples) -> RowsFingerprint:
     """Return the fingerprint of training or evaluation rows."""
     pairs = sorted(zip(rows.sentences, rows.labels.tolist(), strict=True))

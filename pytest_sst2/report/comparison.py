@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
-from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, CellComparison, Comparison
+from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
 from pytest_sst2.costs import CostChange
 
 HEADERS = (
@@ -30,12 +30,14 @@ _COUNTED = ("regressed", "improved", "incomparable", "slower", "heavier", "drift
 
 def comparison_lines(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
     """Return the whole comparison as lines for a terminal, its outcome first."""
-    lines = [headline(comparison), outcome(comparison, fail_on), ""]
+    lines = [outcome(comparison, fail_on), headline(comparison), ""]
     if comparison.cells:
         lines += [*_table(HEADERS, _rows(comparison), "simple").split("\n"), ""]
     lines += findings(comparison)
     if comparison.environment:
         lines += ["", "what changed in the environment:", *_environment_table(comparison, "simple").split("\n")]
+    if comparison.exit_status(fail_on) == FAILS:
+        lines += ["", "To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"]
     return lines
 
 
@@ -99,7 +101,7 @@ def findings(comparison: Comparison) -> list[str]:
     lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
     lines += _told(cells, "heavier", lambda cell: _memory(cell.costs) if "heavier" in cell.flags else ())
     lines += _told(cells, "faster", lambda cell: _changed_phases(cell.costs, "faster"))
-    lines += _told(cells, "note", lambda cell: cell.costs.notes if cell.costs else ())
+    lines += _told(cells, "note", lambda cell: (*cell.notes, *(cell.costs.notes if cell.costs else ())))
     if comparison.only_before:
         lines.append(f"note: not measured this time: {', '.join(comparison.only_before)}")
     if comparison.only_after:
