@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_sst2 import __version__, option_types
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.options import ALPHA_DEFAULT, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE_DEFAULT
+from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.recipes import PRESETS
 from pytest_sst2.registry import METHODS
 
@@ -68,16 +68,16 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         type=option_types.points,
-        default=TOLERANCE_DEFAULT,
+        default=TOLERANCE,
         metavar="X",
-        help=f"percentage points of accuracy that may be lost (default: {TOLERANCE_DEFAULT})",
+        help=f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})",
     )
     parser.add_argument(
         "--alpha",
         type=option_types.probability,
-        default=ALPHA_DEFAULT,
+        default=ALPHA,
         metavar="X",
-        help=f"level of significance, after Holm's correction (default: {ALPHA_DEFAULT})",
+        help=f"level of significance, after Holm's correction (default: {ALPHA:g})",
     )
 
 

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy import special
 
 from pytest_sst2.records import Environment, Record, Round
 
 # A phase may become this much slower before anybody is told, however sure it is.
 SPEED_TOLERANCE = 0.10
-# What one round against one round leaves open; see docs/verdicts.md for what it was measured from.
-ONE_ROUND_MARGIN = 0.30
+# What one round against one round leaves open on a steady machine, and by how many times the machine's own
+# unsteadiness that grows; docs/verdicts.md says what both were measured from.
+ONE_ROUND_MARGIN = 0.40
+UNSTEADY_FACTOR = 2.0
 # What is left open where the unit itself may have changed: other threads, another processor, another BLAS.
 OTHER_MACHINE_MARGIN = 0.60
-# Shorter phases are all start-up and timer.
-SHORTEST_SECONDS = 0.2
+# Shorter phases are all start-up: a fit of 0.03 s can take 0.4 s when it is the first of a process.
+SHORTEST_SECONDS = 0.5
 CONFIDENCE = 0.99
 # Reading weights is as fast as the disk's cache is full; the rest is not the method's.
 _NOT_JUDGED = ("load",)
@@ -109,12 +112,15 @@ def compare_costs(before: Sequence[Record], after: Sequence[Record]) -> CostChan
     changes = [_phase_change(name, (name,), old, new, other_machine=bool(machine)) for name in names]
     if names:
         changes.append(_phase_change("all", names, old, new, other_machine=bool(machine)))
-    notes = []
-    if changes and min(len(old), len(new)) == 1:
-        notes.append(f"one round: cannot tell below ±{100 * changes[-1].margin:.0f} %")
-    if changes and machine:
-        notes.append(f"another machine ({machine}): cannot tell below ±{100 * OTHER_MACHINE_MARGIN:.0f} %")
+    limits = ["one round"] if min(len(old), len(new)) == 1 else []
+    limits += [f"another machine ({machine})"] if machine else []
+    notes = [f"{', '.join(limits)}: cannot tell below {shown_margin(changes[-1].margin)}"] if changes and limits else []
     return CostChange(tuple(changes), memory, tuple(notes))
+
+
+def shown_margin(margin: float) -> str:
+    """Return ``±40 %``, or ``a factor of 3.5`` where a percentage would be more than a hundred."""
+    return f"±{100 * margin:.0f} %" if margin <= 1 else f"a factor of {1 + margin:.1f}"
 
 
 def _not_comparable(before: Sequence[Record], after: Sequence[Record]) -> str:
@@ -165,7 +171,8 @@ def _phase_change(
 ) -> PhaseChange:
     first, second = (np.log([_units(each, names) for each in rounds]) for rounds in (old, new))
     difference = float(second.mean() - first.mean())
-    margin = math.expm1(log_margin(first, second))
+    unsteady = max(each.machine_spread for each in (*old, *new))
+    margin = math.expm1(log_margin(first, second, unsteady))
     if other_machine:
         margin = max(margin, OTHER_MACHINE_MARGIN)
     ratio = math.exp(difference)
@@ -181,7 +188,7 @@ def _units(each: Round, names: Sequence[str]) -> float:
     return max(_seconds(each, names) or 0.0, 1e-9) / each.machine_seconds
 
 
-def log_margin(first: np.ndarray, second: np.ndarray) -> float:
+def log_margin(first: np.ndarray, second: np.ndarray, unsteady: float = 0.0) -> float:
     """Return what the spread of the rounds leaves open of a difference of mean logarithms.
 
     Half the width of Welch's 99 % interval (Welch 1947, Biometrika 34). A side with one round has no spread: there the
@@ -190,17 +197,17 @@ def log_margin(first: np.ndarray, second: np.ndarray) -> float:
     Args:
         first: Logarithms of one side's rounds, shape (n,).
         second: Those of the other, shape (m,).
+        unsteady: The largest spread of the machine's own speed within a round; with one round it widens the margin.
     """
-    from scipy.stats import t
-
     variances = [float(side.var(ddof=1)) / len(side) if len(side) > 1 else 0.0 for side in (first, second)]
-    single = math.log1p(ONE_ROUND_MARGIN) if min(len(first), len(second)) == 1 else 0.0
+    one_round = min(len(first), len(second)) == 1
+    single = math.log1p(max(ONE_ROUND_MARGIN, UNSTEADY_FACTOR * unsteady)) if one_round else 0.0
     if not sum(variances):
         return single
     freedom = sum(variances) ** 2 / sum(
         variance**2 / (len(side) - 1) for variance, side in zip(variances, (first, second), strict=True) if variance
     )
-    return max(single, float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(sum(variances)))
+    return max(single, float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(sum(variances)))
 
 
 def _memory(old: Sequence[Round], new: Sequence[Round]) -> MemoryChange | None:

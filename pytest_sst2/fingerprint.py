@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import base64
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+# Parts of a model that are drawn anew for every training.
+HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
+# Pieces of each fixed sentence that are kept as text: enough to show where two tokenizers part.
+KEPT_PIECES = 32
+# No more is unpacked, whatever a file says.
+_LONGEST_TEXT = 2**20
 
 
 @dataclass(frozen=True)
@@ -38,14 +46,17 @@ class TokensFingerprint:
     Attributes:
         tokenizer: Its class.
         vocabulary: Tokens it knows.
-        ids: A digest of four bytes for each sentence's ids, in base64.
+        ids: A digest of four bytes for each sentence's ids, in base64. They are those that the encoder read, a prompt
+            included, where that could be seen.
         lengths: Tokens of each sentence, special ones included.
+        pieces: The same as text, the first of each sentence, packed (see ``packed_text``).
     """
 
     tokenizer: str
     vocabulary: int
     ids: str
     lengths: Sequence[int]
+    pieces: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,13 @@ class EncoderFingerprint:
             (Johnson and Lindenstrauss 1984, Contemporary Mathematics 26).
         length: Mean Euclidean length of the embeddings.
         dimensions: Numbers in one embedding.
+        grain: The narrowest type that holds every weight without loss.
+        config: Values of the model's config that decide what it computes.
+        pooling: How an embedding follows from the last hidden states, found by trial: ``mean``, ``cls``, ``max``,
+            ``lasttoken``; empty where it is none of these.
+        hidden: A sketch, like the one of the embeddings, of each sentence's mean last hidden state.
+        unsteady: Share by which embeddings differ when the same sentences are embedded again.
+        company: Share by which an embedding differs from that of the sentence embedded alone.
     """
 
     dtype: str
@@ -69,6 +87,12 @@ class EncoderFingerprint:
     sketch: str
     length: float
     dimensions: int
+    grain: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    pooling: str = ""
+    hidden: str = ""
+    unsteady: float = 0.0
+    company: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,14 @@ class CourseFingerprint:
         first_loss: Training loss of the first batch.
         first_gradient_norm: Norm of its gradient, before clipping.
         learning_rate: The highest learning rate of any step, as the optimiser had it.
-        order: Digest of the training rows in the order the optimiser saw them.
+        order: Digest of the training rows in the order the optimiser saw them; after a colon, whatever their order.
+        mean_learning_rate: That of all steps.
+        optimizer: Class and options of the optimiser, as they were in its first step.
+        first_update: Root mean square of what the first step changed in the smaller tensors.
+        first_batch: Digests of the token ids and of the labels that the model itself was given first in training,
+            parted by a colon, whatever their order; empty where that could not be seen.
+        trained: Parts of the encoder, as in ``EncoderFingerprint.parts``, whose weights the training changed.
+        weights: Digest of all weights of the encoder, head included, after training.
     """
 
     steps: int
@@ -90,6 +121,12 @@ class CourseFingerprint:
     first_gradient_norm: float | None = None
     learning_rate: float | None = None
     order: str | None = None
+    mean_learning_rate: float | None = None
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    first_update: float | None = None
+    first_batch: str = ""
+    trained: Sequence[str] | None = None
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +142,8 @@ class Fingerprint:
         tokens: None for methods without a tokenizer.
         encoder: None for methods without an encoder.
         course: None for methods that optimise nothing.
+        asked: Digests of the token ids that the trained classifier read when it was asked, as in
+            ``TokensFingerprint.ids`` but sorted; empty where that could not be seen.
     """
 
     fixed_sentences: str
@@ -115,6 +154,7 @@ class Fingerprint:
     tokens: TokensFingerprint | None = None
     encoder: EncoderFingerprint | None = None
     course: CourseFingerprint | None = None
+    asked: str = ""
 
 
 def fingerprint_from_json(data: Mapping[str, Any]) -> Fingerprint:
@@ -131,7 +171,9 @@ def fingerprint_from_json(data: Mapping[str, Any]) -> Fingerprint:
     if fields["encoder"] is not None:
         fields["encoder"] = EncoderFingerprint(**fields["encoder"])
     if fields["course"] is not None:
-        fields["course"] = CourseFingerprint(**fields["course"])
+        course = dict(fields["course"])
+        trained = course.get("trained")
+        fields["course"] = CourseFingerprint(**{**course, "trained": None if trained is None else tuple(trained)})
     return Fingerprint(**fields)
 
 
@@ -171,3 +213,19 @@ def unpacked_floats(text: str) -> tuple[float, ...]:
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are no whole number of float32")
     return struct.unpack(f"<{len(data) // 4}f", data)
+
+
+def packed_text(text: str) -> str:
+    """Return text as base64 of its compressed UTF-8."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpacked_text(packed: str) -> str:
+    """Return what ``packed_text`` was given.
+
+    Raises:
+        ValueError: It is not base64.
+        zlib.error: It is not compressed.
+    """
+    data = base64.b64decode(packed, validate=True)
+    return zlib.decompressobj().decompress(data, _LONGEST_TEXT).decode(errors="replace")

@@ -13,6 +13,7 @@ A floors file is TOML, one ``[[floor]]`` table a cell::
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,5 +189,6 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite
             continue
         table["accuracy"] = floor.accuracy
         table["provenance"] = floor.provenance
-    write_atomically(path, tomlkit.dumps(document))
+    # tomlkit appends tables without the empty line between them that everybody else writes.
+    write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
     return lowered

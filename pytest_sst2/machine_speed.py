@@ -1,4 +1,4 @@
-"""The machine's own speed: what a fixed piece of work takes, here and now.
+"""The machine's own speed: what a fixed piece of work, one GFLOP, takes here and now.
 
 Times are compared in this unit, so that a slower machine, or the same one in a busy hour, is not a slower library. The
 work is matrix products in numpy: what encoders spend their time on, but done by none of the libraries whose upgrades
@@ -13,13 +13,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-# One repetition is about 0.6 GFLOP, a few milliseconds; the median of all forgives single interruptions.
-_ROWS, _INNER, _COLUMNS = 512, 384, 1536
-_REPETITIONS = 30
+# One repetition is 0.3 GFLOP, a few milliseconds; the median of all forgives single interruptions.
+_ROWS, _INNER, _COLUMNS = 256, 384, 1536
+_REPETITIONS = 11
+_GFLOP = 2 * _ROWS * _INNER * _COLUMNS / 1e9
 
 
 def machine_seconds(device: str, threads: int) -> float:
-    """Return the median seconds of one repetition of the fixed work.
+    """Return the seconds that one GFLOP of the fixed work takes: 0.01 is 100 GFLOP/s.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``; on an accelerator the work is done there, in float32.
@@ -36,22 +37,23 @@ def _on_cpu(threads: int) -> float:
     out = np.empty((_ROWS, _COLUMNS), dtype=np.float32)
     with threadpoolctl.threadpool_limits(limits=threads, user_api="blas"):
         np.matmul(left, right, out=out)
-        return statistics.median(_timed(lambda: np.matmul(left, right, out=out)) for _ in range(_REPETITIONS))
+        return statistics.median(_timed(lambda: np.matmul(left, right, out=out)) for _ in range(_REPETITIONS)) / _GFLOP
 
 
 def _on_accelerator(device: str) -> float:
     import torch
 
     synchronize = torch.cuda.synchronize if device == "cuda" else torch.mps.synchronize
-    left = torch.full((8 * _ROWS, _INNER), 0.5, device=device)
-    right = torch.full((_INNER, 8 * _COLUMNS), 0.25, device=device)
+    scale = 128  # a GPU does one repetition of the CPU's before it is warm
+    left = torch.full((scale * _ROWS, _INNER), 0.5, device=device)
+    right = torch.full((_INNER, _COLUMNS), 0.25, device=device)
 
     def work() -> None:
         torch.matmul(left, right)
         synchronize()
 
     work()
-    return statistics.median(_timed(work) for _ in range(_REPETITIONS))
+    return statistics.median(_timed(work) for _ in range(_REPETITIONS)) / (scale * _GFLOP)
 
 
 def _timed(work: Callable[[], object]) -> float:

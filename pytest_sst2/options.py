@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.option_types import (
     names,
     one_of,
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# What a comparison may fail on. By default it is what it was made for: accuracy, and not being able to tell.
-FAIL_ON = ("regressed", "slower", "heavier", "drifted", "incomparable")
-FAIL_ON_DEFAULT = "regressed,incomparable"
-TOLERANCE_DEFAULT = "0.5"
-ALPHA_DEFAULT = "0.01"
 # What people type besides the prefixed options, where nobody else has taken it.
 BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
@@ -87,8 +83,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("save", "keep the records of this run as a baseline in .sst2/", text, "NAME"),
     Option("compare", "compare with a baseline or results file and set the exit status", text, "NAME|FILE"),
     Option("fail_on", f"what fails a comparison: {', '.join(FAIL_ON)}", several_of(FAIL_ON), "A,B", FAIL_ON_DEFAULT),
-    Option("tolerance", "percentage points of accuracy that may be lost", points, "X", TOLERANCE_DEFAULT),
-    Option("alpha", "level of significance, after Holm's correction", probability, "X", ALPHA_DEFAULT),
+    Option("tolerance", "percentage points of accuracy that may be lost", points, "X", f"{100 * TOLERANCE:g}"),
+    Option("alpha", "level of significance, after Holm's correction", probability, "X", f"{ALPHA:g}"),
     Option("overwrite", "replace a saved baseline, lower a floor"),
     Option("trust_remote_code", "allow models and metrics to run code they bring along"),
     Option("json", "write the records of this run to a file", text, "FILE"),

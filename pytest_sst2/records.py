@@ -49,10 +49,12 @@ class Round:
     Attributes:
         seconds: Wall time of training and predicting, without the taking of fingerprints.
         phases: Where it went.
-        machine_seconds: What a fixed piece of work took beside it: the unit in which machines and moments compare.
+        machine_seconds: What a GFLOP of fixed work took beside it: the unit in which machines and moments compare.
             None where it was not measured.
         peak_bytes: The highest resident memory of the process.
         grown_bytes: How much higher that is than at the start of the round; None where it was not measured.
+        machine_spread: How unsteady the machine was: the range of its seconds, measured between the phases, by their
+            mean.
         device_peak_bytes: The highest allocated on the accelerator; None without one.
     """
 
@@ -62,6 +64,7 @@ class Round:
     peak_bytes: int
     grown_bytes: int | None
     device_peak_bytes: int | None = None
+    machine_spread: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +50,7 @@ class Repetition:
     probabilities: np.ndarray
     witness: Witness
     phases: tuple[Phase, ...]
+    machine_seconds: tuple[float, ...]
     peak_bytes: int
     grown_bytes: int
     device_peak_bytes: int | None
@@ -89,7 +89,7 @@ class CellRunner:
         self.environment = environment
         self.metric_names = metric_names
         self.rounds: list[Repetition] = []
-        # The machine's own speed before each round and after the last.
+        # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
@@ -102,6 +102,7 @@ class CellRunner:
             self.rounds[-1] = _without_model(self.rounds[-1])
         gc.collect()
         _reset_device_peak(self.loader.device)
+        self._machine_seconds = []
         self._measure_machine()
 
     def run_round(self) -> None:
@@ -110,7 +111,7 @@ class CellRunner:
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
-        clock = PhaseClock(_synchronizer(self.loader.device))
+        clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine)
         witness = Witness(clock, awake=not self.rounds)
         job = Job(
             train=self.splits.train,
@@ -132,6 +133,7 @@ class CellRunner:
                 probabilities,
                 witness,
                 clock.phases,
+                tuple(self._machine_seconds),
                 memory.peak_bytes,
                 memory.peak_bytes - memory.start_bytes,
                 _device_peak(self.loader.device),
@@ -143,7 +145,6 @@ class CellRunner:
 
         Numbers are those of the first round.
         """
-        self._measure_machine()
         first, last = self.rounds[0], self.rounds[-1]
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())
@@ -190,13 +191,15 @@ class CellRunner:
         self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
 
     def _costs(self) -> Iterator[Round]:
-        """Give what each round cost, in order; the machine's speed is the mean of before and after it."""
-        for each, beside in zip(self.rounds, itertools.pairwise(self._machine_seconds), strict=True):
+        """Give what each round cost, in order; the machine's speed is the mean over its beginning and its phases."""
+        for each in self.rounds:
+            unit = statistics.mean(each.machine_seconds)
             phases = [phase for phase in each.phases if phase.name != FINGERPRINT_PHASE]
             yield Round(
                 seconds=round(sum(phase.seconds for phase in phases), 6),
                 phases=tuple(phase for phase in phases if phase.name != _REST),
-                machine_seconds=round(statistics.mean(beside), 9),
+                machine_seconds=round(unit, 9),
+                machine_spread=round((max(each.machine_seconds) - min(each.machine_seconds)) / unit, 4),
                 peak_bytes=each.peak_bytes,
                 grown_bytes=each.grown_bytes,
                 device_peak_bytes=each.device_peak_bytes,

@@ -19,8 +19,6 @@ from scipy import optimize, special
 
 from pytest_sst2.records import Interval
 
-ALPHA = 0.01  # share of unchanged runs that may be called changed
-TOLERANCE = 0.005  # half a point: a smaller change is nobody's concern
 CONFIDENCE = 0.95
 BOOTSTRAP_SAMPLES = 10_000
 

@@ -24,10 +24,12 @@ class PhaseClock:
 
     Args:
         synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted where it belongs.
+        between: Called after each phase; the time it takes is counted to none.
     """
 
-    def __init__(self, synchronize: Callable[[], None] = _nothing) -> None:
+    def __init__(self, synchronize: Callable[[], None] = _nothing, between: Callable[[], None] = _nothing) -> None:
         self._synchronize = synchronize
+        self._between = between
         self._seconds: dict[str, float] = {}
         self._examples: dict[str, int] = {}
         self._inner_seconds: list[float] = []
@@ -47,10 +49,17 @@ class PhaseClock:
         finally:
             elapsed = time.perf_counter() - start
             inner = self._inner_seconds.pop()
-            if self._inner_seconds:
-                self._inner_seconds[-1] += elapsed
+            self._leave_out(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples
+        start = time.perf_counter()
+        self._between()
+        self._leave_out(time.perf_counter() - start)
+
+    def _leave_out(self, seconds: float) -> None:
+        """Take a stretch out of the seconds of the phase that is open."""
+        if self._inner_seconds:
+            self._inner_seconds[-1] += seconds
 
     @property
     def phases(self) -> tuple[Phase, ...]:

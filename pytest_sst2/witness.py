@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import functools
 import hashlib
-import re
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_sst2.encoder_witness import (
+    encoder_fingerprint,
+    ids_digests,
+    of_fixed_sentences,
+    tokens_fingerprint,
+    weights_of,
+)
 from pytest_sst2.fingerprint import (
     CourseFingerprint,
     EncoderFingerprint,
@@ -27,11 +36,12 @@ if TYPE_CHECKING:
     from pytest_sst2.timing import PhaseClock
 
 PHASE = "fingerprint"
-_DIRECTIONS = 2
-# Fixed sentences of like length go together: one of them has two hundred words, most have ten.
-_BATCH_SIZE = 16
 # A probability of 0 or 1 has no log-odds; what no float32 softmax tells from it stands for it.
 _LEAST_PROBABILITY = 1e-12
+# Options of an optimiser that decide its steps; the rest say how they are computed.
+_DECISIVE = ("betas", "eps", "weight_decay", "momentum", "nesterov", "amsgrad", "maximize", "alpha", "rho")
+# The first step is looked at in tensors up to this size: biases, norms, a head.
+_SMALL_TENSOR = 5000
 
 
 class Witness:
@@ -48,6 +58,11 @@ class Witness:
         self.tokens: TokensFingerprint | None = None
         self.encoder: EncoderFingerprint | None = None
         self.course: CourseFingerprint | None = None
+        self._tokenizer: Any = None
+        # Not kept alive: the model of a round is let go before the next.
+        self._module: Callable[[], Any] = lambda: None
+        self._steps = _Steps()
+        self._first_batch = _FirstBatch()
 
     def saw_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
         """Take the fingerprint of a tokenizer.
@@ -58,10 +73,11 @@ class Witness:
         """
         if self.awake:
             with self._clock.phase(PHASE):
-                self.tokens = tokens_fingerprint(tokenizer, tokenize)
+                self.tokens = tokens_fingerprint(tokenizer, tokenize(fixed_sentences()))
+                self._tokenizer = tokenizer
 
     def saw_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
-        """Take the fingerprint of an encoder as it was loaded.
+        """Take the fingerprint of an encoder as it was loaded, and from here on watch the steps of its training.
 
         Args:
             module: A ``torch.nn.Module`` with all its weights, a head that is to be trained included.
@@ -69,17 +85,36 @@ class Witness:
         """
         if self.awake:
             with self._clock.phase(PHASE):
-                self.encoder = encoder_fingerprint(module, embed)
+                self.encoder, ids = encoder_fingerprint(module, embed)
+                if self._tokenizer is not None and ids is not None:
+                    self.tokens = tokens_fingerprint(self._tokenizer, ids)
+                self._tokenizer = None
+                with contextlib.suppress(TypeError):  # not everything can be referred to weakly
+                    self._module = weakref.ref(module)
+                self._steps.watch()
+                self._first_batch.watch(module)
 
     def saw_course(self, course: CourseFingerprint) -> None:
-        """Keep how the optimisation went."""
-        self.course = course
+        """Keep how the optimisation went, with what was seen of its steps and of what they changed."""
+        self._steps.stop()
+        self._first_batch.stop()
+        self.course = dataclasses.replace(course, **self._steps.found(), first_batch=self._first_batch.digests)
+        module = self._module()
+        if self.awake and module is not None and self.encoder is not None:
+            with self._clock.phase(PHASE):
+                now, _ = weights_of(module)
+                changed = tuple(part for part, digest in self.encoder.parts.items() if now.get(part) != digest)
+                weights = hashlib.sha256(repr(sorted(now.items())).encode()).hexdigest()[:16]
+                self.course = dataclasses.replace(self.course, trained=changed, weights=weights)
 
     def fingerprint(
         self, train: Examples, evaluation: Examples, predict: Callable[[Sequence[str]], np.ndarray]
     ) -> Fingerprint:
         """Ask the trained classifier twice for the fixed sentences and return the whole fingerprint."""
-        first, second = (_of_fixed_sentences(predict) for _ in range(2))
+        self._steps.stop()
+        with _watched_reading() as read:
+            first = of_fixed_sentences(predict)
+        second = of_fixed_sentences(predict)
         clipped = np.clip(first, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return Fingerprint(
             fixed_sentences=fixed_sentences_digest(),
@@ -90,6 +125,7 @@ class Witness:
             tokens=self.tokens,
             encoder=self.encoder,
             course=self.course,
+            asked=_asked(read),
         )
 
 
@@ -106,74 +142,6 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
     )
 
 
-def tokens_fingerprint(
-    tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]
-) -> TokensFingerprint:
-    """Return the fingerprint of what a tokenizer makes of the fixed sentences."""
-    ids = [[int(token) for token in sentence] for sentence in tokenize(fixed_sentences())]
-    digests = b"".join(hashlib.sha256(repr(sentence).encode()).digest()[:4] for sentence in ids)
-    return TokensFingerprint(
-        tokenizer=type(tokenizer).__name__,
-        vocabulary=len(tokenizer),
-        ids=base64.b64encode(digests).decode(),
-        lengths=tuple(map(len, ids)),
-    )
-
-
-def encoder_fingerprint(module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> EncoderFingerprint:
-    """Return the fingerprint of an encoder with its weights, and of what it makes of the fixed sentences."""
-    embeddings = _of_fixed_sentences(embed)
-    # The legacy generator's stream is frozen by numpy's policy, so the directions are the same in every version.
-    directions = np.random.RandomState(0).standard_normal((embeddings.shape[1], _DIRECTIONS))
-    return EncoderFingerprint(
-        dtype=", ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in module.parameters()})),
-        attention=_attention(module),
-        parts=weight_parts(module),
-        sketch=packed_floats((embeddings @ directions).ravel().tolist()),
-        length=round(float(np.linalg.norm(embeddings, axis=1).mean()), 6),
-        dimensions=embeddings.shape[1],
-    )
-
-
-def _of_fixed_sentences(function: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
-    """Return what ``function`` makes of the fixed sentences, asked for a few of like length at a time."""
-    sentences = fixed_sentences()
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-    batches = [order[start : start + _BATCH_SIZE] for start in range(0, len(order), _BATCH_SIZE)]
-    rows = np.concatenate([np.asarray(function([sentences[i] for i in batch]), dtype=np.float64) for batch in batches])
-    return rows[np.argsort(order)]
-
-
-def weight_parts(module: Any) -> Mapping[str, str]:
-    """Return a digest of the weights of each part of a model: a layer, the embeddings, the pooler, the head.
-
-    A part's digest does not depend on what its tensors are called, since names change from release to release.
-    """
-    tensors: dict[str, list[bytes]] = {}
-    for name, weight in module.state_dict().items():
-        data = weight.detach().float().cpu().contiguous().numpy()
-        tensors.setdefault(_part(name), []).append(hashlib.sha256(data.tobytes()).digest())
-    return {part: hashlib.sha256(b"".join(sorted(each))).hexdigest()[:8] for part, each in tensors.items()}
-
-
-def _part(name: str) -> str:
-    """Return the part a tensor belongs to: ``layer 3``, or the first word of its name that says anything."""
-    if layer := re.search(r"\.(?:layers?|albert_layers|h|block)\.(\d+)\.", f".{name}"):
-        return f"layer {layer[1]}"
-    words = [word for word in name.split(".") if not word.isdigit()]
-    for known in ("embeddings", "pooler", "classifier", "pre_classifier", "score", "head"):
-        if known in words:
-            return known
-    return "other" if len(words) < 3 else words[-3]
-
-
-def _attention(module: Any) -> str:
-    for part in module.modules():
-        if implementation := getattr(getattr(part, "config", None), "_attn_implementation", None):
-            return str(implementation)
-    return ""
-
-
 def _digest(sentences: Any) -> str:
     digest = hashlib.sha256()
     for sentence in sentences:
@@ -181,18 +149,144 @@ def _digest(sentences: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _watched_reading() -> Iterator[dict[int, list[list[int]]]]:
+    """Gather, in the body, the rows of ids that embedding tables are given, by the table's size and without padding."""
+    from torch.nn import Embedding
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    read: dict[int, list[list[int]]] = {}
+
+    def look(module: Any, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, Embedding) and module.padding_idx is not None and inputs and inputs[0].ndim == 2:
+            rows = [[token for token in row if token != module.padding_idx] for row in inputs[0].tolist()]
+            read.setdefault(module.num_embeddings, []).extend(rows)
+
+    handle = register_module_forward_pre_hook(look)
+    try:
+        yield read
+    finally:
+        handle.remove()
+
+
+def _asked(read: Mapping[int, list[list[int]]]) -> str:
+    """Return the digests of what the largest table, that of the words, was given: sorted, for batches have an order."""
+    rows = read[max(read)] if read else []
+    digests = base64.b64decode(ids_digests(rows))
+    each = sorted(digests[start : start + 4] for start in range(0, len(digests), 4))
+    return base64.b64encode(b"".join(each)).decode() if len(each) == len(fixed_sentences()) else ""
+
+
+class _Steps:
+    """Sees every step of every PyTorch optimiser while it watches: its options, its rates, what the first changed."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        self._rates: list[float] = []
+        self._options: dict[str, Any] = {}
+        self._before: list[tuple[Any, Any]] = []
+        self._first_update: float | None = None
+
+    def watch(self) -> None:
+        """Watch until ``stop``, or until nobody holds this object any more."""
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+        me = weakref.ref(self)
+
+        def before(optimizer: Any, *_: Any) -> None:
+            if (steps := me()) is not None:
+                steps._before_step(optimizer)
+
+        def after(*_: Any) -> None:
+            if (steps := me()) is not None:
+                steps._after_step()
+
+        self._handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
+        for handle in self._handles:
+            weakref.finalize(self, handle.remove)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._before = [], []
+
+    def found(self) -> dict[str, Any]:
+        """Return fields of ``CourseFingerprint``; none where there were no steps."""
+        if not self._rates:
+            return {}
+        mean = float(f"{sum(self._rates) / len(self._rates):.6g}")
+        return {"mean_learning_rate": mean, "optimizer": self._options, "first_update": self._first_update}
+
+    def _before_step(self, optimizer: Any) -> None:
+        groups = optimizer.param_groups
+        self._rates.append(max(float(group["lr"]) for group in groups))
+        if len(self._rates) > 1:
+            return
+        self._options = {"optimizer": type(optimizer).__name__}
+        for name in _DECISIVE:
+            values = dict.fromkeys(str(group[name]) for group in groups if name in group)
+            if values:
+                self._options[name] = " / ".join(values)
+        small = [weight for group in groups for weight in group["params"] if weight.numel() <= _SMALL_TENSOR]
+        self._before = [(weight, weight.detach().clone()) for weight in small if weight.grad is not None]
+
+    def _after_step(self) -> None:
+        if not self._before:
+            return
+        squares = sum(float((weight.detach() - old).double().square().sum()) for weight, old in self._before)
+        count = sum(old.numel() for _, old in self._before)
+        self._before = []
+        self._first_update = float(f"{(squares / count) ** 0.5:.4g}")
+
+
+class _FirstBatch:
+    """Sees the first batch that a model is given while it trains."""
+
+    def __init__(self) -> None:
+        self.digests = ""
+        self._handle: Any = None
+
+    def watch(self, module: Any) -> None:
+        """Watch the module until ``stop``; one that takes no token ids by name says nothing."""
+        if hasattr(module, "base_model") and hasattr(module, "register_forward_pre_hook"):
+            self._handle = module.register_forward_pre_hook(self._look, with_kwargs=True)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def _look(self, module: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        ids, mask, labels = (kwargs.get(name) for name in ("input_ids", "attention_mask", "labels"))
+        if not module.training or ids is None or mask is None or ids.shape != mask.shape:
+            return
+        rows = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
+        classes = labels.tolist() if labels is not None and len(labels) == len(rows) else []
+        pairs = sorted(zip(rows, classes or [0] * len(rows), strict=True))
+        given = [[row for row, _ in pairs], [label for _, label in pairs] if classes else []]
+        texts = [hashlib.sha256(repr(each).encode()).hexdigest()[:16] if each else "" for each in given]
+        self.digests = ":".join(texts)
+        self.stop()
+
+
 class OrderDigest:
-    """Digest of the first ``limit`` training rows in the order an optimiser sees them."""
+    """Digests of the first ``limit`` training rows: in the order an optimiser sees them, and whatever their order."""
 
     def __init__(self, limit: int) -> None:
         self._digest = hashlib.sha256()
+        self._rows: list[bytes] = []
         self._left = limit
 
     def add(self, token_ids: Sequence[int]) -> None:
         """Take the next row; those beyond the limit are passed over."""
         if self._left:
             self._left -= 1
-            self._digest.update(repr(list(token_ids)).encode())
+            row = repr(list(token_ids)).encode()
+            self._digest.update(row)
+            self._rows.append(hashlib.sha256(row).digest()[:8])
 
     def __str__(self) -> str:
-        return self._digest.hexdigest()[:16]
+        whatever_order = hashlib.sha256(b"".join(sorted(self._rows)))
+        return f"{self._digest.hexdigest()[:16]}:{whatever_order.hexdigest()[:16]}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +27,64 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hurried_machine_speed() -> None:
+    """The machine's speed is measured between any two phases; tests do not wait for a steady number."""
+    from pytest_sst2 import machine_speed
+
+    assert machine_speed._REPETITIONS > 1
+    machine_speed._REPETITIONS = 1
+
+
+HEAVY = (
+    *("hypothesis", "scipy.stats", "sentence_transformers", "sklearn.linear_model", "tabulate", "tomlkit"),
+    *("transformers.trainer", "transformers.models.bert.modeling_bert", "transformers.models.distilbert"),
+    *(f"pytest_sst2.methods.{name}" for name in ("fine_tune", "linear_probe", "majority", "tfidf", "torch_probe")),
+    *(f"pytest_sst2.{name}" for name in ("comparison", "metrics.local", "report.comparison", "workbench")),
+)
+
+
+@pytest.fixture(scope="session")
+def _heavy_libraries() -> None:
+    """Import once what an inner run would import and pytester then forget: torch cannot be imported twice.
+
+    And let the collector, which is called before every cell, pass over all of it: that is half of a tiny cell's time.
+    """
+    for name in HEAVY:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+BENCHMARK = """
+import pytest
+
+@pytest.mark.sst2("linear-probe", "tfidf", "majority", "fine-tune")
+def test_cell(sst2_run):
+    record = sst2_run.measure()
+    sst2_run.assert_reaches_floor(record)
+"""
+
+
+@pytest.fixture
+def project(
+    _heavy_libraries: None, pytester: pytest.Pytester, tiny_data: Path, tiny_encoder: Path
+) -> pytest.Pytester:
+    """A user's project: one benchmark, and an ini file that names tiny data and a tiny model."""
+    pytester.makepyfile(test_bench=BENCHMARK)
+    pytester.makeini(
+        f"[pytest]\nsst2_data = {tiny_data}\nsst2_models = {tiny_encoder}\nsst2_train_size = 60\n"
+        "sst2_learning_rate = 0.005\naddopts = --strict-markers\n"
+    )
+    return pytester
+
+
+def results(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
 
 
 def write_tsv(path: Path, sentences: list[str], labels: list[int]) -> Path:

@@ -15,6 +15,7 @@ from pytest_sst2.fingerprint import (
     TokensFingerprint,
     packed_bits,
     packed_floats,
+    packed_text,
 )
 from pytest_sst2.fixed_sentences import fixed_sentences_digest
 from pytest_sst2.floors import Floor
@@ -50,10 +51,10 @@ ENVIRONMENT = Environment(
 )
 PHASES = (Phase("load", 0.5), Phase("encode", 2.0, 500), Phase("fit", 0.25, 500), Phase("predict", 0.5, 4))
 ROUNDS = (
-    Round(3.25, PHASES, 0.004, 400_000_000, 100_000_000, 1_000),
-    Round(3.5, (*PHASES[:1], Phase("encode", 2.25, 500, cached=True), *PHASES[2:]), 0.005, 390_000_000, 0, 900),
+    Round(3.25, PHASES, 0.004, 400_000_000, 100_000_000, 1_000, 0.05),
+    Round(3.5, (*PHASES[:1], Phase("encode", 2.25, 500, cached=True), *PHASES[2:]), 0.005, 390_000_000, 0, 900, 0.1),
 )
-# 64 different directions of one length.
+# The two projections of each fixed sentence, no two alike.
 SKETCH = tuple(value for index in range(64) for value in (1.0 + index / 64, 1.0 - index / 64))
 
 
@@ -62,19 +63,46 @@ def token_digests(*changed: int) -> str:
     return base64.b64encode(bytes(255 if index in changed else index for index in range(64) for _ in "1234")).decode()
 
 
+def pieces_of(first: str, last: str) -> str:
+    """Return the packed pieces of 64 sentences of seven tokens, with these at both ends."""
+    return packed_text("\n".join(f"{first} it is film number {index} {last}" for index in range(64)))
+
+
 FINGERPRINT = Fingerprint(
     fixed_sentences=fixed_sentences_digest(),
     train=RowsFingerprint("aaaa", packed_bits([1, 0, 1, 1, 0]), "bbbb", 5, 4),
     evaluation=RowsFingerprint("cccc", packed_bits([1, 0, 0, 1]), "dddd", 4, 4),
     logits=packed_floats([index / 8 - 4 for index in range(64)]),
     second_pass=0.0,
-    tokens=TokensFingerprint("BertTokenizer", 30_522, token_digests(), (7,) * 64),
+    tokens=TokensFingerprint("BertTokenizer", 30_522, token_digests(), (7,) * 64, pieces_of("[CLS]", "[SEP]")),
     encoder=EncoderFingerprint(
-        "float32", "sdpa", {"embeddings": "e0", "layer 0": "f0", "layer 1": "f1"}, packed_floats(SKETCH), 1.0, 384
+        dtype="float32",
+        attention="sdpa",
+        parts={"embeddings": "e0", "layer 0": "f0", "layer 1": "f1", "pooler": "90", "classifier": "c0"},
+        sketch=packed_floats(SKETCH),
+        length=1.0,
+        dimensions=384,
+        grain="float32",
+        config={"hidden_act": "gelu", "num_hidden_layers": 2},
+        pooling="mean",
+        hidden=packed_floats(SKETCH),
+        unsteady=0.0,
+        company=1e-7,
     ),
     course=CourseFingerprint(
-        steps=32, last_gradient=5e-5, first_loss=0.7, first_gradient_norm=2.5, learning_rate=1e-4, order="eeee"
+        steps=32,
+        last_gradient=5e-5,
+        first_loss=0.7,
+        first_gradient_norm=2.5,
+        learning_rate=1e-4,
+        order="eeee:ffff",
+        mean_learning_rate=5e-5,
+        optimizer={"optimizer": "AdamW", "betas": "(0.9, 0.999)", "weight_decay": "0.0"},
+        first_update=1e-4,
+        first_batch="abab:cdcd",
+        trained=("embeddings", "layer 0", "layer 1", "classifier"),
     ),
+    asked=token_digests(),
 )
 
 
@@ -128,12 +156,16 @@ FAILURE = Failure("albert-fine-tune-seed42", "albert", "fine-tune", 42, "model '
 
 def of_schema_1(record: Record) -> Record:
     """Return what is left of a record in a file of the first schema."""
-    rounds = tuple(dataclasses.replace(each, machine_seconds=None, grown_bytes=None) for each in record.rounds)
+    unmeasured = {"machine_seconds": None, "grown_bytes": None, "machine_spread": 0.0}
+    rounds = tuple(dataclasses.replace(each, **unmeasured) for each in record.rounds)
     return dataclasses.replace(record, fingerprint=None, labels=(), rounds=rounds)
 
 
 def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record:
-    """Return a record of sentences that are positive and negative in turn, right where ``right`` says so."""
+    """Return a record of sentences that are positive and negative in turn, right where ``right`` says so.
+
+    Its classifier is as unsure as can be, so that only the predictions say anything.
+    """
     labels = tuple(index % 2 for index in range(len(right)))
     predictions = tuple(label if well else 1 - label for label, well in zip(labels, right, strict=True))
     base = make_record()
@@ -150,6 +182,20 @@ def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record
         "fingerprint": fingerprint,
         "labels": labels,
         "predictions": predictions,
-        "probabilities": tuple(float(each) for each in predictions),
+        "probabilities": tuple(0.4999 + 0.0002 * each for each in predictions),
     }
     return dataclasses.replace(base, **{**fields, **changes})
+
+
+def with_fingerprint(base: Record | None = None, **changes: Any) -> Record:
+    """Return a record whose fingerprint differs; a dict changes these fields of that part, anything else replaces it.
+
+    ``with_fingerprint(encoder={"dtype": "bfloat16"}, second_pass=0.5)``.
+    """
+    record = base or make_record()
+    assert record.fingerprint is not None
+    parts = {
+        name: dataclasses.replace(getattr(record.fingerprint, name), **value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return dataclasses.replace(record, fingerprint=dataclasses.replace(record.fingerprint, **parts))

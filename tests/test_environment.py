@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from pytest_sst2.environment import collect_environment, resolve_device
+from pytest_sst2.environment import VARIABLES, collect_environment, resolve_device
 from pytest_sst2.errors import Sst2Error
 
 
@@ -15,6 +15,31 @@ def test_the_versions_are_those_that_are_installed() -> None:
     packages = collect_environment("cpu").packages
     for name in ("torch", "transformers", "sentence-transformers", "scikit-learn", "datasets", "numpy"):
         assert packages[name] == metadata.version(name)
+
+
+def test_every_distribution_is_listed_by_its_one_name_in_order() -> None:
+    packages = collect_environment("cpu").packages
+    assert list(packages) == sorted(packages)
+    assert packages.keys() >= {"pytest", "pytest-sst2", "huggingface-hub"}
+    assert not [name for name in packages if name != name.lower() or "_" in name or "." in name]
+
+
+def test_variables_that_change_threads_or_precision_are_kept_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    monkeypatch.setenv("MY_SECRET_TOKEN", "x")
+    assert collect_environment.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
+
+
+def test_workers_and_determinism_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+    alone = collect_environment.__wrapped__("cpu")
+    assert (alone.workers, alone.deterministic) == (1, False)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    beside = collect_environment.__wrapped__("cpu")
+    assert (beside.workers, beside.deterministic) == (3, True)
 
 
 def test_threads_cores_and_libraries_are_told() -> None:

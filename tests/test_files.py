@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -20,10 +21,14 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def refusal(path: Path, text: str = "new") -> str:
+def refusal(path: Path, text: str = "new", *, overwrite: bool = True) -> str:
     with pytest.raises(Sst2Error) as caught:
-        write_atomically(path, text)
+        write_atomically(path, text, overwrite=overwrite)
     return str(caught.value)
+
+
+def without_links(self: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 def test_a_file_is_written_as_utf8_with_plain_newlines(tmp_path: Path) -> None:
@@ -50,6 +55,44 @@ def test_a_reader_in_the_middle_of_the_old_file_reads_it_to_the_end(tmp_path: Pa
         write_atomically(path, "new")
         assert reader.read() == " and whole"
     assert path.read_text(encoding="utf-8") == "new"
+
+
+class TestNotOverwriting:
+    def test_a_new_file_is_written_and_nothing_else_left(self, tmp_path: Path) -> None:
+        write_atomically(tmp_path / "main.json", "new", overwrite=False)
+        assert (tmp_path / "main.json").read_text(encoding="utf-8") == "new"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+        assert (tmp_path / "main.json").stat().st_nlink == 1
+
+    @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+    def test_a_file_that_is_there_stays_to_the_letter(
+        self, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not links:
+            monkeypatch.setattr(Path, "hardlink_to", without_links)
+        path = tmp_path / "main.json"
+        path.write_text("old", encoding="utf-8")
+        assert "exists" in refusal(path, overwrite=False)
+        assert path.read_text(encoding="utf-8") == "old"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+    def test_a_file_system_without_hard_links_will_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Path, "hardlink_to", without_links)
+        write_atomically(tmp_path / "main.json", "new", overwrite=False)
+        assert (tmp_path / "main.json").read_text(encoding="utf-8") == "new"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+    def test_of_two_writers_the_first_wins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "main.json"
+        real = os.fsync
+
+        def somebody_is_faster(handle: int) -> None:
+            real(handle)
+            path.write_text("theirs", encoding="utf-8")
+
+        monkeypatch.setattr(os, "fsync", somebody_is_faster)
+        assert "exists" in refusal(path, overwrite=False)
+        assert path.read_text(encoding="utf-8") == "theirs"
 
 
 def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.floors import Floor, FloorKey, Floors, calibrated_floor, load_floors, write_floors
+from pytest_sst2.floors import Floor, FloorKey, Floors, Lowered, calibrated_floor, load_floors, write_floors
 
 PROBE = FloorKey("pocket", "quick", "minilm", "linear-probe")
 TFIDF = FloorKey("pocket", "quick", "", "tfidf")
@@ -55,42 +55,56 @@ def entry(**changes: str) -> str:
     return "\n".join(["[[floor]]", *lines, ""])
 
 
+def calibrated(*accuracies: float) -> Floor:
+    """Return the floor of seeds 0, 1, 2 and so on."""
+    return calibrated_floor(dict(enumerate(accuracies)), "", "2026-08-01")
+
+
 def test_a_small_spread_leaves_a_margin_of_a_point_and_a_half() -> None:
     # mean 0.80; deviations -.002, -.001, 0, .001, .002: sd = sqrt((4 + 1 + 0 + 1 + 4)e-6 / 4) = 0.001581.
     # 2 sd = 0.0032 < 0.015, so 0.80 - 0.015 = 0.785.
-    floor = calibrated_floor([0.798, 0.799, 0.800, 0.801, 0.802], "torch 2.13.0")
-    assert floor == Floor(0.785, "measured: mean 0.8000, sd 0.0016 over 5 seeds; torch 2.13.0")
+    floor = calibrated_floor({5: 0.798, 1: 0.799, 2: 0.800, 30: 0.801, 4: 0.802}, "torch 2.13.0", "2026-08-01")
+    assert floor == Floor(
+        0.785, "measured 2026-08-01: mean 0.8000, sd 0.0016 over seeds 1,2,4,5,30; torch 2.13.0"
+    )
 
 
 def test_a_large_spread_leaves_two_sample_standard_deviations_rounded_down() -> None:
     # mean 0.82; deviations -.02, -.01, 0, .01, .02: sd = sqrt(10e-4 / 4) = 0.0158114 (with n - 1 = 4, not n = 5).
     # 0.82 - 0.0316228 = 0.7883772, down to 0.7883.
-    floor = calibrated_floor([0.80, 0.81, 0.82, 0.83, 0.84], "")
+    floor = calibrated(0.80, 0.81, 0.82, 0.83, 0.84)
     assert floor.accuracy == 0.7883
-    assert "mean 0.8200, sd 0.0158 over 5 seeds" in floor.provenance
+    assert "mean 0.8200, sd 0.0158 over seeds 0,1,2,3,4;" in floor.provenance
 
 
 def test_the_order_of_the_seeds_does_not_matter() -> None:
-    accuracies = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85]
-    assert calibrated_floor(accuracies, "") == calibrated_floor(accuracies[::-1], "")
-    assert "6 seeds" in calibrated_floor(accuracies, "").provenance
+    accuracies = dict(enumerate([0.80, 0.81, 0.82, 0.83, 0.84, 0.85]))
+    backwards = dict(reversed(accuracies.items()))
+    assert calibrated_floor(accuracies, "", "today") == calibrated_floor(backwards, "", "today")
+    assert "seeds 0,1,2,3,4,5;" in calibrated_floor(accuracies, "", "today").provenance
+
+
+def test_seeds_that_all_gave_one_number_are_said_to() -> None:
+    remark = "(the same for each: these rows do not depend on the seed, or hardly)"
+    assert remark in calibrated(0.8, 0.8, 0.8, 0.8, 0.8).provenance
+    assert remark not in calibrated(0.8, 0.8, 0.8, 0.8, 0.81).provenance
 
 
 def test_a_floor_is_never_below_zero() -> None:
     # mean 0.4; deviations +-.4, +-.4, 0: sd = sqrt(.64 / 4) = 0.4; 0.4 - 0.8 < 0.
-    assert calibrated_floor([0.0, 0.0, 0.4, 0.8, 0.8], "").accuracy == 0.0
+    assert calibrated(0.0, 0.0, 0.4, 0.8, 0.8).accuracy == 0.0
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_fewer_than_five_seeds_make_no_floor(count: int) -> None:
     with pytest.raises(Sst2Error, match=f"at least 5 seeds, not {count}"):
-        calibrated_floor(count * [0.8], "")
+        calibrated(*count * [0.8])
 
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.floats(0, 1), min_size=5, max_size=9))
 def test_a_measured_floor_leaves_its_margin_and_can_be_kept(accuracies: list[float]) -> None:
-    floor = calibrated_floor(accuracies, "").accuracy
+    floor = calibrated(*accuracies).accuracy
     mean = math.fsum(accuracies) / len(accuracies)
     assert 0 <= floor <= max(0, mean - 0.015) + 1e-9
     assert floor == round(floor, 4)
@@ -198,6 +212,28 @@ def test_the_order_floors_come_in_does_not_change_the_file(tmp_path: Path) -> No
     assert (tmp_path / "one.toml").read_bytes() == (tmp_path / "two.toml").read_bytes()
 
 
+def test_a_floor_is_raised_but_not_lowered_and_whoever_lowers_it_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, TWO_FLOORS)
+    sst2 = FloorKey("sst2", "homework9", "", "tfidf")
+    refused = write_floors(path, [(PROBE, Floor(0.7, "lower")), (sst2, Floor(0.8, "higher")), (TFIDF, Floor(0.1, "new"))])
+    assert refused == [Lowered(PROBE, 0.79, 0.7)]
+    floors = load_floors(path)
+    assert floors.find(PROBE) == Floor(0.79, "measured: mean 0.8225, sd 0.0041 over 5 seeds")
+    assert (floors.find(sst2), floors.find(TFIDF)) == (Floor(0.8, "higher"), Floor(0.1, "new"))
+
+
+def test_a_floor_is_lowered_by_whoever_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, TWO_FLOORS)
+    assert write_floors(path, [(PROBE, Floor(0.7, "lower"))], overwrite=True) == []
+    assert load_floors(path).find(PROBE) == Floor(0.7, "lower")
+
+
+def test_the_same_floor_measured_again_takes_the_new_provenance(tmp_path: Path) -> None:
+    path = write(tmp_path, TWO_FLOORS)
+    assert write_floors(path, [(PROBE, Floor(0.79, "again"))]) == []
+    assert load_floors(path).find(PROBE) == Floor(0.79, "again")
+
+
 def test_a_floor_measured_again_is_replaced_and_all_else_stays_to_the_letter(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     write_floors(path, [(PROBE, Floor(0.8123, "measured again"))])
@@ -224,8 +260,9 @@ def test_a_file_of_comments_alone_is_added_to(tmp_path: Path) -> None:
 
 def test_an_empty_model_written_out_is_the_same_cell(tmp_path: Path) -> None:
     path = write(tmp_path, entry(model='""'))
-    write_floors(path, [(FloorKey("sst2", "quick", "", "tfidf"), Floor(0.6, "again"))])
-    assert len(load_floors(path)) == 1
+    write_floors(path, [(FloorKey("sst2", "quick", "", "tfidf"), Floor(0.8, "again"))])
+    floors = load_floors(path)
+    assert (len(floors), floors.find(FloorKey("sst2", "quick", "", "tfidf"))) == (1, Floor(0.8, "again"))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import METHODS, MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
+from pytest_sst2.witness import Witness
 from tests.tiny_models import sentences_and_labels
 
 METHOD = {spec.name: spec for spec in METHODS}
@@ -27,14 +28,18 @@ def examples(start: int, stop: int) -> Examples:
     return Examples(sentences[start:], np.array(labels[start:]))
 
 
-def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int = 42) -> Job:
+def make_job(
+    model: Path | None = None, recipe: Recipe | None = None, seed: int = 42, *, awake: bool = True
+) -> Job:
+    clock = PhaseClock()
     return Job(
         train=examples(0, 120),
         evaluation=examples(120, 160),
         recipe=recipe or build_recipe("quick", epochs=4, learning_rate=5e-3, batch_size=8),
         seed=seed,
-        clock=PhaseClock(),
+        clock=clock,
         loader=ModelLoader("cpu"),
+        witness=Witness(clock, awake=awake),
         model=ModelSpec(model.name, folder=model) if model else None,
     )
 
@@ -50,9 +55,9 @@ def phase_names(job: Job) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "phases"),
     [
-        ("fine-tune", ["load", "tokenize", "evaluate", "train"]),
-        ("linear-probe", ["load", "encode", "fit"]),
-        ("torch-probe", ["load", "encode", "fit"]),
+        ("fine-tune", ["load", "fingerprint", "tokenize", "evaluate", "train"]),
+        ("linear-probe", ["load", "fingerprint", "encode", "fit"]),
+        ("torch-probe", ["load", "fingerprint", "encode", "fit"]),
         ("tfidf", ["encode", "fit"]),
     ],
 )
@@ -110,14 +115,17 @@ class TestFineTune:
 
         monkeypatch.setattr(Trainer, "train", spy)
         train(METHOD["fine-tune"], make_job(tiny_encoder))
-        assert seen == [["DefaultFlowCallback", "Curve"]]
+        assert seen == [["DefaultFlowCallback", "Observer"]]
         assert list(tmp_path.iterdir()) == []
 
     def test_sentences_longer_than_the_maximum_are_cut_and_counted(self, tiny_encoder: Path) -> None:
         whole = train(METHOD["fine-tune"], make_job(tiny_encoder))
         assert whole.warnings == ()
         cut = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", max_length=5)))
-        assert cut.warnings == ("100% of the training sentences were cut to 5 tokens",)
+        assert cut.warnings == (
+            "100% of the training sentences were cut to 5 tokens",
+            "100% of the evaluation sentences were cut to 5 tokens",
+        )
         assert cut.settings["max_length"] == 5
 
     def test_a_maximum_beyond_the_models_positions_is_brought_down_to_them(self, tiny_encoder: Path) -> None:
@@ -181,12 +189,15 @@ class TestProbes:
         generator = np.random.default_rng(0)
         features = generator.normal(size=(300, 8)).astype(np.float32)
         labels = (features @ generator.normal(size=8) + generator.normal(size=300) > 0).astype(np.int64)
-        layer = torch_probe.fit_linear(features, labels)
+        layer, course = torch_probe.fit_linear(features, labels)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(logistic, "TOLERANCE", 1e-10)
             model = logistic.fit_logistic(features.astype(np.float64), labels, seed=0)
         assert layer.weight.detach().numpy().ravel() == pytest.approx(model.coef_.ravel(), abs=1e-4)
         assert float(layer.bias.detach()) == pytest.approx(float(model.intercept_[0]), abs=1e-4)
+        assert course.steps >= 2
+        assert course.last_gradient is not None
+        assert course.last_gradient <= torch_probe.GRADIENT_TOLERANCE
 
     def test_stopping_before_convergence_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, labels = np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 2

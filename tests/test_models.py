@@ -516,6 +516,36 @@ def test_a_broken_tokenizer_is_a_sentence(plain: Path) -> None:
     assert "tokenizer could not be loaded" in refusal(in_folder(plain), ModelLoader.tokenizer)
 
 
+EMBEDDINGS = len(tiny_models.SPECIAL_TOKENS) + len(tiny_models.WORDS) + len(tiny_models.LETTERS)
+
+
+def another_vocabulary(folder: Path, *, tokens: int, pad: int = 0) -> None:
+    """Give a folder the tokenizer of another model, with so many tokens and that one for padding."""
+    special = [*tiny_models.SPECIAL_TOKENS[1:]]
+    special.insert(pad, "[PAD]")
+    known = [*dict.fromkeys([*special, *tiny_models.LETTERS, *tiny_models.WORDS])][:tokens]
+    added = [f"word{number}" for number in range(tokens - len(known))]
+    (folder / "vocab.txt").write_text("\n".join([*special, *added, *known[5:]]) + "\n", encoding="utf-8")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_refused(plain: Path) -> None:
+    another_vocabulary(plain, tokens=200)
+    message = refusal(in_folder(plain))
+    parts = [f"tokenizer in {plain} knows 200 tokens", "gives ids up to 1", f"for {EMBEDDINGS}.", "belong together"]
+    assert [part for part in parts if part not in message] == []
+
+
+def test_a_tokenizer_of_another_size_that_pads_with_another_token_is_refused(plain: Path) -> None:
+    another_vocabulary(plain, tokens=60, pad=4)
+    assert "knows 60 tokens and pads with token 4, not 0" in refusal(in_folder(plain))
+
+
+@pytest.mark.parametrize(("tokens", "pad"), [(60, 0), (EMBEDDINGS, 4)], ids=["fewer tokens", "another padding"])
+def test_fewer_tokens_alone_or_another_padding_alone_is_common(plain: Path, tokens: int, pad: int) -> None:
+    another_vocabulary(plain, tokens=tokens, pad=pad)
+    assert len(ModelLoader().tokenizer(in_folder(plain))) == tokens
+
+
 # --- what is loaded
 
 

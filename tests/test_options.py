@@ -60,6 +60,16 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
         (["--sst2-calibrate"], ["at least 5 seeds and got 1", "--sst2-seeds 1,2,3,4,5"]),
         (["--sst2-calibrate", "--sst2-seeds", "1,2,3,4,5", "--sst2-min-accuracy", "0.5"], ["give one of the two"]),
         (["--sst2-json", "."], ["is a folder; name a file"]),
+        (["--sst2-fail-on", "regressed,slow"], ["'slow' is not one of regressed, slower, heavier", "mean 'slower'?"]),
+        (["--sst2-fail-on", ","], ["names nothing"]),
+        (["--sst2-tolerance", "-1"], ["'-1' is not a number of percentage points from 0 to 100"]),
+        (["--sst2-tolerance", "101"], ["'101' is not a number of percentage points"]),
+        (["--sst2-tolerance", "half"], ["'half' is not a number"]),
+        (["--sst2-alpha", "0"], ["'0' is not a number above 0 and below 1"]),
+        (["--sst2-alpha", "1"], ["'1' is not a number above 0 and below 1"]),
+        (["--sst2-save", "../main"], ["'../main' is no name for a baseline"]),
+        (["--sst2-save", " "], ["a value is missing"]),
+        (["--sst2-compare", "main"], ["no baseline 'main'", "Save one with --sst2-save NAME"]),
     ],
 )
 def test_a_bad_value_ends_the_run_before_anything_is_loaded(
@@ -195,6 +205,34 @@ def test_without_the_plugin_its_options_are_unknown_and_nothing_else_happens(pyt
     pytester.makepyfile("def test_passes(): ...")
     assert pytester.runpytest("-p", "no:sst2").ret == pytest.ExitCode.OK
     assert pytester.runpytest("-p", "no:sst2", "--sst2-data", "pocket").ret == USAGE_ERROR
+
+
+def test_the_gate_s_options_are_plain_values() -> None:
+    parse = option_types.several_of(("regressed", "slower"))
+    assert parse("slower, regressed,slower") == ("slower", "regressed")
+    assert parse("none") == parse(" none ") == ()
+    assert option_types.points("0.5") == 0.005
+    assert (option_types.points("0"), option_types.points("100")) == (0.0, 1.0)
+    assert option_types.probability("0.01") == 0.01
+
+
+def test_the_gate_s_rule_is_half_a_point_at_one_percent_and_can_stand_in_an_ini_file(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_cell(sst2_settings):
+            found = sst2_settings
+            print("rule:", found.tolerance, found.alpha, found.fail_on, found.overwrite, found.save_path)
+        """
+    )
+    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.005 0.01 ('regressed', 'incomparable') False None"])
+    pytester.makeini("[pytest]\nsst2_tolerance = 1\nsst2_alpha = 0.05\nsst2_fail_on = none\n")
+    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.01 0.05 () False None"])
+    pytester.makeini("[pytest]\nsst2_fail_on = drifted, slower\nsst2_overwrite = true\nsst2_save = main\n")
+    pytester.runpytest("-s").stdout.fnmatch_lines(
+        [f"*rule: 0.005 0.01 ('drifted', 'slower') True {pytester.path / '.sst2' / 'main.json'}"]
+    )
 
 
 @pytest.mark.parametrize("value", ["", " ", ",,"])

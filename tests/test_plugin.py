@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.conftest import results
 
 ROOT = Path(__file__).resolve().parent.parent
-
-BENCHMARK = """
-import pytest
-
-@pytest.mark.sst2("linear-probe", "tfidf", "majority", "fine-tune")
-def test_cell(sst2_run):
-    record = sst2_run.measure()
-    sst2_run.assert_reaches_floor(record)
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _heavy_libraries() -> None:
-    """Import once what an inner run would import and pytester then forget: torch cannot be imported twice."""
-
-    import pytest_sst2.methods.fine_tune
-    import pytest_sst2.methods.linear_probe
-    import pytest_sst2.methods.majority
-    import pytest_sst2.methods.tfidf
-    import pytest_sst2.methods.torch_probe
-    import pytest_sst2.metrics.local
-    import pytest_sst2.workbench  # noqa: F401
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester, tiny_data: Path, tiny_encoder: Path) -> pytest.Pytester:
-    """A user's project: one benchmark, and an ini file that names tiny data and a tiny model."""
-    pytester.makepyfile(test_bench=BENCHMARK)
-    pytester.makeini(
-        f"[pytest]\nsst2_data = {tiny_data}\nsst2_models = {tiny_encoder}\nsst2_train_size = 60\n"
-        "sst2_learning_rate = 0.005\naddopts = --strict-markers\n"
-    )
-    return pytester
-
-
-def results(path: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data
-
 
 def write_floors(project: pytest.Pytester, accuracy: float, method: str = "majority") -> None:
     project.mkdir("benchmarks")
@@ -77,7 +38,7 @@ class TestRunning:
             ]
         )
         data = results(project.path / "out" / "results.json")
-        assert data["schema_version"] == 1
+        assert data["schema_version"] == 2
         assert data["failures"] == []
         by_method = {record["method"]: record for record in data["records"]}
         assert set(by_method) == {"linear-probe", "tfidf", "majority", "fine-tune"}
@@ -87,17 +48,15 @@ class TestRunning:
         assert probe["correct"] / probe["total"] == probe["accuracy"]
         assert len(probe["predictions"]) == len(probe["probabilities"]) == 40
         assert probe["environment"]["packages"]["torch"]
-        assert {phase["name"] for phase in probe["phases"]} == {"load", "encode", "fit", "predict"}
+        (cost,) = probe["rounds"]
+        assert [phase["name"] for phase in cost["phases"]] == ["load", "encode", "fit", "predict"]
+        assert cost["machine_seconds"] > 0
+        assert len(probe["labels"]) == probe["fingerprint"]["evaluation"]["count"] == 40
+        assert probe["fingerprint"]["encoder"]["parts"].keys() == {"embeddings", "layer 0", "layer 1", "pooler"}
         assert probe["weights"]["source"] == "folder"
         assert len(probe["weights"]["sha256"]) == 64
         assert by_method["majority"]["model"] is None
         assert len(by_method["fine-tune"]["epochs"]) == 1
-
-    def test_it_works_under_xdist_with_one_table_and_one_json(self, project: pytest.Pytester) -> None:
-        result = project.runpytest_subprocess("-n", "2", "--methods", "tfidf,majority", "--sst2-json", "r.json", "-q")
-        assert result.ret == 0
-        assert str(result.stdout).count("SST-2 benchmark") == 1
-        assert {record["method"] for record in results(project.path / "r.json")["records"]} == {"tfidf", "majority"}
 
     def test_deselecting_and_stopping_at_the_first_failure(self, project: pytest.Pytester) -> None:
         chosen = project.runpytest("-k", "tfidf", "--sst2-json", "k.json")
@@ -146,7 +105,8 @@ class TestRunning:
             )
             result.assert_outcomes(passed=1)
             (record,) = results(project.path / "r.json")["records"]
-            assert len(record["rounds_seconds"]) == 3
+            assert len(record["rounds"]) == 3
+            assert all(each["machine_seconds"] > 0 for each in record["rounds"])
 
     def test_further_metrics_stand_in_the_record(self, project: pytest.Pytester) -> None:
         project.runpytest("--methods", "tfidf", "--sst2-metrics", "f1,matthews_correlation", "--sst2-json", "r.json")
@@ -218,7 +178,9 @@ class TestFloors:
         text = (project.path / "benchmarks" / "floors.toml").read_text(encoding="utf-8")
         # Majority is 0.5 for every seed: sd 0, so the least margin of 1.5 points decides.
         assert "accuracy = 0.485" in text
-        assert "mean 0.5000, sd 0.0000 over 5 seeds (the same for each" in text
+        assert re.search(
+            r'"measured 2\d{3}-\d\d-\d\d: mean 0\.5000, sd 0\.0000 over seeds 1,2,3,4,5 \(the same for each', text
+        )
         gated = project.runpytest(*seeds)
         gated.assert_outcomes(passed=5)
         gated.stdout.fnmatch_lines(["majority * 0.4850 * pass"])

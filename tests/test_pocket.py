@@ -172,6 +172,7 @@ def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> N
     from pytest_sst2.registry import METHODS, Registry
     from pytest_sst2.splits import Examples
     from pytest_sst2.timing import PhaseClock
+    from pytest_sst2.witness import Witness
 
     def examples(rows: Rows) -> Examples:
         return Examples(rows.sentences, np.asarray(rows.labels))
@@ -179,13 +180,15 @@ def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> N
     registry = Registry(CATALOG, METHODS)
     pocket = load_pocket().dataset["train"]
     sst2 = examples(read_rows(real_sst2 / "dev.tsv"))
+    clock = PhaseClock()
     job = Job(
         train=examples(Rows(pocket["sentence"][:], pocket["label"][:])),
         evaluation=sst2,
         recipe=PRESETS["quick"],
         seed=42,
-        clock=PhaseClock(),
+        clock=clock,
         loader=ModelLoader(),
+        witness=Witness(clock),
         model=registry.models["minilm"],
     )
     probabilities = train(registry.method("linear-probe"), job).predict(sst2.sentences)

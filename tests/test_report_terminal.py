@@ -7,13 +7,31 @@ from typing import Any
 
 from pytest_sst2.floors import Floor
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Record
+from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Record, Round
 from pytest_sst2.report.terminal import context_lines, table, warning_lines
 
 PACKAGES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0", "scikit-learn": "1.9.1"}
 ENVIRONMENT = Environment(
-    "3.11.7", "CPython", "Linux x86_64", PACKAGES, "cpu", "cpu", "A CPU", 2, 2, "openblas 0.3.30", "highest"
+    python="3.11.7",
+    implementation="CPython",
+    platform="Linux x86_64",
+    packages=PACKAGES,
+    device="cpu",
+    device_name="cpu",
+    cpu_model="A CPU",
+    cpu_cores=2,
+    threads=2,
+    blas="openblas 0.3.30",
+    matmul_precision="highest",
+    deterministic=False,
+    workers=1,
+    variables={},
 )
+PHASES = (Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872))
+
+
+def rounds(*phases: Phase, device_peak_bytes: int | None = None) -> tuple[Round, ...]:
+    return (Round(7.0, phases, 0.004, 1000 * 2**20, 100 * 2**20, device_peak_bytes),)
 
 
 def make_record(**changes: Any) -> Record:
@@ -36,12 +54,12 @@ def make_record(**changes: Any) -> Record:
         environment=ENVIRONMENT,
         weights=None,
         settings={},
+        fingerprint=None,
+        labels=(1,) * 13 + (0,) * 3,
         predictions=(1,) * 16,
         probabilities=(0.9,) * 16,
-        phases=(Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872)),
-        rounds_seconds=(7.0,),
+        rounds=rounds(*PHASES),
         latency=Latency(0.0123, 0.02, 50),
-        peak_bytes=1000 * 2**20,
     )
     return dataclasses.replace(record, **changes)
 
@@ -52,7 +70,7 @@ def test_the_table_groups_by_method_and_puts_the_best_model_first() -> None:
         model=None,
         method="tfidf",
         accuracy=0.75,
-        phases=(Phase("fit", 0.1), Phase("predict", 0.0)),
+        rounds=rounds(Phase("fit", 0.1), Phase("predict", 0.0)),
     )
     weak = make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand"))
     strong = make_record(floor=Floor(0.8, "by hand"))
@@ -79,7 +97,7 @@ def test_the_context_names_data_recipe_device_and_versions_and_any_substitution(
 
 
 def test_memory_of_the_device_stands_beside_that_of_the_process() -> None:
-    assert "1,000 + 500 GPU" in table([make_record(device_peak_bytes=500 * 2**20)])
+    assert "1,000 + 500 GPU" in table([make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))])
 
 
 def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,15 +12,19 @@ import numpy as np
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.fingerprint import unpacked_floats
+from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import build_recipe
 from pytest_sst2.records import DatasetInfo, Record, record_from_json
 from pytest_sst2.registry import Cell, MethodSpec
-from pytest_sst2.runner import CellRunner, majority_accuracy, median_round, wilson_interval
+from pytest_sst2.runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.splits import Examples, Splits
 
+# What is said of every record of one seed and these ten sentences.
+THIN = "thin evidence: one seed and 10 examples"
 SENTENCES = [f"sentence number {number}" for number in range(10)]
 LABELS = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
 
@@ -36,7 +43,7 @@ def make_runner(
 
 def answering(values: Sequence[float]) -> Callable[[Job], Any]:
     """Return a method whose classifier knows a probability for each of the ten sentences."""
-    by_sentence = dict(zip(SENTENCES, values, strict=True))
+    by_sentence = {**dict.fromkeys(fixed_sentences(), 0.75), **dict(zip(SENTENCES, values, strict=True))}
 
     def train(job: Job) -> Any:
         with job.clock.phase("fit", examples=len(job.train)):
@@ -58,6 +65,7 @@ def environment() -> Any:
 
 
 def measure(runner: CellRunner, floor_for: Callable[[FloorKey], Floor | None] = no_floor) -> Record:
+    runner.prepare_round()
     runner.run_round()
     return runner.record(floor_for)
 
@@ -77,7 +85,66 @@ def test_a_record_holds_the_arithmetic(environment: Any) -> None:
     assert record.peak_bytes > 50 * 2**20
     assert record.device_peak_bytes is None
     assert record.weights is None
-    assert record.warnings == ()
+    assert list(record.labels) == LABELS.tolist()
+    assert record.warnings == (
+        "no better than always answering the commoner class: the 95 % interval reaches down to 0.490, that answer "
+        "alone gets 0.600",
+        THIN,
+    )
+
+
+def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: Any) -> None:
+    def train(job: Job) -> Any:
+        with job.clock.phase("fit", examples=4):
+            time.sleep(0.01)
+        with job.clock.phase("fingerprint"):
+            time.sleep(0.2)
+        time.sleep(0.05)
+        return lambda sentences: np.full(len(sentences), 0.9)
+
+    record = measure(make_runner(train, environment))
+    (cost,) = record.rounds
+    assert [phase.name for phase in cost.phases] == ["fit", "predict"]
+    assert 0.06 <= cost.seconds < 0.2  # fit, predict, and what no phase accounts for
+    assert cost.machine_seconds is not None
+    assert 0 < cost.machine_seconds < 1
+    assert cost.grown_bytes is not None
+    assert cost.grown_bytes >= 0
+
+
+def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment: Any) -> None:
+    runner = make_runner(answering([0.9] * 10), environment)
+    found = measure(runner).fingerprint
+    assert found is not None
+    assert (found.train.count, found.evaluation.count) == (4, 10)
+    assert (found.tokens, found.encoder, found.course) == (None, None, None)
+    assert found.second_pass == 0.0
+    # The log-odds of three in four are log 3.
+    assert unpacked_floats(found.logits) == pytest.approx([math.log(3)] * 64)
+
+
+def test_only_the_first_round_is_witnessed(environment: Any) -> None:
+    awake: list[bool] = []
+
+    def train(job: Job) -> Any:
+        awake.append(job.witness.awake)
+        return lambda sentences: np.full(len(sentences), 0.9)
+
+    runner = make_runner(train, environment)
+    for _ in range(3):
+        runner.prepare_round()
+        runner.run_round()
+    assert awake == [True, False, False]
+    assert len(runner.record(no_floor).rounds) == 3
+
+
+def test_a_classifier_that_answers_otherwise_when_asked_again_is_told(environment: Any) -> None:
+    draws = np.random.default_rng(0)
+    runner = make_runner(lambda job: lambda sentences: draws.uniform(0.6, 0.7, len(sentences)), environment)
+    record = measure(runner)
+    assert record.fingerprint is not None
+    assert 0.05 < record.fingerprint.second_pass < 0.1
+    assert [warning for warning in record.warnings if warning.startswith("asked twice")]
 
 
 def test_a_record_survives_the_way_through_json(environment: Any) -> None:
@@ -125,20 +192,22 @@ def test_a_classifier_that_gives_no_probabilities_is_a_sentence(answer: Any, fra
 def test_a_collapsed_classifier_is_told_apart_from_the_majority_method(environment: Any) -> None:
     assert measure(make_runner(answering([0.1] * 10), environment)).warnings == (
         "collapsed: every prediction is negative",
+        THIN,
     )
-    assert measure(make_runner(answering([0.1] * 10), environment, name="majority")).warnings == ()
+    assert measure(make_runner(answering([0.1] * 10), environment, name="majority")).warnings == (THIN,)
 
 
 def test_training_sentences_among_the_evaluation_sentences_are_counted(environment: Any) -> None:
-    runner = make_runner(answering([0.9] * 5 + [0.1] * 5), environment)
+    runner = make_runner(answering([0.9] * 6 + [0.1] * 4), environment)
     leaked = Examples([*SENTENCES[:2], "c", "d"], np.array([1, 1, 1, 0]))
     runner.splits = Splits(leaked, runner.splits.evaluation, runner.splits.info)
-    assert measure(runner).warnings == ("2 of 10 evaluation sentences are also training sentences",)
+    assert measure(runner).warnings[0] == "2 of 10 evaluation sentences are also training sentences"
 
 
-def test_times_taken_beside_other_workers_say_so(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
-    assert measure(make_runner(answering([0.9] * 5 + [0.1] * 5), environment)).warnings == (
+def test_times_taken_beside_other_workers_say_so(environment: Any) -> None:
+    beside_two = dataclasses.replace(environment, workers=3)
+    assert measure(make_runner(answering([0.9] * 6 + [0.1] * 4), beside_two)).warnings == (
+        THIN,
         "timed beside 2 other pytest-xdist workers",
     )
 
@@ -151,10 +220,11 @@ def test_rounds_that_disagree_are_not_hidden(environment: Any) -> None:
         return lambda sentences: np.array([0.3 + shift * (index < 3) for index in range(len(sentences))])
 
     runner = make_runner(fickle, environment)
+    runner.prepare_round()
     runner.run_round()
     record = measure(runner)
     assert "not reproducible: rounds of the same seed differ in up to 3 predictions" in record.warnings
-    assert len(record.rounds_seconds) == 2
+    assert len(record.rounds) == 2
     assert record.accuracy == 0.4  # the first round's: all negative
 
 
@@ -175,17 +245,34 @@ def test_the_model_of_a_finished_round_is_let_go(environment: Any) -> None:
 
     runner = make_runner(train, environment)
     for _ in range(3):
+        runner.prepare_round()
         runner.run_round()
     gc.collect()
     assert [reference() is not None for reference in alive] == [False, False, True]
+    assert runner.record(no_floor).accuracy == 0.6
 
 
-def test_the_phases_shown_are_those_of_the_median_round(environment: Any) -> None:
-    runner = make_runner(answering([0.9] * 10), environment)
-    for _ in range(4):
+def test_before_a_round_is_trained_the_model_of_the_last_is_gone(environment: Any) -> None:
+    import weakref
+
+    alive: list[weakref.ref[Any]] = []
+    alive_at_start: list[int] = []
+
+    class Classifier:
+        def __call__(self, sentences: Sequence[str]) -> np.ndarray:
+            return np.full(len(sentences), 0.9)
+
+    def train(job: Job) -> Trained:
+        alive_at_start.append(sum(reference() is not None for reference in alive))
+        classifier = Classifier()
+        alive.append(weakref.ref(classifier))
+        return Trained(classifier)
+
+    runner = make_runner(train, environment)
+    for _ in range(3):
+        runner.prepare_round()
         runner.run_round()
-    ordered = sorted(each.seconds for each in runner.rounds)
-    assert median_round(runner.rounds).seconds == ordered[1]
+    assert alive_at_start == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
+from pytest_sst2.gate import ALPHA, TOLERANCE
 from pytest_sst2.significance import (
-    ALPHA,
-    TOLERANCE,
     AccuracyChange,
     compare_one_seed,
     compare_seeds,

@@ -57,11 +57,43 @@ def test_the_device_is_waited_for_at_both_ends_of_a_phase() -> None:
     assert waits == ["wait", "work", "wait"]
 
 
+def test_what_is_done_between_phases_is_counted_to_none_of_them() -> None:
+    done: list[str] = []
+
+    def between() -> None:
+        done.append("between")
+        time.sleep(0.05)
+
+    clock = PhaseClock(between=between)
+    with clock.phase("rest"):
+        with clock.phase("load"):
+            done.append("load")
+        with clock.phase("fit"):
+            done.append("fit")
+    assert done == ["load", "between", "fit", "between", "between"]
+    assert sum(phase.seconds for phase in clock.phases) < 0.05
+
+
 def test_a_phase_without_examples_has_no_rate() -> None:
     clock = PhaseClock()
     with clock.phase("load"):
         pass
     assert clock.phases[0].examples_per_second is None
+
+
+@pytest.mark.parametrize("kernel_mark", [True, False])
+def test_memory_at_the_start_is_told_apart_from_what_was_added(
+    kernel_mark: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel_mark:
+        monkeypatch.setattr(PeakMemory, "_reset_mark", lambda self: False)
+    before = np.ones(25_000_000)  # 200 MB
+    with PeakMemory() as memory:
+        block = np.ones(25_000_000)
+        time.sleep(0.05)
+        del block
+    assert memory.start_bytes > before.nbytes
+    assert 150 * 2**20 < memory.peak_bytes - memory.start_bytes < 300 * 2**20
 
 
 @pytest.mark.parametrize("kernel_mark", [True, False])

@@ -18,7 +18,8 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pytest_sst2.significance import ALPHA, TOLERANCE, direction, holm, mcnemar_p
+from pytest_sst2.gate import ALPHA, TOLERANCE
+from pytest_sst2.significance import direction, holm, mcnemar_p
 
 SIZES = (872, 5000)
 DROPS = np.arange(0, 5.01, 0.25) / 100

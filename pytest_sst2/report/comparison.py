@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
 from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
-from pytest_sst2.costs import CostChange
+from pytest_sst2.costs import CostChange, shown_margin
 
 HEADERS = (
     "cell",
@@ -128,7 +128,7 @@ def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
             name = "all phases together" if phase.name == "all" else phase.name
             yield (
                 f"{name} {phase.ratio:.2f} × what it was in units of the machine's speed ({phase.before_seconds:.2f} s "
-                f"→ {phase.after_seconds:.2f} s; noise ±{100 * phase.margin:.0f} %)"
+                f"→ {phase.after_seconds:.2f} s; noise {shown_margin(phase.margin)})"
             )
 
 
@@ -181,7 +181,9 @@ def _p_value(p: float | None) -> str:
 
 def _time(costs: CostChange | None) -> str:
     overall = costs.overall if costs else None
-    return f"{overall.ratio:.2f} × ±{100 * overall.margin:.0f} %" if overall else _NONE
+    if overall is None:
+        return _NONE
+    return f"{overall.ratio:.2f} × ±{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{overall.ratio:.2f} × ?"
 
 
 def _peak(costs: CostChange | None) -> str:

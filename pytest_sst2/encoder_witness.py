@@ -1,0 +1,242 @@
+"""Fingerprints of a tokenizer and of an encoder, taken with the fixed sentences."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.fingerprint import (
+    HEADS,
+    KEPT_PIECES,
+    EncoderFingerprint,
+    TokensFingerprint,
+    packed_floats,
+    packed_text,
+)
+from pytest_sst2.fixed_sentences import fixed_sentences
+from pytest_sst2.vectors import cosine
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+Ids = Sequence[Sequence[int]]
+
+_DIRECTIONS = 2
+# Fixed sentences of like length go together: one of them has two hundred words, most have ten.
+_BATCH_SIZE = 16
+# Values of a config that decide what a model computes; sizes of caches and names of tasks do not.
+_TELLING = re.compile(r"drop|_act\b|activation|_eps|position|layers|heads|hidden|intermediate|type_vocab|rope|theta")
+_POOLINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda hidden: np.asarray(hidden.mean(axis=0)),
+    "cls": lambda hidden: np.asarray(hidden[0]),
+    "max": lambda hidden: np.asarray(hidden.max(axis=0)),
+    "lasttoken": lambda hidden: np.asarray(hidden[-1]),
+}
+# Half precision leaves 1e-5 of a cosine, two ways of pooling far more.
+_SAME_DIRECTION = 1 - 1e-3
+
+
+def tokens_fingerprint(tokenizer: Any, ids: Ids) -> TokensFingerprint:
+    """Return the fingerprint of a tokenizer and of the ids that the fixed sentences have become."""
+    return TokensFingerprint(
+        tokenizer=type(tokenizer).__name__,
+        vocabulary=len(tokenizer),
+        ids=ids_digests(ids),
+        lengths=tuple(map(len, ids)),
+        pieces=packed_text("\n".join(" ".join(_pieces(tokenizer, sentence)) for sentence in ids)),
+    )
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    try:
+        found = tokenizer.convert_ids_to_tokens(list(ids[:KEPT_PIECES]))
+    except (AttributeError, IndexError, KeyError, TypeError):  # no transformers tokenizer, or ids that it does not know
+        return []
+    return [re.sub(r"\s", "▁", str(piece)) for piece in found]
+
+
+def ids_digests(ids: Ids) -> str:
+    """Return a digest of four bytes for each sentence's ids, in base64."""
+    plain = [[int(token) for token in sentence] for sentence in ids]
+    return base64.b64encode(b"".join(hashlib.sha256(repr(each).encode()).digest()[:4] for each in plain)).decode()
+
+
+def encoder_fingerprint(module: Any, embed: Embed) -> tuple[EncoderFingerprint, Ids | None]:
+    """Return the fingerprint of an encoder, and the token ids it read; None where these could not be seen.
+
+    Args:
+        module: A ``torch.nn.Module`` with all its weights, a head that is to be trained included.
+        embed: From n sentences to an array of shape (n, d).
+    """
+    embeddings = of_fixed_sentences(embed)
+    alone, hidden, ids = _one_by_one(module, embed)
+    scale = float(np.linalg.norm(alone, axis=1).mean()) or 1.0
+    few = sorted(fixed_sentences(), key=len)[:_BATCH_SIZE]
+    first, second = (np.asarray(embed(few), dtype=np.float64) for _ in range(2))
+    parts, grain = weights_of(module)
+    fingerprint = EncoderFingerprint(
+        dtype=", ".join(sorted({*_types(module.parameters()), *_types(module.state_dict().values())})),
+        attention=_attention(module),
+        parts=parts,
+        sketch=_sketch(embeddings),
+        length=round(float(np.linalg.norm(embeddings, axis=1).mean()), 6),
+        dimensions=embeddings.shape[1],
+        grain=grain,
+        config=_config(module),
+        pooling=_pooling(alone, hidden) if hidden else "",
+        hidden=_sketch(np.array([each.mean(axis=0) for each in hidden])) if hidden else "",
+        unsteady=_share(first, second, scale),
+        company=_share(embeddings, alone, scale),
+    )
+    return fingerprint, ids
+
+
+def of_fixed_sentences(function: Embed) -> np.ndarray:
+    """Return what ``function`` makes of the fixed sentences, asked for a few of like length at a time."""
+    sentences = fixed_sentences()
+    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
+    batches = [order[start : start + _BATCH_SIZE] for start in range(0, len(order), _BATCH_SIZE)]
+    rows = np.concatenate([np.asarray(function([sentences[i] for i in batch]), dtype=np.float64) for batch in batches])
+    return rows[np.argsort(order)]
+
+
+def _sketch(rows: np.ndarray) -> str:
+    # The legacy generator's stream is frozen by numpy's policy, so the directions are the same in every version.
+    directions = np.random.RandomState(0).standard_normal((rows.shape[1], _DIRECTIONS))
+    return packed_floats((rows @ directions).ravel().tolist())
+
+
+def _share(one: np.ndarray, other: np.ndarray, scale: float) -> float:
+    """Return the largest distance between rows, as a share of a row's usual length."""
+    return float(f"{float(np.linalg.norm(one - other, axis=1).max()) / scale:.3g}")
+
+
+def _one_by_one(module: Any, embed: Embed) -> tuple[np.ndarray, list[np.ndarray], Ids | None]:
+    """Embed each fixed sentence alone, and look at what the transformer inside reads and gives.
+
+    Returns:
+        Embeddings; for each sentence its last hidden states, shape (tokens, d), empty where not all could be seen;
+        and its token ids, None likewise.
+    """
+    embeddings, hidden, ids = [], [], []
+    with _watched(module) as seen:
+        for sentence in fixed_sentences():
+            seen.clear()
+            embeddings.append(np.asarray(embed([sentence]), dtype=np.float64)[0])
+            if "ids" in seen:
+                ids.append(seen["ids"])
+            if "hidden" in seen:
+                hidden.append(seen["hidden"])
+    complete = [len(each) == len(embeddings) for each in (hidden, ids)]
+    return np.array(embeddings), hidden if complete[0] else [], ids if complete[1] else None
+
+
+@contextlib.contextmanager
+def _watched(module: Any) -> Iterator[dict[str, Any]]:
+    """Keep, in the body, what the transformer inside ``module`` last read and gave; nothing where that is unknown."""
+    inner: Any = getattr(module, "base_model", None)
+    if inner is None and hasattr(module, "children"):
+        inner = next(iter(module.children()), None)
+    seen: dict[str, Any] = {}
+
+    def look(_module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        found: dict[str, Any] = {}
+        for each in (*args, kwargs, output):
+            if isinstance(each, Mapping):
+                found.update(each)
+        ids, mask = found.get("input_ids"), found.get("attention_mask")
+        states = found.get("token_embeddings", found.get("last_hidden_state"))
+        if ids is None or mask is None or ids.shape[0] != 1 or ids.shape != mask.shape:
+            return
+        kept = mask[0].bool()
+        seen["ids"] = ids[0][kept].tolist()
+        if states is not None and states.shape[:2] == ids.shape:
+            seen["hidden"] = states[0][kept].detach().float().cpu().numpy().astype(np.float64)
+
+    if not hasattr(inner, "register_forward_hook"):
+        yield seen
+        return
+    handle = inner.register_forward_hook(look, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _pooling(embeddings: np.ndarray, hidden: Sequence[np.ndarray]) -> str:
+    """Return which pooling of the last hidden states gives the embeddings, lengths apart; empty where none does."""
+    size = embeddings.shape[1]
+    for name, pool in _POOLINGS.items():
+        pooled = [pool(each)[:size] for each in hidden]
+        if all(len(each) == size for each in pooled) and all(
+            cosine(one, other) > _SAME_DIRECTION for one, other in zip(embeddings, pooled, strict=True)
+        ):
+            return name
+    return ""
+
+
+def weights_of(module: Any) -> tuple[dict[str, str], str]:
+    """Return a digest of each part of a model (a layer, the embeddings, the pooler, the head), and its grain.
+
+    A part's digest does not depend on what its tensors are called, since names change from release to release. The
+    grain is the narrowest type that holds every weight without loss, those of a new head apart.
+    """
+    tensors: dict[str, list[bytes]] = {}
+    narrow = {"bfloat16", "float16"}
+    for name, weight in module.state_dict().items():
+        if not hasattr(weight, "numel") or not weight.is_floating_point():  # what is quantised is told by its type
+            continue
+        plain = weight.detach().float().cpu().contiguous()
+        tensors.setdefault(_part(name), []).append(hashlib.sha256(plain.numpy()).digest())
+        if _part(name) in HEADS:
+            continue
+        narrow -= {each for each in narrow if not bool((_through(plain, each) == plain).all())}
+    digests = {part: hashlib.sha256(b"".join(sorted(each))).hexdigest()[:8] for part, each in tensors.items()}
+    return digests, min(narrow, default="float32")
+
+
+def _through(tensor: Any, kind: str) -> Any:
+    return (tensor.bfloat16() if kind == "bfloat16" else tensor.half()).float()
+
+
+def _part(name: str) -> str:
+    """Return the part a tensor belongs to: ``layer 3``, or the first word of its name that says anything."""
+    if layer := re.search(r"\.(?:layers?|albert_layers|h|block)\.(\d+)\.", f".{name}"):
+        return f"layer {layer[1]}"
+    words = [word for word in name.split(".") if not word.isdigit()]
+    for known in ("embeddings", "pooler", *sorted(HEADS)):
+        if known in words:
+            return known
+    return "other" if len(words) < 3 else words[-3]
+
+
+def _types(values: Iterable[Any]) -> Iterator[str]:
+    """Give the types of tensors, those packed in tuples too; of integers only the quantised."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _types(value)
+        elif hasattr(value, "numel") and (value.is_floating_point() or value.is_quantized):
+            yield str(value.dtype).removeprefix("torch.")
+
+
+def _attention(module: Any) -> str:
+    for part in module.modules():
+        if implementation := getattr(getattr(part, "config", None), "_attn_implementation", None):
+            return str(implementation)
+    return ""
+
+
+def _config(module: Any) -> dict[str, Any]:
+    """Return those plain values of the model's config that decide what it computes."""
+    for part in module.modules():
+        if hasattr(getattr(part, "config", None), "to_dict"):
+            return {
+                name: value
+                for name, value in sorted(part.config.to_dict().items())
+                if isinstance(value, bool | int | float | str) and _TELLING.search(name) and "output" not in name
+            }
+    return {}

@@ -1,0 +1,10 @@
+"""The gate's rule: what may fail a comparison, and from where on."""
+
+from __future__ import annotations
+
+# What a comparison can be told to fail on. By default it is what it was made for: accuracy, and not being able to tell.
+FAIL_ON = ("regressed", "slower", "heavier", "drifted", "incomparable")
+FAIL_ON_DEFAULT = "regressed,incomparable"
+
+ALPHA = 0.01  # share of unchanged cells that may be called changed
+TOLERANCE = 0.005  # half a point: a smaller change is nobody's concern

@@ -1,0 +1,15 @@
+"""Injected regressions: what a library upgrade or a careless change would do to a cell, each defined once.
+
+A fault patches the libraries or our own loaders around a run, or alters the model's folder, the data, the classifier
+or the timing. ``tests/test_faults.py`` injects them on a tiny encoder, ``tools/verdicts.py`` on a real one.
+"""
+
+import importlib
+
+from tests.faults.harness import FAULTS, Fault, World
+
+# Each adds its faults to the list; in the order of the chain from sentences to answers.
+for _group in ("encoders", "tokenizers", "embeddings", "classifiers", "fine_tuning", "rows_and_answers", "costs"):
+    importlib.import_module(f"tests.faults.of_{_group}")
+
+__all__ = ["FAULTS", "Fault", "World"]

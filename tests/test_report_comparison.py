@@ -1,0 +1,184 @@
+"""The report of a comparison, to the letter: for a terminal, for a pull request, for a program."""
+
+# ruff: noqa: E501 - exact lines
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_sst2.comparison import CellComparison, Comparison, EnvironmentChange
+from pytest_sst2.costs import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.records import Interval
+from pytest_sst2.report.comparison import HEADERS, comparison_json, comparison_lines, comparison_markdown, outcome
+from pytest_sst2.significance import AccuracyChange
+
+CHANGE = AccuracyChange(
+    before=0.8364,
+    after=0.8125,
+    delta=-0.0239,
+    interval=Interval(-0.035, -0.0126),
+    p_value=0.00004,
+    losses=30,
+    gains=9,
+    examples=872,
+    seeds=1,
+    test="exact McNemar",
+)
+SAME = dataclasses.replace(CHANGE, after=0.8364, delta=0.0, interval=Interval(-0.01, 0.0125), p_value=1.0, seeds=5)
+COSTS = CostChange(
+    (PhaseChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
+    MemoryChange(800 * 2**20, 1200 * 2**20, heavier=True),
+    ("one round: cannot tell below ±25 %",),
+)
+FASTER = CostChange((PhaseChange("all", 2.0, 1.0, 0.5, 0.1, "faster"),), None, ("one round: cannot tell below ±25 %",))
+DRIFT = ("max_seq_length 5, was 256",)
+REGRESSED = CellComparison(
+    "minilm", "linear-probe", (42,), "regressed", (), CHANGE, 0.00008, 0.0126, DRIFT, COSTS, notes=("one seed",)
+)
+UNCHANGED = CellComparison("albert", "fine-tune", (1, 2, 3, 4, 5), "unchanged", (), SAME, 1.0, None, DRIFT, FASTER)
+INCOMPARABLE = CellComparison(None, "tfidf", (7,), "incomparable", ("seed 7, was 42",))
+ENVIRONMENT = (EnvironmentChange("torch", "2.4", "2.5"), EnvironmentChange("OMP_NUM_THREADS", None, "2"))
+
+
+def comparison(*cells: CellComparison, environment: tuple[EnvironmentChange, ...] = ()) -> Comparison:
+    return Comparison("main", "this run", "2026-08-01T12:00:00+00:00", 0.005, 0.01, cells, environment, (), ())
+
+
+WHOLE = dataclasses.replace(
+    comparison(REGRESSED, UNCHANGED, INCOMPARABLE, environment=ENVIRONMENT),
+    only_before=("albert × tfidf",),
+    only_after=("mpnet × fine-tune",),
+)
+
+
+def test_on_a_terminal_the_outcome_comes_first_and_each_sentence_once() -> None:
+    assert comparison_lines(WHOLE, ("regressed", "incomparable"))[:22] == [
+        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted",
+        "main (saved 2026-08-01T12:00:00+00:00) → this run; regressed means more than 0.5 points lost and p ≤ 0.01 after Holm's correction",
+        "",
+        "cell                   seeds    verdict       before    after    Δ points    95 % interval    p (Holm)    could detect    time          peak MB",
+        "---------------------  -------  ------------  --------  -------  ----------  ---------------  ----------  --------------  ------------  -----------",
+        "minilm × linear-probe  42       REGRESSED     0.8364    0.8125   −2.39       −3.50 to −1.26   <0.0001     −1.3            1.40 × ±25 %  800 → 1,200",
+        "albert × fine-tune     5 seeds  unchanged     0.8364    0.8364   0.00        −1.00 to +1.25   1.0000      no drop         0.50 × ±10 %  –",
+        "tfidf                  7        INCOMPARABLE  –         –        –           –                –           –               –             –",
+        "",
+        "incomparable: seed 7, was 42 (tfidf)",
+        "drift: max_seq_length 5, was 256 (minilm × linear-probe, albert × fine-tune)",
+        "slower: encode 1.60 × what it was in units of the machine's speed (2.00 s → 3.20 s; noise ±30 %) (minilm × linear-probe)",
+        "heavier: peak memory 1.50 × what it was (800 MB → 1,200 MB) (minilm × linear-probe)",
+        "faster: all phases together 0.50 × what it was in units of the machine's speed (2.00 s → 1.00 s; noise ±10 %) (albert × fine-tune)",
+        "note: one seed (minilm × linear-probe)",
+        "note: one round: cannot tell below ±25 % (minilm × linear-probe, albert × fine-tune)",
+        "note: not measured this time: albert × tfidf",
+        "note: nothing to compare with for mpnet × fine-tune",
+        "",
+        "what changed in the environment:",
+        "                 before    after",
+        "---------------  --------  -------",
+    ]
+
+
+def test_what_all_cells_have_is_said_of_all_cells() -> None:
+    lines = comparison_lines(comparison(REGRESSED, UNCHANGED), ("regressed",))
+    assert "drift: max_seq_length 5, was 256 (all cells)" in lines
+    assert "drift: max_seq_length 5, was 256 (minilm × linear-probe)" in comparison_lines(comparison(REGRESSED), ())
+
+
+def test_seeds_are_listed_up_to_three() -> None:
+    three = dataclasses.replace(UNCHANGED, seeds=(1, 2, 3))
+    assert any(" 1,2,3 " in line for line in comparison_lines(comparison(three), ()))
+    assert any(" 5 seeds " in line for line in comparison_lines(comparison(UNCHANGED), ()))
+
+
+@pytest.mark.parametrize(
+    ("cells", "fail_on", "expected"),
+    [
+        ([UNCHANGED], (), "HOLDS: 1 of 1 drifted"),
+        ([dataclasses.replace(UNCHANGED, causes=())], ("drifted",), "HOLDS: 1 of 1 unchanged"),
+        ([UNCHANGED], ("drifted",), "FAILS: 1 of 1 drifted"),
+        ([INCOMPARABLE], ("regressed", "incomparable"), "CANNOT COMPARE: 1 of 1 incomparable"),
+        ([INCOMPARABLE], ("regressed",), "HOLDS: 1 of 1 incomparable"),
+        ([dataclasses.replace(UNCHANGED, verdict="improved", causes=())], (), "HOLDS: 1 of 1 improved"),
+        ([], (), "CANNOT COMPARE: the two have no cell in common"),
+    ],
+)
+def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple[str, ...], expected: str) -> None:
+    assert outcome(comparison(*cells), fail_on) == expected
+
+
+def test_without_a_cell_there_is_no_table() -> None:
+    nothing = dataclasses.replace(comparison(), only_before=("tfidf",), saved="")
+    lines = comparison_lines(nothing, ())
+    assert lines[0] == "CANNOT COMPARE: the two have no cell in common"
+    assert lines[1].startswith("main → this run; ")
+    assert "note: not measured this time: tfidf" in lines
+    assert not [line for line in lines if line.startswith(("cell", "---"))]
+    assert "|" not in comparison_markdown(nothing, ())
+
+
+def test_a_drop_that_would_have_been_noticed_and_one_so_small_that_it_has_no_sign() -> None:
+    tiny = dataclasses.replace(CHANGE, delta=-0.00001, interval=Interval(-0.00001, 0.00001), p_value=0.5)
+    cell = dataclasses.replace(UNCHANGED, accuracy=tiny, adjusted_p=0.04567, detectable=0.0126)
+    row = next(line for line in comparison_lines(comparison(cell), ()) if line.startswith("albert"))
+    assert re.split(r"\s{2,}", row)[5:9] == ["0.00", "0.00 to 0.00", "0.0457", "−1.3"]
+
+
+def rows_of(markdown: str) -> Iterator[list[str]]:
+    """Give the cells of each line of Markdown's tables, as a reader of Markdown splits them."""
+    for line in markdown.splitlines():
+        if line.startswith("|"):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown_has_the_outcome_in_bold_a_table_and_the_environment_folded_away() -> None:
+    text = comparison_markdown(WHOLE, ("regressed",))
+    lines = text.splitlines()
+    assert lines[0] == "**FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted**"
+    header, rule, *rows = rows_of(text)
+    assert header == list(HEADERS)
+    assert not set("".join(rule)) - set("-:")
+    assert rows[0][:6] == ["minilm × linear-probe", "42", "REGRESSED", "0.8364", "0.8125", "−2.39"]
+    assert rows[2] == ["tfidf", "7", "INCOMPARABLE", *["–"] * 8]
+    assert rows[3:] == [["", "before", "after"], rows[4], ["torch", "2.4", "2.5"], ["OMP_NUM_THREADS", "–", "2"]]
+    assert "- drift: max_seq_length 5, was 256 (minilm × linear-probe, albert × fine-tune)" in lines
+    # A table inside of HTML is one only after an empty line.
+    assert "<details><summary>What changed in the environment</summary>\n\n|" in text
+    assert text.endswith("|\n\n</details>\n")
+
+
+def test_names_with_pipes_and_angle_brackets_break_neither_table_nor_page() -> None:
+    strange = dataclasses.replace(
+        REGRESSED, model="a|b<script>", causes=("decoding with x|y, was <none>",), reasons=("a <b> c",)
+    )
+    text = comparison_markdown(
+        comparison(strange, environment=(EnvironmentChange("X|Y", "<1>", "2|3"),)), ("regressed",)
+    )
+    rows = list(rows_of(text))
+    assert [len(row) for row in rows] == [len(HEADERS)] * 3 + [3] * 3
+    assert "script" in rows[2][0]
+    assert [tag for tag in re.findall(r"<[a-z/][^>]*>", text) if "details" not in tag and "summary" not in tag] == []
+
+
+def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> None:
+    data = json.loads(comparison_json(WHOLE, ("regressed", "incomparable")))
+    assert (data["before"], data["after"], data["saved"]) == ("main", "this run", "2026-08-01T12:00:00+00:00")
+    assert (data["tolerance"], data["alpha"]) == (0.005, 0.01)
+    assert (data["fail_on"], data["exit_status"]) == (["incomparable", "regressed"], 1)
+    assert data["outcome"].startswith("FAILS: 1 of 3 regressed")
+    assert [cell["name"] for cell in data["cells"]] == ["minilm × linear-probe", "albert × fine-tune", "tfidf"]
+    first, second, third = data["cells"]
+    assert first["flags"] == ["drifted", "heavier", "regressed", "slower"]
+    assert first["accuracy"] == {**dataclasses.asdict(CHANGE), "interval": [-0.035, -0.0126], "error_parts": []}
+    assert (first["adjusted_p"], first["detectable"], first["causes"]) == (0.00008, 0.0126, [*DRIFT])
+    assert first["costs"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])
+    assert first["costs"]["memory"]["heavier"] is True
+    assert second["detectable"] is None
+    assert (third["model"], third["accuracy"], third["costs"], third["reasons"]) == (None, None, None, ["seed 7, was 42"])
+    assert data["environment"][1] == {"name": "OMP_NUM_THREADS", "before": None, "after": "2"}
+    assert (data["only_before"], data["only_after"]) == (["albert × tfidf"], ["mpnet × fine-tune"])
+    assert comparison_json(WHOLE, ()).endswith("}\n")
