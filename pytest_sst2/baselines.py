@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text, results_text
 
 FOLDER = ".sst2"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def baseline_path(folder: Path, name: str) -> Path:
@@ -69,9 +70,10 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
     """
     if _NAME.fullmatch(wanted) and (path := baseline_path(folder, wanted)).is_file():
         return path
-    path = base / Path(wanted).expanduser()
-    if path.is_file():
-        return path
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a path, or nobody's home folder
+        path = base / Path(wanted).expanduser()
+        if path.is_file():
+            return path
     saved = sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
     if not saved:
         raise Sst2Error(

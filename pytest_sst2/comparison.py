@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -217,7 +217,8 @@ def _compared_cell(key: _Key, pairing: _Pairing) -> CellComparison:
     )
     if reasons:
         return CellComparison(*key, seeds, "incomparable", tuple(reasons))
-    causes = dict.fromkeys(cause for old, new in pairs for cause in drift_causes(old, new))
+    seeded = _settings_of_seeds(pairing.before) | _settings_of_seeds(pairing.after)
+    causes = dict.fromkeys(cause for old, new in pairs for cause in drift_causes(old, new, seeded=seeded))
     return CellComparison(
         *key,
         seeds,
@@ -229,14 +230,25 @@ def _compared_cell(key: _Key, pairing: _Pairing) -> CellComparison:
     )
 
 
+def _settings_of_seeds(records: Sequence[Record]) -> frozenset[str]:
+    """Return the settings in which the seeds of one run differ: the seed itself, a vocabulary found in its rows."""
+    values: dict[str, list[Any]] = {}
+    for record in records:
+        for name, value in record.settings.items():
+            values.setdefault(name, []).append(value)
+    return frozenset(name for name, each in values.items() if any(value != each[0] for value in each))
+
+
 def _is_trained_in_steps(record: Record) -> bool:
     course = record.fingerprint.course if record.fingerprint else None
     return course is not None and course.first_loss is not None
 
 
 def _accuracy_change(pairing: _Pairing) -> AccuracyChange:
-    before = [_right(old, pairing.after[0]) for old in pairing.before]
-    after = [_right(new, pairing.before[0]) for new in pairing.after]
+    # Where seeds are draws both sides have labels; where they are paired, each seed has its own.
+    others = (pairing.after, pairing.before) if pairing.paired else (pairing.before, pairing.after)
+    before = [_right(old, new) for old, new in zip(pairing.before, others[0], strict=True)]
+    after = [_right(new, old) for new, old in zip(pairing.after, others[1], strict=True)]
     if len(before) == len(after) == 1:
         return compare_one_seed(before[0], after[0])
     # A held-out slice is drawn by the seed; the validation rows are the same for all.

@@ -7,7 +7,7 @@ that comes after, so each step is judged only as far as the steps before it are 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pytest_sst2.encoder_drift import computing_causes, different_values, encoder_causes, is_unsteady, shown
 from pytest_sst2.fingerprint import Fingerprint, RowsFingerprint, unpacked_bits
@@ -22,9 +22,6 @@ from pytest_sst2.training_drift import (
     rows_causes,
     same_rows_in_another_order,
 )
-
-# Settings that repeat the seed.
-_SEEDS = frozenset({"seed", "data_seed", "random_state"})
 
 
 def different_fields(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
@@ -61,7 +58,9 @@ def different_fields(before: Record, after: Record, *, same_seeds: bool = True) 
     found += _different_rows("training", old.train, new.train)
     found += _different_rows("evaluation", old.evaluation, new.evaluation)
     if not found and _same_tokens(old, new) and same_rows_in_another_order(old.course, new.course):
-        found.append("training order: the optimiser was given the same rows in another order")
+        order = "training order: the optimiser was given the same rows in another order"
+        settings = ", ".join(different_values(before.settings, after.settings).values())
+        found.append(f"{order} ({settings})" if settings else order)
     return tuple(found)
 
 
@@ -91,11 +90,15 @@ def _rows(rows: RowsFingerprint) -> str:
     return f"{rows.count:,} rows, {rows.distinct:,} different"
 
 
-def drift_causes(before: Record, after: Record) -> tuple[str, ...]:
+def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[str, ...]:
     """Return, in the order of the chain, what differs between two records of the same data and recipe.
 
-    Of two seeds, only what does not depend on the seed is compared. Empty where nothing differs, and where one of them
-    has no fingerprint (schema 1).
+    Empty where nothing differs, and where one of them has no fingerprint (schema 1).
+
+    Args:
+        before: The earlier record.
+        after: The later one; of another seed, only what does not depend on the seed is compared.
+        seeded: Settings that depend on the seed.
     """
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
@@ -103,7 +106,7 @@ def drift_causes(before: Record, after: Record) -> tuple[str, ...]:
     comparable, same_seed = old.fixed_sentences == new.fixed_sentences, before.seed == after.seed
     settings = different_values(before.settings, after.settings)
     if not same_seed:
-        settings = {name: sentence for name, sentence in settings.items() if name not in _SEEDS}
+        settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
     tokens = list(token_causes(old.tokens, new.tokens)) if comparable and old.tokens and new.tokens else []
     encoder = list(encoder_causes(before, after, same_seed=same_seed, comparable=comparable, settings=settings))
     # Another way to compute the same is told, but explains nothing that comes after.

@@ -277,6 +277,10 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         fields["floor"] = Floor(**fields["floor"]) if fields["floor"] else None
         for name in ("labels", "predictions", "probabilities", "warnings"):
             fields[name] = tuple(fields[name])
+        for name in ("labels", "predictions", "probabilities"):
+            # A file of the first schema has no labels.
+            if len(fields[name]) != fields["total"] and (name != "labels" or fields[name]):
+                raise TypeError(f"{name} has {len(fields[name])} values for {fields['total']} examples")  # noqa: TRY301
         return Record(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise Sst2Error(f"not a record: {error}.") from error

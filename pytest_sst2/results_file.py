@@ -39,7 +39,7 @@ _SHARED = (
     ("fingerprint", "train"),
     ("fingerprint", "evaluation"),
     ("fingerprint", "tokens"),
-    ("fingerprint", "encoder"),
+    *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
 )
 # Probabilities are kept to 1/4095 in a packed file: a tenth of a pixel of any plot, and far below what seeds move.
 _STEPS = 4095
@@ -124,9 +124,9 @@ def _dumps(value: Any) -> str:
 
 def _pack(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
     """Return the record with its common parts moved to ``shared`` and one number in place of each."""
+    record["probabilities"] = _packed_probabilities(record["probabilities"], record["predictions"])
     record["predictions"] = packed_bits(record["predictions"])
     record["labels"] = {"count": len(record["labels"]), "bits": packed_bits(record["labels"])}
-    record["probabilities"] = _packed_probabilities(record["probabilities"])
     for path in _SHARED:
         holder, name = _holder(record, path)
         if holder is not None and holder[name] is not None:
@@ -150,7 +150,7 @@ def _unpack(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
             holder[name] = shared[index]
     record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])
-    record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["total"])
+    record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["predictions"])
     return record
 
 
@@ -162,15 +162,24 @@ def _holder(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any]
     return holder, path[-1]
 
 
-def _packed_probabilities(values: Sequence[float]) -> str:
-    steps = [round(value * _STEPS) for value in values]
-    return base64.b64encode(zlib.compress(struct.pack(f"<{len(steps)}H", *steps), 9)).decode()
+def _packed_probabilities(values: Sequence[float], predictions: Sequence[int]) -> str:
+    """Return probabilities as compressed 16-bit numbers: of the class that was not predicted, high bytes first.
+
+    Most of those are close to nothing, so that their high bytes take next to no room.
+    """
+    steps = [round(abs(predicted - value) * _STEPS) for value, predicted in zip(values, predictions, strict=True)]
+    data = struct.pack(f"<{len(steps)}H", *steps)
+    return base64.b64encode(zlib.compress(data[1::2] + data[::2], 9)).decode()
 
 
-def _unpacked_probabilities(text: str, count: int) -> tuple[float, ...]:
+def _unpacked_probabilities(text: str, predictions: Sequence[int]) -> tuple[float, ...]:
+    count = len(predictions)
     # No more is unpacked than is wanted, whatever the file says.
     data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * count + 1)
-    return tuple(round(step / _STEPS, 6) for step in struct.unpack(f"<{count}H", data))
+    if len(data) != 2 * count:
+        raise ValueError(f"{len(data)} bytes for {count} probabilities")
+    steps = (256 * high + low for high, low in zip(data[:count], data[count:], strict=True))
+    return tuple(round(abs(predicted - step / _STEPS), 6) for step, predicted in zip(steps, predictions, strict=True))
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def _optimiser_causes(old: CourseFingerprint, new: CourseFingerprint, settings: 
         if name in old.optimizer and old.optimizer[name] != new.optimizer[name] and not known:
             what = "the optimiser is" if name == "optimizer" else f"the optimiser's {name} is"
             yield f"{what} {new.optimizer[name]}, was {old.optimizer[name]}"
+            if name == "optimizer":
+                return
     if "learning_rate" in told:
         return
     if _differ(old.learning_rate, new.learning_rate):
@@ -92,7 +94,8 @@ def _trained_causes(old: Collection[str], new: Collection[str]) -> Iterator[str]
     ):
         if parts:
             shown = ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
-            yield f"the training {verb} {len(parts)} parts of the encoder ({shown})" + ": frozen" * (verb[0] == "no")
+            frozen = ": frozen" if verb == "no longer changes" else ""
+            yield f"the training {verb} {len(parts)} parts of the encoder ({shown}){frozen}"
 
 
 def first_step_causes(old: CourseFingerprint | None, new: CourseFingerprint | None) -> Iterator[str]:

@@ -225,7 +225,7 @@ class _Steps:
             return
         self._options = {"optimizer": type(optimizer).__name__}
         for name in _DECISIVE:
-            values = dict.fromkeys(str(group[name]) for group in groups if name in group)
+            values = dict.fromkeys(_plain(group[name]) for group in groups if name in group)
             if values:
                 self._options[name] = " / ".join(values)
         small = [weight for group in groups for weight in group["params"] if weight.numel() <= _SMALL_TENSOR]
@@ -238,6 +238,10 @@ class _Steps:
         count = sum(old.numel() for _, old in self._before)
         self._before = []
         self._first_update = float(f"{(squares / count) ** 0.5:.4g}")
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
 class _FirstBatch:

@@ -69,9 +69,7 @@ def test_cell(sst2_run):
 
 
 @pytest.fixture
-def project(
-    _heavy_libraries: None, pytester: pytest.Pytester, tiny_data: Path, tiny_encoder: Path
-) -> pytest.Pytester:
+def project(_heavy_libraries: None, pytester: pytest.Pytester, tiny_data: Path, tiny_encoder: Path) -> pytest.Pytester:
     """A user's project: one benchmark, and an ini file that names tiny data and a tiny model."""
     pytester.makepyfile(test_bench=BENCHMARK)
     pytester.makeini(

@@ -48,7 +48,8 @@ EIGHT_LOST = answered(right(*range(8)))
 class TestOneSeed:
     def test_the_same_answers_are_unchanged_for_sure(self) -> None:
         cell = only_cell([EIGHT_LOST], [EIGHT_LOST])
-        assert (cell.verdict, cell.adjusted_p, cell.name, cell.seeds) == ("unchanged", 1.0, "minilm × linear-probe", (42,))
+        assert (cell.name, cell.seeds) == ("minilm × linear-probe", (42,))
+        assert (cell.verdict, cell.adjusted_p) == ("unchanged", 1.0)
         assert cell.accuracy is not None
         assert (cell.accuracy.before, cell.accuracy.after, cell.accuracy.delta) == (0.98, 0.98, 0.0)
         assert (cell.flags, cell.reasons, cell.causes) == (frozenset(), (), ())

@@ -59,7 +59,9 @@ class TestTime:
     def test_the_same_seconds_on_a_machine_twice_as_fast_are_slower(self) -> None:
         assert compared(rounds(2.0, 2.0), rounds(2.0, 2.0, unit=UNIT / 2)).phases[0].ratio == 2.0
 
-    @pytest.mark.parametrize(("factor", "verdict"), [(1.10, "same"), (1.11, "slower"), (0.91, "same"), (0.90, "faster")])
+    @pytest.mark.parametrize(
+        ("factor", "verdict"), [(1.10, "same"), (1.11, "slower"), (0.91, "same"), (0.90, "faster")]
+    )
     def test_a_tenth_is_accepted_however_sure_it_is(self, factor: float, verdict: str) -> None:
         assert compared(rounds(2.0, 2.0), rounds(2 * factor, 2 * factor)).phases[0].verdict == verdict
 
@@ -169,9 +171,7 @@ class TestNotComparable:
     def test_times_of_the_first_schema_are_not(self) -> None:
         change = compare_costs([of_schema_1(record(*rounds(2.0)))], [record(*rounds(9.0))])
         assert change.phases == ()
-        assert change.notes == (
-            "times not compared: one side was saved before the machine's own speed was measured",
-        )
+        assert change.notes == ("times not compared: one side was saved before the machine's own speed was measured",)
         assert change.memory is None
 
     @pytest.mark.parametrize(
@@ -188,9 +188,7 @@ class TestNotComparable:
         before, limit = [record(*rounds(2.0, 2.0))], 2 * (1 + OTHER_MACHINE_MARGIN)
         within = compare_costs(before, [record(*rounds(limit - 0.1, limit - 0.1), **{name: value})])
         assert (within.phases[0].margin, within.phases[0].verdict) == (OTHER_MACHINE_MARGIN, "same")
-        assert within.notes == (
-            f"another machine ({words}): cannot tell below ±{100 * OTHER_MACHINE_MARGIN:.0f} %",
-        )
+        assert within.notes == (f"another machine ({words}): cannot tell below ±{100 * OTHER_MACHINE_MARGIN:.0f} %",)
         assert compare_costs(before, [record(*rounds(limit + 0.1, limit + 0.1), **{name: value})]).slower
 
     def test_what_has_no_part_in_speed_is_no_other_machine(self) -> None:

@@ -55,11 +55,11 @@ class TestOverlap:
 
     def test_one_is_said_of_many(self) -> None:
         asked = rows("good", *(f"sentence {number}" for number in range(1_999)))
-        assert overlap_warnings(rows("good"), asked) == (
-            "1 of 2,000 evaluation sentences are also training sentences",
-        )
+        assert overlap_warnings(rows("good"), asked) == ("1 of 2,000 evaluation sentences are also training sentences",)
 
-    @pytest.mark.parametrize(("train", "asked"), [("the film is", "so the film is dull"), ("so the film is", "film is dull")])
+    @pytest.mark.parametrize(
+        ("train", "asked"), [("the film is", "so the film is dull"), ("so the film is", "film is dull")]
+    )
     def test_three_words_within_a_longer_sentence_give_it_away_and_others_do_not(self, train: str, asked: str) -> None:
         found = overlap_warnings(rows(train), rows(asked, "another story altogether"))
         told = ("50% of the evaluation sentences contain, or are part of, a training sentence",)

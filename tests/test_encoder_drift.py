@@ -44,7 +44,7 @@ class TestWeights:
 
     def test_another_checkpoint_is_named_by_its_revision_and_digest(self) -> None:
         other = dataclasses.replace(BASE, weights=Weights("org/name", "hub", "0123456789abcdef", "ef" * 32, "mit"))
-        assert cause(encoded(other, parts={name: "99" for name in PARTS})) == (
+        assert cause(encoded(other, parts=dict.fromkeys(PARTS, "99"))) == (
             "another checkpoint (revision 0123456789ab, sha256 efefefefefef, was revision main, sha256 cdcdcdcdcdcd): "
             "weights differ in 5 of 5 parts (embeddings, layer 0, layer 1, pooler, ...)"
         )
@@ -65,7 +65,7 @@ class TestWeights:
         assert "weights as loaded differ in 2 of 5 parts (layer 0, layer 1)" in cause(encoded(parts=swapped))
 
     def test_weights_rounded_on_the_way_are_told_by_their_grain(self) -> None:
-        rounded = encoded(parts={name: "99" for name in PARTS}, grain="bfloat16")
+        rounded = encoded(parts=dict.fromkeys(PARTS, "99"), grain="bfloat16")
         assert cause(rounded).endswith("although the files are the same: rounded to bfloat16 on the way")
 
     def test_a_head_and_a_pooler_that_start_from_other_numbers(self) -> None:
@@ -110,7 +110,7 @@ class TestEmbeddings:
     def test_another_pooling(self) -> None:
         assert cause(encoded(pooling="cls", sketch=sketched(-ROWS))) == "pooling cls, was mean"
         # One that could not be found out says nothing of itself.
-        assert cause(encoded(pooling="", sketch=sketched(-ROWS))).startswith("same hidden states, but embeddings differ")
+        assert "same hidden states, but embeddings differ" in cause(encoded(pooling="", sketch=sketched(-ROWS)))
 
     def test_embeddings_that_depend_on_their_company(self) -> None:
         assert "embeddings depend on the sentences beside them (by up to 20 %)" in cause(encoded(company=0.2))
@@ -148,7 +148,8 @@ class TestEmbeddings:
     def test_sentences_with_other_tokens_are_left_out(self) -> None:
         moved = ROWS.copy()
         moved[5] = [9, -9]
-        after = with_fingerprint(encoded(sketch=sketched(moved), hidden=sketched(moved)), tokens={"ids": token_digests(5)})
+        computed = encoded(sketch=sketched(moved), hidden=sketched(moved))
+        after = with_fingerprint(computed, tokens={"ids": token_digests(5)})
         assert "token ids differ for 1 of 64" in cause(after)
         moved[6] = [9, -9]
         also = with_fingerprint(encoded(sketch=sketched(moved)), tokens={"ids": token_digests(5)})

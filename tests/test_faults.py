@@ -28,6 +28,7 @@ from tests.faults import FAULTS, Fault, World
 from tests.faults.harness import (
     LINEAR,
     METHOD,
+    NOTHING,
     TUNE,
     cell_of,
     compared,
@@ -40,7 +41,17 @@ from tests.faults.injecting import around, tokenizer_loaded
 
 NEUTRAL = ["the", "a", "film", "movie", "story", "is", "and", "not", ".", ","]
 ROWS = 400
-Baseline = Callable[[Fault | None, str], tuple[World, Results]]
+# Faults of fine-tuning that only a classifier that has learnt something shows; the others get four steps.
+LEARNT = (
+    "random weights",
+    "flipped inside",
+    "other class",
+    "0.7",
+    "dropout left on",
+    "predicting alone",
+    "seed not passed on",
+)
+Baseline = Callable[[Fault, str], tuple[World, Results]]
 
 
 def reviews(count: int) -> tuple[list[str], list[int]]:
@@ -69,8 +80,8 @@ def write_model(folder: Path, spread: float) -> Path:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, World]:
-    """The world to fine-tune in (True), and that of all other methods (False)."""
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    """The worlds to probe in, to fine-tune in, and to take four steps of fine-tuning in."""
     root = tmp_path_factory.mktemp("faults")
     data = root / "tiny-reviews"
     data.mkdir()
@@ -78,11 +89,17 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, World]:
     write_tsv(data / "train.tsv", sentences[:ROWS], labels[:ROWS])
     write_tsv(data / "dev.tsv", sentences[ROWS:], labels[ROWS:])
     recipe = build_recipe("quick", train_size=ROWS, epochs=2, learning_rate=3e-3, batch_size=16, seeds=(42,))
-    found = {}
-    for tuned, spread in ((True, 0.02), (False, 0.1)):
-        folder = root / ("to-tune" if tuned else "frozen") / "tiny-encoder"
-        found[tuned] = World(write_model(folder, spread), str(data), recipe, root / "scratch")
-    return found
+    models = {
+        name: write_model(root / name / "tiny-encoder", spread) for name, spread in (("probe", 0.1), ("tune", 0.02))
+    }
+    found = {name: World(model, str(data), recipe, root / "scratch") for name, model in models.items()}
+    return {**found, "few steps": found["tune"].with_recipe(train_size=64, epochs=1)}
+
+
+def name_of_world(fault: Fault, method: str) -> str:
+    if method != TUNE:
+        return "probe"
+    return "tune" if fault is NOTHING or any(word in fault.name for word in LEARNT) else "few steps"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,15 +118,15 @@ def _fast() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def baseline(worlds: dict[bool, World]) -> Baseline:
+def baseline(worlds: dict[str, World]) -> Baseline:
     """Return what a fault comes over: its world and the run in it, made once."""
     runs: dict[Any, tuple[World, Results]] = {}
 
-    def find(fault: Fault | None, method: str) -> tuple[World, Results]:
-        key = (method, fault and fault.ground, fault.rounds if fault else 1)
+    def find(fault: Fault, method: str) -> tuple[World, Results]:
+        name = name_of_world(fault, method)
+        key = (method, name, fault.ground, fault.rounds)
         if key not in runs:
-            world = worlds[method == TUNE]
-            world = fault.before(world) if fault else world
+            world = fault.before(worlds[name])
             runs[key] = world, measure(world, method)
         return runs[key]
 
@@ -126,31 +143,35 @@ def compare_with(fault: Fault, method: str, baseline: Baseline) -> tuple[CellCom
     return cell_of(comparison), named_cause(fault, comparison), sentences_of(comparison)
 
 
-# Faults whose mark an encoder of two small layers is too shallow to show.
-NOT_ON_TINY = {
-    ("float32 matrix products in TF32 precision (inputs rounded to 10 bits)", TUNE),
-    ("arithmetic under autocast to bfloat16 without a word", TUNE),
-}
 COSTLY = ("slower", "heavier")
 # Both methods of a pair share the code that a fault is in: the second is injected where it goes another way.
-BOTH = ("bfloat16", "lower-casing", "random weights", "[CLS] dropped", "C a hundred", "other class", "flipped", "0.7")
+BOTH = (
+    "loaded in bfloat16",
+    "lower-casing",
+    "random weights",
+    "[CLS] dropped",
+    "C a hundred",
+    "other class",
+    "flipped",
+    "0.7",
+)
 
 
-def cases() -> Iterator[Any]:
-    for fault in FAULTS:
-        for number, method in enumerate(fault.methods):
-            wanted = number == 0 or any(word in fault.name for word in BOTH)
-            if fault.outcome not in COSTLY and wanted and (fault.name, method) not in NOT_ON_TINY:
-                yield pytest.param(fault, method, id=f"{fault.name}-{method}")
+CASES = [
+    pytest.param(fault, method, id=f"{fault.name}-{method}")
+    for fault in FAULTS
+    for number, method in enumerate(fault.methods)
+    if fault.outcome not in COSTLY and (number == 0 or any(word in fault.name for word in BOTH))
+]
 
 
-@pytest.mark.parametrize(("fault", "method"), cases())
+@pytest.mark.parametrize(("fault", "method"), CASES)
 def test_a_fault_is_caught_and_named(fault: Fault, method: str, baseline: Baseline) -> None:
     cell, named, said = compare_with(fault, method, baseline)
     assert named, f"{fault.cause} is in none of {said}"
     if fault.outcome != "named":
         assert cell.verdict == fault.outcome
-    assert len(said) <= 3, "the cause is drowned in others"
+    assert len(cell.causes + cell.reasons) <= 3, "the cause is drowned in others"
 
 
 def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment() -> None:
@@ -161,7 +182,7 @@ def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment()
 class TestHarmless:
     @pytest.mark.parametrize("method", METHOD)
     def test_the_same_run_again_holds_with_no_flag(self, method: str, baseline: Baseline) -> None:
-        world, before = baseline(None, method)
+        world, before = baseline(NOTHING, method)
         after = measure(world, method)
         # Times and memory of so small runs are start-up's.
         assert cell_of(compared(before, after)).flags <= {"slower", "heavier"}
@@ -171,7 +192,7 @@ class TestHarmless:
     def test_another_number_of_threads_is_no_drift(self, method: str, baseline: Baseline) -> None:
         import torch
 
-        world, before = baseline(None, method)
+        world, before = baseline(NOTHING, method)
         threads = torch.get_num_threads()
         torch.set_num_threads(3)
         try:
@@ -183,13 +204,13 @@ class TestHarmless:
 
     @pytest.mark.parametrize("method", [LINEAR, TUNE])
     def test_a_second_round_is_no_drift(self, method: str, baseline: Baseline) -> None:
-        world, before = baseline(None, method)
+        world, before = baseline(NOTHING, method)
         comparison = compared(before, measure(dataclasses.replace(world, rounds=2), method))
         assert cell_of(comparison).causes == ()
 
     @pytest.mark.parametrize("method", [LINEAR, TUNE])
     def test_other_seeds_are_no_drift(self, method: str, baseline: Baseline) -> None:
-        world, first = baseline(None, method)
+        world, first = baseline(NOTHING, method)
         runs = [first, *(measure(world.with_recipe(seeds=(seed,)), method) for seed in (43, 44, 45))]
         before, after = (Results([*one.records, *two.records], []) for one, two in (runs[:2], runs[2:]))
         cell = cell_of(compared(before, after))
@@ -200,7 +221,7 @@ class TestHarmless:
             tokenizer.add_tokens(["<never>"])
             tokenizer.__class__ = type("NewerTokenizer", (type(tokenizer),), {})
 
-        world, before = baseline(None, LINEAR)
+        world, before = baseline(NOTHING, LINEAR)
         with pytest.MonkeyPatch.context() as patch:
             tokenizer_loaded(patch, change)
             comparison = compared(before, measure(world, LINEAR))
@@ -208,7 +229,7 @@ class TestHarmless:
 
     @pytest.mark.parametrize("method", [LINEAR, TUNE])
     def test_weights_under_other_names_are_no_drift(self, method: str, baseline: Baseline) -> None:
-        world, before = baseline(None, method)
+        world, before = baseline(NOTHING, method)
         with pytest.MonkeyPatch.context() as patch:
             from pytest_sst2 import encoder_witness
 
@@ -217,7 +238,7 @@ class TestHarmless:
         assert [cause for cause in cell_of(comparison).causes if "weights" in cause] == []
 
     def test_a_fingerprint_of_an_older_version_is_read_and_compared(self, baseline: Baseline) -> None:
-        _, after = baseline(None, LINEAR)
+        _, after = baseline(NOTHING, LINEAR)
         newer = {
             "tokens": ("pieces",),
             "encoder": ("grain", "config", "pooling", "hidden", "unsteady", "company"),
@@ -236,19 +257,19 @@ class TestHarmless:
 class TestCosts:
     """Sleeps stand for work: they take as long on every machine."""
 
-    @pytest.mark.parametrize(("method", "seconds"), [(LINEAR, 0.4), (TUNE, 0.01)])
-    def test_what_takes_half_as_long_again_is_slower(
-        self, method: str, seconds: float, worlds: dict[bool, World]
-    ) -> None:
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_what_takes_half_as_long_again_is_slower(self, method: str, worlds: dict[str, World]) -> None:
         from sentence_transformers import SentenceTransformer
         from transformers import Trainer
 
         def work(original: Any, *args: Any, **kwargs: Any) -> Any:
-            time.sleep(seconds if method == TUNE or len(args[1]) > 100 else 0)
+            if method == TUNE or len(args[1]) == 64:
+                time.sleep(0.15 if method == TUNE else 0.6)
             return original(*args, **kwargs)
 
         fault = next(each for each in FAULTS if each.outcome == "slower" and method in each.methods)
-        world = dataclasses.replace(worlds[method == TUNE], rounds=4)
+        name = "few steps" if method == TUNE else "probe"
+        world = dataclasses.replace(worlds[name].with_recipe(train_size=64, eval_size=64), rounds=3)
         with pytest.MonkeyPatch.context() as patch:
             around(patch, *((Trainer, "training_step") if method == TUNE else (SentenceTransformer, "encode")), work)
             before = measure(world, method)

@@ -29,7 +29,7 @@ def test_bits_stand_eight_to_a_byte_the_first_in_the_highest() -> None:
     assert packed_bits([]) == ""
 
 
-@settings(database=None)
+@settings(deadline=None, database=None)
 @given(st.lists(st.integers(0, 1)))
 def test_bits_come_back(bits: list[int]) -> None:
     assert unpacked_bits(packed_bits(bits), len(bits)) == tuple(bits)
@@ -47,13 +47,13 @@ def test_floats_are_little_endian_float32_on_every_machine() -> None:
     assert unpacked_floats("") == ()
 
 
-@settings(database=None)
+@settings(deadline=None, database=None)
 @given(st.lists(st.floats(width=32, allow_nan=False)))
 def test_floats_come_back(values: list[float]) -> None:
     assert unpacked_floats(packed_floats(values)) == tuple(values)
 
 
-@settings(database=None)
+@settings(deadline=None, database=None)
 @given(st.lists(st.floats(-1e30, 1e30)))
 def test_doubles_come_back_at_the_precision_of_float32(values: list[float]) -> None:
     assert unpacked_floats(packed_floats(values)) == pytest.approx(

@@ -64,9 +64,7 @@ def test_a_small_spread_leaves_a_margin_of_a_point_and_a_half() -> None:
     # mean 0.80; deviations -.002, -.001, 0, .001, .002: sd = sqrt((4 + 1 + 0 + 1 + 4)e-6 / 4) = 0.001581.
     # 2 sd = 0.0032 < 0.015, so 0.80 - 0.015 = 0.785.
     floor = calibrated_floor({5: 0.798, 1: 0.799, 2: 0.800, 30: 0.801, 4: 0.802}, "torch 2.13.0", "2026-08-01")
-    assert floor == Floor(
-        0.785, "measured 2026-08-01: mean 0.8000, sd 0.0016 over seeds 1,2,4,5,30; torch 2.13.0"
-    )
+    assert floor == Floor(0.785, "measured 2026-08-01: mean 0.8000, sd 0.0016 over seeds 1,2,4,5,30; torch 2.13.0")
 
 
 def test_a_large_spread_leaves_two_sample_standard_deviations_rounded_down() -> None:
@@ -215,8 +213,8 @@ def test_the_order_floors_come_in_does_not_change_the_file(tmp_path: Path) -> No
 def test_a_floor_is_raised_but_not_lowered_and_whoever_lowers_it_is_told(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     sst2 = FloorKey("sst2", "homework9", "", "tfidf")
-    refused = write_floors(path, [(PROBE, Floor(0.7, "lower")), (sst2, Floor(0.8, "higher")), (TFIDF, Floor(0.1, "new"))])
-    assert refused == [Lowered(PROBE, 0.79, 0.7)]
+    new = [(PROBE, Floor(0.7, "lower")), (sst2, Floor(0.8, "higher")), (TFIDF, Floor(0.1, "new"))]
+    assert write_floors(path, new) == [Lowered(PROBE, 0.79, 0.7)]
     floors = load_floors(path)
     assert floors.find(PROBE) == Floor(0.79, "measured: mean 0.8225, sd 0.0041 over 5 seeds")
     assert (floors.find(sst2), floors.find(TFIDF)) == (Floor(0.8, "higher"), Floor(0.1, "new"))

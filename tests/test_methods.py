@@ -28,9 +28,7 @@ def examples(start: int, stop: int) -> Examples:
     return Examples(sentences[start:], np.array(labels[start:]))
 
 
-def make_job(
-    model: Path | None = None, recipe: Recipe | None = None, seed: int = 42, *, awake: bool = True
-) -> Job:
+def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int = 42, *, awake: bool = True) -> Job:
     clock = PhaseClock()
     return Job(
         train=examples(0, 120),

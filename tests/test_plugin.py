@@ -12,6 +12,7 @@ from tests.conftest import results
 
 ROOT = Path(__file__).resolve().parent.parent
 
+
 def write_floors(project: pytest.Pytester, accuracy: float, method: str = "majority") -> None:
     project.mkdir("benchmarks")
     (project.path / "benchmarks" / "floors.toml").write_text(

@@ -178,7 +178,12 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert first["costs"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])
     assert first["costs"]["memory"]["heavier"] is True
     assert second["detectable"] is None
-    assert (third["model"], third["accuracy"], third["costs"], third["reasons"]) == (None, None, None, ["seed 7, was 42"])
+    assert (third["model"], third["accuracy"], third["costs"], third["reasons"]) == (
+        None,
+        None,
+        None,
+        ["seed 7, was 42"],
+    )
     assert data["environment"][1] == {"name": "OMP_NUM_THREADS", "before": None, "after": "2"}
     assert (data["only_before"], data["only_after"]) == (["albert × tfidf"], ["mpnet × fine-tune"])
     assert comparison_json(WHOLE, ()).endswith("}\n")

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import json
 import math
-import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.fingerprint import packed_bits, packed_floats
 from pytest_sst2.records import Epoch, Failure, Phase, Record, Round
 from pytest_sst2.results_file import Results, results_from_text, results_text
 from tests.made_records import (
@@ -26,10 +24,8 @@ from tests.made_records import (
     FAILURE,
     FINGERPRINT,
     PHASES,
-    ROUNDS,
     make_record,
     of_schema_1,
-    token_digests,
 )
 
 FROZEN = Path(__file__).parent / "data"
@@ -160,59 +156,8 @@ class TestPacked:
     def test_what_records_have_in_common_stands_once(self) -> None:
         text = results_text([make_record(seed=seed) for seed in range(5)], [], packed=True)
         assert text.count('"cpu_model": "EPYC"') == text.count('"solver": "lbfgs"') == 1
-        assert text.count('"tokenizer": "BertTokenizer"') == text.count('"attention": "sdpa"') == 1
-
-    @pytest.mark.parametrize("examples", [872, 5_000])
-    def test_twenty_fine_tunings_are_small_enough_for_a_repository(self, examples: int) -> None:
-        records = [fine_tuning(model, seed, examples) for model in range(4) for seed in range(5)]
-        text = results_text(records, [], saved=SAVED, packed=True)
-        assert len(text.encode()) < 300_000
-        assert [each.predictions for each in results_from_text(text, "main.json").records] == [
-            each.predictions for each in records
-        ]
-
-
-def fine_tuning(model: int, seed: int, examples: int) -> Record:
-    """Return a record as large as those of real fine-tuning: 100 settings, 200 packages, a digest for each layer."""
-    draw = random.Random(1000 * model + seed)
-    rows = random.Random(seed)
-    labels = tuple(rows.randrange(2) for _ in range(examples))
-    # Four in five are clear cases, of which it is as sure as three epochs make it.
-    margins = [draw.gauss(5.5, 0.8) if draw.random() < 0.8 else draw.gauss(1, 3) for _ in labels]
-    logits = [margin * (2 * label - 1) for margin, label in zip(margins, labels, strict=True)]
-    probabilities = tuple(round(1 / (1 + math.exp(-logit)), 6) for logit in logits)
-    names = [f"embeddings {model}", *(f"layer {number}" for number in range(12)), "pooler", "classifier"]
-    fingerprint = dataclasses.replace(
-        FINGERPRINT,
-        train=dataclasses.replace(
-            FINGERPRINT.train, sentences=f"{seed:016x}", labels=packed_bits(labels), count=examples
-        ),
-        evaluation=dataclasses.replace(FINGERPRINT.evaluation, labels=packed_bits(labels), count=examples),
-        logits=packed_floats([draw.gauss(0, 4) for _ in range(64)]),
-        tokens=dataclasses.replace(FINGERPRINT.tokens, ids=token_digests(model), lengths=tuple(range(64))),
-        encoder=dataclasses.replace(
-            FINGERPRINT.encoder,
-            parts={name: f"{draw.getrandbits(32):08x}" for name in names},
-            sketch=packed_floats([random.Random(model).gauss(0, 20) for _ in range(128)]),
-        ),
-    )
-    return make_record(
-        cell=f"model{model}-fine-tune-seed{seed}",
-        model=f"model{model}",
-        method="fine-tune",
-        seed=seed,
-        total=examples,
-        environment=dataclasses.replace(
-            ENVIRONMENT, packages={f"distribution-number-{number}": f"{number}.0.1" for number in range(200)}
-        ),
-        settings={**{f"training_argument_{number}": number % 3 == 0 for number in range(98)}, "seed": seed},
-        fingerprint=fingerprint,
-        labels=labels,
-        predictions=tuple(int(p > 0.5) for p in probabilities),
-        probabilities=probabilities,
-        rounds=ROUNDS,
-        epochs=[Epoch(number, 0.123456, 0.234567, 0.9) for number in range(3)],
-    )
+        assert text.count('"tokenizer": "BertTokenizer"') == 1
+        assert text.count(FINGERPRINT.encoder.sketch) <= 2  # once for the embeddings, once for the hidden states
 
 
 def packed_file() -> dict[str, Any]:

@@ -98,14 +98,14 @@ def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: A
         with job.clock.phase("fit", examples=4):
             time.sleep(0.01)
         with job.clock.phase("fingerprint"):
-            time.sleep(0.2)
+            time.sleep(0.5)
         time.sleep(0.05)
         return lambda sentences: np.full(len(sentences), 0.9)
 
     record = measure(make_runner(train, environment))
     (cost,) = record.rounds
     assert [phase.name for phase in cost.phases] == ["fit", "predict"]
-    assert 0.06 <= cost.seconds < 0.2  # fit, predict, and what no phase accounts for
+    assert 0.06 <= cost.seconds < 0.5  # fit, predict, and what no phase accounts for
     assert cost.machine_seconds is not None
     assert 0 < cost.machine_seconds < 1
     assert cost.grown_bytes is not None

@@ -47,7 +47,7 @@ def comparison_markdown(comparison: Comparison, fail_on: Collection[str]) -> str
     if comparison.cells:
         parts.append(_table(HEADERS, _rows(comparison), "github"))
     if found := findings(comparison):
-        parts.append("\n".join(f"- {line}" for line in found))
+        parts.append("\n".join(f"- {_escaped(line)}" for line in found))
     if comparison.environment:
         table = _environment_table(comparison, "github")
         parts.append(f"<details><summary>What changed in the environment</summary>\n\n{table}\n\n</details>")
@@ -197,8 +197,15 @@ def _environment_table(comparison: Comparison, style: str) -> str:
     return _table(("", "before", "after"), rows, style)
 
 
+def _escaped(text: str) -> str:
+    """Return text that neither ends a cell of a Markdown table nor starts a tag."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
     from tabulate import tabulate
 
+    if style == "github":
+        rows = [[_escaped(cell) for cell in row] for row in rows]
     text: str = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
     return text
