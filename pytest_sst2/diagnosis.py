@@ -114,4 +114,6 @@ def evidence_warnings(seeds: int, examples: int) -> tuple[str, ...]:
 
 def company_warnings(workers: int) -> tuple[str, ...]:
     """Say when other xdist workers were busy beside this one: its times are not those of a machine to itself."""
-    return (f"timed beside {workers - 1} other pytest-xdist workers",) if workers > 1 else ()
+    if workers == 1:
+        return ()
+    return (f"timed beside {workers - 1} other pytest-xdist {'worker' if workers == 2 else 'workers'}",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,9 @@ def encoder_causes(
     if old.dtype != new.dtype:
         yield f"encoder loaded in {new.dtype}, was {old.dtype}"
         return
+    if old.autocast != new.autocast:
+        yield f"encoder computes {_cast(new.autocast)}, was {_cast(old.autocast)}"
+        return
     weights = list(_weight_causes(before, after, same_seed=same_seed))
     config = different_values(old.config, new.config)
     yield from weights
@@ -59,6 +62,10 @@ def encoder_causes(
         same_tokens = same_token_sentences(before.fingerprint.tokens, after.fingerprint.tokens)  # type: ignore[union-attr]
         told = bool(config) or not _OF_EMBEDDINGS.isdisjoint(settings)
         yield from _embedding_causes(old, new, same_tokens, same_weights=not weights, told=told)
+
+
+def _cast(autocast: str) -> str:
+    return f"under autocast to {autocast}" if autocast else "in its own type"
 
 
 def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterator[str]:
@@ -82,17 +89,22 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     if drawn.issuperset(names):
         yield "the pooler starts from other numbers: not loaded, or the same seed draws differently"
         return
-    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    where = f"in {len(names)} of {len(everything)} parts ({shown})"
+    where = f"in {len(names)} of {len(everything)} parts ({_listed(names)})"
     if missing := [name for name in old.parts if name not in new.parts]:
-        where += f", of which {', '.join(missing[:4])} {'is' if len(missing) == 1 else 'are'} missing"
+        where += f"; {_listed(missing)} not there at all"
     rounded = f"rounded to {new.grain}" if new.grain != old.grain and new.grain != "float32" else ""
     if before.weights and after.weights and before.weights.sha256 != after.weights.sha256:
         end = f", {rounded}" if rounded else ""
         yield f"another checkpoint ({_checkpoint(after)}, was {_checkpoint(before)}): weights differ {where}{end}"
     else:
-        why = f"{rounded} on the way" if rounded else "re-initialised, or not loaded"
+        moved = sorted(old.parts.values()) == sorted(new.parts.values())
+        lost = "not loaded" if missing == names else "re-initialised, or not loaded"
+        why = f"{rounded} on the way" if rounded else "they changed places" if moved else lost
         yield f"weights as loaded differ {where}, although the files are the same: {why}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _is_frozen(record: Record) -> bool:
@@ -163,12 +175,16 @@ def _moved_causes(
     count = f"{int(moved.sum())} of {len(moved)} fixed sentences, cosine {overall:.6f}"
     directions = np.array([cosine(one, other) for one, other in zip(first, second, strict=True)])
     if (directions > 1 - EMBEDDING_TOLERANCE).all() and abs(math.log(new.length / old.length)) > LENGTH_TOLERANCE:
-        dropped = "normalisation dropped" if abs(old.length - 1) < 1e-3 else "scaled differently"
-        yield f"embeddings have length {new.length:.3g} on average, had {old.length:.3g}: {dropped}"
+        was, now = (abs(each.length - 1) < 1e-3 for each in (old, new))
+        what = "normalisation dropped" if was else "normalised, which they were not" if now else "scaled differently"
+        yield f"embeddings have length {new.length:.3g} on average, had {old.length:.3g}: {what}"
     elif told:
         yield f"embeddings differ ({count})"
     elif overall > 1 - EMBEDDING_TOLERANCE:
-        yield f"same weights and tokens, embeddings moved a little ({count}): arithmetic of lower precision"
+        yield (
+            f"same weights and tokens, embeddings moved a little ({count}): arithmetic of lower precision, or a "
+            "slightly other formula"
+        )
     elif old.hidden and new.hidden:
         hidden = _moved(*(_sketched(each.hidden)[same_tokens] for each in (old, new)))
         yield (

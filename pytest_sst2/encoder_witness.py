@@ -73,7 +73,9 @@ def encoder_fingerprint(module: Any, embed: Embed) -> tuple[EncoderFingerprint, 
         embed: From n sentences to an array of shape (n, d).
     """
     embeddings = of_fixed_sentences(embed)
-    alone, hidden, ids = _one_by_one(module, embed)
+    seen: list[str] = []
+    with _watched_layer(module, seen):
+        alone, hidden, ids = _one_by_one(module, embed)
     scale = float(np.linalg.norm(alone, axis=1).mean()) or 1.0
     few = sorted(fixed_sentences(), key=len)[:_BATCH_SIZE]
     first, second = (np.asarray(embed(few), dtype=np.float64) for _ in range(2))
@@ -91,6 +93,7 @@ def encoder_fingerprint(module: Any, embed: Embed) -> tuple[EncoderFingerprint, 
         hidden=_sketch(np.array([each.mean(axis=0) for each in hidden])) if hidden else "",
         unsteady=_share(first, second, scale),
         company=_share(embeddings, alone, scale),
+        autocast=next(iter(seen), ""),
     )
     return fingerprint, ids
 
@@ -165,6 +168,35 @@ def _watched(module: Any) -> Iterator[dict[str, Any]]:
         yield seen
     finally:
         handle.remove()
+
+
+@contextlib.contextmanager
+def _watched_layer(module: Any, seen: list[str]) -> Iterator[None]:
+    """Keep, in the body, the type that autocast computes in where the first layer is."""
+    layer = first_linear(module)
+    if layer is None:
+        yield
+        return
+    handle = layer.register_forward_pre_hook(lambda inner, _args: seen.append(autocast_type(inner)))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def first_linear(module: Any) -> Any:
+    """Return the first linear layer inside a module, None where there is none."""
+    from torch.nn import Linear
+
+    return next((part for part in module.modules() if isinstance(part, Linear)), None)
+
+
+def autocast_type(layer: Any) -> str:
+    """Return the type that autocast computes in on the layer's device now, empty where it is off."""
+    import torch
+
+    device = layer.weight.device.type
+    return str(torch.get_autocast_dtype(device)).removeprefix("torch.") if torch.is_autocast_enabled(device) else ""
 
 
 def _pooling(embeddings: np.ndarray, hidden: Sequence[np.ndarray]) -> str:

@@ -30,6 +30,7 @@ class RowsFingerprint:
         order: Digest of the sentences in the order used.
         count: Rows.
         distinct: Different sentences among them.
+        letters: Digest of the sentences without spaces, case and accents, whatever their order.
     """
 
     sentences: str
@@ -37,6 +38,7 @@ class RowsFingerprint:
     order: str
     count: int
     distinct: int
+    letters: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class EncoderFingerprint:
 
     Attributes:
         dtype: Type of the weights, such as ``float32``.
+        autocast: Type that autocast computes in; empty where it is off or that could not be seen.
         attention: Which implementation of attention, such as ``sdpa``; empty where unknown.
         parts: From a part's name (a layer, the embeddings, the head) to a digest of its weights.
         sketch: The fixed sentences' embeddings, each projected onto the same two random directions: 64 × 2 float32,
@@ -93,6 +96,7 @@ class EncoderFingerprint:
     hidden: str = ""
     unsteady: float = 0.0
     company: float = 0.0
+    autocast: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class CourseFingerprint:
         first_update: Root mean square of what the first step changed in the smaller tensors.
         first_batch: Digests of the token ids and of the labels that the model itself was given first in training,
             parted by a colon, whatever their order; empty where that could not be seen.
+        autocast: Type that autocast computed that batch in, empty without; None where that could not be seen.
         trained: Parts of the encoder, as in ``EncoderFingerprint.parts``, whose weights the training changed.
         weights: Digest of all weights of the encoder, head included, after training.
     """
@@ -125,6 +130,7 @@ class CourseFingerprint:
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     first_update: float | None = None
     first_batch: str = ""
+    autocast: str | None = None
     trained: Sequence[str] | None = None
     weights: str = ""
 

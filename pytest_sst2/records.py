@@ -287,4 +287,8 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
 
 
 def _round(data: Mapping[str, Any]) -> Round:
-    return Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})
+    made = Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})
+    for seconds in (made.seconds, *(phase.seconds for phase in made.phases)):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"seconds is {seconds!r}")
+    return made

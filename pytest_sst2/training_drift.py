@@ -39,6 +39,8 @@ def course_causes(
     """Give what differs in how the optimisation went and is not told by the names of settings that differ."""
     if old is None or new is None:
         return
+    if old.autocast is not None and new.autocast is not None and old.autocast != new.autocast:
+        yield f"training computes {_cast(new.autocast)}, was {_cast(old.autocast)}"
     yield from _optimiser_causes(old, new, settings)
     if old.first_loss is not None and old.steps != new.steps:
         yield f"{new.steps:,} training steps, were {old.steps:,}"
@@ -64,7 +66,7 @@ def _optimiser_causes(old: CourseFingerprint, new: CourseFingerprint, settings: 
     for name in new.optimizer:
         known = name in told or (name == "betas" and "adam_beta" in told) or (name == "eps" and "epsilon" in told)
         if name in old.optimizer and old.optimizer[name] != new.optimizer[name] and not known:
-            what = "the optimiser is" if name == "optimizer" else f"the optimiser's {name} is"
+            what = "the optimiser is" if name == "optimizer" else f"the optimiser's {name}"
             yield f"{what} {new.optimizer[name]}, was {old.optimizer[name]}"
             if name == "optimizer":
                 return
@@ -81,6 +83,10 @@ def _optimiser_causes(old: CourseFingerprint, new: CourseFingerprint, settings: 
             f"the optimiser's learning rate is {new.mean_learning_rate:.3g} on average, was "
             f"{old.mean_learning_rate:.3g}, with the same highest: another schedule"
         )
+
+
+def _cast(autocast: str) -> str:
+    return f"under autocast to {autocast}" if autocast else "without autocast"
 
 
 def _differ(old: float | None, new: float | None) -> bool:
@@ -211,8 +217,8 @@ def answer_causes(before: Record, after: Record, *, alike: bool) -> Iterator[str
         yield (
             f"the training went as before, but the answers differ ({cosines}): predicting changed, not training"
             if _same_training(old.course, new.course)
-            else f"the same up to training, but the trained classifiers differ ({cosines}): the training itself "
-            f"changed{_learning(before, after)}"
+            else f"the same up to training, but the trained classifiers differ ({cosines}): {_training_changed(old)}"
+            f"{_learning(before, after)}"
         )
         return
     one, other = (_log_odds(each) for each in (before, after))
@@ -233,13 +239,23 @@ def _same_training(old: CourseFingerprint | None, new: CourseFingerprint | None)
     return old.last_gradient is not None and (old.steps, old.last_gradient) == (new.steps, new.last_gradient)
 
 
+def _training_changed(old: Fingerprint) -> str:
+    return "the training itself changed" if old.encoder else "its features or the training itself changed"
+
+
 def _learning(before: Record, after: Record) -> str:
-    """Return how well each side had learnt its training rows at the end, where that was measured."""
+    """Return from where on a training in epochs went another way, and how well it had learnt its rows at the end."""
     if not before.epochs or not after.epochs:
         return ""
-    return (
-        f"; training loss of the last epoch {after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"
-    )
+    old, new = (each.fingerprint.course if each.fingerprint else None for each in (before, after))
+    first = "from the first batch on, as with other dropout masks" if _first_losses_differ(old, new) else "later on"
+    losses = f"{after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"
+    return f" {first}; loss of the last epoch {losses}"
+
+
+def _first_losses_differ(old: CourseFingerprint | None, new: CourseFingerprint | None) -> bool:
+    ratio = _ratio(old.first_loss, new.first_loss) if old and new else None
+    return ratio is not None and abs(ratio - 1) > _RELATIVE
 
 
 def _log_odds(record: Record) -> np.ndarray:

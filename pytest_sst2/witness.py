@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import unicodedata
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_sst2.encoder_witness import (
+    autocast_type,
     encoder_fingerprint,
+    first_linear,
     ids_digests,
     of_fixed_sentences,
     tokens_fingerprint,
@@ -98,7 +101,10 @@ class Witness:
         """Keep how the optimisation went, with what was seen of its steps and of what they changed."""
         self._steps.stop()
         self._first_batch.stop()
-        self.course = dataclasses.replace(course, **self._steps.found(), first_batch=self._first_batch.digests)
+        batch = self._first_batch
+        self.course = dataclasses.replace(
+            course, **self._steps.found(), first_batch=batch.digests, autocast=batch.autocast
+        )
         module = self._module()
         if self.awake and module is not None and self.encoder is not None:
             with self._clock.phase(PHASE):
@@ -139,7 +145,14 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
         order=_digest(rows.sentences),
         count=len(rows),
         distinct=len(set(rows.sentences)),
+        letters=_digest(sorted(_letters(sentence) for sentence in rows.sentences)),
     )
+
+
+def _letters(sentence: str) -> str:
+    """Return the sentence without spaces, case and accents."""
+    parts = unicodedata.normalize("NFKD", sentence).casefold()
+    return "".join(char for char in parts if not char.isspace() and not unicodedata.combining(char))
 
 
 def _digest(sentences: Any) -> str:
@@ -249,30 +262,36 @@ class _FirstBatch:
 
     def __init__(self) -> None:
         self.digests = ""
-        self._handle: Any = None
+        self.autocast: str | None = None
+        self._handles: list[Any] = []
 
     def watch(self, module: Any) -> None:
         """Watch the module until ``stop``; one that takes no token ids by name says nothing."""
         if hasattr(module, "base_model") and hasattr(module, "register_forward_pre_hook"):
-            self._handle = module.register_forward_pre_hook(self._look, with_kwargs=True)
+            self._handles.append(module.register_forward_pre_hook(self._look, with_kwargs=True))
+            if (layer := first_linear(module)) is not None:
+                self._handles.append(layer.register_forward_pre_hook(self._look_inside))
 
     def stop(self) -> None:
         """Watch no longer."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _look_inside(self, module: Any, _args: tuple[Any, ...]) -> None:
+        if module.training and self.autocast is None:
+            self.autocast = autocast_type(module)
 
     def _look(self, module: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         ids, mask, labels = (kwargs.get(name) for name in ("input_ids", "attention_mask", "labels"))
-        if not module.training or ids is None or mask is None or ids.shape != mask.shape:
+        if self.digests or not module.training or ids is None or mask is None or ids.shape != mask.shape:
             return
         rows = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
         classes = labels.tolist() if labels is not None and len(labels) == len(rows) else []
         pairs = sorted(zip(rows, classes or [0] * len(rows), strict=True))
         given = [[row for row, _ in pairs], [label for _, label in pairs] if classes else []]
         texts = [hashlib.sha256(repr(each).encode()).hexdigest()[:16] if each else "" for each in given]
-        self.digests = ":".join(texts)
-        self.stop()
+        self.digests = self.digests or ":".join(texts)
 
 
 class OrderDigest:

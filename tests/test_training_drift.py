@@ -43,7 +43,7 @@ class TestOptimiser:
         options = {**COURSE.optimizer, "optimizer": "SGD"}
         assert cause(course(optimizer=options)) == "the optimiser is SGD, was AdamW"
         options = {**COURSE.optimizer, "betas": "(0.9, 0.95)", "new": "5"}
-        assert cause(course(optimizer=options)) == "the optimiser's betas is (0.9, 0.95), was (0.9, 0.999)"
+        assert cause(course(optimizer=options)) == "the optimiser's betas (0.9, 0.95), was (0.9, 0.999)"
 
     def test_an_option_that_a_setting_names_already_is_not_named_twice(self) -> None:
         before = with_settings(BASE, adam_beta2=0.999, weight_decay=0.0)
@@ -161,7 +161,7 @@ class TestAnswers:
         # cos = 1 / sqrt(1 + noise²): 0.995 and 0.894.
         assert bool(found) is told
         assert not told or found[0].endswith(
-            "(cosine of the fixed sentences' logits 0.894): the training itself changed; training loss of the last "
+            "(cosine of the fixed sentences' logits 0.894): the training itself changed later on; loss of the last "
             "epoch 0.65, was 0.6"
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 import time
@@ -86,10 +87,14 @@ class Bench:
         if cell.accuracy is not None and cell.accuracy.delta:
             verdict += f" ({_points(cell.accuracy.delta, digits=1)} points)"
         verdict = ", ".join([verdict, *sorted(cell.flags & {"slower", "heavier"})])
-        shown = (
-            (named or next(iter(said), "")).replace(str(self.world.scratch), "…").replace(str(self.world.model), "…")
+        return Row(
+            fault, method, verdict, is_caught(comparison), self._shown(named or next(iter(said), "")), bool(named)
         )
-        return Row(fault, method, verdict, is_caught(comparison), shown, bool(named))
+
+    def _shown(self, sentence: str) -> str:
+        """Return the first line of a sentence without this machine's folders."""
+        folders = "|".join(re.escape(str(path)) for path in (self.world.scratch, self.world.model))
+        return re.sub(rf"(?:{folders})[^\s,;]*", "FOLDER", sentence.partition("\n")[0])
 
 
 def bundled_encoder() -> Path:

@@ -136,3 +136,20 @@ def _normalised_late(patch: pytest.MonkeyPatch, world: World) -> None:
 
     around(patch, torch_probe, "fit_linear", fit)
     around(patch, Embedder, "__call__", embed)
+
+
+@fault("embeddings normalised inside the library", (LINEAR,), "named", r"normalised, which they were not")
+def _normalised(patch: pytest.MonkeyPatch, world: World) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(*args, normalize_embeddings=True, **kwargs)
+
+    around(patch, SentenceTransformer, "encode", wrapper)
+
+
+@fault("embeddings quantised to one bit", (LINEAR,), "named", r"same hidden states, but embeddings differ")
+def _one_bit(patch: pytest.MonkeyPatch, world: World) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    around(patch, SentenceTransformer, "encode", lambda original, *args, **kwargs: original(*args, **kwargs).sign())

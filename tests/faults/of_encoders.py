@@ -79,7 +79,7 @@ def _random_model(patch: pytest.MonkeyPatch, world: World) -> None:
     model_loaded(patch, _drawn_anew)
 
 
-@fault("last encoder layer lost", ENCODERS, "named", r"layer \d+.*(missing|lost)")
+@fault("last encoder layer lost", ENCODERS, "named", r"layer \d+ not there at all")
 def _lost_layer(patch: pytest.MonkeyPatch, world: World) -> None:
     def drop(model: Any) -> None:
         model.base_model.encoder.layer = _layers(model)[:-1]
@@ -172,7 +172,12 @@ def _matmul_precision(patch: pytest.MonkeyPatch, world: World) -> None:
     patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium" if original() == "highest" else original())
 
 
-@fault("arithmetic under autocast to bfloat16 without a word", ENCODERS, "named", r"lower precision|hidden states")
+@fault(
+    "arithmetic under autocast to bfloat16 without a word",
+    ENCODERS,
+    "named",
+    r"encoder computes under autocast to bfloat16",
+)
 def _autocast(patch: pytest.MonkeyPatch, world: World) -> None:
     import torch
     from transformers import BertModel
@@ -211,9 +216,7 @@ def _positions(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, BertModel, "forward", wrapper)
 
 
-@fault(
-    "layers in reverse order", (LINEAR,), "named", r"weights as loaded differ in [2-9] of \d+ parts \(layer 0, layer \d"
-)
+@fault("layers in reverse order", (LINEAR,), "named", r"changed places")
 def _reversed_layers(patch: pytest.MonkeyPatch, world: World) -> None:
     import torch
 

@@ -97,7 +97,7 @@ def _decay(patch: pytest.MonkeyPatch, world: World) -> None:
     trainer_arguments(patch, weight_decay=0.1)
 
 
-@fault("weight decay inside the optimiser alone", (TUNE,), "named", r"weight.decay")
+@fault("weight decay inside the optimiser alone", (TUNE,), "named", r"the optimiser's weight_decay 0\.1, was 0")
 def _decay_in_optimiser(patch: pytest.MonkeyPatch, world: World) -> None:
     def change(optimizer: Any) -> None:
         for group in optimizer.param_groups:
@@ -124,7 +124,9 @@ def _scheduler_silently(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, Trainer, "create_scheduler", wrapper)
 
 
-@fault("beta2 of Adam changed inside the optimiser alone", (TUNE,), "named", r"betas|optimiser")
+@fault(
+    "beta2 of Adam changed inside the optimiser alone", (TUNE,), "named", r"the optimiser's betas \(0\.9, 0\.9\), was"
+)
 def _betas(patch: pytest.MonkeyPatch, world: World) -> None:
     def change(optimizer: Any) -> None:
         for group in optimizer.param_groups:
@@ -249,3 +251,33 @@ def _sgd(patch: pytest.MonkeyPatch, world: World) -> None:
 @fault("gradients no longer clipped", (TUNE,), "named", r"max_grad_norm 1000, was 1")
 def _unclipped(patch: pytest.MonkeyPatch, world: World) -> None:
     trainer_arguments(patch, max_grad_norm=1000.0)
+
+
+@fault(
+    "training under autocast to bfloat16 without a word",
+    (TUNE,),
+    "named",
+    r"training computes under autocast to bfloat16",
+)
+def _training_autocast(patch: pytest.MonkeyPatch, world: World) -> None:
+    import torch
+    from transformers import Trainer
+
+    def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    around(patch, Trainer, "autocast_smart_context_manager", wrapper)
+
+
+@fault(
+    "other dropout masks from the same seed", (TUNE,), "named", r"from the first batch on, as with other dropout masks"
+)
+def _masks(patch: pytest.MonkeyPatch, world: World) -> None:
+    import torch
+    from transformers import Trainer
+
+    def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
+        torch.rand(1)
+        return original(*args, **kwargs)
+
+    around(patch, Trainer, "compute_loss", wrapper)

@@ -94,3 +94,8 @@ def _mixed_up(patch: pytest.MonkeyPatch, world: World) -> None:
         return np.roll(found, 7) if len(sentences) == len(self.splits.evaluation) else found
 
     around(patch, CellRunner, "_probabilities", wrapper)
+
+
+@fault("spaces at the ends of the training sentences", (LINEAR,), "incomparable", r"with other spaces, case or accents")
+def _spaces(patch: pytest.MonkeyPatch, world: World) -> None:
+    train_rows(patch, lambda rows: Examples([f"{text} " for text in rows.sentences], rows.labels))
