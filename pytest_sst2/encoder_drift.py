@@ -134,7 +134,7 @@ def _embedding_causes(
         yield f"embeddings have {new.dimensions} dimensions, had {old.dimensions}"
     elif is_unsteady(old, new):
         yield (
-            f"embedded twice, a sentence gets two embeddings ({100 * new.unsteady:.2g} % apart): dropout is on in the "
+            f"embedded twice, a sentence gets two embeddings ({100 * new.unsteady:.3g} % apart): dropout is on in the "
             "encoder, or something else is random"
         )
     elif max(old.unsteady, new.unsteady) > UNSTEADY_TOLERANCE:
@@ -143,7 +143,7 @@ def _embedding_causes(
         yield f"embeddings come back in another order than the sentences ({count})"
     elif _depends_on_company(old, new):
         yield (
-            f"embeddings depend on the sentences beside them (by up to {100 * new.company:.2g} %): padding is attended "
+            f"embeddings depend on the sentences beside them (by up to {100 * new.company:.3g} %): padding is attended "
             "to, counted in the pooling, or on another side"
         )
     elif old.pooling and new.pooling and old.pooling != new.pooling:
