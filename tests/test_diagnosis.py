@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from transformers import BertTokenizer
@@ -85,11 +87,10 @@ class TestOverlap:
 
 
 class TestTruncation:
-    @pytest.fixture(scope="class")
-    def tokenizer(self, tmp_path_factory: pytest.TempPathFactory) -> BertTokenizer:
-        folder = tmp_path_factory.mktemp("tokenizer")
-        tiny_models.write_tokenizer(folder)
-        return BertTokenizer.from_pretrained(folder)
+    @pytest.fixture
+    def tokenizer(self, tmp_path: Path) -> BertTokenizer:
+        tiny_models.write_tokenizer(tmp_path)
+        return BertTokenizer.from_pretrained(tmp_path)
 
     # Four words and two special tokens are six.
     SHORT, LONG = "good", "the film is good"
