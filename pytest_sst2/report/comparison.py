@@ -158,16 +158,16 @@ def _row(cell: CellComparison) -> tuple[str, ...]:
         verdict,
         f"{change.before:.4f}",
         f"{change.after:.4f}",
-        _points(change.delta),
-        f"{_points(low)} to {_points(high)}",
+        signed_points(change.delta),
+        f"{signed_points(low)} to {signed_points(high)}",
         _p_value(cell.adjusted_p),
-        _points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
+        signed_points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
         _time(cell.costs),
         _peak(cell.costs),
     )
 
 
-def _points(share: float, digits: int = 2) -> str:
+def signed_points(share: float, digits: int = 2) -> str:
     """Return a share as signed percentage points; zero has no sign."""
     text = f"{100 * share:+.{digits}f}"
     return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
