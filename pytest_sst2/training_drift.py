@@ -273,7 +273,8 @@ def _decision_causes(before: Record, after: Record) -> Iterator[str]:
     lowest = min(probabilities[predictions == 1], default=1.0)
     count = f"{new:,} of {after.total:,} predictions do not follow from their probabilities at one half"
     if highest <= lowest + _PROBABILITY_STEP:
-        yield f"{count}: the threshold is between {highest:.2f} and {lowest:.2f}"
+        opposite = "predictions are the opposite, or " if new == after.total else ""
+        yield f"{count}: {opposite}the threshold is between {highest:.2f} and {lowest:.2f}"
     elif new > 0.9 * after.total:
         yield f"{count}: predictions are the opposite"
     else:

@@ -45,8 +45,6 @@ ROWS = 400
 LEARNT = (
     "random weights",
     "flipped inside",
-    "other class",
-    "0.7",
     "dropout left on",
     "predicting alone",
     "seed not passed on",
@@ -93,7 +91,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
         name: write_model(root / name / "tiny-encoder", spread) for name, spread in (("probe", 0.1), ("tune", 0.02))
     }
     found = {name: World(model, str(data), recipe, root / "scratch") for name, model in models.items()}
-    found["probe"] = found["probe"].with_recipe(train_size=300, eval_size=300)
+    found["probe"] = found["probe"].with_recipe(train_size=240, eval_size=240)
     return {**found, "few steps": found["tune"].with_recipe(train_size=64, epochs=1)}
 
 
@@ -149,16 +147,7 @@ def compare_with(fault: Fault, method: str, baseline: Baseline) -> tuple[CellCom
 
 COSTLY = ("slower", "heavier")
 # Both methods of a pair share the code that a fault is in: the second is injected where it goes another way.
-BOTH = (
-    "loaded in bfloat16",
-    "lower-casing",
-    "random weights",
-    "[CLS] dropped",
-    "C a hundred",
-    "other class",
-    "flipped",
-    "0.7",
-)
+BOTH = ("loaded in bfloat16", "random weights", "C a hundred")
 
 
 CASES = [
@@ -273,7 +262,7 @@ class TestCosts:
 
         fault = next(each for each in FAULTS if each.outcome == "slower" and method in each.methods)
         name = "few steps" if method == TUNE else "probe"
-        world = dataclasses.replace(worlds[name].with_recipe(train_size=64, eval_size=100), rounds=4)
+        world = dataclasses.replace(worlds[name].with_recipe(train_size=64, eval_size=100), rounds=3)
         with pytest.MonkeyPatch.context() as patch:
             around(patch, *((Trainer, "training_step") if method == TUNE else (SentenceTransformer, "encode")), work)
             measure(dataclasses.replace(world, rounds=1), method)
