@@ -11,14 +11,14 @@ from pathlib import Path
 from pytest_sst2.errors import Sst2Error
 
 
-def write_atomically(path: Path, text: str, *, overwrite: bool = True) -> None:
-    """Write ``text`` as UTF-8 to ``path``: complete or not at all.
+def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
+    """Write ``content``, text as UTF-8, to ``path``: complete or not at all.
 
-    The text goes to a new file beside the target, is flushed to disk and then takes the target's name.
+    It goes to a new file beside the target, is flushed to disk and then takes the target's name.
 
     Args:
         path: The target.
-        text: What it is to hold.
+        content: What it is to hold.
         overwrite: Whether a file already there may be replaced; if not, of two writers the first wins.
 
     Raises:
@@ -30,8 +30,8 @@ def write_atomically(path: Path, text: str, *, overwrite: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             _set_usual_mode(Path(scratch), path)

@@ -78,6 +78,19 @@ def several_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+_UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
+
+
+def byte_size(text: str) -> int:
+    """Parse ``500MB`` or ``2GB`` into bytes; a KB is 1,024 of them."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?b?)\s*", text.lower(), re.ASCII)
+    unit = found and (found[2] if found[2] in _UNITS else f"{found[2]}b")
+    size = float(found[1]) * _UNITS[unit] if found and unit in _UNITS else 0.0
+    if not 1 <= size < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500MB or 2GB")
+    return int(size)
+
+
 def _number(text: str) -> float:
     try:
         number = float(text)

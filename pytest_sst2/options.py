@@ -16,6 +16,7 @@ import pytest
 
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.option_types import (
+    byte_size,
     names,
     one_of,
     points,
@@ -76,6 +77,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("dtype", "arithmetic: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
     Option("rounds", "times each cell is repeated for its timing", positive_int, "N", "1"),
+    Option("cache_size", "how much disk embeddings kept from run to run may take", byte_size, "SIZE", "2GB"),
+    Option("no_cache", "embed every sentence anew, and keep nothing"),
     Option("metrics", "further metrics beside accuracy", names, "f1,..."),
     Option("floors", "minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
     Option("min_accuracy", "one floor for every cell instead of the file's", share, "X"),

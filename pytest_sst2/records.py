@@ -38,8 +38,8 @@ class Phase:
 
     @property
     def examples_per_second(self) -> float | None:
-        """Examples per second of wall time, or None where there are no examples or no time."""
-        return self.examples / self.seconds if self.examples and self.seconds > 0 else None
+        """Examples per second of wall time; None where there are none, where no time passed, or where it is cached."""
+        return self.examples / self.seconds if self.examples and self.seconds > 0 and not self.cached else None
 
 
 @dataclass(frozen=True)

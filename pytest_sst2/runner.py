@@ -22,14 +22,16 @@ from pytest_sst2.diagnosis import (
     passes_warnings,
 )
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.heap import kept_heap
 from pytest_sst2.machine_speed import machine_seconds
-from pytest_sst2.methods import Classifier, Job, Trained, train
-from pytest_sst2.records import Environment, Interval, Latency, Phase, Record, Round
+from pytest_sst2.methods import Classifier, Job, Trained, epoch_of, train
+from pytest_sst2.records import Environment, Epoch, Interval, Latency, Phase, Record, Round
 from pytest_sst2.timing import PeakMemory, PhaseClock
 from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.witness import Witness
 
 if TYPE_CHECKING:
+    from pytest_sst2.embedding_cache import EmbeddingCache
     from pytest_sst2.floors import Floor, FloorKey
     from pytest_sst2.models import ModelLoader
     from pytest_sst2.recipes import Recipe
@@ -71,6 +73,7 @@ class CellRunner:
         loader: Loads its model.
         environment: What it runs on.
         metric_names: Further metrics beside accuracy.
+        cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class CellRunner:
         loader: ModelLoader,
         environment: Environment,
         metric_names: Sequence[str] = (),
+        cache: EmbeddingCache | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -88,6 +92,7 @@ class CellRunner:
         self.loader = loader
         self.environment = environment
         self.metric_names = metric_names
+        self.cache = cache
         self.rounds: list[Repetition] = []
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
@@ -122,8 +127,9 @@ class CellRunner:
             loader=self.loader,
             witness=witness,
             model=self.cell.model,
+            cache=self.cache,
         )
-        with PeakMemory() as memory, clock.phase(_REST):
+        with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
                 probabilities = self._probabilities(trained.predict, job.evaluation.sentences)
@@ -173,7 +179,7 @@ class CellRunner:
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),
             rounds=tuple(self._costs()),
             latency=self._latency(last.trained.predict),
-            epochs=tuple(first.trained.epochs),
+            epochs=_learning_curve(first, labels),
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
@@ -259,6 +265,15 @@ def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of always answering the commoner class of the training rows (negative when they tie)."""
     answer = int(train_labels.mean() > 0.5)
     return float((labels == answer).mean())
+
+
+def _learning_curve(done: Repetition, labels: np.ndarray) -> tuple[Epoch, ...]:
+    """Return a method's learning curve with its last point, the classifier that was measured."""
+    trained = done.trained
+    if trained.last_train_loss is None:
+        return tuple(trained.epochs)
+    last = epoch_of(len(trained.epochs) + 1, trained.last_train_loss, done.probabilities, labels)
+    return (*trained.epochs, last)
 
 
 def _without_model(done: Repetition) -> Repetition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Settings:
         recipe: The preset with its overrides.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         rounds: Repetitions of each cell.
+        cache_bytes: The size of the cache of embeddings; None where nothing is to be taken from one.
         metrics: Names of metrics beside accuracy.
         floors: The floors file named by the user, read; None where none was named.
         floors_path: Where ``--sst2-calibrate`` writes.
@@ -57,6 +59,7 @@ class Settings:
     recipe: Recipe
     device: str
     rounds: int
+    cache_bytes: int | None
     metrics: tuple[str, ...]
     floors: Floors | None
     floors_path: Path
@@ -111,6 +114,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         recipe=recipe,
         device=values["device"],
         rounds=values["rounds"],
+        cache_bytes=None if values["no_cache"] or _times_are_asked_for(config, values) else values["cache_size"],
         metrics=values["metrics"] or (),
         floors=load_floors(floors_path) if values["floors"] and not calibrate else None,
         floors_path=floors_path,
@@ -126,6 +130,15 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         json_path=json_path,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
+
+
+# Options of pytest-benchmark that keep or judge a time.
+_TIMES_KEPT = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
+
+
+def _times_are_asked_for(config: pytest.Config, values: Mapping[str, Any]) -> bool:
+    """Tell whether this run is made for its times: a result from a cache has none."""
+    return values["rounds"] > 1 or any(getattr(config.option, f"benchmark_{name}", None) for name in _TIMES_KEPT)
 
 
 def _value(config: pytest.Config, option: Option) -> Any:

@@ -39,6 +39,7 @@ class _BenchmarkTimer:
                 "model": record.model,
                 "method": record.method,
                 "seed": record.seed,
+                "cached": [phase.name for phase in record.phases if phase.cached],
                 "phase_seconds": {phase.name: phase.seconds for phase in record.phases},
                 "examples_per_second": {phase.name: phase.examples_per_second for phase in record.phases},
                 "latency_p50_seconds": record.latency.p50_seconds,

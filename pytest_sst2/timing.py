@@ -32,6 +32,8 @@ class PhaseClock:
         self._between = between
         self._seconds: dict[str, float] = {}
         self._examples: dict[str, int] = {}
+        self._cached: set[str] = set()
+        self._open: list[str] = []
         self._inner_seconds: list[float] = []
 
     @contextlib.contextmanager
@@ -42,6 +44,7 @@ class PhaseClock:
         """
         self._synchronize()
         self._inner_seconds.append(0.0)
+        self._open.append(name)
         start = time.perf_counter()
         try:
             yield
@@ -49,12 +52,17 @@ class PhaseClock:
         finally:
             elapsed = time.perf_counter() - start
             inner = self._inner_seconds.pop()
+            self._open.pop()
             self._leave_out(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples
         start = time.perf_counter()
         self._between()
         self._leave_out(time.perf_counter() - start)
+
+    def mark_cached(self) -> None:
+        """Say of the phase that is open that its work was not done: the result was taken from a cache."""
+        self._cached.add(self._open[-1])
 
     def _leave_out(self, seconds: float) -> None:
         """Take a stretch out of the seconds of the phase that is open."""
@@ -64,7 +72,10 @@ class PhaseClock:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases so far, in the order they were first finished."""
-        return tuple(Phase(name, round(seconds, 6), self._examples[name]) for name, seconds in self._seconds.items())
+        return tuple(
+            Phase(name, round(seconds, 6), self._examples[name], name in self._cached)
+            for name, seconds in self._seconds.items()
+        )
 
 
 class PeakMemory:
@@ -95,7 +106,8 @@ class PeakMemory:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._sampler is None:
-            self.peak_bytes = self._read_mark()
+            # The kernel counts in batches: the mark can lag a few pages behind where it began.
+            self.peak_bytes = max(self.start_bytes, self._read_mark())
         else:
             self._stop.set()
             self._sampler.join()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2 import environment, metrics
+from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.runner import CellRunner
@@ -64,6 +65,13 @@ class Workbench:
         return Floors({})
 
     @cached_property
+    def cache(self) -> EmbeddingCache | None:
+        """What keeps embeddings from run to run; None where it was switched off, or where times are asked for."""
+        if self.settings.cache_bytes is None:
+            return None
+        return EmbeddingCache(cache_folder(), self.settings.cache_bytes)
+
+    @cached_property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics beside accuracy, once it is known that they can be had."""
         metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
@@ -100,4 +108,5 @@ class Workbench:
             self.loader,
             self.environment,
             self.metric_names,
+            self.cache,
         )

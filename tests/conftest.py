@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -18,7 +19,14 @@ os.environ["CI"] = ""
 
 from tests import tiny_models
 
+_NUMBERS = itertools.count()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test finds what another has embedded, nor touches the user's cache."""
+    monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_NUMBERS)}"))
 
 
 @pytest.fixture(scope="session", autouse=True)

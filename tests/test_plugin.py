@@ -50,7 +50,7 @@ class TestRunning:
         assert len(probe["predictions"]) == len(probe["probabilities"]) == 40
         assert probe["environment"]["packages"]["torch"]
         (cost,) = probe["rounds"]
-        assert [phase["name"] for phase in cost["phases"]] == ["load", "encode", "fit", "predict"]
+        assert [phase["name"] for phase in cost["phases"]] == ["load", "store", "encode", "fit", "predict"]
         assert cost["machine_seconds"] > 0
         assert len(probe["labels"]) == probe["fingerprint"]["evaluation"]["count"] == 40
         assert probe["fingerprint"]["encoder"]["parts"].keys() == {"embeddings", "layer 0", "layer 1", "pooler"}

@@ -18,7 +18,7 @@ from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import DatasetInfo, Record, record_from_json
+from pytest_sst2.records import DatasetInfo, Epoch, Record, record_from_json
 from pytest_sst2.registry import Cell, MethodSpec
 from pytest_sst2.runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.splits import Examples, Splits
@@ -121,6 +121,17 @@ def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment:
     assert found.second_pass == 0.0
     # The log-odds of three in four are log 3.
     assert unpacked_floats(found.logits) == pytest.approx([math.log(3)] * 64)
+
+
+def test_the_learning_curve_ends_with_what_the_classifier_reached(environment: Any) -> None:
+    first = Epoch(1, 0.7, 0.6, 0.5)
+    runner = make_runner(lambda _job: Trained(answering([0.9] * 10)(_job), {}, [first], 0.25), environment)
+    record = measure(runner)
+    last = record.epochs[-1]
+    assert record.epochs[:-1] == (first,)
+    assert (last.number, last.train_loss, last.eval_accuracy) == (2, 0.25, record.accuracy)
+    right, wrong = record.correct, record.total - record.correct
+    assert last.eval_loss == pytest.approx(-(right * math.log(0.9) + wrong * math.log(0.1)) / record.total, abs=1e-6)
 
 
 def test_only_the_first_round_is_witnessed(environment: Any) -> None:

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from pytest_sst2.drift import drift_causes
-from pytest_sst2.encoder_witness import encoder_fingerprint, of_fixed_sentences, tokens_fingerprint, weights_of
+from pytest_sst2.embedding import Embedder
+from pytest_sst2.encoder_witness import of_fixed_sentences, see_encoder, tokens_fingerprint, weights_of
 from pytest_sst2.fingerprint import EncoderFingerprint, Fingerprint, unpacked_floats, unpacked_text
 from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.methods import Job, Trained, train
-from pytest_sst2.methods.features import Embedder
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import build_recipe
 from pytest_sst2.registry import METHODS, ModelSpec
@@ -45,11 +45,11 @@ def encoder(spec: ModelSpec) -> Any:
 @pytest.fixture(scope="module")
 def taken(spec: ModelSpec) -> EncoderFingerprint:
     loaded = ModelLoader("cpu").sentence_encoder(spec)
-    return encoder_fingerprint(loaded, Embedder(loaded))[0]
+    return see_encoder(loaded, Embedder(loaded)).fingerprint
 
 
 def fingerprint_of(encoder: Any) -> EncoderFingerprint:
-    return encoder_fingerprint(encoder, Embedder(encoder))[0]
+    return see_encoder(encoder, Embedder(encoder)).fingerprint
 
 
 def weights(encoder: Any) -> Iterator[tuple[str, torch.Tensor]]:
@@ -75,7 +75,7 @@ class TestEncoder:
         weight = next(each for found, each in weights(encoder) if name in found)
         with torch.no_grad():
             weight.view(-1)[0] += 1e-6
-        now, _ = weights_of(encoder)
+        now = weights_of(encoder).parts
         assert {each for each in now if now[each] != taken.parts[each]} == {part}
 
     def test_the_names_of_tensors_do_not_matter(self, encoder: Any, taken: EncoderFingerprint) -> None:
@@ -84,7 +84,7 @@ class TestEncoder:
                 found = reversed(encoder.state_dict().items())
                 return {name.replace(".attention.", ".mixing.").replace("auto_", ""): each for name, each in found}
 
-        assert weights_of(Renamed())[0] == taken.parts
+        assert weights_of(Renamed()).parts == taken.parts
 
     def test_weights_that_went_through_half_precision_are_told_by_their_grain(self, encoder: Any) -> None:
         with torch.no_grad():
@@ -97,7 +97,7 @@ class TestEncoder:
         self, encoder: Any, taken: EncoderFingerprint
     ) -> None:
         embed = Embedder(encoder)
-        found, _ = encoder_fingerprint(encoder, lambda sentences: 3 * embed(sentences))
+        found = see_encoder(encoder, lambda sentences: 3 * embed(sentences)).fingerprint
         assert found.length == pytest.approx(3.0, abs=1e-5)
         assert found.parts == taken.parts
         sketches = [np.array(unpacked_floats(each.sketch)) for each in (taken, found)]
@@ -107,9 +107,9 @@ class TestEncoder:
     def test_the_sketch_s_cosine_is_close_to_that_of_the_embeddings(self, noise: float) -> None:
         def sketch(rows: np.ndarray) -> np.ndarray:
             by_sentence = dict(zip(fixed_sentences(), rows, strict=True))
-            found, _ = encoder_fingerprint(
+            found = see_encoder(
                 torch.nn.Linear(1, 1), lambda asked: np.array([by_sentence[sentence] for sentence in asked])
-            )
+            ).fingerprint
             return np.array(unpacked_floats(found.sketch))
 
         draws = np.random.default_rng(0)
@@ -135,11 +135,11 @@ class TestEncoder:
             found = torch.nn.functional.dropout(torch.tensor(embed(sentences)), 0.5)
             return np.asarray(found.numpy())
 
-        assert encoder_fingerprint(encoder, dropping)[0].unsteady > 0.1
+        assert see_encoder(encoder, dropping).fingerprint.unsteady > 0.1
 
     def test_embeddings_that_depend_on_their_batch_are_told(self, encoder: Any) -> None:
         embed = Embedder(encoder)
-        found, _ = encoder_fingerprint(encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1)))
+        found = see_encoder(encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1))).fingerprint
         assert found.company == pytest.approx(1.0, abs=1e-3)
         assert found.unsteady == 0.0
 

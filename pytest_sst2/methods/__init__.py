@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe
@@ -40,6 +41,7 @@ class Job:
         loader: Loads tokenizers and models; knows the device.
         witness: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
         model: The encoder to start from; None for methods that need none.
+        cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
     """
 
     train: Examples
@@ -50,6 +52,7 @@ class Job:
     loader: ModelLoader
     witness: Witness
     model: ModelSpec | None = None
+    cache: EmbeddingCache | None = None
 
     @property
     def encoder(self) -> ModelSpec:
@@ -65,14 +68,24 @@ class Trained:
     Attributes:
         predict: From n sentences to an array of shape (n,): the probability of the positive class.
         settings: Effective training arguments or classifier parameters, as plain values.
-        epochs: The learning curve, for methods that learn in epochs.
+        epochs: The learning curve, for methods that learn in epochs, without the last: that is the classifier itself.
+        last_train_loss: The last epoch's mean training loss; None for methods that do not learn in epochs.
         warnings: What a reader of the number should know.
     """
 
     predict: Classifier
     settings: Mapping[str, Any] = field(default_factory=dict)
     epochs: Sequence[Epoch] = ()
+    last_train_loss: float | None = None
     warnings: Sequence[str] = ()
+
+
+def epoch_of(number: int, train_loss: float, probabilities: np.ndarray, labels: np.ndarray) -> Epoch:
+    """Return one point of a learning curve: what a classifier's answers to the evaluation rows are worth."""
+    of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
+    loss = -np.log(np.clip(of_truth, 1e-12, 1.0)).mean()
+    accuracy = float(((probabilities > 0.5) == (labels == 1)).mean())
+    return Epoch(number, train_loss, round(float(loss), 6), accuracy)
 
 
 def train(method: MethodSpec, job: Job) -> Trained:

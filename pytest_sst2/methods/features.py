@@ -1,4 +1,4 @@
-"""Frozen sentence embeddings, the features of both probes."""
+"""The features of both probes: embeddings of a job's rows, from the cache where they are there."""
 
 from __future__ import annotations
 
@@ -9,36 +9,59 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.diagnosis import truncation_warnings
+from pytest_sst2.embedding import Embedder
+from pytest_sst2.embedding_cache import address_of
 from pytest_sst2.methods import Job
-
-# Sentences are sorted by length before they are batched, so a large batch wastes little padding. The size is part of
-# what makes a number reproducible: it moves embeddings by 1e-7, and a regression that stops at tol=1e-4 can turn that
-# into a few predictions in 5,000 (measured: 0.8192, 0.8198, 0.8200 for batches of 32, 64 and 128).
-BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Embedder:
-    """A frozen encoder: from n sentences to an array of shape (n, d), float32."""
+class Features:
+    """A job's frozen encoder: from n sentences to an array of shape (n, d), float32.
 
-    encoder: Any
+    Only the rows of the job are looked for in the cache. Anything else, the fixed sentences and single ones, is
+    embedded every time, so that neither a fingerprint nor a latency can come from there.
+    """
+
+    job: Job
+    embedder: Embedder
+
+    @property
+    def encoder(self) -> Any:
+        """The ``SentenceTransformer`` itself."""
+        return self.embedder.encoder
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the embeddings, in the order of the sentences."""
-        embedded = self.encoder.encode(
-            list(sentences), batch_size=BATCH_SIZE, convert_to_tensor=True, show_progress_bar=False
-        )
-        return np.asarray(embedded.float().cpu().numpy(), dtype=np.float32)
+        if not any(sentences is rows.sentences for rows in (self.job.train, self.job.evaluation)):
+            return self.embedder(sentences)
+        ids = self.embedder.token_ids(sentences)
+        if ids is None:
+            return self.embedder(sentences)
+        return self._of_distinct(sentences, ids)
 
-    def token_ids(self, sentences: Sequence[str]) -> list[list[int]] | None:
-        """Return each sentence's token ids as the encoder reads them, None where it reads something else."""
-        prepare = getattr(self.encoder, "preprocess", None) or self.encoder.tokenize  # renamed within version 5
-        inputs = prepare(list(sentences))
-        if "input_ids" not in inputs or "attention_mask" not in inputs:
-            return None
-        return [
-            ids[mask.bool()].tolist() for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
-        ]
+    def _of_distinct(self, sentences: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Embed what is the same to the encoder once, in an order that does not depend on the seed's shuffle."""
+        places: dict[tuple[int, ...], int] = {}
+        for index, sentence in enumerate(map(tuple, ids)):
+            places.setdefault(sentence, index)
+        distinct = sorted(places)
+        rows = self._cached(distinct, [sentences[places[each]] for each in distinct])
+        number = {sentence: row for row, sentence in enumerate(distinct)}
+        return rows[[number[tuple(sentence)] for sentence in ids]]
+
+    def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
+        cache, identity = self.job.cache, self.job.witness.encoder_identity
+        if cache is None or not identity:
+            return self.embedder.embed(sentences, [len(each) for each in ids])
+        address = address_of(identity, ids)
+        found = cache.get(address, len(ids))
+        if found is not None:
+            self.job.clock.mark_cached()
+            return found
+        rows = self.embedder.embed(sentences, [len(each) for each in ids])
+        with self.job.clock.phase("store"):
+            cache.put(address, rows)
+        return rows
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the embeddings, as plain values."""
@@ -46,30 +69,29 @@ class Embedder:
             "modules": [type(module).__name__ for module in self.encoder],
             "pooling": next((_pooling(module) for module in self.encoder if type(module).__name__ == "Pooling"), None),
             "max_seq_length": self.encoder.max_seq_length,
-            "encode_batch_size": BATCH_SIZE,
+            "tokens_per_batch": self.embedder.tokens_per_batch,
         }
 
+    def warnings(self) -> tuple[str, ...]:
+        """Say when the encoder brought no pooling of its own, did not read whole sentences, or could not be kept."""
+        job, limit = self.job, self.encoder.max_seq_length
+        pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
+        missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
+        cut = () if limit is None else truncation_warnings(self.encoder.tokenizer, limit, job.train, job.evaluation)
+        problem = (job.cache.problem,) if job.cache is not None and job.cache.problem else ()
+        return (*missing, *cut, *problem)
 
-def load_embedder(job: Job) -> Embedder:
+
+def load_features(job: Job) -> Features:
     """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the witness."""
     with job.clock.phase("load"):
         embedder = Embedder(
             job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=job.recipe.probe_max_length)
         )
-    if embedder.token_ids([""]) is not None:
-        job.witness.saw_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.token_ids(sentences) or [])
+    if embedder.prepared_ids([""]) is not None:
+        job.witness.saw_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or [])
     job.witness.saw_encoder(embedder.encoder, embedder)
-    return embedder
-
-
-def embedding_warnings(job: Job, embedder: Embedder) -> tuple[str, ...]:
-    """Say when the encoder brought no pooling of its own, and when it did not read whole sentences."""
-    pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
-    missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
-    limit = embedder.encoder.max_seq_length
-    if limit is None:
-        return missing
-    return (*missing, *truncation_warnings(embedder.encoder.tokenizer, limit, job.train, job.evaluation))
+    return Features(job, embedder)
 
 
 def _pooling(module: Any) -> str:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_sst2.batching import TrainingBatches, length_batches, tokens_per_batch
 from pytest_sst2.diagnosis import truncation_warnings
+from pytest_sst2.dropout import quick_dropout
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import CourseFingerprint
-from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods import Job, Trained, epoch_of
 from pytest_sst2.records import Epoch
+from pytest_sst2.used_rows import Reduction, reduction_to
 from pytest_sst2.witness import OrderDigest
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-EVALUATION_BATCH_SIZE = 64
 # Arguments of the Trainer that say where and how it reports, not how it trains.
 _NOT_SETTINGS = ("dir", "hub", "log", "report", "run_name", "project", "push", "trackio", "disable_tqdm")
 
@@ -46,23 +48,31 @@ class SequenceClassifier:
         """Return the probability of the positive class for each sentence, batched by length to save padding."""
         import torch
 
-        order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
         probabilities = np.empty(len(sentences), dtype=np.float64)
         with self._inference(), self._autocast():
-            for start in range(0, len(order), EVALUATION_BATCH_SIZE):
-                batch = order[start : start + EVALUATION_BATCH_SIZE]
-                inputs = self.tokenize([sentences[index] for index in batch], padding=True, return_tensors="pt")
-                logits = self.model(**inputs.to(self.model.device)).logits
+            for batch, inputs in self._batches(sentences):
+                logits = self.model(**inputs).logits
                 probabilities[batch] = torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
         return probabilities
 
     def embed(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the mean of the encoder's last hidden states, shape (n, d), without the head and in float32."""
-        inputs = self.tokenize(sentences, padding=True, return_tensors="pt").to(self.model.device)
+        rows: dict[int, np.ndarray] = {}
         with self._inference():
-            hidden = self.model.base_model(**inputs)[0].float()
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        return np.asarray(((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy())
+            for batch, inputs in self._batches(sentences):
+                hidden = self.model.base_model(**inputs)[0].float()
+                mask = inputs["attention_mask"].unsqueeze(-1)
+                rows |= zip(batch, ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy(), strict=True)
+        return np.array([rows[index] for index in range(len(sentences))])
+
+    def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
+        """Give batches of like length: the numbers of their sentences, and the model's inputs on its device."""
+        encoded = self.tokenize(sentences)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        device = self.model.device
+        for batch in length_batches(lengths, tokens_per_batch(device.type)):
+            rows = {name: [values[index] for index in batch] for name, values in encoded.items()}
+            yield batch, self.tokenizer.pad(rows, return_tensors="pt").to(device)
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
@@ -92,8 +102,8 @@ class SequenceClassifier:
 def train(job: Job) -> Trained:
     """Fine-tune every layer and the new head; weights stay in float32 and reduced precision is autocast's alone.
 
-    Nothing is written: no checkpoint, no log, no report to any service. After each epoch the evaluation rows are
-    predicted for the learning curve (phase ``evaluate``).
+    Nothing is written: no checkpoint, no log, no report to any service. After each epoch but the last the evaluation
+    rows are predicted for the learning curve (phase ``evaluate``).
 
     Raises:
         Sst2Error: The loss became infinite or not a number, or the device cannot train in the recipe's type.
@@ -113,10 +123,10 @@ def train(job: Job) -> Trained:
         ]
     with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
         arguments = _arguments(job, scratch)
-        epochs = _run_trainer(job, classifier, rows, arguments)
+        epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
     settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
     warnings = truncation_warnings(tokenizer, classifier.max_length, job.train, job.evaluation)
-    return Trained(classifier, settings, epochs, warnings)
+    return Trained(classifier, settings, epochs, last_loss, warnings)
 
 
 def _check_dtype(job: Job) -> None:
@@ -185,11 +195,13 @@ def _sampling(job: Job, arguments: Any) -> dict[str, Any]:
 
 def _run_trainer(
     job: Job, classifier: SequenceClassifier, rows: list[dict[str, Any]], arguments: TrainingArguments
-) -> tuple[Epoch, ...]:
-    """Train in place, show the witness how it went, and return the learning curve."""
+) -> tuple[tuple[Epoch, ...], float]:
+    """Train in place, show the witness how it went, and return the learning curve and the last epoch's loss."""
+    from torch.utils.data import DataLoader
     from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer
 
-    observer = _observer(job, classifier)
+    reduction = reduction_to(classifier.model, (row["input_ids"] for row in rows))
+    observer = _observer(job, classifier, reduction)
     pad = DataCollatorWithPadding(classifier.tokenizer)
     order = OrderDigest(limit=len(rows) if job.witness.awake else 0)
 
@@ -198,14 +210,23 @@ def _run_trainer(
             order.add(row["input_ids"])
         return pad(batch)
 
-    trainer = Trainer(
+    class LengthGroupingTrainer(Trainer):  # type: ignore[misc]
+        def get_train_dataloader(self) -> Any:
+            if not job.recipe.group_by_length:
+                return super().get_train_dataloader()
+            batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
+            loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+            return loader
+
+    trainer = LengthGroupingTrainer(
         model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
     # Whatever integration an environment variable or an installed package switched on stays out of a measurement.
     for callback in list(trainer.callback_handler.callbacks):
         if type(callback) not in (DefaultFlowCallback, type(observer)):
             trainer.remove_callback(callback)
-    with job.clock.phase("train", examples=len(rows) * job.recipe.epochs):
+    training = job.clock.phase("train", examples=len(rows) * job.recipe.epochs)
+    with training, quick_dropout(classifier.model), reduction.applied():
         trainer.train()
     job.witness.saw_course(
         CourseFingerprint(
@@ -216,10 +237,17 @@ def _run_trainer(
             order=str(order),
         )
     )
-    return _epochs(observer.losses, observer.curve)
+    ends = [step for step, _ in observer.curve]
+    *losses, last_loss = _epoch_losses(observer.losses, [*ends, int(trainer.state.global_step)])
+    curve = [probabilities for _, probabilities in observer.curve]
+    epochs = [
+        epoch_of(number, loss, probabilities, job.evaluation.labels)
+        for number, (loss, probabilities) in enumerate(zip(losses, curve, strict=True), 1)
+    ]
+    return tuple(epochs), last_loss
 
 
-def _observer(job: Job, classifier: SequenceClassifier) -> Any:
+def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) -> Any:
     """Return the callback that keeps losses and learning rates, and the learning curve."""
     from transformers import TrainerCallback
 
@@ -227,7 +255,8 @@ def _observer(job: Job, classifier: SequenceClassifier) -> Any:
         def __init__(self) -> None:
             # Steps done and the mean loss since the entry before: after the first step, and after each epoch.
             self.losses: list[tuple[int, float]] = []
-            self.curve: list[tuple[int, float, float]] = []
+            # Steps done and the classifier's answers at the end of each epoch but the last: those the runner asks for.
+            self.curve: list[tuple[int, np.ndarray]] = []
             self.first_gradient_norm: float | None = None
             self.learning_rate = 0.0
 
@@ -235,9 +264,10 @@ def _observer(job: Job, classifier: SequenceClassifier) -> Any:
             self.learning_rate = max(self.learning_rate, *(group["lr"] for group in optimizer.param_groups))
 
         def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-            with job.clock.phase("evaluate", examples=len(job.evaluation)):
-                probabilities = classifier(job.evaluation.sentences)
-            self.curve.append((state.global_step, *_loss_and_accuracy(probabilities, job.evaluation.labels)))
+            if state.global_step >= state.max_steps:
+                return
+            with job.clock.phase("evaluate", examples=len(job.evaluation)), reduction.lifted():
+                self.curve.append((state.global_step, classifier(job.evaluation.sentences)))
 
         def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
             if "loss" not in logs:
@@ -254,25 +284,24 @@ def _observer(job: Job, classifier: SequenceClassifier) -> Any:
     return Observer()
 
 
-def _epochs(losses: Sequence[tuple[int, float]], curve: Sequence[tuple[int, float, float]]) -> tuple[Epoch, ...]:
-    """Return the learning curve: the mean loss of each epoch's steps beside what was measured at its end."""
-    epochs = []
+def _epoch_losses(losses: Sequence[tuple[int, float]], ends: Sequence[int]) -> list[float]:
+    """Return the mean loss of each epoch's steps.
+
+    Args:
+        losses: Steps done and the mean loss since the entry before.
+        ends: Steps done at the end of each epoch.
+    """
+    means = []
     begin = 0
-    for number, (end, eval_loss, eval_accuracy) in enumerate(curve, 1):
+    for end in ends:
         total, last = 0.0, begin
         for step, loss in losses:
             if begin < step <= end:
                 total += loss * (step - last)
                 last = step
-        epochs.append(Epoch(number, round(total / (end - begin), 6), eval_loss, eval_accuracy))
+        means.append(round(total / (end - begin), 6))
         begin = end
-    return tuple(epochs)
-
-
-def _loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
-    loss = -np.log(np.clip(of_truth, 1e-12, 1.0)).mean()
-    return round(float(loss), 6), float(((probabilities > 0.5) == (labels == 1)).mean())
+    return means
 
 
 def _settings(arguments: TrainingArguments) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained
-from pytest_sst2.methods.features import embedding_warnings, load_embedder
+from pytest_sst2.methods.features import load_features
 from pytest_sst2.methods.logistic import MAX_ITERATIONS, C
 
 GRADIENT_TOLERANCE = 1e-7
@@ -28,7 +28,7 @@ def train(job: Job) -> Trained:
     """Return a classifier on the encoder's sentence embeddings; only the linear layer is trained."""
     import torch
 
-    embed = load_embedder(job)
+    embed = load_features(job)
     with job.clock.phase("encode", examples=len(job.train)):
         features = embed(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
@@ -48,7 +48,7 @@ def train(job: Job) -> Trained:
         "tolerance_grad": GRADIENT_TOLERANCE,
         **embed.settings(),
     }
-    return Trained(predict, settings, warnings=embedding_warnings(job, embed))
+    return Trained(predict, settings, warnings=embed.warnings())
 
 
 def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, CourseFingerprint]:

@@ -24,6 +24,7 @@ HEADERS = (
     "verdict",
 )
 _NONE = "–"
+_CACHED = "cached"
 
 
 def summary_lines(session: Session) -> list[str]:
@@ -91,9 +92,9 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{low:.3f}–{high:.3f}",
         f"{record.floor.accuracy:.4f}" if record.floor else _NONE,
         f"{100 * (record.accuracy - record.majority_accuracy):+.1f} pt",
-        _seconds(record.seconds("train", "fit")),
-        _seconds(record.seconds("encode")),
-        _seconds(record.seconds("predict")),
+        _seconds(record, "train", "fit"),
+        _seconds(record, "encode"),
+        _seconds(record, "predict"),
         _count(predict.examples_per_second if predict else None),
         f"{1000 * record.latency.p50_seconds:.1f}",
         _megabytes(record),
@@ -117,7 +118,11 @@ def _short(revision: str) -> str:
     return revision if revision.startswith("sha256:") else revision[:12]
 
 
-def _seconds(value: float | None) -> str:
+def _seconds(record: Record, *names: str) -> str:
+    """Return the seconds of phases; those of a phase whose result came from a cache say nothing and are not shown."""
+    if any(phase.cached for phase in record.phases if phase.name in names):
+        return _CACHED
+    value = record.seconds(*names)
     return _NONE if value is None else f"{value:.2f}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.methods.features import Embedder
+from pytest_sst2.embedding import Embedder
 from tests.faults.harness import LINEAR, PROBES, TORCH, World, fault
 from tests.faults.injecting import around, normalising, with_json
 

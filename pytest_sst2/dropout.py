@@ -1,0 +1,46 @@
+"""Dropout with cheap random numbers, for training on the CPU.
+
+PyTorch draws a 53-bit number for every activation there, one after the other: 6 ns each, a tenth of a training step.
+Sixteen bits decide as well whether an activation is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_LEVELS = 2**16
+
+
+class QuickDropout(nn.Dropout):
+    """``torch.nn.Dropout`` that decides by 16 random bits of torch's default generator.
+
+    The probability is rounded to a multiple of 2⁻¹⁶, and what is kept is scaled by the inverse of just that share.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the input with a share of ``p`` set to zero and the rest scaled; in evaluation the input itself."""
+        dropped = round(self.p * _LEVELS)
+        if not self.training or dropped in (0, _LEVELS) or input.device.type != "cpu":
+            return super().forward(input)
+        count = input.numel()
+        numbers = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        kept = numbers.view(torch.int16)[:count].view(input.shape) >= dropped - _LEVELS // 2
+        return input * kept.to(input.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+@contextlib.contextmanager
+def quick_dropout(model: Any) -> Iterator[None]:
+    """In the body, let every ``torch.nn.Dropout`` of a model be a ``QuickDropout``."""
+    changed = [module for module in model.modules() if type(module) is nn.Dropout]
+    for module in changed:
+        module.__class__ = QuickDropout
+    try:
+        yield
+    finally:
+        for module in changed:
+            module.__class__ = nn.Dropout

@@ -1,0 +1,167 @@
+"""Embeddings kept on disk from run to run, under an address made of all that decides them.
+
+An address is a digest of the encoder (every weight, and what it makes of the fixed sentences in this very process), of
+the versions of the libraries, and of the token ids to be embedded. So a change that the libraries do not tell of, a
+patched file or another thread count say, leads to another address, where there is nothing yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import write_atomically
+
+# Part of every address: a new way of embedding or of storing begins with an empty cache.
+_FORMAT = b"pytest-sst2 embeddings 1\n"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_SUFFIX = ".embeddings"
+_LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
+# What a killed writer left behind is nobody's after this time.
+_ABANDONED_SECONDS = 3600.0
+
+
+def cache_folder() -> Path:
+    """Return where embeddings are kept: ``$PYTEST_SST2_CACHE``, else the user's cache folder."""
+    if given := os.environ.get("PYTEST_SST2_CACHE"):
+        return Path(given).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("pytest-sst2", appauthor=False)
+
+
+def address_of(identity: str, ids: Sequence[Sequence[int]], extra: str = "") -> str:
+    """Return the address of the embeddings of token ids.
+
+    Args:
+        identity: Digest of the encoder's weights and of its answers.
+        ids: Token ids of each sentence, in the order of the rows.
+        extra: Whatever else decides the embeddings.
+    """
+    digest = hashlib.sha256(_FORMAT)
+    for part in (identity, extra, *(f"{name} {_version(name)}" for name in _LIBRARIES)):
+        digest.update(f"{len(part)} {part}\n".encode())
+    for sentence in ids:
+        digest.update(np.array([len(sentence), *sentence], dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+class EmbeddingCache:
+    """Arrays of float32 by their address, in a folder of bounded size; of the rest, the least recently used goes.
+
+    Several processes may share a folder. An entry appears whole or not at all, is verified whenever it is read, and
+    one that fails is removed. No error of the disk is raised: a cache that cannot be used is an empty one, and
+    ``problem`` says why.
+
+    Args:
+        folder: It is made when the first entry is written.
+        most_bytes: All entries together stay below this.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self.folder = folder
+        self.most_bytes = most_bytes
+        self.problem = ""
+
+    def get(self, address: str, rows: int) -> np.ndarray | None:
+        """Return the array at an address, shape (rows, d); None where there is none, or none that can be trusted."""
+        path = self._path(address)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        array = _unpacked(address, content)
+        if array is None or len(array) != rows:
+            self.problem = f"the cache entry {path} was damaged and has been made anew"
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the mark of its last use
+        return array
+
+    def put(self, address: str, array: np.ndarray) -> None:
+        """Keep an array; one that alone is larger than the cache may be is not kept."""
+        content = _packed(address, array)
+        if len(content) > self.most_bytes:
+            return
+        try:
+            write_atomically(self._path(address), content)
+        except Sst2Error as error:
+            self.problem = f"embeddings are not kept for the next run: {error}"
+            return
+        self._make_room(self._path(address))
+
+    def size_bytes(self) -> int:
+        """Return the size of all entries."""
+        return sum(size for _, size, _ in self._entries())
+
+    def clear(self) -> int:
+        """Remove every entry and return how many there were."""
+        entries = list(self._entries())
+        for _, _, path in entries:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return len(entries)
+
+    def _path(self, address: str) -> Path:
+        return self.folder / f"{address}{_SUFFIX}"
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove what a killed writer left, then entries, the least recently used first, until the rest fits."""
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
+            if total <= self.most_bytes:
+                break
+            if path != newest:
+                total -= size
+                with contextlib.suppress(OSError):  # another process was quicker, or has it open
+                    path.unlink()
+        with contextlib.suppress(OSError):
+            for part in self.folder.glob(f".*{_SUFFIX}.*.part"):
+                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                    part.unlink()
+
+    def _entries(self) -> Iterator[tuple[int, int, Path]]:
+        """Give last use, size and path of every entry."""
+        for path in self.folder.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                yield found.st_mtime_ns, found.st_size, path
+
+
+def _packed(address: str, array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
+    payload = buffer.getvalue()
+    return _digest(address, payload) + payload
+
+
+def _unpacked(address: str, content: bytes) -> np.ndarray | None:
+    digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if digest != _digest(address, payload):
+        return None
+    array: np.ndarray = np.load(io.BytesIO(payload), allow_pickle=False)
+    return array
+
+
+def _digest(address: str, payload: bytes) -> bytes:
+    # With the address in it, an entry under another one's name is as bad as a damaged one.
+    return hashlib.sha256(_FORMAT + address.encode() + payload).digest()
