@@ -3,8 +3,21 @@
 ``ModelSpec`` and ``MethodSpec`` are what a conftest returns from the hooks in ``pytest_sst2.hookspec``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.registry import Cell, MethodSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from pytest_sst2.registry import Cell, MethodSpec, ModelSpec
 
 __all__ = ["Cell", "MethodSpec", "ModelSpec", "Sst2Error"]
 __version__ = "0.2.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the registry for whoever asks for it: pytest imports this package in every run of everybody's tests."""
+    if name in __all__:
+        from pytest_sst2 import registry
+
+        return getattr(registry, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

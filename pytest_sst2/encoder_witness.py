@@ -27,8 +27,8 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 Ids = Sequence[Sequence[int]]
 
 _DIRECTIONS = 2
-# Fixed sentences of like length go together: one of them has two hundred words, most have ten.
-_BATCH_SIZE = 16
+# So many of the fixed sentences, the shortest, are embedded twice more.
+_FEW = 16
 # Values of a config that decide what a model computes; sizes of caches and names of tasks do not.
 _TELLING = re.compile(r"drop|_act\b|activation|_eps|position|layers|heads|hidden|intermediate|type_vocab|rope|theta")
 _POOLINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -99,7 +99,7 @@ def see_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) -> S
         embeddings, hidden, ids = _together(module, embed, expected_ids) or _one_by_one(module, embed)
     scale = float(np.linalg.norm(embeddings, axis=1).mean()) or 1.0
     by_length = sorted(range(len(embeddings)), key=lambda index: len(fixed_sentences()[index]))
-    few, lonely = by_length[:_BATCH_SIZE], by_length[_ALONE]
+    few, lonely = by_length[:_FEW], by_length[_ALONE]
     together = embeddings if ids is expected_ids and ids is not None else of_fixed_sentences(embed)
     alone = np.concatenate([_embedded(embed, [index]) for index in lonely])
     first, second = _embedded(embed, few), _embedded(embed, few)
@@ -129,12 +129,8 @@ def _embedded(embed: Embed, numbers: Sequence[int]) -> np.ndarray:
 
 
 def of_fixed_sentences(function: Embed) -> np.ndarray:
-    """Return what ``function`` makes of the fixed sentences, asked for a few of like length at a time."""
-    sentences = fixed_sentences()
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-    batches = [order[start : start + _BATCH_SIZE] for start in range(0, len(order), _BATCH_SIZE)]
-    rows = np.concatenate([np.asarray(function([sentences[i] for i in batch]), dtype=np.float64) for batch in batches])
-    return rows[np.argsort(order)]
+    """Return what ``function`` makes of the fixed sentences."""
+    return np.asarray(function(list(fixed_sentences())), dtype=np.float64)
 
 
 def _sketch(rows: np.ndarray) -> str:

@@ -93,9 +93,10 @@ def _package_versions() -> dict[str, str]:
     """Return every installed distribution: which of them moved a number is for the comparison to find out."""
     versions: dict[str, str] = {}
     for distribution in metadata.distributions():
+        described = distribution.metadata  # parsed anew each time it is asked for
         # One half removed has no name; of two on the path the first is the one that is imported.
-        if name := distribution.metadata["Name"]:
-            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+        if name := described["Name"]:
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"])
     return dict(sorted(versions.items()))
 
 

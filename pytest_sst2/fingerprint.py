@@ -6,6 +6,7 @@ Light: only the values are here. ``witness`` takes them while a cell runs, ``dri
 from __future__ import annotations
 
 import base64
+import functools
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -201,7 +202,13 @@ def unpacked_bits(text: str, count: int) -> tuple[int, ...]:
     data = base64.b64decode(text, validate=True)
     if len(data) != (count + 7) // 8:
         raise ValueError(f"{len(data)} bytes for {count} bits")
-    return tuple(data[index // 8] >> (7 - index % 8) & 1 for index in range(count))
+    bits = _bits_of_bytes()
+    return tuple(bit for byte in data for bit in bits[byte])[:count]
+
+
+@functools.cache
+def _bits_of_bytes() -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(byte >> place & 1 for place in range(7, -1, -1)) for byte in range(256))
 
 
 def packed_floats(values: Sequence[float]) -> str:

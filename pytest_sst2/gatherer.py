@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 class Gatherer:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(self, settings: Settings, *, gate_asked: bool) -> None:
-        self.settings = settings
+    def __init__(self, settings: Callable[[], Settings], *, gate_asked: bool) -> None:
+        self._settings = settings
         # Made for the first cell, so that a run without cells does not pay for the import. But whoever types
         # --sst2-compare or --sst2-save is told when there was nothing to compare or to save.
         self.session: Session | None = None
@@ -25,7 +26,7 @@ class Gatherer:
     def _start(self) -> Session:
         from pytest_sst2.session import Session
 
-        self.session = Session(self.settings)
+        self.session = Session(self._settings())
         return self.session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -62,5 +63,5 @@ class Gatherer:
                 from pytest_sst2.report.comparison import comparison_lines
 
                 terminalreporter.section("SST-2 comparison")
-                for line in comparison_lines(self.session.comparison, self.settings.fail_on):
+                for line in comparison_lines(self.session.comparison, self._settings().fail_on):
                     terminalreporter.write_line(line)

@@ -61,36 +61,57 @@ def pytest_load_initial_conftests(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the settings; a mistake in them ends the run here with exit status 4."""
-    from pytest_sst2.catalog import CATALOG
+    """Read the settings, where anything was set; a mistake in them ends the run here with exit status 4."""
     from pytest_sst2.gatherer import Gatherer
-    from pytest_sst2.registry import METHODS, Registry
-    from pytest_sst2.settings import read_settings
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
 
     config.addinivalue_line("markers", MARKER)
-    try:
-        models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
-        methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
-        registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-        settings = read_settings(config, registry)
-    except Sst2Error as error:
-        raise pytest.UsageError(str(error)) from error
-    config.stash[SETTINGS] = settings
+    if _is_anything_set(config):
+        _settings(config)
     if not hasattr(config, "workerinput"):
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
-        config.pluginmanager.register(Gatherer(settings, gate_asked=gate_asked), "sst2-gatherer")
+        config.pluginmanager.register(Gatherer(lambda: _settings(config), gate_asked=gate_asked), "sst2-gatherer")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
     config.pluginmanager.register(timer(), "sst2-timer")
 
 
+def _is_anything_set(config: pytest.Config) -> bool:
+    """Tell whether an option, an ini file or a conftest says anything to us; if not, nothing can be wrong with it."""
+    names = [option.dest for option in options.OPTIONS]
+    if any(getattr(config.option, name, None) is not None or config.getini(name) for name in names):
+        return True
+    hooks = (config.hook.pytest_sst2_models, config.hook.pytest_sst2_methods)
+    return any(hook.get_hookimpls() for hook in hooks)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """Return the run's settings; they are read when first wanted, which in most runs is never.
+
+    Raises:
+        pytest.UsageError: Something in them is wrong.
+    """
+    if SETTINGS not in config.stash:
+        from pytest_sst2.catalog import CATALOG
+        from pytest_sst2.registry import METHODS, Registry
+        from pytest_sst2.settings import read_settings
+
+        try:
+            models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
+            methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
+            registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
+            config.stash[SETTINGS] = read_settings(config, registry)
+        except Sst2Error as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[SETTINGS]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
     if "sst2_cell" in metafunc.fixturenames:
         try:
-            cells = _cells(metafunc.config.stash[SETTINGS], metafunc.definition.get_closest_marker("sst2"))
+            cells = _cells(_settings(metafunc.config), metafunc.definition.get_closest_marker("sst2"))
         except Sst2Error as error:
             raise pytest.Collector.CollectError(f"@pytest.mark.sst2: {error}") from None
         # What pytest does with an empty list depends on the project's settings; None is ours to drop.
@@ -150,7 +171,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     """Say what the cells will be trained and measured on, and if that is not what was asked for."""
     if not _runs_cells(config, items):
         return None
-    settings = config.stash[SETTINGS]
+    settings = _settings(config)
     source = _workbench(config).source
     line = f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
     if settings.baseline is not None and (other := _other_than(settings.baseline.records, source, settings)):
@@ -185,14 +206,14 @@ def _workbench(config: pytest.Config) -> Workbench:
     if WORKBENCH not in config.stash:
         from pytest_sst2.workbench import Workbench
 
-        config.stash[WORKBENCH] = Workbench(config.stash[SETTINGS])
+        config.stash[WORKBENCH] = Workbench(_settings(config))
     return config.stash[WORKBENCH]
 
 
 @pytest.fixture(scope="session")
 def sst2_settings(pytestconfig: pytest.Config) -> Settings:
     """What was asked for on the command line and in the ini file."""
-    return pytestconfig.stash[SETTINGS]
+    return _settings(pytestconfig)
 
 
 @pytest.fixture
@@ -249,14 +270,14 @@ def sst2_load_classifier(pytestconfig: pytest.Config) -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def sst2_load_encoder(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """From a model's name to its ``SentenceTransformer``, in the recipe's type on the run's device."""
-    dtype = pytestconfig.stash[SETTINGS].recipe.dtype
+    dtype = _settings(pytestconfig).recipe.dtype
     return lambda name: _told(
         lambda: _workbench(pytestconfig).loader.sentence_encoder(_model(pytestconfig, name), dtype=dtype)
     )
 
 
 def _model(config: pytest.Config, name: str) -> ModelSpec:
-    return config.stash[SETTINGS].registry.model(name, base=config.invocation_params.dir)
+    return _settings(config).registry.model(name, base=config.invocation_params.dir)
 
 
 def _told(make: Callable[[], Any]) -> Any:

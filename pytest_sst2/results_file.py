@@ -15,6 +15,7 @@ Old files are migrated when they are read, one version at a time, and never rewr
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import struct
 import zlib
@@ -178,8 +179,21 @@ def _unpacked_probabilities(text: str, predictions: Sequence[int]) -> tuple[floa
     data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * count + 1)
     if len(data) != 2 * count:
         raise ValueError(f"{len(data)} bytes for {count} probabilities")
-    steps = (256 * high + low for high, low in zip(data[:count], data[count:], strict=True))
-    return tuple(round(abs(predicted - step / _STEPS), 6) for step, predicted in zip(steps, predictions, strict=True))
+    known = _probabilities_of_steps()
+    highs, lows = data[:count], data[count:]
+    try:
+        return tuple(
+            known[predicted][256 * high + low] for high, low, predicted in zip(highs, lows, predictions, strict=True)
+        )
+    except IndexError:
+        raise ValueError("a probability is more than 1") from None
+
+
+@functools.cache
+def _probabilities_of_steps() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return every probability that a packed file can hold, by its steps: predicted negative, predicted positive."""
+    negative = tuple(round(step / _STEPS, 6) for step in range(_STEPS + 1))
+    return negative, tuple(round(1 - step / _STEPS, 6) for step in range(_STEPS + 1))
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:

@@ -33,12 +33,16 @@ from pytest_sst2.witness import Witness
 if TYPE_CHECKING:
     from pytest_sst2.embedding_cache import EmbeddingCache
     from pytest_sst2.floors import Floor, FloorKey
+    from pytest_sst2.frozen_encoder import FrozenEncoder
     from pytest_sst2.models import ModelLoader
     from pytest_sst2.recipes import Recipe
     from pytest_sst2.registry import Cell
     from pytest_sst2.splits import Splits
 
-LATENCY_SAMPLES = 50
+# Single sentences are timed until there are enough of them and enough time has gone.
+LATENCY_SAMPLES = (20, 50)
+_LATENCY_SECONDS = 0.3
+_MACHINE_EVERY_SECONDS = 0.5
 # Time of a round that no phase of its method accounts for.
 _REST = "rest"
 _LATENCY_WARM_UP = 3
@@ -74,6 +78,7 @@ class CellRunner:
         environment: What it runs on.
         metric_names: Further metrics beside accuracy.
         cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
+        frozen: Keeps the frozen encoder of the cell before, likewise.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class CellRunner:
         environment: Environment,
         metric_names: Sequence[str] = (),
         cache: EmbeddingCache | None = None,
+        frozen: FrozenEncoder | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -93,9 +99,11 @@ class CellRunner:
         self.environment = environment
         self.metric_names = metric_names
         self.cache = cache
+        self.frozen = frozen
         self.rounds: list[Repetition] = []
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
+        self._machine_measured = 0.0
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
     def prepare_round(self) -> None:
@@ -128,6 +136,7 @@ class CellRunner:
             witness=witness,
             model=self.cell.model,
             cache=self.cache,
+            frozen=self.frozen,
         )
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
@@ -194,7 +203,12 @@ class CellRunner:
         return dataclasses.replace(record, floor=floor_for(record.floor_key))
 
     def _measure_machine(self) -> None:
+        """Take the machine's speed, unless that was just done: phases of milliseconds need no unit of their own."""
+        now = time.perf_counter()
+        if self._machine_seconds and now - self._machine_measured < _MACHINE_EVERY_SECONDS:
+            return
         self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
+        self._machine_measured = time.perf_counter()
 
     def _costs(self) -> Iterator[Round]:
         """Give what each round cost, in order; the machine's speed is the mean over its beginning and its phases."""
@@ -234,12 +248,15 @@ class CellRunner:
         return probabilities
 
     def _latency(self, predict: Classifier) -> Latency:
-        sentences = self.splits.evaluation.sentences[:LATENCY_SAMPLES]
+        least, most = LATENCY_SAMPLES
+        sentences = self.splits.evaluation.sentences[:most]
         synchronize = _synchronizer(self.loader.device)
         for sentence in sentences[:_LATENCY_WARM_UP]:
             predict([sentence])
-        seconds = []
+        seconds: list[float] = []
         for sentence in sentences:
+            if len(seconds) >= least and sum(seconds) > _LATENCY_SECONDS:
+                break
             synchronize()
             start = time.perf_counter()
             predict([sentence])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from pytest_sst2.records import Interval
 
@@ -288,6 +288,8 @@ def _p_value(delta: float, error: Sequence[ErrorPart]) -> float:
         return 1.0
     if _margin(error, _LEAST_P) <= abs(delta):
         return _LEAST_P
+    from scipy import optimize  # a quarter of a second that one seed does not need
+
     return math.exp(optimize.brentq(lambda x: _margin(error, math.exp(x)) - abs(delta), math.log(_LEAST_P), 0.0))
 
 

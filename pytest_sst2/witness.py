@@ -10,6 +10,7 @@ import hashlib
 import unicodedata
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,21 @@ _ASKED_AGAIN = 16
 _SMALL_TENSOR = 5000
 
 
+@dataclass(frozen=True)
+class EncoderSight:
+    """What a witness saw of an encoder and its tokenizer.
+
+    Attributes:
+        tokens: What the tokenizer makes of the fixed sentences; None for encoders without one.
+        encoder: The encoder's fingerprint.
+        identity: Tells it from every other encoder, to the last bit of what it makes of the fixed sentences.
+    """
+
+    tokens: TokensFingerprint | None
+    encoder: EncoderFingerprint
+    identity: str
+
+
 class Witness:
     """What the methods of one round let it see.
 
@@ -63,8 +79,7 @@ class Witness:
         self.tokens: TokensFingerprint | None = None
         self.encoder: EncoderFingerprint | None = None
         self.course: CourseFingerprint | None = None
-        # Tells an encoder from every other one; empty while none was seen.
-        self.encoder_identity = ""
+        self.sight: EncoderSight | None = None
         self._tokenizer: Any = None
         self._ids: Sequence[Sequence[int]] | None = None
         # Not kept alive: the model of a round is let go before the next.
@@ -95,14 +110,21 @@ class Witness:
         if self.awake:
             with self._clock.phase(PHASE):
                 seen = see_encoder(module, embed, self._ids)
-                self.encoder, self.encoder_identity = seen.fingerprint, seen.identity
+                tokens = self.tokens
                 if self._tokenizer is not None and seen.ids is not None and seen.ids is not self._ids:
-                    self.tokens = tokens_fingerprint(self._tokenizer, seen.ids)
+                    tokens = tokens_fingerprint(self._tokenizer, seen.ids)
                 self._tokenizer = None
-                with contextlib.suppress(TypeError):  # not everything can be referred to weakly
-                    self._module = weakref.ref(module)
-                self._steps.watch()
-                self._first_batch.watch(module)
+                self.recall(module, EncoderSight(tokens, seen.fingerprint, seen.identity))
+
+    def recall(self, module: Any, sight: EncoderSight) -> None:
+        """Take what another witness saw of the very same encoder; from here on watch the steps of a training."""
+        if not self.awake:
+            return
+        self.sight, self.tokens, self.encoder = sight, sight.tokens, sight.encoder
+        with contextlib.suppress(TypeError):  # not everything can be referred to weakly
+            self._module = weakref.ref(module)
+        self._steps.watch()
+        self._first_batch.watch(module)
 
     def saw_course(self, course: CourseFingerprint) -> None:
         """Keep how the optimisation went, with what was seen of its steps and of what they changed."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_sst2 import environment, metrics
 from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
+from pytest_sst2.frozen_encoder import FrozenEncoder
+from pytest_sst2.heap import collector_paused
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.runner import CellRunner
 from pytest_sst2.sources import Source, load_source
@@ -29,6 +31,7 @@ class Workbench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._splits: dict[int, Splits] = {}
+        self.frozen = FrozenEncoder()
         environment.share_cores()
 
     @cached_property
@@ -83,9 +86,10 @@ class Workbench:
         Raises:
             Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
         """
-        _ = self.metric_names, self.floors, self.device
-        for seed in self.settings.recipe.seeds:
-            self.splits(seed)
+        with collector_paused():
+            _ = self.metric_names, self.floors, self.device
+            for seed in self.settings.recipe.seeds:
+                self.splits(seed)
 
     def splits(self, seed: int) -> Splits:
         """Return the rows that the run's recipe draws by ``seed``."""
@@ -101,12 +105,14 @@ class Workbench:
 
     def runner(self, cell: Cell) -> CellRunner:
         """Return what trains and measures ``cell``."""
-        return CellRunner(
-            cell,
-            self.settings.recipe,
-            self.splits(cell.seed),
-            self.loader,
-            self.environment,
-            self.metric_names,
-            self.cache,
-        )
+        with collector_paused():
+            return CellRunner(
+                cell,
+                self.settings.recipe,
+                self.splits(cell.seed),
+                self.loader,
+                self.environment,
+                self.metric_names,
+                self.cache,
+                self.frozen if self.cache is not None else None,
+            )

@@ -60,9 +60,7 @@ class Score:
 
     def ratios_to(self, peer: Score) -> list[float]:
         """Return how many times as fast it was as the peer, round by round."""
-        return [
-            theirs.seconds / ours.seconds for theirs, ours in zip(peer.outcomes, self.outcomes, strict=True)
-        ]
+        return [theirs.seconds / ours.seconds for theirs, ours in zip(peer.outcomes, self.outcomes, strict=True)]
 
     @property
     def shares_of_limit(self) -> list[float]:

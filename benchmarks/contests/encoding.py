@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from contests.contest import Contest, Contestant, Outcome
 from contests.material import Material
+
 from pytest_sst2.embedding import Embedder
 from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.heap import kept_heap
@@ -41,11 +41,13 @@ def contests(material: Material, sentences: int) -> list[Contest]:
     ]
 
 
-def _sentences(material: Material, count: int) -> list[str]:
+def sentences_of(material: Material, count: int) -> list[str]:
+    """Return so many training sentences."""
     return list(material.source.dataset["train"].shuffle(seed=42)[:count]["sentence"])
 
 
-def _gflop(material: Material, sentences: list[str]) -> float:
+def gflop(material: Material, sentences: list[str]) -> float:
+    """Return the arithmetic of embedding sentences, padding left out."""
     return _OPERATIONS * material.matrix_parameters("minilm") * material.tokens("minilm", sentences, 256) / 1e9
 
 
@@ -53,10 +55,10 @@ def _library(material: Material, count: int) -> Any:
     def run(number: int) -> Outcome:
         del number
         encoder = material.loader.sentence_encoder(material.model("minilm"))
-        sentences = _sentences(material, count)
+        sentences = sentences_of(material, count)
         start = time.perf_counter()
         rows = encoder.encode(sentences)
-        return Outcome(time.perf_counter() - start, _gflop(material, sentences), np.asarray(rows))
+        return Outcome(time.perf_counter() - start, gflop(material, sentences), np.asarray(rows))
 
     return run
 
@@ -65,12 +67,12 @@ def _ours(material: Material, count: int, dtype: str) -> Any:
     def run(number: int) -> Outcome:
         del number
         embedder = Embedder(material.loader.sentence_encoder(material.model("minilm"), dtype=dtype))
-        sentences = _sentences(material, count)
+        sentences = sentences_of(material, count)
         with kept_heap():
             start = time.perf_counter()
             rows = embedder(sentences)
             seconds = time.perf_counter() - start
-        return Outcome(seconds, _gflop(material, sentences), rows)
+        return Outcome(seconds, gflop(material, sentences), rows)
 
     return run
 

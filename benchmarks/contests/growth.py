@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from contests.material import Material
+
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.methods import Job, train
 from pytest_sst2.registry import METHODS

@@ -1,6 +1,6 @@
 """The script that people write by hand: two probes on frozen embeddings, with nothing of this package.
 
-    python plain_probe.py ENCODER_FOLDER TRAIN.tsv VALIDATION.tsv TRAIN_SIZE
+python plain_probe.py ENCODER_FOLDER TRAIN.tsv VALIDATION.tsv TRAIN_SIZE
 """
 
 import sys

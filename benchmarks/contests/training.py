@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from contests.contest import Contest, Contestant, Outcome
 from contests.material import Material
+
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.methods import Job, train
 from pytest_sst2.methods.fine_tune import SequenceClassifier
@@ -28,22 +28,22 @@ def contests(material: Material, train_size: int, small_size: int) -> list[Conte
     return [
         Contest(
             f"fine-tune minilm, {train_size:,} rows",
-            Contestant("Trainer defaults", _defaults(material, "minilm", train_size)),
+            Contestant("Trainer defaults", defaults(material, "minilm", train_size)),
             (
-                Contestant("float32", _ours(material, "minilm", train_size), 2.2),
-                Contestant("bfloat16", _ours(material, "minilm", train_size, dtype="bfloat16"), 3.5),
+                Contestant("float32", ours(material, "minilm", train_size), 2.2),
+                Contestant("bfloat16", ours(material, "minilm", train_size, dtype="bfloat16"), 3.5),
             ),
         ),
         Contest(
             f"fine-tune minilm, {small_size:,} rows",
-            Contestant("padded to 128", _defaults(material, "minilm", small_size, padding="max_length")),
-            (Contestant("float32", _ours(material, "minilm", small_size), 8.0),),
+            Contestant("padded to 128", defaults(material, "minilm", small_size, padding="max_length")),
+            (Contestant("float32", ours(material, "minilm", small_size), 8.0),),
         ),
         *(
             Contest(
                 f"fine-tune {title}'s architecture, {small_size:,} rows",
-                Contestant("Trainer defaults", _defaults(material, folder, small_size)),
-                (Contestant("float32", _ours(material, folder, small_size), 2.0),),
+                Contestant("Trainer defaults", defaults(material, folder, small_size)),
+                (Contestant("float32", ours(material, folder, small_size), 2.0),),
             )
             for title, folder in (("TinyBERT", tinybert), ("DistilBERT", distilbert))
         ),
@@ -54,7 +54,8 @@ def _gflop(material: Material, model: str, sentences: Sequence[str]) -> float:
     return _OPERATIONS * material.matrix_parameters(model) * material.tokens(model, sentences, _MOST_TOKENS) / 1e9
 
 
-def _ours(material: Material, model: str, train_size: int, **changes: Any) -> Any:
+def ours(material: Material, model: str, train_size: int, **changes: Any) -> Any:
+    """Return what fine-tunes with this package, by the recipe quick."""
     method = next(spec for spec in METHODS if spec.name == "fine-tune")
 
     def run(number: int) -> Outcome:
@@ -83,7 +84,9 @@ def _ours(material: Material, model: str, train_size: int, **changes: Any) -> An
     return run
 
 
-def _defaults(material: Material, model: str, train_size: int, padding: str | bool = False) -> Any:
+def defaults(material: Material, model: str, train_size: int, padding: str | bool = False) -> Any:
+    """Return what fine-tunes with the Trainer as it comes."""
+
     def run(number: int) -> Outcome:
         import torch
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments

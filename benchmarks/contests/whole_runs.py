@@ -1,4 +1,4 @@
-"""Whole processes: a benchmark run against a script, somebody's tests with and without the plugin, an offline compare."""
+"""Whole processes: a run of the suite against a script, somebody's tests with and without the plugin, a compare."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from contests.contest import Contest, Contestant, Outcome
 from contests.material import Material
+
 from pytest_sst2.results_file import results_from_text, results_text
 
 _HERE = Path(__file__).resolve().parent
@@ -92,19 +93,29 @@ def _plain_script(material: Material) -> Any:
     return lambda _: _process(call, material.scratch, HF_DATASETS_CACHE=str(material.scratch / "datasets"))
 
 
+# Starts a command and prints its peak memory. Linux counts in what the process that starts another held itself, so that
+# one of ours, with PyTorch in it, cannot ask for this.
+_LAUNCHER = """
+import os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def _process(call: list[str], folder: Path, **variables: str) -> Outcome:
     """Return wall time and peak memory of a process that must succeed (or, a comparison, come to a verdict)."""
-    output = folder / "output.txt"
-    with output.open("w", encoding="utf-8") as file:
-        start = time.perf_counter()
-        process = subprocess.Popen(call, cwd=folder, stdout=file, stderr=file, env={**os.environ, **variables})
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = output.read_text(encoding="utf-8")
-    if process.returncode not in (0, 1 if "compare" in call else 0):
-        raise RuntimeError(f"{' '.join(call)} ended with {process.returncode}:\n{text[-3000:]}")
-    return Outcome(seconds, result=text, peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *call]
+    start = time.perf_counter()
+    done = subprocess.run(  # noqa: S603 - our own commands
+        launched, cwd=folder, capture_output=True, text=True, env={**os.environ, **variables}, check=False
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode not in (0, 1 if "compare" in call else 0):
+        raise RuntimeError(f"{' '.join(call)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+    kilobytes = int(done.stderr.split()[-1])
+    return Outcome(seconds, result=done.stdout, peak_bytes=kilobytes * (1 if sys.platform == "darwin" else 1024))
 
 
 def _two_files(folder: Path) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe
 from pytest_sst2.records import Epoch
@@ -42,6 +43,7 @@ class Job:
         witness: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
         model: The encoder to start from; None for methods that need none.
         cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
+        frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
     """
 
     train: Examples
@@ -53,6 +55,7 @@ class Job:
     witness: Witness
     model: ModelSpec | None = None
     cache: EmbeddingCache | None = None
+    frozen: FrozenEncoder | None = None
 
     @property
     def encoder(self) -> ModelSpec:

@@ -50,10 +50,10 @@ class Features:
         return rows[[number[tuple(sentence)] for sentence in ids]]
 
     def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
-        cache, identity = self.job.cache, self.job.witness.encoder_identity
-        if cache is None or not identity:
+        cache, sight = self.job.cache, self.job.witness.sight
+        if cache is None or sight is None:
             return self.embedder.embed(sentences, [len(each) for each in ids])
-        address = address_of(identity, ids)
+        address = address_of(sight.identity, ids)
         found = cache.get(address, len(ids))
         if found is not None:
             self.job.clock.mark_cached()
@@ -83,14 +83,28 @@ class Features:
 
 
 def load_features(job: Job) -> Features:
-    """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the witness."""
+    """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the witness.
+
+    Where the cell before has loaded the same one, that is taken, and the phase is marked as cached.
+    """
+    key = (job.encoder, job.recipe.dtype, job.recipe.probe_max_length)
+    kept = job.frozen.get(key) if job.frozen is not None else None
     with job.clock.phase("load"):
-        embedder = Embedder(
-            job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=job.recipe.probe_max_length)
-        )
+        if kept is not None:
+            job.clock.mark_cached()
+            embedder, sight = kept
+        else:
+            embedder = Embedder(
+                job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=job.recipe.probe_max_length)
+            )
+    if kept is not None:
+        job.witness.recall(embedder.encoder, sight)
+        return Features(job, embedder)
     if embedder.prepared_ids([""]) is not None:
         job.witness.saw_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or [])
     job.witness.saw_encoder(embedder.encoder, embedder)
+    if job.frozen is not None and job.witness.sight is not None:
+        job.frozen.keep(key, embedder, job.witness.sight)
     return Features(job, embedder)
 
 

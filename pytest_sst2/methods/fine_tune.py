@@ -109,6 +109,8 @@ def train(job: Job) -> Trained:
         Sst2Error: The loss became infinite or not a number, or the device cannot train in the recipe's type.
     """
     _check_dtype(job)
+    if job.frozen is not None:
+        job.frozen.let_go()
     with job.clock.phase("load"):
         tokenizer = job.loader.tokenizer(job.encoder)
         model = job.loader.sequence_classifier(job.encoder)
