@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.command == "compare":
             text, status = compare_text(asked)
+        elif asked.command == "cache":
+            text = cache_text(clear=asked.clear)
         else:
             text = _TABLES[asked.command][1]()
         print(text)
@@ -46,9 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, (help_text, _) in _TABLES.items():
         commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
     _add_compare(commands.add_parser("compare", help=_COMPARE, description=_COMPARE.capitalize() + "."))
+    cache = commands.add_parser("cache", help=_CACHE, description=_CACHE.capitalize() + ".")
+    cache.add_argument("--clear", action="store_true", help="remove every entry")
     return parser
 
 
+_CACHE = "say where embeddings are kept from run to run, and how much room they take"
 _COMPARE = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
 
 
@@ -101,6 +106,18 @@ def compare_text(asked: argparse.Namespace) -> tuple[str, int]:
         return "\n".join(report.comparison_lines(found, asked.fail_on)), status
     render = report.comparison_markdown if asked.format == "markdown" else report.comparison_json
     return render(found, asked.fail_on).rstrip("\n"), status
+
+
+def cache_text(*, clear: bool) -> str:
+    """Return where the cache of embeddings is and what is in it; with ``clear``, empty it."""
+    from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
+
+    cache = EmbeddingCache(cache_folder(), 0)
+    size = cache.size_bytes()
+    if clear:
+        removed = cache.clear()
+        return f"{cache.folder}: {removed} {'entry' if removed == 1 else 'entries'} removed, {size / 2**20:.1f} MB"
+    return f"{cache.folder}: {size / 2**20:.1f} MB. Remove with: pytest-sst2 cache --clear"
 
 
 def models_table() -> str:

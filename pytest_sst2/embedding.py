@@ -25,8 +25,8 @@ class Embedder:
         self.encoder = encoder
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return the embeddings, in the order of the sentences."""
-        ids = self.token_ids(sentences)
+        """Return the embeddings, in the order of the sentences; of none, an array of shape (0, 0)."""
+        ids = self.token_ids(sentences) if len(sentences) else []
         if ids is None:
             return self._encode(sentences, _SENTENCES_PER_BATCH)
         return self.embed(sentences, [len(each) for each in ids])

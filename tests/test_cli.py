@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_sst2.baselines import save_baseline
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.cli import main
+from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.recipes import PRESETS
 from pytest_sst2.registry import METHODS
 from tests.made_records import answered
@@ -42,6 +44,18 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("model ")
     assert done.stderr == ""
+
+
+def test_the_cache_is_shown_and_cleared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path))
+    EmbeddingCache(tmp_path, 2**20).put("a" * 64, np.ones((100, 1000), dtype=np.float32))
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: 0.4 MB. Remove with: pytest-sst2 cache --clear\n"
+    assert main(["cache", "--clear"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: 1 entry removed, 0.4 MB\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestCompare:

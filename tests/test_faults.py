@@ -112,7 +112,7 @@ def _fast() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "_package_versions", functools.cache(environment._package_versions))
         patch.setattr(runner, "machine_seconds", lambda *_: 0.004)
-        patch.setattr(runner, "LATENCY_SAMPLES", 2)
+        patch.setattr(runner, "LATENCY_SAMPLES", (2, 2))
         gc.collect()
         gc.freeze()  # each run collects garbage three times, and the libraries' objects are many
         yield

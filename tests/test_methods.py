@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.methods import Job, Trained, logistic, seeded, torch_probe, train
+from pytest_sst2.methods import Job, Trained, fine_tune, logistic, seeded, torch_probe, train
 from pytest_sst2.methods.fine_tune import SequenceClassifier
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe, build_recipe
@@ -18,7 +19,8 @@ from pytest_sst2.registry import METHODS, MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
 from pytest_sst2.witness import Witness
-from tests.tiny_models import sentences_and_labels
+from pytest_sst2.used_rows import Reduction
+from tests.tiny_models import sentences_and_labels, write_encoder
 
 METHOD = {spec.name: spec for spec in METHODS}
 
@@ -95,6 +97,20 @@ class TestFineTune:
         assert trained.last_train_loss < trained.epochs[0].train_loss
         (phase,) = [phase for phase in job.clock.phases if phase.name == "train"]
         assert phase.examples == 480
+
+    def test_losses_and_answers_are_those_of_training_everything_without_our_short_cuts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = write_encoder(tmp_path / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        ours = train(METHOD["fine-tune"], make_job(folder))
+        monkeypatch.setattr(fine_tune, "reduction_to", lambda model, _sentences: Reduction(model, None))
+        monkeypatch.setattr(fine_tune, "quick_dropout", lambda _model: contextlib.nullcontext())
+        plain = train(METHOD["fine-tune"], make_job(folder))
+        losses = [[*(epoch.train_loss for epoch in each.epochs), each.last_train_loss] for each in (ours, plain)]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+        assert losses[0][-1] < losses[0][0]
+        answers = [each.predict(examples(120, 160).sentences) for each in (ours, plain)]
+        assert np.abs(answers[0] - answers[1]).max() < 1e-4
 
     def test_it_leaves_no_file_and_reports_to_nobody(
         self, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

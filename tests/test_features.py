@@ -1,0 +1,205 @@
+"""Features of the probes: from the cache where nothing has changed, and never where a time is wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_sst2.embedding import Embedder
+from pytest_sst2.embedding_cache import EmbeddingCache
+from pytest_sst2.frozen_encoder import FrozenEncoder
+from pytest_sst2.methods import Job, train
+from pytest_sst2.methods.features import load_features
+from pytest_sst2.registry import METHODS
+from pytest_sst2.splits import Examples
+from tests.conftest import results
+from tests.test_methods import make_job
+
+METHOD = {spec.name: spec for spec in METHODS}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EmbeddingCache:
+    return EmbeddingCache(tmp_path / "cache", 2**20)
+
+
+def job_with(cache: EmbeddingCache | None, model: Path, frozen: FrozenEncoder | None = None, **changes: Any) -> Job:
+    return dataclasses.replace(make_job(model), cache=cache, frozen=frozen, **changes)
+
+
+def cached_phases(job: Job) -> list[str]:
+    return [phase.name for phase in job.clock.phases if phase.cached]
+
+
+class TestCache:
+    @pytest.mark.parametrize("method", ["linear-probe", "torch-probe"])
+    def test_the_second_run_embeds_no_row_and_gives_the_same(
+        self, method: str, cache: EmbeddingCache, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = job_with(cache, tiny_encoder)
+        trained = train(METHOD[method], first)
+        before = trained.predict(first.evaluation.sentences)
+        assert cached_phases(first) == []
+
+        embedded: list[int] = []
+        real = Embedder.embed
+        monkeypatch.setattr(
+            Embedder, "embed", lambda self, rows, lengths: embedded.append(len(rows)) or real(self, rows, lengths)
+        )
+        second = job_with(cache, tiny_encoder)
+        trained = train(METHOD[method], second)
+        with second.clock.phase("predict"):
+            after = trained.predict(second.evaluation.sentences)
+        assert cached_phases(second) == ["encode", "predict"]
+        assert max(embedded) <= 64  # the fixed sentences alone
+        assert after.tobytes() == before.tobytes()
+
+    def test_the_order_of_the_rows_does_not_matter_and_equal_ones_are_embedded_once(
+        self, cache: EmbeddingCache, tiny_encoder: Path
+    ) -> None:
+        first = job_with(cache, tiny_encoder)
+        rows = load_features(first)(first.train.sentences)
+        order = [*reversed(range(len(first.train))), 5, 5]
+        shuffled = Examples([first.train.sentences[index] for index in order], first.train.labels[order])
+        second = job_with(cache, tiny_encoder, train=shuffled)
+        features = load_features(second)
+        with second.clock.phase("encode"):
+            again = features(second.train.sentences)
+        assert cached_phases(second) == ["encode"]
+        assert np.array_equal(again, rows[order])
+
+    def test_other_sentences_than_the_jobs_are_embedded_every_time(
+        self, cache: EmbeddingCache, tiny_encoder: Path
+    ) -> None:
+        job = job_with(cache, tiny_encoder)
+        features = load_features(job)
+        features(list(job.train.sentences))
+        assert cache.size_bytes() == 0
+
+    def test_changed_weights_are_another_address(self, cache: EmbeddingCache, tiny_encoder: Path) -> None:
+        import torch
+
+        job = job_with(cache, tiny_encoder)
+        load_features(job)(job.train.sentences)
+        changed = job_with(cache, tiny_encoder)
+        real = changed.loader.sentence_encoder
+
+        def other(*args: Any, **options: Any) -> Any:
+            encoder = real(*args, **options)
+            with torch.no_grad():
+                next(encoder.parameters())[0, 0] += 1e-3
+            return encoder
+
+        changed.loader.sentence_encoder = other  # type: ignore[method-assign]
+        features = load_features(changed)
+        with changed.clock.phase("encode"):
+            features(changed.train.sentences)
+        assert cached_phases(changed) == []
+
+    def test_so_is_a_library_that_embeds_differently_without_a_word(
+        self, cache: EmbeddingCache, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = job_with(cache, tiny_encoder)
+        load_features(job)(job.train.sentences)
+        real = Embedder.embed
+        monkeypatch.setattr(Embedder, "embed", lambda self, rows, lengths: real(self, rows, lengths) * 1.0001)
+        other = job_with(cache, tiny_encoder)
+        features = load_features(other)
+        with other.clock.phase("encode"):
+            features(other.train.sentences)
+        assert cached_phases(other) == []
+
+    def test_what_a_cell_could_not_keep_is_among_its_warnings(self, tmp_path: Path, tiny_encoder: Path) -> None:
+        (tmp_path / "file").write_text("not a folder")
+        trained = train(METHOD["linear-probe"], job_with(EmbeddingCache(tmp_path / "file", 2**20), tiny_encoder))
+        assert any("embeddings are not kept for the next run" in warning for warning in trained.warnings)
+
+
+class TestFrozenEncoder:
+    def test_the_next_probe_takes_the_encoder_and_its_fingerprint(
+        self, cache: EmbeddingCache, tiny_encoder: Path
+    ) -> None:
+        frozen = FrozenEncoder()
+        first, second = (job_with(cache, tiny_encoder, frozen) for _ in range(2))
+        train(METHOD["linear-probe"], first)
+        train(METHOD["torch-probe"], second)
+        assert cached_phases(second) == ["load", "encode"]
+        assert second.witness.encoder == first.witness.encoder
+        assert second.witness.tokens == first.witness.tokens
+        assert second.witness.course is not None
+        assert second.witness.course.trained == ()
+
+    def test_another_type_or_length_is_loaded(self, tiny_encoder: Path) -> None:
+        frozen = FrozenEncoder()
+        first = job_with(None, tiny_encoder, frozen)
+        load_features(first)
+        for change in ({"dtype": "bfloat16"}, {"probe_max_length": 9}):
+            other = job_with(None, tiny_encoder, frozen, recipe=dataclasses.replace(first.recipe, **change))
+            assert load_features(other).encoder is not load_features(first).encoder
+
+    def test_fine_tuning_has_the_memory_to_itself(self, tiny_encoder: Path) -> None:
+        frozen = FrozenEncoder()
+        load_features(job_with(None, tiny_encoder, frozen))
+        train(METHOD["fine-tune"], job_with(None, tiny_encoder, frozen))
+        assert frozen._kept is None
+
+
+class TestRuns:
+    ARGUMENTS = ("--sst2-methods=linear-probe", "-p", "no:cacheprovider")
+
+    def run(self, project: pytest.Pytester, *arguments: str) -> dict[str, Any]:
+        path = project.path / "out.json"
+        result = project.runpytest(*self.ARGUMENTS, f"--sst2-json={path}", *arguments)
+        result.assert_outcomes(passed=1)
+        record: dict[str, Any] = results(path)["records"][0]
+        record["shown"] = result.stdout.str()
+        return record
+
+    def cached(self, record: dict[str, Any]) -> list[str]:
+        return [phase["name"] for phase in record["rounds"][0]["phases"] if phase["cached"]]
+
+    def test_the_second_run_says_cached_where_a_speed_would_stand(self, project: pytest.Pytester) -> None:
+        first, second = self.run(project), self.run(project)
+        assert (self.cached(first), self.cached(second)) == ([], ["encode", "predict"])
+        assert second["predictions"] == first["predictions"]
+        assert second["fingerprint"] == first["fingerprint"]
+        row = next(line for line in second["shown"].splitlines() if line.startswith("linear-probe"))
+        assert row.split()[9:12] == ["cached", "cached", "–"]
+        assert second["latency"]["p50_seconds"] > 0
+
+    @pytest.mark.parametrize(
+        "arguments", [["--sst2-no-cache"], ["--sst2-rounds=2"], ["--benchmark-json=times.json"]], ids=str
+    )
+    def test_nothing_comes_from_the_cache_where_that_is_said_or_times_are_kept(
+        self, project: pytest.Pytester, arguments: list[str]
+    ) -> None:
+        self.run(project)
+        assert self.cached(self.run(project, *arguments)) == []
+
+    def test_no_cache_leaves_no_file(self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = project.path / "cache"
+        monkeypatch.setenv("PYTEST_SST2_CACHE", str(folder))
+        self.run(project, "--sst2-no-cache")
+        assert not folder.exists()
+        self.run(project, "--sst2-cache-size=1MB")
+        assert len(list(folder.iterdir())) == 2
+        self.run(project, "--sst2-cache-size=10")
+        assert len(list(folder.iterdir())) == 2
+
+    def test_a_comparison_judges_no_time_of_a_cached_phase(self, project: pytest.Pytester) -> None:
+        self.run(project, "--sst2-save", "main")
+        record = self.run(project, "--sst2-compare", "main")
+        row = next(line for line in record["shown"].splitlines() if line.startswith("tiny-encoder × linear-probe"))
+        assert "–" in row
+        assert "slower" not in record["shown"]
+
+    @pytest.mark.parametrize("size", ["", "2 cows", "-1GB", "0", "1e99999GB", "GB"])
+    def test_a_size_that_is_none_is_refused(self, project: pytest.Pytester, size: str) -> None:
+        result = project.runpytest(f"--sst2-cache-size={size}")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"*{json.dumps(size)[1:-1]}* is not a size; write 500MB or 2GB"])
