@@ -18,8 +18,8 @@ from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import METHODS, MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
-from pytest_sst2.witness import Witness
 from pytest_sst2.used_rows import Reduction
+from pytest_sst2.witness import Witness
 from tests.tiny_models import sentences_and_labels, write_encoder
 
 METHOD = {spec.name: spec for spec in METHODS}

@@ -46,7 +46,7 @@ def _heavy(patch: pytest.MonkeyPatch, world: World) -> None:
 
     def wrapper(original: Any, self: Any, sentences: Sequence[str], **kwargs: Any) -> Any:
         # Not for every single sentence: to fill so much memory takes time.
-        size = psutil.Process().memory_info().rss if len(sentences) > 100 else 0
+        size = psutil.Process().memory_info().rss if len(sentences) > 30 else 0
         ballast = np.ones(size, dtype=np.uint8)
         try:
             return original(self, sentences, **kwargs)

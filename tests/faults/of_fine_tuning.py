@@ -165,14 +165,12 @@ def _frozen(patch: pytest.MonkeyPatch, world: World) -> None:
     replays="same seed, another shuffle (pytorch#10979)",
 )
 def _sampler(patch: pytest.MonkeyPatch, world: World) -> None:
-    import torch
-    from transformers import Trainer
+    from pytest_sst2.batching import TrainingBatches
 
-    def wrapper(original: Any, self: Any, dataset: Any = None) -> Any:
-        rows = self.train_dataset if dataset is None else dataset
-        return torch.utils.data.RandomSampler(rows, generator=torch.Generator().manual_seed(12345))
+    def wrapper(original: Any, self: Any, lengths: Any, batch_size: int, seed: int) -> Any:
+        return original(self, lengths, batch_size, seed + 12345)
 
-    around(patch, Trainer, "_get_train_sampler", wrapper)
+    around(patch, TrainingBatches, "__init__", wrapper)
 
 
 @fault("labels of the training rows flipped inside the method", (TUNE,), "regressed", r"given other labels")
@@ -221,15 +219,13 @@ def _padding_predicting(patch: pytest.MonkeyPatch, world: World) -> None:
     from pytest_sst2.methods.fine_tune import SequenceClassifier
 
     def wrapper(original: Any, self: Any, sentences: Any) -> Any:
-        tokenize = self.tokenize
-
-        def without_mask(sentences: Any, **options: Any) -> Any:
-            found = tokenize(sentences, **options)
-            found["attention_mask"] = torch.ones_like(found["attention_mask"])
-            return found
+        def without_mask(sentences: Any) -> Any:
+            inputs = self.tokenize(sentences, padding="max_length", return_tensors="pt")
+            inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+            yield list(range(len(sentences))), inputs
 
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(self, "tokenize", without_mask, raising=False)
+            inner.setattr(self, "_batches", without_mask, raising=False)
             return original(self, sentences)
 
     around(patch, SequenceClassifier, "__call__", wrapper)
