@@ -3,7 +3,7 @@
     python benchmarks/peers.py --data FOLDER          # SST-2; an hour on two cores, nothing else running
     python benchmarks/peers.py --quick                # two minutes on the built-in data: do the ratios exist, are the
                                                       # results equal? Writes nothing.
-    python benchmarks/peers.py --only embed --rounds 5
+    python benchmarks/peers.py --only embed --rounds 7
 
 Each work is done by the peer and by this package one after the other, round by round and every second round backwards;
 the table shows the lowest, the median and the highest ratio of one round. The float32 limit is the arithmetic in the
@@ -45,11 +45,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pytest-sst2-peers-") as scratch:
         material = Material("pocket" if asked.quick else asked.data, asked.device, Path(scratch))
         sizes = QUICK if asked.quick else FULL
+        rounds = asked.rounds or (1 if asked.quick else 5)
         for contest in _contests(material, sizes):
             if asked.only in contest.title:
-                _run(contest, asked.rounds, report)
+                _run(contest, rounds, report)
         if not asked.quick and not asked.only:
-            _extras(material, report, asked.rounds)
+            _extras(material, report, rounds)
     print(report.text())
     if not asked.quick and not asked.only:
         report.write(_HERE.parent / "docs")
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="auto", help="as --sst2-data")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="default: 5, or 1 with --quick")
     parser.add_argument("--only", default="", metavar="TEXT", help="only contests whose title holds this")
     parser.add_argument("--quick", action="store_true", help="two minutes, on the built-in data")
     return parser

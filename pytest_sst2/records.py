@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """A named stretch of work: load, tokenize, train, evaluate (the learning curve), encode, fit, predict.
+    """A named stretch of work: load, tokenize, train, evaluate (the learning curve), encode, store, fit, predict.
 
     ``seconds`` is wall time without the phases inside it; ``examples`` is 0 where the work is not per example.
     ``cached`` says that the result was taken from a cache, so that the seconds say nothing of the work.

@@ -13,10 +13,8 @@ from contests.material import Material
 from pytest_sst2.embedding import Embedder
 from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.heap import kept_heap
-from pytest_sst2.methods import Job, train
+from pytest_sst2.methods import train
 from pytest_sst2.registry import METHODS
-from pytest_sst2.timing import PhaseClock
-from pytest_sst2.witness import Witness
 
 # Forward only.
 _OPERATIONS = 2
@@ -82,22 +80,10 @@ def _probe(material: Material, train_size: int, *, second: bool) -> Any:
     method = next(spec for spec in METHODS if spec.name == "linear-probe")
 
     def phase(cache: EmbeddingCache, number: int) -> Any:
-        recipe, splits = material.rows(number + 1, train_size)
-        clock = PhaseClock()
-        job = Job(
-            splits.train,
-            splits.evaluation,
-            recipe,
-            number + 1,
-            clock,
-            material.loader,
-            Witness(clock),
-            material.model("minilm"),
-            cache,
-        )
+        job = material.job("minilm", number + 1, train_size, cache=cache, awake=True)
         with kept_heap():
             train(method, job)
-        return next(phase for phase in clock.phases if phase.name == "encode")
+        return next(phase for phase in job.clock.phases if phase.name == "encode")
 
     def run(number: int) -> Outcome:
         cache = EmbeddingCache(Path(material.scratch) / f"cache-{second}-{number}", 2**30)

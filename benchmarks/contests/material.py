@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.catalog import CATALOG
+from pytest_sst2.embedding_cache import EmbeddingCache
+from pytest_sst2.methods import Job
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import METHODS, ModelSpec, Registry
 from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
+from pytest_sst2.timing import PhaseClock
+from pytest_sst2.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,31 @@ class Material:
         size = min(train_size, len(self.source.dataset["train"]))
         recipe = build_recipe("quick", train_size=size, **changes)
         return recipe, draw_splits(self.source, recipe, seed)
+
+    def job(
+        self,
+        model: str,
+        seed: int,
+        train_size: int,
+        *,
+        cache: EmbeddingCache | None = None,
+        awake: bool = False,
+        **changes: Any,
+    ) -> Job:
+        """Return what a method gets to train one classifier, as the runner makes it; ``awake`` takes fingerprints."""
+        recipe, splits = self.rows(seed, train_size, **changes)
+        clock = PhaseClock()
+        return Job(
+            splits.train,
+            splits.evaluation,
+            recipe,
+            seed,
+            clock,
+            self.loader,
+            Witness(clock, awake=awake),
+            self.model(model),
+            cache,
+        )
 
     def tokens(self, name: str, sentences: Sequence[str], most: int = 128) -> int:
         """Return how many tokens an encoder reads of sentences, without padding."""

@@ -11,11 +11,9 @@ from contests.contest import Contest, Contestant, Outcome
 from contests.material import Material
 
 from pytest_sst2.heap import kept_heap
-from pytest_sst2.methods import Job, train
+from pytest_sst2.methods import train
 from pytest_sst2.methods.fine_tune import SequenceClassifier
 from pytest_sst2.registry import METHODS
-from pytest_sst2.timing import PhaseClock
-from pytest_sst2.witness import Witness
 
 # Forward and backward: two operations a weight and token in the one, four in the other.
 _OPERATIONS = 6
@@ -59,27 +57,12 @@ def ours(material: Material, model: str, train_size: int, **changes: Any) -> Any
     method = next(spec for spec in METHODS if spec.name == "fine-tune")
 
     def run(number: int) -> Outcome:
-        recipe, splits = material.rows(number + 1, train_size, **changes)
-        clock = PhaseClock()
-        job = Job(
-            splits.train,
-            splits.evaluation,
-            recipe,
-            number + 1,
-            clock,
-            material.loader,
-            Witness(clock, awake=False),
-            material.model(model),
-        )
+        job = material.job(model, number + 1, train_size, **changes)
         with kept_heap():
             trained = train(method, job)
-        seconds = sum(phase.seconds for phase in clock.phases if phase.name == "train")
-        probabilities = trained.predict(splits.evaluation.sentences)
-        return Outcome(
-            seconds,
-            _gflop(material, model, splits.train.sentences),
-            (probabilities > 0.5) == splits.evaluation.labels,
-        )
+        seconds = sum(phase.seconds for phase in job.clock.phases if phase.name == "train")
+        right = (trained.predict(job.evaluation.sentences) > 0.5) == job.evaluation.labels
+        return Outcome(seconds, _gflop(material, model, job.train.sentences), right)
 
     return run
 
