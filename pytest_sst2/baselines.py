@@ -57,6 +57,11 @@ def save_baseline(path: Path, records: Sequence[Record], failures: Sequence[Fail
     write_atomically(path, results_text(records, failures, saved=now, packed=True), overwrite=overwrite)
 
 
+def saved_baselines(folder: Path) -> list[str]:
+    """Return the names of the baselines of a project, in alphabetical order."""
+    return sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
+
+
 def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
     """Return the file that a baseline's name or a path stands for.
 
@@ -74,7 +79,7 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
         path = base / Path(wanted).expanduser()
         if path.is_file():
             return path
-    saved = sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
+    saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
             f"no baseline {wanted!r}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has none. "

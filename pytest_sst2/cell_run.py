@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,13 +69,19 @@ class CellRun:
 
     def _measure(self) -> Record:
         workbench = self._workbench()
-        runner = workbench.runner(self.cell)
-        rounds = workbench.settings.rounds
-        self._timer(runner.run_round, rounds, runner.prepare_round)
-        while len(runner.rounds) < rounds:  # the timer ran fewer: benchmarks are switched off
-            runner.prepare_round()
-            runner.run_round()
-        return runner.record(workbench.floor_for)
+        with workbench.progress.working_on(self.cell.id), self._output(shown=workbench.settings.talkative):
+            runner = workbench.runner(self.cell)
+            rounds = workbench.settings.rounds
+            self._timer(runner.run_round, rounds, runner.prepare_round)
+            while len(runner.rounds) < rounds:  # the timer ran fewer: benchmarks are switched off
+                runner.prepare_round()
+                runner.run_round()
+            return runner.record(workbench.floor_for)
+
+    def _output(self, *, shown: bool) -> contextlib.AbstractContextManager[None]:
+        """Let what the libraries print through to the terminal, or leave it to pytest, which keeps it."""
+        capture = self._item.config.pluginmanager.getplugin("capturemanager") if shown else None
+        return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
 
 
 def below_floor(record: Record) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
 from pytest_sst2.costs import CostChange, compare_costs
 from pytest_sst2.drift import different_fields, drift_causes
+from pytest_sst2.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
 from pytest_sst2.records import Environment, Failure, Record
 from pytest_sst2.results_file import Results
 from pytest_sst2.significance import (
@@ -67,7 +66,7 @@ class CellComparison:
     @property
     def name(self) -> str:
         """``minilm × linear-probe``."""
-        return " × ".join(part for part in (self.model, self.method) if part)
+        return cell_name((self.model, self.method))
 
     @property
     def flags(self) -> frozenset[str]:
@@ -133,23 +132,6 @@ class Comparison:
         return HOLDS
 
 
-_Key = tuple[str | None, str]
-
-
-@dataclass(frozen=True)
-class _Pairing:
-    """The records of one cell that are compared: pairs of one seed, or seeds of either side as draws."""
-
-    before: tuple[Record, ...]
-    after: tuple[Record, ...]
-    paired: bool
-
-    @property
-    def pairs(self) -> list[tuple[Record, Record]]:
-        """Records to compare one by one; where seeds are draws, one of each stands for all."""
-        return list(zip(self.before, self.after, strict=True)) if self.paired else [(self.before[0], self.after[0])]
-
-
 def compare(before: Results, after: Results, *, tolerance: float, alpha: float) -> Comparison:
     """Return the comparison of two results.
 
@@ -162,11 +144,11 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         tolerance: The drop in accuracy (a share) that is accepted.
         alpha: The level of significance, after Holm's correction.
     """
-    old, new = _by_cell(before.records), _by_cell(after.records)
+    old, new = by_cell(before.records), by_cell(after.records)
     lost = {(failure.model, failure.method): failure for failure in after.failures}
     shared = [key for key in dict.fromkeys((*new, *lost)) if key in old]
     cells = [
-        _lost_cell(key, lost[key]) if key in lost else _compared_cell(key, _pairing(old[key], new[key]))
+        _lost_cell(key, lost[key]) if key in lost else _compared_cell(key, pairing_of(old[key], new[key]))
         for key in shared
     ]
     return Comparison(
@@ -179,36 +161,16 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),
-        only_before=_names(key for key in old if key not in shared),
-        only_after=_names(key for key in new if key not in shared),
+        only_before=tuple(cell_name(key) for key in old if key not in shared),
+        only_after=tuple(cell_name(key) for key in new if key not in shared),
     )
 
 
-def _by_cell(records: Iterable[Record]) -> dict[_Key, dict[int, Record]]:
-    """Return the records by model and method, and by seed; of several for one cell the first."""
-    found: dict[_Key, dict[int, Record]] = {}
-    for record in records:
-        found.setdefault((record.model, record.method), {}).setdefault(record.seed, record)
-    return found
-
-
-def _names(keys: Iterable[_Key]) -> tuple[str, ...]:
-    return tuple(" × ".join(part for part in key if part) for key in keys)
-
-
-def _pairing(old: Mapping[int, Record], new: Mapping[int, Record]) -> _Pairing:
-    if shared := [seed for seed in new if seed in old]:
-        return _Pairing(tuple(old[seed] for seed in shared), tuple(new[seed] for seed in shared), paired=True)
-    if min(len(old), len(new)) > 1:
-        return _Pairing(tuple(old.values()), tuple(new.values()), paired=False)
-    return _Pairing((next(iter(old.values())),), (next(iter(new.values())),), paired=True)
-
-
-def _lost_cell(key: _Key, failure: Failure) -> CellComparison:
+def _lost_cell(key: CellKey, failure: Failure) -> CellComparison:
     return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
 
 
-def _compared_cell(key: _Key, pairing: _Pairing) -> CellComparison:
+def _compared_cell(key: CellKey, pairing: Pairing) -> CellComparison:
     """Compare one cell up to its verdict, which waits for Holm's correction."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
@@ -244,22 +206,11 @@ def _is_trained_in_steps(record: Record) -> bool:
     return course is not None and course.first_loss is not None
 
 
-def _accuracy_change(pairing: _Pairing) -> AccuracyChange:
-    # Where seeds are draws both sides have labels; where they are paired, each seed has its own.
-    others = (pairing.after, pairing.before) if pairing.paired else (pairing.before, pairing.after)
-    before = [_right(old, new) for old, new in zip(pairing.before, others[0], strict=True)]
-    after = [_right(new, old) for new, old in zip(pairing.after, others[1], strict=True)]
+def _accuracy_change(pairing: Pairing) -> AccuracyChange:
+    before, after = pairing.right()
     if len(before) == len(after) == 1:
         return compare_one_seed(before[0], after[0])
-    # A held-out slice is drawn by the seed; the validation rows are the same for all.
-    same_examples = pairing.after[0].dataset.split == "validation"
-    return compare_seeds(np.array(before), np.array(after), paired=pairing.paired, same_examples=same_examples)
-
-
-def _right(record: Record, other: Record) -> np.ndarray:
-    """Return for each evaluation row whether it was classified right; a record of schema 1 borrows the labels."""
-    predictions, labels = np.asarray(record.predictions), np.asarray(record.labels or other.labels)
-    return np.asarray(predictions == labels)
+    return compare_seeds(before, after, paired=pairing.paired, same_examples=pairing.same_examples)
 
 
 def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:

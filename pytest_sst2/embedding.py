@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,22 @@ class Embedder:
             return self._encode(sentences, _SENTENCES_PER_BATCH)
         return self.embed(sentences, [len(each) for each in ids])
 
-    def embed(self, sentences: Sequence[str], lengths: Sequence[int]) -> np.ndarray:
-        """Return the embeddings of sentences whose lengths in tokens are known."""
+    def embed(
+        self, sentences: Sequence[str], lengths: Sequence[int], step: Callable[[int, int], None] | None = None
+    ) -> np.ndarray:
+        """Return the embeddings of sentences whose lengths in tokens are known.
+
+        Args:
+            sentences: Any number.
+            lengths: One a sentence.
+            step: Told after each batch how many are done, of how many.
+        """
         batches = list(length_batches(lengths, self.tokens_per_batch))
-        embedded = [self._encode([sentences[index] for index in batch], len(batch)) for batch in batches]
+        embedded = []
+        for done, batch in enumerate(batches, 1):
+            embedded.append(self._encode([sentences[index] for index in batch], len(batch)))
+            if step is not None:
+                step(done, len(batches))
         rows = np.empty((len(sentences), embedded[0].shape[1] if embedded else 0), dtype=np.float32)
         for batch, of_batch in zip(batches, embedded, strict=True):
             rows[batch] = of_batch

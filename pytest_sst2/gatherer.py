@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sst2.errors import Sst2Error
+
 if TYPE_CHECKING:
+    from pytest_sst2.records import Record
     from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
+    from pytest_sst2.workbench import Workbench
 
 
 class Gatherer:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(self, settings: Callable[[], Settings], *, gate_asked: bool) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], workbench: Callable[[], Workbench], *, gate_asked: bool
+    ) -> None:
         self._settings = settings
+        self._workbench = workbench
         # Made for the first cell, so that a run without cells does not pay for the import. But whoever types
         # --sst2-compare or --sst2-save is told when there was nothing to compare or to save.
         self.session: Session | None = None
@@ -46,22 +53,36 @@ class Gatherer:
         if self.session is None or session.config.option.collectonly:
             return
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        self.session.finish(complete=not stopped)
+        self.session.finish(complete=not stopped, sentences_of=self._sentences_of)
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.session.exit_status
+
+    def _sentences_of(self, record: Record) -> Sequence[str] | None:
+        """Return a record's evaluation sentences; under xdist this process has yet to load the data."""
+        try:
+            splits = self._workbench().splits(record.seed)
+        except Sst2Error:
+            return None
+        return splits.evaluation.sentences if splits.info.digest == record.dataset.digest else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary."""
-        if self.session is not None and not terminalreporter.config.option.collectonly:
-            from pytest_sst2.report.terminal import summary_lines
+        config = terminalreporter.config
+        if self.session is None or config.option.collectonly:
+            return
+        from pytest_sst2.report.colour import coloured
+        from pytest_sst2.report.terminal import summary_lines
 
-            terminalreporter.section("SST-2 benchmark")
-            for line in summary_lines(self.session):
-                terminalreporter.write_line(line)
-            if self.session.comparison is not None:
-                from pytest_sst2.report.comparison import comparison_lines
+        writer = config.get_terminal_writer()
+        parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
+        if self.session.comparison is not None:
+            from pytest_sst2.report.comparison import comparison_lines
 
-                terminalreporter.section("SST-2 comparison")
-                for line in comparison_lines(self.session.comparison, self._settings().fail_on):
-                    terminalreporter.write_line(line)
+            parts["SST-2 comparison"] = comparison_lines(
+                self.session.comparison, self._settings().fail_on, writer.fullwidth
+            )
+        for title, lines in parts.items():
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.write_line(coloured(line, lambda text, colour: writer.markup(text, **{colour: True})))

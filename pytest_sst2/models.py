@@ -27,11 +27,13 @@ class ModelLoader:
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
         trust_remote_code: Allow code from model repositories to run.
+        talkative: Let the libraries say what they load, and how far they are.
     """
 
-    def __init__(self, device: str = "cpu", *, trust_remote_code: bool = False) -> None:
+    def __init__(self, device: str = "cpu", *, trust_remote_code: bool = False, talkative: bool = False) -> None:
         self.device = device
         self.trust_remote_code = trust_remote_code
+        self.talkative = talkative
         self._located: dict[ModelSpec, LocatedModel] = {}
 
     def locate(self, spec: ModelSpec) -> LocatedModel:
@@ -57,7 +59,7 @@ class ModelLoader:
     def _tokenizer(self, spec: ModelSpec, folder: Path) -> Any:
         from transformers import AutoTokenizer
 
-        return _loaded(spec, "tokenizer", lambda: AutoTokenizer.from_pretrained(str(folder), **self._safely()))
+        return self._loaded(spec, "tokenizer", lambda: AutoTokenizer.from_pretrained(str(folder), **self._safely()))
 
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
@@ -82,7 +84,7 @@ class ModelLoader:
                 **self._safely(),
             )
 
-        return _loaded(spec, "classifier", load).to(self.device)
+        return self._loaded(spec, "classifier", load).to(self.device)
 
     def sentence_encoder(self, spec: ModelSpec, *, dtype: str = "float32", max_length: int | None = None) -> Any:
         """Return a ``SentenceTransformer`` on the device.
@@ -110,7 +112,7 @@ class ModelLoader:
                 **self._safely(),
             )
 
-        encoder = _loaded(spec, "sentence encoder", load)
+        encoder = self._loaded(spec, "sentence encoder", load)
         if max_length is not None:
             encoder.max_seq_length = min(max_length, encoder.max_seq_length or max_length)
         return encoder
@@ -161,7 +163,7 @@ class ModelLoader:
             return loaded
 
         try:
-            model, info = _loaded(spec, "encoder", load)
+            model, info = self._loaded(spec, "encoder", load)
         except Sst2Error as error:
             if "mismatch" not in str(error):
                 raise
@@ -178,17 +180,16 @@ class ModelLoader:
             )
         return model
 
-
-def _loaded(spec: ModelSpec, part: str, load: Callable[[], T]) -> T:
-    """Return what ``load`` returns; whatever goes wrong in the libraries becomes one sentence."""
-    try:
-        with _quiet_transformers():
-            return load()
-    except Exception as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise Sst2Error(
-            f"model {spec.name!r}: its {part} could not be loaded ({type(error).__name__}: {reason[:300]})."
-        ) from error
+    def _loaded(self, spec: ModelSpec, part: str, load: Callable[[], T]) -> T:
+        """Return what ``load`` returns; whatever goes wrong in the libraries becomes one sentence."""
+        try:
+            with contextlib.nullcontext() if self.talkative else _quiet_transformers():
+                return load()
+        except Exception as error:
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+            raise Sst2Error(
+                f"model {spec.name!r}: its {part} could not be loaded ({type(error).__name__}: {reason[:300]})."
+            ) from error
 
 
 @contextlib.contextmanager

@@ -91,6 +91,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("overwrite", "replace a saved baseline, lower a floor"),
     Option("trust_remote_code", "allow models and metrics to run code they bring along"),
     Option("json", "write the records of this run to a file", text, "FILE"),
+    Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
 )
 
 

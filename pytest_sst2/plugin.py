@@ -70,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _settings(config)
     if not hasattr(config, "workerinput"):
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
-        config.pluginmanager.register(Gatherer(lambda: _settings(config), gate_asked=gate_asked), "sst2-gatherer")
+        gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
+        config.pluginmanager.register(gatherer, "sst2-gatherer")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
@@ -165,6 +166,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _workbench(session.config).check()
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
+    from pytest_sst2.progress import display_for
+
+    progress = _workbench(session.config).progress
+    progress.total = sum("sst2_cell" in getattr(item, "fixturenames", ()) for item in session.items)
+    progress.display = display_for(session.config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:

@@ -25,7 +25,8 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, epoch_of, train
-from pytest_sst2.records import Environment, Epoch, Interval, Latency, Phase, Record, Round
+from pytest_sst2.records import Environment, Epoch, Latency, Phase, Record, Round
+from pytest_sst2.significance import wilson_interval
 from pytest_sst2.timing import PeakMemory, PhaseClock
 from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.witness import Witness
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_sst2.floors import Floor, FloorKey
     from pytest_sst2.frozen_encoder import FrozenEncoder
     from pytest_sst2.models import ModelLoader
+    from pytest_sst2.progress import Progress
     from pytest_sst2.recipes import Recipe
     from pytest_sst2.registry import Cell
     from pytest_sst2.splits import Splits
@@ -79,6 +81,7 @@ class CellRunner:
         metric_names: Further metrics beside accuracy.
         cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
         frozen: Keeps the frozen encoder of the cell before, likewise.
+        progress: Told what is being done.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class CellRunner:
         metric_names: Sequence[str] = (),
         cache: EmbeddingCache | None = None,
         frozen: FrozenEncoder | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -100,6 +104,7 @@ class CellRunner:
         self.metric_names = metric_names
         self.cache = cache
         self.frozen = frozen
+        self.progress = progress
         self.rounds: list[Repetition] = []
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
@@ -124,7 +129,7 @@ class CellRunner:
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
-        clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine)
+        clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine, self.progress)
         witness = Witness(clock, awake=not self.rounds)
         job = Job(
             train=self.splits.train,
@@ -264,18 +269,6 @@ class CellRunner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(seconds, [50, 95])
         return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
-    """Return Wilson's score interval for a share (Wilson 1927, Journal of the American Statistical Association 22).
-
-    Raises:
-        ValueError: ``total`` is not positive or ``correct`` is not between 0 and ``total``.
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
-    return Interval(round(float(interval.low), 6), round(float(interval.high), 6))
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:

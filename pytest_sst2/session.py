@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,10 +14,13 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
 from pytest_sst2.records import Failure, Record, record_from_json
+from pytest_sst2.report.files import STEP_SUMMARY, append_step_summary, write_report
+from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import Results, results_text
 
 if TYPE_CHECKING:
     from pytest_sst2.comparison import Comparison
+    from pytest_sst2.sentences import SentencesOf
     from pytest_sst2.settings import Settings
 
 
@@ -54,11 +58,12 @@ class Session:
             return 1
         return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
 
-    def finish(self, *, complete: bool) -> None:
+    def finish(self, *, complete: bool, sentences_of: SentencesOf) -> None:
         """Write and compare what was asked for; what cannot be written is kept as a problem.
 
         Args:
             complete: False where the run was stopped before its last cell.
+            sentences_of: What gives the sentences for the report.
         """
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
         if len(datasets) > 1:
@@ -75,6 +80,8 @@ class Session:
             self._compare(self.settings.baseline)
         if self.settings.save_path is not None:
             self._save(self.settings.save_path, complete=complete)
+        # Last, so that it says what went wrong before.
+        self._report(sentences_of)
 
     def _write(self, path: Path) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,6 +97,25 @@ class Session:
 
         measured = Results(self.records, self.failures, origin="this run")
         self.comparison = compare(baseline, measured, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
+
+    def _report(self, sentences_of: SentencesOf) -> None:
+        folder = self.settings.report_path
+        if folder is None and STEP_SUMMARY not in os.environ:
+            return
+        from pytest_sst2.report.contents import make_report
+
+        measured = Results(self.records, self.failures, origin="this run")
+        report = make_report(measured, self.comparison, self.settings.fail_on, self.problems)
+        try:
+            append_step_summary(report)
+            if folder is not None:
+                from pytest_sst2.report.cells import cell_reports
+
+                cells = cell_reports(measured, sentences_of, self.settings.baseline, self.comparison)
+                paths = write_report(folder, report, cells)
+                self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
+        except Sst2Error as error:
+            self.problems.append(str(error))
 
     def _save(self, path: Path, *, complete: bool) -> None:
         """Save a baseline, unless something is missing in it: a gate would pass where it has nothing to compare."""
@@ -127,11 +153,6 @@ class Session:
             "--sst2-overwrite lowers it."
             for low in lowered
         ]
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 record`` or ``2 records``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _by_floor_key(records: Iterable[Record]) -> dict[FloorKey, list[Record]]:

@@ -18,6 +18,7 @@ from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
+from pytest_sst2.report.files import check_folder
 
 if TYPE_CHECKING:
     from pytest_sst2.results_file import Results
@@ -49,6 +50,8 @@ class Settings:
         overwrite: Replace a saved baseline, lower a floor.
         trust_remote_code: Allow code from model repositories.
         json_path: Where the records go, or None.
+        report_path: The folder the report goes to, or None.
+        talkative: Whether the libraries may say what they do (``-v``).
         ci: Whether this is a CI run, where nothing may be substituted.
     """
 
@@ -73,6 +76,8 @@ class Settings:
     overwrite: bool
     trust_remote_code: bool
     json_path: Path | None
+    report_path: Path | None
+    talkative: bool
     ci: bool
 
 
@@ -106,6 +111,9 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     json_path = base["json"] / Path(values["json"]).expanduser() if values["json"] else None
     if json_path:
         check_writable(json_path, "--sst2-json")
+    report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
+    if report_path:
+        check_folder(report_path, "--sst2-report")
     return Settings(
         models=distinct_models(registry.model(name, base=base["models"]) for name in values["models"]),
         methods=tuple(registry.method(name) for name in values["methods"] or registry.methods),
@@ -128,6 +136,8 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         overwrite=bool(values["overwrite"]),
         trust_remote_code=bool(values["trust_remote_code"]),
         json_path=json_path,
+        report_path=report_path,
+        talkative=config.option.verbose > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
 

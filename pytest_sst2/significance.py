@@ -61,6 +61,18 @@ class AccuracyChange:
     error_parts: tuple[ErrorPart, ...] = ()
 
 
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval for a share (Wilson 1927, Journal of the American Statistical Association 22).
+
+    Raises:
+        ValueError: ``total`` is not positive or ``correct`` is not between 0 and ``total``.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
+    return Interval(round(float(interval.low), 6), round(float(interval.high), 6))
+
+
 def mcnemar_p(losses: int, gains: int) -> float:
     """Return the two-sided p-value of the exact McNemar test (McNemar 1947, Psychometrika 12); 1.0 for 0 and 0.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,9 +107,20 @@ def load_hub() -> Source:
         HubError: It is in neither.
         Sst2Error: The files are not as they should be.
     """
+    return cached_hub() or _hub_source(hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES))
+
+
+def cached_hub() -> Source | None:
+    """Return SST-2 from the Hub's cache without asking any network, None where it is not there.
+
+    Raises:
+        Sst2Error: The files are not as they should be.
+    """
     snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
-    if snapshot is None:
-        snapshot = hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES)
+    return None if snapshot is None else _hub_source(snapshot)
+
+
+def _hub_source(snapshot: hub.Snapshot) -> Source:
     dataset = _read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
 
@@ -144,14 +155,23 @@ def _folder_name(folder: Path) -> str:
 def load_pocket(note: str = POCKET_NOTE) -> Source:
     """Return the built-in pocket set, which is never called SST-2."""
     splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
+    for split, _kind, label, sentence in _pocket_lines():
+        splits[split].sentences.append(sentence)
+        splits[split].labels.append(int(label))
+    digest = hashlib.sha256(POCKET_FILE.read_bytes()).hexdigest()
+    return Source(_dataset_dict(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
+
+
+def pocket_kinds() -> dict[str, str]:
+    """Return for each sentence of the pocket set what carries its verdict: ``negation``, ``irony`` and so on."""
+    return {sentence: kind for _split, kind, _label, sentence in _pocket_lines()}
+
+
+def _pocket_lines() -> Iterator[list[str]]:
     with POCKET_FILE.open(encoding="utf-8", newline="\n") as file:
         next(file)
         for line in file:
-            split, _kind, label, sentence = line.rstrip("\n").split("\t")
-            splits[split].sentences.append(sentence)
-            splits[split].labels.append(int(label))
-    digest = hashlib.sha256(POCKET_FILE.read_bytes()).hexdigest()
-    return Source(_dataset_dict(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
+            yield line.rstrip("\n").split("\t")
 
 
 def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:

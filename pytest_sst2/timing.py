@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pytest_sst2.progress import Progress
 from pytest_sst2.records import Phase
 
 
@@ -25,11 +26,18 @@ class PhaseClock:
     Args:
         synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted where it belongs.
         between: Called after each phase; the time it takes is counted to none.
+        progress: Told which phase is open and how far it is.
     """
 
-    def __init__(self, synchronize: Callable[[], None] = _nothing, between: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        synchronize: Callable[[], None] = _nothing,
+        between: Callable[[], None] = _nothing,
+        progress: Progress | None = None,
+    ) -> None:
         self._synchronize = synchronize
         self._between = between
+        self._progress = progress or Progress()
         self._seconds: dict[str, float] = {}
         self._examples: dict[str, int] = {}
         self._cached: set[str] = set()
@@ -45,6 +53,7 @@ class PhaseClock:
         self._synchronize()
         self._inner_seconds.append(0.0)
         self._open.append(name)
+        self._progress.enter(name)
         start = time.perf_counter()
         try:
             yield
@@ -53,6 +62,7 @@ class PhaseClock:
             elapsed = time.perf_counter() - start
             inner = self._inner_seconds.pop()
             self._open.pop()
+            self._progress.enter(self._open[-1] if self._open else "")
             self._leave_out(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples
@@ -63,6 +73,10 @@ class PhaseClock:
     def mark_cached(self) -> None:
         """Say of the phase that is open that its work was not done: the result was taken from a cache."""
         self._cached.add(self._open[-1])
+
+    def step(self, done: int, of: int) -> None:
+        """Say how many batches of the open phase are done, of how many; for those who wait, not for any number."""
+        self._progress.step(done, of)
 
     def _leave_out(self, seconds: float) -> None:
         """Take a stretch out of the seconds of the phase that is open."""

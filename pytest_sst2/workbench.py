@@ -12,6 +12,7 @@ from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.heap import collector_paused
 from pytest_sst2.models import ModelLoader
+from pytest_sst2.progress import Progress
 from pytest_sst2.runner import CellRunner
 from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
@@ -32,6 +33,7 @@ class Workbench:
         self.settings = settings
         self._splits: dict[int, Splits] = {}
         self.frozen = FrozenEncoder()
+        self.progress = Progress()
         environment.share_cores()
 
     @cached_property
@@ -48,7 +50,8 @@ class Workbench:
     @cached_property
     def loader(self) -> ModelLoader:
         """What loads models onto the device."""
-        return ModelLoader(self.device, trust_remote_code=self.settings.trust_remote_code)
+        settings = self.settings
+        return ModelLoader(self.device, trust_remote_code=settings.trust_remote_code, talkative=settings.talkative)
 
     @cached_property
     def environment(self) -> Environment:
@@ -115,4 +118,5 @@ class Workbench:
                 self.metric_names,
                 self.cache,
                 self.frozen if self.cache is not None else None,
+                self.progress,
             )

@@ -24,7 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.report.comparison import signed_points
+from pytest_sst2.report.wording import signed_points
 from pytest_sst2.results_file import Results
 from tests.faults import FAULTS, Fault, World
 from tests.faults.harness import NOTHING, cell_of, compared, is_caught, measure, named_cause, sentences_of

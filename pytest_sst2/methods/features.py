@@ -52,13 +52,13 @@ class Features:
     def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
         cache, sight = self.job.cache, self.job.witness.sight
         if cache is None or sight is None:
-            return self.embedder.embed(sentences, [len(each) for each in ids])
+            return self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step)
         address = address_of(sight.identity, ids)
         found = cache.get(address, len(ids))
         if found is not None:
             self.job.clock.mark_cached()
             return found
-        rows = self.embedder.embed(sentences, [len(each) for each in ids])
+        rows = self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step)
         with self.job.clock.phase("store"):
             cache.put(address, rows)
         return rows

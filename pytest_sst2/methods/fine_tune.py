@@ -180,7 +180,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
-        log_level="error",
+        log_level="passive" if job.loader.talkative else "error",
         **_sampling(job, TrainingArguments),
     )
     # With several GPUs the Trainer would spread each batch over them and multiply the recipe's batch size.
@@ -264,6 +264,9 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
 
         def on_step_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
             self.learning_rate = max(self.learning_rate, *(group["lr"] for group in optimizer.param_groups))
+
+        def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+            job.clock.step(state.global_step, state.max_steps)
 
         def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
             if state.global_step >= state.max_steps:

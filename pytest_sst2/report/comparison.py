@@ -1,4 +1,4 @@
-"""A comparison as text for a terminal, as Markdown for a pull request, and as JSON for programs."""
+"""A comparison as text for a terminal, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import asdict
 
 from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
 from pytest_sst2.costs import CostChange, shown_margin
+from pytest_sst2.report.fitting import fitted, left_out_line
+from pytest_sst2.report.wording import signed_points
 
 HEADERS = (
     "cell",
@@ -22,36 +24,40 @@ HEADERS = (
     "time",
     "peak MB",
 )
+NUMERIC = ("before", "after", "Δ points", "p (Holm)", "could detect")
+# What goes first where the terminal is narrow.
+_LEFT_OUT_FIRST = ("peak MB", "could detect", "seeds", "time", "before", "p (Holm)", "95 % interval", "after")
 _NONE = "–"
-_MINUS = "−"
 # What a cell's flags are called when cells are counted.
 _COUNTED = ("regressed", "improved", "incomparable", "slower", "heavier", "drifted")
 
 
-def comparison_lines(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
-    """Return the whole comparison as lines for a terminal, its outcome first."""
+def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
+    """Return the whole comparison as lines for a terminal, its outcome first.
+
+    Args:
+        comparison: What was found.
+        fail_on: What fails it.
+        width: Columns of the terminal; None for no limit.
+    """
     lines = [outcome(comparison, fail_on), headline(comparison), ""]
     if comparison.cells:
-        lines += [*_table(HEADERS, _rows(comparison), "simple").split("\n"), ""]
+        text, left_out = fitted(
+            HEADERS,
+            rows(comparison),
+            width=width,
+            left_out_first=_LEFT_OUT_FIRST,
+            right=NUMERIC,
+            shortened="cell",
+        )
+        lines += [*(text + left_out_line(left_out, width)).split("\n"), ""]
     lines += findings(comparison)
     if comparison.environment:
-        lines += ["", "what changed in the environment:", *_environment_table(comparison, "simple").split("\n")]
+        changes, _ = fitted(("", "before", "after"), environment_rows(comparison), width=width, shortened="")
+        lines += ["", "what changed in the environment:", *changes.split("\n")]
     if comparison.exit_status(fail_on) == FAILS:
         lines += ["", "To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"]
     return lines
-
-
-def comparison_markdown(comparison: Comparison, fail_on: Collection[str]) -> str:
-    """Return the comparison as Markdown, the environment folded away."""
-    parts = [f"**{outcome(comparison, fail_on)}**", headline(comparison)]
-    if comparison.cells:
-        parts.append(_table(HEADERS, _rows(comparison), "github"))
-    if found := findings(comparison):
-        parts.append("\n".join(f"- {_escaped(line)}" for line in found))
-    if comparison.environment:
-        table = _environment_table(comparison, "github")
-        parts.append(f"<details><summary>What changed in the environment</summary>\n\n{table}\n\n</details>")
-    return "\n\n".join(parts) + "\n"
 
 
 def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
@@ -141,11 +147,18 @@ def _memory(costs: CostChange | None) -> Iterable[str]:
         )
 
 
-def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    return [_row(cell) for cell in comparison.cells]
+def environment_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return what differs in the environment: its name, before, after."""
+    return [(change.name, change.before or _NONE, change.after or _NONE) for change in comparison.environment]
 
 
-def _row(cell: CellComparison) -> tuple[str, ...]:
+def rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the table of a comparison, a row a cell."""
+    return [row(cell) for cell in comparison.cells]
+
+
+def row(cell: CellComparison) -> tuple[str, ...]:
+    """Return one row of the table: the texts under ``HEADERS``."""
     seeds = ",".join(map(str, cell.seeds)) if len(cell.seeds) <= 3 else f"{len(cell.seeds)} seeds"
     verdict = cell.verdict.upper() if cell.verdict in ("regressed", "incomparable") else cell.verdict
     change = cell.accuracy
@@ -167,12 +180,6 @@ def _row(cell: CellComparison) -> tuple[str, ...]:
     )
 
 
-def signed_points(share: float, digits: int = 2) -> str:
-    """Return a share as signed percentage points; zero has no sign."""
-    text = f"{100 * share:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
-
-
 def _p_value(p: float | None) -> str:
     if p is None:
         return _NONE
@@ -190,22 +197,3 @@ def _peak(costs: CostChange | None) -> str:
     if costs is None or costs.memory is None:
         return _NONE
     return f"{costs.memory.before_bytes / 2**20:,.0f} → {costs.memory.after_bytes / 2**20:,.0f}"
-
-
-def _environment_table(comparison: Comparison, style: str) -> str:
-    rows = [(change.name, change.before or _NONE, change.after or _NONE) for change in comparison.environment]
-    return _table(("", "before", "after"), rows, style)
-
-
-def _escaped(text: str) -> str:
-    """Return text that neither ends a cell of a Markdown table nor starts a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> str:
-    from tabulate import tabulate
-
-    if style == "github":
-        rows = [[_escaped(cell) for cell in row] for row in rows]
-    text: str = tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
-    return text

@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_sst2.records import Failure, Record
+from pytest_sst2.report.fitting import fitted, left_out_line
+from pytest_sst2.report.table import HEADERS, NUMERIC, rows
 from pytest_sst2.session import Session
 
-HEADERS = (
-    "method",
-    "model",
-    "seed",
-    "accuracy",
-    "95 % interval",
-    "floor",
-    "Δ majority",
-    "train s",
-    "encode s",
-    "predict s",
+# What goes first where the terminal is narrow: what other columns say better, then what is nobody's first question.
+_LEFT_OUT_FIRST = (
     "ex/s",
+    "Δ majority",
     "p50 ms",
+    "predict s",
+    "95 % interval",
     "peak MB",
-    "verdict",
+    "encode s",
+    "floor",
+    "train s",
 )
-_NONE = "–"
-_CACHED = "cached"
 
 
-def summary_lines(session: Session) -> list[str]:
-    """Return the whole summary: context, table, warnings, what was written, what went wrong."""
+def summary_lines(session: Session, width: int | None = None) -> list[str]:
+    """Return the whole summary: context, table, warnings, what was written, what went wrong.
+
+    Args:
+        session: What was measured.
+        width: Columns of the terminal; None for no limit.
+    """
     lines = context_lines(session.records[0]) if session.records else ["no cell was measured"]
-    lines += ["", *table(session.records, session.failures).split("\n"), ""]
+    lines += ["", *table(session.records, session.failures, width).split("\n"), ""]
     lines += warning_lines(session.records)
     lines += session.notes
     lines += [f"ERROR: {problem}" for problem in session.problems]
@@ -50,22 +51,17 @@ def context_lines(record: Record) -> list[str]:
     return lines
 
 
-def table(records: Sequence[Record], failures: Sequence[Failure] = ()) -> str:
-    """Return the table: grouped by method in the order they ran, the best model of each first, failures last."""
-    from tabulate import tabulate
-
-    methods = list(dict.fromkeys([*(r.method for r in records), *(f.method for f in failures)]))
-    rows: list[tuple[str, ...]] = []
-    for method in methods:
-        measured = sorted(
-            (r for r in records if r.method == method), key=lambda r: (-r.accuracy, r.model or "", r.seed)
-        )
-        rows += [_row(record) for record in measured]
-        rows += [_failure_row(failure) for failure in failures if failure.method == method]
-    shown = [row if index == 0 or rows[index - 1][0] != row[0] else ("", *row[1:]) for index, row in enumerate(rows)]
-    align = ["left", "left", *["right"] * (len(HEADERS) - 3), "left"]
-    text: str = tabulate(shown, headers=HEADERS, tablefmt="simple", colalign=align, disable_numparse=True)
-    return text
+def table(records: Sequence[Record], failures: Sequence[Failure] = (), width: int | None = None) -> str:
+    """Return the table, at most ``width`` columns wide (None: no limit), and what was left out for that."""
+    found = rows(records, failures)
+    shown = [
+        row.cells if index == 0 or found[index - 1].cells[0] != row.cells[0] else ("", *row.cells[1:])
+        for index, row in enumerate(found)
+    ]
+    text, left_out = fitted(
+        HEADERS, shown, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, shortened="model"
+    )
+    return text + left_out_line(left_out, width)
 
 
 def warning_lines(records: Sequence[Record]) -> list[str]:
@@ -81,57 +77,6 @@ def warning_lines(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    low, high = record.accuracy_interval
-    predict = next((phase for phase in record.phases if phase.name == "predict"), None)
-    return (
-        record.method,
-        record.model or _NONE,
-        str(record.seed),
-        f"{record.accuracy:.4f}",
-        f"{low:.3f}–{high:.3f}",
-        f"{record.floor.accuracy:.4f}" if record.floor else _NONE,
-        f"{100 * (record.accuracy - record.majority_accuracy):+.1f} pt",
-        _seconds(record, "train", "fit"),
-        _seconds(record, "encode"),
-        _seconds(record, "predict"),
-        _count(predict.examples_per_second if predict else None),
-        f"{1000 * record.latency.p50_seconds:.1f}",
-        _megabytes(record),
-        _verdict(record),
-    )
-
-
-def _failure_row(failure: Failure) -> tuple[str, ...]:
-    blanks = [_NONE] * (len(HEADERS) - 4)
-    return (failure.method, failure.model or _NONE, str(failure.seed), *blanks, "FAILED")
-
-
-def _verdict(record: Record) -> str:
-    if record.floor is None:
-        return "pass (no floor)"
-    return "pass" if record.reaches_floor else "BELOW FLOOR"
-
-
 def _short(revision: str) -> str:
     """Return enough of a commit or digest to recognise it."""
     return revision if revision.startswith("sha256:") else revision[:12]
-
-
-def _seconds(record: Record, *names: str) -> str:
-    """Return the seconds of phases; those of a phase whose result came from a cache say nothing and are not shown."""
-    if any(phase.cached for phase in record.phases if phase.name in names):
-        return _CACHED
-    value = record.seconds(*names)
-    return _NONE if value is None else f"{value:.2f}"
-
-
-def _count(value: float | None) -> str:
-    return _NONE if value is None else f"{value:,.0f}"
-
-
-def _megabytes(record: Record) -> str:
-    resident = f"{record.peak_bytes / 2**20:,.0f}"
-    if record.device_peak_bytes is None:
-        return resident
-    return f"{resident} + {record.device_peak_bytes / 2**20:,.0f} GPU"

@@ -1,0 +1,189 @@
+"""Commands: what each word of ``pytest-sst2`` does, without running anything that is measured."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_sst2.baselines import FOLDER, load_baseline, project_folder, saved_baselines
+from pytest_sst2.catalog import CATALOG
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.recipes import PRESETS
+from pytest_sst2.registry import METHODS
+from pytest_sst2.results_file import Results
+
+
+def screen_width() -> int | None:
+    """Return the columns of the terminal (or of COLUMNS), None where the output goes to a file or a pipe."""
+    return shutil.get_terminal_size((0, 0)).columns or None
+
+
+def compare(asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the comparison that was asked for, and its exit status.
+
+    Raises:
+        Sst2Error: One of the two cannot be found or read.
+    """
+    before, after = map(_results, (asked.before, asked.after))
+
+    from pytest_sst2 import comparison
+    from pytest_sst2.report.comparison import comparison_json, comparison_lines
+    from pytest_sst2.report.contents import make_report
+    from pytest_sst2.report.markdown import markdown
+
+    found = comparison.compare(before, after, tolerance=asked.tolerance, alpha=asked.alpha)
+    status = found.exit_status(asked.fail_on)
+    if asked.format == "markdown":
+        return markdown(make_report(after, found, asked.fail_on)).rstrip("\n"), status
+    if asked.format == "json":
+        return comparison_json(found, asked.fail_on).rstrip("\n"), status
+    return "\n".join(comparison_lines(found, asked.fail_on, screen_width())), status
+
+
+def report(asked: argparse.Namespace) -> tuple[str, int]:
+    """Write the report of some results files to a folder, and return the verdict and the paths.
+
+    Raises:
+        Sst2Error: A file cannot be found, read or written, or two of them cannot stand in one table.
+    """
+    from pytest_sst2.report.files import check_folder, write_report
+
+    check_folder(asked.output, "-o")
+    after = _joined([_results(name) for name in asked.files])
+    before = _results(asked.compare) if asked.compare else None
+
+    from pytest_sst2 import comparison
+    from pytest_sst2.report.cells import cell_reports
+    from pytest_sst2.report.contents import make_report
+    from pytest_sst2.sentences import SentenceBook, sources_at_hand
+
+    found = comparison.compare(before, after, tolerance=asked.tolerance, alpha=asked.alpha) if before else None
+    made = make_report(after, found, asked.fail_on)
+    cells = cell_reports(after, SentenceBook(sources_at_hand(asked.data)), before, found)
+    paths = write_report(asked.output, made, cells)
+    return "\n".join([made.verdict, *map(str, paths)]), 0
+
+
+def history(asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the history of the saved baselines; with ``-o``, write it as HTML too.
+
+    Raises:
+        Sst2Error: There are none, one cannot be read, or the page cannot be written.
+    """
+    from pytest_sst2.files import check_writable, write_atomically
+
+    path = asked.output / "sst2-history.html" if asked.output else None
+    if path:
+        from pytest_sst2.report.drawing import check_available
+
+        check_writable(path, "-o")
+        check_available()
+    here = Path.cwd()
+    folder = project_folder(here)
+    names = asked.baselines or saved_baselines(folder)
+    if not names:
+        raise Sst2Error(f"there are no baselines in {str(folder / FOLDER)!r}. Save one with --sst2-save NAME.")
+
+    from pytest_sst2 import history as past
+    from pytest_sst2.report.history import history_html, history_lines
+
+    series = past.history([load_baseline(folder, here, name) for name in names])
+    lines = history_lines(series, screen_width())
+    if path:
+        write_atomically(path, history_html(series))
+        lines += ["", f"as a page: {path}"]
+    return "\n".join(lines), 0
+
+
+def _results(name: str) -> Results:
+    here = Path.cwd()
+    return load_baseline(project_folder(here), here, name)
+
+
+def _joined(files: Sequence[Results]) -> Results:
+    """Return several results files as one.
+
+    Raises:
+        Sst2Error: They hold one cell twice, or cells that were measured on other data or by another recipe.
+    """
+    origins: dict[str, str] = {}
+    for results in files:
+        for record in results.records:
+            if record.cell in origins:
+                raise Sst2Error(
+                    f"{record.cell} is in {origins[record.cell]!r} and in {results.origin!r}. A report shows each cell "
+                    "once: leave one of the two out, or compare them with --compare."
+                )
+            origins[record.cell] = results.origin
+    shared = {(each.dataset.name, each.dataset.split, each.recipe_label) for one in files for each in one.records}
+    if len(shared) > 1:
+        found = "; ".join(f"{name} {split}, recipe {recipe}" for name, split, recipe in sorted(shared))
+        raise Sst2Error(f"these files cannot stand in one table, since their cells do not compare: {found}.")
+    return Results(
+        [record for one in files for record in one.records],
+        [failure for one in files for failure in one.failures],
+        max(one.saved for one in files),
+        ", ".join(one.origin for one in files),
+    )
+
+
+def cache(asked: argparse.Namespace) -> tuple[str, int]:
+    """Return where the cache of embeddings is and what is in it; with ``--clear``, empty it."""
+    from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
+
+    kept = EmbeddingCache(cache_folder(), 0)
+    size = kept.size_bytes()
+    if not asked.clear:
+        return f"{kept.folder}: {size / 2**20:.1f} MB. Remove with: pytest-sst2 cache --clear", 0
+    removed = kept.clear()
+    return f"{kept.folder}: {removed} {'entry' if removed == 1 else 'entries'} removed, {size / 2**20:.1f} MB", 0
+
+
+def models(_asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the encoders with a short name, a row each."""
+    rows = [
+        (
+            spec.name,
+            spec.hub_id,
+            f"{spec.parameters_millions:.1f}",
+            spec.licence,
+            (spec.revision or "main")[:12],
+            spec.notes,
+        )
+        for spec in CATALOG
+    ]
+    return _table(rows, ("model", "Hub id", "M parameters", "licence", "revision", "notes")), 0
+
+
+def methods(_asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the built-in methods, a row each."""
+    rows = [(spec.name, "yes" if spec.needs_model else "no", spec.notes) for spec in METHODS]
+    return _table(rows, ("method", "needs a model", "how the classifier is made")), 0
+
+
+def recipes(_asked: argparse.Namespace) -> tuple[str, int]:
+    """Return the presets, a row each."""
+    rows = [
+        (
+            name,
+            "all" if recipe.train_size is None else f"{recipe.train_size:,}",
+            recipe.evaluation,
+            ",".join(map(str, recipe.seeds)),
+            recipe.epochs,
+            recipe.batch_size,
+            f"{recipe.learning_rate:g}",
+            recipe.max_length,
+        )
+        for name, recipe in PRESETS.items()
+    ]
+    headers = ("recipe", "train", "evaluated on", "seeds", "epochs", "batch", "learning rate", "max tokens")
+    return _table(rows, headers), 0
+
+
+def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    text: str = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+    return text

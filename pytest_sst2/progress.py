@@ -1,0 +1,178 @@
+"""Progress: what is being done right now, and the line that says so while people wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import pytest
+
+# How often a terminal's line is drawn anew, and a log gets another line.
+LIVE_SECONDS = 0.25
+LOG_SECONDS = 30.0
+
+
+@dataclass
+class Progress:
+    """What the run is doing; written by the cells, read by the display from another thread.
+
+    Attributes:
+        total: Cells of the run; 0 while that is not known.
+        number: The one in work, from 1.
+        cell: Its id; empty between cells.
+        phase: The phase that is open; empty between phases.
+        done: Batches done of the phase's.
+        of: How many there are; 0 where a phase has none to count.
+    """
+
+    total: int = 0
+    number: int = 0
+    cell: str = ""
+    phase: str = ""
+    done: int = 0
+    of: int = 0
+    display: Display | None = None
+    _now: Callable[[], float] = time.monotonic
+    _cell_started: float = 0.0
+    _phase_started: float = 0.0
+    _finished_seconds: list[float] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def working_on(self, cell: str) -> Iterator[None]:
+        """Say for the length of the body that a cell is in work."""
+        self.number += 1
+        self.cell = cell
+        self._cell_started = self._now()
+        if self.display is not None:
+            self.display.start(self)
+        try:
+            yield
+        finally:
+            if self.display is not None:
+                self.display.stop()
+            self._finished_seconds.append(self._now() - self._cell_started)
+            self.cell = ""
+
+    def enter(self, phase: str) -> None:
+        """Say which phase is open now; empty for none."""
+        self.phase, self.done, self.of = phase, 0, 0
+        self._phase_started = self._now()
+
+    def step(self, done: int, of: int) -> None:
+        """Say how many batches of the open phase are done, of how many."""
+        self.done, self.of = done, of
+
+    def line(self) -> str:
+        """Return what is to be said: the cell, its phase, its batches, and the time left where that can be told."""
+        said = [f"cell {self.number}{f' of {self.total}' if self.total else ''}", self.cell]
+        if self.phase:
+            said.append(self._phase_said())
+        if (left := self._run_seconds_left()) is not None:
+            said.append(f"about {duration(left)} left in all")
+        return " · ".join(said)
+
+    def _phase_said(self) -> str:
+        done, of = self.done, self.of
+        if not of:
+            return self.phase
+        said = f"{self.phase} {done} of {of} batches"
+        if not done:
+            return said
+        left = (self._now() - self._phase_started) * (of - done) / done
+        return f"{said}, {duration(left)} left"
+
+    def _run_seconds_left(self) -> float | None:
+        """Return the seconds that the cells to come take if they are like those before; None for the first cell."""
+        if not self._finished_seconds or not self.total:
+            return None
+        mean = sum(self._finished_seconds) / len(self._finished_seconds)
+        this = max(0.0, mean - (self._now() - self._cell_started))
+        return this + mean * max(0, self.total - self.number)
+
+
+def duration(seconds: float) -> str:
+    """Return ``12 s``, ``3 min`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Display:
+    """Shows the progress while a cell is in work, from a thread of its own.
+
+    On a terminal it is one line below pytest's own, drawn again and again and gone when the cell is done. In a log it
+    is a new line every 30 seconds.
+
+    Args:
+        stream: Where to write: the terminal itself, since pytest captures what a test prints.
+        live: Whether it is a terminal.
+        column: How far pytest's line has got, to which the cursor returns.
+    """
+
+    def __init__(self, stream: TextIO, *, live: bool, column: Callable[[], int] = lambda: 0) -> None:
+        self._stream = stream
+        self._live = live
+        self._column = column
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._drawn = False
+
+    def start(self, progress: Progress) -> None:
+        """Begin to show a cell's progress."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, args=(progress,), daemon=True, name="sst2-progress")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the line away, and return the cursor to where pytest left it."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._drawn:
+            column = self._column()
+            self._write("\r\x1b[2K\x1b[1A" + (f"\x1b[{column}C" if column else ""))
+            self._drawn = False
+
+    def _run(self, progress: Progress) -> None:
+        while not self._stopped.wait(LIVE_SECONDS if self._live else LOG_SECONDS):
+            if self._live:
+                room = shutil.get_terminal_size().columns - 1
+                # pytest's line is unfinished: ours goes below it.
+                self._write(f"{chr(13) if self._drawn else chr(10)}\x1b[2K{progress.line()[:room]}")
+                self._drawn = True
+            else:
+                self._write(f"\nsst2: {progress.line()}\n")
+
+    def _write(self, text: str) -> None:
+        # Nobody's run fails because a terminal went away.
+        with contextlib.suppress(OSError, ValueError, UnicodeError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def display_for(config: pytest.Config) -> Display | None:
+    """Return what shows the progress of a run: a line on a terminal, lines in a log, None with ``-q``.
+
+    With ``-v`` or ``-s``, where others write between, there are lines on a terminal too. Called while pytest captures
+    nothing, so that what is written later goes past its capture.
+    """
+    if config.option.verbose < 0:
+        return None
+    try:
+        stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+    except (OSError, ValueError, AttributeError):  # no file behind it, in a notebook say
+        return None
+    config.add_cleanup(stream.close)
+    undisturbed = config.option.verbose == 0 and config.option.capture != "no"
+    live = undisturbed and stream.isatty() and os.environ.get("TERM") != "dumb"
+    writer = config.get_terminal_writer()
+    return Display(stream, live=live, column=lambda: writer.width_of_current_line)

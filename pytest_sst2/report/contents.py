@@ -1,0 +1,95 @@
+"""Contents: what every report of a run says, worked out once; renderers only render it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_sst2.comparison import Comparison
+from pytest_sst2.records import Failure, Record
+from pytest_sst2.report.comparison import outcome
+from pytest_sst2.report.wording import counted
+from pytest_sst2.reproduction import install_command, run_commands
+from pytest_sst2.results_file import Results
+
+Standing = Literal["good", "bad", "unclear"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every report of a run says.
+
+    Attributes:
+        verdict: The whole in one sentence.
+        standing: Whether that is good news.
+        records: Of this run.
+        failures: Cells without a number.
+        comparison: With the baseline; None without one.
+        fail_on: What fails it.
+        problems: What failed the run although no cell did.
+        commands: What measures the cells again.
+        install: What installs the versions; empty without a record.
+    """
+
+    verdict: str
+    standing: Standing
+    records: tuple[Record, ...]
+    failures: tuple[Failure, ...]
+    comparison: Comparison | None
+    fail_on: tuple[str, ...]
+    problems: tuple[str, ...]
+    commands: tuple[str, ...]
+    install: str
+
+
+def make_report(
+    results: Results,
+    comparison: Comparison | None = None,
+    fail_on: Collection[str] = (),
+    problems: Sequence[str] = (),
+) -> Report:
+    """Return the report of some results and, where they were compared, of the comparison."""
+    verdict, standing = verdict_of(results, comparison, fail_on, problems)
+    return Report(
+        verdict=verdict,
+        standing=standing,
+        records=tuple(results.records),
+        failures=tuple(results.failures),
+        comparison=comparison,
+        fail_on=tuple(fail_on),
+        problems=tuple(problems),
+        commands=tuple(run_commands(results.records)),
+        install=install_command(results.records[0]) if results.records else "",
+    )
+
+
+def verdict_of(
+    results: Results, comparison: Comparison | None, fail_on: Collection[str], problems: Sequence[str] = ()
+) -> tuple[str, Standing]:
+    """Return the verdict on the whole in one sentence, and whether it is good news.
+
+    Floors, cells without a number and other problems fail a run whatever the comparison says.
+    """
+    low = sum(not record.reaches_floor for record in results.records)
+    held = sum(record.floor is not None and record.reaches_floor for record in results.records)
+    total, failed = len(results.records), len(results.failures)
+    troubles = (
+        f"{low} of {counted(total, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
+        f"{counted(failed, 'cell')} without a number" if failed else "",
+        f"{counted(len(problems), 'problem')} with the run" if problems else "",
+    )
+    trouble = ", ".join(filter(None, troubles))
+    if comparison is not None:
+        head, _, said = outcome(comparison, fail_on).partition(": ")
+        standing: Standing = {"HOLDS": "good", "FAILS": "bad"}.get(head, "unclear")  # type: ignore[assignment]
+        if not trouble:
+            return f"{head}: {said}", standing
+        return f"{'FAILS' if standing == 'good' else head}: {said}; {trouble}", "bad"
+    if trouble:
+        return f"FAILS: {trouble}", "bad"
+    if not total:
+        return "NOTHING MEASURED: no cell has a number", "unclear"
+    if held == total:
+        return f"PASSES: {counted(total, 'cell')}, {'each reaches' if total > 1 else 'it reaches'} its floor", "good"
+    return f"MEASURED: {counted(total, 'cell')}, {held or 'none'} of them with a floor to reach", "unclear"

@@ -1,0 +1,107 @@
+"""Markdown for a pull request and for a job's summary: the verdict first, details folded, under 60 lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pytest_sst2.comparison import Comparison
+from pytest_sst2.report import comparison as compared
+from pytest_sst2.report import table
+from pytest_sst2.report.contents import Report
+from pytest_sst2.report.terminal import context_lines, warning_lines
+
+_SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
+# With these, the longest text is 58 lines.
+_MOST_ROWS = 10
+_MOST_FINDINGS = 8
+_MOST_CHANGES = 6
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
+
+
+def markdown(report: Report) -> str:
+    """Return the report as Markdown, of at most 60 lines."""
+    parts = [f"{_SIGNS[report.standing]} **{escaped(report.verdict)}**"]
+    if report.comparison is not None:
+        parts += [escaped(compared.headline(report.comparison)), _comparison_table(report.comparison)]
+    elif report.records:
+        parts.append(escaped(context_lines(report.records[0])[0]))
+    said = [*(f"ERROR: {problem}" for problem in report.problems), *_findings(report)]
+    if report.comparison is None:
+        parts += [_results_table(report), _list(said)]
+    else:
+        parts += [_list(said), _folded("Results", _results_table(report))]
+        parts.append(_folded("What changed in the environment", _environment(report.comparison)))
+    if report.records:
+        parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:3]])))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is: it starts no tag, link, code, emphasis or cell, and no line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _findings(report: Report) -> list[str]:
+    found = [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    if report.comparison is not None:
+        found += compared.findings(report.comparison)
+    elif report.records:
+        found += [f"note: {note}" for note in dict.fromkeys(r.dataset.note for r in report.records) if note]
+    return [*found, *warning_lines(report.records)]
+
+
+def _list(lines: Sequence[str]) -> str:
+    shown = [f"- {_short(escaped(line))}" for line in lines[:_MOST_FINDINGS]]
+    return "\n".join([*shown, *_and_more(len(lines) - _MOST_FINDINGS, "- ")])
+
+
+def _comparison_table(comparison: Comparison) -> str:
+    rank = {"regressed": 0, "incomparable": 1, "unchanged": 3, "improved": 2}
+    cells = sorted(comparison.cells, key=lambda cell: (rank[cell.verdict], not cell.flags))
+    return _table(compared.HEADERS, [compared.row(cell) for cell in cells], compared.NUMERIC)
+
+
+def _results_table(report: Report) -> str:
+    rows = table.rows(report.records, report.failures)
+    # What failed comes first: a reviewer reads it there.
+    rows.sort(key=lambda row: row.cells[-1] not in (table.FAILED, table.BELOW_FLOOR))
+    return _table(table.HEADERS, [row.cells for row in rows], table.NUMERIC) if rows else ""
+
+
+def _environment(comparison: Comparison) -> str:
+    rows = compared.environment_rows(comparison)
+    return _table(("", "before", "after"), rows, (), most=_MOST_CHANGES) if rows else ""
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int = _MOST_ROWS) -> str:
+    from tabulate import tabulate
+
+    if not rows:
+        return ""
+    text: str = tabulate(
+        [[escaped(cell) for cell in row] for row in rows[:most]],
+        headers=headers,
+        tablefmt="github",
+        colalign=["right" if header in right else "left" for header in headers],
+        disable_numparse=True,
+    )
+    return "\n".join([text, *_and_more(len(rows) - most, "\n")])
+
+
+def _and_more(number: int, start: str) -> list[str]:
+    return [f"{start}… and {number} more"] if number > 0 else []
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
+
+
+def _code(lines: Sequence[str]) -> str:
+    longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}sh", *lines, fence])
+
+
+def _short(text: str, most: int = 500) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

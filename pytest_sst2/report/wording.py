@@ -1,0 +1,16 @@
+"""Wording: numbers and counts as they are said in every report."""
+
+from __future__ import annotations
+
+_MINUS = "−"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 record`` or ``2 records``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def signed_points(share: float, digits: int = 2) -> str:
+    """Return a share as signed percentage points; zero has no sign."""
+    text = f"{100 * share:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
