@@ -281,9 +281,20 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
             # A file of the first schema has no labels.
             if len(fields[name]) != fields["total"] and (name != "labels" or fields[name]):
                 raise TypeError(f"{name} has {len(fields[name])} values for {fields['total']} examples")  # noqa: TRY301
+        _check_answers(fields)
         return Record(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise Sst2Error(f"not a record: {error}.") from error
+
+
+def _check_answers(fields: Mapping[str, Any]) -> None:
+    """Refuse answers that are none: they would come out as a wrong number instead of a sentence."""
+    for name in ("labels", "predictions"):
+        if not set(fields[name]) <= {0, 1}:
+            raise ValueError(f"{name} has other values than 0 and 1")
+    probabilities = fields["probabilities"]
+    if probabilities and not (min(probabilities) >= 0 and max(probabilities) <= 1):
+        raise ValueError("a probability is outside 0 to 1")
 
 
 def _round(data: Mapping[str, Any]) -> Round:

@@ -126,7 +126,7 @@ def _bare(word: str) -> str:
 
 
 def _with_word(name: str, words: Sequence[Sequence[str]], wanted: frozenset[str]) -> Slice:
-    return Slice("words", f"with {name}", np.array([not wanted.isdisjoint(each) for each in words]))
+    return Slice("words", f"with {name}", np.array([not wanted.isdisjoint(each) for each in words], dtype=bool))
 
 
 def _length_name(low: int, high: int | None) -> str:

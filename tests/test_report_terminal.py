@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
+
 from pytest_sst2.floors import Floor
 from pytest_sst2.recipes import build_recipe
 from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Record, Round
@@ -64,25 +66,58 @@ def make_record(**changes: Any) -> Record:
     return dataclasses.replace(record, **changes)
 
 
-def test_the_table_groups_by_method_and_puts_the_best_model_first() -> None:
-    tfidf = make_record(
-        cell="tfidf-seed42",
-        model=None,
-        method="tfidf",
-        accuracy=0.75,
-        rounds=rounds(Phase("fit", 0.1), Phase("predict", 0.0)),
-    )
-    weak = make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand"))
-    strong = make_record(floor=Floor(0.8, "by hand"))
-    failure = Failure("nope-linear-probe-seed42", "nope", "linear-probe", 42, "does not exist")
-    assert table([weak, tfidf, strong], [failure]).split("\n") == [
-        "method        model        seed    accuracy    95 % interval    floor    Δ majority    train s    encode s    predict s    ex/s    p50 ms    peak MB  verdict",
-        "------------  ---------  ------  ----------  ---------------  -------  ------------  ---------  ----------  -----------  ------  --------  ---------  ---------------",
-        "linear-probe  minilm         42      0.8125      0.785–0.837   0.8000      +31.2 pt       0.25        4.12         2.00     436      12.3      1,000  pass",
-        "              bert-tiny      42      0.6250      0.785–0.837   0.7000      +12.5 pt       0.25        4.12         2.00     436      12.3      1,000  BELOW FLOOR",
-        "              nope           42           –                –        –             –          –           –            –       –         –          –  FAILED",
-        "tfidf         –              42      0.7500      0.785–0.837        –      +25.0 pt       0.10           –         0.00       –      12.3      1,000  pass (no floor)",
+TFIDF = {"cell": "tfidf-seed42", "model": None, "method": "tfidf", "accuracy": 0.75}
+FAILURE = Failure("nope-linear-probe-seed42", "nope", "linear-probe", 42, "does not exist")
+
+
+def records() -> list[Record]:
+    return [
+        make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand")),
+        make_record(**TFIDF, rounds=rounds(Phase("fit", 0.1), Phase("predict", 0.0))),
+        make_record(floor=Floor(0.8, "by hand")),
+        make_record(
+            cell="minilm-torch-probe-seed42",
+            method="torch-probe",
+            rounds=rounds(Phase("encode", 0.01, 2000, cached=True), *PHASES[2:]),
+        ),
+    ]
+
+
+def test_at_160_columns_the_table_is_whole_grouped_by_method_and_the_best_model_first() -> None:
+    assert table(records(), [FAILURE], 160).split("\n") == [
+        "method        model      seed  accuracy  95 % interval   floor  Δ majority  train s  encode s  predict s  ex/s  p50 ms  peak MB  verdict",
+        "------------  ---------  ----  --------  -------------  ------  ----------  -------  --------  ---------  ----  ------  -------  -----------",
+        "linear-probe  minilm       42    0.8125    0.785–0.837  0.8000    +31.2 pt     0.25      4.12       2.00   436    12.3    1,000  pass",
+        "              bert-tiny    42    0.6250    0.785–0.837  0.7000    +12.5 pt     0.25      4.12       2.00   436    12.3    1,000  BELOW FLOOR",
+        "              nope         42         –              –       –           –        –         –          –     –       –        –  FAILED",
+        "tfidf         –            42    0.7500    0.785–0.837       –    +25.0 pt     0.10         –       0.00     –    12.3    1,000  no floor",
+        "torch-probe   minilm       42    0.8125    0.785–0.837       –    +31.2 pt     0.25    cached       2.00   436    12.3    1,000  no floor",
     ]  # fmt: skip
+
+
+def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
+    assert table(records(), [FAILURE], 80).split("\n") == [
+        "method        model      seed  accuracy   floor  train s  encode s  verdict",
+        "------------  ---------  ----  --------  ------  -------  --------  -----------",
+        "linear-probe  minilm       42    0.8125  0.8000     0.25      4.12  pass",
+        "              bert-tiny    42    0.6250  0.7000     0.25      4.12  BELOW FLOOR",
+        "              nope         42         –       –        –         –  FAILED",
+        "tfidf         –            42    0.7500       –     0.10         –  no floor",
+        "torch-probe   minilm       42    0.8125       –     0.25    cached  no floor",
+        "(no room at 80 columns for: ex/s, Δ majority, p50 ms, predict s, 95 % interval, peak MB)",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
+def test_the_table_is_never_wider_than_the_terminal_whatever_a_model_is_called(width: int) -> None:
+    named = [make_record(model="an-organisation/a-model-with-a-very-long-name@revision"), *records()]
+    *lines, _ = table(named, [FAILURE], width).split("\n")
+    assert max(map(len, lines)) <= max(width, 52)
+    assert all("accuracy" in line and "verdict" in line for line in lines[:1])
+
+
+def test_without_a_limit_the_table_is_whole() -> None:
+    assert table(records()) == table(records(), (), 1000)
 
 
 def test_the_context_names_data_recipe_device_and_versions_and_any_substitution() -> None:

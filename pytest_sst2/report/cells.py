@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from pytest_sst2.calibration import ConfidenceBin, expected_calibration_error, r
 from pytest_sst2.comparison import CellComparison, Comparison
 from pytest_sst2.flips import Flip, flips, mistakes
 from pytest_sst2.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
-from pytest_sst2.records import Record
+from pytest_sst2.records import Epoch, Record
 from pytest_sst2.results_file import Results
 from pytest_sst2.sentences import SentencesOf
 from pytest_sst2.slices import SliceScore, score_slices
@@ -68,7 +69,20 @@ class CellReport:
     @property
     def accuracy(self) -> float:
         """Mean over the seeds."""
-        return sum(record.accuracy for record in self.records) / len(self.records)
+        return statistics.fmean(record.accuracy for record in self.records)
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The learning curve: the means over the seeds, of the epochs that all have."""
+        return [
+            Epoch(
+                each[0].number,
+                statistics.fmean(epoch.train_loss for epoch in each),
+                statistics.fmean(epoch.eval_loss for epoch in each),
+                statistics.fmean(epoch.eval_accuracy for epoch in each),
+            )
+            for each in zip(*(record.epochs for record in self.records), strict=False)
+        ]
 
 
 def cell_reports(

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2.records import Interval, Record
+from pytest_sst2.records import Interval
 from pytest_sst2.report.cells import Calibration, CellReport
-from pytest_sst2.report.drawing import COLOURS, DASHES, SHAPES, WIDE, Figure, colour, cycled, drawn, legend
+from pytest_sst2.report.drawing import COLOURS, DASHES, SHAPES, Figure, colour, cycled, drawn, legend
 from pytest_sst2.report.wording import signed_points
 from pytest_sst2.significance import wilson_interval
 
@@ -78,10 +78,17 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
             }
         )
     front = pareto_front([(each["time"], each["accuracy"]) for each in values])
-    methods = list(dict.fromkeys(each["method"] for each in values))
+    # Few cells have a colour each; of many, those of one method share theirs.
+    field = "cell" if len(values) <= len(COLOURS) else "method"
+    names = list(dict.fromkeys(each[field] for each in values))
 
     def build(width: int) -> alt.LayerChart:
-        x = alt.X("time:Q", title=unit, scale=alt.Scale(type="log", nice=False, padding=24))
+        x = alt.X(
+            "time:Q",
+            title=unit,
+            axis=alt.Axis(format="~g", labelOverlap="greedy", labelSeparation=14),
+            scale=alt.Scale(type="log", nice=False, padding=24),
+        )
         y = alt.Y("accuracy:Q", title="accuracy, %", scale=alt.Scale(zero=False))
         chart = alt.Chart(alt.Data(values=values))
         line = (
@@ -93,15 +100,11 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
         marks = chart.mark_point(filled=True, size=90, opacity=1).encode(
             x=x,
             y=y,
-            color=colour("method", methods),
-            shape=alt.Shape("method:N", scale=alt.Scale(domain=methods, range=SHAPES[: len(methods)] or SHAPES)),
+            color=colour(field, names),
+            shape=alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
             description="says:N",
         )
-        names = chart.mark_text(align="left", dx=8, dy=-8, fontSize=11, color="var(--ink)", aria=False).encode(
-            x=x, y=y, text="cell:N"
-        )
-        layers = [line, whiskers, marks] + ([names] if width == WIDE and len(values) <= 12 else [])
-        return alt.layer(*layers).properties(width=width - 90, height=280)
+        return alt.layer(line, whiskers, marks).properties(width=width - 90, height=280)
 
     return drawn(title, caption, build)
 
@@ -164,17 +167,21 @@ def forest_chart(cells: Sequence[CellReport], tolerance: float) -> Figure | None
 
 
 def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
-    """Return the loss and the accuracy after each epoch, of the cells that are trained in epochs; means over seeds."""
+    """Return the loss and the accuracy after each epoch, of the cells that are trained in two or more."""
     import altair as alt
 
-    trained = [cell for cell in cells if cell.records[0].epochs]
+    trained = [cell for cell in cells if len(cell.records[0].epochs) > 1]
     shown = trained[: len(COLOURS)]
     names = [cell.name for cell in shown]
     rows: list[dict[str, Any]] = [
-        {"cell": cell.name, "epoch": number + 1, "what": what, "value": value}
+        {"cell": cell.name, "epoch": epoch.number, "what": what, "value": value}
         for cell in shown
-        for number, values in enumerate(_epoch_means(cell.records))
-        for what, value in values.items()
+        for epoch in cell.epochs
+        for what, value in (
+            ("training loss", epoch.train_loss),
+            ("evaluation loss", epoch.eval_loss),
+            ("accuracy", 100 * epoch.eval_accuracy),
+        )
     ]
 
     def figure(title: str, axis: str, kinds: Sequence[str]) -> Figure:
@@ -369,18 +376,3 @@ def _whole_seconds(cell: CellReport) -> float | None:
     if any(phase.cached for record in cell.records for phase in record.phases):
         return None
     return statistics.median([sum(phase.seconds for phase in record.phases) for record in cell.records]) or None
-
-
-def _epoch_means(records: Sequence[Record]) -> list[dict[str, float]]:
-    """Return for each epoch that all seeds have the means of loss and accuracy."""
-    found = []
-    for each in zip(*(record.epochs for record in records), strict=False):
-        count = len(each)
-        found.append(
-            {
-                "training loss": sum(epoch.train_loss for epoch in each) / count,
-                "evaluation loss": sum(epoch.eval_loss for epoch in each) / count,
-                "accuracy": 100 * sum(epoch.eval_accuracy for epoch in each) / count,
-            }
-        )
-    return found

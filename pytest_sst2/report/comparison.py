@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
 from pytest_sst2.costs import CostChange, shown_margin
 from pytest_sst2.report.fitting import fitted, left_out_line
-from pytest_sst2.report.wording import signed_points
+from pytest_sst2.report.wording import p_value, signed_points
 
 HEADERS = (
     "cell",
@@ -173,17 +173,11 @@ def row(cell: CellComparison) -> tuple[str, ...]:
         f"{change.after:.4f}",
         signed_points(change.delta),
         f"{signed_points(low)} to {signed_points(high)}",
-        _p_value(cell.adjusted_p),
+        _NONE if cell.adjusted_p is None else p_value(cell.adjusted_p),
         signed_points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
         _time(cell.costs),
         _peak(cell.costs),
     )
-
-
-def _p_value(p: float | None) -> str:
-    if p is None:
-        return _NONE
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _time(costs: CostChange | None) -> str:

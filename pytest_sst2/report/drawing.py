@@ -21,6 +21,7 @@ WIDE, NARROW = 720, 340
 COLOURS = [f"var(--series-{number})" for number in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 4], [3, 1]]
+_NUMBERS = frozenset(("d", "transform", "x2", "y2"))
 _SVG = "http://www.w3.org/2000/svg"
 
 
@@ -71,7 +72,7 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
             labelFontSize=12,
             titleFontSize=12,
         )
-        .configurelegend(
+        .configure_legend(
             labelColor="var(--ink)",
             titleColor="var(--ink)",
             labelFontSize=12,
@@ -82,17 +83,22 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
     )
     ET.register_namespace("", _SVG)
     root = ET.fromstring(vl_convert.vegalite_to_svg(dressed.to_json()))  # noqa: S314 - our own plotting library's
+    # No wider than it was drawn, so that letters are of one size in all charts.
+    root.set("style", f"max-width:{root.attrib['width']}px")
     for name in ("width", "height", "version", "class"):
         root.attrib.pop(name, None)
     root.set("role", "group")
     root.set("aria-label", title)
     for element in root.iter():
         _cleaned(element)
-    return re.sub(r"(\d+\.\d{2})\d+", r"\1", ET.tostring(root, encoding="unicode"))
+    return ET.tostring(root, encoding="unicode")
 
 
 def _cleaned(element: ET.Element) -> None:
     """Take from an element what the page does not need, and mark what stands for a value."""
+    for name in _NUMBERS.intersection(element.attrib):
+        # A hundredth of a pixel is enough.
+        element.set(name, re.sub(r"(\d+\.\d{2})\d+", r"\1", element.attrib[name]))
     role, description = element.attrib.get("aria-roledescription"), element.attrib.get("aria-label")
     if role in ("point", "symbol", "bar") and description and element.attrib.get("role") == "graphics-symbol":
         element.set("class", "mark")

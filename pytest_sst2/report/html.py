@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_sst2 import __version__
+from pytest_sst2.records import Epoch
 from pytest_sst2.report import charts, table
 from pytest_sst2.report import comparison as compared
-from pytest_sst2.report.cells import CellReport, Confusion
+from pytest_sst2.report.cells import CellReport
 from pytest_sst2.report.contents import Report
+from pytest_sst2.report.details import MOVED_HEADERS, cell_details, moved_rows
 from pytest_sst2.report.pages import page
 from pytest_sst2.report.terminal import context_lines, warning_lines
-from pytest_sst2.report.wording import counted, signed_points
-from pytest_sst2.slices import SliceScore, moved_most
 
 MOST_BYTES = 1_000_000
-_MOST_DETAILED = 20
-_MOST_FLIPS = 50
-_MOST_MOVED = 10
+_MOST_DETAILED = 12
 _SIGNS = {"good": "✓", "bad": "✗", "unclear": "?"}
-_LABELS = ("negative", "positive")
-_MOVED_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "p")
-_NONE = table.NONE
+T = TypeVar("T")
+_EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -47,32 +44,32 @@ class _Row:
 
 
 def html_text(report: Report, cells: Sequence[CellReport]) -> str:
-    """Return the report as one HTML document of at most a megabyte; the cells that say least give way to that.
+    """Return the report as one HTML document of at most a megabyte.
+
+    Where it would be more, cells that say least are not unfolded, and in the end rows are left out of the tables; the
+    page says so.
 
     Args:
         report: What every report says.
         cells: What is to be seen of each cell.
     """
-    detailed = _MOST_DETAILED
+    details = [cell_details(cell) for cell in _most_telling(cells)[:_MOST_DETAILED]]
+    values = {**_results(report, cells), **_comparison(report, cells), **_sections(cells), **_environment(report)}
+    unfolded, shown_rows = len(details), max(len(values["rows"]), len(values["comparison_rows"] or ()))
     while True:
-        text = _rendered(report, cells, detailed)
-        if len(text.encode()) <= MOST_BYTES or detailed == 0:
+        text = page(
+            "report.html.j2",
+            **values,
+            report=report,
+            version=__version__,
+            sign=_SIGNS[report.standing],
+            details=details[:unfolded],
+            not_detailed=len(cells) - unfolded,
+            shown_rows=shown_rows,
+        )
+        if len(text.encode()) <= MOST_BYTES or not (unfolded or shown_rows):
             return text
-        detailed //= 2
-
-
-def _rendered(report: Report, cells: Sequence[CellReport], most_detailed: int) -> str:
-    shown = _most_telling(cells)[:most_detailed]
-    return page(
-        "report.html.j2",
-        report=report,
-        version=__version__,
-        sign=_SIGNS[report.standing],
-        **_results(report, cells),
-        **_comparison(report, cells),
-        **_details(shown, len(cells) - len(shown), cells),
-        **_environment(report),
-    )
+        unfolded, shown_rows = (unfolded // 2, shown_rows) if unfolded else (0, shown_rows // 2)
 
 
 def _results(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
@@ -80,12 +77,24 @@ def _results(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
     warnings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],
-        "headers": [_Header(column.header, column.is_numeric, column.explained) for column in table.COLUMNS],
+        "headers": [_Header(column.header, column.is_numeric, column.explained) for column in _columns(table.COLUMNS)],
         "rows": [_result_row(row) for row in table.rows(report.records, report.failures)],
         "time_figures": charts.time_charts(cells),
         "training_figures": charts.training_charts(cells),
+        "epoch_headers": _EPOCH_HEADERS,
+        "epochs": [_epoch_row(cell, epoch) for cell in cells for epoch in cell.epochs],
         "warnings": [*warnings, *warning_lines(report.records)],
     }
+
+
+def _columns(each: Sequence[T]) -> list[T]:
+    """Return what there is one of for each column with the verdict, the last, brought before the numbers."""
+    return [*each[:3], each[-1], *each[3:-1]]
+
+
+def _epoch_row(cell: CellReport, epoch: Epoch) -> tuple[str, ...]:
+    numbers = (f"{epoch.train_loss:.4f}", f"{epoch.eval_loss:.4f}", f"{epoch.eval_accuracy:.4f}")
+    return (cell.name, str(epoch.number), *numbers)
 
 
 def _result_row(row: table.Row) -> _Row:
@@ -94,7 +103,7 @@ def _result_row(row: table.Row) -> _Row:
         for column, text in zip(table.COLUMNS, row.cells, strict=True)
     )
     bad = row.cells[-1] in (table.FAILED, table.BELOW_FLOOR)
-    return _Row(values, "bad" if bad else "good" if row.cells[-1] == "pass" else "")
+    return _Row(tuple(_columns(values)), "bad" if bad else "good" if row.cells[-1] == "pass" else "")
 
 
 def _comparison(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
@@ -129,37 +138,19 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _details(shown: Sequence[CellReport], left_out: int, cells: Sequence[CellReport]) -> dict[str, Any]:
-    moved = [(cell, score) for cell in cells for score in moved_most(cell.slices)]
-    moved.sort(key=lambda each: (each[1].change.p_value, -abs(each[1].change.delta)))  # type: ignore[union-attr]
-    details = [_detail(cell) for cell in shown]
+def _sections(cells: Sequence[CellReport]) -> dict[str, Any]:
     sections = [("results", "Results")]
     if any(cell.comparison for cell in cells):
         sections.append(("comparison", "Before and after"))
-    if any(cell.records[0].epochs for cell in cells):
+    if any(cell.epochs for cell in cells):
         sections.append(("training", "Training"))
-    if details:
+    if cells:
         sections.append(("details", "Cell by cell"))
     return {
-        "details": details,
-        "not_detailed": left_out,
-        "moved_headers": _MOVED_HEADERS,
-        "moved": [(cell.name, *_moved(score)) for cell, score in moved[:_MOST_MOVED]],
+        "moved_headers": MOVED_HEADERS,
+        "moved": moved_rows(cells),
         "sections": [*sections, ("warnings", "Warnings"), ("reproduce", "How to reproduce")],
     }
-
-
-def _moved(score: SliceScore) -> tuple[str, ...]:
-    change = score.change
-    assert change is not None  # noqa: S101 - only those that moved
-    return (
-        score.name,
-        f"{score.examples:,}",
-        f"{change.before:.4f}",
-        f"{change.after:.4f}",
-        signed_points(change.delta),
-        f"{change.p_value:.4f}",
-    )
 
 
 def _most_telling(cells: Sequence[CellReport]) -> list[CellReport]:
@@ -172,119 +163,6 @@ def _most_telling(cells: Sequence[CellReport]) -> list[CellReport]:
         return 1 if flags or (cell.comparison and cell.comparison.verdict == "improved") else 2
 
     return sorted(cells, key=rank)
-
-
-def _detail(cell: CellReport) -> dict[str, Any]:
-    is_compared = cell.is_compared
-    slice_headers: tuple[str, ...] = ("", "slice", "sentences", "accuracy", "95 % interval")
-    if is_compared:
-        slice_headers = (*slice_headers[:3], "before", "after", "Δ points", "95 % interval", "p")
-    return {
-        "name": cell.name,
-        "summary": _summary(cell),
-        "confusion_headers": _confusion_headers(cell),
-        "confusion": _confusion_rows(cell),
-        "slice_figure": charts.slice_chart(cell),
-        "slice_headers": slice_headers,
-        "slices": [_slice_row(score) for score in cell.slices],
-        "reliability": charts.reliability_chart(cell),
-        "note": _note(cell),
-        **_flips(cell),
-    }
-
-
-def _summary(cell: CellReport) -> str:
-    seeds = counted(len(cell.records), "seed")
-    if cell.comparison is None or cell.comparison.accuracy is None:
-        return f"{cell.accuracy:.4f} · {seeds}"
-    change = cell.comparison.accuracy
-    return (
-        f"{cell.comparison.verdict} · {change.before:.4f} → {change.after:.4f} ({signed_points(change.delta)} points) "
-        f"· {seeds}"
-    )
-
-
-def _confusion_headers(cell: CellReport) -> tuple[str, ...]:
-    answers = tuple(f"answered {label}" for label in _LABELS)
-    if not cell.is_compared:
-        return ("label", *answers)
-    return ("label", *(f"{answer}, {side}" for answer in answers for side in ("before", "after")))
-
-
-def _confusion_rows(cell: CellReport) -> list[tuple[str, ...]]:
-    if cell.confusion is None:
-        return []
-    before = _counts(cell.confusion_before) if cell.confusion_before else None
-    rows = []
-    for number, (label, now) in enumerate(zip(_LABELS, _counts(cell.confusion), strict=True)):
-        if before is None:
-            rows.append((label, *(f"{count:,}" for count in now)))
-        else:
-            pairs = zip(before[number], now, strict=True)
-            rows.append((label, *(f"{count:,}" for pair in pairs for count in pair)))
-    return rows
-
-
-def _counts(confusion: Confusion) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (
-        (confusion.true_negative, confusion.false_positive),
-        (confusion.false_negative, confusion.true_positive),
-    )
-
-
-def _slice_row(score: SliceScore) -> tuple[str, ...]:
-    start = (score.group, score.name, f"{score.examples:,}")
-    if score.change is None:
-        return (*start, f"{score.accuracy:.4f}", f"{score.interval.low:.3f}–{score.interval.high:.3f}")
-    low, high = score.change.interval
-    return (
-        *start,
-        f"{score.change.before:.4f}",
-        f"{score.change.after:.4f}",
-        signed_points(score.change.delta),
-        f"{signed_points(low)} to {signed_points(high)}",
-        f"{score.change.p_value:.4f}",
-    )
-
-
-def _note(cell: CellReport) -> str:
-    if cell.confusion is None:
-        return "These results are of the first schema, which kept no labels: nothing more can be shown."
-    if not cell.has_sentences:
-        return (
-            "The sentences are not shown: a record holds none, and the data that it was measured on is not at hand. "
-            "pytest-sst2 report --data FOLDER names it."
-        )
-    return ""
-
-
-def _flips(cell: CellReport) -> dict[str, Any]:
-    title = "Answered otherwise than before" if cell.is_compared else "Answered wrong"
-    if len(cell.flips) > _MOST_FLIPS:
-        title += f": the worst {_MOST_FLIPS} of {len(cell.flips):,}"
-    else:
-        title += f": {counted(len(cell.flips), 'sentence')}"
-    headers = ["sentence", "label", *(["before", "after"] if cell.is_compared else ["answer"])]
-    numbers = ["P(positive) before", "P(positive) after"] if cell.is_compared else ["P(positive)"]
-    rows = []
-    for flip in cell.flips[:_MOST_FLIPS]:
-        sides = [flip.before, flip.after] if flip.before is not None else [flip.after]
-        where = f"row {flip.row}" + (f" of seed {flip.seed}" if flip.seed is not None else "")
-        rows.append(
-            [
-                flip.sentence if flip.sentence is not None else where,
-                _LABELS[flip.label],
-                *(_answered(side.positive, side.seeds) for side in sides),
-                *(f"{side.probability:.3f}" for side in sides),
-            ]
-        )
-    return {"flips_title": title, "flip_headers": [*headers, *numbers], "flip_numbers": numbers, "flips": rows}
-
-
-def _answered(positive: int, seeds: int) -> str:
-    if positive in (0, seeds):
-        return _LABELS[bool(positive)]
-    return f"positive in {positive} of {seeds} seeds"
 
 
 def _environment(report: Report) -> dict[str, Any]:

@@ -12,15 +12,17 @@ from pytest_sst2.report.contents import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
-# With these, the longest text is 58 lines.
-_MOST_ROWS = 10
-_MOST_FINDINGS = 8
-_MOST_CHANGES = 6
+# With these the longest text has 59 lines.
+_MOST_ROWS = 8
+_MOST_FOLDED_ROWS = 5
+_MOST_FINDINGS = 5
+_MOST_CHANGES = 4
+_MOST_COMMANDS = 2
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
 
 
 def markdown(report: Report) -> str:
-    """Return the report as Markdown, of at most 60 lines."""
+    """Return the report as Markdown, of less than 60 lines."""
     parts = [f"{_SIGNS[report.standing]} **{escaped(report.verdict)}**"]
     if report.comparison is not None:
         parts += [escaped(compared.headline(report.comparison)), _comparison_table(report.comparison)]
@@ -28,12 +30,12 @@ def markdown(report: Report) -> str:
         parts.append(escaped(context_lines(report.records[0])[0]))
     said = [*(f"ERROR: {problem}" for problem in report.problems), *_findings(report)]
     if report.comparison is None:
-        parts += [_results_table(report), _list(said)]
+        parts += [_results_table(report, _MOST_ROWS), _list(said)]
     else:
-        parts += [_list(said), _folded("Results", _results_table(report))]
+        parts += [_list(said), _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))]
         parts.append(_folded("What changed in the environment", _environment(report.comparison)))
     if report.records:
-        parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:3]])))
+        parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:_MOST_COMMANDS]])))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -59,22 +61,22 @@ def _list(lines: Sequence[str]) -> str:
 def _comparison_table(comparison: Comparison) -> str:
     rank = {"regressed": 0, "incomparable": 1, "unchanged": 3, "improved": 2}
     cells = sorted(comparison.cells, key=lambda cell: (rank[cell.verdict], not cell.flags))
-    return _table(compared.HEADERS, [compared.row(cell) for cell in cells], compared.NUMERIC)
+    return _table(compared.HEADERS, [compared.row(cell) for cell in cells], compared.NUMERIC, _MOST_ROWS)
 
 
-def _results_table(report: Report) -> str:
+def _results_table(report: Report, most: int) -> str:
     rows = table.rows(report.records, report.failures)
     # What failed comes first: a reviewer reads it there.
     rows.sort(key=lambda row: row.cells[-1] not in (table.FAILED, table.BELOW_FLOOR))
-    return _table(table.HEADERS, [row.cells for row in rows], table.NUMERIC) if rows else ""
+    return _table(table.HEADERS, [row.cells for row in rows], table.NUMERIC, most) if rows else ""
 
 
 def _environment(comparison: Comparison) -> str:
     rows = compared.environment_rows(comparison)
-    return _table(("", "before", "after"), rows, (), most=_MOST_CHANGES) if rows else ""
+    return _table(("", "before", "after"), rows, (), _MOST_CHANGES) if rows else ""
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int = _MOST_ROWS) -> str:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int) -> str:
     from tabulate import tabulate
 
     if not rows:

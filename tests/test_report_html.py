@@ -1,0 +1,209 @@
+"""The HTML report: whole, valid, self-contained, and safe to open whatever a model is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import html5lib
+import pytest
+
+from pytest_sst2.comparison import compare
+from pytest_sst2.history import history
+from pytest_sst2.records import Record
+from pytest_sst2.report.cells import cell_reports
+from pytest_sst2.report.charts import pareto_front
+from pytest_sst2.report.contents import make_report
+from pytest_sst2.report.history import history_html
+from pytest_sst2.report.html import MOST_BYTES, html_text
+from pytest_sst2.results_file import Results
+from tests.made_records import answered, make_record, of_schema_1
+from tests.made_runs import SCRIPT, baseline, compared, later, of, sentences_of
+
+pytest.importorskip("altair")
+pytest.importorskip("vl_convert")
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    before, after = baseline(), later()
+    comparison = compared(before, after)
+    report = make_report(after, comparison, ("regressed",))
+    return html_text(report, cell_reports(after, sentences_of, before, comparison))
+
+
+@pytest.fixture(scope="module")
+def alone() -> str:
+    after = later()
+    return html_text(make_report(after), cell_reports(after, sentences_of))
+
+
+def text_of(page: str) -> str:
+    tree = html5lib.parse(page, namespaceHTMLElements=False)
+    body = tree.find("body")
+    assert body is not None
+    return " ".join("".join(part.itertext() if part.tag != "script" else "") for part in body).replace("\n", " ")
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def test_the_verdict_is_the_first_thing_said(page: str) -> None:
+    said = "FAILS: 1 of 3 regressed, 1 of 3 drifted; 1 of 4 cells below its floor, 1 cell without a number"
+    assert f"<title>SST-2: {said}</title>" in page
+    assert " ".join(text_of(page).split()).startswith(f"To the results ✗ {said} SST-2 report")
+
+
+def test_with_a_baseline_there_is_every_section(page: str) -> None:
+    assert headings(page) == [
+        "Results",
+        "Before and after",
+        "Training",
+        "Cell by cell",
+        "Warnings",
+        "How to reproduce",
+    ]
+    titles = re.findall(r"<figcaption><h3>(.*?)</h3>", page)
+    assert titles[:5] == [
+        "Accuracy against the time of a classifier",
+        "Accuracy against the time of one answer",
+        "Change of accuracy",
+        "Loss while training",
+        "Accuracy while training",
+    ]
+    assert titles[5:7] == ["Accuracy by slice of minilm × linear-probe", "Calibration of minilm × linear-probe"]
+
+
+def test_every_link_within_the_page_has_a_target(page: str, alone: str) -> None:
+    for each in (page, alone):
+        targets = re.findall(r'href="#([^"]*)"', each)
+        assert len(targets) > 4
+        assert all(f'id="{target}"' in each for target in targets)
+
+
+def test_without_a_baseline_there_is_nothing_of_before(alone: str) -> None:
+    assert headings(alone) == ["Results", "Training", "Cell by cell", "Warnings", "How to reproduce"]
+    said = text_of(alone)
+    assert "before" not in said.lower().replace("before.", "")
+    assert "Answered wrong: " in said
+
+
+def test_it_is_valid_html(page: str, alone: str) -> None:
+    for each in (page, alone):
+        html5lib.HTMLParser(strict=True).parse(each)
+
+
+def test_no_id_stands_twice(page: str) -> None:
+    ids = re.findall(r'\sid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_it_asks_nothing_of_any_network(page: str) -> None:
+    assert set(re.findall(r'(?:src|href|action|data)="([^"#]+)"', page)) == {"data:,"}
+    assert "default-src 'none'" in page
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_a_script_in_a_sentence_a_name_or_a_version_comes_out_as_text(page: str, alone: str) -> None:
+    for each in (page, alone):
+        assert each.count("<script>") == 1
+        assert SCRIPT not in each
+        assert SCRIPT in text_of(each)
+    # As a sentence, a model, a package, a version, a warning and a reason.
+    assert text_of(page).count("alert(") > 10
+
+
+def test_flips_have_text_label_answers_and_probabilities_the_worst_first(page: str) -> None:
+    said = text_of(page)
+    start = said.index("Answered otherwise than before: 12 sentences")
+    word, number = r"(negative|positive)\s*", r"(\d\.\d{3})\s*"
+    rows = re.findall(f"{word}{word}{word}{number}{number}", said[start:])
+    label, before, after, then, now = rows[0]
+    assert before == label != after
+    assert abs(float(then) - float(now)) > 0.5
+    falls = [abs(float(then) - float(now)) for *_, then, now in rows[:12]]
+    assert falls == sorted(falls, reverse=True)
+
+
+def test_sentences_that_are_not_at_hand_are_named_by_their_row() -> None:
+    before, after = baseline(), later()
+    comparison = compared(before, after)
+    cells = cell_reports(after, lambda _: None, before, comparison)
+    said = text_of(html_text(make_report(after, comparison), cells))
+    assert "row 1 of seed 42" in said
+    assert "pytest-sst2 report --data FOLDER" in said
+    assert "Accuracy by slice" not in said
+
+
+def test_results_of_the_first_schema_show_what_they_have() -> None:
+    old = [of_schema_1(record) for record in later().records]
+    said = text_of(html_text(make_report(Results(old, [])), cell_reports(Results(old, []), sentences_of)))
+    assert "kept no labels" in said
+    assert "Calibration of" not in said
+    lent = cell_reports(
+        later(), sentences_of, Results([of_schema_1(each) for each in baseline().records], []), compared()
+    )
+    assert lent[0].is_compared
+    assert lent[0].confusion is not None
+
+
+def test_nothing_measured_is_a_page_too() -> None:
+    nothing = Results([], later().failures)
+    page = html_text(make_report(nothing), [])
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "no cell was measured" in text_of(page)
+
+
+def test_a_cell_with_cached_work_is_drawn_at_no_time() -> None:
+    cached = make_record()  # its second round took the embeddings from the cache, its first did not
+    rounds = (cached.rounds[1],)
+    results = Results([dataclasses.replace(cached, rounds=rounds)], [])
+    page = html_text(make_report(results), cell_reports(results, lambda _: None))
+    titles = re.findall(r"<figcaption><h3>(.*?)</h3>", page)
+    assert "Accuracy against the time of a classifier" not in titles
+    assert "Accuracy against the time of one answer" in titles
+    assert ">cached<" in page
+
+
+def many(right: list[bool], count: int) -> list[Record]:
+    return [of(right, model=f"organisation/model-number-{number}", cell=f"cell-{number}") for number in range(count)]
+
+
+def test_two_hundred_cells_stay_under_a_megabyte_and_are_all_in_the_table() -> None:
+    right = [index % 7 != 0 for index in range(872)]
+    before = Results(many(right, 200), [], origin="main")
+    after = Results(many([not well if index % 9 == 0 else well for index, well in enumerate(right)], 200), [])
+    comparison = compare(before, after, tolerance=0.005, alpha=0.01)
+    long = [f"{'a sentence that is as long as the longest of them all ' * 5}{number}" for number in range(872)]
+    page = html_text(make_report(after, comparison), cell_reports(after, lambda _: long, before, comparison))
+    assert len(page.encode()) <= MOST_BYTES
+    assert all(f"organisation/model-number-{number}<" in page for number in range(200))
+    assert re.search(r"\d+ of 200 cells, those that say most first", page)
+
+
+def test_what_fails_is_detailed_first() -> None:
+    right = [True] * 60
+    before = Results([answered(right, model=name) for name in "abc"], [])
+    after = Results(
+        [answered(right, model="a"), answered([False] * 30 + [True] * 30, model="b"), answered(right, model="c")], []
+    )
+    comparison = compare(before, after, tolerance=0.005, alpha=0.01)
+    page = html_text(make_report(after, comparison), cell_reports(after, lambda _: None, before, comparison))
+    names = re.findall(r"<summary><h3>(.*?)</h3>", page)
+    assert names == ["b × linear-probe", "a × linear-probe", "c × linear-probe"]
+
+
+def test_the_pareto_front_is_what_nothing_beats() -> None:
+    # cost and gain: the third is dearer and worse than the second, the fourth dearer and better.
+    assert pareto_front([(1, 0.5), (2, 0.8), (3, 0.7), (4, 0.9), (1, 0.4)]) == [0, 1, 3]
+    assert pareto_front([(2, 0.5), (1, 0.5)]) == [1]
+    assert pareto_front([]) == []
+
+
+def test_the_history_is_a_page_of_the_same_kind() -> None:
+    page = history_html(history([baseline(), later()]))
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "<script>alert" not in page
+    assert re.findall(r"<figcaption><h3>(.*?)</h3>", page)[:1] == ["Accuracy"]

@@ -1,0 +1,93 @@
+"""Reproduction: the commands in a report ask for the very cells that were measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+import pytest
+
+from pytest_sst2.recipes import Recipe, build_recipe
+from pytest_sst2.records import Record
+from pytest_sst2.reproduction import install_command, run_commands
+from tests.made_records import ENVIRONMENT, make_record
+
+
+def of_recipe(recipe: Recipe, **changes: object) -> Record:
+    return make_record(recipe=recipe, recipe_label=recipe.label, **changes)
+
+
+def test_one_command_names_all_cells_of_one_recipe() -> None:
+    quick = build_recipe("quick")
+    records = [
+        of_recipe(quick, seed=seed, model=model, method=method)
+        for seed in (42, 7)
+        for model, method in (("minilm", "linear-probe"), ("minilm", "fine-tune"), (None, "tfidf"))
+    ]
+    pocket = dataclasses.replace(records[0].dataset, name="pocket", source="pocket")
+    (command,) = run_commands(
+        [dataclasses.replace(record, dataset=pocket, rounds=record.rounds[:1]) for record in records]
+    )
+    assert command == (
+        "pytest benchmarks --models=minilm --methods=linear-probe,fine-tune,tfidf --sst2-seeds=42,7 "
+        "--sst2-data=pocket --sst2-recipe=quick"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags"),
+    [
+        ({}, []),
+        ({"train_size": 100, "epochs": 2}, ["--sst2-train-size=100", "--sst2-epochs=2"]),
+        ({"evaluation": "heldout"}, ["--sst2-eval=heldout", "--sst2-eval-size=5000"]),
+        ({"max_length": 5, "dtype": "bfloat16"}, ["--sst2-max-length=5", "--sst2-dtype=bfloat16"]),
+        ({"learning_rate": 3e-5, "batch_size": 8}, ["--sst2-batch-size=8", "--sst2-learning-rate=3e-05"]),
+    ],
+)
+def test_what_differs_from_the_preset_is_asked_for_again(asked: dict[str, object], flags: list[str]) -> None:
+    recipe = build_recipe("quick", **asked)  # type: ignore[arg-type]
+    (command,) = run_commands([of_recipe(recipe)])
+    said = shlex.split(command)
+    assert [flag for flag in said if flag in flags] == flags
+    values = {
+        name: next((flag.partition("=")[2] for flag in said if flag.startswith(f"--sst2-{name}=")), None)
+        for name in ("recipe", "train-size", "eval", "eval-size", "epochs", "batch-size", "learning-rate", "max-length")
+    }
+    again = build_recipe(
+        str(values["recipe"]),
+        train_size=int(values["train-size"]) if values["train-size"] else None,
+        evaluation=values["eval"],  # type: ignore[arg-type]
+        eval_size=int(values["eval-size"]) if values["eval-size"] else None,
+        epochs=int(values["epochs"]) if values["epochs"] else None,
+        batch_size=int(values["batch-size"]) if values["batch-size"] else None,
+        learning_rate=float(values["learning-rate"]) if values["learning-rate"] else None,
+        max_length=int(values["max-length"]) if values["max-length"] else None,
+        dtype=recipe.dtype,
+    )
+    assert again == recipe
+
+
+def test_other_data_recipes_devices_and_rounds_are_commands_of_their_own() -> None:
+    quick = of_recipe(build_recipe("quick"))
+    once = dataclasses.replace(quick, rounds=quick.rounds[:1])
+    on_gpu = dataclasses.replace(once, environment=dataclasses.replace(ENVIRONMENT, device="cuda"))
+    commands = run_commands([quick, once, on_gpu])
+    assert len(commands) == 3
+    assert "--sst2-rounds=2" in commands[0]
+    assert "--sst2-device=cuda" in commands[2]
+
+
+def test_a_folder_is_named_by_a_placeholder_and_strange_names_are_quoted() -> None:
+    (command,) = run_commands([make_record(model="my model; rm -rf $HOME")])
+    assert "--sst2-data=FOLDER-OF-reviews" in command
+    assert shlex.split(command)[2] == "--models=my model; rm -rf $HOME"
+
+
+def test_versions_are_those_measured_without_the_build() -> None:
+    packages = {"torch": "2.13.0+cpu", "numpy": "2.2", "black": "1.0", "transformers": "5.0 <script>"}
+    command = install_command(make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages)))
+    assert command == "python -m pip install torch==2.13.0 'transformers==5.0 <script>' numpy==2.2"
+
+
+def test_nothing_measured_is_nothing_to_reproduce() -> None:
+    assert run_commands([]) == []
