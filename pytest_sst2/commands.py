@@ -51,6 +51,10 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
     from pytest_sst2.report.files import check_folder, write_report
 
     check_folder(asked.output, "-o")
+    if asked.data is not None and not asked.data.is_dir():
+        raise Sst2Error(
+            f"--data {str(asked.data)!r} is no folder; it is to hold the data that these cells were measured on."
+        )
     after = _joined([_results(name) for name in asked.files])
     before = _results(asked.compare) if asked.compare else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import itertools
@@ -16,6 +17,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ["CI"] = ""
+# Tests do not write into the summary of the job that runs them.
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 from tests import tiny_models
 
@@ -50,7 +53,7 @@ HEAVY = (
     *("hypothesis", "scipy.stats", "sentence_transformers", "sklearn.linear_model", "tabulate", "tomlkit"),
     *("transformers.trainer", "transformers.models.bert.modeling_bert", "transformers.models.distilbert"),
     *(f"pytest_sst2.methods.{name}" for name in ("fine_tune", "linear_probe", "majority", "tfidf", "torch_probe")),
-    *(f"pytest_sst2.{name}" for name in ("comparison", "metrics.local", "report.comparison", "workbench")),
+    *(f"pytest_sst2.{name}" for name in ("comparison", "metrics.local", "report.cells", "report.html", "workbench")),
 )
 
 
@@ -62,6 +65,9 @@ def _heavy_libraries() -> None:
     """
     for name in HEAVY:
         importlib.import_module(name)
+    # Only with the extra ``report``.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("altair")
     gc.collect()
     gc.freeze()
 

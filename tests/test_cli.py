@@ -100,7 +100,7 @@ class TestCompare:
 
     def test_markdown_and_json_are_of_the_same_outcome(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["compare", "main", "worse", "--format", "markdown"]) == 1
-        assert capsys.readouterr().out.startswith("**FAILS: 1 of 1 regressed**\n")
+        assert capsys.readouterr().out.startswith("❌ **FAILS: 1 of 1 regressed**\n")
         assert main(["compare", "main", "worse", "--format", "json"]) == 1
         data = json.loads(capsys.readouterr().out)
         assert (data["exit_status"], data["before"], data["after"]) == (1, "main", "worse")
