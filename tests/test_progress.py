@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +132,89 @@ def test_a_terminal_that_went_away_fails_nobodys_run(monkeypatch: pytest.MonkeyP
     stream.close()
     with Progress(display=Display(stream, live=True)).working_on("a"):
         time.sleep(0.02)
+
+
+SLOW = """
+import time
+import numpy as np
+import pytest_sst2.progress
+from pytest_sst2 import MethodSpec
+
+pytest_sst2.progress.LOG_SECONDS = pytest_sst2.progress.LIVE_SECONDS = 0.05
+
+
+def slow(job):
+    print("the library talks")
+    with job.clock.phase("fit"):
+        for done in range(1, 11):
+            time.sleep(0.05)
+            job.clock.step(done, 10)
+    return lambda sentences: np.full(len(sentences), 0.75)
+
+
+def pytest_sst2_methods():
+    return [MethodSpec("slow", slow, needs_model=False)]
+"""
+
+
+class TestInARun:
+    @pytest.fixture
+    def slow(self, project: pytest.Pytester) -> pytest.Pytester:
+        project.makeconftest(SLOW)
+        project.makepyfile(test_bench="def test_cell(sst2_run):\n    sst2_run.measure()\n")
+        return project
+
+    def test_a_log_says_how_far_it_is(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow")
+        result.stdout.re_match_lines([r"sst2: cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
+        assert "the library talks" not in result.stdout.str()
+        assert "\x1b" not in result.stdout.str()
+
+    def test_quiet_is_quiet(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow", "-q")
+        assert "sst2: cell" not in result.stdout.str()
+        assert "the library talks" not in result.stdout.str()
+
+    def test_verbose_shows_what_the_libraries_say(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow", "-v")
+        assert "the library talks" in result.stdout.str()
+        assert "sst2: cell 1 of 1" in result.stdout.str()
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_a_terminal_keeps_nothing_of_the_line_when_the_cell_is_done(self, slow: pytest.Pytester) -> None:
+        text = on_a_terminal([sys.executable, "-m", "pytest", "--methods", "slow", "-p", "no:cacheprovider"], slow.path)
+        screen = text.split("test_bench.py", 1)[1]
+        assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
+        # Erased, one up, and back behind "test_bench.py ", where pytest goes on.
+        assert re.search(r"\r\x1b\[2K\x1b\[1A\x1b\[14C\x1b\[32m\.", screen)
+        assert "\x1b[32mpass" in text or "no floor" in text
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_colours_are_left_out_where_nobody_wants_them(self, slow: pytest.Pytester) -> None:
+        command = [sys.executable, "-m", "pytest", "--methods", "slow", "--sst2-min-accuracy=0.1"]
+        assert "\x1b[32mpass" in on_a_terminal(command, slow.path)
+        assert "\x1b[32m" not in on_a_terminal(command, slow.path, NO_COLOR="1")
+
+
+def on_a_terminal(command: list[str], folder: Path, **variables: str) -> str:
+    """Run a command on a pseudo-terminal of 80 columns and return all that it wrote there."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    for name in {"CI", "COLUMNS", "NO_COLOR", "PY_COLORS"} - set(variables):
+        environment.pop(name, None)
+    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    parts = []
+    # At its end the other side is gone, which Linux calls an error of input and output.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 4096):
+            parts.append(part)
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return b"".join(parts).decode()
