@@ -10,7 +10,7 @@ import argparse
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -30,9 +30,6 @@ from pytest_sst2.option_types import (
     token_count,
 )
 from pytest_sst2.recipes import DTYPES, EVALUATION_SPLITS, PRESETS
-
-if TYPE_CHECKING:
-    pass
 
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")

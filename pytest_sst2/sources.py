@@ -95,7 +95,7 @@ def load_source(
 
 
 _WAYS_ON = (
-    "Three ways on: run once where the Hub can be reached, to fill the cache; --sst2-data FOLDER with your own copy; "
+    "Three ways on: run once where the Hub can be reached, to fill the cache; --sst2-data=FOLDER with your own copy; "
     "or --sst2-data pocket for the built-in set, which is not SST-2."
 )
 

@@ -65,9 +65,10 @@ def _heavy_libraries() -> None:
     """
     for name in HEAVY:
         importlib.import_module(name)
-    # Only with the extra ``report``.
-    with contextlib.suppress(ImportError):
-        importlib.import_module("altair")
+    # Only with the extra ``report``. Like torch, what is compiled in them cannot be imported twice.
+    for name in ("altair", "vl_convert"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
@@ -83,8 +84,15 @@ def test_cell(sst2_run):
 
 
 @pytest.fixture
-def project(_heavy_libraries: None, pytester: pytest.Pytester, tiny_data: Path, tiny_encoder: Path) -> pytest.Pytester:
-    """A user's project: one benchmark, and an ini file that names tiny data and a tiny model."""
+def project(
+    _heavy_libraries: None,
+    pytester: pytest.Pytester,
+    tiny_data: Path,
+    tiny_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> pytest.Pytester:
+    """A user's project: one benchmark, an ini file that names tiny data and a tiny model, and room for whole tables."""
+    monkeypatch.setenv("COLUMNS", "160")
     pytester.makepyfile(test_bench=BENCHMARK)
     pytester.makeini(
         f"[pytest]\nsst2_data = {tiny_data}\nsst2_models = {tiny_encoder}\nsst2_train_size = 60\n"

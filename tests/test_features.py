@@ -49,7 +49,7 @@ class TestCache:
         embedded: list[int] = []
         real = Embedder.embed
         monkeypatch.setattr(
-            Embedder, "embed", lambda self, rows, lengths: embedded.append(len(rows)) or real(self, rows, lengths)
+            Embedder, "embed", lambda self, rows, *rest: embedded.append(len(rows)) or real(self, rows, *rest)
         )
         second = job_with(cache, tiny_encoder)
         trained = train(METHOD[method], second)
@@ -107,7 +107,7 @@ class TestCache:
         job = job_with(cache, tiny_encoder)
         load_features(job)(job.train.sentences)
         real = Embedder.embed
-        monkeypatch.setattr(Embedder, "embed", lambda self, rows, lengths: real(self, rows, lengths) * 1.0001)
+        monkeypatch.setattr(Embedder, "embed", lambda self, rows, *rest: real(self, rows, *rest) * 1.0001)
         other = job_with(cache, tiny_encoder)
         features = load_features(other)
         with other.clock.phase("encode"):

@@ -79,7 +79,7 @@ def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
         "                       v1        2026-08-01    0.8000     −5.00      1     4.00              0.50",
         "                       v2        2026-08-02    0.9000    +10.00      1     4.00              1.00",
         "",
-        "▅▁█  accuracy of minilm × linear-probe",
+        "▄▁█  accuracy of minilm × linear-probe",
     ]
 
 

@@ -396,7 +396,7 @@ def test_sst2_without_cache_and_hub_is_a_sentence_with_place_cause_and_ways_on(
     server.stop()
     with pytest.raises(Sst2Error) as caught:
         sources.load_source("hub")
-    for part in (str(tmp_path / "cache"), "stanfordnlp/sst2", server.address, "--sst2-data FOLDER", "pocket"):
+    for part in (str(tmp_path / "cache"), "stanfordnlp/sst2", server.address, "--sst2-data=FOLDER", "pocket"):
         assert part in str(caught.value)
     taken = sources.load_source("auto")
     assert taken.name == "pocket"

@@ -31,10 +31,10 @@ class TestRunning:
                 "*= SST-2 benchmark =*",
                 "tiny-reviews (sha256:*) validation n=40, trained on 60 · recipe quick train_size=60 learning_rate=*",
                 "method *model *seed *accuracy *95 % interval *floor*verdict",
-                "fine-tune *tiny-encoder *42 *pass (no floor)",
-                "linear-probe *tiny-encoder *42 *pass (no floor)",
-                "tfidf *–*pass (no floor)",
-                "majority *–*pass (no floor)",
+                "fine-tune *tiny-encoder *42 *no floor",
+                "linear-probe *tiny-encoder *42 *no floor",
+                "tfidf *–*no floor",
+                "majority *–*no floor",
                 "4 records in *results.json",
             ]
         )
@@ -151,7 +151,7 @@ class TestFloors:
                 "majority-seed42: accuracy 0.5000 (95 % interval 0.352* to 0.648*, 20 of 40) is below its floor 0.9000 "
                 "(made up for this test)",
                 "majority *BELOW FLOOR",
-                "tfidf *pass (no floor)",
+                "tfidf *no floor",
             ],
             consecutive=False,
         )
@@ -163,7 +163,7 @@ class TestFloors:
         write_floors(project, 0.9)
         result = project.runpytest("--methods", "majority", "--sst2-train-size", "50")
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["majority *pass (no floor)"])
+        result.stdout.fnmatch_lines(["majority *no floor"])
 
     def test_one_minimum_for_all_overrides_the_file(self, project: pytest.Pytester) -> None:
         write_floors(project, 0.9)

@@ -112,7 +112,7 @@ class TestOfARun:
 
 def test_without_the_plotting_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(Sst2Error, match=r"needs vl_convert.*pip install 'pytest-sst2\[report\]'"):
+    with pytest.raises(Sst2Error, match=r"cannot be drawn.*vl_convert.*pip install 'pytest-sst2\[report\]'"):
         check_folder(tmp_path, "--sst2-report")
 
 

@@ -586,7 +586,7 @@ def test_nothing_is_put_in_the_place_of_sst2_where_it_could_pass_for_a_result(
     unreachable: Path, data: str, options: dict[str, Any], parts: list[str]
 ) -> None:
     message = refusal(data, **options)
-    always = [REASON, HUB_ID, str(unreachable), "--sst2-data FOLDER", "--sst2-data pocket"]
+    always = [REASON, HUB_ID, str(unreachable), "--sst2-data=FOLDER", "--sst2-data pocket"]
     assert [part for part in [*always, *parts] if part not in message] == []
 
 

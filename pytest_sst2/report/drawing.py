@@ -46,7 +46,7 @@ def check_available() -> None:
         import vl_convert  # noqa: F401
     except ImportError as error:
         raise Sst2Error(
-            f"the report needs {error.name}, which is not installed. Run: python -m pip install 'pytest-sst2[report]'."
+            f"the report cannot be drawn ({error}). Run: python -m pip install 'pytest-sst2[report]'."
         ) from error
 
 
