@@ -22,6 +22,10 @@ os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 from tests import tiny_models
 
+# Where pytest-xdist runs the tests, the runs inside them are none of its workers.
+for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+    os.environ.pop(_name, None)
+
 _NUMBERS = itertools.count()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -165,6 +165,8 @@ def _settings(world: World) -> Settings:
         overwrite=False,
         trust_remote_code=False,
         json_path=None,
+        report_path=None,
+        talkative=False,
         ci=False,
     )
 
