@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import html5lib
 import pytest
@@ -92,6 +96,18 @@ def test_without_a_baseline_there_is_nothing_of_before(alone: str) -> None:
 def test_it_is_valid_html(page: str, alone: str) -> None:
     for each in (page, alone):
         html5lib.HTMLParser(strict=True).parse(each)
+
+
+def test_the_nu_html_checker_finds_nothing(page: str, alone: str, tmp_path: Path) -> None:
+    jar = os.environ.get("VNU_JAR")
+    if not jar or not shutil.which("java"):
+        pytest.skip("needs Java and the Nu Html Checker: VNU_JAR=vnu.jar, from https://validator.github.io/validator/")
+    for name, text in (("page.html", page), ("alone.html", alone)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["java", "-jar", jar, "page.html", "alone.html"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_id_stands_twice(page: str) -> None:
