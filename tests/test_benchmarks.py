@@ -36,7 +36,7 @@ def run_benchmarks(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1200,
     )
     return done, json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
 
