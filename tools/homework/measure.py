@@ -1,0 +1,138 @@
+"""Running the plan as a user does, in processes of their own, and what came of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from homework import stand_ins
+from homework.plan import ALWAYS, DATA, FOREIGN, MORE, OWN, ROBERTA_SHAPE, SEED, WORK, Run, notebook_runs, own_runs
+from pytest_sst2.recipes import PRESETS, evaluated_on
+from pytest_sst2.records import Failure, Record
+from pytest_sst2.results_file import Results, results_from_text
+from pytest_sst2.sources import load_source
+from pytest_sst2.splits import draw_splits
+
+ROOT = Path(__file__).resolve().parents[2]
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run, what it gave, and the seconds it took."""
+
+    run: Run
+    results: Results
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the page is made from.
+
+    Attributes:
+        outcomes: By the name of the run.
+        words: The mean number of words of a sentence: of ``train``, ``heldout`` and ``validation``.
+        also: Folders of further encoders, as the page shows them.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    words: Mapping[str, float]
+    also: tuple[str, ...] = ()
+
+    def record(self, run: str, model: str | None, method: str, seed: int = SEED) -> Record | None:
+        """Return the record of a cell, None where the run or the cell has none."""
+        return next((each for each in self.seeds(run, model, method) if each.seed == seed), None)
+
+    def seeds(self, run: str, model: str | None, method: str) -> list[Record]:
+        """Return the records of a cell, one a seed: those of the run, and of the one that adds seeds to it."""
+        outcomes = [self.outcomes[name] for name in (run, f"{run}{MORE}") if name in self.outcomes]
+        records = [each for outcome in outcomes for each in outcome.results.records]
+        return [each for each in records if (each.model, each.method) == (model, method)]
+
+    def failures(self, run: str) -> Sequence[Failure]:
+        """Return the cells of a run that have no number."""
+        return self.outcomes[run].results.failures if run in self.outcomes else ()
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The names of the sentence encoders at hand."""
+        return "minilm", *(Path(each).name for each in self.also)
+
+
+def measure(data: str, work: Path, also: Sequence[Path]) -> Findings:
+    """Run everything, the quick answers first.
+
+    Args:
+        data: As ``--sst2-data`` takes it.
+        work: Where stand-ins and results files go; a run whose results file is there is not repeated.
+        also: Folders of further sentence encoders.
+    """
+    shown = {f"models/{folder.name}": str(folder) for folder in also}
+    places = {DATA: data, WORK: str(work), **shown}
+    source = load_source(data)
+    recipe = PRESETS["homework9"]
+    heldout = draw_splits(source, recipe, SEED)
+    validation = draw_splits(source, evaluated_on(recipe, "validation"), SEED)
+    _write_stand_ins(places, heldout.train.sentences)
+    outcomes: dict[str, Outcome] = {}
+    first, *further = notebook_runs()
+    outcomes[first.name] = _run(first, places, work)
+    if had := tuple(dict.fromkeys(str(record.model) for record in outcomes[first.name].results.records)):
+        _, *further = notebook_runs(had)
+        outcomes |= {run.name: _run(run, places, work) for run in further}
+    outcomes |= {run.name: _run(run, places, work) for run in own_runs(tuple(shown))}
+    words = {
+        "train": _mean_words(heldout.train.sentences),
+        "heldout": _mean_words(heldout.evaluation.sentences),
+        "validation": _mean_words(validation.evaluation.sentences),
+    }
+    return Findings(outcomes, words, tuple(shown))
+
+
+def _mean_words(sentences: Sequence[str]) -> float:
+    return sum(len(sentence.split()) for sentence in sentences) / len(sentences)
+
+
+def _write_stand_ins(places: Mapping[str, str], sentences: Sequence[str]) -> None:
+    own, foreign, shape = (Path(each.replace(WORK, places[WORK], 1)) for each in (OWN, FOREIGN, ROBERTA_SHAPE))
+    if not own.exists():
+        stand_ins.write_own(own)
+    if not foreign.exists():
+        stand_ins.write_foreign(foreign, sentences)
+    if not shape.exists():
+        stand_ins.write_roberta_shape(shape)
+
+
+def _run(run: Run, places: Mapping[str, str], work: Path) -> Outcome:
+    """Run a command, or read what it left the last time."""
+    file, took = work / f"{run.name}.json", work / f"{run.name}.seconds"
+    if not (file.is_file() and took.is_file()):
+        print(run.command, flush=True)
+        command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), *run.arguments(places)]
+        start = time.perf_counter()
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            [*command, f"--sst2-json={file}", *ALWAYS], cwd=ROOT, check=False, capture_output=True, text=True
+        )
+        seconds = time.perf_counter() - start
+        if not file.is_file():
+            last = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
+            raise SystemExit(f"{run.command} gave no results (exit status {done.returncode}):\n{last}")
+        took.write_text(f"{seconds:.1f}\n", encoding="utf-8")
+        print(f"  {seconds:.0f} s", flush=True)
+    results = results_from_text(file.read_text(encoding="utf-8"), file.name)
+    if results.failures and not run.may_fail:
+        raise SystemExit(f"{run.command}: {results.failures[0].error}")
+    return Outcome(run, results, float(took.read_text(encoding="utf-8")))
+
+
+def without_places(sentence: str) -> str:
+    """Return the first clause of an error without this machine's folders and addresses."""
+    said = sentence.partition(" Ways on:")[0]
+    said = re.sub(r"https?://[^\s,;]+", "the Hub", said)
+    return re.sub(r"(?<![\w/.])/[^\s,;]*", "FOLDER", said)
