@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from pytest_sst2 import __version__, commands, option_types
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
+from pytest_sst2.report.wording import printable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2
@@ -19,15 +21,18 @@ _MISTAKE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     asked = _parser().parse_args(arguments)
+    status = 0
+    # A pipe may have an encoding that lacks a sign of ours; that is no reason to lose the rest.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         text, status = asked.run(asked)
-        print("\n".join(_dressed(line) for line in text.split("\n")))
+        print("\n".join(_dressed(printable(line)) for line in text.split("\n")))
     except Sst2Error as error:
         print(f"pytest-sst2: {error}", file=sys.stderr)
         return _MISTAKE
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
-        return 0
     return int(status)
 
 

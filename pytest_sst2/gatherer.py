@@ -44,6 +44,8 @@ class Gatherer:
         gathered = self.session or self._start()
         if record is not None:
             gathered.add(record)
+            if report.failed and gathered.records[-1].reaches_floor:
+                gathered.failed_tests += 1
         if failure is not None:
             gathered.add_failure(failure)
 
@@ -73,6 +75,7 @@ class Gatherer:
             return
         from pytest_sst2.report.colour import coloured
         from pytest_sst2.report.terminal import summary_lines
+        from pytest_sst2.report.wording import printable
 
         writer = config.get_terminal_writer()
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
@@ -85,4 +88,6 @@ class Gatherer:
         for title, lines in parts.items():
             terminalreporter.section(title)
             for line in lines:
-                terminalreporter.write_line(coloured(line, lambda text, colour: writer.markup(text, **{colour: True})))
+                terminalreporter.write_line(
+                    coloured(printable(line), lambda text, colour: writer.markup(text, **{colour: True}))
+                )

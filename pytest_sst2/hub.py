@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,8 +27,17 @@ _CONVERSION_BOT = "SFconvertbot"
 T = TypeVar("T")
 
 
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s@]+@")
+
+
 class HubError(Sst2Error):
-    """The Hub has not given what was asked of it; the message says why in a clause that fits after 'because'."""
+    """The Hub has not given what was asked of it; the message says why in a clause that fits after 'because'.
+
+    An address with a name and a password in it loses them: messages end up in reports.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_CREDENTIALS.sub("", message))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from pytest_sst2.report.wording import printable
+
 if TYPE_CHECKING:
     import pytest
 
 # How often a terminal's line is drawn anew, and a log gets another line.
 LIVE_SECONDS = 0.25
 LOG_SECONDS = 30.0
+
+
+@dataclass
+class _OpenPhase:
+    """A phase that has begun: when, how many of its batches are done, and of how many (0: it has none to count)."""
+
+    name: str
+    started: float
+    done: int = 0
+    of: int = 0
 
 
 @dataclass
@@ -28,21 +40,16 @@ class Progress:
         total: Cells of the run; 0 while that is not known.
         number: The one in work, from 1.
         cell: Its id; empty between cells.
-        phase: The phase that is open; empty between phases.
-        done: Batches done of the phase's.
-        of: How many there are; 0 where a phase has none to count.
+        display: What shows it, if anything does.
     """
 
     total: int = 0
     number: int = 0
     cell: str = ""
-    phase: str = ""
-    done: int = 0
-    of: int = 0
     display: Display | None = None
     _now: Callable[[], float] = time.monotonic
     _cell_started: float = 0.0
-    _phase_started: float = 0.0
+    _open: list[_OpenPhase] = field(default_factory=list)
     _finished_seconds: list[float] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -62,31 +69,38 @@ class Progress:
             self.cell = ""
 
     def enter(self, phase: str) -> None:
-        """Say which phase is open now; empty for none."""
-        self.phase, self.done, self.of = phase, 0, 0
-        self._phase_started = self._now()
+        """Say that a phase is opened, within the one that is open, if any."""
+        self._open.append(_OpenPhase(phase, self._now()))
+
+    def leave(self) -> None:
+        """Say that the innermost phase is over; the one around it goes on, and its time does not count there."""
+        inner = self._open.pop()
+        if self._open:
+            self._open[-1].started += self._now() - inner.started
 
     def step(self, done: int, of: int) -> None:
-        """Say how many batches of the open phase are done, of how many."""
-        self.done, self.of = done, of
+        """Say how many batches of the innermost phase are done, of how many."""
+        if self._open:
+            self._open[-1].done, self._open[-1].of = done, of
 
     def line(self) -> str:
         """Return what is to be said: the cell, its phase, its batches, and the time left where that can be told."""
         said = [f"cell {self.number}{f' of {self.total}' if self.total else ''}", self.cell]
-        if self.phase:
-            said.append(self._phase_said())
+        # Another thread may close a phase at any moment.
+        if (phase := next(reversed(self._open), None)) is not None:
+            said.append(self._phase_said(phase))
         if (left := self._run_seconds_left()) is not None:
             said.append(f"about {duration(left)} left in all")
-        return " · ".join(said)
+        return printable(" · ".join(said)).replace("\n", " ")
 
-    def _phase_said(self) -> str:
-        done, of = self.done, self.of
+    def _phase_said(self, phase: _OpenPhase) -> str:
+        done, of = phase.done, phase.of
         if not of:
-            return self.phase
-        said = f"{self.phase} {done} of {of} batches"
+            return phase.name
+        said = f"{phase.name} {done} of {of} batches"
         if not done:
             return said
-        left = (self._now() - self._phase_started) * (of - done) / done
+        left = (self._now() - phase.started) * (of - done) / done
         return f"{said}, {duration(left)} left"
 
     def _run_seconds_left(self) -> float | None:
@@ -165,14 +179,15 @@ def display_for(config: pytest.Config) -> Display | None:
     With ``-v`` or ``-s``, where others write between, there are lines on a terminal too. Called while pytest captures
     nothing, so that what is written later goes past its capture.
     """
-    if config.option.verbose < 0:
+    verbosity = getattr(config.option, "verbose", 0)
+    if verbosity < 0 or not config.pluginmanager.hasplugin("terminalreporter"):
         return None
     try:
         stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
     except (OSError, ValueError, AttributeError):  # no file behind it, in a notebook say
         return None
     config.add_cleanup(stream.close)
-    undisturbed = config.option.verbose == 0 and config.option.capture != "no"
+    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no"
     live = undisturbed and stream.isatty() and os.environ.get("TERM") != "dumb"
     writer = config.get_terminal_writer()
     return Display(stream, live=live, column=lambda: writer.width_of_current_line)

@@ -273,7 +273,7 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         if not fields["rounds"]:
             raise TypeError("rounds is empty")  # noqa: TRY301
         fields["latency"] = Latency(**fields["latency"])
-        fields["epochs"] = tuple(Epoch(**epoch) for epoch in fields["epochs"])
+        fields["epochs"] = tuple(_epoch(epoch) for epoch in fields["epochs"])
         fields["floor"] = Floor(**fields["floor"]) if fields["floor"] else None
         for name in ("labels", "predictions", "probabilities", "warnings"):
             fields[name] = tuple(fields[name])
@@ -285,6 +285,12 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         return Record(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise Sst2Error(f"not a record: {error}.") from error
+
+
+def _epoch(data: Mapping[str, Any]) -> Epoch:
+    """Build an Epoch; JSON has no word for what is not a number, so that it stands there as text."""
+    made = Epoch(**data)
+    return Epoch(made.number, float(made.train_loss), float(made.eval_loss), float(made.eval_accuracy))
 
 
 def _check_answers(fields: Mapping[str, Any]) -> None:

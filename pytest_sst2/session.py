@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from pytest_sst2.results_file import Results, results_text
 
 if TYPE_CHECKING:
     from pytest_sst2.comparison import Comparison
+    from pytest_sst2.report.contents import Report
     from pytest_sst2.sentences import SentencesOf
     from pytest_sst2.settings import Settings
 
@@ -33,6 +34,7 @@ class Session:
         notes: What the reader is told below the table: files written, cells that could not be calibrated.
         problems: The same for what must fail the run although no test failed.
         comparison: What the comparison with the baseline found; None where none was asked for.
+        failed_tests: Tests that failed although their cell has a number and reaches its floor.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -42,6 +44,7 @@ class Session:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.comparison: Comparison | None = None
+        self.failed_tests = 0
 
     def add(self, record: dict[str, Any]) -> None:
         """Take the JSON of a Record, as it travels in a test report."""
@@ -81,7 +84,9 @@ class Session:
         if self.settings.save_path is not None:
             self._save(self.settings.save_path, complete=complete)
         # Last, so that it says what went wrong before.
-        self._report(sentences_of)
+        stopped = () if complete else ("the run was stopped before its last cell",)
+        failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
+        self._report(sentences_of, (*self.problems, *stopped, *failed))
 
     def _write(self, path: Path) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -98,24 +103,33 @@ class Session:
         measured = Results(self.records, self.failures, origin="this run")
         self.comparison = compare(baseline, measured, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
 
-    def _report(self, sentences_of: SentencesOf) -> None:
+    def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
         folder = self.settings.report_path
         if folder is None and STEP_SUMMARY not in os.environ:
             return
         from pytest_sst2.report.contents import make_report
 
         measured = Results(self.records, self.failures, origin="this run")
-        report = make_report(measured, self.comparison, self.settings.fail_on, self.problems)
-        try:
-            append_step_summary(report)
-            if folder is not None:
-                from pytest_sst2.report.cells import cell_reports
+        report = make_report(measured, self.comparison, self.settings.fail_on, problems)
+        self._attempt("the job's summary", lambda: append_step_summary(report))
+        if folder is not None:
+            self._attempt("the report", lambda: self._write_report(folder, report, measured, sentences_of))
 
-                cells = cell_reports(measured, sentences_of, self.settings.baseline, self.comparison)
-                paths = write_report(folder, report, cells)
-                self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
+    def _write_report(self, folder: Path, report: Report, measured: Results, sentences_of: SentencesOf) -> None:
+        from pytest_sst2.report.cells import cell_reports
+
+        cells = cell_reports(measured, sentences_of, self.settings.baseline, self.comparison)
+        paths = write_report(folder, report, cells)
+        self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
+
+    def _attempt(self, what: str, write: Callable[[], None]) -> None:
+        """Write a report; whatever goes wrong with it fails the run with a sentence, and loses nothing measured."""
+        try:
+            write()
         except Sst2Error as error:
             self.problems.append(str(error))
+        except Exception as error:
+            self.problems.append(f"{what} could not be made: {type(error).__name__}: {error}")
 
     def _save(self, path: Path, *, complete: bool) -> None:
         """Save a baseline, unless something is missing in it: a gate would pass where it has nothing to compare."""

@@ -137,7 +137,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         trust_remote_code=bool(values["trust_remote_code"]),
         json_path=json_path,
         report_path=report_path,
-        talkative=config.option.verbose > 0,
+        talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
 

@@ -62,7 +62,7 @@ class PhaseClock:
             elapsed = time.perf_counter() - start
             inner = self._inner_seconds.pop()
             self._open.pop()
-            self._progress.enter(self._open[-1] if self._open else "")
+            self._progress.leave()
             self._leave_out(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples

@@ -75,6 +75,25 @@ def test_a_phase_within_another_gives_way_to_it_again(work: Progress) -> None:
         assert work.line() == "cell 1 of 3 · a"
 
 
+def test_a_phase_that_goes_on_after_another_within_it_keeps_count_and_pace(work: Progress, clock: Clock) -> None:
+    with work.working_on("a"):
+        work.enter("train")
+        clock.now += 10
+        work.step(10, 40)
+        work.enter("evaluate")
+        clock.now += 100
+        work.leave()
+        assert work.line() == "cell 1 of 3 · a · train 10 of 40 batches, 30 s left"
+        clock.now += 10
+        work.step(20, 40)
+        assert work.line() == "cell 1 of 3 · a · train 20 of 40 batches, 20 s left"
+
+
+def test_a_name_moves_no_cursor(work: Progress) -> None:
+    with work.working_on("a\x1b]0;title\x07\nb"):
+        assert work.line() == "cell 1 of 3 · a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} b"
+
+
 def test_a_number_of_cells_that_is_not_known_is_not_said() -> None:
     unknown = Progress()
     with unknown.working_on("a"):

@@ -14,13 +14,15 @@ import pytest
 
 from pytest_sst2.comparison import compare
 from pytest_sst2.history import history
-from pytest_sst2.records import Record
+from pytest_sst2.records import Epoch, Record
 from pytest_sst2.report.cells import cell_reports
 from pytest_sst2.report.charts import pareto_front
 from pytest_sst2.report.contents import make_report
 from pytest_sst2.report.history import history_html
 from pytest_sst2.report.html import MOST_BYTES, html_text
-from pytest_sst2.results_file import Results
+from pytest_sst2.report.markdown import markdown
+from pytest_sst2.report.spreadsheet import csv_text
+from pytest_sst2.results_file import Results, results_from_text, results_text
 from tests.made_records import answered, make_record, of_schema_1
 from tests.made_runs import SCRIPT, baseline, compared, later, of, sentences_of
 
@@ -223,3 +225,37 @@ def test_the_history_is_a_page_of_the_same_kind() -> None:
     html5lib.HTMLParser(strict=True).parse(page)
     assert "<script>alert" not in page
     assert re.findall(r"<figcaption><h3>(.*?)</h3>", page)[:1] == ["Accuracy"]
+
+
+ODD = "odd\x1b]0;name\x07\x00\ud800\ufffe"
+
+
+def test_a_name_that_no_document_can_hold_is_shown_as_far_as_it_can_be() -> None:
+    results = Results([of([True] * 20, model=ODD, warnings=(ODD,))], [])
+    report, cells = make_report(results), cell_reports(results, lambda _: [ODD] * 20)
+    for text in (html_text(report, cells), markdown(report), csv_text(report)):
+        text.encode()
+        assert "\x1b" not in text
+        assert "odd\N{REPLACEMENT CHARACTER}" in text
+
+
+def test_a_curve_that_was_lost_on_the_way_is_drawn_as_far_as_it_goes() -> None:
+    lost = Epoch(2, float("nan"), float("inf"), 0.8)
+    record = of([True] * 20, method="fine-tune", epochs=(Epoch(1, 0.6, 0.5, 0.75), lost))
+    (again,) = results_from_text(results_text([record], []), "a").records
+    results = Results([again, of([True] * 20, method="fine-tune", seed=7)], [])
+    for shown in (Results([again], []), results):
+        html5lib.HTMLParser(strict=True).parse(html_text(make_report(shown), cell_reports(shown, lambda _: None)))
+
+
+def test_held_out_seeds_that_answer_to_none_of_the_baseline_are_set_beside_none() -> None:
+    data = dataclasses.replace(make_record().dataset, split="heldout")
+    before = Results([of([True] * 30, seed=seed, dataset=data) for seed in (1, 2)], [], origin="main")
+    after = Results([of([True] * 20 + [False] * 10, seed=seed, dataset=data) for seed in (3, 4, 5)], [])
+    comparison = compare(before, after, tolerance=0.005, alpha=0.01)
+    (cell,) = cell_reports(after, lambda _: ["a sentence"] * 30, before, comparison)
+    assert cell.comparison is not None
+    assert cell.comparison.verdict != "incomparable"
+    assert not cell.is_compared
+    assert all(score.change is None for score in cell.slices)
+    assert all(flip.before is None for flip in cell.flips)

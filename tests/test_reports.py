@@ -87,6 +87,33 @@ class TestOfARun:
         assert result.ret == 1
         result.stdout.fnmatch_lines(["ERROR: the job's summary *folder.md (GITHUB_STEP_SUMMARY) cannot be written: *"])
 
+    def test_a_report_that_cannot_be_drawn_costs_nothing_that_was_measured(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from pytest_sst2.report import html
+
+        def broken(*_: object) -> str:
+            raise TypeError("no such chart")
+
+        monkeypatch.setattr(html, "html_text", broken)
+        result = project.runpytest("--methods", "majority", "--sst2-report", "out", "--sst2-json", "r.json")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["majority *", "ERROR: the report could not be made: TypeError: no such chart"])
+        assert (project.path / "r.json").exists()
+
+    def test_a_run_that_was_stopped_or_failed_otherwise_does_not_pass(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        summary = project.path / "summary.md"
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+        project.makepyfile(test_bench="def test_cell(sst2_run):\n    assert not sst2_run.measure()\n")
+        project.runpytest("--methods", "majority", "--sst2-min-accuracy", "0.1")
+        assert summary.read_text(encoding="utf-8").startswith("❌ **FAILS: 1 problem with the run**")
+        assert "1 test failed by more than a floor" in summary.read_text(encoding="utf-8")
+        summary.unlink()
+        project.runpytest("--methods", "majority,tfidf", "--sst2-min-accuracy", "0.1", "-x")
+        assert "the run was stopped before its last cell" in summary.read_text(encoding="utf-8")
+
     def test_a_run_without_cells_writes_no_summary(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:

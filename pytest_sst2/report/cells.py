@@ -106,6 +106,9 @@ def cell_reports(
         cell = compared.get(key)
         is_comparable = cell is not None and cell.verdict != "incomparable"
         pairing = pairing_of(old[key], seeds) if is_comparable else None
+        if pairing and not (pairing.paired or pairing.same_examples):
+            # Each seed was asked its own sentences: there is none to be set beside another's answer.
+            pairing = None
         found.append(_cell(key, tuple(seeds.values()), cell, pairing, sentences_of))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -170,7 +171,7 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
     """Return the loss and the accuracy after each epoch, of the cells that are trained in two or more."""
     import altair as alt
 
-    trained = [cell for cell in cells if len(cell.records[0].epochs) > 1]
+    trained = [cell for cell in cells if len(cell.epochs) > 1]
     shown = trained[: len(COLOURS)]
     names = [cell.name for cell in shown]
     rows: list[dict[str, Any]] = [
@@ -182,6 +183,7 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
             ("evaluation loss", epoch.eval_loss),
             ("accuracy", 100 * epoch.eval_accuracy),
         )
+        if math.isfinite(value)
     ]
 
     def figure(title: str, axis: str, kinds: Sequence[str]) -> Figure:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.report.wording import printable
 
 if TYPE_CHECKING:
     import altair as alt
@@ -82,7 +83,7 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
         )
     )
     ET.register_namespace("", _SVG)
-    root = ET.fromstring(vl_convert.vegalite_to_svg(dressed.to_json()))  # noqa: S314 - our own plotting library's
+    root = ET.fromstring(vl_convert.vegalite_to_svg(_printable(dressed.to_dict())))  # noqa: S314 - our own plotting library's
     # No wider than it was drawn, so that letters are of one size in all charts.
     root.set("style", f"max-width:{root.attrib['width']}px")
     for name in ("width", "height", "version", "class"):
@@ -92,6 +93,15 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
     for element in root.iter():
         _cleaned(element)
     return ET.tostring(root, encoding="unicode")
+
+
+def _printable(tree: Any) -> Any:
+    """Return a specification with every text in it made printable."""
+    if isinstance(tree, dict):
+        return {name: _printable(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_printable(value) for value in tree]
+    return printable(tree) if isinstance(tree, str) else tree
 
 
 def _cleaned(element: ET.Element) -> None:

@@ -10,6 +10,7 @@ from pytest_sst2.report import comparison as compared
 from pytest_sst2.report import table
 from pytest_sst2.report.contents import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
+from pytest_sst2.report.wording import printable
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
 # With these the longest text has 59 lines.
@@ -36,7 +37,7 @@ def markdown(report: Report) -> str:
         parts.append(_folded("What changed in the environment", _environment(report.comparison)))
     if report.records:
         parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:_MOST_COMMANDS]])))
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return printable("\n\n".join(filter(None, parts)) + "\n")
 
 
 def escaped(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pytest_sst2.report.wording import printable
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -31,4 +33,4 @@ def page(template: str, **values: Any) -> str:
         markupsafe.Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files
         for name in ("page.css", "page.js")
     )
-    return environment.get_template(template).render(**values, style=style, script=script)
+    return printable(environment.get_template(template).render(**values, style=style, script=script))

@@ -11,6 +11,7 @@ from pytest_sst2.comparison import CellComparison
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.contents import Report
 from pytest_sst2.report.table import FAILED, verdict
+from pytest_sst2.report.wording import printable
 
 # A spreadsheet takes a text that begins so for a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -70,7 +71,7 @@ def csv_text(report: Report) -> str:
             row |= {name: value(cell) for name, value in _OF_COMPARISON.items()}
         writer.writerow(_safe(row))
     writer.writerows(_safe(_of_failure(failure)) for failure in report.failures)
-    return file.getvalue()
+    return printable(file.getvalue())
 
 
 def _of_failure(failure: Failure) -> dict[str, Any]:
