@@ -32,6 +32,12 @@ def test_a_record_that_lacks_things_has_empty_cells() -> None:
     assert (row["model"], row["floor"], row["train_seconds"], row["verdict"]) == ("", "", "", "no floor")
 
 
+def test_cached_work_has_no_seconds() -> None:
+    record = make_record(rounds=make_record().rounds[1:])
+    (row,) = rows(csv_text(make_report(Results([record], []))))
+    assert (row["encode_seconds"], row["train_seconds"], row["cached_phases"]) == ("", "0.25", "encode")
+
+
 def test_a_cell_without_a_number_is_a_row_with_its_reason() -> None:
     *_, row = rows(csv_text(make_report(later())))
     assert (row["cell"], row["verdict"]) == ("albert-fine-tune-seed42", "FAILED")

@@ -54,7 +54,12 @@ def html_text(report: Report, cells: Sequence[CellReport]) -> str:
         cells: What is to be seen of each cell.
     """
     details = [cell_details(cell) for cell in _most_telling(cells)[:_MOST_DETAILED]]
-    values = {**_results(report, cells), **_comparison(report, cells), **_sections(cells), **_environment(report)}
+    values = {
+        **_results(report, cells),
+        **_comparison(report, cells),
+        **_sections(report, cells),
+        **_environment(report),
+    }
     unfolded, shown_rows = len(details), max(len(values["rows"]), len(values["comparison_rows"] or ()))
     while True:
         text = page(
@@ -138,9 +143,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _sections(cells: Sequence[CellReport]) -> dict[str, Any]:
+def _sections(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
     sections = [("results", "Results")]
-    if any(cell.comparison for cell in cells):
+    if report.comparison is not None:
         sections.append(("comparison", "Before and after"))
     if any(cell.epochs for cell in cells):
         sections.append(("training", "Training"))

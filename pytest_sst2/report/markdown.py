@@ -46,11 +46,11 @@ def escaped(text: str) -> str:
 
 
 def _findings(report: Report) -> list[str]:
-    found = [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    # What the numbers are of comes first: the rest may be cut.
+    found = [f"note: {note}" for note in dict.fromkeys(record.dataset.note for record in report.records) if note]
+    found += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
     if report.comparison is not None:
         found += compared.findings(report.comparison)
-    elif report.records:
-        found += [f"note: {note}" for note in dict.fromkeys(r.dataset.note for r in report.records) if note]
     return [*found, *warning_lines(report.records)]
 
 

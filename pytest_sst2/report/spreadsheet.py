@@ -10,7 +10,7 @@ from typing import Any
 from pytest_sst2.comparison import CellComparison
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.contents import Report
-from pytest_sst2.report.table import FAILED, verdict
+from pytest_sst2.report.table import FAILED, seconds_of, verdict
 from pytest_sst2.report.wording import printable
 
 # A spreadsheet takes a text that begins so for a formula.
@@ -31,9 +31,9 @@ _OF_RECORD: dict[str, Callable[[Record], Any]] = {
     "total": lambda record: record.total,
     "floor": lambda record: record.floor.accuracy if record.floor else None,
     "majority_accuracy": lambda record: round(record.majority_accuracy, 6),
-    "train_seconds": lambda record: record.seconds("train", "fit"),
-    "encode_seconds": lambda record: record.seconds("encode"),
-    "predict_seconds": lambda record: record.seconds("predict"),
+    "train_seconds": seconds_of("train", "fit"),
+    "encode_seconds": seconds_of("encode"),
+    "predict_seconds": seconds_of("predict"),
     "cached_phases": lambda record: " ".join(phase.name for phase in record.phases if phase.cached),
     "latency_p50_seconds": lambda record: record.latency.p50_seconds,
     "latency_p95_seconds": lambda record: record.latency.p95_seconds,

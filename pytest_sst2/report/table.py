@@ -28,7 +28,7 @@ class Column:
         return self.number is not None
 
 
-def _seconds(*names: str) -> Callable[[Record], float | None]:
+def seconds_of(*names: str) -> Callable[[Record], float | None]:
     """Return what gives the seconds of phases; those whose result came from a cache say nothing and are None."""
 
     def seconds(record: Record) -> float | None:
@@ -39,7 +39,7 @@ def _seconds(*names: str) -> Callable[[Record], float | None]:
 
 
 def _seconds_text(*names: str) -> Callable[[Record], str]:
-    seconds = _seconds(*names)
+    seconds = seconds_of(*names)
 
     def text(record: Record) -> str:
         if any(phase.cached for phase in record.phases if phase.name in names):
@@ -102,9 +102,9 @@ COLUMNS = (
         _over_majority,
         "points above always answering the commoner class",
     ),
-    Column("train s", _seconds_text("train", "fit"), _seconds("train", "fit"), "seconds to train or fit"),
-    Column("encode s", _seconds_text("encode"), _seconds("encode"), "seconds to embed the training sentences"),
-    Column("predict s", _seconds_text("predict"), _seconds("predict"), "seconds to answer all evaluation sentences"),
+    Column("train s", _seconds_text("train", "fit"), seconds_of("train", "fit"), "seconds to train or fit"),
+    Column("encode s", _seconds_text("encode"), seconds_of("encode"), "seconds to embed the training sentences"),
+    Column("predict s", _seconds_text("predict"), seconds_of("predict"), "seconds to answer all evaluation sentences"),
     Column("ex/s", _count, _examples_per_second, "answers a second, in batches"),
     Column(
         "p50 ms",
