@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.table import HEADERS, NUMERIC, rows
-from pytest_sst2.session import Session
+
+if TYPE_CHECKING:
+    from pytest_sst2.session import Session
 
 # What goes first where the terminal is narrow: what other columns say better, then what is nobody's first question.
 _LEFT_OUT_FIRST = (
