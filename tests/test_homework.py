@@ -1,6 +1,7 @@
 """The homework page: rendered from made records, so that nothing is trained here."""
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from homework import measure, stand_ins
 from homework.figures import NOT_MEASURED, flowing
 from homework.measure import Findings, Outcome, without_places
 from homework.page import command, page
-from homework.plan import DATA, WORK, Run, notebook_runs, own_runs
+from homework.plan import DATA, WORK, Extras, Run, notebook_runs, own_runs
 from homework.published import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 200
+EVERYTHING = Extras(more_seeds=(43, 44))
 ON_THIS_MACHINE = r"https?://|(?<!\w)/(tmp|home|root|work)/"
 UNREACHABLE = (
     "model 'roberta' (org/roberta) could not be had: the cache in /home/me/hub has no complete copy, and "
@@ -76,21 +78,21 @@ def failed(run: Run, error: str) -> Outcome:
     return Outcome(run, Results([], lost, origin=f"{run.name}.json"), 5.0)
 
 
-def findings(*replaced: Outcome, weights: bool = False, also: tuple[str, ...] = ()) -> Findings:
+def findings(*replaced: Outcome, weights: bool = False, extras: Extras = EVERYTHING) -> Findings:
     """Return everything measured, but for the notebook's own models unless their ``weights`` were there."""
     first, *_ = notebook_runs()
-    outcomes = [outcome_of(run) for run in own_runs(also)]
+    outcomes = [outcome_of(run) for run in own_runs(extras)]
     outcomes += [outcome_of(run) for run in notebook_runs()] if weights else [failed(first, UNREACHABLE)]
-    refused = own_runs()[0]
+    refused = own_runs(EVERYTHING)[0]
     outcomes.append(failed(refused, f"model {refused.name!r}: the tokenizer in /home/me/x knows 30,522 tokens."))
     outcomes += replaced
     words = {"train": 9.25, "heldout": 9.5, "validation": 19.75}
-    return Findings({outcome.run.name: outcome for outcome in outcomes}, words, also)
+    return Findings({outcome.run.name: outcome for outcome in outcomes}, words, extras)
 
 
 def planned(name: str) -> Run:
     """Return a run by its name."""
-    return next(run for run in own_runs() if run.name == name)
+    return next(run for run in own_runs(EVERYTHING) if run.name == name)
 
 
 def line_with(text: str, *words: str) -> str:
@@ -120,7 +122,7 @@ class TestTheTable:
         assert "0.3850" in line_with(text, "all-MiniLM-L6-v2 frozen")
 
     def test_further_encoders_have_rows_of_their_own(self):
-        text = page(findings(also=("models/other",)))
+        text = page(findings(extras=Extras(also=("models/other",))))
         assert "| other, fine-tuned |" in text
         assert "| other frozen + logistic regression |" in text
         assert "--also=models/other" in text
@@ -214,6 +216,10 @@ class TestTheConclusion:
         assert "undecided" in line_with(text, "| none:", "42, 43, 44")
         assert "(1 undecided: too few seeds or sentences to tell)" in flat(text)
 
+    def test_one_seed_is_enough_for_a_row(self):
+        text = page(findings(extras=Extras()))
+        assert "| 42 |" in line_with(text, "| none:")
+
     def test_it_says_what_was_not_measured(self):
         assert "how TinyBERT and RoBERTa-base fare once mended" in flat(page(findings()))
 
@@ -241,10 +247,19 @@ class TestRuns:
         monkeypatch.setattr(subprocess, "run", lambda *_args, **_kwargs: pytest.fail("was run again"))
         run = planned("own")
         (tmp_path / "own.json").write_text(results_text([cell(run, "minilm", "linear-probe", 150)], []))
-        (tmp_path / "own.seconds").write_text("12.5\n")
+        (tmp_path / "own.took").write_text(json.dumps({"command": run.command, "seconds": 12.5}))
         outcome = measure._run(run, {}, tmp_path)
         assert outcome.seconds == 12.5
         assert outcome.results.records[0].accuracy == 0.75
+
+    def test_the_results_of_another_command_are_not_taken_for_it(self, tmp_path, monkeypatch):
+        run = planned("own")
+        (tmp_path / "own.json").write_text(results_text([cell(run, "minilm", "linear-probe", 150)], []))
+        (tmp_path / "own.took").write_text(json.dumps({"command": "pytest benchmarks", "seconds": 12.5}))
+        done = subprocess.CompletedProcess([], 4, "", "was run again")
+        monkeypatch.setattr(subprocess, "run", lambda *_args, **_kwargs: done)
+        with pytest.raises(SystemExit, match="was run again"):
+            measure._run(run, {}, tmp_path)
 
     def test_a_run_without_results_ends_with_what_it_said_last(self, tmp_path, monkeypatch):
         done = subprocess.CompletedProcess([], 4, "", "ERROR: no folder 'nowhere'\n")
@@ -256,7 +271,7 @@ class TestRuns:
         for name in ("own", "refused"):
             lost = failed(planned(name), "no such thing").results
             (tmp_path / f"{name}.json").write_text(results_text([], lost.failures))
-            (tmp_path / f"{name}.seconds").write_text("1\n")
+            (tmp_path / f"{name}.took").write_text(json.dumps({"command": planned(name).command, "seconds": 1}))
         assert measure._run(planned("refused"), {}, tmp_path).results.failures
         with pytest.raises(SystemExit, match="no such thing"):
             measure._run(planned("own"), {}, tmp_path)
@@ -304,8 +319,10 @@ class TestThePageInDocs:
     def test_it_is_of_the_runs_that_the_plan_has_now(self):
         text = (ROOT / "docs" / "homework.md").read_text(encoding="utf-8")
         also = tuple(re.findall(r"--also=(\S+)", text))
-        assert command(also) in text
-        for run in own_runs(also):
+        seeds = re.search(r"--more-seeds=(\S+)", text)
+        extras = Extras(also, tuple(map(int, seeds[1].split(","))) if seeds else ())
+        assert command(extras) in text
+        for run in own_runs(extras):
             assert f"`{run.command}`" in text
 
     def test_it_has_no_folder_and_no_address_of_the_machine_that_made_it(self):

@@ -1,10 +1,10 @@
 """Measure the homework's cells as published and mended, and write docs/homework.md.
 
-    python tools/homework --data=FOLDER [--also=ENCODER] [--keep=FOLDER] [-o docs/homework.md]
+    python tools/homework --data=FOLDER [--also=ENCODER] [--more-seeds=43,44] [--keep=FOLDER] [-o docs/homework.md]
 
-It runs pytest as a user does, one command after another: half an hour on two cores. With --keep the results files stay,
-and an interrupted run goes on where it was; remove the folder to measure anew. Weights that cannot be had are no error:
-the page then says so, with the command that measures these cells.
+It runs pytest as a user does, one command after another: half an hour on two free cores, without the options in
+brackets. With --keep the results files stay, and an interrupted run goes on where it was; remove the folder to measure
+anew. Weights that cannot be had are no error: the page then says so, with the command that measures these cells.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from homework.measure import ROOT, measure
 from homework.page import page
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
+from pytest_sst2.option_types import seeds
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-homework-") as scratch:
             work = (asked.keep or Path(scratch)).resolve()
             work.mkdir(parents=True, exist_ok=True)
-            text = page(measure(asked.data, work, asked.also))
+            text = page(measure(asked.data, work, asked.also, asked.more_seeds))
         write_atomically(asked.output, text)
     except Sst2Error as error:
         print(f"tools/homework: {error}", file=sys.stderr)
@@ -44,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=_data, default="hub", metavar="FOLDER", help="SST-2 (default: from the Hub)")
     parser.add_argument(
         "--also", type=_folder, action="append", default=[], metavar="FOLDER", help="a further sentence encoder"
+    )
+    parser.add_argument(
+        "--more-seeds",
+        type=seeds,
+        default=(),
+        metavar="N,N",
+        help="further seeds of minilm, which 42 is one of already",
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where results and stand-ins stay")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "homework.md", help="the page")

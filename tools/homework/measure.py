@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homework import stand_ins
-from homework.plan import ALWAYS, DATA, FOREIGN, MORE, OWN, ROBERTA_SHAPE, SEED, WORK, Run, notebook_runs, own_runs
+from homework.plan import (
+    ALWAYS,
+    DATA,
+    FOREIGN,
+    MORE,
+    OWN,
+    ROBERTA_SHAPE,
+    SEED,
+    WORK,
+    Extras,
+    Run,
+    notebook_runs,
+    own_runs,
+)
 from pytest_sst2.recipes import PRESETS, evaluated_on
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text
@@ -38,12 +52,12 @@ class Findings:
     Attributes:
         outcomes: By the name of the run.
         words: The mean number of words of a sentence: of ``train``, ``heldout`` and ``validation``.
-        also: Folders of further encoders, as the page shows them.
+        extras: What was asked for besides.
     """
 
     outcomes: Mapping[str, Outcome]
     words: Mapping[str, float]
-    also: tuple[str, ...] = ()
+    extras: Extras
 
     def record(self, run: str, model: str | None, method: str, seed: int = SEED) -> Record | None:
         """Return the record of a cell, None where the run or the cell has none."""
@@ -62,19 +76,21 @@ class Findings:
     @property
     def encoders(self) -> tuple[str, ...]:
         """The names of the sentence encoders at hand."""
-        return "minilm", *(Path(each).name for each in self.also)
+        return "minilm", *(Path(each).name for each in self.extras.also)
 
 
-def measure(data: str, work: Path, also: Sequence[Path]) -> Findings:
+def measure(data: str, work: Path, also: Sequence[Path] = (), more_seeds: Sequence[int] = ()) -> Findings:
     """Run everything, the quick answers first.
 
     Args:
         data: As ``--sst2-data`` takes it.
         work: Where stand-ins and results files go; a run whose results file is there is not repeated.
         also: Folders of further sentence encoders.
+        more_seeds: Further seeds of the cells that decide the conclusion.
     """
     shown = {f"models/{folder.name}": str(folder) for folder in also}
     places = {DATA: data, WORK: str(work), **shown}
+    extras = Extras(tuple(shown), tuple(more_seeds))
     source = load_source(data)
     recipe = PRESETS["homework9"]
     heldout = draw_splits(source, recipe, SEED)
@@ -86,13 +102,13 @@ def measure(data: str, work: Path, also: Sequence[Path]) -> Findings:
     if had := tuple(dict.fromkeys(str(record.model) for record in outcomes[first.name].results.records)):
         _, *further = notebook_runs(had)
         outcomes |= {run.name: _run(run, places, work) for run in further}
-    outcomes |= {run.name: _run(run, places, work) for run in own_runs(tuple(shown))}
+    outcomes |= {run.name: _run(run, places, work) for run in own_runs(extras)}
     words = {
         "train": _mean_words(heldout.train.sentences),
         "heldout": _mean_words(heldout.evaluation.sentences),
         "validation": _mean_words(validation.evaluation.sentences),
     }
-    return Findings(outcomes, words, tuple(shown))
+    return Findings(outcomes, words, extras)
 
 
 def _mean_words(sentences: Sequence[str]) -> float:
@@ -110,25 +126,39 @@ def _write_stand_ins(places: Mapping[str, str], sentences: Sequence[str]) -> Non
 
 
 def _run(run: Run, places: Mapping[str, str], work: Path) -> Outcome:
-    """Run a command, or read what it left the last time."""
-    file, took = work / f"{run.name}.json", work / f"{run.name}.seconds"
-    if not (file.is_file() and took.is_file()):
-        print(run.command, flush=True)
-        command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), *run.arguments(places)]
-        start = time.perf_counter()
-        done = subprocess.run(  # noqa: S603 - our own arguments
-            [*command, f"--sst2-json={file}", *ALWAYS], cwd=ROOT, check=False, capture_output=True, text=True
-        )
-        seconds = time.perf_counter() - start
-        if not file.is_file():
-            last = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
-            raise SystemExit(f"{run.command} gave no results (exit status {done.returncode}):\n{last}")
-        took.write_text(f"{seconds:.1f}\n", encoding="utf-8")
-        print(f"  {seconds:.0f} s", flush=True)
+    """Run a command, or read what the same command left the last time."""
+    file, receipt = work / f"{run.name}.json", work / f"{run.name}.took"
+    seconds = _kept_seconds(run, receipt) if file.is_file() else None
+    if seconds is None:
+        file.unlink(missing_ok=True)
+        seconds = _seconds_of(run, places, file)
+        receipt.write_text(json.dumps({"command": run.command, "seconds": seconds}) + "\n", encoding="utf-8")
     results = results_from_text(file.read_text(encoding="utf-8"), file.name)
     if results.failures and not run.may_fail:
         raise SystemExit(f"{run.command}: {results.failures[0].error}")
-    return Outcome(run, results, float(took.read_text(encoding="utf-8")))
+    return Outcome(run, results, seconds)
+
+
+def _kept_seconds(run: Run, receipt: Path) -> float | None:
+    """Return what the run took, if this is the receipt of the very same command."""
+    kept = json.loads(receipt.read_text(encoding="utf-8")) if receipt.is_file() else {}
+    return float(kept["seconds"]) if kept.get("command") == run.command else None
+
+
+def _seconds_of(run: Run, places: Mapping[str, str], file: Path) -> float:
+    """Run a command, which writes ``file``, and return the seconds it took."""
+    print(run.command, flush=True)
+    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), *run.arguments(places)]
+    start = time.perf_counter()
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [*command, f"--sst2-json={file}", *ALWAYS], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    seconds = round(time.perf_counter() - start, 1)
+    if not file.is_file():
+        last = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
+        raise SystemExit(f"{run.command} gave no results (exit status {done.returncode}):\n{last}")
+    print(f"  {seconds:.0f} s", flush=True)
+    return seconds
 
 
 def without_places(sentence: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from homework.bugs import bug_one, bug_three, bug_two
 from homework.figures import NOT_MEASURED, accuracy, change, code, flowing, mean_accuracy, p_value, points, shell, table
-from homework.measure import Findings, without_places
-from homework.plan import ALWAYS, DATA, SEED, WORK, notebook_runs
+from homework.measure import Findings, Outcome, without_places
+from homework.plan import ALWAYS, DATA, SEED, WORK, Extras, notebook_runs
 from homework.published import PUBLISHED, PublishedCell
 from pytest_sst2.gate import ALPHA, TOLERANCE
 from pytest_sst2.records import Record
@@ -53,9 +53,9 @@ def page(findings: Findings) -> str:
     return flowing("\n\n".join(part for part in parts if part)) + "\n"
 
 
-def command(also: Sequence[str] = ()) -> str:
+def command(extras: Extras) -> str:
     """Return the command that writes the page."""
-    return " ".join(["python tools/homework", f"--data={DATA}", *(f"--also={each}" for each in also)])
+    return " ".join(["python tools/homework", f"--data={DATA}", *extras.flags])
 
 
 def _head(findings: Findings) -> str:
@@ -65,10 +65,11 @@ A homework notebook compared three classifiers on SST-2 and concluded that the s
 three. Three bugs made that so. Here is its table beside ours, each bug shown by a run, and what is left of the
 conclusion. All numbers but those called *published* were measured by
 
-{code(command(findings.also))}
+{code(command(findings.extras))}
 
-`{DATA}` stands for a folder with GLUE's `train.tsv` and `dev.tsv`, `{WORK}` for the one that `--keep={WORK}` names.
-Every run was also given `{" ".join(ALWAYS)}` and a file for its records; neither moves a number."""
+`{DATA}` stands for a folder with GLUE's `train.tsv` and `dev.tsv` (or for `hub`), `{WORK}` for the one that
+`--keep={WORK}` names. Every run was also given `{" ".join(ALWAYS)}` and a file for its
+records; neither moves a number."""
 
 
 def _first_table(findings: Findings) -> str:
@@ -219,16 +220,21 @@ def _limits(findings: Findings) -> str:
 
 def _making(findings: Findings) -> str:
     outcomes = list(findings.outcomes.values())
-    records = [record for outcome in outcomes for record in outcome.results.records]
-    environment = records[0].environment
+    environment = findings.outcomes["whole"].results.records[0].environment
     rows = [
-        [f"`{outcome.run.name}.json`", f"`{outcome.run.command}`", f"{outcome.seconds:.0f}"] for outcome in outcomes
+        [f"`{outcome.run.name}.json`", f"`{outcome.run.command}`", _threads(outcome), f"{outcome.seconds:.0f}"]
+        for outcome in outcomes
     ]
     minutes = sum(outcome.seconds for outcome in outcomes) / 60
     return f"""## How long it took, and with what
 
-{minutes:.0f} minutes on {environment.threads} threads of {environment.cpu_model} ({environment.device}), with Python \
-{environment.python}, {environment.headline}. The seconds are
-those of whole commands, once each, on a machine that others used too.
+{minutes:.0f} minutes on {environment.cpu_model} ({environment.device}), with Python {environment.python},
+{environment.headline}. The seconds are those of whole commands, once each, on a machine that others used too: read them
+as a rough size.
 
-{table((f"file in `{WORK}`", "command", "seconds"), rows)}"""
+{table((f"file in `{WORK}`", "command", "threads", "seconds"), rows)}"""
+
+
+def _threads(outcome: Outcome) -> str:
+    records = outcome.results.records
+    return str(records[0].environment.threads) if records else "–"

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from homework.published import PUBLISHED
 
 SEED = 42
-# One seed is one drawing of training rows and one training; more of them show whether a difference outlasts both.
-MORE_SEEDS = (43, 44)
 MORE = "-more-seeds"
 # Names that stand on the page for folders that lie elsewhere on every machine.
 DATA, WORK = "SST-2", "WORK"
@@ -70,32 +68,43 @@ def _placed(name: str, places: Mapping[str, str]) -> str:
     return name
 
 
-def own_runs(also: Sequence[str] = ()) -> tuple[Run, ...]:
-    """Return the runs that need no weights but those at hand.
+@dataclass(frozen=True)
+class Extras:
+    """What is measured beyond the necessary, for the time it takes.
 
-    Args:
+    Attributes:
         also: Folders of further sentence encoders, as the page shows them.
+        more_seeds: Further seeds of minilm on the validation set. One seed is one drawing of training rows and one
+            training; more of them show whether a difference outlasts both.
     """
-    encoders = ("minilm", *also)
-    everything = ("fine-tune", "linear-probe", "tfidf", "majority")
-    whole = Run("whole", encoders, everything)
+
+    also: tuple[str, ...] = ()
+    more_seeds: tuple[int, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """What is typed for them."""
+        seeds = ",".join(map(str, self.more_seeds))
+        return [*(f"--also={each}" for each in self.also), *([f"--more-seeds={seeds}"] if seeds else [])]
+
+
+def own_runs(extras: Extras) -> tuple[Run, ...]:
+    """Return the runs that need no weights but those at hand."""
+    encoders = ("minilm", *extras.also)
+    probed = ("fine-tune", "linear-probe")
+    whole = Run("whole", encoders, (*probed, "tfidf", "majority"))
     validation = replace(whole, name="whole-validation", evaluation="validation")
     five = Run("five-tokens", encoders, ("fine-tune",), "homework9-as-published")
+    more = Run(f"{validation.name}{MORE}", ("minilm",), probed, evaluation="validation", seeds=extras.more_seeds)
     return (
         Run("refused", (ROBERTA_SHAPE,), ("fine-tune",), may_fail=True),
         whole,
         five,
         validation,
-        Run(
-            f"{validation.name}{MORE}",
-            ("minilm",),
-            ("fine-tune", "linear-probe"),
-            evaluation="validation",
-            seeds=MORE_SEEDS,
-        ),
+        *([more] if extras.more_seeds else []),
         replace(five, name="five-tokens-validation", evaluation="validation"),
         Run("own", (OWN,), ("linear-probe",)),
-        Run("foreign", (FOREIGN,), ("fine-tune", "linear-probe")),
+        Run("foreign", (FOREIGN,), probed),
         Run("foreign-five-tokens", (FOREIGN,), ("fine-tune",), "homework9-as-published"),
     )
 

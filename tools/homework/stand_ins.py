@@ -76,7 +76,9 @@ def write_roberta_shape(folder: Path) -> None:
     """
     import torch
     from transformers import RobertaConfig, RobertaModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     config = RobertaConfig(
         vocab_size=50_265,
         pad_token_id=1,
