@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,21 +91,31 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
     raise Sst2Error(f"no baseline {wanted!r}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 
-def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
+def load_results(folder: Path, base: Path, wanted: str) -> Results:
     """Return the results that a baseline's name or a path stands for; arguments as in ``find_baseline``.
 
     Raises:
-        Sst2Error: There are none, they cannot be read, or no cell is in them.
+        Sst2Error: There are none, or they cannot be read.
     """
     path = find_baseline(folder, base, wanted)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Sst2Error(f"baseline {str(path)!r} cannot be read: {error}.") from error
-    results = results_from_text(text, str(path))
+        raise Sst2Error(f"results {str(path)!r} cannot be read: {error}.") from error
+    return replace(results_from_text(text, str(path)), origin=wanted)
+
+
+def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
+    """Return results that others can be compared with; arguments as in ``find_baseline``.
+
+    Raises:
+        Sst2Error: There are none, they cannot be read, or no measured cell is in them.
+    """
+    results = load_results(folder, base, wanted)
     if not results.records:
-        raise Sst2Error(f"baseline {str(path)!r} holds no measured cell, so nothing can be compared with it.")
-    return Results(results.records, results.failures, results.saved, wanted)
+        path = str(find_baseline(folder, base, wanted))
+        raise Sst2Error(f"baseline {path!r} holds no measured cell, so nothing can be compared with it.")
+    return results
 
 
 def project_folder(start: Path) -> Path:

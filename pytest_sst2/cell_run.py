@@ -69,7 +69,8 @@ class CellRun:
 
     def _measure(self) -> Record:
         workbench = self._workbench()
-        with workbench.progress.working_on(self.cell.id), self._output(shown=workbench.settings.talkative):
+        working = workbench.progress.working_on(self.cell.id, self.cell.method.name)
+        with working, self._output(shown=workbench.settings.talkative):
             runner = workbench.runner(self.cell)
             rounds = workbench.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_sst2.baselines import FOLDER, load_baseline, project_folder, saved_baselines
+from pytest_sst2.baselines import FOLDER, load_baseline, load_results, project_folder, saved_baselines
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.recipes import PRESETS
@@ -26,7 +26,7 @@ def compare(asked: argparse.Namespace) -> tuple[str, int]:
     Raises:
         Sst2Error: One of the two cannot be found or read.
     """
-    before, after = map(_results, (asked.before, asked.after))
+    before, after = _found(load_baseline, asked.before), _found(load_results, asked.after)
 
     from pytest_sst2 import comparison
     from pytest_sst2.report.comparison import comparison_json, comparison_lines
@@ -55,8 +55,8 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
         raise Sst2Error(
             f"--data {str(asked.data)!r} is no folder; it is to hold the data that these cells were measured on."
         )
-    after = _joined([_results(name) for name in asked.files])
-    before = _results(asked.compare) if asked.compare else None
+    after = _joined([_found(load_results, name) for name in asked.files])
+    before = _found(load_baseline, asked.compare) if asked.compare else None
 
     from pytest_sst2 import comparison
     from pytest_sst2.report.cells import cell_reports
@@ -101,9 +101,9 @@ def history(asked: argparse.Namespace) -> tuple[str, int]:
     return "\n".join(lines), 0
 
 
-def _results(name: str) -> Results:
+def _found(load: Callable[[Path, Path, str], Results], name: str) -> Results:
     here = Path.cwd()
-    return load_baseline(project_folder(here), here, name)
+    return load(project_folder(here), here, name)
 
 
 def _joined(files: Sequence[Results]) -> Results:
@@ -116,9 +116,11 @@ def _joined(files: Sequence[Results]) -> Results:
     for results in files:
         for record in results.records:
             if record.cell in origins:
+                first = origins[record.cell]
+                where = f"twice in {first!r}" if first == results.origin else f"in {first!r} and in {results.origin!r}"
                 raise Sst2Error(
-                    f"{record.cell} is in {origins[record.cell]!r} and in {results.origin!r}. A report shows each cell "
-                    "once: leave one of the two out, or compare them with --compare."
+                    f"{record.cell} is {where}. A report shows each cell once: leave one of the two out, or compare "
+                    "them with --compare."
                 )
             origins[record.cell] = results.origin
     shared = {(each.dataset.name, each.dataset.split, each.recipe_label) for one in files for each in one.records}

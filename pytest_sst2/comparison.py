@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -177,6 +177,7 @@ def _compared_cell(key: CellKey, pairing: Pairing) -> CellComparison:
     reasons = dict.fromkeys(
         reason for old, new in pairs for reason in different_fields(old, new, same_seeds=pairing.paired)
     )
+    reasons |= dict.fromkeys(_unfit_sizes(pairing))
     if reasons:
         return CellComparison(*key, seeds, "incomparable", tuple(reasons))
     seeded = _settings_of_seeds(pairing.before) | _settings_of_seeds(pairing.after)
@@ -190,6 +191,15 @@ def _compared_cell(key: CellKey, pairing: Pairing) -> CellComparison:
         costs=compare_costs(pairing.before, pairing.after),
         one_training=len(pairing.before) == len(pairing.after) == 1 and _is_trained_in_steps(pairing.after[0]),
     )
+
+
+def _unfit_sizes(pairing: Pairing) -> Iterator[str]:
+    """Yield what keeps several seeds from being compared: each is to answer as many sentences, and more than one."""
+    sizes = sorted({record.total for record in (*pairing.before, *pairing.after)})
+    if len(pairing.after) > 1 and len(sizes) > 1:
+        yield f"its seeds were evaluated on different numbers of rows: {', '.join(map(str, sizes))}"
+    elif len(pairing.after) > 1 and sizes == [1]:
+        yield "one evaluation row: several seeds cannot be compared on it"
 
 
 def _settings_of_seeds(records: Sequence[Record]) -> frozenset[str]:

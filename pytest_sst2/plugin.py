@@ -169,7 +169,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from pytest_sst2.progress import display_for
 
     progress = _workbench(session.config).progress
-    progress.total = sum("sst2_cell" in getattr(item, "fixturenames", ()) for item in session.items)
+    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in session.items]
+    progress.planned = [each["sst2_cell"].method.name for each in params if "sst2_cell" in each]
     progress.display = display_for(session.config)
 
 

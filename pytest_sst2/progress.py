@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
@@ -37,23 +38,23 @@ class Progress:
     """What the run is doing; written by the cells, read by the display from another thread.
 
     Attributes:
-        total: Cells of the run; 0 while that is not known.
+        planned: The method of each cell of the run, in order; empty while that is not known.
         number: The one in work, from 1.
         cell: Its id; empty between cells.
         display: What shows it, if anything does.
     """
 
-    total: int = 0
+    planned: Sequence[str] = ()
     number: int = 0
     cell: str = ""
     display: Display | None = None
     _now: Callable[[], float] = time.monotonic
     _cell_started: float = 0.0
     _open: list[_OpenPhase] = field(default_factory=list)
-    _finished_seconds: list[float] = field(default_factory=list)
+    _finished_seconds: dict[str, list[float]] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def working_on(self, cell: str) -> Iterator[None]:
+    def working_on(self, cell: str, method: str) -> Iterator[None]:
         """Say for the length of the body that a cell is in work."""
         self.number += 1
         self.cell = cell
@@ -65,7 +66,7 @@ class Progress:
         finally:
             if self.display is not None:
                 self.display.stop()
-            self._finished_seconds.append(self._now() - self._cell_started)
+            self._finished_seconds.setdefault(method, []).append(self._now() - self._cell_started)
             self.cell = ""
 
     def enter(self, phase: str) -> None:
@@ -85,7 +86,7 @@ class Progress:
 
     def line(self) -> str:
         """Return what is to be said: the cell, its phase, its batches, and the time left where that can be told."""
-        said = [f"cell {self.number}{f' of {self.total}' if self.total else ''}", self.cell]
+        said = [f"cell {self.number}{f' of {len(self.planned)}' if self.planned else ''}", self.cell]
         # Another thread may close a phase at any moment.
         if (phase := next(reversed(self._open), None)) is not None:
             said.append(self._phase_said(phase))
@@ -104,12 +105,15 @@ class Progress:
         return f"{said}, {duration(left)} left"
 
     def _run_seconds_left(self) -> float | None:
-        """Return the seconds that the cells to come take if they are like those before; None for the first cell."""
-        if not self._finished_seconds or not self.total:
+        """Return the seconds that the cells to come take if each is like those of its method before.
+
+        None while a method is to come of which no cell is done: fine-tuning says nothing of a probe.
+        """
+        to_come = self.planned[self.number - 1 :]
+        if not to_come or not all(method in self._finished_seconds for method in to_come):
             return None
-        mean = sum(self._finished_seconds) / len(self._finished_seconds)
-        this = max(0.0, mean - (self._now() - self._cell_started))
-        return this + mean * max(0, self.total - self.number)
+        this, *others = (statistics.fmean(self._finished_seconds[method]) for method in to_come)
+        return max(0.0, this - (self._now() - self._cell_started)) + sum(others)
 
 
 def duration(seconds: float) -> str:
@@ -176,8 +180,8 @@ class Display:
 def display_for(config: pytest.Config) -> Display | None:
     """Return what shows the progress of a run: a line on a terminal, lines in a log, None with ``-q``.
 
-    With ``-v`` or ``-s``, where others write between, there are lines on a terminal too. Called while pytest captures
-    nothing, so that what is written later goes past its capture.
+    With ``-v``, ``-s`` or live logs, where others write between, there are lines on a terminal too. Called while pytest
+    captures nothing, so that what is written later goes past its capture.
     """
     verbosity = getattr(config.option, "verbose", 0)
     if verbosity < 0 or not config.pluginmanager.hasplugin("terminalreporter"):
@@ -187,7 +191,14 @@ def display_for(config: pytest.Config) -> Display | None:
     except (OSError, ValueError, AttributeError):  # no file behind it, in a notebook say
         return None
     config.add_cleanup(stream.close)
-    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no"
+    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no" and not _logs_live(config)
     live = undisturbed and stream.isatty() and os.environ.get("TERM") != "dumb"
     writer = config.get_terminal_writer()
     return Display(stream, live=live, column=lambda: writer.width_of_current_line)
+
+
+def _logs_live(config: pytest.Config) -> bool:
+    """Tell whether pytest's logging writes to the terminal while tests run; False without that plugin."""
+    if not config.pluginmanager.hasplugin("logging"):
+        return False
+    return bool(config.getini("log_cli") or getattr(config.option, "log_cli_level", None))

@@ -15,6 +15,9 @@ from pytest_sst2.recipes import Recipe
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
+# How a number that is not finite stands in JSON: a loss that diverged, a metric that is not defined.
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+
 
 class Interval(NamedTuple):
     """A confidence interval, both ends included."""
@@ -273,6 +276,7 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         if not fields["rounds"]:
             raise TypeError("rounds is empty")  # noqa: TRY301
         fields["latency"] = Latency(**fields["latency"])
+        fields["metrics"] = {name: _measured(value) for name, value in fields["metrics"].items()}
         fields["epochs"] = tuple(_epoch(epoch) for epoch in fields["epochs"])
         fields["floor"] = Floor(**fields["floor"]) if fields["floor"] else None
         for name in ("labels", "predictions", "probabilities", "warnings"):
@@ -282,15 +286,23 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
             if len(fields[name]) != fields["total"] and (name != "labels" or fields[name]):
                 raise TypeError(f"{name} has {len(fields[name])} values for {fields['total']} examples")  # noqa: TRY301
         _check_answers(fields)
-        return Record(**fields)
+        return _with_numbers(Record(**fields))
     except (KeyError, TypeError, ValueError) as error:
         raise Sst2Error(f"not a record: {error}.") from error
 
 
 def _epoch(data: Mapping[str, Any]) -> Epoch:
-    """Build an Epoch; JSON has no word for what is not a number, so that it stands there as text."""
     made = Epoch(**data)
-    return Epoch(made.number, float(made.train_loss), float(made.eval_loss), float(made.eval_accuracy))
+    return Epoch(made.number, *map(_measured, (made.train_loss, made.eval_loss, made.eval_accuracy)))
+
+
+def _measured(value: Any) -> float:
+    """Return a measured number; JSON has no word for one that is not finite, so that it stands there as text."""
+    if value in NOT_FINITE:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a measured number is {value!r}")
+    return float(value)
 
 
 def _check_answers(fields: Mapping[str, Any]) -> None:
@@ -303,9 +315,31 @@ def _check_answers(fields: Mapping[str, Any]) -> None:
         raise ValueError("a probability is outside 0 to 1")
 
 
+def _with_numbers(record: Record) -> Record:
+    """Return the record; refuse one where what every report reckons with is no number."""
+    if record.total < 1:
+        raise ValueError(f"total is {record.total}")
+    numbers: list[tuple[str, Any]] = [
+        *zip(("accuracy_interval.low", "accuracy_interval.high"), record.accuracy_interval, strict=True),
+        ("majority_accuracy", record.majority_accuracy),
+        ("latency.p50_seconds", record.latency.p50_seconds),
+        ("latency.p95_seconds", record.latency.p95_seconds),
+        ("dataset.train_size", record.dataset.train_size),
+        ("dataset.eval_size", record.dataset.eval_size),
+        *([("floor.accuracy", record.floor.accuracy)] if record.floor else []),
+        *(("epochs.number", epoch.number) for epoch in record.epochs),
+    ]
+    for made in record.rounds:
+        numbers += [("rounds.seconds", made.seconds), ("rounds.peak_bytes", made.peak_bytes)]
+        optional = ("machine_seconds", "grown_bytes", "device_peak_bytes", "machine_spread")
+        numbers += [(f"rounds.{name}", value) for name in optional if (value := getattr(made, name)) is not None]
+        for phase in made.phases:
+            numbers += [("phases.seconds", phase.seconds), ("phases.examples", phase.examples)]
+    for name, value in numbers:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} is {value!r}")
+    return record
+
+
 def _round(data: Mapping[str, Any]) -> Round:
-    made = Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})
-    for seconds in (made.seconds, *(phase.seconds for phase in made.phases)):
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise TypeError(f"seconds is {seconds!r}")
-    return made
+    return Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})

@@ -22,15 +22,20 @@ _PACKAGES = (
 
 
 def run_commands(records: Sequence[Record]) -> list[str]:
-    """Return the commands that measure these cells again, one for each data set, recipe, device and number of rounds.
+    """Return the commands that measure these cells again and no others.
 
-    They name what decides the numbers, not how the run was started. A data set that was read from a folder is named by
-    a placeholder, since a record does not keep where it lay.
+    There is one for each data set, recipe, device and number of rounds, and for methods that were not run with the same
+    models and seeds. They name what decides the numbers, not how the run was started. Data and models that were read
+    from a folder are named by a placeholder, since a record does not keep where they lay.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(tuple(_shared_flags(record)), []).append(record)
-    return [shlex.join(["pytest", "benchmarks", *_cell_flags(group), *flags]) for flags, group in groups.items()]
+    return [
+        shlex.join(["pytest", "benchmarks", *cells, *flags])
+        for flags, group in groups.items()
+        for cells in _cell_flags(group)
+    ]
 
 
 def install_command(record: Record) -> str:
@@ -40,12 +45,40 @@ def install_command(record: Record) -> str:
     return shlex.join(["python", "-m", "pip", "install", *wanted])
 
 
-def _cell_flags(records: Sequence[Record]) -> list[str]:
-    models = dict.fromkeys(record.model for record in records if record.model)
-    methods = dict.fromkeys(record.method for record in records)
-    seeds = dict.fromkeys(str(record.seed) for record in records)
-    flags = [f"--models={','.join(models)}"] if models else []
-    return [*flags, f"--methods={','.join(methods)}", f"--sst2-seeds={','.join(seeds)}"]
+def _cell_flags(records: Sequence[Record]) -> list[list[str]]:
+    """Return the flags of as few matrices as hold these cells and no others.
+
+    Methods without a model take any: they go with the first matrix of the same seeds.
+    """
+    # Of each seed of a method, its models; methods and seeds that agree in these are one matrix.
+    models: dict[tuple[str, int], dict[str, None]] = {}
+    for record in records:
+        named = models.setdefault((record.method, record.seed), {})
+        if record.model:
+            named[_model(record)] = None
+    seeds: dict[tuple[str, frozenset[str]], list[int]] = {}
+    for (method, seed), named in models.items():
+        seeds.setdefault((method, frozenset(named)), []).append(seed)
+    matrices: dict[tuple[frozenset[str], tuple[int, ...]], list[str]] = {}
+    for (method, wanted), of_method in sorted(seeds.items(), key=lambda each: not each[0][1]):
+        same_seeds = (key for key in matrices if key[1] == tuple(of_method))
+        key = (wanted, tuple(of_method)) if wanted else next(same_seeds, (wanted, tuple(of_method)))
+        matrices.setdefault(key, []).append(method)
+    order = list(dict.fromkeys(_model(record) for record in records if record.model))
+    return [
+        [
+            *([f"--models={','.join(model for model in order if model in wanted)}"] if wanted else []),
+            f"--methods={','.join(methods)}",
+            f"--sst2-seeds={','.join(map(str, of_methods))}",
+        ]
+        for (wanted, of_methods), methods in matrices.items()
+    ]
+
+
+def _model(record: Record) -> str:
+    """Return what names a record's model on the command line."""
+    is_folder = record.weights is not None and not record.weights.hub_id
+    return f"FOLDER-OF-{record.model}" if is_folder else str(record.model)
 
 
 def _shared_flags(record: Record) -> list[str]:
@@ -66,8 +99,9 @@ def _recipe_flags(recipe: Recipe) -> list[str]:
     preset = PRESETS.get(recipe.name)
     if preset is None or recipe.evaluation != preset.evaluation:
         flags.append(f"--sst2-eval={recipe.evaluation}")
-    for name in ("train_size", "eval_size", "epochs", "batch_size", "learning_rate", "max_length", "dtype"):
+    for name in ("train_size", "eval_size", "epochs", "batch_size", "learning_rate", "probe_max_length", "dtype"):
         value = getattr(recipe, name)
         if value is not None and (preset is None or value != getattr(preset, name)):
-            flags.append(f"--sst2-{name.replace('_', '-')}={value}")
+            # One option sets the limits of fine-tuning and of the probes.
+            flags.append(f"--sst2-{name.removeprefix('probe_').replace('_', '-')}={value}")
     return flags

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.recipes import PRESETS
 from pytest_sst2.records import Record
 from pytest_sst2.sources import HUB_ID, Source, cached_hub, load_folder, load_pocket
 from pytest_sst2.splits import draw_splits
@@ -33,12 +34,14 @@ class SentenceBook:
         return self._found[digest]
 
     def _look_up(self, record: Record) -> Sequence[str] | None:
-        source = self._source_for(record)
-        if source is None:
+        if record.recipe.name not in PRESETS:  # of another release, which may have drawn otherwise
             return None
         try:
+            source = self._source_for(record)
+            if source is None:
+                return None
             splits = draw_splits(source, record.recipe, record.seed)
-        except Sst2Error:  # too small to be the data it was measured on
+        except Sst2Error:  # damaged, or too small to be the data it was measured on
             return None
         return splits.evaluation.sentences if splits.info.digest == record.dataset.digest else None
 

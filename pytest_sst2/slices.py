@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ def slices_of(sentences: Sequence[str]) -> list[Slice]:
     Lengths are in words; a sign that stands alone is none. ``kind`` is there only for sentences of the pocket set,
     whose authors say what carries the verdict.
     """
+    return list(_slices_of(tuple(sentences)))
+
+
+@functools.lru_cache(maxsize=16)
+def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
+    # Kept, since the cells of a run are asked the same sentences.
     words = [_words(sentence) for sentence in sentences]
     lengths = np.array([sum(map(bool, each)) for each in words])
     found = [
@@ -76,7 +83,7 @@ def slices_of(sentences: Sequence[str]) -> list[Slice]:
     if all(sentence in kinds for sentence in sentences):
         of_rows = np.array([kinds[sentence] for sentence in sentences])
         found += [Slice("kind", kind, of_rows == kind) for kind in dict.fromkeys(kinds.values())]
-    return [each for each in found if each.rows.sum() >= SMALLEST]
+    return tuple(each for each in found if each.rows.sum() >= SMALLEST)
 
 
 def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, compared: bool) -> list[SliceScore]:

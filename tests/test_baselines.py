@@ -165,7 +165,7 @@ class TestReading:
         path = save(tmp_path, "main")
         path.write_bytes(b'{"schema_version": 2, "saved": "\xe9"}')
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
-        assert f"baseline {str(path)!r} cannot be read" in message
+        assert f"results {str(path)!r} cannot be read" in message
 
     @needs_posix
     def test_a_file_that_may_not_be_read_is_a_sentence_with_its_name(self, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ class TestReading:
             pytest.skip("root may read everything")
         path = save(tmp_path, "main")
         path.chmod(0)
-        assert f"baseline {str(path)!r} cannot be read" in refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
+        assert f"results {str(path)!r} cannot be read" in refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
 
     def test_a_damaged_or_newer_file_is_a_sentence_with_its_name(self, tmp_path: Path) -> None:
         path = save(tmp_path, "main")

@@ -107,6 +107,19 @@ class TestSeveralCells:
         assert (second.verdict, second.reasons) == ("incomparable", ("data sst2, was reviews",))
         assert (second.accuracy, second.adjusted_p, second.costs) == (None, None, None)
 
+    @pytest.mark.parametrize(
+        ("sizes", "reason"),
+        [
+            ((20, 30), "its seeds were evaluated on different numbers of rows: 20, 30"),
+            ((1, 1), "one evaluation row: several seeds cannot be compared on it"),
+        ],
+    )
+    def test_seeds_that_make_no_table_are_incomparable(self, sizes: tuple[int, int], reason: str) -> None:
+        records = [answered([True] * size, seed=seed) for seed, size in enumerate(sizes)]
+        for later in (records, [dataclasses.replace(each, seed=each.seed + 5) for each in records]):
+            (cell,) = compared(records, later).cells
+            assert (cell.verdict, cell.reasons) == ("incomparable", (reason,))
+
     def test_they_stand_in_the_order_of_this_run_and_those_of_one_side_are_named(self) -> None:
         before = [WHOLE, answered(right(), model="albert"), answered(right(), model=None, method="majority")]
         after = [answered(right(), model="mpnet"), answered(right(), model=None, method="majority"), WHOLE]

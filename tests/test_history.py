@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from pytest_sst2.baselines import save_baseline
 from pytest_sst2.cli import main
 from pytest_sst2.history import history
 from pytest_sst2.records import Phase, Record, Round
-from pytest_sst2.report.history import bars, history_lines
+from pytest_sst2.report.drawing import COLOURS, SHAPES, cycled
+from pytest_sst2.report.history import bars, history_html, history_lines
 from pytest_sst2.results_file import Results
-from tests.made_records import answered
+from tests.made_records import ENVIRONMENT, answered
 
 
 def measured(right: int, seconds: float, machine: float | None, *, cached: bool = False, **changes: object) -> Record:
@@ -59,7 +61,57 @@ def test_other_data_is_another_series() -> None:
     record = measured(80, 1, 0.01)
     other = dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, name="sst2"))
     found = history([saved("a", 1, record), saved("b", 2, other)])
-    assert [(each.dataset, len(each.points)) for each in found] == [("reviews validation", 1), ("sst2 validation", 1)]
+    assert [(each.dataset, len(each.points)) for each in found] == [
+        ("reviews (sha256:0123456789ab) validation", 1),
+        ("sst2 validation", 1),
+    ]
+
+
+def test_sst2_is_one_data_set_wherever_it_came_from() -> None:
+    record = measured(80, 1, 0.01)
+    sources = [("hub", "bcdcba79d0"), ("folder", "sha256:0123456789ab")]
+    data = [dataclasses.replace(record.dataset, name="sst2", source=each, revision=rev) for each, rev in sources]
+    runs = [saved(f"v{day}", day, dataclasses.replace(record, dataset=data[day - 1])) for day in (1, 2)]
+    (series,) = history(runs)
+    assert len(series.points) == 2
+
+
+def test_another_device_is_another_series_with_a_machine_of_its_own() -> None:
+    on_gpu = dataclasses.replace(ENVIRONMENT, device="cuda:0")
+    runs = [
+        saved("v1", 1, measured(80, 3, 0.01)),
+        saved("v2", 2, measured(80, 3, 0.001, environment=on_gpu)),
+    ]
+    assert [(each.device, each.points[0].seconds) for each in history(runs)] == [
+        ("cpu", pytest.approx(4.0)),
+        ("cuda:0", pytest.approx(4.0)),
+    ]
+
+
+def test_the_newest_machine_is_one_for_all_cells_also_for_those_it_did_not_measure() -> None:
+    runs = [
+        saved("v1", 1, measured(80, 3, 0.02), measured(80, 3, 0.02, method="torch-probe")),
+        saved("v2", 2, measured(80, 3, 0.01)),
+    ]
+    assert {each.cell: each.points[0].seconds for each in history(runs)} == {
+        "minilm × linear-probe": pytest.approx(2.0),
+        "minilm × torch-probe": pytest.approx(2.0),
+    }
+
+
+def test_a_cell_that_missed_a_baseline_is_drawn_over_all_of_them_in_order() -> None:
+    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
+    late, both = measured(80, 3, 0.01, method="torch-probe"), measured(80, 3, 0.01)
+    page = history_html(history([saved("first", 1, both), saved("second", 2, late), saved("third", 3, both, late)]))
+    drawn = page[page.index("<svg") : page.index("</svg>")]
+    assert re.findall(r">(first|second|third)<", drawn) == ["first", "second", "third"]
+
+
+def test_no_two_of_many_cells_are_drawn_alike() -> None:
+    names = [f"cell {number}" for number in range(30)]
+    drawn = zip(cycled(COLOURS, names), cycled(SHAPES, names), strict=True)
+    assert len(set(drawn)) == 30
 
 
 def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
@@ -71,7 +123,7 @@ def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
         ]
     )
     assert history_lines(series, 100)[:9] == [
-        "reviews validation · recipe quick train_size=500",
+        "reviews (sha256:0123456789ab) validation · recipe quick train_size=500 · cpu",
         "",
         "cell                   baseline  saved       accuracy  Δ points  seeds  seconds  × the one before",
         "---------------------  --------  ----------  --------  --------  -----  -------  ----------------",
@@ -79,7 +131,7 @@ def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
         "                       v1        2026-08-01    0.8000     −5.00      1     4.00              0.50",
         "                       v2        2026-08-02    0.9000    +10.00      1     4.00              1.00",
         "",
-        "▄▁█  accuracy of minilm × linear-probe",
+        "▄▁█  accuracy of minilm × linear-probe, 0.8000 to 0.9000",
     ]
 
 

@@ -36,16 +36,16 @@ def clock() -> Clock:
 
 @pytest.fixture
 def work(clock: Clock) -> Progress:
-    return Progress(total=3, _now=clock)
+    return Progress(planned=["probe"] * 3, _now=clock)
 
 
 def test_a_cell_is_said_with_its_place_in_the_run(work: Progress) -> None:
-    with work.working_on("minilm-fine-tune-seed42"):
+    with work.working_on("minilm-fine-tune-seed42", "probe"):
         assert work.line() == "cell 1 of 3 · minilm-fine-tune-seed42"
 
 
 def test_batches_tell_how_long_a_phase_still_takes(work: Progress, clock: Clock) -> None:
-    with work.working_on("a"):
+    with work.working_on("a", "probe"):
         work.enter("train")
         assert work.line() == "cell 1 of 3 · a · train"
         work.step(0, 60)
@@ -56,18 +56,30 @@ def test_batches_tell_how_long_a_phase_still_takes(work: Progress, clock: Clock)
 
 
 def test_cells_that_are_done_tell_how_long_the_run_still_takes(work: Progress, clock: Clock) -> None:
-    with work.working_on("a"):
+    with work.working_on("a", "probe"):
         clock.now += 100
-    with work.working_on("b"):
+    with work.working_on("b", "probe"):
         clock.now += 30
         assert work.line() == "cell 2 of 3 · b · about 3 min left in all"
         clock.now += 500
         assert work.line() == "cell 2 of 3 · b · about 2 min left in all"
 
 
+def test_the_time_left_waits_for_a_cell_of_each_method_that_is_to_come(clock: Clock) -> None:
+    work = Progress(planned=["tfidf", "fine-tune", "fine-tune", "tfidf"], _now=clock)
+    with work.working_on("a", "tfidf"):
+        clock.now += 1
+    with work.working_on("b", "fine-tune"):
+        assert "left in all" not in work.line()
+        clock.now += 50
+    with work.working_on("c", "fine-tune"):
+        clock.now += 10
+        assert work.line().endswith("about 41 s left in all")
+
+
 def test_a_phase_within_another_gives_way_to_it_again(work: Progress) -> None:
     phases = PhaseClock(progress=work)
-    with work.working_on("a"):
+    with work.working_on("a", "probe"):
         with phases.phase("train"):
             with phases.phase("evaluate"):
                 phases.step(1, 2)
@@ -77,7 +89,7 @@ def test_a_phase_within_another_gives_way_to_it_again(work: Progress) -> None:
 
 
 def test_a_phase_that_goes_on_after_another_within_it_keeps_count_and_pace(work: Progress, clock: Clock) -> None:
-    with work.working_on("a"):
+    with work.working_on("a", "probe"):
         work.enter("train")
         clock.now += 10
         work.step(10, 40)
@@ -91,13 +103,13 @@ def test_a_phase_that_goes_on_after_another_within_it_keeps_count_and_pace(work:
 
 
 def test_a_name_moves_no_cursor(work: Progress) -> None:
-    with work.working_on("a\x1b]0;title\x07\nb"):
+    with work.working_on("a\x1b]0;title\x07\nb", "probe"):
         assert work.line() == "cell 1 of 3 · a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} b"
 
 
 def test_a_number_of_cells_that_is_not_known_is_not_said() -> None:
     unknown = Progress()
-    with unknown.working_on("a"):
+    with unknown.working_on("a", "probe"):
         assert unknown.line() == "cell 1 · a"
 
 
@@ -114,8 +126,8 @@ def shown(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait:
     monkeypatch.setattr(module, "LOG_SECONDS", 0.01)
     monkeypatch.setenv("COLUMNS", "30")
     stream = io.StringIO()
-    work = Progress(total=1, display=Display(stream, live=live, column=lambda: column))
-    with work.working_on("a-cell-with-a-long-name-seed42"):
+    work = Progress(planned=["probe"], display=Display(stream, live=live, column=lambda: column))
+    with work.working_on("a-cell-with-a-long-name-seed42", "probe"):
         work.enter("train")
         deadline = time.monotonic() + 5
         while wait not in stream.getvalue() and time.monotonic() < deadline:
@@ -141,7 +153,7 @@ def test_a_log_gets_whole_lines_and_no_codes(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_cell_that_is_done_at_once_leaves_no_trace() -> None:
     stream = io.StringIO()
     work = Progress(display=Display(stream, live=True))
-    with work.working_on("a"):
+    with work.working_on("a", "probe"):
         pass
     assert stream.getvalue() == ""
 
@@ -152,7 +164,7 @@ def test_a_terminal_that_went_away_fails_nobodys_run(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading, "excepthook", raised.append)
     stream = io.StringIO()
     stream.close()
-    with Progress(display=Display(stream, live=True)).working_on("a"):
+    with Progress(display=Display(stream, live=True)).working_on("a", "probe"):
         time.sleep(0.02)
     assert raised == []
 
@@ -202,6 +214,11 @@ class TestInARun:
         result = slow.runpytest_subprocess("--methods", "slow", "-v")
         assert "the library talks" in result.stdout.str()
         assert "sst2: cell 1 of 1" in result.stdout.str()
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_a_terminal_that_shows_live_logs_has_no_line_that_they_would_break(self, slow: pytest.Pytester) -> None:
+        command = [sys.executable, "-m", "pytest", "--methods", "slow", "-p", "no:cacheprovider", "-o", "log_cli=true"]
+        assert "\x1b[2K" not in on_a_terminal(command, slow.path)
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
     def test_a_terminal_keeps_nothing_of_the_line_when_the_cell_is_done(self, slow: pytest.Pytester) -> None:

@@ -178,3 +178,36 @@ def test_one_value_an_example_is_wanted_no_more_and_no_fewer(name: str, value: A
 @pytest.mark.parametrize("value", [np.float32(1.0), np.int64(3), np.array([1.0]), {1, 2}])
 def test_settings_of_somebodys_method_that_json_does_not_know_do_not_end_the_run(value: Any) -> None:
     assert "C" in make_record(settings={"C": value}).to_json()["settings"]
+
+
+def _set(path: str, value: Any) -> dict[str, Any]:
+    plain = make_record().to_json()
+    *parts, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    holder: Any = plain
+    for part in parts:
+        holder = holder[part]
+    holder[last] = value
+    return plain
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "accuracy_interval.0",
+        "majority_accuracy",
+        "latency.p50_seconds",
+        "latency.p95_seconds",
+        "dataset.eval_size",
+        "floor.accuracy",
+        "epochs.0.number",
+        "rounds.0.seconds",
+        "rounds.0.peak_bytes",
+        "rounds.0.machine_seconds",
+        "rounds.0.phases.0.seconds",
+        "rounds.0.phases.0.examples",
+    ],
+)
+@pytest.mark.parametrize("value", ["4", True, []])
+def test_what_reports_reckon_with_is_refused_where_it_is_no_number(path: str, value: Any) -> None:
+    with pytest.raises(Sst2Error, match=r"not a record: .* is "):
+        record_from_json(_set(path, value))

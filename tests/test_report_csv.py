@@ -49,9 +49,10 @@ def test_what_a_comparison_found_stands_in_the_row_of_each_seed() -> None:
     assert [row["compared"] for row in found] == ["regressed", "unchanged", "unchanged", "unchanged", ""]
     assert (found[0]["delta"], found[0]["delta_high"][0]) == ("-0.2", "-")
     assert found[0]["p_adjusted"] != ""
+    assert [row["compared_seeds"] for row in found] == ["42", "1 2", "1 2", "42", ""]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
 def test_a_text_that_would_be_a_formula_is_put_behind_an_apostrophe(start: str) -> None:
     failure = Failure(f"{start}HYPERLINK()", None, f"{start}cmd", 1, f"{start}1+1")
     (row,) = rows(csv_text(make_report(Results([], [failure]))))

@@ -121,6 +121,11 @@ def test_a_fence_is_longer_than_what_it_holds() -> None:
         ("[a](b)", "\\[a\\](b)"),
         ("two\nlines", "two lines"),
         ("back\\slash", "back\\\\slash"),
+        ("&lt;b&gt; & co", "\\&lt;b\\&gt; & co"),
+        ("cc @somebody, #12, GH-7", "cc @<!-- -->somebody, #<!-- -->12, GH<!-- -->-7"),
+        ("https://a.b or www.a.b", "https:<!-- -->//a.b or www<!-- -->.a.b"),
+        ("me@home.org", "me@<!-- -->home.org"),
+        ("org/name@main is no mention", "org/name@main is no mention"),
     ],
 )
 def test_text_is_shown_as_it_is(text: str, shown: str) -> None:
@@ -165,3 +170,19 @@ def test_a_comparison_that_holds_does_not_hide_a_floor_that_was_missed() -> None
 
 def test_a_script_in_a_name_is_text() -> None:
     assert escaped(SCRIPT).startswith("\\<script\\>")
+
+
+def test_files_of_other_environments_and_contents_say_so() -> None:
+    record = make_record()
+    other = dataclasses.replace(
+        make_record(method="torch-probe"),
+        environment=dataclasses.replace(record.environment, packages={"torch": "2.14.0"}, threads=4),
+        dataset=dataclasses.replace(record.dataset, revision="sha256:ffff"),
+    )
+    notes = make_report(Results([record, other], [])).notes
+    assert notes == (
+        "note: the cells are of several contents: reviews (sha256:0123456789ab), reviews (sha256:ffff)",
+        "note: not all cells were measured in one environment: threads 2 / 4, torch 2.13.0 / 2.14.0",
+    )
+    assert "- note: not all cells were measured" in markdown(make_report(Results([record, other], [])))
+    assert make_report(Results([record, record], [])).notes == ()

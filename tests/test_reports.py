@@ -181,6 +181,8 @@ class TestOffline:
         ("arguments", "part"),
         [
             (["before.json", "after.json"], "minilm-linear-probe-seed42 is in 'before.json' and in 'after.json'"),
+            (["twice.json"], "minilm-linear-probe-seed42 is twice in 'twice.json'"),
+            (["after.json", "--compare", "failed.json"], "failed.json' holds no measured cell"),
             (["before.json", "elsewhere.json"], "these files cannot stand in one table"),
             (["nothing.json"], "no baseline 'nothing.json'"),
             (["before.json", "--compare", "nope"], "no baseline 'nope'"),
@@ -194,6 +196,8 @@ class TestOffline:
         record = answered([True] * 60, model="other")
         data = type(record.dataset)(**{**vars(record.dataset), "name": "sst2"})
         elsewhere = answered([True] * 60, model="other", dataset=data)
+        Path("twice.json").write_text(results_text([answered([True] * 60)] * 2, []), encoding="utf-8")
+        Path("failed.json").write_text(results_text([], later().failures), encoding="utf-8")
         Path("elsewhere.json").write_text(results_text([elsewhere], []), encoding="utf-8")
         assert main(["report", *arguments, "-o", "out"]) == 2
         output = capsys.readouterr()
@@ -201,6 +205,13 @@ class TestOffline:
         assert output.out == ""
         assert "Traceback" not in output.err
         assert not Path("out").exists()
+
+    def test_a_run_in_which_no_cell_has_a_number_has_its_report(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("failed.json").write_text(results_text([], later().failures), encoding="utf-8")
+        assert main(["report", "failed.json", "-o", "out"]) == 0
+        assert capsys.readouterr().out.startswith("FAILS: 1 cell without a number")
+        assert main(["compare", "before.json", "failed.json"]) == 2
+        assert capsys.readouterr().out.startswith("CANNOT COMPARE")
 
     def test_a_folder_without_data_is_a_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "before.json", "-o", "out", "--data", "nowhere"]) == 2

@@ -91,3 +91,36 @@ def test_versions_are_those_measured_without_the_build() -> None:
 
 def test_nothing_measured_is_nothing_to_reproduce() -> None:
     assert run_commands([]) == []
+
+
+def test_cells_that_are_no_matrix_are_asked_for_in_several_and_no_others_with_them() -> None:
+    quick = build_recipe("quick")
+    wanted = [("a", "fine-tune", 1), ("b", "linear-probe", 1), ("a", "linear-probe", 1), ("a", "fine-tune", 2)]
+    records = [of_recipe(quick, model=model, method=method, seed=seed) for model, method, seed in wanted]
+    commands = run_commands([*records, of_recipe(quick, model=None, method="tfidf", seed=1)])
+    cells = [
+        (model, method, int(seed))
+        for flags in map(flags_of, commands)
+        for model in flags["models"].split(",")
+        for method in flags["methods"].split(",")
+        for seed in flags["sst2-seeds"].split(",")
+        if method != "tfidf"
+    ]
+    assert sorted(cells) == sorted(wanted)
+    assert sum("tfidf" in command for command in commands) == 1
+
+
+def flags_of(command: str) -> dict[str, str]:
+    return dict(flag.removeprefix("--").split("=", 1) for flag in shlex.split(command)[2:])
+
+
+def test_a_model_that_was_a_folder_is_named_by_a_placeholder() -> None:
+    weights = make_record().weights
+    assert weights is not None
+    (command,) = run_commands([make_record(weights=dataclasses.replace(weights, hub_id=""))])
+    assert "--models=FOLDER-OF-minilm " in command
+
+
+def test_a_limit_of_the_probes_is_asked_for_again_where_it_is_that_of_fine_tuning() -> None:
+    (command,) = run_commands([of_recipe(build_recipe("quick", max_length=128))])
+    assert "--sst2-max-length=128" in command

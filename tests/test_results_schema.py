@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_sst2.results_file import SCHEMA_VERSION, results_text
+from pytest_sst2.records import Epoch
+from pytest_sst2.results_file import SCHEMA_VERSION, results_from_text, results_text
 from tests.conftest import results
 from tests.made_records import BARE, FAILURE, make_record
 
@@ -89,7 +90,7 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
         (_set("records", 0, "accuracy_interval", value=[0.3]), "[0.3] is too short"),
         (_set("records", 0, "recipe", "dtype", value="float8"), "'float8' is not one of"),
         (_drop("records", 0, "rounds", 0, "phases", 0, "seconds"), "'seconds' is a required property"),
-        (_set("records", 0, "metrics", value={"f1": "NaN"}), "'NaN' is not of type 'number'"),
+        (_set("records", 0, "metrics", value={"f1": "high"}), "'high' is not valid under any of the given schemas"),
         (_drop("failures", 0, "error"), "'error' is a required property"),
     ],
 )
@@ -123,3 +124,14 @@ def test_every_object_is_closed_and_every_field_of_a_top_one_is_explained(schema
     assert all(part["additionalProperties"] is False and part["description"] for part in objects)
     for name in ("DatasetInfo", "Round", "Recipe", "EncoderFingerprint"):
         assert all(field.get("description") for field in schema["$defs"][name]["properties"].values()), name
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_diverged_is_written_as_the_schema_has_it_and_read_again(
+    value: float, validator: jsonschema.Draft202012Validator
+) -> None:
+    record = make_record(metrics={"f1": value}, epochs=(Epoch(1, value, value, 0.5),))
+    text = results_text([record], [])
+    assert list(validator.iter_errors(json.loads(text))) == []
+    (again,) = results_from_text(text, "a").records
+    assert str(again.metrics["f1"]) == str(again.epochs[0].train_loss) == str(value)

@@ -59,3 +59,16 @@ def test_sst2_that_is_not_in_the_hubs_cache_is_not_at_hand(monkeypatch: pytest.M
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Sst2Error, match="holds no data set"):
         sources_at_hand(tmp_path)
+
+
+def test_a_damaged_copy_of_the_data_is_none_at_hand() -> None:
+    def damaged(_: Record) -> Source:
+        raise Sst2Error("the copy in the cache is damaged.")
+
+    assert SentenceBook(damaged)(measured_on(load_pocket(), train_size=100, eval_size=20)) is None
+
+
+def test_a_recipe_of_another_release_draws_nothing() -> None:
+    record = measured_on(load_pocket(), train_size=100, eval_size=20)
+    unknown = dataclasses.replace(record, recipe=dataclasses.replace(record.recipe, name="of-the-future"))
+    assert SentenceBook(sources_at_hand())(unknown) is None

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pytest_sst2 import results_file
-from pytest_sst2.records import Failure, Record
+from pytest_sst2.records import NOT_FINITE, Failure, Record
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ def results_schema() -> dict[str, Any]:
     made = TypeAdapter(ResultsFile).json_schema()
     parts = {name: _described(part) for name, part in sorted(made.pop("$defs").items())}
     top = _described(made)
+    for field in ("train_loss", "eval_loss", "eval_accuracy"):
+        _may_diverge(parts["Epoch"]["properties"][field])
+    _may_diverge(parts["Record"]["properties"]["metrics"]["additionalProperties"])
     top["properties"]["schema_version"]["const"] = results_file.SCHEMA_VERSION
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -45,6 +48,11 @@ def results_schema() -> dict[str, Any]:
         "title": f"Results of pytest-sst2, version {results_file.SCHEMA_VERSION}",
         "$defs": parts,
     }
+
+
+def _may_diverge(field: dict[str, Any]) -> None:
+    """Allow what stands in JSON for a number that is not finite."""
+    field["anyOf"] = [{"type": field.pop("type")}, {"enum": list(NOT_FINITE)}]
 
 
 def _described(part: dict[str, Any]) -> dict[str, Any]:

@@ -165,6 +165,9 @@ def _confusion(records: Sequence[Record]) -> Confusion:
 
 
 def _calibration(records: Sequence[Record]) -> Calibration:
-    probabilities = np.concatenate([np.asarray(record.probabilities, dtype=float) for record in records])
-    bins = reliability(probabilities, np.concatenate([np.asarray(record.labels) for record in records]))
+    probabilities, predictions, labels = (
+        np.concatenate([np.asarray(getattr(record, name)) for record in records])
+        for name in ("probabilities", "predictions", "labels")
+    )
+    bins = reliability(probabilities.astype(float), predictions, labels)
     return Calibration(bins, expected_calibration_error(bins))

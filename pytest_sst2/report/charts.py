@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # More would be a chart that nobody reads; the tables have them all.
 MOST_ROWS = 40
+MOST_POINTS = 200
+_WHISKERS = "Upright lines are 95 % intervals of one classifier with the mean accuracy of the seeds."
 _VERDICTS = {
     "improved": ("var(--good)", "triangle-up"),
     "unchanged": ("var(--quiet)", "circle"),
@@ -32,20 +34,20 @@ def time_charts(cells: Sequence[CellReport]) -> list[Figure]:
     """
     found = []
     whole = [(cell, seconds) for cell in cells if (seconds := _whole_seconds(cell)) is not None]
-    left_out = [cell.name for cell in cells if _whole_seconds(cell) is None]
+    cached = [cell.name for cell in cells if _is_cached(cell)]
     if whole:
         caption = (
             "Loading, training and predicting, the median over the seeds. The line is the Pareto front: no cell is "
-            "both faster and more accurate."
+            f"both faster and more accurate. {_WHISKERS}"
         )
-        if left_out:
-            caption += f" Not drawn, since a part of their work was taken from the cache: {', '.join(left_out)}."
+        if cached:
+            caption += f" Not drawn, since a part of their work was taken from the cache: {_few(cached)}."
         found.append(_time_chart("Accuracy against the time of a classifier", caption, "seconds", whole))
     single = [
         (cell, 1000 * statistics.median([record.latency.p50_seconds for record in cell.records])) for cell in cells
     ]
     if single:
-        caption = "One sentence at a time, the median. The line is the Pareto front."
+        caption = f"One sentence at a time, the median. The line is the Pareto front. {_WHISKERS}"
         found.append(_time_chart("Accuracy against the time of one answer", caption, "milliseconds", single))
     return found
 
@@ -64,7 +66,8 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
     import altair as alt
 
     values: list[dict[str, Any]] = []
-    for cell, time in points:
+    drawn_points = _best(points)
+    for cell, time in drawn_points:
         low, high = _interval(cell)
         values.append(
             {
@@ -107,7 +110,14 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
         )
         return alt.layer(line, whiskers, marks).properties(width=width - 90, height=280)
 
-    return drawn(title, caption, build)
+    return drawn(title, caption + _only(drawn_points, points), build)
+
+
+def _best(points: Sequence[tuple[CellReport, float]]) -> list[tuple[CellReport, float]]:
+    """Return at most as many as a chart can show, in their own order: the Pareto front, then the most accurate."""
+    front = set(pareto_front([(time, cell.accuracy) for cell, time in points]))
+    ranked = sorted(range(len(points)), key=lambda index: (index not in front, -points[index][0].accuracy))
+    return [points[index] for index in sorted(ranked[:MOST_POINTS])]
 
 
 def forest_chart(cells: Sequence[CellReport], tolerance: float) -> Figure | None:
@@ -297,10 +307,11 @@ def reliability_chart(cell: CellReport) -> Figure | None:
         for each in curve.bins
     ]
     sides = [side for side, _ in curves]
+    least = min([50, *(math.floor(100 * each.confidence) for _, curve in curves for each in curve.bins)])
 
     def build(width: int) -> alt.LayerChart:
         scale = alt.Scale(domain=[0, 100])
-        x = alt.X("confidence:Q", title="confidence of the answer, %", scale=alt.Scale(domain=[50, 100]))
+        x = alt.X("confidence:Q", title="confidence of the answer, %", scale=alt.Scale(domain=[least, 100]))
         y = alt.Y("accuracy:Q", title="of these right, %", scale=scale)
         ideal = (
             alt.Chart(alt.Data(values=[{"confidence": 50, "accuracy": 50}, {"confidence": 100, "accuracy": 100}]))
@@ -327,25 +338,35 @@ def reliability_chart(cell: CellReport) -> Figure | None:
     )
 
 
-def history_chart(title: str, axis: str, values: Sequence[dict[str, Any]], caption: str) -> Figure:
+def history_chart(
+    title: str, axis: str, values: Sequence[dict[str, Any]], baselines: Sequence[str], caption: str
+) -> Figure:
     """Return a quantity over the saved baselines.
 
     Args:
         title: Of the figure.
         axis: What is drawn, with its unit.
-        values: Each with ``baseline`` (in order), ``cell``, ``value`` and ``says``.
+        values: Each with ``baseline``, ``cell``, ``value`` and ``says``.
+        baselines: All of them, in order.
         caption: What must be known of it.
     """
     import altair as alt
 
     names = list(dict.fromkeys(each["cell"] for each in values))
+    placed = [{**each, "at": baselines.index(each["baseline"])} for each in values]
 
     def build(width: int) -> alt.LayerChart:
-        chart = alt.Chart(alt.Data(values=list(values)))
-        x = alt.X("baseline:N", sort=None, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=110))
+        chart = alt.Chart(alt.Data(values=placed))
+        x = alt.X(
+            "baseline:N",
+            title=None,
+            axis=alt.Axis(labelAngle=-40, labelLimit=110),
+            scale=alt.Scale(domain=list(baselines)),
+        )
+        number = alt.Order("at:Q")
         y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
         dash = alt.StrokeDash("cell:N", legend=None, scale=alt.Scale(domain=names, range=cycled(DASHES, names)))
-        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash)
+        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash, order=number)
         marks = chart.mark_point(filled=True, size=70, opacity=1).encode(
             x=x,
             y=y,
@@ -374,7 +395,17 @@ def _interval(cell: CellReport) -> Interval:
     return wilson_interval(round(cell.accuracy * total), total)
 
 
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def _is_cached(cell: CellReport) -> bool:
+    return any(phase.cached for record in cell.records for phase in record.phases)
+
+
 def _whole_seconds(cell: CellReport) -> float | None:
-    if any(phase.cached for record in cell.records for phase in record.phases):
+    """Return what making and asking a classifier took; None where a part was cached or no phase was kept."""
+    if _is_cached(cell):
         return None
     return statistics.median([sum(phase.seconds for phase in record.phases) for record in cell.records]) or None

@@ -88,9 +88,12 @@ def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
     total = len(comparison.cells)
     counts = {word: _counted(comparison, word) for word in _COUNTED}
     said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
+    said = said or f"{total} of {total} unchanged"
+    if comparison.only_before:
+        said += f"; {len(comparison.only_before)} of the baseline's not measured"
     status = comparison.exit_status(fail_on)
     head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
-    return f"{head}: {said or f'{total} of {total} unchanged'}"
+    return f"{head}: {said}"
 
 
 def _counted(comparison: Comparison, word: str) -> int:
@@ -102,14 +105,15 @@ def _counted(comparison: Comparison, word: str) -> int:
 def findings(comparison: Comparison) -> list[str]:
     """Return what the table has no room for, each sentence once with the cells it is about."""
     cells = comparison.cells
-    lines = _told(cells, "incomparable", lambda cell: cell.reasons)
+    lines = []
+    if comparison.only_before:
+        lines.append(f"note: not measured this time: {', '.join(comparison.only_before)}")
+    lines += _told(cells, "incomparable", lambda cell: cell.reasons)
     lines += _told(cells, "drift", lambda cell: cell.causes)
     lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
     lines += _told(cells, "heavier", lambda cell: _memory(cell.costs) if "heavier" in cell.flags else ())
     lines += _told(cells, "faster", lambda cell: _changed_phases(cell.costs, "faster"))
     lines += _told(cells, "note", lambda cell: (*cell.notes, *(cell.costs.notes if cell.costs else ())))
-    if comparison.only_before:
-        lines.append(f"note: not measured this time: {', '.join(comparison.only_before)}")
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_sst2.comparison import Comparison
+from pytest_sst2.comparison import Comparison, environment_changes
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.comparison import outcome
 from pytest_sst2.report.wording import counted
@@ -28,6 +28,7 @@ class Report:
         comparison: With the baseline; None without one.
         fail_on: What fails it.
         problems: What failed the run although no cell did.
+        notes: In what the cells differ that should be one; empty if nothing.
         commands: What measures the cells again.
         install: What installs the versions; empty without a record.
     """
@@ -39,6 +40,7 @@ class Report:
     comparison: Comparison | None
     fail_on: tuple[str, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
     commands: tuple[str, ...]
     install: str
 
@@ -59,9 +61,23 @@ def make_report(
         comparison=comparison,
         fail_on=tuple(fail_on),
         problems=tuple(problems),
+        notes=tuple(_mixture(results.records)),
         commands=tuple(run_commands(results.records)),
         install=install_command(results.records[0]) if results.records else "",
     )
+
+
+def _mixture(records: Sequence[Record]) -> list[str]:
+    """Say in what the cells of one table differ that should be one: files of several runs may be joined."""
+    contents = list(dict.fromkeys(f"{each.dataset.name} ({each.dataset.revision})" for each in records))
+    found = [f"note: the cells are of several contents: {', '.join(contents)}"] if len(contents) > 1 else []
+    others = [each.environment for each in records[1:] if each.environment != records[0].environment]
+    if others:
+        changes = environment_changes(records[0].environment, others[0])
+        shown = ", ".join(f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes[:3])
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+        found.append(f"note: not all cells were measured in one environment: {shown}{more}")
+    return found
 
 
 def verdict_of(

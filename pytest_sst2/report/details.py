@@ -25,6 +25,7 @@ def cell_details(cell: CellReport) -> dict[str, Any]:
     return {
         "name": cell.name,
         "summary": _summary(cell),
+        "confusion_title": _confusion_title(cell),
         "confusion_headers": _confusion_headers(cell),
         "confusion": _confusion_rows(cell),
         "figures": [drawn for draw in (charts.slice_chart, charts.reliability_chart) if (drawn := draw(cell))],
@@ -44,6 +45,13 @@ def _summary(cell: CellReport) -> str:
         f"{cell.comparison.verdict} · {change.before:.4f} → {change.after:.4f} ({signed_points(change.delta)} points) "
         f"· {seeds}"
     )
+
+
+def _confusion_title(cell: CellReport) -> str:
+    before, after = (sum(map(sum, _counts(each))) if each else 0 for each in (cell.confusion_before, cell.confusion))
+    if before and before != after:
+        return f"Answers by label, summed over all seeds: {before:,} answers before, {after:,} after"
+    return "Answers by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
 
 
 def _confusion_headers(cell: CellReport) -> tuple[str, ...]:

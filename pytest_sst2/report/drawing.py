@@ -139,5 +139,10 @@ def legend() -> alt.Legend:
 
 
 def cycled(values: Sequence[Any], domain: Sequence[str]) -> list[Any]:
-    """Return one of the values for each of a domain, from the front again where they run out."""
-    return [values[index % len(values)] for index in range(len(domain))]
+    """Return one of the values for each of a domain, from the front again where they run out.
+
+    Shapes and dashes are one further in each turn, so that no two of a domain share both these and the colour before
+    there are as many as shapes times colours.
+    """
+    step = 0 if values is COLOURS else 1
+    return [values[(index + step * (index // len(values))) % len(values)] for index in range(len(domain))]

@@ -28,16 +28,28 @@ def history_lines(series: Sequence[Series], width: int | None = None) -> list[st
         width: Columns of the terminal; None for no limit.
     """
     lines: list[str] = []
-    for dataset, recipe in dict.fromkeys((each.dataset, each.recipe) for each in series):
-        chosen = [each for each in series if (each.dataset, each.recipe) == (dataset, recipe)]
+    for title, chosen in _tables(series).items():
         rows = [row for each in chosen for row in _rows(each)]
         text, left_out = fitted(
             HEADERS, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, shortened="cell"
         )
-        lines += [f"{dataset} · recipe {recipe}", "", *(text + left_out_line(left_out, width)).split("\n"), ""]
-        lines += [f"{bars([point.accuracy for point in each.points])}  accuracy of {each.cell}" for each in chosen]
+        lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
+        lines += [_bars_line(each) for each in chosen]
         lines.append("")
     return [*lines, _ABOUT_SECONDS]
+
+
+def _tables(series: Sequence[Series]) -> dict[str, list[Series]]:
+    """Return the series that stand in one table, by its title."""
+    found: dict[str, list[Series]] = {}
+    for each in series:
+        found.setdefault(f"{each.dataset} · recipe {each.recipe} · {each.device}", []).append(each)
+    return found
+
+
+def _bars_line(series: Series) -> str:
+    accuracies = [point.accuracy for point in series.points]
+    return f"{bars(accuracies)}  accuracy of {series.cell}, {min(accuracies):.4f} to {max(accuracies):.4f}"
 
 
 def bars(values: Sequence[float]) -> str:
@@ -53,8 +65,9 @@ def history_html(series: Sequence[Series]) -> str:
     from pytest_sst2.report.pages import page
 
     parts = []
-    for dataset, recipe in dict.fromkeys((each.dataset, each.recipe) for each in series):
-        chosen = [each for each in series if (each.dataset, each.recipe) == (dataset, recipe)]
+    # All baselines in every chart, so that two of them can be read beside each other.
+    order = [name for _, name in sorted({(point.saved, point.baseline) for each in series for point in each.points})]
+    for title, chosen in _tables(series).items():
         values = [
             {
                 "cell": each.cell,
@@ -76,11 +89,11 @@ def history_html(series: Sequence[Series]) -> str:
             for point in each.points
             if point.seconds is not None
         ]
-        figures = [charts.history_chart("Accuracy", "accuracy, %", values, "The mean over the seeds.")]
+        figures = [charts.history_chart("Accuracy", "accuracy, %", values, order, "The mean over the seeds.")]
         if times:
-            figures.append(charts.history_chart("Time", "seconds", times, _ABOUT_SECONDS))
+            figures.append(charts.history_chart("Time", "seconds", times, order, _ABOUT_SECONDS))
         rows = [row for each in chosen for row in _rows(each)]
-        parts.append({"title": f"{dataset}, recipe {recipe}", "figures": figures, "rows": rows})
+        parts.append({"title": title, "figures": figures, "rows": rows})
     return page("history.html.j2", parts=parts, headers=HEADERS, numeric=NUMERIC, version=__version__)
 
 

@@ -60,7 +60,8 @@ def html_text(report: Report, cells: Sequence[CellReport]) -> str:
         **_sections(report, cells),
         **_environment(report),
     }
-    unfolded, shown_rows = len(details), max(len(values["rows"]), len(values["comparison_rows"] or ()))
+    lists = [values[name] or () for name in ("rows", "comparison_rows", "epochs", "warnings", "findings")]
+    unfolded, shown_rows = len(details), max(map(len, lists))
     while True:
         text = page(
             "report.html.j2",
@@ -78,7 +79,7 @@ def html_text(report: Report, cells: Sequence[CellReport]) -> str:
 
 
 def _results(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
-    warnings = [*(f"ERROR: {problem}" for problem in report.problems)]
+    warnings = [*(f"ERROR: {problem}" for problem in report.problems), *report.notes]
     warnings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],

@@ -19,7 +19,9 @@ _MOST_FOLDED_ROWS = 5
 _MOST_FINDINGS = 5
 _MOST_CHANGES = 4
 _MOST_COMMANDS = 2
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~]|&(?=#?\w+;))")
+# What GitHub makes a link of without being asked: mentions, numbers of issues, addresses.
+_LINKED = re.compile(r"(?<!\w)(@(?=\w)|#(?=\d)|GH(?=-\d)|www(?=\.))|(?<=\w)(:(?=//)|@(?=[\w-]+\.))")
 
 
 def markdown(report: Report) -> str:
@@ -42,12 +44,13 @@ def markdown(report: Report) -> str:
 
 def escaped(text: str) -> str:
     """Return text as Markdown that shows it as it is: it starts no tag, link, code, emphasis or cell, and no line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
 
 
 def _findings(report: Report) -> list[str]:
     # What the numbers are of comes first: the rest may be cut.
     found = [f"note: {note}" for note in dict.fromkeys(record.dataset.note for record in report.records) if note]
+    found += report.notes
     found += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
     if report.comparison is not None:
         found += compared.findings(report.comparison)
@@ -55,7 +58,7 @@ def _findings(report: Report) -> list[str]:
 
 
 def _list(lines: Sequence[str]) -> str:
-    shown = [f"- {_short(escaped(line))}" for line in lines[:_MOST_FINDINGS]]
+    shown = [f"- {escaped(_short(line))}" for line in lines[:_MOST_FINDINGS]]
     return "\n".join([*shown, *_and_more(len(lines) - _MOST_FINDINGS, "- ")])
 
 

@@ -14,7 +14,7 @@ from pytest_sst2.report.table import FAILED, seconds_of, verdict
 from pytest_sst2.report.wording import printable
 
 # A spreadsheet takes a text that begins so for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 _OF_RECORD: dict[str, Callable[[Record], Any]] = {
     "cell": lambda record: record.cell,
@@ -44,6 +44,7 @@ _OF_RECORD: dict[str, Callable[[Record], Any]] = {
 }
 _OF_COMPARISON: dict[str, Callable[[CellComparison], Any]] = {
     "compared": lambda cell: cell.verdict,
+    "compared_seeds": lambda cell: " ".join(map(str, cell.seeds)),
     "delta": lambda cell: cell.accuracy and round(cell.accuracy.delta, 6),
     "delta_low": lambda cell: cell.accuracy and round(cell.accuracy.interval.low, 6),
     "delta_high": lambda cell: cell.accuracy and round(cell.accuracy.interval.high, 6),
