@@ -8,14 +8,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_sst2 import __version__, commands, option_types
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
+from pytest_sst2.options import BARE_FLAGS, OPTIONS, Option
 from pytest_sst2.report.wording import printable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2
+# As shells have it: 128 and the number of the signal.
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         text, status = asked.run(asked)
-        print("\n".join(_dressed(printable(line)) for line in text.split("\n")))
+        _say(text)
     except Sst2Error as error:
         print(f"pytest-sst2: {error}", file=sys.stderr)
         return _MISTAKE
+    except KeyboardInterrupt:
+        print("pytest-sst2: interrupted.", file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
     return int(status)
@@ -42,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="What `pytest benchmarks` can be asked for, and how two saved runs compare.",
     )
     parser.add_argument("--version", action="version", version=f"pytest-sst2 {__version__}")
+    parser.set_defaults(say=_say)
     words = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], tuple[str, int]], about: str) -> argparse.ArgumentParser:
@@ -55,8 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(add("compare", commands.compare, _COMPARE))
     _add_report(add("report", commands.report, _REPORT))
     _add_history(add("history", commands.history, _HISTORY))
+    _add_upgrade(add("upgrade", commands.upgrade, _UPGRADE))
     add("cache", commands.cache, _CACHE).add_argument("--clear", action="store_true", help="remove every entry")
     return parser
+
+
+def _say(text: str) -> None:
+    print("\n".join(_dressed(printable(line)) for line in text.split("\n")), flush=True)
 
 
 def _dressed(line: str) -> str:
@@ -71,6 +84,7 @@ def _dressed(line: str) -> str:
 _REPORT = "write the report of saved results: HTML to look at, Markdown to paste, CSV to reckon with"
 _HISTORY = "show accuracy and time of every cell over the saved baselines"
 _CACHE = "say where embeddings are kept from run to run, and how much room they take"
+_UPGRADE = "say whether new versions are safe: the same benchmarks in two environments, and which package is to blame"
 _COMPARE = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
 
 
@@ -101,23 +115,98 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write it as a page with plots, too")
 
 
-def _add_rule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--fail-on",
+# What the benchmarks of an upgrade may be told; the rest is about files of a single run.
+_OF_BENCHMARKS = (
+    *("models", "methods", "data", "recipe", "train_size", "eval", "eval_size", "seeds", "epochs", "batch_size"),
+    *("learning_rate", "max_length", "dtype", "device", "trust_remote_code"),
+)
+
+
+def _add_upgrade(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("requirements", nargs="*", metavar="REQUIREMENT", help="what is to change: 'transformers==5.23.0' ...")
+    parser.set_defaults(flags=[])
+    sides = parser.add_argument_group("the two environments")
+    base = sides.add_mutually_exclusive_group()
+    base.add_argument("--from", dest="base", type=Path, metavar="FILE", help="pins of the earlier environment")
+    base.add_argument("--from-current", action="store_true", help="take the versions installed here (default)")
+    sides.add_argument("--to", type=Path, metavar="FILE", help="pins of the later environment")
+    sides.add_argument("--latest", action="store_true", help="everything to the newest that resolves")
+    sides.add_argument("--python", metavar="VERSION", help="interpreter of the later environment")
+    sides.add_argument(
+        "--with", dest="also", action="append", default=[], metavar="REQUIREMENT", help="install this in both, too"
+    )
+    sides.add_argument("--clean", action="store_true", help="remove what is kept of earlier upgrades first")
+    blame = parser.add_argument_group("whose doing it is")
+    blame.add_argument("--bisect", action="store_true", help="find the smallest set of changes that causes it")
+    blame.add_argument("--versions", action="store_true", help="with --bisect: find its first bad release")
+    runs = parser.add_argument_group("what is run in both")
+    runs.add_argument(
+        "--benchmarks", metavar="PATH", help="(default: the folder benchmarks, else those that come along)"
+    )
+    runs.add_argument(
+        "--passes",
+        type=option_types.positive_int,
+        default=2,
+        metavar="N",
+        help="runs in either environment, by turns (default: 2)",
+    )
+    runs.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
+    for option in OPTIONS:
+        if option.name in _OF_BENCHMARKS:
+            flags = [each for each in (BARE_FLAGS.get(option.name), option.flag) if each]
+            runs.add_argument(*flags, action=_Passed, option=option, metavar=option.metavar, help=option.help)
+    _add_rule(parser, prefixed=True)
+
+
+class _Passed(argparse.Action):
+    """An option that is checked here and passed on to pytest as it was typed."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, option: Option, **given: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0 if option.parse is None else None, **given)
+        self.option = option
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the option as text."""
+        try:
+            if self.option.parse is not None:
+                self.option.parse(values)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        typed = self.option.flag if self.option.parse is None else f"{self.option.flag}={values}"
+        others = [flag for flag in namespace.flags if flag.partition("=")[0] != self.option.flag]
+        namespace.flags = [*others, typed]
+
+
+def _add_rule(parser: argparse.ArgumentParser, *, prefixed: bool = False) -> None:
+    """Add the gate's rule; with ``prefixed`` under the names that it has as options of pytest, too."""
+
+    def add(name: str, **given: Any) -> None:
+        flags = [f"--{name}", f"--sst2-{name}"] if prefixed else [f"--{name}"]
+        parser.add_argument(*flags, **given)
+
+    add(
+        "fail-on",
         type=option_types.several_of(FAIL_ON),
         default=FAIL_ON_DEFAULT,
         metavar="A,B",
         help=f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})",
     )
-    parser.add_argument(
-        "--tolerance",
+    add(
+        "tolerance",
         type=option_types.points,
         default=TOLERANCE,
         metavar="X",
         help=f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})",
     )
-    parser.add_argument(
-        "--alpha",
+    add(
+        "alpha",
         type=option_types.probability,
         default=ALPHA,
         metavar="X",

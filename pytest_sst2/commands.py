@@ -135,6 +135,17 @@ def _joined(files: Sequence[Results]) -> Results:
     )
 
 
+def upgrade(asked: argparse.Namespace) -> tuple[str, int]:
+    """Check an upgrade, telling each step as it is taken; return what was found and its exit status.
+
+    Raises:
+        Sst2Error: What was asked cannot be done, or one side cannot run.
+    """
+    from pytest_sst2.upgrade import command
+
+    return command.run(asked, asked.say, screen_width())
+
+
 def cache(asked: argparse.Namespace) -> tuple[str, int]:
     """Return where the cache of embeddings is and what is in it; with ``--clear``, empty it."""
     from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder

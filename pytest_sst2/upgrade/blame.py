@@ -1,0 +1,150 @@
+"""Blame: which of the changed packages shows the symptom, and which of its releases was the first to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_sst2.results_file import Results
+from pytest_sst2.upgrade.bonds import closure_over
+from pytest_sst2.upgrade.check import Say, Sides
+from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, look_into
+from pytest_sst2.upgrade.installers import InstallError, Wanted
+from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between, lines_of
+from pytest_sst2.upgrade.search import Answer, Culprits, Release, first_bad_release, smallest_set
+from pytest_sst2.upgrade.symptom import Symptom, answer_of
+from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
+
+
+@dataclass
+class Bisection:
+    """Asks environments between the two whether they show a symptom.
+
+    Attributes:
+        sides: Both ends.
+        symptom: What is looked for.
+        environments: What builds those between.
+        plan: What is run in them: the symptom's cell.
+        passes: How often, where the symptom is one of costs.
+        tolerance: As for the comparison.
+        alpha: As for the comparison.
+        folder: Where what was measured is kept until the end.
+        say: Told of every step.
+        steps: How many sets have been asked about so far.
+    """
+
+    sides: Sides
+    symptom: Symptom
+    environments: Environments
+    plan: Plan
+    passes: int
+    tolerance: float
+    alpha: float
+    folder: Path
+    say: Say
+    steps: int = 0
+    _changes: Mapping[str, Change] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._changes = {change.name: change for change in self.sides.changes}
+        if self.symptom.records:
+            self.plan = self.plan.only(self.symptom.records)
+
+    def culprits(self) -> Culprits:
+        """Return the smallest set of changes that shows the symptom."""
+        before, after = look_into(self.sides.before), look_into(self.sides.after)
+        closure = closure_over(self.sides.changes, before, after)
+        return smallest_set(list(self._changes), closure, self._test_set)
+
+    def first_bad(self, culprits: Culprits) -> Release | None:
+        """Return the first release of the culprit that shows the symptom; None where it is not one package alone."""
+        names = [name for group in culprits.groups for name in group]
+        change = self._changes[names[0]] if len(names) == 1 else None
+        if change is None or change.before is None or change.after is None:
+            return None
+        between = self.environments.installer.releases(change.name, change.before, change.after, self.sides.python)
+        self.say(f"{change.name}: {len(between)} releases between {change.before} and {change.after}")
+        return first_bad_release(
+            change.before, between, change.after, lambda each: self._test_release(change.name, each)
+        )
+
+    def _test_set(self, names: frozenset[str]) -> Answer:
+        pins = {**self.sides.before.pins}
+        for name in names:
+            version = self._changes[name].after
+            if version is None:
+                pins.pop(name, None)
+            else:
+                pins[name] = version
+        said = f"{len(names)} of {len(self._changes)} changes: {described(self._changes, names)}"
+        return self._asked(said, lambda: self._fitting(pins))
+
+    def _fitting(self, pins: Pins) -> Pins:
+        """Return the pins if they fit together.
+
+        Raises:
+            InstallError: A package requires another, or another version.
+        """
+        roots = (f"{OURS} @ {self.environments.wheel.absolute().as_uri()}", *lines_of(pins))
+        found = self.environments.installer.resolve(Wanted(roots, pins, {}), self.sides.python, None)
+        if missing := changes_between(pins, found):
+            raise InstallError(f"they need {', '.join(map(str, missing[:3]))} besides.")
+        return pins
+
+    def _test_release(self, name: str, version: str) -> Answer:
+        wheel = f"{OURS} @ {self.environments.wheel.absolute().as_uri()}"
+        preferred = {**self.sides.before.pins, name: version}
+        others = [each for each in self.sides.before.pins if each != name]
+
+        def pins() -> Pins:
+            wanted = Wanted((wheel, f"{name}=={version}", *others), {}, preferred)
+            return self.environments.installer.resolve(wanted, self.sides.python, self.sides.before.folder)
+
+        return self._asked(f"{name} {version}", pins)
+
+    def _asked(self, said: str, pins: Callable[[], Pins]) -> Answer:
+        self.steps += 1
+        answer, why = self._answered(pins)
+        self.say(f"step {self.steps}: {said}: {answer.value}{f' ({why})' if why else ''}")
+        return answer
+
+    def _answered(self, pins: Callable[[], Pins]) -> tuple[Answer, str]:
+        try:
+            environment = self.environments.build(pins(), self.sides.python)
+        except InstallError as error:
+            return Answer.UNKNOWN, f"cannot be installed: {error}"
+        try:
+            trial = self._measured(environment)
+        except TrialError as error:
+            return (Answer.SHOWS, "") if self.symptom.kind == "crash" else (Answer.UNKNOWN, f"cannot run: {error}")
+        answer = answer_of(self.symptom, trial, tolerance=self.tolerance, alpha=self.alpha)
+        return answer, "its cell has no number, or none to compare" if answer is Answer.UNKNOWN else ""
+
+    def _measured(self, environment: BuiltEnvironment) -> Results:
+        count = self.passes if self.symptom.is_of_costs else 1
+        files = [self.folder / f"{environment.key}-{number}.json" for number in range(1, count + 1)]
+        return merged([run_trial(environment, self.plan, file) for file in files], environment.key)
+
+
+def described(changes: Mapping[str, Change], names: Sequence[str] | frozenset[str]) -> str:
+    """Return some changes in words, three of them and how many more."""
+    shown = [str(changes[name]) for name in sorted(names)]
+    more = f" and {len(shown) - 3} more" if len(shown) > 4 else ""
+    return ", ".join(shown[:3] if more else shown) + more
+
+
+def blamed(changes: Mapping[str, Change], culprits: Culprits, symptom: Symptom) -> str:
+    """Return the finding in one sentence."""
+    groups = culprits.groups
+    names = [name for group in groups for name in group]
+    what = f"({symptom.name}: {symptom.said})"
+    brought = sorted(culprits.names - set(names))
+    besides = f", with {described(changes, brought)}, which must change with it," if brought else ""
+    said = " and ".join(str(changes[name]) for name in names)
+    if len(names) == 1:
+        alone = "" if brought else " alone"
+        return f"{said}{besides}{alone} reproduces it {what}"
+    if len(groups) == len(names):
+        return f"{said}{besides} reproduce it together, and not one without the other {what}"
+    return f"among {said}{besides} is the cause, and between them nothing could be tested {what}"

@@ -1,0 +1,189 @@
+"""The upgrade check: two sets of packages, an environment of each, and the same benchmarks in both by turns."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pytest_sst2.catalog import CATALOG
+from pytest_sst2.files import write_atomically
+from pytest_sst2.results_file import Results
+from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
+from pytest_sst2.upgrade.installers import InstallError, Wanted
+from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between
+from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
+
+Say = Callable[[str], None]
+"""Told of every step as it is taken."""
+
+BEFORE, AFTER = "before", "after"
+_FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What is asked: from which packages, to which.
+
+    Attributes:
+        base: The pins of the earlier environment, as far as they are known.
+        requirements: What the later one must have.
+        target: The pins of the later one, where a lock file names them; else None.
+        latest: Whether the later one is to have the newest of everything that fits.
+        python: The interpreter of the later one; None for that of the earlier.
+        also: What both must have besides the runner and what it needs.
+    """
+
+    base: Pins
+    requirements: tuple[Requirement, ...] = ()
+    target: Pins | None = None
+    latest: bool = False
+    python: str | None = None
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both environments.
+
+    Attributes:
+        before: The earlier.
+        after: The later.
+        changes: The packages in which they differ, all that the resolver moved.
+        python: The interpreter of the earlier, a path.
+        python_after: That of the later, a path or a version.
+    """
+
+    before: BuiltEnvironment
+    after: BuiltEnvironment
+    changes: tuple[Change, ...]
+    python: str
+    python_after: str
+
+
+class SideError(InstallError):
+    """One of the two sides cannot be had; the message begins with which."""
+
+
+def build_sides(upgrade: Upgrade, environments: Environments, say: Say) -> Sides:
+    """Resolve and build both environments.
+
+    Raises:
+        SideError: One of them cannot be had.
+    """
+    python = str(getattr(sys, "_base_executable", sys.executable))
+    roots = _roots(upgrade, environments.wheel)
+    with _Side(BEFORE):
+        pins = environments.installer.resolve(Wanted(roots, upgrade.base, {}), python, None)
+        before = _build(environments, pins, python, BEFORE, say)
+    with _Side(AFTER):
+        python_after = upgrade.python or python
+        later = _resolve_after(upgrade, environments, roots, before)
+        after = _build(environments, later, python_after, AFTER, say)
+    return Sides(before, after, changes_between(pins, later), python, python_after)
+
+
+class _Side:
+    """Says, of what goes wrong in its body, on which side it was."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InstallError):
+            raise SideError(f"{self._name} cannot run: {error}") from error
+
+
+def _roots(upgrade: Upgrade, wheel: Path) -> tuple[str, ...]:
+    """Return what both sides must have: the runner, bundled weights that are here, and what was named."""
+    bundled = [spec.bundled.replace("_", "-") for spec in CATALOG if spec.bundled]
+    named = [canonicalize_name(each.name) for each in upgrade.requirements]
+    wanted = [name for name in dict.fromkeys((*bundled, *named)) if name in upgrade.base]
+    return (f"{OURS} @ {wheel.absolute().as_uri()}", *wanted, *upgrade.also)
+
+
+def _resolve_after(
+    upgrade: Upgrade, environments: Environments, roots: Sequence[str], before: BuiltEnvironment
+) -> dict[str, str]:
+    installer, asked = environments.installer, tuple(map(str, upgrade.requirements))
+    wanted = (*roots, *asked)
+    if upgrade.target is not None:
+        return installer.resolve(Wanted(wanted, upgrade.target, {}), upgrade.python or str(before.python), None)
+    if upgrade.latest:
+        return installer.resolve(Wanted(wanted, {}, {}), upgrade.python or str(before.python), None)
+    if upgrade.python is None:
+        return installer.resolve(Wanted(wanted, {}, before.pins), str(before.python), before.folder)
+    try:
+        named = {canonicalize_name(each.name) for each in upgrade.requirements}
+        kept = {name: version for name, version in before.pins.items() if name not in named}
+        return installer.resolve(Wanted(wanted, kept, {}), upgrade.python, None)
+    except InstallError:
+        # Some of these versions are not for the other interpreter, or what was named needs others.
+        return installer.resolve(Wanted(wanted, {}, before.pins), upgrade.python, None)
+
+
+def _build(environments: Environments, pins: Pins, python: str, name: str, say: Say) -> BuiltEnvironment:
+    built = environments.build(pins, python)
+    how = f"built in {built.seconds:.0f} s" if built.seconds else "kept from an earlier run"
+    say(f"{name}: {len(pins)} packages, {how} ({built.folder})")
+    return built
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What both sides measured, and where single passes are kept until the check is done."""
+
+    before: Results
+    after: Results | None
+    after_error: str
+    folder: Path
+
+
+def measure_sides(sides: Sides, plan: Plan, passes: int, kept: Path, say: Say) -> Measured:
+    """Run the benchmarks in both environments by turns: before, after, after, before, and so on.
+
+    A machine that becomes slower in the meantime hurts both alike. A pass that is there from a run that was interrupted
+    is not measured again.
+
+    Raises:
+        SideError: They do not run in the earlier environment.
+    """
+    folder = kept / _key(sides, plan, passes)
+    if (folder / _FINISHED).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+    found: dict[str, list[Results]] = {BEFORE: [], AFTER: []}
+    after_error = ""
+    for number in range(1, passes + 1):
+        for name in (BEFORE, AFTER) if number % 2 else (AFTER, BEFORE):
+            if name == AFTER and after_error:
+                continue
+            file = folder / f"{name}-{number}.json"
+            there = " (from the run that was interrupted)" if file.is_file() else ""
+            say(f"{name}: pass {number} of {passes}{there}")
+            try:
+                found[name].append(run_trial(getattr(sides, name), plan, file))
+            except TrialError as error:
+                if name == BEFORE:
+                    raise SideError(f"{BEFORE} cannot run: {error}") from error
+                after_error = str(error)
+    after = merged(found[AFTER], AFTER) if found[AFTER] and not after_error else None
+    return Measured(merged(found[BEFORE], BEFORE), after, after_error, folder)
+
+
+def finish(measured: Measured) -> None:
+    """Say that the check came to its end: the same command will measure anew."""
+    write_atomically(measured.folder / _FINISHED, "")
+
+
+def _key(sides: Sides, plan: Plan, passes: int) -> str:
+    parts = (sides.before.key, sides.after.key, str(passes), str(plan.folder), *plan.targets, *plan.flags)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

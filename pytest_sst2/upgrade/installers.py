@@ -1,0 +1,293 @@
+"""Installers: uv where it is installed, else venv and pip; what they are asked for, what went wrong in one sentence."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version, read_pins
+
+
+class InstallError(Sst2Error):
+    """A set of packages that cannot be had: it does not resolve, does not build, or cannot be fetched."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be resolved.
+
+    Attributes:
+        roots: Requirements, as PEP 508 has them, the runner's own wheel among them.
+        pins: What must be of this version where it is needed.
+        preferred: What is of this version unless something else needs another.
+    """
+
+    roots: tuple[str, ...]
+    pins: Pins
+    preferred: Pins
+
+
+class Installer(Protocol):
+    """What makes environments."""
+
+    name: str
+
+    def create(self, folder: Path, python: str) -> None:
+        """Make an empty environment; ``python`` is an interpreter's path or a version such as ``3.12``."""
+
+    def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
+        """Return the pins of all that is needed, the runner's own apart; ``at`` is an environment to start from."""
+
+    def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
+        """Install these and nothing else."""
+
+    def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
+        """Return the final releases of a package between two, as far as they are for this interpreter, oldest first."""
+
+
+def installer() -> Installer:
+    """Return uv where it is installed, else venv and pip."""
+    uv = _uv_path()
+    return Uv(uv) if uv else Pip()
+
+
+def _uv_path() -> str | None:
+    """Return uv: on the path, or installed as a package beside this interpreter."""
+    if found := shutil.which("uv"):
+        return found
+    beside = Path(sys.executable).parent / ("uv.exe" if os.name == "nt" else "uv")
+    return str(beside) if beside.is_file() else None
+
+
+def python_of(folder: Path) -> Path:
+    """Return the interpreter of an environment."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+class Uv:
+    """uv, told of the indexes that pip is told of where it has not been told itself."""
+
+    name = "uv"
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def create(self, folder: Path, python: str) -> None:
+        """Make an empty environment."""
+        self._run("venv", "--no-project", "--no-config", "--python", python, str(folder))
+
+    def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
+        """Return the pins of all that is needed; an output file that is there is what uv prefers."""
+        del at
+        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+            roots, fixed, output = (Path(scratch) / name for name in ("roots.txt", "pins.txt", "output.txt"))
+            roots.write_text("\n".join(wanted.roots), encoding="utf-8")
+            fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
+            if wanted.preferred:
+                output.write_text("\n".join(lines_of(wanted.preferred)), encoding="utf-8")
+            flags = ["--no-header", "--no-annotate", "--no-config", "--python", python]
+            self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(roots))
+            kept = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_ours(line)]
+            output.write_text("\n".join(kept), encoding="utf-8")
+            return read_pins(output) if kept else {}
+
+    def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
+        """Install these and nothing else; what is in uv's cache is linked, not copied."""
+        flags = ["--no-deps", "--no-config", "--python", str(python_of(folder))]
+        self._run("pip", "install", *flags, *lines_of(pins), str(wheel))
+
+    def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
+        """Return the final releases between two, by asking for the newest below the one before, again and again."""
+        found: list[str] = []
+        while True:
+            try:
+                pins = self._resolve_alone(f"{name}>{above},<{found[0] if found else below}", python)
+            except InstallError:
+                return found
+            found.insert(0, pins[canonicalize_name(name)])
+
+    def _resolve_alone(self, requirement: str, python: str) -> dict[str, str]:
+        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+            roots, output = Path(scratch) / "roots.txt", Path(scratch) / "output.txt"
+            roots.write_text(requirement, encoding="utf-8")
+            flags = ["--no-deps", "--no-header", "--no-annotate", "--no-config", "--python", python]
+            self._run("pip", "compile", *flags, "-o", str(output), str(roots))
+            return read_pins(output)
+
+    def _run(self, *arguments: str) -> str:
+        environment = dict(_indexes_of_pip())
+        environment.update(os.environ, UV_NO_PROGRESS="1")
+        return _run([self._path, *arguments], environment, _uv_reason)
+
+
+class Pip:
+    """venv and pip, each environment with a pip of its own."""
+
+    name = "pip"
+
+    def create(self, folder: Path, python: str) -> None:
+        """Make an empty environment."""
+        _run([_interpreter(python), "-m", "venv", str(folder)], os.environ, _last_line)
+
+    def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
+        """Return the pins of all that is needed; pip prefers what is installed in ``at``."""
+        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+            fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
+            fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
+            flags = ["--dry-run", "--quiet", "--report", str(report), "-c", str(fixed)]
+            if at is None:
+                at = Path(scratch) / "empty"
+                self.create(at, python)
+            keep = dict(wanted.preferred)
+            if not keep:
+                flags.append("--ignore-installed")
+            self._run(at, "install", *flags, *wanted.roots)
+            plan = json.loads(report.read_text(encoding="utf-8"))
+        new = {
+            canonicalize_name(each["metadata"]["name"]): public_version(each["metadata"]["version"])
+            for each in plan["install"]
+        }
+        return {name: version for name, version in {**keep, **new}.items() if name != OURS}
+
+    def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
+        """Install these and nothing else; what pip has in its cache is not fetched again."""
+        self._run(folder, "install", "--quiet", "--no-deps", *lines_of(pins), str(wheel))
+
+    def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
+        """Return the final releases between two."""
+        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+            empty = Path(scratch) / "empty"
+            self.create(empty, python)
+            said = self._run(empty, "index", "versions", name)
+        line = next((line for line in said.splitlines() if line.startswith("Available versions:")), "")
+        listed = [Version(each.strip()) for each in line.partition(":")[2].split(",") if each.strip()]
+        return [str(each) for each in sorted(listed) if Version(above) < each < Version(below)]
+
+    def _run(self, folder: Path, *arguments: str) -> str:
+        command = [str(python_of(folder)), "-m", "pip", "--disable-pip-version-check", *arguments]
+        return _run(command, {**os.environ, "PIP_NO_INPUT": "1"}, _pip_reason)
+
+
+def _interpreter(python: str) -> str:
+    """Return the path of an interpreter that is asked for by its version; a path as it is.
+
+    Raises:
+        InstallError: There is none on the path.
+    """
+    if not re.fullmatch(r"\d+(\.\d+)*", python):
+        return python
+    found = shutil.which(f"python{python}")
+    if found is None:
+        raise InstallError(f"there is no python{python} on the path. Install it, or install uv, which fetches one.")
+    return found
+
+
+def _is_ours(line: str) -> bool:
+    return canonicalize_name(re.split(r"[\s@=<>]", line, maxsplit=1)[0]) == OURS
+
+
+@functools.cache
+def _indexes_of_pip() -> Mapping[str, str]:
+    """Return, as variables of uv's, the indexes and folders of wheels that pip is told of."""
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    given = dict(re.findall(r"^\S*\.([a-z-]+)='(.*)'$", done.stdout, re.MULTILINE)) if done.returncode == 0 else {}
+    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
+    found = {names[key]: value for key, value in given.items() if key in names}
+    if "find-links" in given:
+        found["UV_FIND_LINKS"] = ",".join(given["find-links"].split())
+    # Several indexes may hold one package, each some of its releases; pip looks at all of them.
+    return {**found, "UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in found else found
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], reason: Callable[[str], str]) -> str:
+    """Run a command and return what it says.
+
+    Raises:
+        InstallError: It failed; why, in one sentence.
+    """
+    clean = {name: value for name, value in environment.items() if name not in _NOT_FOR_OTHERS}
+    try:
+        done = subprocess.run(command, env=clean, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise InstallError(f"{command[0]} cannot be run: {error.strerror or error}.") from error
+    if done.returncode != 0:
+        raise InstallError(_sentence(done.stderr + done.stdout, reason))
+    return done.stdout
+
+
+# What would lead another interpreter to this one's packages.
+_NOT_FOR_OTHERS = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT", "UV_CONSTRAINT"))
+
+_NO_SPACE = re.compile(r"No space left on device|os error 28", re.IGNORECASE)
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|Failed to (?:fetch|establish)|error sending request|Connection refused|"
+    r"dns error|Temporary failure in name resolution|Max retries exceeded|ConnectTimeout",
+    re.IGNORECASE,
+)
+_NO_BUILD = re.compile(
+    r"Failed to build|failed-wheel-build|metadata-generation-failed|subprocess-exited-with-error|build backend"
+)
+
+
+def _sentence(output: str, reason: Callable[[str], str]) -> str:
+    """Return what went wrong and what to do about it, out of all that an installer says."""
+    if _NO_SPACE.search(output):
+        return "the disk is full. Make room, or remove kept environments with `pytest-sst2 upgrade --clean`."
+    said = reason(output)
+    if _NO_NETWORK.search(output):
+        return f"the package index cannot be reached ({said}). Try again where it can; what was fetched is kept."
+    if _NO_BUILD.search(output):
+        return f"a package cannot be built: {said}. A release with a wheel for this Python would do."
+    return f"{said}."
+
+
+def _uv_reason(output: str) -> str:
+    """Return uv's reason without its drawing: the first cause, on one line."""
+    text = re.sub(r"[×╰─▶├│]|\x1b\[[0-9;]*m", " ", output)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    start = next(
+        (i for i, line in enumerate(lines) if line.startswith(("error", "No solution", "Failed", "Because"))), 0
+    )
+    said = " ".join(lines[start:]).partition(" hint:")[0]
+    return _shortened(said.removeprefix("error: "))
+
+
+def _pip_reason(output: str) -> str:
+    """Return pip's reason: its errors, and what conflicts with what."""
+    lines = [line.strip() for line in output.splitlines()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    conflict = _conflict(lines)
+    return _shortened(
+        "; ".join([*conflict, *errors[-1:]]) if conflict else "; ".join(dict.fromkeys(errors))
+    ) or _last_line(output)
+
+
+def _conflict(lines: Sequence[str]) -> list[str]:
+    if "The conflict is caused by:" not in lines:
+        return []
+    start = lines.index("The conflict is caused by:") + 1
+    end = next((i for i in range(start, len(lines)) if not lines[i]), len(lines))
+    return list(lines[start:end])
+
+
+def _last_line(output: str) -> str:
+    return _shortened(next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "no reason given"))
+
+
+def _shortened(text: str, most: int = 400) -> str:
+    plain = " ".join(text.split()).rstrip(".")
+    return plain if len(plain) <= most else f"{plain[:most]} …"
