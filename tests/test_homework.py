@@ -314,7 +314,6 @@ def test_paragraphs_are_filled_and_tables_and_code_are_not():
     assert f"```\n{long}\n\n| x\n```" in text
 
 
-@pytest.mark.skipif(not (ROOT / "docs" / "homework.md").exists(), reason="docs/homework.md has yet to be made")
 class TestThePageInDocs:
     def test_it_is_of_the_runs_that_the_plan_has_now(self):
         text = (ROOT / "docs" / "homework.md").read_text(encoding="utf-8")

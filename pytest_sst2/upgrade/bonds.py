@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
+from packaging.version import InvalidVersion, Version
 
 from pytest_sst2.upgrade.pins import Change, Pins
 
@@ -78,6 +78,6 @@ def _takes(requirement: Requirement, version: str | None) -> bool:
     if version is None:
         return False
     try:
-        return requirement.specifier.contains(version, prereleases=True)
+        return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:
         return True

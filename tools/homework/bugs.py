@@ -66,6 +66,7 @@ def bug_two(findings: Findings) -> str:
         "foreign one",
         "change in points (95 % interval)",
         "p (McNemar)",
+        "answers “positive” with the foreign one",
     )
     refused = findings.outcomes["refused"]
     return f"""## Bug 2: RoBERTa read another model's token ids

@@ -72,6 +72,8 @@ def gate_says(before: Results, after: Results) -> list[str]:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
+    if any(len(row) != len(headers) for row in rows):
+        raise ValueError(f"a row of another length than the headers {', '.join(headers)}")  # GitHub would cut it
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
