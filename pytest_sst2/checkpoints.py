@@ -67,6 +67,22 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     return LocatedModel(spec, snapshot.folder, transformer, weights)
 
 
+def at_hand(spec: ModelSpec) -> str:
+    """Return where a model is that needs no network, in a clause; empty where it is not.
+
+    Raises:
+        Sst2Error: A folder holds no model.
+    """
+    if spec.folder is not None:
+        _transformer_folder(spec.folder)
+        return f"in {spec.folder}"
+    complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
+    if hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete) is not None:
+        return "in the Hub's cache"
+    bundled = _bundled_folder(spec)
+    return f"bundled, by {spec.bundled.replace('_', '-')}" if bundled is not None else ""
+
+
 def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:
     if spec.folder is not None:
         return "folder", hub.Snapshot(spec.folder, "")

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(add("report", commands.report, _REPORT))
     _add_history(add("history", commands.history, _HISTORY))
     _add_upgrade(add("upgrade", commands.upgrade, _UPGRADE))
+    add("doctor", commands.doctor, _DOCTOR)
     add("cache", commands.cache, _CACHE).add_argument("--clear", action="store_true", help="remove every entry")
     return parser
 
@@ -85,6 +86,7 @@ _REPORT = "write the report of saved results: HTML to look at, Markdown to paste
 _HISTORY = "show accuracy and time of every cell over the saved baselines"
 _CACHE = "say where embeddings are kept from run to run, and how much room they take"
 _UPGRADE = "say whether new versions are safe: the same benchmarks in two environments, and which package is to blame"
+_DOCTOR = "say what is installed and reachable, which models and recipes run here, and what to do about the rest"
 _COMPARE = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
 
 

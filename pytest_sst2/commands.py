@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -144,6 +145,26 @@ def upgrade(asked: argparse.Namespace) -> tuple[str, int]:
     from pytest_sst2.upgrade import command
 
     return command.run(asked, asked.say, screen_width())
+
+
+def doctor(_asked: argparse.Namespace) -> tuple[str, int]:
+    """Return what is installed and reachable, what runs here and now, and what to do about the rest."""
+    from pytest_sst2.doctor import examine, verdict
+
+    found = examine()
+    said, status = verdict(found)
+    lines: list[str] = []
+    for section, of_section in itertools.groupby(found, key=lambda each: each.section):
+        lines.append(section)
+        # What several in a row need is said once, below them.
+        for remedy, alike in itertools.groupby(of_section, key=lambda each: each.remedy):
+            lines += [f"  {_SIGNS[each.state]} {each.name}: {each.said}" for each in alike]
+            lines += [f"    → {remedy}"] if remedy else []
+        lines.append("")
+    return "\n".join([*lines, said]), status
+
+
+_SIGNS = {"ok": "✓", "missing": "–", "broken": "✗"}
 
 
 def cache(asked: argparse.Namespace) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Small wheels made by hand, and a runner that borrows what is heavy from this environment: upgrades without a network."""
+"""Small wheels made by hand, and a runner that borrows what is heavy from here: upgrades without a network."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from pathlib import Path
 from pytest_sst2.upgrade.runner_wheel import wheel_bytes
 
 
-def write_wheel(
-    folder: Path, name: str, version: str, files: Mapping[str, str], requires: Sequence[str] = ()
-) -> Path:
+def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, str], requires: Sequence[str] = ()) -> Path:
     """Write a wheel of a pure package."""
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]

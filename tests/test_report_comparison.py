@@ -76,7 +76,7 @@ FOUND = [
 
 def test_at_160_columns_the_outcome_comes_first_and_each_sentence_once() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160)[:24] == [
-        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted; 1 of the baseline's not measured",
+        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted; 1 of the baseline were not run",
         "main (saved 2026-08-01T12:00:00+00:00) → this run; regressed means more than 0.5 points lost and p ≤ 0.01 after Holm's correction",
         "",
         "cell                   seeds    verdict       before   after  Δ points  95 % interval   p (Holm)  could detect  time          peak MB",

@@ -90,7 +90,7 @@ def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
     said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
     said = said or f"{total} of {total} unchanged"
     if comparison.only_before:
-        said += f"; {len(comparison.only_before)} of the baseline's not measured"
+        said += f"; {len(comparison.only_before)} of the baseline were not run"
     status = comparison.exit_status(fail_on)
     head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
     return f"{head}: {said}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -135,13 +136,13 @@ class Uv:
 
 
 class Pip:
-    """venv and pip, each environment with a pip of its own."""
+    """venv and pip: this interpreter's own pip, which is told of the environment that it is to work on."""
 
     name = "pip"
 
     def create(self, folder: Path, python: str) -> None:
         """Make an empty environment."""
-        _run([_interpreter(python), "-m", "venv", str(folder)], os.environ, _last_line)
+        _run([_interpreter(python), "-m", "venv", "--without-pip", str(folder)], os.environ, _last_line)
 
     def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
         """Return the pins of all that is needed; pip prefers what is installed in ``at``."""
@@ -149,19 +150,16 @@ class Pip:
             fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
             fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
             flags = ["--dry-run", "--quiet", "--report", str(report), "-c", str(fixed)]
-            if at is None:
-                at = Path(scratch) / "empty"
-                self.create(at, python)
-            keep = dict(wanted.preferred)
-            if not keep:
+            if not wanted.preferred:
                 flags.append("--ignore-installed")
-            self._run(at, "install", *flags, *wanted.roots)
+            self._run(at or self._empty(Path(scratch), python), "install", *flags, *wanted.roots)
             plan = json.loads(report.read_text(encoding="utf-8"))
-        new = {
+        new: dict[str, str] = {
             canonicalize_name(each["metadata"]["name"]): public_version(each["metadata"]["version"])
             for each in plan["install"]
         }
-        return {name: version for name, version in {**keep, **new}.items() if name != OURS}
+        both = dict(wanted.preferred) | new
+        return {name: version for name, version in both.items() if name != OURS}
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install these and nothing else; what pip has in its cache is not fetched again."""
@@ -170,16 +168,20 @@ class Pip:
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases between two."""
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
-            empty = Path(scratch) / "empty"
-            self.create(empty, python)
-            said = self._run(empty, "index", "versions", name)
+            said = self._run(self._empty(Path(scratch), python), "index", "versions", name)
         line = next((line for line in said.splitlines() if line.startswith("Available versions:")), "")
         listed = [Version(each.strip()) for each in line.partition(":")[2].split(",") if each.strip()]
         return [str(each) for each in sorted(listed) if Version(above) < each < Version(below)]
 
+    def _empty(self, folder: Path, python: str) -> Path:
+        self.create(folder / "empty", python)
+        return folder / "empty"
+
     def _run(self, folder: Path, *arguments: str) -> str:
-        command = [str(python_of(folder)), "-m", "pip", "--disable-pip-version-check", *arguments]
-        return _run(command, {**os.environ, "PIP_NO_INPUT": "1"}, _pip_reason)
+        if importlib.util.find_spec("pip") is None:
+            raise InstallError("neither uv nor pip is installed here. Run: python -m ensurepip.")
+        pip = [sys.executable, "-m", "pip", "--python", str(python_of(folder)), "--disable-pip-version-check"]
+        return _run([*pip, *arguments], {**os.environ, "PIP_NO_INPUT": "1"}, _pip_reason)
 
 
 def _interpreter(python: str) -> str:
@@ -204,11 +206,15 @@ def _is_ours(line: str) -> bool:
 def _indexes_of_pip() -> Mapping[str, str]:
     """Return, as variables of uv's, the indexes and folders of wheels that pip is told of."""
     done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-    given = dict(re.findall(r"^\S*\.([a-z-]+)='(.*)'$", done.stdout, re.MULTILINE)) if done.returncode == 0 else {}
+    said = re.findall(r"^(\S*)\.([a-z-]+)='(.*)'$", done.stdout, re.MULTILINE) if done.returncode == 0 else []
+    # Variables go before files; lines of a file that continue one another are told with the sign of a new line.
+    given = {
+        key: value.replace("\\n", " ").split() for _, key, value in sorted(said, key=lambda each: each[0] == ":env:")
+    }
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
-    found = {names[key]: value for key, value in given.items() if key in names}
+    found = {names[key]: " ".join(values) for key, values in given.items() if key in names}
     if "find-links" in given:
-        found["UV_FIND_LINKS"] = ",".join(given["find-links"].split())
+        found["UV_FIND_LINKS"] = ",".join(given["find-links"])
     # Several indexes may hold one package, each some of its releases; pip looks at all of them.
     return {**found, "UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in found else found
 
@@ -232,6 +238,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], reason: Callabl
 # What would lead another interpreter to this one's packages.
 _NOT_FOR_OTHERS = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_CONSTRAINT", "UV_CONSTRAINT"))
 
+_NO_REASON = "no reason given"
 _NO_SPACE = re.compile(r"No space left on device|os error 28", re.IGNORECASE)
 _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to (?:fetch|establish)|error sending request|Connection refused|"
@@ -263,7 +270,7 @@ def _uv_reason(output: str) -> str:
         (i for i, line in enumerate(lines) if line.startswith(("error", "No solution", "Failed", "Because"))), 0
     )
     said = " ".join(lines[start:]).partition(" hint:")[0]
-    return _shortened(said.removeprefix("error: "))
+    return _shortened(said.removeprefix("error: ")) or _NO_REASON
 
 
 def _pip_reason(output: str) -> str:
@@ -285,7 +292,7 @@ def _conflict(lines: Sequence[str]) -> list[str]:
 
 
 def _last_line(output: str) -> str:
-    return _shortened(next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "no reason given"))
+    return _shortened(next((line.strip() for line in reversed(output.splitlines()) if line.strip()), _NO_REASON))
 
 
 def _shortened(text: str, most: int = 400) -> str:

@@ -78,7 +78,8 @@ def run_trial(environment: BuiltEnvironment, plan: Plan, file: Path) -> Results:
         part.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
         status = _run(environment, plan, part, log)
-        if not part.is_file():
+        # 0: all is well, 1: a cell failed; what was interrupted, or could not begin, is no result.
+        if status not in (0, 1) or not part.is_file():
             raise TrialError(f"{_reason(log, status)} All that it said is in {log}.")
         part.replace(file)
     found = results_from_text(file.read_text(encoding="utf-8"), str(file))

@@ -1,0 +1,251 @@
+"""Environments by the real uv and the real pip, from wheels that lie in a folder: no network, nothing half-built."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.upgrade import environments, installers
+from pytest_sst2.upgrade.environments import Environments, look_into
+from pytest_sst2.upgrade.installers import Installer, InstallError, Pip, Uv, Wanted
+from tests.planted import write_light_runner, write_wheel
+
+PYTHON = str(getattr(sys, "_base_executable", sys.executable))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of wheels: a in three versions, b that needs a from 2 on in its second, one that does not build."""
+    folder = tmp_path_factory.mktemp("index")
+    for version in ("1.0", "1.5", "2.0"):
+        write_wheel(folder, "a", version, {"a.py": f"VERSION = {version!r}\n"})
+    write_wheel(folder, "b", "1.0", {"b.py": "VERSION = '1.0'\n"}, ["a<2"])
+    write_wheel(folder, "b", "2.0", {"b.py": "VERSION = '2.0'\n"}, ["a>=2"])
+    write_wheel(folder, "picky", "1.0", {"picky.py": ""}, ["a<2", "b>=2"])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _offline(index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "PIP_CONSTRAINT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    installers._indexes_of_pip.cache_clear()
+
+
+@pytest.fixture(params=["uv", "pip"])
+def installer(request: pytest.FixtureRequest) -> Installer:
+    if request.param == "pip":
+        return Pip()
+    path = installers._uv_path()
+    if path is None:
+        pytest.skip("uv is not installed")
+    return Uv(path)
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_light_runner(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture
+def built(tmp_path: Path, installer: Installer, runner: Path) -> Environments:
+    return Environments(tmp_path / "environments", installer, runner)
+
+
+def said_in(python: Path, code: str) -> str:
+    return subprocess.run([str(python), "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class TestBuilding:
+    def test_it_holds_the_packages_and_the_runner_and_is_kept_by_content(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        assert said_in(first.python, "import a, pytest_sst2; print(a.VERSION)") == "1.0"
+        assert first.seconds > 0
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert (again.folder, again.seconds) == (first.folder, 0.0)
+        other = built.build({"a": "2.0"}, PYTHON)
+        assert other.folder != first.folder
+        assert said_in(other.python, "import a; print(a.VERSION)") == "2.0"
+
+    def test_what_is_in_it_is_told_with_what_it_requires(self, built: Environments) -> None:
+        found = look_into(built.build({"a": "2.0", "b": "2.0"}, PYTHON))
+        assert (found.pins["a"], found.pins["b"]) == ("2.0", "2.0")
+        assert list(found.requires["b"]) == ["a>=2"]
+        assert found.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+    def test_one_that_was_cut_off_is_built_anew(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        (first.folder / "ready.json").unlink()
+        (first.folder / "half").write_text("a file")
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert again.seconds > 0
+        assert not (again.folder / "half").exists()
+        assert json.loads((again.folder / "ready.json").read_text())["pins"] == {"a": "1.0"}
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, InstallError("no room")])
+    def test_what_breaks_it_off_leaves_nothing(
+        self, built: Environments, error: BaseException | type[BaseException], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(folder: Path, pins: object, wheel: Path) -> None:
+            assert folder.is_dir()
+            raise error
+
+        monkeypatch.setattr(built.installer, "install", broken)
+        with pytest.raises(type(error) if isinstance(error, BaseException) else error):
+            built.build({"a": "1.0"}, PYTHON)
+        assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
+
+    def test_a_version_that_is_nowhere_is_a_sentence_and_leaves_nothing(self, built: Environments) -> None:
+        with pytest.raises(InstallError) as caught:
+            built.build({"a": "9.9"}, PYTHON)
+        assert "a==9.9" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
+
+    def test_two_that_want_the_same_one_build_it_once(
+        self, tmp_path: Path, runner: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[Path] = []
+
+        class Slow:
+            name = "slow"
+
+            def create(self, folder: Path, python: str) -> None:
+                made.append(folder)
+                folder.mkdir()
+
+            def install(self, folder: Path, pins: object, wheel: Path) -> None:
+                threading.Event().wait(0.2)
+
+        both = Environments(tmp_path, Slow(), runner)  # type: ignore[arg-type]
+        threads = [threading.Thread(target=both.build, args=({"a": "1.0"}, PYTHON)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+
+    def test_where_nothing_can_be_kept_it_says_so(self, tmp_path: Path, runner: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InstallError, match="no environment can be kept in"):
+            Environments(tmp_path / "file" / "environments", Pip(), runner).build({"a": "1.0"}, PYTHON)
+
+
+class TestResolving:
+    def before(self, built: Environments) -> environments.BuiltEnvironment:
+        return built.build({"a": "1.0", "b": "1.0"}, PYTHON)
+
+    def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, installer: Installer) -> None:
+        found = installer.resolve(Wanted(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON, None)
+        assert found == {"a": "1.0", "b": "1.0"}
+
+    def test_what_need_not_move_stays(self, installer: Installer, built: Environments) -> None:
+        before = self.before(built)
+        wanted = Wanted(("a", "b", "b<2"), {}, before.pins)
+        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "1.0", "b": "1.0"}
+
+    def test_what_must_move_moves(self, installer: Installer, built: Environments) -> None:
+        before = self.before(built)
+        wanted = Wanted(("a", "b", "b==2.0"), {}, before.pins)
+        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "2.0", "b": "2.0"}
+
+    def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
+        assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}
+
+    @pytest.mark.parametrize(
+        ("roots", "pins", "said"),
+        [
+            (("b",), {"a": "1.0", "b": "2.0"}, "a"),
+            (("picky",), {}, "picky"),
+            (("nowhere==1",), {}, "nowhere"),
+            (("a==9.9",), {}, "a==9.9"),
+        ],
+    )
+    def test_what_does_not_fit_is_a_sentence(
+        self, roots: tuple[str, ...], pins: dict[str, str], said: str, installer: Installer
+    ) -> None:
+        with pytest.raises(InstallError) as caught:
+            installer.resolve(Wanted(roots, pins, {}), PYTHON, None)
+        message = str(caught.value)
+        assert said in message
+        assert "\n" not in message
+        assert "Traceback" not in message
+        assert message.endswith(".")
+
+    def test_releases_between_two_are_told_the_oldest_first(self, installer: Installer, index: Path) -> None:
+        assert installer.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
+        assert installer.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
+        assert installer.releases("a", "1.0", "1.5", PYTHON) == []
+
+
+def test_a_python_that_is_not_here_is_a_sentence() -> None:
+    with pytest.raises(InstallError, match=r"there is no python3\.99 on the path"):
+        Pip().create(Path("anywhere"), "3.99")
+
+
+NO_NETWORK = "WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found for x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "output", "said"),
+    [
+        (installers._pip_reason, "ERROR: Could not install: [Errno 28] No space left on device", "the disk is full"),
+        (
+            installers._uv_reason,
+            "error: failed\n  Caused by: No space left on device (os error 28)",
+            "the disk is full",
+        ),
+        (installers._pip_reason, NO_NETWORK, "cannot be reached (No matching distribution found for x)"),
+        (
+            installers._uv_reason,
+            "error: Failed to fetch: `x`\n  Caused by: dns error",
+            "the package index cannot be reached",
+        ),
+        (
+            installers._uv_reason,
+            "× Failed to build `x==1`\n├─▶ The build backend failed",
+            "cannot be built: Failed to build `x",
+        ),
+        (
+            installers._pip_reason,
+            "ERROR: Failed to build 'x' when getting requirements",
+            "cannot be built: Failed to build 'x'",
+        ),
+        (installers._pip_reason, "", "no reason given."),
+        (installers._uv_reason, "", "no reason given."),
+    ],
+)
+def test_what_an_installer_says_becomes_one_sentence(reason: Callable[[str], str], output: str, said: str) -> None:
+    message = installers._sentence(output, reason)
+    assert said in message
+    assert "\n" not in message
+
+
+def test_uv_is_told_of_the_indexes_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = https://a.invalid/simple\nextra-index-url =\n  https://b.invalid\n")
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    installers._indexes_of_pip.cache_clear()
+    found = installers._indexes_of_pip()
+    assert found["UV_DEFAULT_INDEX"] == "https://a.invalid/simple"
+    assert found["UV_INDEX"] == "https://b.invalid"
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    installers._indexes_of_pip.cache_clear()
