@@ -15,6 +15,7 @@ from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.registry import ModelSpec
+from pytest_sst2.spellings import dtype_argument
 
 T = TypeVar("T")
 # Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
@@ -79,7 +80,7 @@ class ModelLoader:
                 str(folder),
                 num_labels=2,
                 ignore_mismatched_sizes=True,  # a head for other classes; the encoder itself was checked by locate
-                dtype=torch.float32,
+                **dtype_argument(torch.float32),
                 use_safetensors=True,
                 **self._safely(),
             )
@@ -108,7 +109,7 @@ class ModelLoader:
             return SentenceTransformer(
                 str(folder),
                 device=self.device,
-                model_kwargs={"dtype": getattr(torch, dtype), "use_safetensors": True},
+                model_kwargs={**dtype_argument(getattr(torch, dtype)), "use_safetensors": True},
                 **self._safely(),
             )
 
@@ -158,7 +159,11 @@ class ModelLoader:
 
         def load() -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(
-                str(folder), dtype=torch.float32, use_safetensors=True, output_loading_info=True, **self._safely()
+                str(folder),
+                **dtype_argument(torch.float32),
+                use_safetensors=True,
+                output_loading_info=True,
+                **self._safely(),
             )
             return loaded
 

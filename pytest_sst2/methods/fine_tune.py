@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained, epoch_of
 from pytest_sst2.records import Epoch
+from pytest_sst2.spellings import sampling_arguments
 from pytest_sst2.used_rows import Reduction, reduction_to
 from pytest_sst2.witness import OrderDigest
 
@@ -181,18 +181,11 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         log_level="passive" if job.loader.talkative else "error",
-        **_sampling(job, TrainingArguments),
+        **sampling_arguments(TrainingArguments, group_by_length=job.recipe.group_by_length),
     )
     # With several GPUs the Trainer would spread each batch over them and multiply the recipe's batch size.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def _sampling(job: Job, arguments: Any) -> dict[str, Any]:
-    """Return how this transformers spells grouping by length: ``group_by_length`` was renamed within version 5."""
-    if "train_sampling_strategy" in {field.name for field in dataclasses.fields(arguments)}:
-        return {"train_sampling_strategy": "group_by_length" if job.recipe.group_by_length else "random"}
-    return {"group_by_length": job.recipe.group_by_length}
 
 
 def _run_trainer(
