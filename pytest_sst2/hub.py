@@ -257,17 +257,37 @@ def _impatient() -> Iterator[None]:
     """Give requests that the clients would let wait for ever the limit of the others."""
     from huggingface_hub import constants, get_session
 
+    session, most = get_session(), constants.HF_HUB_DOWNLOAD_TIMEOUT
+    if not hasattr(session, "event_hooks"):  # before huggingface_hub 1.0, which asks by requests
+        with _impatient_requests(session, most):
+            yield
+        return
+
     def limit(request: Any) -> None:
         asked = request.extensions.get("timeout") or {}
-        names = ("connect", "read", "write", "pool")
-        request.extensions["timeout"] = {name: asked.get(name) or constants.HF_HUB_DOWNLOAD_TIMEOUT for name in names}
+        request.extensions["timeout"] = {name: asked.get(name) or most for name in ("connect", "read", "write", "pool")}
 
-    hooks = get_session().event_hooks["request"]
+    hooks = session.event_hooks["request"]
     hooks.append(limit)
     try:
         yield
     finally:
         hooks.remove(limit)
+
+
+@contextlib.contextmanager
+def _impatient_requests(session: Any, most: float) -> Iterator[None]:
+    """Give the limit to what a session of requests sends in this thread; downloads, in others, have theirs."""
+    send = session.send
+
+    def limited(request: Any, **options: Any) -> Any:
+        return send(request, **{**options, "timeout": options.get("timeout") or most})
+
+    session.send = limited
+    try:
+        yield
+    finally:
+        del session.send
 
 
 def _status(error: Any) -> str:

@@ -170,7 +170,7 @@ class ModelLoader:
         try:
             model, info = self._loaded(spec, "encoder", load)
         except Sst2Error as error:
-            if "mismatch" not in str(error):
+            if "mismatch" not in str(error.__cause__):
                 raise
             raise Sst2Error(
                 f"model {spec.name!r}: tensors in {folder} have other sizes than its config.json says. Its config and "

@@ -276,10 +276,10 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
-        huggingface_hub.close_session()
+        forget_sessions()
         hub._unreachable_reason.cache_clear()
         yield server
-    huggingface_hub.close_session()
+    forget_sessions()
     hub._unreachable_reason.cache_clear()
 
 
@@ -323,3 +323,15 @@ def _json(value: object) -> Answer:
 
 def _refusal(error_code: str) -> Answer:
     return Answer(b'{"error": "not here"}', 404, {"Content-Type": "application/json", "X-Error-Code": error_code})
+
+
+def forget_sessions() -> None:
+    """Have the Hub's client connect anew, as its releases before 1.0 and since have it."""
+    import huggingface_hub
+
+    if hasattr(huggingface_hub, "close_session"):
+        huggingface_hub.close_session()
+    else:
+        from huggingface_hub.utils import reset_sessions
+
+        reset_sessions()
