@@ -241,7 +241,7 @@ def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) ->
 
 
 # What decides a number comes first; the rest of the packages follow in their alphabetical order.
-_FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
+FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
 
 
 def environment_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
@@ -254,7 +254,7 @@ def environment_changes(before: Environment, after: Environment) -> tuple[Enviro
     changes = [EnvironmentChange(*each) for each in found]
     changes += _mapping_changes(before.variables, after.variables)
     packages = _mapping_changes(before.packages, after.packages)
-    first = {name: number for number, name in enumerate(_FIRST_PACKAGES)}
+    first = {name: number for number, name in enumerate(FIRST_PACKAGES)}
     changes += sorted(packages, key=lambda change: (first.get(change.name, len(first)), change.name))
     return tuple(change for change in changes if change.before != change.after)
 

@@ -263,7 +263,6 @@ def running_hub() -> Iterator[LoopbackHub]:
 @contextlib.contextmanager
 def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
     """Yield a running server that the Hub's clients in this process take for the Hub, with an empty cache."""
-    import huggingface_hub
     from huggingface_hub import constants
 
     from pytest_sst2 import hub

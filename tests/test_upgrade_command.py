@@ -223,9 +223,15 @@ class TestBlaming:
         upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
         assert "cannot be installed" not in output
-        assert "innocent7 1.0 → 2.0, with innocent8 1.0 → 2.0, which must change with it, reproduces it" in output or (
-            "innocent8 1.0 → 2.0, with innocent7 1.0 → 2.0, which must change with it, reproduces it" in output
-        )
+        assert "innocent7 1.0 → 2.0 (tied to innocent8 1.0 → 2.0) reproduces it (planted: " in output
+
+    def test_of_tied_changes_the_one_that_was_named_comes_first(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
+        upgrade("innocent8==2.0", "--with", "innocent7", "--bisect")
+        output = capsys.readouterr().out
+        assert "innocent8 1.0 → 2.0 (tied to innocent7 1.0 → 2.0) reproduces it" in output
 
     def test_where_nothing_runs_at_all_the_culprit_is_found_too(
         self, measured: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

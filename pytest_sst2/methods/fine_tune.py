@@ -24,8 +24,11 @@ from pytest_sst2.witness import OrderDigest
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-# Arguments of the Trainer that say where and how it reports, not how it trains.
-_NOT_SETTINGS = ("dir", "hub", "log", "report", "run_name", "project", "push", "trackio", "disable_tqdm")
+# Arguments of the Trainer that say where and how it runs and reports, not how it trains.
+_NOT_SETTINGS = (
+    *("dir", "hub", "log", "report", "run_name", "project", "push", "trackio", "disable_tqdm", "local_rank"),
+    "include_num_input_tokens_seen",
+)
 
 
 class SequenceClassifier:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_sst2.comparison import FIRST_PACKAGES
 from pytest_sst2.results_file import Results
-from pytest_sst2.upgrade.bonds import closure_over
+from pytest_sst2.upgrade.bonds import Closure, closure_over
 from pytest_sst2.upgrade.check import Say, Sides
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, look_into
 from pytest_sst2.upgrade.installers import InstallError, Wanted
@@ -15,6 +16,27 @@ from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between, lines_
 from pytest_sst2.upgrade.search import Answer, Culprits, Release, first_bad_release, smallest_set
 from pytest_sst2.upgrade.symptom import Symptom, answer_of
 from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
+
+
+@dataclass(frozen=True)
+class Blamed:
+    """A culprit and what is tied to it.
+
+    Attributes:
+        names: The culprit first; the others cannot be installed without it, nor it without them.
+        is_range: Whether it is a range of changes between which nothing could be tested.
+    """
+
+    names: tuple[str, ...]
+    is_range: bool
+
+    def told(self, changes: Mapping[str, Change]) -> str:
+        """Return the changes in words."""
+        first, *others = self.names
+        if self.is_range:
+            return described(changes, self.names)
+        tied = f" (tied to {', '.join(str(changes[name]) for name in others)})" if others else ""
+        return f"{changes[first]}{tied}"
 
 
 @dataclass
@@ -31,6 +53,7 @@ class Bisection:
         alpha: As for the comparison.
         folder: Where what was measured is kept until the end.
         say: Told of every step.
+        asked_for: The packages that were named, which come first where several are tied to each other.
         steps: How many sets have been asked about so far.
     """
 
@@ -43,25 +66,40 @@ class Bisection:
     alpha: float
     folder: Path
     say: Say
+    asked_for: Sequence[str] = ()
     steps: int = 0
     _changes: Mapping[str, Change] = field(init=False)
+    _closure: Closure = field(init=False)
 
     def __post_init__(self) -> None:
         self._changes = {change.name: change for change in self.sides.changes}
+        before, after = look_into(self.sides.before), look_into(self.sides.after)
+        self._closure = closure_over(self.sides.changes, before, after)
         if self.symptom.records:
             self.plan = self.plan.only(self.symptom.records)
 
     def culprits(self) -> Culprits:
         """Return the smallest set of changes that shows the symptom."""
-        before, after = look_into(self.sides.before), look_into(self.sides.after)
-        closure = closure_over(self.sides.changes, before, after)
-        return smallest_set(list(self._changes), closure, self._test_set)
+        return smallest_set(list(self._changes), self._closure, self._test_set)
+
+    def blame(self, culprits: Culprits) -> list[Blamed]:
+        """Return each culprit with what is tied to it: those that were asked for by name first in each."""
+        rank = {name: number for number, name in enumerate((*self.asked_for, *FIRST_PACKAGES))}
+        found = []
+        for group in culprits.groups:
+            tied = {other for name in group for other in self._tied(name)}
+            names = sorted(tied, key=lambda name: (rank.get(name, len(rank)), name))
+            found.append(Blamed(tuple(names), is_range=len(group) > 1))
+        return found
+
+    def _tied(self, name: str) -> set[str]:
+        """Return the changes that this one needs and that need it: nobody can install one without the others."""
+        return {other for other in self._closure(frozenset((name,))) if name in self._closure(frozenset((other,)))}
 
     def first_bad(self, culprits: Culprits) -> Release | None:
         """Return the first release of the culprit that shows the symptom; None where it is not one package alone."""
-        names = [name for group in culprits.groups for name in group]
-        change = self._changes[names[0]] if len(names) == 1 else None
-        if change is None or change.before is None or change.after is None:
+        change = self._changes[self.blame(culprits)[0].names[0]]
+        if len(culprits.groups) > 1 or len(culprits.groups[0]) > 1 or change.before is None or change.after is None:
             return None
         between = self.environments.installer.releases(change.name, change.before, change.after, self.sides.python)
         self.say(f"{change.name}: {len(between)} releases between {change.before} and {change.after}")
@@ -134,17 +172,22 @@ def described(changes: Mapping[str, Change], names: Sequence[str] | frozenset[st
     return ", ".join(shown[:3] if more else shown) + more
 
 
-def blamed(changes: Mapping[str, Change], culprits: Culprits, symptom: Symptom) -> str:
-    """Return the finding in one sentence."""
-    groups = culprits.groups
-    names = [name for group in groups for name in group]
+def blamed(changes: Mapping[str, Change], culprits: Culprits, blame: Sequence[Blamed], symptom: Symptom) -> str:
+    """Return the finding in one sentence.
+
+    Args:
+        changes: All, by name.
+        culprits: What was found.
+        blame: Each of them with what is tied to it.
+        symptom: What they cause.
+    """
+    said = " and ".join(each.told(changes) for each in blame)
+    tied = {name for each in blame for name in each.names}
+    brought = sorted(culprits.names - tied)
+    besides = f", with {described(changes, brought)}, which it needs," if brought else ""
     what = f"({symptom.name}: {symptom.said})"
-    brought = sorted(culprits.names - set(names))
-    besides = f", with {described(changes, brought)}, which must change with it," if brought else ""
-    said = " and ".join(str(changes[name]) for name in names)
-    if len(names) == 1:
-        alone = "" if brought else " alone"
-        return f"{said}{besides}{alone} reproduces it {what}"
-    if len(groups) == len(names):
+    if any(each.is_range for each in blame):
+        return f"among {said}{besides} is the cause; between them nothing could be tested {what}"
+    if len(blame) > 1:
         return f"{said}{besides} reproduce it together, and not one without the other {what}"
-    return f"among {said}{besides} is the cause, and between them nothing could be tested {what}"
+    return f"{said}{besides}{'' if brought or len(tied) > 1 else ' alone'} reproduces it {what}"

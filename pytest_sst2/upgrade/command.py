@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+import pytest_sst2
 from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, Comparison, compare
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.report.comparison import comparison_lines
@@ -127,7 +130,11 @@ def _check_benchmarks(plan: Plan) -> None:
     Raises:
         Sst2Error: pytest refuses the options, or finds nothing to run.
     """
-    command = [sys.executable, "-P", "-m", "pytest", *plan.targets, *plan.flags, "--collect-only", "-q"]
+    package = Path(pytest_sst2.__file__).parent
+    # In a checkout they lie beside the package; the runner's wheel has them inside.
+    in_checkout = plan.targets == _BUNDLED_BENCHMARKS and not (package / "benchmarks").is_dir()
+    targets = (str(package.parent / "benchmarks"),) if in_checkout else plan.targets
+    command = [sys.executable, "-P", "-m", "pytest", *targets, *plan.flags, "--collect-only", "-q"]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider"], cwd=plan.folder, capture_output=True, text=True, check=False
     )
@@ -207,17 +214,19 @@ class _Finding:
             alpha=self._asked.alpha,
             folder=self._measured.folder / "bisect",
             say=self._say,
+            asked_for=[canonicalize_name(each.name) for each in read_requirements(self._asked.requirements)],
         )
         self._say(f"bisecting {counted(len(changes), 'change')}: {symptom.kind} in {symptom.name}: {symptom.said}")
         culprits = bisection.culprits()
-        lines = [blamed(changes, culprits, symptom)]
+        blame = bisection.blame(culprits)
+        lines = [blamed(changes, culprits, blame, symptom)]
         if self._asked.versions:
             try:
                 release = bisection.first_bad(culprits)
             except InstallError as error:
                 lines.append(f"its releases could not be asked for: {error}")
             else:
-                lines.append(_first_bad(release, culprits.groups[0][0]))
+                lines.append(_first_bad(release, blame[0].names[0]))
         return [*lines, f"{counted(bisection.steps, 'set')} asked about between the two environments"]
 
 
