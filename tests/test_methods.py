@@ -279,3 +279,11 @@ def test_a_method_may_return_a_bare_callable() -> None:
 def test_what_a_report_could_not_hold_is_refused_by_the_methods_name(returned: object, fragment: str) -> None:
     with pytest.raises(Sst2Error, match=f"method 'mine'.*{fragment}"):
         train(MethodSpec("mine", lambda job: returned, needs_model=False), make_job())  # type: ignore[arg-type, return-value]
+
+
+def test_a_regression_says_its_penalty_and_not_how_this_release_spells_it() -> None:
+    rows = np.array([[0.0], [1.0], [2.0], [3.0]])
+    found = logistic.settings_of(logistic.fit_logistic(rows, np.array([0, 0, 1, 1]), 42))
+    assert found["regularization"] == "l2"
+    assert (found["C"], found["solver"], found["max_iter"]) == (1.0, "lbfgs", 1000)
+    assert not {"penalty", "l1_ratio"} & set(found)

@@ -11,6 +11,7 @@ import numpy as np
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import CourseFingerprint
 
+_SPELLINGS_OF_PENALTY = ("penalty", "l1_ratio")
 C = 1.0
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
@@ -86,8 +87,13 @@ def stopping_warnings(course: CourseFingerprint) -> tuple[str, ...]:
 
 
 def settings_of(model: Any) -> dict[str, Any]:
-    """Return the estimator's effective parameters as plain values."""
-    return {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
+    """Return the estimator's effective parameters as plain values.
+
+    The penalty stands there as what it is (``l2``), not as this scikit-learn spells it.
+    """
+    given = model.get_params(deep=False).items()
+    plain = {name: value for name, value in given if _is_plain(value) and name not in _SPELLINGS_OF_PENALTY}
+    return {**plain, "regularization": "l2"}
 
 
 def _is_plain(value: object) -> bool:

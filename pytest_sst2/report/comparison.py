@@ -40,7 +40,7 @@ def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: in
         fail_on: What fails it.
         width: Columns of the terminal; None for no limit.
     """
-    lines = [outcome(comparison, fail_on), headline(comparison), ""]
+    sections = [[outcome(comparison, fail_on), headline(comparison)]]
     if comparison.cells:
         text, left_out = fitted(
             HEADERS,
@@ -50,14 +50,14 @@ def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: in
             right=NUMERIC,
             shortened="cell",
         )
-        lines += [*(text + left_out_line(left_out, width)).split("\n"), ""]
-    lines += findings(comparison)
+        sections.append((text + left_out_line(left_out, width)).split("\n"))
+    sections.append(findings(comparison))
     if comparison.environment:
         changes, _ = fitted(("", "before", "after"), environment_rows(comparison), width=width, shortened="")
-        lines += ["", "what changed in the environment:", *changes.split("\n")]
+        sections.append(["what changed in the environment:", *changes.split("\n")])
     if comparison.exit_status(fail_on) == FAILS:
-        lines += ["", "To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"]
-    return lines
+        sections.append(["To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"])
+    return "\n\n".join("\n".join(section) for section in sections if section).split("\n")
 
 
 def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
