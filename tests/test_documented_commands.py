@@ -17,8 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from pytest_sst2.cli import main
+from pytest_sst2.results_file import results_from_text
+from pytest_sst2.upgrade import check as upgrade_check
+from pytest_sst2.upgrade import command as upgrade_command
+from pytest_sst2.upgrade.installers import Wanted
+from pytest_sst2.upgrade.pins import Pins
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
@@ -118,6 +124,8 @@ def check(words: list[str], command: str, clone: pytest.Pytester, capsys: pytest
         name, words = words[2], words[2:]
     if name == "pytest":
         run_pytest(words[1:], command, clone)
+    elif words[:2] == ["pytest-sst2", "upgrade"]:
+        run_upgrade(words[1:], command, clone, capsys)
     elif name == "pytest-sst2":
         run_cli(words[1:], command, capsys)
     elif name == "tox":
@@ -149,6 +157,41 @@ def run_cli(arguments: list[str], command: str, capsys: pytest.CaptureFixture[st
     assert status == 0, command
 
 
+class NoInstaller:
+    """Stands for uv and pip: everything that is asked for can be had, and nothing is installed."""
+
+    name = "none"
+
+    def create(self, folder: Path, python: str) -> None:
+        folder.mkdir(parents=True)
+
+    def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
+        asked = [Requirement(each) for each in wanted.roots]
+        return {"torch": "2.13.0"} | {each.name: "2.0" for each in asked if not each.url}
+
+    def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
+        pass
+
+    def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
+        return []
+
+
+def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check an upgrade in which every environment gives the same results; what builds them is tested elsewhere."""
+    results = clone.path / "of-an-upgrade.json"
+    if not results.exists():
+        save(clone, f"--sst2-json={results.name}")
+        shutil.copy(ROOT / "constraints.txt", clone.path)
+        shutil.copy(ROOT / "constraints.txt", clone.path / "requirements.txt")
+    found = results_from_text(results.read_text(encoding="utf-8"), "results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
+        patch.setattr(upgrade_command, "installer", NoInstaller)
+        patch.setattr(upgrade_command, "write_wheel", lambda folder: folder / "content" / "runner.whl")
+        patch.setattr(upgrade_check, "run_trial", lambda environment, plan, file: found)
+        run_cli(arguments, command, capsys)
+
+
 def check_tox(arguments: list[str]) -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "tox.ini")
@@ -158,8 +201,6 @@ def check_tox(arguments: list[str]) -> None:
 
 
 def check_install(arguments: list[str]) -> None:
-    from packaging.requirements import Requirement
-
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert arguments[0] == "install"
     for argument in arguments[1:]:
