@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,22 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_wheel(folder, "b", "1.0", {"b.py": "VERSION = '1.0'\n"}, ["a<2"])
     write_wheel(folder, "b", "2.0", {"b.py": "VERSION = '2.0'\n"}, ["a>=2"])
     write_wheel(folder, "picky", "1.0", {"picky.py": ""}, ["a<2", "b>=2"])
+    write_broken_source(folder)
     return folder
+
+
+def write_broken_source(folder: Path) -> None:
+    """Write a source distribution whose own build backend fails."""
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": "def build_wheel(*_, **__):\n    raise RuntimeError('compiler not found')\n",
+    }
+    with tarfile.open(folder / "broken-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"broken-1.0/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +204,25 @@ class TestResolving:
         assert "\n" not in message
         assert "Traceback" not in message
         assert message.endswith(".")
+
+    def test_a_package_that_does_not_build_is_a_sentence_with_the_cause(self, installer: Installer) -> None:
+        with pytest.raises(
+            InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not found"
+        ) as caught:
+            installer.resolve(Wanted(("broken",), {}, {}), PYTHON, None)
+        assert "\n" not in str(caught.value)
+
+    def test_an_index_that_refuses_to_answer_is_a_sentence(
+        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("UV_NO_INDEX", "UV_OFFLINE", "PIP_NO_INDEX"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        with pytest.raises(InstallError, match="the package index cannot be reached"):
+            installer.resolve(Wanted(("nowhere",), {}, {}), PYTHON, None)
 
     def test_releases_between_two_are_told_the_oldest_first(self, installer: Installer, index: Path) -> None:
         assert installer.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]

@@ -149,7 +149,7 @@ class Pip:
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
             fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
             fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
-            flags = ["--dry-run", "--quiet", "--report", str(report), "-c", str(fixed)]
+            flags = ["--dry-run", "--report", str(report), "-c", str(fixed)]
             if not wanted.preferred:
                 flags.append("--ignore-installed")
             self._run(at or self._empty(Path(scratch), python), "install", *flags, *wanted.roots)
@@ -163,7 +163,7 @@ class Pip:
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install these and nothing else; what pip has in its cache is not fetched again."""
-        self._run(folder, "install", "--quiet", "--no-deps", *lines_of(pins), str(wheel))
+        self._run(folder, "install", "--no-deps", *lines_of(pins), str(wheel))
 
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases between two."""
@@ -254,11 +254,13 @@ def _sentence(output: str, reason: Callable[[str], str]) -> str:
     """Return what went wrong and what to do about it, out of all that an installer says."""
     if _NO_SPACE.search(output):
         return "the disk is full. Make room, or remove kept environments with `pytest-sst2 upgrade --clean`."
-    said = reason(output)
+    said = reason(output.partition("[stderr]")[0])
     if _NO_NETWORK.search(output):
         return f"the package index cannot be reached ({said}). Try again where it can; what was fetched is kept."
     if _NO_BUILD.search(output):
-        return f"a package cannot be built: {said}. A release with a wheel for this Python would do."
+        raised = re.findall(r"^\W*(\w*(?:Error|Exit|Exception)\b: .*)$", output, re.MULTILINE)
+        cause = f" ({_shortened(raised[-1], 200)})" if raised else ""
+        return f"a package cannot be built: {said}{cause}. A release with a wheel for this Python would do."
     return f"{said}."
 
 
@@ -276,7 +278,7 @@ def _uv_reason(output: str) -> str:
 def _pip_reason(output: str) -> str:
     """Return pip's reason: its errors, and what conflicts with what."""
     lines = [line.strip() for line in output.splitlines()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    errors = [line.partition(": ")[2] for line in lines if line.lower().startswith("error: ")]
     conflict = _conflict(lines)
     return _shortened(
         "; ".join([*conflict, *errors[-1:]]) if conflict else "; ".join(dict.fromkeys(errors))
