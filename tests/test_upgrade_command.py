@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pytest_sst2.cli import main
 from pytest_sst2.records import Failure, Phase, Record, Round
 from pytest_sst2.results_file import results_text
 from pytest_sst2.upgrade import command, installers, trials
+from pytest_sst2.upgrade import environments as kept_environments
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.pins import Pins
 from pytest_sst2.upgrade.trials import Plan
@@ -114,6 +117,12 @@ def upgrade(*arguments: str) -> int:
     return main(["upgrade", "--from", "before.txt", *arguments])
 
 
+def said_by(environment: Path) -> str:
+    code = "import sys; print(*sys.version_info[:2], sep='.')"
+    python = installers.python_of(environment)
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 class TestComparing:
     def test_both_sides_are_measured_by_turns_and_compared(
         self, measured: Trials, capsys: pytest.CaptureFixture[str]
@@ -131,6 +140,13 @@ class TestComparing:
         output = capsys.readouterr().out
         assert "1 package changed: innocent0 1.0 → 2.0" in output
         assert "HOLDS: 1 of 1 unchanged" in output
+
+    def test_a_package_that_is_named_alone_becomes_the_newest(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda _: record()
+        assert upgrade("innocent0", "--with", "innocent1") == 0
+        assert "1 package changed: innocent0 1.0 → 2.0" in capsys.readouterr().out
 
     def test_all_that_the_resolver_moved_is_named(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
         measured.behaviour = lambda _: record()
@@ -156,6 +172,23 @@ class TestComparing:
         (tmp_path / "after.txt").write_text("culprit==1.2\n")
         assert upgrade("--to", "after.txt", "--with", "culprit") == 0
         assert "1 package changed: culprit 1.0 → 1.2" in capsys.readouterr().out
+
+    def test_another_interpreter_may_be_compared_with(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+        found = subprocess.run(
+            [str(installers._uv_path()), "python", "find", other], capture_output=True, text=True, check=False
+        )
+        if found.returncode != 0:
+            pytest.skip(f"there is no Python {other} here")
+        measured.behaviour = lambda _: record()
+        assert upgrade("--python", other, "--with", "culprit") == 0
+        output = capsys.readouterr().out
+        assert f"no package changes, the interpreter does: {other}" in output
+        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+        versions = {said_by(folder) for folder in kept_environments.upgrade_folder().glob("environments/*/")}
+        assert versions == {other, f"{sys.version_info[0]}.{sys.version_info[1]}"}
 
     def test_the_report_is_written_where_it_is_asked_for(self, measured: Trials) -> None:
         pytest.importorskip("altair")
@@ -338,3 +371,53 @@ def test_options_of_the_benchmarks_reach_them_as_typed(measured: Trials, monkeyp
     upgrade("culprit==2.0", "--models", "a,b", "--sst2-seeds=1,3", "--sst2-seeds=4", "--sst2-trust-remote-code")
     assert seen[0].flags == ("--sst2-models=a,b", "--sst2-seeds=4", "--sst2-trust-remote-code")
     assert seen[0].targets == ("--pyargs", "pytest_sst2.benchmarks")
+
+
+CONFTEST = """
+from pytest_sst2 import MethodSpec
+
+
+def length(job):
+    import culprit
+
+    with job.clock.phase("fit", examples=len(job.train)):
+        threshold = culprit.threshold([len(sentence) for sentence in job.train.sentences])
+    return lambda sentences: [float(len(sentence) > threshold) for sentence in sentences]
+
+
+def pytest_sst2_methods():
+    return [MethodSpec("length", length, needs_model=False)]
+"""
+THRESHOLD = "def threshold(lengths):\n    return sorted(lengths)[len(lengths) // {part}]\n"
+
+
+def test_pytest_itself_is_run_in_both_environments_and_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()  # the real trials, and the real look at the benchmarks
+    if installers._uv_path() is None:
+        pytest.skip("uv is not installed")
+    index, project = tmp_path / "real-index", tmp_path / "project"
+    for version, part in (("1.0", 2), ("2.0", 10)):
+        write_wheel(index, "culprit", version, {"culprit.py": THRESHOLD.format(part=part)})
+        write_wheel(index, "innocent", version, {"innocent.py": ""})
+    light = write_light_runner(tmp_path / "wheels")
+    (project / "benchmarks").mkdir(parents=True)
+    (project / "conftest.py").write_text(CONFTEST)
+    (project / "benchmarks" / "test_length.py").write_text("def test_length(sst2_run):\n    sst2_run.measure()\n")
+    (project / "before.txt").write_text("culprit==1.0\ninnocent==1.0\n")
+    for name, value in {
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "PYTEST_SST2_CACHE": str(tmp_path / "real-cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(command, "write_wheel", lambda _: light)
+    monkeypatch.chdir(project)
+    asked = ["culprit==2.0", "innocent==2.0", "--methods=length", "--sst2-data=pocket", "--passes=1", "--bisect"]
+    assert upgrade(*asked) == 0, capsys.readouterr().err
+    output = capsys.readouterr().out
+    assert "1 of 1 drifted" in output
+    assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE)
+    assert "culprit 1.0 → 2.0 alone reproduces it (length: " in output

@@ -182,6 +182,12 @@ class TestResolving:
         wanted = Wanted(("a", "b", "b==2.0"), {}, before.pins)
         assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "2.0", "b": "2.0"}
 
+    def test_what_is_named_becomes_the_newest_that_fits(self, installer: Installer, built: Environments) -> None:
+        before = built.build({"a": "1.0", "b": "1.0"}, PYTHON)
+        wanted = Wanted(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
+        newest = {"uv": {"a": "2.0", "b": "2.0"}, "pip": {"a": "1.5", "b": "1.0"}}
+        assert installer.resolve(wanted, str(before.python), before.folder) == newest[installer.name]
+
     def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
         assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}
 

@@ -131,12 +131,10 @@ class Bisection:
         return pins
 
     def _test_release(self, name: str, version: str) -> Answer:
-        wheel = f"{OURS} @ {self.environments.wheel.absolute().as_uri()}"
-        preferred = {**self.sides.before.pins, name: version}
-        others = [each for each in self.sides.before.pins if each != name]
+        kept = {each: pinned for each, pinned in self.sides.before.pins.items() if each != name}
 
         def pins() -> Pins:
-            wanted = Wanted((wheel, f"{name}=={version}", *others), {}, preferred)
+            wanted = Wanted((*self.sides.roots, f"{name}=={version}"), {}, kept)
             return self.environments.installer.resolve(wanted, self.sides.python, self.sides.before.folder)
 
         return self._asked(f"{name} {version}", pins)

@@ -56,6 +56,7 @@ class Sides:
         before: The earlier.
         after: The later.
         changes: The packages in which they differ, all that the resolver moved.
+        roots: What both must have, as requirements.
         python: The interpreter of the earlier, a path.
         python_after: That of the later, a path or a version.
     """
@@ -63,6 +64,7 @@ class Sides:
     before: BuiltEnvironment
     after: BuiltEnvironment
     changes: tuple[Change, ...]
+    roots: tuple[str, ...]
     python: str
     python_after: str
 
@@ -86,7 +88,7 @@ def build_sides(upgrade: Upgrade, environments: Environments, say: Say) -> Sides
         python_after = upgrade.python or python
         later = _resolve_after(upgrade, environments, roots, before)
         after = _build(environments, later, python_after, AFTER, say)
-    return Sides(before, after, changes_between(pins, later), python, python_after)
+    return Sides(before, after, changes_between(pins, later), roots, python, python_after)
 
 
 class _Side:
@@ -120,15 +122,16 @@ def _resolve_after(
         return installer.resolve(Wanted(wanted, upgrade.target, {}), upgrade.python or str(before.python), None)
     if upgrade.latest:
         return installer.resolve(Wanted(wanted, {}, {}), upgrade.python or str(before.python), None)
+    # What is named becomes the newest that its requirement allows; everything else stays where it can.
+    named = {canonicalize_name(each.name) for each in upgrade.requirements}
+    kept = {name: version for name, version in before.pins.items() if name not in named}
     if upgrade.python is None:
-        return installer.resolve(Wanted(wanted, {}, before.pins), str(before.python), before.folder)
+        return installer.resolve(Wanted(wanted, {}, kept), str(before.python), before.folder)
     try:
-        named = {canonicalize_name(each.name) for each in upgrade.requirements}
-        kept = {name: version for name, version in before.pins.items() if name not in named}
         return installer.resolve(Wanted(wanted, kept, {}), upgrade.python, None)
     except InstallError:
         # Some of these versions are not for the other interpreter, or what was named needs others.
-        return installer.resolve(Wanted(wanted, {}, before.pins), upgrade.python, None)
+        return installer.resolve(Wanted(wanted, {}, kept), upgrade.python, None)
 
 
 def _build(environments: Environments, pins: Pins, python: str, name: str, say: Say) -> BuiltEnvironment:

@@ -34,7 +34,8 @@ class Wanted:
     Attributes:
         roots: Requirements, as PEP 508 has them, the runner's own wheel among them.
         pins: What must be of this version where it is needed.
-        preferred: What is of this version unless something else needs another.
+        preferred: What is of this version unless something needs another; other packages are the newest that fit, for
+            which uv moves preferred ones, and pip only where nothing fits otherwise.
     """
 
     roots: tuple[str, ...]
@@ -145,13 +146,26 @@ class Pip:
         _run([_interpreter(python), "-m", "venv", "--without-pip", str(folder)], os.environ, _last_line)
 
     def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
-        """Return the pins of all that is needed; pip prefers what is installed in ``at``."""
+        """Return the pins of all that is needed; pip prefers what is installed in ``at``.
+
+        Roots without a version, which pip would upgrade, stay where they are as long as everything fits so.
+        """
+        staying = {name: wanted.preferred[name] for name in wanted.roots if name in wanted.preferred}
+        try:
+            return self._resolved(wanted, {**wanted.pins, **staying}, python, at)
+        except InstallError:
+            if not staying:
+                raise
+            return self._resolved(wanted, wanted.pins, python, at)
+
+    def _resolved(self, wanted: Wanted, pins: Pins, python: str, at: Path | None) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
             fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
-            fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
+            fixed.write_text("\n".join(lines_of(pins)), encoding="utf-8")
             flags = ["--dry-run", "--report", str(report), "-c", str(fixed)]
-            if not wanted.preferred:
-                flags.append("--ignore-installed")
+            flags += (
+                ["--upgrade", "--upgrade-strategy", "only-if-needed"] if wanted.preferred else ["--ignore-installed"]
+            )
             self._run(at or self._empty(Path(scratch), python), "install", *flags, *wanted.roots)
             plan = json.loads(report.read_text(encoding="utf-8"))
         new: dict[str, str] = {
