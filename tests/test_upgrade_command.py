@@ -313,6 +313,17 @@ class TestInterrupted:
         assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
         assert whole.run == []
 
+    def test_benchmarks_that_were_changed_in_the_meantime_are_measured_anew(
+        self, measured: Trials, tmp_path: Path
+    ) -> None:
+        measured.interrupt_at = 3
+        (tmp_path / "conftest.py").write_text("A = 1\n")
+        assert upgrade("culprit==2.0") == 130
+        measured.run, measured.interrupt_at = [], 0
+        (tmp_path / "conftest.py").write_text("A = 2\n")
+        upgrade("culprit==2.0")
+        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+
     def test_one_that_came_to_its_end_is_measured_anew(self, measured: Trials) -> None:
         upgrade("culprit==2.0")
         first, measured.run = measured.run, []

@@ -188,5 +188,9 @@ def finish(measured: Measured) -> None:
 
 
 def _key(sides: Sides, plan: Plan, passes: int) -> str:
+    """Return what names a check: both environments, what is run in them, and the code of the benchmarks themselves."""
     parts = (sides.before.key, sides.after.key, str(passes), str(plan.folder), *plan.targets, *plan.flags)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(parts).encode())
+    for path in plan.files():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

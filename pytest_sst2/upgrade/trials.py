@@ -45,6 +45,13 @@ class Plan:
     flags: tuple[str, ...]
     folder: Path
 
+    def files(self) -> list[Path]:
+        """Return the files that decide what is run: the benchmarks', and what pytest reads in the working folder."""
+        named = [self.folder / target.partition("::")[0] for target in self.targets]
+        read = [self.folder / name for name in ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")]
+        code = [path for each in named for path in ([each] if each.is_file() else each.rglob("*.py"))]
+        return sorted(path for path in {*read, *code} if path.is_file())
+
     def only(self, records: Sequence[Record]) -> Plan:
         """Return the plan for the records of one cell: its model, method and seeds, and otherwise the same."""
         typed = next((flag.partition("=")[2] for flag in self.flags if flag.startswith("--sst2-models=")), "")
