@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    asked = _parser().parse_args(arguments)
+    asked = _parsed(arguments)
     status = 0
     # A pipe may have an encoding that lacks a sign of ours; that is no reason to lose the rest.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -67,6 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", commands.doctor, _DOCTOR)
     add("cache", commands.cache, _CACHE).add_argument("--clear", action="store_true", help="remove every entry")
     return parser
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; requirements may stand before, between and behind the options of ``upgrade``."""
+    parser = _parser()
+    asked, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(asked, "requirements") and not any(each.startswith("-") for each in rest):
+        asked.requirements += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return asked
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -237,6 +238,10 @@ def _installer() -> Finding:
     from pytest_sst2.upgrade.installers import installer
 
     found = installer().name
+    if found == "pip" and importlib.util.find_spec("pip") is None:
+        return Finding(
+            "upgrade", "uv or pip", "missing", "neither is here to build environments", "python -m ensurepip"
+        )
     said = "builds the environments of `pytest-sst2 upgrade`"
     remedy = "" if found == "uv" else "python -m pip install uv makes them in seconds instead of minutes"
     return Finding("upgrade", found, "ok", said, remedy)
@@ -248,10 +253,11 @@ def verdict(findings: list[Finding]) -> tuple[str, int]:
     if broken:
         names = ", ".join(each.name for each in broken)
         return f"CANNOT RUN: {names}; see what to do above", 1
+    target = "benchmarks" if Path("benchmarks").is_dir() else "--pyargs pytest_sst2.benchmarks"
     models = [each.name for each in findings if each.section == "models" and each.state == "ok"]
     data = next(each for each in findings if each.section == "data")
     source = "auto" if data.state == "ok" else "pocket"
     if not models:
-        return f"RUNS WITHOUT A MODEL: pytest benchmarks --methods tfidf,majority --sst2-data {source}", 0
+        return f"RUNS WITHOUT A MODEL: pytest {target} --methods tfidf,majority --sst2-data {source}", 0
     default = "minilm" if "minilm" in models else models[0]
-    return f"RUNS: pytest benchmarks --models {default} --sst2-data {source}", 0
+    return f"RUNS: pytest {target} --models {default} --sst2-data {source}", 0

@@ -289,6 +289,42 @@ class TestBlaming:
         output = capsys.readouterr().out
         assert "first bad release: culprit 1.2; the last good one that was tested is 1.1" in output
 
+    def test_what_is_not_seen_again_has_no_culprit(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+        seen: list[Pins] = []
+
+        def once(pins: Pins) -> Record | Failure:
+            seen.append(pins)
+            return record(lost=30 if pins["culprit"] == "2.0" and len(seen) <= 4 else 0)
+
+        measured.behaviour = once
+        assert upgrade(*AFTER, "--bisect") == 1
+        output = capsys.readouterr().out
+        assert "once more in the later environment: holds" in output
+        assert "regressed in planted comes and goes" in output
+        assert self.steps(output) == 0
+
+    def test_another_crash_is_not_taken_for_the_one_that_is_looked_for(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def two_kinds(pins: Pins) -> Record | Failure:
+            if pins["culprit"] == "2.0":
+                return FAILURE
+            later = sum(version == "2.0" for version in pins.values())
+            return dataclasses.replace(FAILURE, error="OutOfMemory: none left") if later in (5, 6) else record()
+
+        measured.behaviour = two_kinds
+        upgrade(*AFTER, "--bisect")
+        assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
+
+    def test_a_cell_that_failed_before_is_no_crash_of_the_upgrade(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda _: FAILURE
+        upgrade(*AFTER, "--bisect")
+        output = capsys.readouterr().out
+        assert "nothing to bisect" in output
+        assert "note: no number in the earlier environment either: planted: ImportError" in output
+
     def test_where_all_is_well_there_is_nothing_to_bisect(
         self, measured: Trials, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -323,6 +359,22 @@ class TestInterrupted:
         (tmp_path / "conftest.py").write_text("A = 2\n")
         upgrade("culprit==2.0")
         assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+
+    def test_two_of_the_same_check_do_not_run_at_once(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        inner: list[int] = []
+
+        def again(pins: Pins) -> Record | Failure:
+            if not inner:
+                inner.append(0)
+                inner[0] = upgrade("culprit==2.0")
+            return record()
+
+        measured.behaviour = again
+        assert upgrade("culprit==2.0") == 0
+        assert inner == [2]
+        assert "the same check is running already" in capsys.readouterr().err
 
     def test_one_that_came_to_its_end_is_measured_anew(self, measured: Trials) -> None:
         upgrade("culprit==2.0")
@@ -432,3 +484,15 @@ def test_pytest_itself_is_run_in_both_environments_and_between_them(
     assert "1 of 1 drifted" in output
     assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE)
     assert "culprit 1.0 → 2.0 alone reproduces it (length: " in output
+
+
+def test_requirements_may_stand_on_both_sides_of_an_option(
+    measured: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured.behaviour = lambda _: record()
+    upgrade("innocent0==2.0", "--passes=1", "innocent1==2.0")
+    assert "2 packages changed: innocent0 1.0 → 2.0, innocent1 1.0 → 2.0" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        upgrade("innocent0==2.0", "--no-such-option")
+    with pytest.raises(SystemExit):
+        main(["compare", "a", "b", "c"])

@@ -115,6 +115,13 @@ class TestBuilding:
         assert not (again.folder / "half").exists()
         assert json.loads((again.folder / "ready.json").read_text())["pins"] == {"a": "1.0"}
 
+    def test_one_whose_interpreter_is_gone_is_built_anew(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        first.python.unlink()
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert again.seconds > 0
+        assert said_in(again.python, "import a; print(a.VERSION)") == "1.0"
+
     @pytest.mark.parametrize("error", [KeyboardInterrupt, InstallError("no room")])
     def test_what_breaks_it_off_leaves_nothing(
         self, built: Environments, error: BaseException | type[BaseException], monkeypatch: pytest.MonkeyPatch
@@ -145,7 +152,8 @@ class TestBuilding:
 
             def create(self, folder: Path, python: str) -> None:
                 made.append(folder)
-                folder.mkdir()
+                installers.python_of(folder).parent.mkdir(parents=True)
+                installers.python_of(folder).touch()
 
             def install(self, folder: Path, pins: object, wheel: Path) -> None:
                 threading.Event().wait(0.2)
@@ -187,6 +195,13 @@ class TestResolving:
         wanted = Wanted(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
         newest = {"uv": {"a": "2.0", "b": "2.0"}, "pip": {"a": "1.5", "b": "1.0"}}
         assert installer.resolve(wanted, str(before.python), before.folder) == newest[installer.name]
+
+    def test_what_is_named_and_there_already_stays_in_the_answer(
+        self, installer: Installer, built: Environments
+    ) -> None:
+        before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
+        found = installer.resolve(Wanted(("a==2.0",), {}, {}), str(before.python), before.folder)
+        assert found["a"] == "2.0"
 
     def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
         assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}
@@ -234,6 +249,20 @@ class TestResolving:
         assert installer.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
         assert installer.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
         assert installer.releases("a", "1.0", "1.5", PYTHON) == []
+
+    def test_bounds_may_have_the_label_of_a_build(self, installer: Installer) -> None:
+        if installer.name == "uv":
+            assert installer.releases("a", "1.0+cpu", "2.0+cpu", PYTHON) == ["1.5"]
+
+    def test_an_index_that_fails_ends_no_list_of_releases_in_silence(
+        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*_: object) -> str:
+            raise InstallError("the package index cannot be reached.")
+
+        monkeypatch.setattr(installer, "_run", fails)
+        with pytest.raises(InstallError, match="cannot be reached"):
+            installer.releases("a", "1.0", "2.0", PYTHON)
 
 
 def test_a_python_that_is_not_here_is_a_sentence() -> None:

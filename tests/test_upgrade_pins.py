@@ -45,6 +45,11 @@ def test_a_lock_file_is_read_as_pip_reads_it(tmp_path: Path) -> None:
     }
 
 
+def test_what_freeze_writes_of_this_package_and_of_installers_is_left_out(tmp_path: Path) -> None:
+    text = "pytest-sst2 @ file:///somewhere\npytest_sst2==0.1\npip==24.0\n-e .\ntorch==2.13.0+cpu\n"
+    assert read_pins(lock(tmp_path, text)) == {"torch": "2.13.0"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -78,6 +83,7 @@ def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> No
         ([""], "'' is no requirement"),
         (["pytest_sst2==1.0"], "pytest-sst2 itself is the same in both"),
         (["numpy>1", "NumPy<3"], "numpy is named twice"),
+        (["a @ git+https://b.c/d"], "names an address"),
     ],
 )
 def test_what_is_no_requirement_is_a_sentence(typed: list[str], said: str) -> None:

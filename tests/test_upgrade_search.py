@@ -120,6 +120,14 @@ def test_where_nothing_between_can_be_tested_the_whole_group_is_named() -> None:
     assert smallest_set(NAMES, alone, asked).groups == (("p03", "p04", "p05", "p06"),)
 
 
+def test_where_one_cannot_be_left_out_it_is_said_that_nobody_knows() -> None:
+    asked = Asked({"p02", "p07"}, broken=lambda names: names == {"p07"})
+    found = smallest_set(NAMES, alone, asked)
+    assert found.names == {"p02", "p07"}
+    assert not found.is_minimal
+    assert smallest_set(NAMES, alone, Asked({"p02", "p07"})).is_minimal
+
+
 def test_a_change_that_is_the_only_one_needs_no_question() -> None:
     asked = Asked({"p00"})
     assert smallest_set(["p00"], alone, asked).groups == (("p00",),)

@@ -60,6 +60,11 @@ class TestRunning:
         assert "PYTHONPATH" not in call
         assert "GITHUB_STEP_SUMMARY" not in call
 
+    def test_an_interpreter_that_cannot_be_run_is_a_sentence(self, plan: Plan, tmp_path: Path) -> None:
+        nothing = BuiltEnvironment(tmp_path / "nowhere", {}, 0.0)
+        with pytest.raises(TrialError, match="No such file"):
+            run_trial(nothing, plan, tmp_path / "a.json")
+
     @pytest.mark.parametrize(
         ("script", "said"),
         [
@@ -106,6 +111,14 @@ class TestPlan:
             "--sst2-methods=linear-probe",
             "--sst2-seeds=1,2",
         )
+
+    def test_a_name_that_was_typed_goes_before_a_folder_that_ends_so(self, tmp_path: Path) -> None:
+        plan = Plan(("benchmarks",), ("--sst2-models=models/minilm,minilm",), tmp_path)
+        assert "--sst2-models=minilm" in plan.only([answered(RIGHT)]).flags
+
+    def test_models_that_were_not_typed_are_left_to_the_ini_file(self, tmp_path: Path) -> None:
+        flags = Plan(("benchmarks",), (), tmp_path).only([answered(RIGHT)]).flags
+        assert flags == ("--sst2-methods=linear-probe", "--sst2-seeds=42")
 
     def test_a_method_without_a_model_needs_none(self, plan: Plan) -> None:
         flags = plan.only([answered(RIGHT, model=None, method="tfidf", seed=7)]).flags

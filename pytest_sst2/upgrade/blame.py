@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, loo
 from pytest_sst2.upgrade.installers import InstallError, Wanted
 from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between, lines_of
 from pytest_sst2.upgrade.search import Answer, Culprits, Release, first_bad_release, smallest_set
-from pytest_sst2.upgrade.symptom import Symptom, answer_of
+from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
 from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
 
 
@@ -77,10 +78,18 @@ class Bisection:
         self._closure = closure_over(self.sides.changes, before, after)
         if self.symptom.records:
             self.plan = self.plan.only(self.symptom.records)
+        # What another cell gave answers nothing about this one.
+        self.folder /= hashlib.sha256("\n".join(self.plan.flags).encode()).hexdigest()[:16]
 
     def culprits(self) -> Culprits:
         """Return the smallest set of changes that shows the symptom."""
         return smallest_set(list(self._changes), self._closure, self._test_set)
+
+    def is_repeatable(self) -> bool:
+        """Return whether the later environment shows the symptom once more: what chance made has no culprit."""
+        answer, why = self._answered(lambda: self.sides.after.pins)
+        self.say(f"once more in the later environment: {answer.value}{f' ({why})' if why else ''}")
+        return answer is Answer.SHOWS
 
     def blame(self, culprits: Culprits) -> list[Blamed]:
         """Return each culprit with what is tied to it: those that were asked for by name first in each."""
@@ -153,7 +162,8 @@ class Bisection:
         try:
             trial = self._measured(environment)
         except TrialError as error:
-            return (Answer.SHOWS, "") if self.symptom.kind == "crash" else (Answer.UNKNOWN, f"cannot run: {error}")
+            same = self.symptom.kind == "crash" and same_crash(self.symptom.said, str(error))
+            return (Answer.SHOWS, "") if same else (Answer.UNKNOWN, f"cannot run: {error}")
         answer = answer_of(self.symptom, trial, tolerance=self.tolerance, alpha=self.alpha)
         return answer, "its cell has no number, or none to compare" if answer is Answer.UNKNOWN else ""
 
@@ -187,5 +197,6 @@ def blamed(changes: Mapping[str, Change], culprits: Culprits, blame: Sequence[Bl
     if any(each.is_range for each in blame):
         return f"among {said}{besides} is the cause; between them nothing could be tested {what}"
     if len(blame) > 1:
-        return f"{said}{besides} reproduce it together, and not one without the other {what}"
+        alone = "and not one without the other" if culprits.is_minimal else "and what one does alone cannot be told"
+        return f"{said}{besides} reproduce it together, {alone} {what}"
     return f"{said}{besides}{'' if brought or len(tied) > 1 else ' alone'} reproduces it {what}"

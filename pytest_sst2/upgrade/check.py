@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pytest_sst2.catalog import CATALOG
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.results_file import Results
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
@@ -151,7 +154,28 @@ class Measured:
     folder: Path
 
 
-def measure_sides(sides: Sides, plan: Plan, passes: int, kept: Path, say: Say) -> Measured:
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep another command from measuring the same check at the same time.
+
+    Raises:
+        Sst2Error: One does.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(f"{folder}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise Sst2Error(
+            "the same check is running already; wait for it, or end it: both would measure worse."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, say: Say) -> Measured:
     """Run the benchmarks in both environments by turns: before, after, after, before, and so on.
 
     A machine that becomes slower in the meantime hurts both alike. A pass that is there from a run that was interrupted
@@ -160,7 +184,6 @@ def measure_sides(sides: Sides, plan: Plan, passes: int, kept: Path, say: Say) -
     Raises:
         SideError: They do not run in the earlier environment.
     """
-    folder = kept / _key(sides, plan, passes)
     if (folder / _FINISHED).is_file():
         shutil.rmtree(folder, ignore_errors=True)
     found: dict[str, list[Results]] = {BEFORE: [], AFTER: []}
@@ -187,10 +210,13 @@ def finish(measured: Measured) -> None:
     write_atomically(measured.folder / _FINISHED, "")
 
 
-def _key(sides: Sides, plan: Plan, passes: int) -> str:
-    """Return what names a check: both environments, what is run in them, and the code of the benchmarks themselves."""
+def run_folder(kept: Path, sides: Sides, plan: Plan, passes: int) -> Path:
+    """Return where a check keeps what it measured until it is done.
+
+    It is named after both environments, what is run in them, and the code of the benchmarks themselves.
+    """
     parts = (sides.before.key, sides.after.key, str(passes), str(plan.folder), *plan.targets, *plan.flags)
     digest = hashlib.sha256("\n".join(parts).encode())
     for path in plan.files():
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return kept / digest.hexdigest()[:16]

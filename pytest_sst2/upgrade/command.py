@@ -18,7 +18,17 @@ from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import Results
 from pytest_sst2.upgrade import environments as kept_environments
 from pytest_sst2.upgrade.blame import Bisection, blamed
-from pytest_sst2.upgrade.check import Measured, Say, Sides, Upgrade, build_sides, finish, measure_sides
+from pytest_sst2.upgrade.check import (
+    Measured,
+    Say,
+    Sides,
+    Upgrade,
+    build_sides,
+    finish,
+    measure_sides,
+    only_one,
+    run_folder,
+)
 from pytest_sst2.upgrade.environments import Environments, upgrade_folder
 from pytest_sst2.upgrade.installers import InstallError, installer
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
@@ -67,8 +77,10 @@ def run(asked: argparse.Namespace, say: Say, width: int | None) -> tuple[str, in
         if sides.changes
         else f"no package changes, the interpreter does: {sides.python_after}"
     )
-    measured = measure_sides(sides, plan, asked.passes, folder / "runs", say)
-    return _Finding(asked, plan, built, sides, measured, say, width).told()
+    kept = run_folder(folder / "runs", sides, plan, asked.passes)
+    with only_one(kept):
+        measured = measure_sides(sides, plan, asked.passes, kept, say)
+        return _Finding(asked, plan, built, sides, measured, say, width).told()
 
 
 def _asks_for_a_change(asked: argparse.Namespace) -> bool:
@@ -217,6 +229,8 @@ class _Finding:
             asked_for=[canonicalize_name(each.name) for each in read_requirements(self._asked.requirements)],
         )
         self._say(f"bisecting {counted(len(changes), 'change')}: {symptom.kind} in {symptom.name}: {symptom.said}")
+        if not bisection.is_repeatable():
+            return [f"it was not seen again, so nothing is to blame: {symptom.kind} in {symptom.name} comes and goes"]
         culprits = bisection.culprits()
         blame = bisection.blame(culprits)
         lines = [blamed(changes, culprits, blame, symptom)]

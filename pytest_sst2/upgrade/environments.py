@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -74,7 +75,7 @@ class BuiltEnvironment:
 
 def upgrade_folder() -> Path:
     """Return where environments, wheels and measurements of upgrades are kept, in the cache folder."""
-    return cache_folder() / "upgrade"
+    return cache_folder().absolute() / "upgrade"
 
 
 def clean() -> tuple[Path, int]:
@@ -115,7 +116,8 @@ class Environments:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f"{folder}.lock"):
-                if not (folder / _READY).is_file():
+                # An interpreter that was upgraded or removed leaves an environment behind that does not run.
+                if not (folder / _READY).is_file() or not python_of(folder).exists():
                     return self._built(folder, pins, python)
         except OSError as error:
             raise InstallError(
@@ -140,7 +142,7 @@ class Environments:
 
 def _content_key(pins: Pins, wheel: Path, python: str, installer: str) -> str:
     # The wheel's folder is named after what is in it.
-    text = "\n".join([python, installer, wheel.parent.name, *lines_of(pins)])
+    text = "\n".join([python, platform.python_version(), installer, wheel.parent.name, *lines_of(pins)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

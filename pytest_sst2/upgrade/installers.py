@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -80,6 +80,15 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def site_packages_of(folder: Path) -> Path:
+    """Return where an environment has its packages."""
+    return next(folder.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"))
+
+
+def _public(packages: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {canonicalize_name(name): public_version(version) for name, version in packages}
+
+
 class Uv:
     """uv, told of the indexes that pip is told of where it has not been told itself."""
 
@@ -90,7 +99,7 @@ class Uv:
 
     def create(self, folder: Path, python: str) -> None:
         """Make an empty environment."""
-        self._run("venv", "--no-project", "--no-config", "--python", python, str(folder))
+        self._run("venv", "--no-project", "--python", python, str(folder))
 
     def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
         """Return the pins of all that is needed; an output file that is there is what uv prefers."""
@@ -101,7 +110,7 @@ class Uv:
             fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
             if wanted.preferred:
                 output.write_text("\n".join(lines_of(wanted.preferred)), encoding="utf-8")
-            flags = ["--no-header", "--no-annotate", "--no-config", "--python", python]
+            flags = ["--no-header", "--no-annotate", "--python", python]
             self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(roots))
             kept = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_ours(line)]
             output.write_text("\n".join(kept), encoding="utf-8")
@@ -109,31 +118,35 @@ class Uv:
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install these and nothing else; what is in uv's cache is linked, not copied."""
-        flags = ["--no-deps", "--no-config", "--python", str(python_of(folder))]
+        flags = ["--no-deps", "--python", str(python_of(folder))]
         self._run("pip", "install", *flags, *lines_of(pins), str(wheel))
 
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases between two, by asking for the newest below the one before, again and again."""
         found: list[str] = []
+        low, high = public_version(above), public_version(below)
         while True:
             try:
-                pins = self._resolve_alone(f"{name}>{above},<{found[0] if found else below}", python)
-            except InstallError:
+                pins = self._resolve_alone(f"{name}>{low},<{found[0] if found else high}", python)
+            except InstallError as error:
+                if "No solution" not in str(error) and "Because" not in str(error):
+                    raise
                 return found
-            found.insert(0, pins[canonicalize_name(name)])
+            found.insert(0, public_version(pins[canonicalize_name(name)]))
 
     def _resolve_alone(self, requirement: str, python: str) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
             roots, output = Path(scratch) / "roots.txt", Path(scratch) / "output.txt"
             roots.write_text(requirement, encoding="utf-8")
-            flags = ["--no-deps", "--no-header", "--no-annotate", "--no-config", "--python", python]
+            flags = ["--no-deps", "--no-header", "--no-annotate", "--python", python]
             self._run("pip", "compile", *flags, "-o", str(output), str(roots))
             return read_pins(output)
 
     def _run(self, *arguments: str) -> str:
         environment = dict(_indexes_of_pip())
         environment.update(os.environ, UV_NO_PROGRESS="1")
-        return _run([self._path, *arguments], environment, _uv_reason)
+        # Elsewhere, since the working folder's project may configure uv for itself; what the user configures holds.
+        return _run([self._path, *arguments], environment, _uv_reason, folder=tempfile.gettempdir())
 
 
 class Pip:
@@ -150,30 +163,32 @@ class Pip:
 
         Roots without a version, which pip would upgrade, stay where they are as long as everything fits so.
         """
-        staying = {name: wanted.preferred[name] for name in wanted.roots if name in wanted.preferred}
+        named = wanted.preferred if at is None else wanted.roots
+        staying = {name: wanted.preferred[name] for name in named if name in wanted.preferred}
         try:
-            return self._resolved(wanted, {**wanted.pins, **staying}, python, at)
+            return self._resolved(wanted.roots, {**wanted.pins, **staying}, python, at)
         except InstallError:
             if not staying:
                 raise
-            return self._resolved(wanted, wanted.pins, python, at)
+            return self._resolved(wanted.roots, wanted.pins, python, at)
 
-    def _resolved(self, wanted: Wanted, pins: Pins, python: str, at: Path | None) -> dict[str, str]:
+    def _resolved(self, roots: Sequence[str], pins: Pins, python: str, at: Path | None) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
             fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
             fixed.write_text("\n".join(lines_of(pins)), encoding="utf-8")
             flags = ["--dry-run", "--report", str(report), "-c", str(fixed)]
-            flags += (
-                ["--upgrade", "--upgrade-strategy", "only-if-needed"] if wanted.preferred else ["--ignore-installed"]
-            )
-            self._run(at or self._empty(Path(scratch), python), "install", *flags, *wanted.roots)
-            plan = json.loads(report.read_text(encoding="utf-8"))
-        new: dict[str, str] = {
-            canonicalize_name(each["metadata"]["name"]): public_version(each["metadata"]["version"])
-            for each in plan["install"]
-        }
-        both = dict(wanted.preferred) | new
-        return {name: version for name, version in both.items() if name != OURS}
+            flags += ["--ignore-installed"] if at is None else ["--upgrade", "--upgrade-strategy", "only-if-needed"]
+            self._run(at or self._empty(Path(scratch), python), "install", *flags, *roots)
+            plan = json.loads(report.read_text(encoding="utf-8"))["install"]
+        # What pip would install, over what is there already and does not have to be.
+        new = _public((each["metadata"]["name"], each["metadata"]["version"]) for each in plan)
+        return {name: version for name, version in {**self._installed(at), **new}.items() if name != OURS}
+
+    def _installed(self, at: Path | None) -> dict[str, str]:
+        if at is None:
+            return {}
+        listed = json.loads(self._run(at, "list", "--format", "json", "--path", str(site_packages_of(at))))
+        return _public((each["name"], each["version"]) for each in listed)
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install these and nothing else; what pip has in its cache is not fetched again."""
@@ -225,6 +240,13 @@ def _indexes_of_pip() -> Mapping[str, str]:
     given = {
         key: value.replace("\\n", " ").split() for _, key, value in sorted(said, key=lambda each: each[0] == ":env:")
     }
+    if done.returncode != 0:  # this environment has no pip; its variables are there all the same
+        variables = {
+            "index-url": "PIP_INDEX_URL",
+            "extra-index-url": "PIP_EXTRA_INDEX_URL",
+            "find-links": "PIP_FIND_LINKS",
+        }
+        given = {key: os.environ[name].split() for key, name in variables.items() if name in os.environ}
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
     found = {names[key]: " ".join(values) for key, values in given.items() if key in names}
     if "find-links" in given:
@@ -233,7 +255,9 @@ def _indexes_of_pip() -> Mapping[str, str]:
     return {**found, "UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in found else found
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], reason: Callable[[str], str]) -> str:
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], reason: Callable[[str], str], folder: str | None = None
+) -> str:
     """Run a command and return what it says.
 
     Raises:
@@ -241,7 +265,9 @@ def _run(command: Sequence[str], environment: Mapping[str, str], reason: Callabl
     """
     clean = {name: value for name, value in environment.items() if name not in _NOT_FOR_OTHERS}
     try:
-        done = subprocess.run(command, env=clean, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, env=clean, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
         raise InstallError(f"{command[0]} cannot be run: {error.strerror or error}.") from error
     if done.returncode != 0:

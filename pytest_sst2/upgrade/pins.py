@@ -54,7 +54,8 @@ def lines_of(pins: Pins) -> list[str]:
 def read_pins(path: Path) -> dict[str, str]:
     """Return the pins of a lock file: lines of ``name==version``, with markers, hashes and comments as pip has them.
 
-    Lines whose marker does not hold here are left out, as are those that set options of pip.
+    Lines whose marker does not hold here are left out, as are those that set options of pip, and this package's own.
+    The label of a build (``2.13.0+cpu``) is left aside, as by ``installed_pins``.
 
     Raises:
         Sst2Error: The file cannot be read, or a line pins nothing.
@@ -66,6 +67,8 @@ def read_pins(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in _logical_lines(text):
         requirement = _requirement(line, f"{path}, line {number}")
+        if canonicalize_name(requirement.name) in (*_TOOLS, OURS):  # both environments have their own
+            continue
         version = pinned_version(requirement)
         if version is None:
             raise Sst2Error(
@@ -73,7 +76,7 @@ def read_pins(path: Path) -> dict[str, str]:
                 "`uv pip compile` and `pip freeze` write such a file."
             )
         if requirement.marker is None or requirement.marker.evaluate():
-            found[canonicalize_name(requirement.name)] = version
+            found[canonicalize_name(requirement.name)] = public_version(version)
     if not found:
         raise Sst2Error(f"{str(path)!r} pins nothing.")
     return found
@@ -104,6 +107,11 @@ def read_requirements(texts: Sequence[str]) -> list[Requirement]:
     names = [canonicalize_name(each.name) for each in found]
     if OURS in names:
         raise Sst2Error(f"{OURS} itself is the same in both environments, so that what differs is the libraries.")
+    if addressed := [str(each) for each in found if each.url]:
+        raise Sst2Error(
+            f"{addressed[0]!r} names an address, and the two environments are told apart by versions. Build a wheel of "
+            "it into a folder, have PIP_FIND_LINKS name that folder, and ask for the wheel's version."
+        )
     if twice := [name for name in names if names.count(name) > 1]:
         raise Sst2Error(f"{twice[0]} is named twice; put both bounds into one requirement: '{twice[0]}>=1,<2'.")
     return found

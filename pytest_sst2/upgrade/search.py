@@ -32,10 +32,12 @@ class Culprits:
     Attributes:
         groups: The changes that are needed together; of a group with several nothing in between could be tested.
         names: These, and what must change with them: the set that was seen to show the symptom.
+        is_minimal: Whether the symptom is known to be gone without each of the groups.
     """
 
     groups: tuple[tuple[str, ...], ...]
     names: frozenset[str]
+    is_minimal: bool = True
 
 
 def smallest_set(names: Sequence[str], closure: Closure, test: Test) -> Culprits:
@@ -80,11 +82,14 @@ def smallest_set(names: Sequence[str], closure: Closure, test: Test) -> Culprits
         groups.insert(0, tuple(waiting[last:first]))
         found = found.union(groups[0])
         waiting = waiting[:last]
-    for group in tuple(groups):
-        if len(groups) > 1 and ask(found - set(group)) is Answer.SHOWS:
+    is_minimal = True
+    for group in tuple(groups) if len(groups) > 1 else ():
+        answer = ask(found - set(group)) if len(groups) > 1 else Answer.HOLDS
+        if answer is Answer.SHOWS:
             groups.remove(group)
             found -= set(group)
-    return Culprits(tuple(groups), closure(found))
+        is_minimal = is_minimal and answer is not Answer.UNKNOWN
+    return Culprits(tuple(groups), closure(found), is_minimal)
 
 
 def boundary(count: int, ask: Callable[[int], Answer]) -> tuple[int, int]:

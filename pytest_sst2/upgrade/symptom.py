@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +49,10 @@ def symptom_of(before: Results, after: Results, comparison: Comparison) -> Sympt
     """Return the worst symptom of an upgrade, in the cell that takes least time; None where there is none."""
     seconds = {key: _seconds(records) for key, records in by_cell(before.records).items()}
     cells = sorted(comparison.cells, key=lambda cell: seconds[cell.model, cell.method])
-    failed = {(failure.model, failure.method): failure.error for failure in after.failures}
+    already = {(failure.model, failure.method) for failure in before.failures}
+    failed = {
+        key: failure.error for failure in after.failures if (key := (failure.model, failure.method)) not in already
+    }
     for kind in KINDS:
         for cell in cells:
             key = (cell.model, cell.method)
@@ -81,11 +85,16 @@ def _shown(kind: Kind, cell: CellComparison, failed: dict[CellKey, str]) -> str:
 
 
 def answer_of(symptom: Symptom, trial: Results, *, tolerance: float, alpha: float) -> Answer:
-    """Return whether a trial shows the symptom; a crash where another symptom is looked for cannot be told."""
-    failed = any(symptom.cell in (None, (failure.model, failure.method)) for failure in trial.failures)
+    """Return whether a trial shows the symptom; another crash than that one, or no such cell, cannot be told."""
+    errors = [failure.error for failure in trial.failures if (failure.model, failure.method) == symptom.cell]
+    measured = symptom.cell in by_cell(trial.records)
     if symptom.kind == "crash":
-        return Answer.SHOWS if failed else Answer.HOLDS
-    if failed:
+        if symptom.cell is None:  # nothing ran at all, and here something did
+            return Answer.HOLDS
+        if errors:
+            return Answer.SHOWS if any(same_crash(symptom.said, each) for each in errors) else Answer.UNKNOWN
+        return Answer.HOLDS if measured else Answer.UNKNOWN
+    if errors or not measured:
         return Answer.UNKNOWN
     found = compare(Results(symptom.records, []), trial, tolerance=tolerance, alpha=alpha)
     flags: Collection[str] = next(
@@ -94,3 +103,14 @@ def answer_of(symptom: Symptom, trial: Results, *, tolerance: float, alpha: floa
     if "incomparable" in flags:
         return Answer.UNKNOWN
     return Answer.SHOWS if symptom.kind in flags else Answer.HOLDS
+
+
+def same_crash(one: str, other: str) -> bool:
+    """Tell whether two errors are of one kind: the same words, whatever the numbers, addresses and paths in them."""
+    first, second = (_CHANGING.sub("", text)[:_TELLING] for text in (one, other))
+    return first == second
+
+
+# Of an error: what another folder, process or version writes otherwise, and how much of the rest tells its kind.
+_CHANGING = re.compile(r"/\S+|0x[0-9a-f]+|\d+")
+_TELLING = 120

@@ -23,6 +23,7 @@ _NOT_FOR_A_TRIAL = (
     "VIRTUAL_ENV",
     "GITHUB_STEP_SUMMARY",
     "PYTEST_ADDOPTS",
+    "PYTEST_PLUGINS",
     "PYTEST_CURRENT_TEST",
 )
 
@@ -57,7 +58,8 @@ class Plan:
         typed = next((flag.partition("=")[2] for flag in self.flags if flag.startswith("--sst2-models=")), "")
         kept = tuple(flag for flag in self.flags if flag.partition("=")[0] not in _CELL_FLAGS)
         first = records[0]
-        models = [f"--sst2-models={_as_typed(first.model, typed)}"] if first.model else []
+        # Where none was typed, an ini file or the default names them, and the cell is among these.
+        models = [f"--sst2-models={_as_typed(first.model, typed)}"] if first.model and typed else []
         seeds = ",".join(str(record.seed) for record in records)
         return replace(self, flags=(*kept, *models, f"--sst2-methods={first.method}", f"--sst2-seeds={seeds}"))
 
@@ -67,7 +69,8 @@ _CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
 
 def _as_typed(model: str, typed: str) -> str:
     """Return what was typed for a model: a folder goes by its last part once it is found."""
-    return next((each for each in typed.split(",") if each == model or Path(each).name == Path(model).name), model)
+    names = typed.split(",")
+    return next((each for each in names if Path(each).name == Path(model).name), model) if model not in names else model
 
 
 def run_trial(environment: BuiltEnvironment, plan: Plan, file: Path) -> Results:
@@ -102,16 +105,19 @@ def _run(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> in
     for setting in _NOT_OF_A_TRIAL:
         command += ["-o", setting]
     variables = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_TRIAL}
-    with log.open("w", encoding="utf-8", errors="replace") as output:
-        done = subprocess.run(
-            command,
-            cwd=plan.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            check=False,
-        )
+    try:
+        with log.open("w", encoding="utf-8", errors="replace") as output:
+            done = subprocess.run(
+                command,
+                cwd=plan.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                check=False,
+            )
+    except OSError as error:
+        raise TrialError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
     return done.returncode
 
 
@@ -123,7 +129,12 @@ def _reason(log: Path, status: int) -> str:
     said = (named or errors or lines or ["it said nothing"])[-1].removeprefix("E  ").removeprefix("ERROR: ").strip()
     if status < 0:
         said = f"it was ended by signal {-status}; {said}"
-    return f"{said[:400].rstrip('.')} (exit status {status})."
+    hint = (
+        " What the project's own settings ask of pytest must be in both environments: --with PLUGIN."
+        if status == 4
+        else ""
+    )
+    return f"{said[:400].rstrip('.')} (exit status {status}).{hint}"
 
 
 def merged(passes: Sequence[Results], origin: str) -> Results:
