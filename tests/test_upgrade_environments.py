@@ -30,6 +30,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_wheel(folder, "b", "1.0", {"b.py": "VERSION = '1.0'\n"}, ["a<2"])
     write_wheel(folder, "b", "2.0", {"b.py": "VERSION = '2.0'\n"}, ["a>=2"])
     write_wheel(folder, "picky", "1.0", {"picky.py": ""}, ["a<2", "b>=2"])
+    for version in ("1.0", "1.0+cpu"):
+        write_wheel(folder, "labelled", version, {"labelled.py": f"BUILD = {version!r}\n"})
     write_broken_source(folder)
     return folder
 
@@ -202,6 +204,15 @@ class TestResolving:
         before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
         found = installer.resolve(Wanted(("a==2.0",), {}, {}), str(before.python), before.folder)
         assert found["a"] == "2.0"
+
+    def test_a_build_stays_the_build_it_is(self, installer: Installer, built: Environments) -> None:
+        pins = installer.resolve(Wanted(("labelled",), {"labelled": "1.0"}, {}), PYTHON, None)
+        assert pins == {"labelled": "1.0+cpu"}
+        before = built.build(pins, PYTHON)
+        assert said_in(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
+        wanted = Wanted(("labelled", "a<2"), {}, before.pins)
+        after = installer.resolve(wanted, str(before.python), before.folder)
+        assert after == {"labelled": "1.0+cpu", "a": "1.5"}
 
     def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
         assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}

@@ -85,8 +85,8 @@ def site_packages_of(folder: Path) -> Path:
     return next(folder.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"))
 
 
-def _public(packages: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {canonicalize_name(name): public_version(version) for name, version in packages}
+def _pins_of(packages: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {canonicalize_name(name): version for name, version in packages}
 
 
 class Uv:
@@ -181,14 +181,14 @@ class Pip:
             self._run(at or self._empty(Path(scratch), python), "install", *flags, *roots)
             plan = json.loads(report.read_text(encoding="utf-8"))["install"]
         # What pip would install, over what is there already and does not have to be.
-        new = _public((each["metadata"]["name"], each["metadata"]["version"]) for each in plan)
+        new = _pins_of((each["metadata"]["name"], each["metadata"]["version"]) for each in plan)
         return {name: version for name, version in {**self._installed(at), **new}.items() if name != OURS}
 
     def _installed(self, at: Path | None) -> dict[str, str]:
         if at is None:
             return {}
         listed = json.loads(self._run(at, "list", "--format", "json", "--path", str(site_packages_of(at))))
-        return _public((each["name"], each["version"]) for each in listed)
+        return _pins_of((each["name"], each["version"]) for each in listed)
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install these and nothing else; what pip has in its cache is not fetched again."""

@@ -55,7 +55,7 @@ def read_pins(path: Path) -> dict[str, str]:
     """Return the pins of a lock file: lines of ``name==version``, with markers, hashes and comments as pip has them.
 
     Lines whose marker does not hold here are left out, as are those that set options of pip, and this package's own.
-    The label of a build (``2.13.0+cpu``) is left aside, as by ``installed_pins``.
+    The label of a build (``2.13.0+cpu``) stays: without it an installer may take another build of the same version.
 
     Raises:
         Sst2Error: The file cannot be read, or a line pins nothing.
@@ -76,7 +76,7 @@ def read_pins(path: Path) -> dict[str, str]:
                 "`uv pip compile` and `pip freeze` write such a file."
             )
         if requirement.marker is None or requirement.marker.evaluate():
-            found[canonicalize_name(requirement.name)] = public_version(version)
+            found[canonicalize_name(requirement.name)] = version
     if not found:
         raise Sst2Error(f"{str(path)!r} pins nothing.")
     return found
