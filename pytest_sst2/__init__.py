@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_sst2.registry import Cell, MethodSpec, ModelSpec
 
 __all__ = ["Cell", "MethodSpec", "ModelSpec", "Sst2Error"]
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 
 def __getattr__(name: str) -> Any:

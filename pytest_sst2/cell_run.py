@@ -10,6 +10,7 @@ import pytest
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Failure, Record
+from pytest_sst2.workers import one_at_a_time
 
 if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
@@ -25,9 +26,14 @@ class Timer(Protocol):
     def describe(self, record: Record) -> None:
         """Keep accuracy and phases beside the times."""
 
+    def leave_out(self) -> None:
+        """Say that nothing is timed: the record was taken from an earlier run."""
+
 
 RECORD = pytest.StashKey[Record]()
 FAILURE = pytest.StashKey[Failure]()
+# With --sst2-resume: "" for a record that was taken from the file, else why it was measured again.
+RESUMED = pytest.StashKey[str]()
 
 
 class CellRun:
@@ -55,7 +61,6 @@ class CellRun:
             raise
         self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
-        self._timer.describe(record)
         return record
 
     def assert_reaches_floor(self, record: Record) -> None:
@@ -69,6 +74,19 @@ class CellRun:
 
     def _measure(self) -> Record:
         workbench = self._workbench()
+        before, reason = workbench.measured_before(self.cell)
+        if before is not None:
+            self._item.stash[RESUMED] = ""
+            self._timer.leave_out()
+            return before
+        if reason:
+            self._item.stash[RESUMED] = reason
+        with one_at_a_time() if workbench.settings.exclusive else contextlib.nullcontext():
+            record = self._measured(workbench)
+        self._timer.describe(record)
+        return record
+
+    def _measured(self, workbench: Workbench) -> Record:
         working = workbench.progress.working_on(self.cell.id, self.cell.method.name)
         with working, self._output(shown=workbench.settings.talkative):
             runner = workbench.runner(self.cell)

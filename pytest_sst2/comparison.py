@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pytest_sst2.costs import CostChange, compare_costs
 from pytest_sst2.drift import different_fields, drift_causes
+from pytest_sst2.environment_drift import EnvironmentChange, environment_changes
 from pytest_sst2.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
-from pytest_sst2.records import Environment, Failure, Record
+from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results
 from pytest_sst2.significance import (
     AccuracyChange,
@@ -79,15 +80,6 @@ class CellComparison:
             "heavier": self.costs is not None and self.costs.heavier,
         }
         return frozenset(name for name, holds in found.items() if holds)
-
-
-@dataclass(frozen=True)
-class EnvironmentChange:
-    """One thing about the environment that is not what it was; None where a side lacks it."""
-
-    name: str
-    before: str | None
-    after: str | None
 
 
 @dataclass(frozen=True)
@@ -238,26 +230,3 @@ def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) ->
             cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop, notes=notes)
         decided.append(cell)
     return decided
-
-
-# What decides a number comes first; the rest of the packages follow in their alphabetical order.
-FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
-
-
-def environment_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
-    """Return what differs: Python, device and threads, precision, variables, and packages."""
-    plain = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
-    found = [
-        (name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))
-        for name in (*plain, "workers", "blas", "matmul_precision", "deterministic")
-    ]
-    changes = [EnvironmentChange(*each) for each in found]
-    changes += _mapping_changes(before.variables, after.variables)
-    packages = _mapping_changes(before.packages, after.packages)
-    first = {name: number for number, name in enumerate(FIRST_PACKAGES)}
-    changes += sorted(packages, key=lambda change: (first.get(change.name, len(first)), change.name))
-    return tuple(change for change in changes if change.before != change.after)
-
-
-def _mapping_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[EnvironmentChange]:
-    return [EnvironmentChange(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]

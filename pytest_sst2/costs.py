@@ -128,8 +128,8 @@ def _not_comparable(before: Sequence[Record], after: Sequence[Record]) -> str:
     records = (*before, *after)
     if any(each.machine_seconds is None for record in records for each in record.rounds):
         return "times not compared: one side was saved before the machine's own speed was measured"
-    if any(record.environment.workers > 1 for record in records):
-        return "times not compared: one side was measured beside other pytest-xdist workers"
+    if any(record.placement.beside for record in records):
+        return "times not compared: one side was measured beside other workers on the same cores"
     if before[0].environment.device != after[0].environment.device:
         return f"times not compared: device {after[0].environment.device}, was {before[0].environment.device}"
     return ""

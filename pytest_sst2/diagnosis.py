@@ -112,8 +112,9 @@ def evidence_warnings(seeds: int, examples: int) -> tuple[str, ...]:
     return (f"thin evidence: {' and '.join(thin)}",) if thin else ()
 
 
-def company_warnings(workers: int) -> tuple[str, ...]:
-    """Say when other xdist workers were busy beside this one: its times are not those of a machine to itself."""
-    if workers == 1:
+def company_warnings(beside: int) -> tuple[str, ...]:
+    """Say when other workers were busy on the same cores: the times are not those of a machine to itself."""
+    if not beside:
         return ()
-    return (f"timed beside {workers - 1} other pytest-xdist {'worker' if workers == 2 else 'workers'}",)
+    others = "one other worker" if beside == 1 else f"{beside} other workers"
+    return (f"timed beside {others}; --sst2-exclusive times cells alone",)

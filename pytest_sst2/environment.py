@@ -9,6 +9,7 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+from pytest_sst2 import workers
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Environment
 
@@ -28,23 +29,6 @@ VARIABLES = (
     "PYTORCH_ENABLE_MPS_FALLBACK",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-
-
-def share_cores() -> None:
-    """Give an xdist worker its share of the cores: with all of them each, the workers' threads fight and crawl."""
-    if xdist_workers() > 1:
-        import torch
-
-        torch.set_num_threads(max(1, _cores() // xdist_workers()))
-
-
-def xdist_workers() -> int:
-    """Return how many pytest-xdist workers run at once; 1 without pytest-xdist."""
-    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_device(wanted: str) -> str:
@@ -79,14 +63,18 @@ def collect_environment(device: str) -> Environment:
         device=device,
         device_name=torch.cuda.get_device_name() if device == "cuda" else device,
         cpu_model=_cpu_model(),
-        cpu_cores=_cores(),
+        cpu_cores=workers.cores(),
         threads=torch.get_num_threads(),
         blas=_blas(),
         matmul_precision=torch.get_float32_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
-        workers=xdist_workers(),
-        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        variables={name: os.environ[name] for name in VARIABLES if _is_given(name)},
     )
+
+
+def _is_given(variable: str) -> bool:
+    """Tell whether a variable was set by whoever started this process: a share of the cores stands in ``threads``."""
+    return variable in os.environ and not workers.was_set_here(variable)
 
 
 def _package_versions() -> dict[str, str]:

@@ -27,6 +27,8 @@ class Gatherer:
         # Made for the first cell, so that a run without cells does not pay for the import. But whoever types
         # --sst2-compare or --sst2-save is told when there was nothing to compare or to save.
         self.session: Session | None = None
+        # The ids of all cells of the run, in every shard, as soon as they are known.
+        self.planned: Sequence[str] = ()
         if gate_asked:
             self._start()
 
@@ -42,8 +44,9 @@ class Gatherer:
         if record is None and failure is None:
             return
         gathered = self.session or self._start()
+        gathered.planned = self.planned
         if record is not None:
-            gathered.add(record)
+            gathered.add(record, getattr(report, "sst2_resumed", None))
             if report.failed and gathered.records[-1].reaches_floor:
                 gathered.failed_tests += 1
         if failure is not None:

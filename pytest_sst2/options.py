@@ -89,6 +89,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("trust_remote_code", "allow models and metrics to run code they bring along"),
     Option("json", "write the records of this run to a file", text, "FILE"),
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
+    Option("resume", "take the cells that a results file has from it, and write the others to it", text, "FILE"),
+    Option("exclusive", "measure one cell at a time, however many workers there are"),
 )
 
 

@@ -5,7 +5,7 @@ A run without an SST-2 benchmark must not notice that this plugin is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SETTINGS = pytest.StashKey["Settings"]()
 WORKBENCH = pytest.StashKey["Workbench"]()
+
+_GATHERER = "sst2-gatherer"
 
 MARKER = (
     "sst2(*methods, added=False): run the test once for every selected cell of these methods; without any, of all "
@@ -71,7 +73,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
         gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
-        config.pluginmanager.register(gatherer, "sst2-gatherer")
+        config.pluginmanager.register(gatherer, _GATHERER)
+        if config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no":
+            from pytest_sst2.distribution import CellOfTest, Distribution
+
+            distribution = Distribution(gatherer, lambda: CellOfTest(_matrix(_settings(config))))
+            config.pluginmanager.register(distribution, "sst2-distribution")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
@@ -135,6 +142,13 @@ def _cells(settings: Settings, marker: pytest.Mark | None) -> list[Cell]:
     return plan_cells(settings.models, methods, settings.recipe.seeds)
 
 
+def _matrix(settings: Settings) -> list[Cell]:
+    """Return every cell that could be asked for by these settings."""
+    from pytest_sst2.registry import plan_cells
+
+    return plan_cells(settings.models, settings.methods, settings.recipe.seeds)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of which no cell was asked for."""
 
@@ -145,6 +159,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if empty:
         config.hook.pytest_deselected(items=empty)
         items[:] = [item for item in items if not has_no_cell(item)]
+
+
+def _cells_of(items: Iterable[pytest.Item]) -> list[Cell]:
+    """Return the cells of the tests that have one, in order; a cell stands there once for each of its tests."""
+    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
+    return [each["sst2_cell"] for each in params if each.get("sst2_cell") is not None]
 
 
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
@@ -160,18 +180,24 @@ def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Check data, floors and device before the first cell; a mistake ends the run with exit status 4."""
-    if not _runs_cells(session.config, session.items):
+    config = session.config
+    if hasattr(config, "workerinput") and _cells_of(session.items):
+        from pytest_sst2.workers import take_share
+
+        take_share(exclusive=_settings(config).exclusive)
+    if not _runs_cells(config, session.items):
         return
     try:
-        _workbench(session.config).check()
+        _workbench(config).check()
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     from pytest_sst2.progress import display_for
 
-    progress = _workbench(session.config).progress
-    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in session.items]
-    progress.planned = [each["sst2_cell"].method.name for each in params if "sst2_cell" in each]
-    progress.display = display_for(session.config)
+    cells = _cells_of(session.items)
+    config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
+    progress = _workbench(config).progress
+    progress.planned = [cell.method.name for cell in cells]
+    progress.display = display_for(config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
@@ -199,8 +225,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Let the Record travel on the report: it crosses from an xdist worker and survives a failing assert."""
     report: Any = yield
     if call.when == "call" and "sst2_cell" in getattr(item, "fixturenames", ()):
-        from pytest_sst2.cell_run import FAILURE, RECORD
+        from pytest_sst2.cell_run import FAILURE, RECORD, RESUMED
 
+        if (resumed := item.stash.get(RESUMED, None)) is not None:
+            report.sst2_resumed = resumed
         if (record := item.stash.get(RECORD, None)) is not None:
             report.sst2_record = record.to_json()
         if (failure := item.stash.get(FAILURE, None)) is not None:

@@ -130,8 +130,7 @@ class Environment:
     """What ran the cell.
 
     ``packages`` maps every installed distribution to its version; sizes of thread pools are in ``threads``;
-    ``workers`` counts the pytest-xdist workers that ran at once; ``variables`` are those environment variables that
-    change precision or threads and were set.
+    ``variables`` are those environment variables that change precision or threads and were set.
     """
 
     python: str
@@ -146,7 +145,6 @@ class Environment:
     blas: str
     matmul_precision: str
     deterministic: bool
-    workers: int
     variables: Mapping[str, str]
 
     @property
@@ -154,6 +152,31 @@ class Environment:
         """The versions a reader looks for first: ``torch 2.13.0, transformers 5.23.0, ...``."""
         found = [f"{name} {self.packages[name]}" for name in _HEADLINE_PACKAGES if name in self.packages]
         return ", ".join(found)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a cell ran, when, and beside what.
+
+    Attributes:
+        executor: ``serial``, ``xdist``, ``ray`` or ``torchrun``.
+        node: The name of the machine; empty where it is not known.
+        worker: The process among several, such as ``gw1``; empty where there was one.
+        beside: How many other workers may have been at work on the same cores while it was timed.
+        processes: How many processes trained it together.
+        attempt: 1, or more where earlier ones were lost with their node or process.
+        started: When its work began, in seconds since 1970; None where it is not known.
+        finished: When its record was made, likewise.
+    """
+
+    executor: str = "serial"
+    node: str = ""
+    worker: str = ""
+    beside: int = 0
+    processes: int = 1
+    attempt: int = 1
+    started: float | None = None
+    finished: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +201,7 @@ class Record:
     recipe: Recipe
     recipe_label: str
     environment: Environment
+    placement: Placement
     weights: Weights | None
     settings: Mapping[str, Any]
     fingerprint: Fingerprint | None
@@ -270,6 +294,7 @@ def record_from_json(data: Mapping[str, Any]) -> Record:
         fields["dataset"] = DatasetInfo(**fields["dataset"])
         fields["recipe"] = Recipe(**{**fields["recipe"], "seeds": tuple(fields["recipe"]["seeds"])})
         fields["environment"] = Environment(**fields["environment"])
+        fields["placement"] = Placement(**fields["placement"])
         fields["weights"] = Weights(**fields["weights"]) if fields["weights"] else None
         fields["fingerprint"] = fingerprint_from_json(fields["fingerprint"]) if fields["fingerprint"] else None
         fields["rounds"] = tuple(_round(each) for each in fields["rounds"])
@@ -326,6 +351,7 @@ def _with_numbers(record: Record) -> Record:
         ("latency.p95_seconds", record.latency.p95_seconds),
         ("dataset.train_size", record.dataset.train_size),
         ("dataset.eval_size", record.dataset.eval_size),
+        *((f"placement.{name}", getattr(record.placement, name)) for name in ("beside", "processes", "attempt")),
         *([("floor.accuracy", record.floor.accuracy)] if record.floor else []),
         *(("epochs.number", epoch.number) for epoch in record.epochs),
     ]

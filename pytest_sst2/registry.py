@@ -65,6 +65,8 @@ class MethodSpec:
             an array with the probability of the positive class for each (or a ``Trained`` that carries one).
             ``"package.module:function"`` names one that is imported when the first cell needs it.
         needs_model: False for methods that read the sentences alone; they run once, not once a model.
+        frozen: True where the encoder is never trained, so that cells of one model can share it: under pytest-xdist
+            they go to one worker.
         notes: One line for ``pytest-sst2 methods``.
     """
 
@@ -72,6 +74,7 @@ class MethodSpec:
     train: str | Callable[[Job], Trained | Callable[[Sequence[str]], Any]]
     needs_model: bool = True
     notes: str = ""
+    frozen: bool = False
 
 
 METHODS: tuple[MethodSpec, ...] = (
@@ -82,11 +85,13 @@ METHODS: tuple[MethodSpec, ...] = (
         "linear-probe",
         "pytest_sst2.methods.linear_probe:train",
         notes="frozen sentence embeddings and scikit-learn's LogisticRegression",
+        frozen=True,
     ),
     MethodSpec(
         "torch-probe",
         "pytest_sst2.methods.torch_probe:train",
         notes="the same embeddings and the same objective, minimised in PyTorch",
+        frozen=True,
     ),
     MethodSpec(
         "tfidf",
@@ -116,6 +121,11 @@ class Cell:
         """The pytest id: ``minilm-linear-probe-seed42``, or ``tfidf-seed42`` where no model is used."""
         names = [self.model.name] if self.model else []
         return "-".join([*names, self.method.name, f"seed{self.seed}"])
+
+    @property
+    def shared_encoder(self) -> str:
+        """The model whose frozen encoder the cell has in common with others; empty where it has none."""
+        return self.model.name if self.model and self.method.frozen else ""
 
     def __repr__(self) -> str:
         # Short, since pytest-benchmark writes it into its files: no paths, no addresses.

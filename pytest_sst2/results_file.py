@@ -8,6 +8,8 @@ Schema history:
            ``peak_bytes`` and ``device_peak_bytes``); a phase may be ``cached``; the environment has ``deterministic``
            and ``variables``. The file has ``saved``, and may be packed: what several records have in common stands
            once in ``shared``, and what is one value an example is base64 (see ``_pack``).
+3 (0.3.0)  A record has ``placement``, which takes up the environment's ``workers``; the file has ``planned`` and
+           ``shard``.
 
 Old files are migrated when they are read, one version at a time, and never rewritten.
 """
@@ -25,9 +27,9 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
-from pytest_sst2.records import Failure, Record, record_from_json
+from pytest_sst2.records import Failure, Placement, Record, record_from_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Parts that many records of a run have in common.
 _SHARED = (
@@ -55,28 +57,62 @@ class Results:
         failures: One a cell without a number.
         saved: When it was written, in ISO 8601 with a time zone; empty where the file does not say.
         origin: The file's name, or the baseline's, for messages and reports.
+        planned: The ids of all cells that were to be measured, in every shard; empty where the file does not say.
+        shard: ``3/8`` where this is one part of a run, empty where it is the whole.
     """
 
     records: Sequence[Record]
     failures: Sequence[Failure]
     saved: str = ""
     origin: str = ""
+    planned: Sequence[str] = ()
+    shard: str = ""
+
+    @property
+    def told(self) -> set[str]:
+        """The ids of cells with a number or a failure."""
+        return {each.cell for each in self.records} | {each.cell for each in self.failures}
+
+    @property
+    def missing(self) -> list[str]:
+        """The ids of cells that were planned and have neither a number nor a failure, in the order planned."""
+        told = self.told
+        return [cell for cell in self.planned if cell not in told]
 
 
 def results_text(
-    records: Sequence[Record], failures: Sequence[Failure], *, saved: str = "", packed: bool = False
+    records: Sequence[Record],
+    failures: Sequence[Failure],
+    *,
+    saved: str = "",
+    packed: bool = False,
+    planned: Sequence[str] = (),
+    shard: str = "",
 ) -> str:
     """Return the text of a results file: one record a line, so that two files can be compared line by line."""
     shared: list[str] = []
-    plain = [record.to_json() for record in records]
-    if packed:
-        plain = [_pack(each, shared) for each in plain]
-    lines = ",\n".join(_dumps(each) for each in plain)
-    failed = _dumps([asdict(failure) for failure in failures])
-    common = ",\n".join(shared)
-    head = f'{{"schema_version": {SCHEMA_VERSION}, "saved": {_dumps(saved)},\n'
-    tail = f',\n"shared": [\n{common}\n]}}\n' if packed else "}\n"
-    return f'{head}"records": [\n{lines}\n],\n"failures": {failed}{tail}'
+    lines = [_dumps(_pack(each.to_json(), shared)) if packed else record_line(each) for each in records]
+    return framed(lines, Results((), failures, saved, "", planned, shard), shared if packed else None)
+
+
+def record_line(record: Record) -> str:
+    """Return a record as it stands in a file that is not packed."""
+    return _dumps(record.to_json())
+
+
+def framed(lines: Sequence[str], rest: Results, shared: Sequence[str] | None = None) -> str:
+    """Return the text of a file whose records are these lines.
+
+    Args:
+        lines: One a record.
+        rest: What else the file says; records of its own are not looked at.
+        shared: What the records have in common, in a packed file.
+    """
+    head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
+    tail = {"planned": list(rest.planned), "failures": [asdict(failure) for failure in rest.failures]}
+    common = "" if shared is None else ',\n"shared": [\n' + ",\n".join(shared) + "\n]"
+    body = ",\n".join(lines)
+    return f'{_dumps(head)[:-1]},\n"records": [\n{body}\n],\n{_dumps(tail)[1:-1]}{common}}}\n'
 
 
 def results_from_text(text: str, origin: str) -> Results:
@@ -108,7 +144,8 @@ def results_from_text(text: str, origin: str) -> Results:
         plain = data["records"] if shared is None else [_unpack(each, shared) for each in data["records"]]
         records = [record_from_json(each) for each in plain]
         failures = [Failure(**failure) for failure in data["failures"]]
-        return Results(records, failures, str(data["saved"]), origin)
+        planned = tuple(map(str, data["planned"]))
+        return Results(records, failures, str(data["saved"]), origin, planned, str(data["shard"]))
     except Sst2Error as error:
         raise Sst2Error(f"{origin}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, zlib.error) as error:
@@ -221,4 +258,19 @@ def _record_from_version_1(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
+    # In a packed file the environments stand among what its records share.
+    environments = data.get("shared") or [record["environment"] for record in data["records"]]
+    numbers = [record["environment"] for record in data["records"]] if "shared" in data else range(len(environments))
+    workers = {number: environments[number].pop("workers", 1) for number in set(numbers)}
+    placements = [
+        Placement("xdist" if workers[number] > 1 else "serial", beside=workers[number] - 1) for number in numbers
+    ]
+    records = [
+        {**record, "placement": asdict(placement)}
+        for record, placement in zip(data["records"], placements, strict=True)
+    ]
+    return {**data, "schema_version": 3, "records": records, "planned": [], "shard": ""}
+
+
+_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1, 2: _from_version_2}

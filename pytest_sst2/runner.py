@@ -25,7 +25,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, epoch_of, train
-from pytest_sst2.records import Environment, Epoch, Latency, Phase, Record, Round
+from pytest_sst2.records import Environment, Epoch, Latency, Phase, Placement, Record, Round
 from pytest_sst2.significance import wilson_interval
 from pytest_sst2.timing import PeakMemory, PhaseClock
 from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
@@ -78,6 +78,7 @@ class CellRunner:
         splits: Its rows.
         loader: Loads its model.
         environment: What it runs on.
+        placement: Where that is, and beside what.
         metric_names: Further metrics beside accuracy.
         cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
         frozen: Keeps the frozen encoder of the cell before, likewise.
@@ -91,6 +92,7 @@ class CellRunner:
         splits: Splits,
         loader: ModelLoader,
         environment: Environment,
+        placement: Placement,
         metric_names: Sequence[str] = (),
         cache: EmbeddingCache | None = None,
         frozen: FrozenEncoder | None = None,
@@ -101,6 +103,7 @@ class CellRunner:
         self.splits = splits
         self.loader = loader
         self.environment = environment
+        self.placement = dataclasses.replace(placement, started=_now())
         self.metric_names = metric_names
         self.cache = cache
         self.frozen = frozen
@@ -185,6 +188,7 @@ class CellRunner:
             recipe=self.recipe,
             recipe_label=self.recipe.label,
             environment=self.environment,
+            placement=self.placement,
             weights=self._weights,
             settings=first.trained.settings,
             fingerprint=fingerprint,
@@ -202,10 +206,11 @@ class CellRunner:
                 *disagreement_warnings([each.predictions for each in self.rounds]),
                 *passes_warnings(fingerprint.second_pass),
                 *evidence_warnings(len(self.recipe.seeds), len(labels)),
-                *company_warnings(self.environment.workers),
+                *company_warnings(self.placement.beside),
             ),
         )
-        return dataclasses.replace(record, floor=floor_for(record.floor_key))
+        finished = dataclasses.replace(self.placement, finished=_now())
+        return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
     def _measure_machine(self) -> None:
         """Take the machine's speed, unless that was just done: phases of milliseconds need no unit of their own."""
@@ -269,6 +274,11 @@ class CellRunner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(seconds, [50, 95])
         return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
+
+
+def _now() -> float:
+    """Return the seconds since 1970, to the millisecond."""
+    return round(time.time(), 3)
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.baselines import save_baseline
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import write_atomically
 from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
+from pytest_sst2.journal import Journal
 from pytest_sst2.records import Failure, Record, record_from_json
 from pytest_sst2.report.files import STEP_SUMMARY, append_step_summary, write_report
-from pytest_sst2.report.wording import counted
-from pytest_sst2.results_file import Results, results_text
+from pytest_sst2.report.wording import counted, shortened
+from pytest_sst2.results_file import Results
 
 if TYPE_CHECKING:
     from pytest_sst2.comparison import Comparison
@@ -35,6 +36,9 @@ class Session:
         problems: The same for what must fail the run although no test failed.
         comparison: What the comparison with the baseline found; None where none was asked for.
         failed_tests: Tests that failed although their cell has a number and reaches its floor.
+        planned: The ids of all cells of the run, in every shard; empty where that is not known.
+        resumed: With ``--sst2-resume``, how many cells were taken from the file (under the empty text), and how many
+            were measured again, by the reason.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,14 +49,44 @@ class Session:
         self.problems: list[str] = []
         self.comparison: Comparison | None = None
         self.failed_tests = 0
+        self.planned: Sequence[str] = ()
+        self.resumed: Counter[str] = Counter()
+        self._unwritten = ""
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Take the JSON of a Record, as it travels in a test report."""
+    @cached_property
+    def _journal(self) -> Journal | None:
+        """Where records are written as they come; begun with the first, so that nothing is touched before."""
+        settings = self.settings
+        if (path := settings.results_path) is None:
+            return None
+        return Journal(path, self.planned, standing=settings.unfinished if path == settings.resume_path else None)
+
+    def add(self, record: dict[str, Any], resumed: str | None = None) -> None:
+        """Take the JSON of a Record, as it travels in a test report, and write it down.
+
+        Args:
+            record: The JSON.
+            resumed: "" for one that was taken from an earlier run, else why the earlier one did not count; None where
+                there was none.
+        """
         self.records.append(record_from_json(record))
+        if resumed is not None:
+            self.resumed[resumed] += 1
+        self._write_down(lambda journal: journal.add(self.records[-1], again=bool(resumed)))
 
     def add_failure(self, failure: dict[str, Any]) -> None:
-        """Take the JSON of a Failure."""
+        """Take the JSON of a Failure, likewise."""
         self.failures.append(Failure(**failure))
+        self._write_down(lambda journal: journal.add_failure(self.failures[-1]))
+
+    def _write_down(self, write: Callable[[Journal], None]) -> None:
+        """Write to the journal; what goes wrong there stops no run, and is told at its end."""
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except Sst2Error as error:
+            self._unwritten = str(error)
 
     @property
     def exit_status(self) -> int:
@@ -75,8 +109,12 @@ class Session:
                 f"the cells of this run were measured on different data ({names}), so they cannot be compared. "
                 "Name the data with --sst2-data."
             )
-        if self.settings.json_path is not None:
-            self._write(self.settings.json_path)
+        if self._journal is not None:
+            self._close(self._journal, complete=complete)
+        if self.settings.unfinished is not None:
+            self._tell_resumed(self.settings.unfinished)
+        if unheard := self._results.missing:
+            self.notes.append(f"{counted(len(unheard), 'cell')} had no turn: {shortened(unheard)}")
         if self.settings.calibrate:
             self._calibrate()
         if self.settings.baseline is not None:
@@ -88,20 +126,45 @@ class Session:
         failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
         self._report(sentences_of, (*self.problems, *stopped, *failed))
 
-    def _write(self, path: Path) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+    def _close(self, journal: Journal, *, complete: bool) -> None:
+        """Write the results file for the last time."""
+        if self._unwritten:
+            self.problems.append(f"not every record could be written when it was finished: {self._unwritten}")
         try:
-            write_atomically(path, results_text(self.records, self.failures, saved=now))
+            journal.close(complete=complete, without=self._strangers())
         except Sst2Error as error:
             self.problems.append(str(error))
-        else:
-            self.notes.append(f"{counted(len(self.records), 'record')} in {path}")
+            return
+        more = journal.count - len(self.records)
+        self.notes.append(
+            f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} from before' if more else ''}"
+        )
+        if journal.aside.exists():
+            self.notes.append(f"what it held before is in {journal.aside}")
+
+    def _strangers(self) -> list[str]:
+        """Return the ids of cells in the resumed file that cannot stand in one table with those of this run."""
+        ours = {_table_of(record) for record in self.records}
+        told = self._results.told
+        before = self.settings.unfinished.records if self.settings.unfinished else ()
+        return [each.cell for each in before if ours and each.cell not in told and _table_of(each) not in ours]
+
+    def _tell_resumed(self, unfinished: Results) -> None:
+        again = Counter(self.resumed)
+        taken = again.pop("", 0)
+        self.notes.append(f"{taken} of {counted(len(self.records), 'cell')} taken from {unfinished.origin}")
+        self.notes += [
+            f"{counted(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
+        ]
+
+    @property
+    def _results(self) -> Results:
+        return Results(self.records, self.failures, origin="this run", planned=self.planned)
 
     def _compare(self, baseline: Results) -> None:
         from pytest_sst2.comparison import compare
 
-        measured = Results(self.records, self.failures, origin="this run")
-        self.comparison = compare(baseline, measured, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
+        self.comparison = compare(baseline, self._results, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
 
     def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
         folder = self.settings.report_path
@@ -109,7 +172,7 @@ class Session:
             return
         from pytest_sst2.report.contents import make_report
 
-        measured = Results(self.records, self.failures, origin="this run")
+        measured = self._results
         report = make_report(measured, self.comparison, self.settings.fail_on, problems)
         self._attempt("the job's summary", lambda: append_step_summary(report))
         if folder is not None:
@@ -167,6 +230,11 @@ class Session:
             "--sst2-overwrite lowers it."
             for low in lowered
         ]
+
+
+def _table_of(record: Record) -> tuple[str, str, str, str]:
+    """Return what all cells of one table have in common."""
+    return record.dataset.name, record.dataset.revision, record.dataset.split, record.recipe_label
 
 
 def _by_floor_key(records: Iterable[Record]) -> dict[FloorKey, list[Record]]:

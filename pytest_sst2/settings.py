@@ -51,6 +51,9 @@ class Settings:
         trust_remote_code: Allow code from model repositories.
         json_path: Where the records go, or None.
         report_path: The folder the report goes to, or None.
+        resume_path: The file that cells are taken from, or None.
+        unfinished: What it holds; None where nothing was asked for.
+        exclusive: Measure one cell at a time.
         talkative: Whether the libraries may say what they do (``-v``).
         ci: Whether this is a CI run, where nothing may be substituted.
     """
@@ -77,8 +80,16 @@ class Settings:
     trust_remote_code: bool
     json_path: Path | None
     report_path: Path | None
+    resume_path: Path | None
+    unfinished: Results | None
+    exclusive: bool
     talkative: bool
     ci: bool
+
+    @property
+    def results_path(self) -> Path | None:
+        """Where records are written as they are finished: ``--sst2-json``, else ``--sst2-resume``."""
+        return self.json_path or self.resume_path
 
 
 def read_settings(config: pytest.Config, registry: Registry) -> Settings:
@@ -108,9 +119,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     calibrate = bool(values["calibrate"])
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)
-    json_path = base["json"] / Path(values["json"]).expanduser() if values["json"] else None
-    if json_path:
-        check_writable(json_path, "--sst2-json")
+    json_path, resume_path = (_results_path(base[name], values[name], f"--sst2-{name}") for name in ("json", "resume"))
     report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
@@ -137,6 +146,9 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         trust_remote_code=bool(values["trust_remote_code"]),
         json_path=json_path,
         report_path=report_path,
+        resume_path=resume_path,
+        unfinished=_unfinished(resume_path),
+        exclusive=bool(values["exclusive"]),
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
@@ -233,6 +245,22 @@ def _data_source(data: str, base: Path) -> str:
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)
+
+
+def _results_path(base: Path, given: str | None, option: str) -> Path | None:
+    if not given:
+        return None
+    path = base / Path(given).expanduser()
+    check_writable(path, option)
+    return path
+
+
+def _unfinished(path: Path | None) -> Results | None:
+    if path is None:
+        return None
+    from pytest_sst2.resume import load_unfinished
+
+    return load_unfinished(path)
 
 
 def _save_path(config: pytest.Config, name: str | None, *, overwrite: bool) -> Path | None:

@@ -52,6 +52,9 @@ class _BenchmarkTimer:
         if self.benchmark.stats is not None:
             self.benchmark.stats.group = record.method
 
+    def leave_out(self) -> None:
+        self.benchmark.skipped = True  # or it would warn that it was not used
+
 
 class _PlainTimer:
     def __call__(self, function: Callable[[], None], rounds: int, prepare: Callable[[], None]) -> None:
@@ -61,6 +64,9 @@ class _PlainTimer:
 
     def describe(self, record: Record) -> None:
         """Do nothing: there is no benchmark to tell."""
+
+    def leave_out(self) -> None:
+        """Do nothing, likewise."""
 
 
 class WithPytestBenchmark:

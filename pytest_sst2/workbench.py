@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2 import environment, metrics
+from pytest_sst2 import environment, metrics, workers
 from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.heap import collector_paused
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.progress import Progress
+from pytest_sst2.resume import Conditions
 from pytest_sst2.runner import CellRunner
 from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
 
 if TYPE_CHECKING:
-    from pytest_sst2.records import Environment
+    from pytest_sst2.records import Environment, Record
     from pytest_sst2.registry import Cell
     from pytest_sst2.settings import Settings
 
@@ -34,7 +36,7 @@ class Workbench:
         self._splits: dict[int, Splits] = {}
         self.frozen = FrozenEncoder()
         self.progress = Progress()
-        environment.share_cores()
+        self.placement = workers.here(exclusive=settings.exclusive)
 
     @cached_property
     def source(self) -> Source:
@@ -115,8 +117,41 @@ class Workbench:
                 self.splits(cell.seed),
                 self.loader,
                 self.environment,
+                self.placement,
                 self.metric_names,
                 self.cache,
                 self.frozen if self.cache is not None else None,
                 self.progress,
             )
+
+    def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
+        """Return the record that the file of ``--sst2-resume`` has for a cell, or why it has none that counts.
+
+        Returns:
+            The record, with the floor that holds now, and nothing; or None and in what the cell was measured otherwise
+            (nothing where it was not).
+
+        Raises:
+            Sst2Error: The cell's model cannot be had.
+        """
+        before = self._unfinished.get(cell.id)
+        if before is None:
+            return None, ""
+        now = Conditions(
+            recipe=self.settings.recipe,
+            digest=self.splits(cell.seed).info.digest,
+            weights=self.loader.locate(cell.model).weights if cell.model else None,
+            environment=self.environment,
+            metrics=self.metric_names,
+            rounds=self.settings.rounds,
+            timed=self.cache is None,
+            exclusive=self.settings.exclusive,
+        )
+        if reason := now.differ_from(before):
+            return None, reason
+        return replace(before, floor=self.floor_for(before.floor_key)), ""
+
+    @cached_property
+    def _unfinished(self) -> dict[str, Record]:
+        found = self.settings.unfinished
+        return {record.cell: record for record in found.records} if found else {}

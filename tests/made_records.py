@@ -28,6 +28,7 @@ from pytest_sst2.records import (
     Interval,
     Latency,
     Phase,
+    Placement,
     Record,
     Round,
     Weights,
@@ -46,7 +47,6 @@ ENVIRONMENT = Environment(
     blas="openblas",
     matmul_precision="highest",
     deterministic=False,
-    workers=1,
     variables={"OMP_NUM_THREADS": "2"},
 )
 PHASES = (Phase("load", 0.5), Phase("encode", 2.0, 500), Phase("fit", 0.25, 500), Phase("predict", 0.5, 4))
@@ -124,6 +124,7 @@ def make_record(**changes: Any) -> Record:
         recipe=recipe,
         recipe_label="quick train_size=500",
         environment=ENVIRONMENT,
+        placement=Placement(),
         weights=Weights("org/name", "hub", "main", "cd" * 32, "mit"),
         settings={"C": 1.0, "solver": "lbfgs", "modules": ["Transformer", "Pooling"], "max_iter": None},
         fingerprint=FINGERPRINT,

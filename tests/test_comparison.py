@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.comparison import CellComparison, Comparison, EnvironmentChange, compare, environment_changes
+from pytest_sst2.comparison import CellComparison, Comparison, compare
 from pytest_sst2.costs import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.environment_drift import EnvironmentChange, environment_changes
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.gate import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.recipes import build_recipe
@@ -267,12 +268,10 @@ class TestEnvironment:
             python="3.13.0",
             matmul_precision="high",
             deterministic=True,
-            workers=2,
             variables={"NVIDIA_TF32_OVERRIDE": "1"},
         )
         assert environment_changes(before, after) == (
             EnvironmentChange("python", "3.12.1", "3.13.0"),
-            EnvironmentChange("workers", "1", "2"),
             EnvironmentChange("matmul precision", "highest", "high"),
             EnvironmentChange("deterministic", "False", "True"),
             EnvironmentChange("NVIDIA_TF32_OVERRIDE", None, "1"),

@@ -17,11 +17,12 @@ from pytest_sst2.costs import (
     compare_costs,
     log_margin,
 )
-from pytest_sst2.records import Phase, Record, Round
+from pytest_sst2.records import Phase, Placement, Record, Round
 from tests.made_records import ENVIRONMENT, make_record, of_schema_1
 
 MB = 2**20
 UNIT = 0.004
+BESIDE = Placement("xdist", "here", "gw1", beside=1)
 
 
 def rounds(*seconds: float, unit: float = UNIT, phase: str = "encode", **fields: Any) -> tuple[Round, ...]:
@@ -157,11 +158,11 @@ class TestPhases:
 
 class TestNotComparable:
     def test_times_taken_beside_other_workers_are_not(self) -> None:
-        beside, alone = record(*rounds(9.0), workers=2), record(*rounds(2.0))
+        beside, alone = make_record(rounds=rounds(9.0), placement=BESIDE), record(*rounds(2.0))
         for before, after in ((alone, beside), (beside, alone), (beside, beside)):
             change = compare_costs([before], [after])
             assert change.phases == ()
-            assert change.notes == ("times not compared: one side was measured beside other pytest-xdist workers",)
+            assert change.notes == ("times not compared: one side was measured beside other workers on the same cores",)
             assert not change.slower
 
     def test_times_on_another_device_are_not(self) -> None:
@@ -238,7 +239,7 @@ class TestMemory:
         assert compared(memory(800, 300, device=1000), memory(800, 300, device=1300)).heavier
 
     def test_memory_is_compared_also_where_times_are_not(self) -> None:
-        change = compare_costs([record(*memory(800, 300))], [record(*memory(900, 400), workers=2)])
+        change = compare_costs([record(*memory(800, 300))], [make_record(rounds=memory(900, 400), placement=BESIDE)])
         assert (change.phases, change.heavier) == ((), True)
 
     def test_what_was_not_measured_is_not_compared(self) -> None:

@@ -32,14 +32,10 @@ def test_variables_that_change_threads_or_precision_are_kept_and_no_others(monke
     assert collect_environment.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
 
 
-def test_workers_and_determinism_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
-    alone = collect_environment.__wrapped__("cpu")
-    assert (alone.workers, alone.deterministic) == (1, False)
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+def test_determinism_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collect_environment.__wrapped__("cpu").deterministic is False
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    beside = collect_environment.__wrapped__("cpu")
-    assert (beside.workers, beside.deterministic) == (3, True)
+    assert collect_environment.__wrapped__("cpu").deterministic is True
 
 
 def test_threads_cores_and_libraries_are_told() -> None:
@@ -49,19 +45,6 @@ def test_threads_cores_and_libraries_are_told() -> None:
     assert environment.cpu_model
     assert environment.device == environment.device_name == "cpu"
     assert environment.matmul_precision in ("highest", "high", "medium")
-
-
-@pytest.mark.parametrize(("workers", "threads"), [("1", 4), ("2", 2), ("3", 1), ("9", 1)])
-def test_xdist_workers_share_the_cores(workers: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_sst2 import environment
-
-    before = torch.get_num_threads()
-    monkeypatch.setattr(environment, "_cores", lambda: 4)
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
-    torch.set_num_threads(4)
-    environment.share_cores()
-    assert torch.get_num_threads() == threads
-    torch.set_num_threads(before)
 
 
 def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monkeypatch: pytest.MonkeyPatch) -> None:

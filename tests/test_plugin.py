@@ -39,7 +39,7 @@ class TestRunning:
             ]
         )
         data = results(project.path / "out" / "results.json")
-        assert data["schema_version"] == 2
+        assert data["schema_version"] == 3
         assert data["failures"] == []
         by_method = {record["method"]: record for record in data["records"]}
         assert set(by_method) == {"linear-probe", "tfidf", "majority", "fine-tune"}

@@ -10,8 +10,9 @@ import re
 
 import pytest
 
-from pytest_sst2.comparison import CellComparison, Comparison, EnvironmentChange
+from pytest_sst2.comparison import CellComparison, Comparison
 from pytest_sst2.costs import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.environment_drift import EnvironmentChange
 from pytest_sst2.records import Interval
 from pytest_sst2.report.comparison import comparison_json, comparison_lines, outcome
 from pytest_sst2.significance import AccuracyChange

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sst2.floors import Floor
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Record, Round
+from pytest_sst2.records import DatasetInfo, Environment, Failure, Interval, Latency, Phase, Placement, Record, Round
 from pytest_sst2.report.terminal import context_lines, table, warning_lines
 
 PACKAGES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0", "scikit-learn": "1.9.1"}
@@ -26,7 +26,6 @@ ENVIRONMENT = Environment(
     blas="openblas 0.3.30",
     matmul_precision="highest",
     deterministic=False,
-    workers=1,
     variables={},
 )
 PHASES = (Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872))
@@ -54,6 +53,7 @@ def make_record(**changes: Any) -> Record:
         recipe=recipe,
         recipe_label=recipe.label,
         environment=ENVIRONMENT,
+        placement=Placement(),
         weights=None,
         settings={},
         fingerprint=None,

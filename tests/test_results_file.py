@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.records import Epoch, Failure, Phase, Record, Round
+from pytest_sst2.records import Epoch, Failure, Phase, Placement, Record, Round
 from pytest_sst2.results_file import Results, results_from_text, results_text
 from tests.made_records import (
     BARE,
@@ -66,7 +66,7 @@ class TestPlain:
     def test_a_file_has_its_version_first_and_a_record_a_line(self) -> None:
         text = results_text([make_record(), make_record(seed=7)], [FAILURE], saved=SAVED)
         lines = text.split("\n")
-        assert lines[:2] == [f'{{"schema_version": 2, "saved": "{SAVED}",', '"records": [']
+        assert lines[:2] == [f'{{"schema_version": 3, "saved": "{SAVED}", "shard": "",', '"records": [']
         assert [json.loads(line.rstrip(","))["seed"] for line in lines[2:4]] == [42, 7]
         assert lines[4:] == ["],", lines[5], ""]
         assert "“few”" in text
@@ -95,7 +95,7 @@ class TestOldFiles:
         old = make_record(
             fingerprint=None,
             labels=(),
-            environment=dataclasses.replace(ENVIRONMENT, deterministic=False, workers=1, variables={}),
+            environment=dataclasses.replace(ENVIRONMENT, deterministic=False, variables={}),
             rounds=(
                 Round(3.25, PHASES, None, 400_000_000, None, 1_000),
                 Round(3.5, (), None, 400_000_000, None, 1_000),
@@ -112,6 +112,22 @@ class TestOldFiles:
     def test_schema_2_of_0_2_0_plain(self) -> None:
         records = [make_record(), make_record(seed=7, cell="minilm-linear-probe-seed7"), make_record(**BARE)]
         assert frozen("results_version_2.json") == Results(records, [FAILURE], SAVED, "old.json")
+
+    def test_schema_2_counted_the_workers_in_the_environment(self) -> None:
+        data = json.loads((FROZEN / "results_version_2.json").read_text(encoding="utf-8"))
+        data["records"][1]["environment"]["workers"] = 4
+        read = results_from_text(json.dumps(data), "old.json").records
+        assert [each.placement for each in read] == [Placement(), Placement("xdist", beside=3), Placement()]
+
+    def test_schema_3_of_0_3_0(self) -> None:
+        where = Placement("ray", "node-a", "ray 4711", 0, 1, 2, 1_700_000_000.5, 1_700_000_009.25)
+        records = [make_record(placement=where), make_record(seed=7, cell="minilm-linear-probe-seed7")]
+        planned = ("minilm-linear-probe-seed42", "minilm-linear-probe-seed7", "other")
+        plain = frozen("results_version_3.json")
+        assert plain == Results(records, [FAILURE], SAVED, "old.json", planned, "2/3")
+        packed = frozen("results_version_3_packed.json")
+        assert [*map(without_probabilities, packed.records)] == [*map(without_probabilities, records)]
+        assert (packed.failures, packed.planned, packed.shard) == ([FAILURE], planned, "2/3")
 
     def test_schema_2_of_0_2_0_packed(self) -> None:
         found, plain = frozen("results_version_2_packed.json"), frozen("results_version_2.json")
@@ -246,7 +262,7 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
         ("null", ["old.json", "--sst2-save"]),
         ("[" * 100_000, ["old.json", "--sst2-json"]),
         ('{"benchmarks": []}', ["old.json", "--sst2-json", "schema_version"]),
-        ('{"schema_version": 3, "records": []}', ["old.json", "version 3", "versions 1 to 2", "Upgrade pytest-sst2"]),
+        ('{"schema_version": 4, "records": []}', ["old.json", "version 4", "versions 1 to 3", "Upgrade pytest-sst2"]),
         ('{"schema_version": 0, "records": []}', ["old.json", "version 0"]),
         ('{"schema_version": true, "records": []}', ["old.json", "version True"]),
         ('{"schema_version": "2", "records": []}', ["old.json", "version '2'"]),
@@ -257,7 +273,9 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
         ('{"schema_version": 1, "records": [{}], "failures": []}', ["old.json", "phases"]),
         ('{"schema_version": 1, "records": [], "failures": [{"cell": "a"}]}', ["old.json", "model"]),
         ('{"schema_version": 2, "records": [], "failures": []}', ["old.json", "saved"]),
-        ('{"schema_version": 2, "saved": "", "records": [{}], "failures": []}', ["old.json", "not a record"]),
+        ('{"schema_version": 2, "saved": "", "records": [{}], "failures": []}', ["old.json", "environment"]),
+        ('{"schema_version": 3, "saved": "", "records": [{}], "failures": []}', ["old.json", "not a record"]),
+        ('{"schema_version": 3, "saved": "", "records": [], "failures": []}', ["old.json", "planned"]),
         ('{"schema_version": 2, "saved": "", "records": 5, "failures": []}', ["old.json"]),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import DatasetInfo, Epoch, Record, record_from_json
+from pytest_sst2.records import DatasetInfo, Epoch, Placement, Record, record_from_json
 from pytest_sst2.registry import Cell, MethodSpec
 from pytest_sst2.runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.splits import Examples, Splits
@@ -35,10 +34,15 @@ def splits() -> Splits:
 
 
 def make_runner(
-    train: Callable[[Job], Any], environment: Any, metric_names: Sequence[str] = (), name: str = "told"
+    train: Callable[[Job], Any],
+    environment: Any,
+    metric_names: Sequence[str] = (),
+    name: str = "told",
+    placement: Placement | None = None,
 ) -> CellRunner:
     cell = Cell(None, MethodSpec(name, train, needs_model=False), 42)
-    return CellRunner(cell, build_recipe("quick"), splits(), ModelLoader("cpu"), environment, metric_names)
+    where = placement or Placement()
+    return CellRunner(cell, build_recipe("quick"), splits(), ModelLoader("cpu"), environment, where, metric_names)
 
 
 def answering(values: Sequence[float]) -> Callable[[Job], Any]:
@@ -216,10 +220,10 @@ def test_training_sentences_among_the_evaluation_sentences_are_counted(environme
 
 
 def test_times_taken_beside_other_workers_say_so(environment: Any) -> None:
-    beside_two = dataclasses.replace(environment, workers=3)
-    assert measure(make_runner(answering([0.9] * 6 + [0.1] * 4), beside_two)).warnings == (
+    runner = make_runner(answering([0.9] * 6 + [0.1] * 4), environment, placement=Placement("xdist", "here", "gw1", 2))
+    assert measure(runner).warnings == (
         THIN,
-        "timed beside 2 other pytest-xdist workers",
+        "timed beside 2 other workers; --sst2-exclusive times cells alone",
     )
 
 

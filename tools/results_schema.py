@@ -22,14 +22,18 @@ class ResultsFile:
     Attributes:
         schema_version: What the file is read by; another number is another schema.
         saved: When it was written, in ISO 8601 with a time zone; empty where that is not known.
+        shard: "3/8" where this is one part of a run, empty where it is the whole.
         records: One a measured cell, whether it reached its floor or not.
         failures: One a cell without a number.
+        planned: The ids of all cells that were to be measured, in every shard; those of neither list are missing.
     """
 
     schema_version: int
     saved: str
+    shard: str
     records: Sequence[Record]
     failures: Sequence[Failure]
+    planned: Sequence[str]
 
 
 def results_schema() -> dict[str, Any]:

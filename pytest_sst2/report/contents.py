@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_sst2.comparison import Comparison, environment_changes
+from pytest_sst2.comparison import Comparison
+from pytest_sst2.environment_drift import environment_changes
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.comparison import outcome
 from pytest_sst2.report.wording import counted

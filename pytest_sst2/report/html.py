@@ -178,7 +178,7 @@ def _environment(report: Report) -> dict[str, Any]:
     names = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
     machine = [
         (name.replace("_", " "), str(getattr(environment, name)))
-        for name in (*names, "workers", "blas", "matmul_precision", "deterministic")
+        for name in (*names, "blas", "matmul_precision", "deterministic")
     ]
     return {
         "machine": [*machine, *sorted(environment.variables.items())],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_sst2.comparison import FIRST_PACKAGES
+from pytest_sst2.environment_drift import FIRST_PACKAGES
 from pytest_sst2.results_file import Results
 from pytest_sst2.upgrade.bonds import Closure, closure_over
 from pytest_sst2.upgrade.check import Say, Sides

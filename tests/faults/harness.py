@@ -166,6 +166,9 @@ def _settings(world: World) -> Settings:
         trust_remote_code=False,
         json_path=None,
         report_path=None,
+        resume_path=None,
+        unfinished=None,
+        exclusive=False,
         talkative=False,
         ci=False,
     )

@@ -1,0 +1,95 @@
+"""Resume: which cells of an earlier, unfinished run are taken from its file, and why the others are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_sst2.environment_drift import environment_changes
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.records import Environment, Record, Weights
+from pytest_sst2.results_file import Results, results_from_text
+
+if TYPE_CHECKING:
+    from pytest_sst2.recipes import Recipe
+
+# What is the machine's and not the software's: on another node of a cluster it is another.
+_OF_THE_MACHINE = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
+
+
+def load_unfinished(path: Path) -> Results:
+    """Return what an earlier run has measured; nothing where there is no file yet.
+
+    Raises:
+        Sst2Error: The file cannot be read, or is no results file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Results((), (), origin=path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Sst2Error(f"--sst2-resume {str(path)!r} cannot be read: {error}.") from error
+    try:
+        return dataclasses.replace(results_from_text(text, str(path)), origin=path.name)
+    except Sst2Error as error:
+        raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Under what a cell would be measured now, as far as it is known before its model is loaded.
+
+    Attributes:
+        recipe: The run's.
+        digest: Of the cell's rows.
+        weights: Of its model; None without one.
+        environment: Of the process that would measure it.
+        metrics: Asked for beside accuracy.
+        rounds: Asked for.
+        timed: Whether nothing may come from a cache.
+        exclusive: Whether cells are to be timed alone.
+        anywhere: Whether it may run on another machine than this one.
+    """
+
+    recipe: Recipe
+    digest: str
+    weights: Weights | None
+    environment: Environment
+    metrics: Sequence[str] = ()
+    rounds: int = 1
+    timed: bool = False
+    exclusive: bool = False
+    anywhere: bool = False
+
+    def differ_from(self, record: Record) -> str:
+        """Return in what a record was measured otherwise, in a clause; empty where it stands for this cell."""
+        recipes = [dataclasses.replace(each, seeds=()) for each in (record.recipe, self.recipe)]
+        if recipes[0] != recipes[1]:
+            return f"recipe {self.recipe.label}, was {record.recipe_label}"
+        if record.dataset.digest != self.digest:
+            return "other rows"
+        if _identity(record.weights) != _identity(self.weights):
+            return "other weights"
+        if lacking := [name for name in self.metrics if name not in record.metrics]:
+            return f"no {', '.join(lacking)}"
+        if len(record.rounds) < self.rounds:
+            return f"{len(record.rounds)} of {self.rounds} rounds"
+        if self.timed and any(phase.cached for made in record.rounds for phase in made.phases):
+            return "times from a cache"
+        if self.exclusive and record.placement.beside:
+            return "timed beside other workers"
+        return self._other_environment(record.environment)
+
+    def _other_environment(self, before: Environment) -> str:
+        now = self.environment
+        if self.anywhere:
+            before = dataclasses.replace(before, **{name: getattr(now, name) for name in _OF_THE_MACHINE})
+        changes = environment_changes(before, now)
+        shown = ", ".join(f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes[:2])
+        return f"{shown} and {len(changes) - 2} more" if len(changes) > 2 else shown
+
+
+def _identity(weights: Weights | None) -> str | None:
+    return weights.sha256 if weights else None

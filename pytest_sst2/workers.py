@@ -1,0 +1,118 @@
+"""Workers: which of several processes this one is, and its share of the machine. Loads neither torch nor numpy.
+
+pytest-xdist tells its workers in their environment who they are, and torchrun tells its ranks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_sst2.records import Placement
+
+# What the thread pools of torch, numpy, scipy and scikit-learn ask for when they are made.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_DEVICES = "CUDA_VISIBLE_DEVICES"
+# Those that this process was given by us, and not by whoever started it.
+_set_here: set[str] = set()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def xdist_workers() -> int:
+    """Return how many pytest-xdist workers run at once; 1 without pytest-xdist."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
+def processes() -> int:
+    """Return how many processes torchrun or ``accelerate launch`` started for one training; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Return which of those this one is, from 0; the first reports."""
+    return int(os.environ["RANK"]) if processes() > 1 else 0
+
+
+def was_set_here(variable: str) -> bool:
+    """Tell whether an environment variable holds what this process was given as its share."""
+    return variable in _set_here
+
+
+def here(*, exclusive: bool = False) -> Placement:
+    """Return where this process measures: the machine, the worker, and who else is at work on its cores.
+
+    Args:
+        exclusive: Whether cells are measured one at a time, whoever else there is.
+    """
+    node, workers = platform.node(), xdist_workers()
+    if processes() > 1:
+        return Placement("torchrun", node, f"rank {rank()}", processes=processes())
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return Placement("xdist", node, os.environ["PYTEST_XDIST_WORKER"], 0 if exclusive else workers - 1)
+    return Placement("serial", node)
+
+
+def take_share(*, exclusive: bool = False) -> None:
+    """Give an xdist worker its share of the cores, and one of the GPUs where there are several.
+
+    With all of the cores each, the workers' threads fight and crawl. To be called before torch is loaded: thread pools
+    are made when their libraries are. What the user has set himself stays.
+
+    Args:
+        exclusive: Whether cells are measured one at a time: then each has all of the cores.
+    """
+    if xdist_workers() == 1:
+        return
+    if not exclusive:
+        limit_threads(max(1, cores() // xdist_workers()))
+    _take_gpu(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
+
+
+def limit_threads(threads: int) -> None:
+    """Have every thread pool of this process be of one size, where the user has not set one himself."""
+    if any(name in os.environ and name not in _set_here for name in THREAD_VARIABLES):
+        return
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    _set_here.update(THREAD_VARIABLES)
+    # Somebody else's conftest may have loaded them already.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    if "numpy" in sys.modules:
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(limits=threads)
+
+
+def _take_gpu(number: int) -> None:
+    """Let this process see one GPU of several: a training would spread over all it sees, and all over the first."""
+    import torch
+
+    # Asked of the driver's library: CUDA itself must not be started before the variable is set.
+    count = torch.cuda.device_count()
+    if count < 2 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    given = os.environ.get(_DEVICES, "")
+    names = [name.strip() for name in given.split(",") if name.strip()] or [str(index) for index in range(count)]
+    os.environ[_DEVICES] = names[number % count]
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until no other cell that asked for the same is measured on this machine, and keep others waiting.
+
+    The lock is the system's, so that a process that dies lets go of it.
+    """
+    from filelock import FileLock
+
+    user = os.getuid() if hasattr(os, "getuid") else "all"
+    with FileLock(Path(tempfile.gettempdir()) / f"pytest-sst2-{user}.lock"):
+        yield
