@@ -45,6 +45,11 @@ class LocatedModel:
     transformer: Path
     weights: Weights
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of the encoder's weights on disk."""
+        return sum(path.stat().st_size for path in _weight_files(self.transformer))
+
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     """Return the model's files, verified.

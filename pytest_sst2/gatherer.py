@@ -38,13 +38,18 @@ class Gatherer:
         self.session = Session(self._settings())
         return self.session
 
+    def gathering(self) -> Session:
+        """Return what gathers the records, with the cells that are planned."""
+        session = self.session or self._start()
+        session.planned = self.planned
+        return session
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take the Record or the Failure off the report."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
         if record is None and failure is None:
             return
-        gathered = self.session or self._start()
-        gathered.planned = self.planned
+        gathered = self.gathering()
         if record is not None:
             gathered.add(record, getattr(report, "sst2_resumed", None))
             if report.failed and gathered.records[-1].reaches_floor:

@@ -5,6 +5,7 @@ A run that is killed leaves every cell that it finished, in a file that any read
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ class Journal:
         self._failures: dict[str, Failure] = {}
         self._foreign = standing is None and path.exists()
         self._loses = False
+        # Cells that are measured elsewhere are written as they come, beside those whose test has had its turn.
+        self._lock = threading.RLock()
         for record in standing.records if standing else ():
             self._lines[record.cell] = record_line(record)
 
@@ -59,17 +62,19 @@ class Journal:
             Sst2Error: The file cannot be written; it is what it was.
         """
         line = record_line(record)
-        if self._lines.get(record.cell) == line:
-            return
-        self._loses |= again and record.cell in self._lines
-        self._lines[record.cell] = line
-        self._failures.pop(record.cell, None)
-        self._write("")
+        with self._lock:
+            if self._lines.get(record.cell) == line:
+                return
+            self._loses |= again and record.cell in self._lines
+            self._lines[record.cell] = line
+            self._failures.pop(record.cell, None)
+            self._write("")
 
     def add_failure(self, failure: Failure) -> None:
         """Write a failure; raises as ``add`` does."""
-        self._failures[failure.cell] = failure
-        self._write("")
+        with self._lock:
+            self._failures[failure.cell] = failure
+            self._write("")
 
     def close(self, *, complete: bool, without: Iterable[str] = ()) -> None:
         """Write the file for the last time.
@@ -81,9 +86,13 @@ class Journal:
         Raises:
             Sst2Error: As ``add``.
         """
-        for cell in without:
-            self._loses |= self._lines.pop(cell, None) is not None
-        self._write(datetime.now(UTC).isoformat(timespec="seconds"))
+        with self._lock:
+            for cell in without:
+                self._loses |= self._lines.pop(cell, None) is not None
+            # They came as they were finished; a reader looks for them in the order of the run.
+            first = [cell for cell in self.planned if cell in self._lines]
+            self._lines = {cell: self._lines[cell] for cell in dict.fromkeys((*first, *self._lines))}
+            self._write(datetime.now(UTC).isoformat(timespec="seconds"))
         if complete and self._foreign:
             self.aside.unlink(missing_ok=True)
 

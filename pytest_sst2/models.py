@@ -49,6 +49,14 @@ class ModelLoader:
             self._located[spec] = self._locate(spec)
         return self._located[spec]
 
+    def has(self, spec: ModelSpec) -> bool:
+        """Tell whether a model's files are known already."""
+        return spec in self._located
+
+    def adopt(self, spec: ModelSpec, located: LocatedModel) -> None:
+        """Take a model's files from where they are said to be, instead of looking for them."""
+        self._located[spec] = located
+
     def tokenizer(self, spec: ModelSpec) -> Any:
         """Return the model's own tokenizer (a ``PreTrainedTokenizerBase``).
 

@@ -33,6 +33,7 @@ from pytest_sst2.recipes import DTYPES, EVALUATION_SPLITS, PRESETS
 
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+EXECUTORS = ("local", "ray")
 # What people type besides the prefixed options, where nobody else has taken it.
 BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
@@ -90,6 +91,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("json", "write the records of this run to a file", text, "FILE"),
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
     Option("resume", "take the cells that a results file has from it, and write the others to it", text, "FILE"),
+    Option("executor", "where cells run: local, or ray: on a cluster", one_of(EXECUTORS), "NAME", "local"),
+    Option(
+        "ray_address", "Ray's cluster: auto, HOST:PORT, ray://HOST:PORT; default: a new one", text, "ADDRESS"
+    ),
+    Option("ray_cpus", "cores that each cell owns on Ray", positive_int, "N", "1"),
     Option("exclusive", "measure one cell at a time, however many workers there are"),
 )
 

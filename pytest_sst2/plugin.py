@@ -195,9 +195,30 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     cells = _cells_of(session.items)
     config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
+    if _settings(config).executor == "ray":
+        _send_out(config, cells)
     progress = _workbench(config).progress
     progress.planned = [cell.method.name for cell in cells]
     progress.display = display_for(config)
+
+
+def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
+    """Have the cells measured by a cluster, all but those that are taken from an earlier run.
+
+    Raises:
+        pytest.UsageError: There is no such cluster, or no room in it.
+    """
+    from pytest_sst2.cluster import Ending, RayCluster
+
+    workbench = _workbench(config)
+    session = config.pluginmanager.getplugin(_GATHERER).gathering()
+    try:
+        workbench.cluster = RayCluster(workbench, session.write_early)
+        config.pluginmanager.register(Ending(workbench.cluster), "sst2-cluster")
+        workbench.cluster.submit(cells)
+    except Sst2Error as error:
+        raise pytest.UsageError(str(error)) from error
+    workbench.progress.elsewhere = workbench.cluster.progress
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:

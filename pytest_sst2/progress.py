@@ -42,12 +42,14 @@ class Progress:
         number: The one in work, from 1.
         cell: Its id; empty between cells.
         display: What shows it, if anything does.
+        elsewhere: Where cells are measured elsewhere, says how far that is.
     """
 
     planned: Sequence[str] = ()
     number: int = 0
     cell: str = ""
     display: Display | None = None
+    elsewhere: Callable[[], str] | None = None
     _now: Callable[[], float] = time.monotonic
     _cell_started: float = 0.0
     _open: list[_OpenPhase] = field(default_factory=list)
@@ -90,7 +92,9 @@ class Progress:
         # Another thread may close a phase at any moment.
         if (phase := next(reversed(self._open), None)) is not None:
             said.append(self._phase_said(phase))
-        if (left := self._run_seconds_left()) is not None:
+        if self.elsewhere is not None:
+            said.append(self.elsewhere())
+        elif (left := self._run_seconds_left()) is not None:
             said.append(f"about {duration(left)} left in all")
         return printable(" · ".join(said)).replace("\n", " ")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_sst2.recipes import Recipe
 
 # What is the machine's and not the software's: on another node of a cluster it is another.
-_OF_THE_MACHINE = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
+_OF_THE_MACHINE = ("cpu_model", "cpu_cores", "threads", "device", "device_name", "blas", "variables")
 
 
 def load_unfinished(path: Path) -> Results:

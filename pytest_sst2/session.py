@@ -74,6 +74,10 @@ class Session:
             self.resumed[resumed] += 1
         self._write_down(lambda journal: journal.add(self.records[-1], again=bool(resumed)))
 
+    def write_early(self, record: Record) -> None:
+        """Write down a record whose test has yet to ask for it; may be called from another thread."""
+        self._write_down(lambda journal: journal.add(record))
+
     def add_failure(self, failure: dict[str, Any]) -> None:
         """Take the JSON of a Failure, likewise."""
         self.failures.append(Failure(**failure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import os
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
 from pytest_sst2.report.files import check_folder
+from pytest_sst2.workers import processes
 
 if TYPE_CHECKING:
     from pytest_sst2.results_file import Results
@@ -53,6 +55,9 @@ class Settings:
         report_path: The folder the report goes to, or None.
         resume_path: The file that cells are taken from, or None.
         unfinished: What it holds; None where nothing was asked for.
+        executor: ``local`` or ``ray``.
+        ray_address: Of Ray's cluster; None where one is started for the run.
+        ray_cpus: The cores that each cell owns there.
         exclusive: Measure one cell at a time.
         talkative: Whether the libraries may say what they do (``-v``).
         ci: Whether this is a CI run, where nothing may be substituted.
@@ -82,6 +87,9 @@ class Settings:
     report_path: Path | None
     resume_path: Path | None
     unfinished: Results | None
+    executor: str
+    ray_address: str | None
+    ray_cpus: int
     exclusive: bool
     talkative: bool
     ci: bool
@@ -148,6 +156,9 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         report_path=report_path,
         resume_path=resume_path,
         unfinished=_unfinished(resume_path),
+        executor=_executor(config, values),
+        ray_address=values["ray_address"],
+        ray_cpus=values["ray_cpus"],
         exclusive=bool(values["exclusive"]),
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
@@ -245,6 +256,22 @@ def _data_source(data: str, base: Path) -> str:
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)
+
+
+def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
+    """Return where the cells run, if they can."""
+    executor = str(values["executor"])
+    if executor != "ray":
+        if values["ray_address"]:
+            raise Sst2Error("--sst2-ray-address says where Ray is; add --sst2-executor ray to run the cells there.")
+        return executor
+    if importlib.util.find_spec("ray") is None:
+        raise Sst2Error("--sst2-executor ray needs Ray, which is not installed: pip install 'pytest-sst2[ray]'.")
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
+        raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both hand out the cells; give one of the two.")
+    if processes() > 1:
+        raise Sst2Error("--sst2-executor ray cannot run under torchrun, whose processes would each start every cell.")
+    return executor
 
 
 def _results_path(base: Path, given: str | None, option: str) -> Path | None:

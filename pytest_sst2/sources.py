@@ -159,7 +159,7 @@ def load_pocket(note: str = POCKET_NOTE) -> Source:
         splits[split].sentences.append(sentence)
         splits[split].labels.append(int(label))
     digest = hashlib.sha256(POCKET_FILE.read_bytes()).hexdigest()
-    return Source(_dataset_dict(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
+    return Source(dataset_of(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
 
 
 def pocket_kinds() -> dict[str, str]:
@@ -206,7 +206,7 @@ def _read_folder(folder: Path) -> DatasetDict:
     for name, paths in files.items():
         parts = [read_rows(path) for path in paths]
         splits[name] = Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
-    return _dataset_dict(splits)
+    return dataset_of(splits)
 
 
 def _read_saved(folder: Path) -> DatasetDict:
@@ -231,10 +231,11 @@ def _read_saved(folder: Path) -> DatasetDict:
         splits[name] = check_rows(table_rows(columns, place), place)
         if not splits[name].sentences:
             raise Sst2Error(f"{place} has no rows.")
-    return _dataset_dict(splits)
+    return dataset_of(splits)
 
 
-def _dataset_dict(splits: dict[str, Rows]) -> DatasetDict:
+def dataset_of(splits: dict[str, Rows]) -> DatasetDict:
+    """Return rows as the library's data set, in memory."""
     import datasets
 
     features = datasets.Features(

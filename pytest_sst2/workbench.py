@@ -20,6 +20,7 @@ from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
 
 if TYPE_CHECKING:
+    from pytest_sst2.cluster import RayCluster
     from pytest_sst2.records import Environment, Record
     from pytest_sst2.registry import Cell
     from pytest_sst2.settings import Settings
@@ -37,6 +38,8 @@ class Workbench:
         self.frozen = FrozenEncoder()
         self.progress = Progress()
         self.placement = workers.here(exclusive=settings.exclusive)
+        # Where the cells are measured, if it is not in this process.
+        self.cluster: RayCluster | None = None
 
     @cached_property
     def source(self) -> Source:
@@ -46,8 +49,8 @@ class Workbench:
 
     @cached_property
     def device(self) -> str:
-        """The device, ``auto`` resolved."""
-        return environment.resolve_device(self.settings.device)
+        """The device, ``auto`` resolved; the CPU where the cells are measured elsewhere, whatever this machine has."""
+        return "cpu" if self.settings.executor == "ray" else environment.resolve_device(self.settings.device)
 
     @cached_property
     def loader(self) -> ModelLoader:
@@ -141,11 +144,12 @@ class Workbench:
             recipe=self.settings.recipe,
             digest=self.splits(cell.seed).info.digest,
             weights=self.loader.locate(cell.model).weights if cell.model else None,
-            environment=self.environment,
+            environment=self._environment_of_cells,
             metrics=self.metric_names,
             rounds=self.settings.rounds,
             timed=self.cache is None,
             exclusive=self.settings.exclusive,
+            anywhere=self.cluster is not None,
         )
         if reason := now.differ_from(before):
             return None, reason
@@ -155,3 +159,7 @@ class Workbench:
     def _unfinished(self) -> dict[str, Record]:
         found = self.settings.unfinished
         return {record.cell: record for record in found.records} if found else {}
+
+    @cached_property
+    def _environment_of_cells(self) -> Environment:
+        return self.cluster.environment() if self.cluster is not None else self.environment

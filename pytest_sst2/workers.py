@@ -77,9 +77,14 @@ def take_share(*, exclusive: bool = False) -> None:
     _take_gpu(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
 
 
-def limit_threads(threads: int) -> None:
-    """Have every thread pool of this process be of one size, where the user has not set one himself."""
-    if any(name in os.environ and name not in _set_here for name in THREAD_VARIABLES):
+def limit_threads(threads: int, *, owned: bool = False) -> None:
+    """Have every thread pool of this process be of one size, where the user has not set one himself.
+
+    Args:
+        threads: The size.
+        owned: Whether an engine has given this process so many cores: what the environment says is then the engine's.
+    """
+    if not owned and any(name in os.environ and name not in _set_here for name in THREAD_VARIABLES):
         return
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     _set_here.update(THREAD_VARIABLES)

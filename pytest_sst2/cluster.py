@@ -1,0 +1,369 @@
+"""Cluster: the cells of a run measured by Ray, on this machine or on many, submitted at once and waited for in turn.
+
+Ray schedules; here it is said what a cell needs, what travels, and what is done about a node that dies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import sysconfig
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pytest_sst2 import __version__, metrics, workers
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.node import Order
+from pytest_sst2.records import Environment, Placement, Record, record_from_json
+from pytest_sst2.registry import Cell, ModelSpec, Registry
+from pytest_sst2.shipping import ShippedModel, ship_model, ship_source
+
+if TYPE_CHECKING:
+    from pytest_sst2.settings import Settings
+    from pytest_sst2.workbench import Workbench
+
+# How often a cell is tried whose node or process was lost.
+ATTEMPTS = 3
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a cell asks of the node that it runs on."""
+
+    cpus: int
+    gpus: int
+    memory_bytes: int
+
+
+class RayCluster:
+    """Measures cells by Ray.
+
+    Args:
+        workbench: The run's data, models and floors, where it was started.
+        tell: Given each record as it comes, in no particular order and from another thread.
+
+    Raises:
+        Sst2Error: There is no such cluster, or it has no room for a cell.
+    """
+
+    def __init__(self, workbench: Workbench, tell: Callable[[Record], None]) -> None:
+        self._workbench = workbench
+        self._tell = tell
+        self._ray, self._started_here = _connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
+        self._capacity = Capacity(self._ray.nodes())
+        self._run = uuid.uuid4().hex
+        self._answers: dict[str, Future[Record]] = {}
+        self._pending: dict[Any, tuple[Cell, int]] = {}
+        self._lost: dict[str, str] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._collect, daemon=True, name="sst2-cluster")
+
+    def submit(self, cells: Iterable[Cell]) -> None:
+        """Submit all cells of the run but those that an earlier one has measured.
+
+        A cell whose model cannot be had is not submitted; whoever waits for it is told why.
+
+        Raises:
+            Sst2Error: No node of the cluster has what a cell needs.
+        """
+        wanted = {cell.id: cell for cell in cells if not self._is_known(cell)}
+        self._answers = {name: Future() for name in wanted}
+        models, errors = self._shipped({cell.model for cell in wanted.values() if cell.model})
+        for cell in wanted.values():
+            if cell.model in errors:
+                self._answers[cell.id].set_exception(errors[cell.model])
+            else:
+                self._capacity.check(self._needs(cell), cell)
+        _by_value(self._ray, wanted.values())
+        self._order = self._ray.put(
+            Order(__version__, _of_cells(self._settings), ship_source(self._workbench.source), models, self._cpus)
+        )
+        for cell in wanted.values():
+            if not self._answers[cell.id].done():
+                self._send(cell, attempt=1)
+        self._thread.start()
+
+    def result(self, cell: Cell) -> Record:
+        """Wait for a cell and return its record.
+
+        Raises:
+            Sst2Error: It could not be measured, for a reason that a sentence can say.
+            Exception: Whatever else its method raised.
+        """
+        return self._answers[cell.id].result()
+
+    def environment(self) -> Environment:
+        """Return what a node has installed; nodes are taken to be alike in that."""
+        found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
+        return found
+
+    def progress(self) -> str:
+        """Return how many cells have been answered, in words."""
+        answered = sum(answer.done() for answer in self._answers.values())
+        return f"{answered} of {len(self._answers)} finished on the cluster"
+
+    def close(self) -> None:
+        """Cancel what has not been answered, and leave the cluster; one that was started here ends."""
+        self._closed.set()
+        for reference in list(self._pending):
+            self._ray.cancel(reference, force=True)
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._started_here:
+            self._ray.shutdown()
+
+    def _is_known(self, cell: Cell) -> bool:
+        try:
+            return self._workbench.measured_before(cell)[0] is not None
+        except Sst2Error:  # its model cannot be had, which its own test is told
+            return False
+
+    @property
+    def _settings(self) -> Settings:
+        return self._workbench.settings
+
+    @property
+    def _cpus(self) -> int:
+        return self._settings.ray_cpus
+
+    def _shipped(self, specs: Iterable[ModelSpec]) -> tuple[dict[str, ShippedModel], dict[ModelSpec | None, Sst2Error]]:
+        """Return the models as they travel, and why others do not."""
+        put = None if self._is_one_machine() else self._ray.put
+        models: dict[str, ShippedModel] = {}
+        errors: dict[ModelSpec | None, Sst2Error] = {}
+        for spec in specs:
+            try:
+                models[spec.name] = ship_model(self._workbench.loader.locate(spec), put)
+            except Sst2Error as error:
+                errors[spec] = error
+        return models, errors
+
+    def _is_one_machine(self) -> bool:
+        """Tell whether every node is this machine, so that its files can be read where they are."""
+        if self._ray.util.client.ray.is_connected():
+            return False
+        here = self._ray.util.get_node_ip_address()
+        return all(node["NodeManagerAddress"] == here for node in self._ray.nodes() if node["Alive"])
+
+    def _needs(self, cell: Cell) -> Needs:
+        gpus = 1 if cell.model and self._on_gpu() else 0
+        return Needs(self._cpus, gpus, self._capacity.at_most(self._memory_bytes(cell)))
+
+    def _on_gpu(self) -> bool:
+        asked = self._settings.device
+        return asked == "cuda" or (asked == "auto" and self._capacity.gpus > 0)
+
+    def _memory_bytes(self, cell: Cell) -> int:
+        """Return what a cell takes: as measured in the baseline, else from the size of its weights."""
+        before = self._settings.baseline.records if self._settings.baseline else ()
+        name = cell.model.name if cell.model else None
+        known = [each.peak_bytes for each in before if (each.model, each.method) == (name, cell.method.name)]
+        if known:
+            return max(known)
+        weights = self._workbench.loader.locate(cell.model).size_bytes if cell.model else 0
+        return _PROCESS_BYTES + weights * (1 if cell.method.frozen else _TRAINED)
+
+    def _send(self, cell: Cell, attempt: int) -> None:
+        needs = self._needs(cell)
+        # Ray would keep repeating a cell that kills its process, and could not say so.
+        options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": 0}
+        device = "cuda" if needs.gpus else "mps" if self._settings.device == "mps" else "cpu"
+        task = self._ray.remote(_task).options(name=cell.id, **options)
+        reference = task.remote(self._run, [self._order], cell, device, Placement("ray", attempt=attempt))
+        self._pending[reference] = (cell, attempt)
+
+    def _collect(self) -> None:
+        """Take answers as they come, and try cells again whose node was lost; runs in a thread of its own."""
+        try:
+            while self._pending and not self._closed.is_set():
+                done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_SECONDS)
+                for reference in done:
+                    self._take(reference, *self._pending.pop(reference))
+        except Exception as error:
+            # Somebody is waiting for these.
+            for cell, _ in self._pending.values():
+                self._answers[cell.id].set_exception(Sst2Error(f"the cluster was lost: {_first_line(error)}"))
+
+    def _take(self, reference: Any, cell: Cell, attempt: int) -> None:
+        lost = self._ray.exceptions
+        try:
+            answer = self._ray.get(reference)
+        except (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError) as error:
+            self._lost[cell.id] = _first_line(error)
+            if attempt < ATTEMPTS:
+                self._send(cell, attempt + 1)
+            else:
+                reason = f"its node or process was lost {attempt} times, at last: {self._lost[cell.id]}"
+                self._answers[cell.id].set_exception(Sst2Error(reason))
+        except Exception as error:
+            self._answers[cell.id].set_exception(_told(error))
+        else:
+            self._answer(cell, answer)
+
+    def _answer(self, cell: Cell, answer: dict[str, Any]) -> None:
+        if "error" in answer:
+            self._answers[cell.id].set_exception(Sst2Error(answer["error"]))
+            return
+        record = self._completed(record_from_json(answer["record"]))
+        self._tell(record)
+        self._answers[cell.id].set_result(record)
+
+    def _completed(self, record: Record) -> Record:
+        """Return a record with its floor and further metrics, and with what happened to earlier attempts."""
+        answers = np.array(record.predictions), np.array(record.labels)
+        attempt = record.placement.attempt
+        lost = f"measured at attempt {attempt}: an earlier one was lost ({self._lost.get(record.cell)})"
+        return dataclasses.replace(
+            record,
+            floor=self._workbench.floor_for(record.floor_key),
+            metrics={name: metrics.compute(name, *answers) for name in self._workbench.metric_names},
+            warnings=(*record.warnings, *([lost] if attempt > 1 else [])),
+        )
+
+
+# What Python, torch and transformers take before a model is loaded, and how often the weights stand in memory when
+# they are trained: themselves, their gradients, two moments of AdamW, and as much again for activations.
+_PROCESS_BYTES = 900 * 2**20
+_TRAINED = 6
+
+
+class Capacity:
+    """What the nodes of a cluster have.
+
+    Args:
+        nodes: As ``ray.nodes()`` describes them.
+    """
+
+    def __init__(self, nodes: Sequence[dict[str, Any]]) -> None:
+        self._nodes = [node["Resources"] for node in nodes if node["Alive"]]
+
+    @property
+    def gpus(self) -> float:
+        """All GPUs together."""
+        return float(sum(node.get("GPU", 0) for node in self._nodes))
+
+    def at_most(self, memory_bytes: int) -> int:
+        """Return an amount of memory that some node has: a cell that is thought to need more gets a node to itself."""
+        return int(min(memory_bytes, max((node.get("memory", 0) for node in self._nodes), default=0)))
+
+    def check(self, needs: Needs, cell: Cell) -> None:
+        """Refuse a cell that would wait for ever.
+
+        Raises:
+            Sst2Error: No node has as many cores or GPUs.
+        """
+        if any(node.get("CPU", 0) >= needs.cpus and node.get("GPU", 0) >= needs.gpus for node in self._nodes):
+            return
+        found = "; ".join(f"{node.get('CPU', 0):g} cores, {node.get('GPU', 0):g} GPUs" for node in self._nodes)
+        raise Sst2Error(
+            f"{cell.id} needs {needs.cpus} cores and {needs.gpus} GPUs of one node, and no node of the cluster has as "
+            f"many ({found}). Lower --sst2-ray-cpus, choose another --sst2-device, or add a node."
+        )
+
+
+class Ending:
+    """Hooks that leave the cluster when the run ends, however it does."""
+
+    def __init__(self, cluster: RayCluster) -> None:
+        self._cluster = cluster
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Cancel what has not been answered: nobody waits for it any more."""
+        self._cluster.close()
+
+
+def _task(run: str, order: list[Any], cell: Cell, device: str, placement: Placement) -> dict[str, Any]:
+    """Measure a cell; what Ray runs on a node."""
+    import os
+
+    import ray
+
+    from pytest_sst2 import node
+
+    identity = f"node {ray.get_runtime_context().get_node_id()[:8]}, process {os.getpid()}"
+    where = dataclasses.replace(placement, worker=identity)
+    return node.measure(run, lambda: ray.get(order[0]), cell, device, where, ray.get)
+
+
+def _installed() -> Environment:
+    """Return the environment of a node; what Ray runs on one."""
+    from pytest_sst2.environment import collect_environment
+
+    return collect_environment("cpu")
+
+
+def _connected(address: str | None, cpus: int) -> tuple[Any, bool]:
+    """Return Ray, connected, and whether that was done here.
+
+    Raises:
+        Sst2Error: Nothing answers at the address, or it is of another version.
+    """
+    import ray
+    import ray.util.client
+
+    if ray.is_initialized():
+        return ray, False
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        quiet |= {"num_cpus": max(workers.cores(), cpus), "include_dashboard": False}
+    try:
+        ray.init(address=address, **quiet)
+    except Exception as error:  # each way to fail has a class of its own
+        raise Sst2Error(
+            f"no Ray cluster at {address or 'this machine'}: {_first_line(error)} Start one with `ray start --head`, "
+            "name another with --sst2-ray-address, or leave that out to start one here for this run."
+        ) from error
+    return ray, True
+
+
+def _of_cells(settings: Settings) -> Settings:
+    """Return the settings without what only the start of the run needs, some of which is large or cannot travel."""
+    return dataclasses.replace(
+        settings,
+        models=(),
+        methods=(),
+        registry=Registry((), ()),
+        baseline=None,
+        unfinished=None,
+        floors=None,
+        metrics=(),
+        executor="local",
+    )
+
+
+def _by_value(ray: Any, cells: Iterable[Cell]) -> None:
+    """Have the code of a conftest's methods travel with the cells: no node can import that file."""
+    installed = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib"))
+    for train in {cell.method.train for cell in cells if callable(cell.method.train)}:
+        module = sys.modules.get(getattr(train, "__module__", ""))
+        file = getattr(module, "__file__", None)
+        if module is not None and file and not file.startswith(installed) and not _is_ours(module.__name__):
+            ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == Path(__file__).parent.name
+
+
+def _told(error: Exception) -> Exception:
+    """Return the error of a task as it is told: a node without this package needs a sentence."""
+    if "No module named 'pytest_sst2'" in str(error):
+        return Sst2Error("its node has no pytest-sst2: install the same version there as where the run is started.")
+    return error
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first sentence of what Ray says, which may go on for a page."""
+    text = " ".join(str(error).split())
+    return f"{text.split('. ')[0].rstrip('.')}."

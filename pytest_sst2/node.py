@@ -1,0 +1,102 @@
+"""Node: a cell measured in a process of a cluster, at the other end of ``cluster``; knows nothing of its engine."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_sst2 import __version__, workers
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.records import Placement
+from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
+
+if TYPE_CHECKING:
+    from pytest_sst2.records import Record
+    from pytest_sst2.registry import Cell
+    from pytest_sst2.settings import Settings
+    from pytest_sst2.workbench import Workbench
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all cells of one run have in common, sent once.
+
+    Attributes:
+        version: Of this package, where the run was started.
+        settings: Of the run, without what only its start needs.
+        source: The data set.
+        models: By their spec's name.
+        cpus: How many cores each cell owns.
+    """
+
+    version: str
+    settings: Settings
+    source: ShippedSource
+    models: Mapping[str, ShippedModel]
+    cpus: int
+
+
+# The workbenches of the run that this process last worked for: models and embeddings are kept from cell to cell.
+_kept: dict[tuple[str, str], Workbench] = {}
+
+
+def measure(run: str, order: Callable[[], Order], cell: Cell, device: str, placement: Placement, get: Get) -> Answer:
+    """Measure a cell on this machine.
+
+    Args:
+        run: The name of the run.
+        order: Gets what all its cells have in common; called for the first of them alone.
+        cell: The cell.
+        device: Where to measure it.
+        placement: Which process this is; the name of its machine is filled in here.
+        get: Gets the bytes of a model's file.
+
+    Returns:
+        ``{"record": ...}``, the record's JSON, without floor and further metrics, or ``{"error": ...}``, a sentence.
+    """
+    try:
+        if (run, device) not in _kept:
+            _begin(run, order(), device)
+        bench = _kept[run, device]
+        bench.placement = replace(placement, node=platform.node())
+        with workers.one_at_a_time() if bench.settings.exclusive else contextlib.nullcontext():
+            return {"record": _record(bench, _orders[run], cell, get).to_json()}
+    except Sst2Error as error:
+        return {"error": str(error)}
+
+
+_orders: dict[str, Order] = {}
+
+
+def _begin(run: str, order: Order, device: str) -> None:
+    """Make this process ready for the cells of a run, and let go what it had of another."""
+    if order.version != __version__:
+        raise Sst2Error(
+            f"pytest-sst2 is {__version__} on node {platform.node()} and {order.version} where the run was started; "
+            "install the same on both."
+        )
+    # Before torch is loaded, which asks for its threads but once.
+    workers.limit_threads(order.cpus, owned=True)
+    from pytest_sst2.workbench import Workbench
+
+    if run not in _orders:
+        _kept.clear()
+        _orders.clear()
+    _orders[run] = order
+    bench = _kept[run, device] = Workbench(replace(order.settings, device=device))
+    bench.source = order.source.unpacked()
+
+
+def _record(bench: Workbench, order: Order, cell: Cell, get: Get) -> Record:
+    if cell.model is not None and not bench.loader.has(cell.model):
+        bench.loader.adopt(cell.model, order.models[cell.model.name].unpacked(get))
+    runner = bench.runner(cell)
+    for _ in range(bench.settings.rounds):
+        runner.prepare_round()
+        runner.run_round()
+    return runner.record(lambda _key: None)

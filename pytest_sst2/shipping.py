@@ -1,0 +1,132 @@
+"""Shipping: the data set and the files of models as they travel to other machines, once for all cells of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pytest_sst2.checkpoints import LocatedModel
+from pytest_sst2.embedding_cache import cache_folder
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.readers import Rows
+from pytest_sst2.sources import Source, dataset_of
+
+Put = Callable[[Any], Any]
+"""Puts a value where every machine can get it; returns what it is got by."""
+Get = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class ShippedSource:
+    """A data set without the libraries' own tables, which may be mapped from a file of this machine alone."""
+
+    splits: Mapping[str, Rows]
+    name: str
+    source: str
+    revision: str
+    note: str
+
+    def unpacked(self) -> Source:
+        """Return the data set as it was."""
+        return Source(dataset_of(dict(self.splits)), self.name, self.source, self.revision, self.note)
+
+
+def ship_source(source: Source) -> ShippedSource:
+    """Return a data set as it travels."""
+    splits = {name: Rows(rows["sentence"][:], rows["label"][:]) for name, rows in source.dataset.items()}
+    return ShippedSource(splits, source.name, source.source, source.revision, source.note)
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A model's files as they travel.
+
+    Attributes:
+        located: Where they are on the machine that sent them, and what is known of them.
+        files: What each is got by, under its path from the model's folder; None where all machines are one.
+        digest: SHA-256 of their names and contents.
+    """
+
+    located: LocatedModel
+    files: Mapping[str, Any] | None = None
+    digest: str = ""
+
+    def unpacked(self, get: Get) -> LocatedModel:
+        """Return the model with its files on this machine.
+
+        They are read where they are if that folder is here too, with the same content: a shared cache, or the machine
+        that sent them. Otherwise they are written to our cache, once a machine.
+
+        Args:
+            get: What gets a file's bytes.
+
+        Raises:
+            Sst2Error: They cannot be written.
+        """
+        if self.files is None or _digest(self.located.folder, self.files) == self.digest:
+            return self.located
+        folder = cache_folder() / "models" / self.digest[:32]
+        if _digest(folder, self.files) != self.digest:
+            try:
+                _write(folder, {name: get(value) for name, value in self.files.items()})
+            except OSError as error:
+                raise Sst2Error(
+                    f"model {self.located.spec.name!r} cannot be kept in {folder}: {error.strerror or error}."
+                ) from error
+        within = self.located.transformer.relative_to(self.located.folder)
+        return dataclasses.replace(self.located, folder=folder, transformer=folder / within)
+
+
+def ship_model(located: LocatedModel, put: Put | None) -> ShippedModel:
+    """Return a model as it travels.
+
+    Args:
+        located: The model on this machine.
+        put: What puts a file's bytes; None where all machines are this one, and nothing need travel.
+    """
+    if put is None:
+        return ShippedModel(located)
+    folder = located.folder
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_used(path.relative_to(folder))]
+    files = {path.relative_to(folder).as_posix(): put(path.read_bytes()) for path in paths}
+    return ShippedModel(located, files, _digest(folder, files))
+
+
+# What no loader of ours reads, and what may be far larger than all the rest.
+_UNUSED = (".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pb", ".tflite", ".ckpt")
+
+
+def _is_used(path: Path) -> bool:
+    return path.suffix not in _UNUSED and not any(part.startswith(".") for part in path.parts)
+
+
+def _digest(folder: Path, names: Iterable[str]) -> str:
+    """Return the SHA-256 of files below a folder, their names included; empty where one is not there."""
+    found = hashlib.sha256()
+    for name in sorted(names):
+        try:
+            with (folder / name).open("rb") as file:
+                found.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        except OSError:
+            return ""
+    return found.hexdigest()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files to a new folder, which then takes its name; of two processes the later has its way."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f"{folder.name}.lock"), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        for name, content in files.items():
+            path = Path(scratch) / "model" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        (Path(scratch) / "model").rename(folder)
