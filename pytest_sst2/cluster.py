@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
+import socket
 import sys
 import sysconfig
 import threading
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 # How often a cell is tried whose node or process was lost.
 ATTEMPTS = 3
 _LOOK_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
+_NODE = re.compile(r"node ID: ([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
@@ -50,28 +54,31 @@ class RayCluster:
 
     Args:
         workbench: The run's data, models and floors, where it was started.
-        tell: Given each record as it comes, in no particular order and from another thread.
 
     Raises:
-        Sst2Error: There is no such cluster, or it has no room for a cell.
+        Sst2Error: There is no such cluster.
     """
 
-    def __init__(self, workbench: Workbench, tell: Callable[[Record], None]) -> None:
+    def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self._tell = tell
         self._ray, self._started_here = _connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())
         self._run = uuid.uuid4().hex
         self._answers: dict[str, Future[Record]] = {}
         self._pending: dict[Any, tuple[Cell, int]] = {}
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, list[str]] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._collect, daemon=True, name="sst2-cluster")
 
-    def submit(self, cells: Iterable[Cell]) -> None:
+    def submit(self, cells: Iterable[Cell], gather: Callable[[], Callable[[Record], None]]) -> None:
         """Submit all cells of the run but those that an earlier one has measured.
 
         A cell whose model cannot be had is not submitted; whoever waits for it is told why.
+
+        Args:
+            cells: The cells.
+            gather: Called when nothing can go wrong any more; what it returns is given each record as it comes, in no
+                particular order and from another thread.
 
         Raises:
             Sst2Error: No node of the cluster has what a cell needs.
@@ -88,6 +95,7 @@ class RayCluster:
         self._order = self._ray.put(
             Order(__version__, _of_cells(self._settings), ship_source(self._workbench.source), models, self._cpus)
         )
+        self._tell = gather()
         for cell in wanted.values():
             if not self._answers[cell.id].done():
                 self._send(cell, attempt=1)
@@ -195,20 +203,23 @@ class RayCluster:
                 self._answers[cell.id].set_exception(Sst2Error(f"the cluster was lost: {_first_line(error)}"))
 
     def _take(self, reference: Any, cell: Cell, attempt: int) -> None:
-        lost = self._ray.exceptions
         try:
             answer = self._ray.get(reference)
-        except (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError) as error:
-            self._lost[cell.id] = _first_line(error)
-            if attempt < ATTEMPTS:
-                self._send(cell, attempt + 1)
-            else:
-                reason = f"its node or process was lost {attempt} times, at last: {self._lost[cell.id]}"
-                self._answers[cell.id].set_exception(Sst2Error(reason))
         except Exception as error:
-            self._answers[cell.id].set_exception(_told(error))
+            if loss := loss_of(error):
+                self._lost.setdefault(cell.id, []).append(loss)
+                self._try_again(cell, attempt)
+            else:
+                self._answers[cell.id].set_exception(_told(error))
         else:
             self._answer(cell, answer)
+
+    def _try_again(self, cell: Cell, attempt: int) -> None:
+        if attempt < ATTEMPTS:
+            self._send(cell, attempt + 1)
+            return
+        reason = f"it was tried {attempt} times: {', then '.join(self._lost[cell.id])}"
+        self._answers[cell.id].set_exception(Sst2Error(reason))
 
     def _answer(self, cell: Cell, answer: dict[str, Any]) -> None:
         if "error" in answer:
@@ -221,13 +232,13 @@ class RayCluster:
     def _completed(self, record: Record) -> Record:
         """Return a record with its floor and further metrics, and with what happened to earlier attempts."""
         answers = np.array(record.predictions), np.array(record.labels)
-        attempt = record.placement.attempt
-        lost = f"measured at attempt {attempt}: an earlier one was lost ({self._lost.get(record.cell)})"
+        lost = self._lost.get(record.cell, [])
+        retried = [f"measured at attempt {len(lost) + 1}: {', then '.join(lost)}"] if lost else []
         return dataclasses.replace(
             record,
             floor=self._workbench.floor_for(record.floor_key),
             metrics={name: metrics.compute(name, *answers) for name in self._workbench.metric_names},
-            warnings=(*record.warnings, *([lost] if attempt > 1 else [])),
+            warnings=(*record.warnings, *retried),
         )
 
 
@@ -314,17 +325,38 @@ def _connected(address: str | None, cpus: int) -> tuple[Any, bool]:
 
     if ray.is_initialized():
         return ray, False
+    if address is not None:
+        _check_reachable(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         quiet |= {"num_cpus": max(workers.cores(), cpus), "include_dashboard": False}
     try:
         ray.init(address=address, **quiet)
     except Exception as error:  # each way to fail has a class of its own
-        raise Sst2Error(
-            f"no Ray cluster at {address or 'this machine'}: {_first_line(error)} Start one with `ray start --head`, "
-            "name another with --sst2-ray-address, or leave that out to start one here for this run."
-        ) from error
+        raise _no_cluster(address, _first_line(error)) from error
     return ray, True
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray itself would try for minutes.
+
+    Raises:
+        Sst2Error: Nobody does.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:([0-9]{1,5})", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, f"{getattr(error, 'strerror', None) or error}.") from error
+
+
+def _no_cluster(address: str | None, reason: str) -> Sst2Error:
+    return Sst2Error(
+        f"no Ray cluster at {address or 'this machine'}: {reason} Start one with `ray start --head`, name another with "
+        "--sst2-ray-address, or leave that out to start one here for this run."
+    )
 
 
 def _of_cells(settings: Settings) -> Settings:
@@ -354,6 +386,20 @@ def _by_value(ray: Any, cells: Iterable[Cell]) -> None:
 
 def _is_ours(module: str) -> bool:
     return module.partition(".")[0] == Path(__file__).parent.name
+
+
+def loss_of(error: Exception) -> str:
+    """Return what a cell was lost with, in a clause; empty for an error of its own."""
+    from ray import exceptions
+
+    if isinstance(error, exceptions.NodeDiedError):
+        named = _NODE.search(str(error))
+        return f"node {named[1][:8]} was lost" if named else "its node was lost"
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "its process was ended, since its node had no memory left"
+    if isinstance(error, exceptions.WorkerCrashedError | exceptions.LocalRayletDiedError):
+        return "its process died"
+    return "its answer was lost with a node" if isinstance(error, exceptions.ObjectLostError) else ""
 
 
 def _told(error: Exception) -> Exception:

@@ -92,9 +92,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
     Option("resume", "take the cells that a results file has from it, and write the others to it", text, "FILE"),
     Option("executor", "where cells run: local, or ray: on a cluster", one_of(EXECUTORS), "NAME", "local"),
-    Option(
-        "ray_address", "Ray's cluster: auto, HOST:PORT, ray://HOST:PORT; default: a new one", text, "ADDRESS"
-    ),
+    Option("ray_address", "Ray's cluster: auto, HOST:PORT, ray://HOST:PORT; default: a new one", text, "ADDRESS"),
     Option("ray_cpus", "cores that each cell owns on Ray", positive_int, "N", "1"),
     Option("exclusive", "measure one cell at a time, however many workers there are"),
 )

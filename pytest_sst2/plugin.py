@@ -211,11 +211,11 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     from pytest_sst2.cluster import Ending, RayCluster
 
     workbench = _workbench(config)
-    session = config.pluginmanager.getplugin(_GATHERER).gathering()
+    gatherer = config.pluginmanager.getplugin(_GATHERER)
     try:
-        workbench.cluster = RayCluster(workbench, session.write_early)
+        workbench.cluster = RayCluster(workbench)
         config.pluginmanager.register(Ending(workbench.cluster), "sst2-cluster")
-        workbench.cluster.submit(cells)
+        workbench.cluster.submit(cells, lambda: gatherer.gathering().write_early)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     workbench.progress.elsewhere = workbench.cluster.progress
