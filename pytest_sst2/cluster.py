@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 _LOOK_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _NODE = re.compile(r"node ID: ([0-9a-f]+)")
 
 
@@ -403,10 +404,14 @@ def loss_of(error: Exception) -> str:
 
 
 def _told(error: Exception) -> Exception:
-    """Return the error of a task as it is told: a node without this package needs a sentence."""
+    """Return the error of a task as it is told: the method's own, with where it came from on its node."""
     if "No module named 'pytest_sst2'" in str(error):
         return Sst2Error("its node has no pytest-sst2: install the same version there as where the run is started.")
-    return error
+    cause = getattr(error, "cause", None)
+    if not isinstance(cause, Exception):
+        return error
+    cause.add_note(f"On its node:\n{_COLOUR.sub('', str(error))}")
+    return cause
 
 
 def _first_line(error: Exception) -> str:
