@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_sst2.records import Record
     from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
+    from pytest_sst2.shards import Division
     from pytest_sst2.workbench import Workbench
 
 
@@ -29,6 +30,8 @@ class Gatherer:
         self.session: Session | None = None
         # The ids of all cells of the run, in every shard, as soon as they are known.
         self.planned: Sequence[str] = ()
+        # How they were divided; None in a run of all of them.
+        self.division: Division | None = None
         if gate_asked:
             self._start()
 
@@ -38,13 +41,23 @@ class Gatherer:
         self.session = Session(self._settings())
         return self.session
 
+    def divided(self, division: Division) -> None:
+        """Take notice of how the cells were divided among shards."""
+        self.division = division
+        self.planned = division.planned
+
+    def _told_of_cells(self) -> Session:
+        """Return the session, which knows what this object knows of the cells."""
+        gathered = self.session or self._start()
+        gathered.planned, gathered.division = self.planned, self.division
+        return gathered
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take the Record or the Failure off the report."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
         if record is None and failure is None:
             return
-        gathered = self.session or self._start()
-        gathered.planned = self.planned
+        gathered = self._told_of_cells()
         if record is not None:
             gathered.add(record, getattr(report, "sst2_resumed", None))
             if report.failed and gathered.records[-1].reaches_floor:
@@ -55,8 +68,14 @@ class Gatherer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write and compare results; what fails there fails a run that would have passed."""
+        # Each shard has its file, also one for which there was no cell left: what has nothing to do has done it.
+        if self.division is not None and not self.division.mine:
+            self._told_of_cells()
+            if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+                session.exitstatus = pytest.ExitCode.OK
         if self.session is None or session.config.option.collectonly:
             return
+        self._told_of_cells()
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
         self.session.finish(complete=not stopped, sentences_of=self._sentences_of)
         if session.exitstatus == pytest.ExitCode.OK:

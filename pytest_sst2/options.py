@@ -25,6 +25,7 @@ from pytest_sst2.option_types import (
     probability,
     seeds,
     several_of,
+    shard,
     share,
     text,
     token_count,
@@ -91,6 +92,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
     Option("resume", "take the cells that a results file has from it, and write the others to it", text, "FILE"),
     Option("exclusive", "measure one cell at a time, however many workers there are"),
+    Option("shard", "measure one part of the cells, say 3/8; pytest-sst2 merge joins them", shard, "K/N"),
 )
 
 

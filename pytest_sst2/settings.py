@@ -22,6 +22,7 @@ from pytest_sst2.report.files import check_folder
 
 if TYPE_CHECKING:
     from pytest_sst2.results_file import Results
+    from pytest_sst2.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Settings:
         resume_path: The file that cells are taken from, or None.
         unfinished: What it holds; None where nothing was asked for.
         exclusive: Measure one cell at a time.
+        shard: Which part of the cells is measured; None for all of them.
+        known_costs: The baseline by which cells are divided; None where there is none, or where they are not.
         talkative: Whether the libraries may say what they do (``-v``).
         ci: Whether this is a CI run, where nothing may be substituted.
     """
@@ -83,6 +86,8 @@ class Settings:
     resume_path: Path | None
     unfinished: Results | None
     exclusive: bool
+    shard: Shard | None
+    known_costs: Results | None
     talkative: bool
     ci: bool
 
@@ -103,6 +108,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     _check_rootdir(config)
     values = {option.name: _value(config, option) for option in OPTIONS}
     base = {option.name: _base(config, option) for option in OPTIONS}
+    shard = _shard(values)
     recipe = build_recipe(
         values["recipe"],
         train_size=values["train_size"],
@@ -123,6 +129,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
+    baseline = _baseline(config, values["compare"], base["compare"])
     return Settings(
         models=distinct_models(registry.model(name, base=base["models"]) for name in values["models"]),
         methods=tuple(registry.method(name) for name in values["methods"] or registry.methods),
@@ -138,7 +145,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         min_accuracy=values["min_accuracy"],
         calibrate=calibrate,
         save_path=_save_path(config, values["save"], overwrite=bool(values["overwrite"])),
-        baseline=_baseline(config, values["compare"], base["compare"]),
+        baseline=baseline,
         fail_on=values["fail_on"],
         tolerance=values["tolerance"],
         alpha=values["alpha"],
@@ -149,6 +156,8 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         resume_path=resume_path,
         unfinished=_unfinished(resume_path),
         exclusive=bool(values["exclusive"]),
+        shard=shard,
+        known_costs=(baseline or _newest_baseline(config)) if shard else None,
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
@@ -277,6 +286,43 @@ def _baseline(config: pytest.Config, wanted: str | None, base: Path) -> Results 
     from pytest_sst2.baselines import load_baseline
 
     return load_baseline(config.rootpath, base, wanted)
+
+
+def _shard(values: Mapping[str, Any]) -> Shard | None:
+    """Return which part of the cells is asked for.
+
+    Raises:
+        Sst2Error: Something is to be made of all cells, which one part does not have.
+    """
+    if not values["shard"]:
+        return None
+    from pytest_sst2.shards import Shard
+
+    shard = Shard(*values["shard"])
+    if values["save"]:
+        raise Sst2Error(
+            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a file "
+            f"with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
+        )
+    if values["calibrate"]:
+        raise Sst2Error(
+            f"--sst2-calibrate with --sst2-shard {shard} would make floors of some of the seeds. Write each shard to a "
+            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate in a run of all "
+            "cells: --sst2-calibrate --sst2-resume all.json."
+        )
+    return shard
+
+
+def _newest_baseline(config: pytest.Config) -> Results | None:
+    from pytest_sst2.baselines import newest_baseline
+
+    try:
+        return newest_baseline(config.rootpath)
+    except Sst2Error as error:
+        raise Sst2Error(
+            f"--sst2-shard divides the cells by what they cost in the newest baseline. {error} Mend or remove it, or name "
+            "another with --sst2-compare."
+        ) from error
 
 
 def _check_calibration(recipe: Recipe, min_accuracy: float | None, path: Path) -> None:
