@@ -163,7 +163,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     from pytest_sst2.shards import divide
 
-    division = config.stash[DIVISION] = divide(cells, shard, _settings(config).known_costs)
+    division: Division = divide(cells, shard, _settings(config).known_costs)
+    config.stash[DIVISION] = division
     _deselect(config, items, [item for item in items if {cell.id for cell in _cells_of([item])} & division.others])
     if (gatherer := config.pluginmanager.getplugin(_GATHERER)) is not None:
         gatherer.divided(division)
@@ -245,15 +246,13 @@ def _other_than(records: Sequence[Record], source: Source, settings: Settings) -
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Let the Record travel on the report: it crosses from an xdist worker and survives a failing assert."""
+    """Let what is known travel on the report: it crosses from an xdist worker and survives a failing assert."""
     report: Any = yield
-    if (
-        hasattr(item.config, "workerinput")
-        and DIVISION in item.config.stash
-        and _DIVISION_TOLD not in item.config.stash
-    ):
-        item.config.stash[_DIVISION_TOLD] = True
-        report.sst2_division = asdict(item.config.stash[DIVISION])
+    stash = item.config.stash
+    # The first report of a worker comes before any cell is measured.
+    if hasattr(item.config, "workerinput") and DIVISION in stash and not stash.setdefault(_DIVISION_TOLD, False):
+        stash[_DIVISION_TOLD] = True
+        report.sst2_division = asdict(stash[DIVISION])
     if call.when == "call" and "sst2_cell" in getattr(item, "fixturenames", ()):
         from pytest_sst2.cell_run import FAILURE, RECORD, RESUMED
 

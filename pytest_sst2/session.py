@@ -177,17 +177,26 @@ class Session:
         from pytest_sst2.comparison import compare
 
         if self.division is not None:
-            kept = [record for record in baseline.records if record.cell not in self.division.others]
-            ours = {(each.model, each.method) for each in (*self.records, *self.failures)}
-            if len(kept) < len(baseline.records) and ours.isdisjoint((each.model, each.method) for each in kept):
-                self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
+            before = self._of_this_shard(baseline, self.division)
+            if before is None:
                 return
-            self.notes.append(
-                "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
-                f"shards are joined: pytest-sst2 merge FILE ... -o all.json, pytest-sst2 compare {baseline.origin} all.json"
-            )
-            baseline = replace(baseline, records=kept)
+            baseline = before
         self.comparison = compare(baseline, self._results, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
+
+    def _of_this_shard(self, baseline: Results, division: Division) -> Results | None:
+        """Return the baseline without what other shards compare, None where nothing of this shard's is in it."""
+        kept = [record for record in baseline.records if record.cell not in division.others]
+        measured = {(each.model, each.method) for each in self.records}
+        failed = {(each.model, each.method) for each in self.failures}
+        if len(kept) < len(baseline.records) and not (measured | failed) & {(each.model, each.method) for each in kept}:
+            self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
+            return None
+        self.notes.append(
+            "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
+            "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "
+            f"{baseline.origin} all.json"
+        )
+        return replace(baseline, records=kept)
 
     def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
         folder = self.settings.report_path

@@ -301,14 +301,14 @@ def _shard(values: Mapping[str, Any]) -> Shard | None:
     shard = Shard(*values["shard"])
     if values["save"]:
         raise Sst2Error(
-            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a file "
-            f"with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
+            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a "
+            f"file with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
         )
     if values["calibrate"]:
         raise Sst2Error(
             f"--sst2-calibrate with --sst2-shard {shard} would make floors of some of the seeds. Write each shard to a "
-            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate in a run of all "
-            "cells: --sst2-calibrate --sst2-resume all.json."
+            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate from all of "
+            "them: --sst2-calibrate --sst2-resume all.json."
         )
     return shard
 
@@ -320,8 +320,8 @@ def _newest_baseline(config: pytest.Config) -> Results | None:
         return newest_baseline(config.rootpath)
     except Sst2Error as error:
         raise Sst2Error(
-            f"--sst2-shard divides the cells by what they cost in the newest baseline. {error} Mend or remove it, or name "
-            "another with --sst2-compare."
+            f"--sst2-shard divides the cells by what they cost in the newest baseline. {error} Mend or remove it, or "
+            "name another with --sst2-compare."
         ) from error
 
 

@@ -14,8 +14,8 @@ from pytest_sst2.records import Record
 from pytest_sst2.registry import Cell
 from pytest_sst2.results_file import Results
 
-# What a cell of a built-in method takes beside a linear probe's, where no baseline says more. Measured on the pocket set
-# with the bundled minilm, recipe quick, one thread, nothing cached: 18.4, 10.6, 13.5, 0.08 and 0.001 s.
+# What a cell of a built-in method takes beside a linear probe's, where no baseline says more. Measured on the pocket
+# set with the bundled minilm, recipe quick, one thread, nothing cached: 18.4, 10.6, 13.5, 0.08 and 0.001 s.
 _BESIDE_A_PROBE = {"fine-tune": 1.7, "linear-probe": 1.0, "torch-probe": 1.3, "tfidf": 0.007, "majority": 0.0001}
 # A method that somebody added is taken for the dearest of these: to have a shard for itself does no harm.
 _UNHEARD_OF = max(_BESIDE_A_PROBE.values())
@@ -136,8 +136,8 @@ def _seconds(cells: Iterable[Cell], cost: Callable[[Cell], float]) -> float:
 class Costs:
     """From a cell to the seconds that it took before, or that cells like it took.
 
-    A record of which a phase came from a cache says too little: it counts only where neither the cell nor another seed of
-    it was measured in full. Records of other data or another recipe count, since what matters is how cells compare.
+    A record of which a phase came from a cache says too little: it counts only where neither the cell nor another seed
+    of it was measured in full. Records of other data or another recipe count, since what matters is how cells compare.
 
     Args:
         records: Those of the baseline; without any, costs are in units of a linear probe.
