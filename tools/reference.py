@@ -147,8 +147,8 @@ def _exit_statuses() -> Iterator[str]:
             (f"{HOLDS}", "done; of `compare`: it holds"),
             (
                 f"{FAILS}",
-                f"`compare`: it found what `--fail-on` names (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: cells or shards "
-                "are missing, or the baseline was not saved",
+                f"`compare`: it found what `--fail-on` names (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: cells or "
+                "shards are missing, or the baseline was not saved",
             ),
             (f"{CANNOT_COMPARE}", "`compare`: the two cannot be compared; of any command: a mistake, in one sentence"),
         ],
