@@ -116,9 +116,8 @@ class TestDivision:
     def test_cells_of_one_frozen_encoder_stay_together_up_to_a_fair_share(self) -> None:
         probes = [cell(method, "a", seed) for method in ("linear-probe", "torch-probe") for seed in (1, 2)]
         other = [cell("fine-tune", "b", seed) for seed in (1, 2)]
-        together = placed([*probes, *other], lambda each: 1.0 if each in probes else 4.0, 3)
-        assert len({together[each.id] for each in probes}) == 1
-        assert sorted(together.values()).count(together[probes[0].id]) == 4
+        together = placed([*probes[:2], *other], lambda each: 1.0 if each in probes else 2.0, 2)
+        assert together[probes[0].id] == together[probes[1].id]
         split = placed([*probes, *other], lambda each: 3.0 if each in probes else 4.0, 3)
         assert len({split[each.id] for each in probes}) > 1
 
@@ -127,7 +126,7 @@ class TestDivision:
         assert placed(cells, lambda each: 1.0, 2) == {cells[1].id: 1, cells[2].id: 2, cells[0].id: 1}
 
     def test_a_number_of_shards_that_nobody_could_have_takes_no_room(self) -> None:
-        assert divide([cell()], Shard(10**8, 10**8), None).mine == ()
+        assert divide([cell()], Shard(10**15, 10**15), None).mine == ()
 
     def test_what_is_said_of_it(self) -> None:
         cells = [cell(seed=seed) for seed in (1, 2, 3)]
@@ -189,13 +188,13 @@ class TestAsked:
 
     def test_what_k_has_left_is_divided_and_other_tests_are_untouched(self, cells: pytest.Pytester) -> None:
         cells.makepyfile(test_plain="def test_plain(): ...", test_more="def test_again(sst2_cell): ...")
-        every = ("--collect-only", "-q", "--methods", "tfidf,majority", "--sst2-seeds", "1,2", "-k", "not majority")
+        every = ("--collect-only", "-q", "--methods", "tfidf,majority", "--sst2-seeds", "1,2", "-k", "seed1 or plain")
         shards = [cells.runpytest(*every, "--sst2-shard", f"{number}/2") for number in (1, 2)]
-        assert [collected(each) for each in shards] == [["tfidf-seed1"], ["tfidf-seed2"]]
+        assert [collected(each) for each in shards] == [["tfidf-seed1"], ["majority-seed1"]]
         for each in shards:
             each.stdout.fnmatch_lines(["*test_plain.py::test_plain*", "3/9 tests collected (6 deselected)*"])
             # The two tests of a cell go together.
-            assert each.stdout.str().count("tfidf-seed") == 2
+            assert each.stdout.str().count("-seed1") == 2
 
     def test_costs_come_from_the_newest_baseline_or_the_one_that_is_compared_with(self, cells: pytest.Pytester) -> None:
         dear = [took(40 if seed == 1 else 10, seed=seed, model="minilm") for seed in (1, 2, 3, 4, 5)]
