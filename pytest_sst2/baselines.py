@@ -32,8 +32,14 @@ def baseline_path(folder: Path, name: str) -> Path:
     return folder / FOLDER / f"{name}.json"
 
 
-def check_free(folder: Path, name: str, *, overwrite: bool) -> Path:
-    """Return the file that ``--sst2-save`` will write, before any work is done.
+def check_free(folder: Path, name: str, *, overwrite: bool, option: str = "--sst2-save") -> Path:
+    """Return the file that a baseline will be written to, before any work is done.
+
+    Args:
+        folder: The project.
+        name: The baseline's.
+        overwrite: Whether one of that name may be replaced.
+        option: What asked for it, as it is typed; the one that replaces is called alike.
 
     Raises:
         Sst2Error: A baseline of that name is there and may not be replaced, or the file cannot be written.
@@ -41,10 +47,10 @@ def check_free(folder: Path, name: str, *, overwrite: bool) -> Path:
     path = baseline_path(folder, name)
     if path.exists() and not overwrite:
         raise Sst2Error(
-            f"--sst2-save {name}: there is a baseline of that name in {str(path)!r}. Take another name, or add "
-            "--sst2-overwrite to replace it."
+            f"{option} {name}: there is a baseline of that name in {str(path)!r}. Take another name, or add "
+            f"{option.replace('save', 'overwrite')} to replace it."
         )
-    check_writable(path, "--sst2-save")
+    check_writable(path, option)
     return path
 
 
@@ -116,6 +122,18 @@ def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
         path = str(find_baseline(folder, base, wanted))
         raise Sst2Error(f"baseline {path!r} holds no measured cell, so nothing can be compared with it.")
     return results
+
+
+def newest_baseline(folder: Path) -> Results | None:
+    """Return the baseline of a project that was saved last, None where it has none.
+
+    Of several saved at once it is the last by name; one that does not say when it was saved is older than all others.
+
+    Raises:
+        Sst2Error: One cannot be read or holds no measured cell, so that it is not known which is the newest.
+    """
+    found = [load_baseline(folder, folder, name) for name in saved_baselines(folder)]
+    return max(found, key=lambda each: (each.saved, each.origin), default=None)
 
 
 def project_folder(start: Path) -> Path:

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("recipes", commands.recipes, "list the presets of --sst2-recipe")
     _add_compare(add("compare", commands.compare, _COMPARE))
     _add_report(add("report", commands.report, _REPORT))
+    _add_merge(add("merge", commands.merge, _MERGE))
     _add_history(add("history", commands.history, _HISTORY))
     _add_upgrade(add("upgrade", commands.upgrade, _UPGRADE))
     add("doctor", commands.doctor, _DOCTOR)
@@ -94,6 +95,7 @@ def _dressed(line: str) -> str:
 
 
 _REPORT = "write the report of saved results: HTML to look at, Markdown to paste, CSV to reckon with"
+_MERGE = "join the results files of a run's shards; exit status 0: complete, 1: cells are missing"
 _HISTORY = "show accuracy and time of every cell over the saved baselines"
 _CACHE = "say where embeddings are kept from run to run, and how much room they take"
 _UPGRADE = "say whether new versions are safe: the same benchmarks in two environments, and which package is to blame"
@@ -121,6 +123,13 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         help="the data set, for the sentences (default: the pocket set, or SST-2 in the Hub's cache)",
     )
     _add_rule(parser)
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of --sst2-json, one a shard")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the joined file")
+    parser.add_argument("--save", metavar="NAME", help="keep it as a baseline in .sst2/, if nothing is missing")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file or the baseline that is there")
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.node import Order
 from pytest_sst2.records import Environment, Placement, Record, record_from_json
 from pytest_sst2.registry import Cell, ModelSpec, Registry
+from pytest_sst2.shards import Costs
 from pytest_sst2.shipping import ShippedModel, ship_model, ship_source
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ class RayCluster:
             Order(__version__, _of_cells(self._settings), ship_source(self._workbench.source), models, self._cpus)
         )
         self._tell = gather()
-        for cell in wanted.values():
+        # Ray takes them in this order. The dearest first, or the last to start would keep all others waiting.
+        cost = Costs(self._settings.known_costs.records if self._settings.known_costs else ())
+        for cell in sorted(wanted.values(), key=cost, reverse=True):
             if not self._answers[cell.id].done():
                 self._send(cell, attempt=1)
         self._thread.start()
@@ -115,6 +118,10 @@ class RayCluster:
         """Return what a node has installed; nodes are taken to be alike in that."""
         found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
         return found
+
+    def device_of(self, cell: Cell) -> str:
+        """Return where a cell is measured: on a GPU of its own only if it has a model."""
+        return "cuda" if self._needs(cell).gpus else "mps" if self._settings.device == "mps" else "cpu"
 
     def progress(self) -> str:
         """Return how many cells have been answered, in words."""
@@ -186,9 +193,8 @@ class RayCluster:
         needs = self._needs(cell)
         # Ray would keep repeating a cell that kills its process, and could not say so.
         options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": 0}
-        device = "cuda" if needs.gpus else "mps" if self._settings.device == "mps" else "cpu"
         task = self._ray.remote(_task).options(name=cell.id, **options)
-        reference = task.remote(self._run, [self._order], cell, device, Placement("ray", attempt=attempt))
+        reference = task.remote(self._run, [self._order], cell, self.device_of(cell), Placement("ray", attempt=attempt))
         self._pending[reference] = (cell, attempt)
 
     def _collect(self) -> None:
@@ -368,6 +374,7 @@ def _of_cells(settings: Settings) -> Settings:
         methods=(),
         registry=Registry((), ()),
         baseline=None,
+        known_costs=None,
         unfinished=None,
         floors=None,
         metrics=(),

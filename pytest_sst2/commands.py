@@ -49,6 +49,7 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
     Raises:
         Sst2Error: A file cannot be found, read or written, or two of them cannot stand in one table.
     """
+    from pytest_sst2.merge import joined
     from pytest_sst2.report.files import check_folder, write_report
 
     check_folder(asked.output, "-o")
@@ -56,7 +57,7 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
         raise Sst2Error(
             f"--data {str(asked.data)!r} is no folder; it is to hold the data that these cells were measured on."
         )
-    after = _joined([_found(load_results, name) for name in asked.files])
+    after = joined([_found(load_results, name) for name in asked.files])
     before = _found(load_baseline, asked.compare) if asked.compare else None
 
     from pytest_sst2 import comparison
@@ -107,33 +108,15 @@ def _found(load: Callable[[Path, Path, str], Results], name: str) -> Results:
     return load(project_folder(here), here, name)
 
 
-def _joined(files: Sequence[Results]) -> Results:
-    """Return several results files as one.
+def merge(asked: argparse.Namespace) -> tuple[str, int]:
+    """Join the results files of a run's shards; return what was written, what is missing, and the exit status.
 
     Raises:
-        Sst2Error: They hold one cell twice, or cells that were measured on other data or by another recipe.
+        Sst2Error: The files do not belong together, or one cannot be read or written.
     """
-    origins: dict[str, str] = {}
-    for results in files:
-        for record in results.records:
-            if record.cell in origins:
-                first = origins[record.cell]
-                where = f"twice in {first!r}" if first == results.origin else f"in {first!r} and in {results.origin!r}"
-                raise Sst2Error(
-                    f"{record.cell} is {where}. A report shows each cell once: leave one of the two out, or compare "
-                    "them with --compare."
-                )
-            origins[record.cell] = results.origin
-    shared = {(each.dataset.name, each.dataset.split, each.recipe_label) for one in files for each in one.records}
-    if len(shared) > 1:
-        found = "; ".join(f"{name} {split}, recipe {recipe}" for name, split, recipe in sorted(shared))
-        raise Sst2Error(f"these files cannot stand in one table, since their cells do not compare: {found}.")
-    return Results(
-        [record for one in files for record in one.records],
-        [failure for one in files for failure in one.failures],
-        max(one.saved for one in files),
-        ", ".join(one.origin for one in files),
-    )
+    from pytest_sst2 import merge_command
+
+    return merge_command.run(asked)
 
 
 def upgrade(asked: argparse.Namespace) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
 from pytest_sst2.records import Failure
 from pytest_sst2.registry import Cell
+from pytest_sst2.shards import Division
 
 if TYPE_CHECKING:
     from pytest_sst2.gatherer import Gatherer
@@ -124,6 +125,17 @@ class Distribution:
         if not self._gatherer.planned and any("[" in nodeid for nodeid in ids):
             found = map(self._cell_of_test(), ids)
             self._gatherer.planned = list(dict.fromkeys(cell.id for cell in found if cell))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Learn from a worker's first report, which comes before any cell is measured, how it divided the cells."""
+        if (division := getattr(report, "sst2_division", None)) is not None:
+            self._gatherer.divided(Division(**division))
+
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Learn the same from a worker that had no test, and so no report; one that crashed has no output."""
+        if division := getattr(node, "workeroutput", {}).get("sst2_division"):
+            self._gatherer.divided(Division(**division))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_sst2.records import Record
     from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
+    from pytest_sst2.shards import Division
     from pytest_sst2.workbench import Workbench
 
 
@@ -29,6 +30,8 @@ class Gatherer:
         self.session: Session | None = None
         # The ids of all cells of the run, in every shard, as soon as they are known.
         self.planned: Sequence[str] = ()
+        # How they were divided; None in a run of all of them.
+        self.division: Division | None = None
         if gate_asked:
             self._start()
 
@@ -38,10 +41,15 @@ class Gatherer:
         self.session = Session(self._settings())
         return self.session
 
+    def divided(self, division: Division) -> None:
+        """Take notice of how the cells were divided among shards."""
+        self.division = division
+        self.planned = division.planned
+
     def gathering(self) -> Session:
-        """Return what gathers the records, with the cells that are planned."""
+        """Return what gathers the records, which knows what this object knows of the cells."""
         session = self.session or self._start()
-        session.planned = self.planned
+        session.planned, session.division = self.planned, self.division
         return session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -60,8 +68,14 @@ class Gatherer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write and compare results; what fails there fails a run that would have passed."""
+        # Each shard has its file, also one for which there was no cell left: what has nothing to do has done it.
+        if self.division is not None and not self.division.mine:
+            self.gathering()
+            if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+                session.exitstatus = pytest.ExitCode.OK
         if self.session is None or session.config.option.collectonly:
             return
+        self.gathering()
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
         self.session.finish(complete=not stopped, sentences_of=self._sentences_of)
         if session.exitstatus == pytest.ExitCode.OK:

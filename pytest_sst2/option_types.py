@@ -111,6 +111,17 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Parse ``3/8``, the third of eight parts."""
+    found = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text, re.ASCII)
+    if found is None or not int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; write 3/8 for the third of eight")
+    number, of = int(found[1]), int(found[2])
+    if not 1 <= number <= of:
+        raise argparse.ArgumentTypeError(f"{text!r}: there is no such shard; of {of} they are 1/{of} to {of}/{of}")
+    return number, of
+
+
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
     """Return a parser that takes one of ``allowed``."""
 

@@ -25,6 +25,7 @@ from pytest_sst2.option_types import (
     probability,
     seeds,
     several_of,
+    shard,
     share,
     text,
     token_count,
@@ -95,6 +96,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("ray_address", "Ray's cluster: auto, HOST:PORT, ray://HOST:PORT; default: a new one", text, "ADDRESS"),
     Option("ray_cpus", "cores that each cell owns on Ray", positive_int, "N", "1"),
     Option("exclusive", "measure one cell at a time, however many workers there are"),
+    Option("shard", "measure one part of the cells, say 3/8; pytest-sst2 merge joins them", shard, "K/N"),
 )
 
 

@@ -5,7 +5,7 @@ A run without an SST-2 benchmark must not notice that this plugin is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from pytest_sst2.records import Record
     from pytest_sst2.registry import Cell, ModelSpec
     from pytest_sst2.settings import Settings
+    from pytest_sst2.shards import Division
     from pytest_sst2.sources import Source
     from pytest_sst2.splits import Splits
     from pytest_sst2.workbench import Workbench
 
 SETTINGS = pytest.StashKey["Settings"]()
 WORKBENCH = pytest.StashKey["Workbench"]()
+DIVISION = pytest.StashKey["Division"]()
+_DIVISION_TOLD = pytest.StashKey[bool]()
 
 _GATHERER = "sst2-gatherer"
 
@@ -149,22 +152,39 @@ def _matrix(settings: Settings) -> list[Cell]:
     return plan_cells(settings.models, settings.methods, settings.recipe.seeds)
 
 
+# Last, so that shards divide what -k and -m have left.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests of which no cell was asked for."""
+    """Deselect tests of which no cell was asked for, and those whose cell is measured in another shard."""
+    no_cell = [item for item in items if _params(item).get("sst2_cell", item) is None]
+    _deselect(config, items, no_cell)
+    cells = _cells_of(items)
+    if not cells or (shard := _settings(config).shard) is None:
+        return
+    from pytest_sst2.shards import divide
 
-    def has_no_cell(item: pytest.Item) -> bool:
-        return hasattr(item, "callspec") and item.callspec.params.get("sst2_cell", item) is None
+    division: Division = divide(cells, shard, _settings(config).known_costs)
+    config.stash[DIVISION] = division
+    _deselect(config, items, [item for item in items if {cell.id for cell in _cells_of([item])} & division.others])
+    if (gatherer := config.pluginmanager.getplugin(_GATHERER)) is not None:
+        gatherer.divided(division)
 
-    empty = [item for item in items if has_no_cell(item)]
-    if empty:
-        config.hook.pytest_deselected(items=empty)
-        items[:] = [item for item in items if not has_no_cell(item)]
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], unwanted: Sequence[pytest.Item]) -> None:
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
+        ids = set(map(id, unwanted))
+        items[:] = [item for item in items if id(item) not in ids]
+
+
+def _params(item: pytest.Item) -> Mapping[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})
 
 
 def _cells_of(items: Iterable[pytest.Item]) -> list[Cell]:
     """Return the cells of the tests that have one, in order; a cell stands there once for each of its tests."""
-    params = [getattr(getattr(item, "callspec", None), "params", {}) for item in items]
-    return [each["sst2_cell"] for each in params if each.get("sst2_cell") is not None]
+    found = (_params(item).get("sst2_cell") for item in items)
+    return [cell for cell in found if cell is not None]
 
 
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
@@ -194,7 +214,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     from pytest_sst2.progress import display_for
 
     cells = _cells_of(session.items)
-    config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
+    if DIVISION not in config.stash:
+        config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
     if _settings(config).executor == "ray":
         _send_out(config, cells)
     progress = _workbench(config).progress
@@ -222,12 +243,15 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
-    """Say what the cells will be trained and measured on, and if that is not what was asked for."""
+    """Say which cells these are, what they will be trained and measured on, and if that is not what was asked for."""
+    division = config.stash.get(DIVISION, None)
+    head = f"sst2: {division.line}" if division else ""
     if not _runs_cells(config, items):
-        return None
+        return head or None
     settings = _settings(config)
     source = _workbench(config).source
-    line = f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
+    line = f"{head}\n" if head else ""
+    line += f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
     if settings.baseline is not None and (other := _other_than(settings.baseline.records, source, settings)):
         line += f"\nsst2: WARNING: baseline {settings.baseline.origin!r} is of {other}: no cell can be compared with it"
     return line
@@ -243,8 +267,13 @@ def _other_than(records: Sequence[Record], source: Source, settings: Settings) -
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Let the Record travel on the report: it crosses from an xdist worker and survives a failing assert."""
+    """Let what is known travel on the report: it crosses from an xdist worker and survives a failing assert."""
     report: Any = yield
+    stash = item.config.stash
+    # The first report of a worker comes before any cell is measured.
+    if hasattr(item.config, "workerinput") and DIVISION in stash and not stash.setdefault(_DIVISION_TOLD, False):
+        stash[_DIVISION_TOLD] = True
+        report.sst2_division = asdict(stash[DIVISION])
     if call.when == "call" and "sst2_cell" in getattr(item, "fixturenames", ()):
         from pytest_sst2.cell_run import FAILURE, RECORD, RESUMED
 
@@ -255,6 +284,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         if (failure := item.stash.get(FAILURE, None)) is not None:
             report.sst2_failure = asdict(failure)
     return report  # type: ignore[no-any-return]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let an xdist worker without a test tell its controller how the cells were divided."""
+    if hasattr(session.config, "workeroutput") and DIVISION in session.config.stash:
+        session.config.workeroutput["sst2_division"] = asdict(session.config.stash[DIVISION])
 
 
 def _workbench(config: pytest.Config) -> Workbench:

@@ -58,7 +58,7 @@ class Results:
         saved: When it was written, in ISO 8601 with a time zone; empty where the file does not say.
         origin: The file's name, or the baseline's, for messages and reports.
         planned: The ids of all cells that were to be measured, in every shard; empty where the file does not say.
-        shard: ``3/8`` where this is one part of a run, empty where it is the whole.
+        shard: ``3/8`` where this is one part of a run, ``1+2/8`` where it is two of them, empty where it is the whole.
     """
 
     records: Sequence[Record]

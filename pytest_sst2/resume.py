@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.environment_drift import environment_changes
+from pytest_sst2.environment_drift import environment_changes, software_changes
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Environment, Record, Weights
 from pytest_sst2.results_file import Results, results_from_text
 
 if TYPE_CHECKING:
     from pytest_sst2.recipes import Recipe
-
-# What is the machine's and not the software's: on another node of a cluster it is another.
-_OF_THE_MACHINE = ("cpu_model", "cpu_cores", "threads", "device", "device_name", "blas", "variables")
 
 
 def load_unfinished(path: Path) -> Results:
@@ -83,10 +80,7 @@ class Conditions:
         return self._other_environment(record.environment)
 
     def _other_environment(self, before: Environment) -> str:
-        now = self.environment
-        if self.anywhere:
-            before = dataclasses.replace(before, **{name: getattr(now, name) for name in _OF_THE_MACHINE})
-        changes = environment_changes(before, now)
+        changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
         shown = ", ".join(f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes[:2])
         return f"{shown} and {len(changes) - 2} more" if len(changes) > 2 else shown
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_sst2.report.contents import Report
     from pytest_sst2.sentences import SentencesOf
     from pytest_sst2.settings import Settings
+    from pytest_sst2.shards import Division
 
 
 class Session:
@@ -37,6 +39,7 @@ class Session:
         comparison: What the comparison with the baseline found; None where none was asked for.
         failed_tests: Tests that failed although their cell has a number and reaches its floor.
         planned: The ids of all cells of the run, in every shard; empty where that is not known.
+        division: How the cells were divided among shards; None in a run of all of them.
         resumed: With ``--sst2-resume``, how many cells were taken from the file (under the empty text), and how many
             were measured again, by the reason.
     """
@@ -50,6 +53,7 @@ class Session:
         self.comparison: Comparison | None = None
         self.failed_tests = 0
         self.planned: Sequence[str] = ()
+        self.division: Division | None = None
         self.resumed: Counter[str] = Counter()
         self._unwritten = ""
 
@@ -59,7 +63,12 @@ class Session:
         settings = self.settings
         if (path := settings.results_path) is None:
             return None
-        return Journal(path, self.planned, standing=settings.unfinished if path == settings.resume_path else None)
+        return Journal(
+            path,
+            self.planned,
+            shard=str(settings.shard or ""),
+            standing=settings.unfinished if path == settings.resume_path else None,
+        )
 
     def add(self, record: dict[str, Any], resumed: str | None = None) -> None:
         """Take the JSON of a Record, as it travels in a test report, and write it down.
@@ -117,7 +126,10 @@ class Session:
             self._close(self._journal, complete=complete)
         if self.settings.unfinished is not None:
             self._tell_resumed(self.settings.unfinished)
-        if unheard := self._results.missing:
+        if self.division is not None:
+            self.notes.append(self.division.line)
+        others = self.division.others if self.division else ()
+        if unheard := [cell for cell in self._results.missing if cell not in others]:
             self.notes.append(f"{counted(len(unheard), 'cell')} had no turn: {shortened(unheard)}")
         if self.settings.calibrate:
             self._calibrate()
@@ -168,7 +180,27 @@ class Session:
     def _compare(self, baseline: Results) -> None:
         from pytest_sst2.comparison import compare
 
+        if self.division is not None:
+            before = self._of_this_shard(baseline, self.division)
+            if before is None:
+                return
+            baseline = before
         self.comparison = compare(baseline, self._results, tolerance=self.settings.tolerance, alpha=self.settings.alpha)
+
+    def _of_this_shard(self, baseline: Results, division: Division) -> Results | None:
+        """Return the baseline without what other shards compare, None where nothing of this shard's is in it."""
+        kept = [record for record in baseline.records if record.cell not in division.others]
+        measured = {(each.model, each.method) for each in self.records}
+        failed = {(each.model, each.method) for each in self.failures}
+        if len(kept) < len(baseline.records) and not (measured | failed) & {(each.model, each.method) for each in kept}:
+            self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
+            return None
+        self.notes.append(
+            "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
+            "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "
+            f"{baseline.origin} all.json"
+        )
+        return replace(baseline, records=kept)
 
     def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
         folder = self.settings.report_path

@@ -24,6 +24,7 @@ from pytest_sst2.workers import processes
 
 if TYPE_CHECKING:
     from pytest_sst2.results_file import Results
+    from pytest_sst2.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Settings:
         ray_address: Of Ray's cluster; None where one is started for the run.
         ray_cpus: The cores that each cell owns there.
         exclusive: Measure one cell at a time.
+        shard: Which part of the cells is measured; None for all of them.
+        known_costs: The baseline that says what cells cost, where they are divided among shards or handed out to a
+            cluster; None where there is none, or nobody asks.
         talkative: Whether the libraries may say what they do (``-v``).
         ci: Whether this is a CI run, where nothing may be substituted.
     """
@@ -91,6 +95,8 @@ class Settings:
     ray_address: str | None
     ray_cpus: int
     exclusive: bool
+    shard: Shard | None
+    known_costs: Results | None
     talkative: bool
     ci: bool
 
@@ -111,6 +117,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     _check_rootdir(config)
     values = {option.name: _value(config, option) for option in OPTIONS}
     base = {option.name: _base(config, option) for option in OPTIONS}
+    shard = _shard(values)
     recipe = build_recipe(
         values["recipe"],
         train_size=values["train_size"],
@@ -131,6 +138,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
+    baseline = _baseline(config, values["compare"], base["compare"])
     return Settings(
         models=distinct_models(registry.model(name, base=base["models"]) for name in values["models"]),
         methods=tuple(registry.method(name) for name in values["methods"] or registry.methods),
@@ -146,7 +154,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         min_accuracy=values["min_accuracy"],
         calibrate=calibrate,
         save_path=_save_path(config, values["save"], overwrite=bool(values["overwrite"])),
-        baseline=_baseline(config, values["compare"], base["compare"]),
+        baseline=baseline,
         fail_on=values["fail_on"],
         tolerance=values["tolerance"],
         alpha=values["alpha"],
@@ -160,6 +168,8 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         ray_address=values["ray_address"],
         ray_cpus=values["ray_cpus"],
         exclusive=bool(values["exclusive"]),
+        shard=shard,
+        known_costs=(baseline or _newest_baseline(config)) if shard or values["executor"] == "ray" else None,
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
@@ -304,6 +314,43 @@ def _baseline(config: pytest.Config, wanted: str | None, base: Path) -> Results 
     from pytest_sst2.baselines import load_baseline
 
     return load_baseline(config.rootpath, base, wanted)
+
+
+def _shard(values: Mapping[str, Any]) -> Shard | None:
+    """Return which part of the cells is asked for.
+
+    Raises:
+        Sst2Error: Something is to be made of all cells, which one part does not have.
+    """
+    if not values["shard"]:
+        return None
+    from pytest_sst2.shards import Shard
+
+    shard = Shard(*values["shard"])
+    if values["save"]:
+        raise Sst2Error(
+            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a "
+            f"file with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
+        )
+    if values["calibrate"]:
+        raise Sst2Error(
+            f"--sst2-calibrate with --sst2-shard {shard} would make floors of some of the seeds. Write each shard to a "
+            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate from all of "
+            "them: --sst2-calibrate --sst2-resume all.json."
+        )
+    return shard
+
+
+def _newest_baseline(config: pytest.Config) -> Results | None:
+    from pytest_sst2.baselines import newest_baseline
+
+    try:
+        return newest_baseline(config.rootpath)
+    except Sst2Error as error:
+        raise Sst2Error(
+            "the newest baseline says what cells cost, by which --sst2-shard divides them and --sst2-executor ray "
+            f"puts them in order. {error} Mend or remove it, or name another with --sst2-compare."
+        ) from error
 
 
 def _check_calibration(recipe: Recipe, min_accuracy: float | None, path: Path) -> None:

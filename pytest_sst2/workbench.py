@@ -144,7 +144,7 @@ class Workbench:
             recipe=self.settings.recipe,
             digest=self.splits(cell.seed).info.digest,
             weights=self.loader.locate(cell.model).weights if cell.model else None,
-            environment=self._environment_of_cells,
+            environment=self._environment_for(cell),
             metrics=self.metric_names,
             rounds=self.settings.rounds,
             timed=self.cache is None,
@@ -160,6 +160,13 @@ class Workbench:
         found = self.settings.unfinished
         return {record.cell: record for record in found.records} if found else {}
 
+    def _environment_for(self, cell: Cell) -> Environment:
+        """Return what a cell would run on now: this process, or a node of the cluster."""
+        if self.cluster is None:
+            return self.environment
+        return replace(self._environment_of_nodes, device=self.cluster.device_of(cell))
+
     @cached_property
-    def _environment_of_cells(self) -> Environment:
-        return self.cluster.environment() if self.cluster is not None else self.environment
+    def _environment_of_nodes(self) -> Environment:
+        assert self.cluster is not None  # noqa: S101 - asked for a cell of its alone
+        return self.cluster.environment()

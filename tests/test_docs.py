@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,39 @@ class TestWorkflow:
         text = (DOCS / "ci.md").read_text(encoding="utf-8")
         assert "```{literalinclude} examples/sst2.yml\n" in text
         assert text.count("uses: actions/") == 0
+
+
+class TestShardsWorkflow:
+    @pytest.fixture
+    def jobs(self) -> dict[str, Any]:
+        path = DOCS / "examples" / "sst2-shards.yml"
+        jobs: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+        return jobs
+
+    def test_its_jobs_measure_every_shard_and_join_their_files(
+        self, jobs: dict[str, Any], pytester: pytest.Pytester
+    ) -> None:
+        numbers = jobs["shard"]["strategy"]["matrix"]["shard"]
+        (measure,) = [step["run"] for step in jobs["shard"]["steps"] if "pytest " in step.get("run", "")]
+        shards, files = [], []
+        for number in numbers:
+            words = shlex.split(measure.replace("${{ matrix.shard }}", str(number)))
+            assert check_command(words, pytester)
+            option = pytester.parseconfig(*words[3:]).option
+            shards.append(option.sst2_shard)
+            files.append(option.sst2_json)
+        assert shards == [(number, len(numbers)) for number in numbers]
+        upload = jobs["shard"]["steps"][-1]["with"]
+        assert [upload["path"].replace("${{ matrix.shard }}", str(number)) for number in numbers] == files
+
+        runs = [shlex.split(step["run"]) for step in jobs["gate"]["steps"] if "run" in step]
+        merge, compare = [words for words in runs if check_command(words, pytester)]
+        assert all(fnmatch(file, merge[2]) for file in files)
+        assert merge[-1] == compare[-1]
+
+    def test_the_page_shows_the_file_itself(self) -> None:
+        text = (DOCS / "ci.md").read_text(encoding="utf-8")
+        assert "```{literalinclude} examples/sst2-shards.yml\n" in text
 
 
 def spoken() -> str:

@@ -34,7 +34,18 @@ print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
 def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
     rooms = [
         *("plugin", "gatherer", "options", "settings", "gate", "registry", "records", "fingerprint", "fixed_sentences"),
-        *("results_file", "baselines", "session", "floors", "recipes", "catalog", "hookspec", "cli"),
+        *(
+            "results_file",
+            "baselines",
+            "session",
+            "floors",
+            "recipes",
+            "catalog",
+            "hookspec",
+            "cli",
+            "shards",
+            "merge_command",
+        ),
     ]
     imports = "\n".join(f"import pytest_sst2.{room}" for room in rooms)
     code = f"import sys\n{imports}\nprint('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"

@@ -134,7 +134,10 @@ def _exit_statuses() -> Iterator[str]:
             ),
             (f"{code.INTERNAL_ERROR:d}", "an error inside pytest or a plugin"),
             (f"{code.USAGE_ERROR:d}", "a mistake in the options, the data or the floors file: nothing was run"),
-            (f"{code.NO_TESTS_COLLECTED:d}", "no test was selected"),
+            (
+                f"{code.NO_TESTS_COLLECTED:d}",
+                "no test was selected; not where the cells are in other shards (`--sst2-shard`): that is 0",
+            ),
         ],
     )
     yield "Of `pytest-sst2`:"
@@ -142,7 +145,11 @@ def _exit_statuses() -> Iterator[str]:
         ("status", "what happened"),
         [
             (f"{HOLDS}", "done; of `compare`: it holds"),
-            (f"{FAILS}", f"`compare` only: it found what `--fail-on` names (default: `{gate.FAIL_ON_DEFAULT}`)"),
+            (
+                f"{FAILS}",
+                f"`compare`: it found what `--fail-on` names (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: cells or "
+                "shards are missing, or the baseline was not saved",
+            ),
             (f"{CANNOT_COMPARE}", "`compare`: the two cannot be compared; of any command: a mistake, in one sentence"),
         ],
     )

@@ -22,7 +22,7 @@ class ResultsFile:
     Attributes:
         schema_version: What the file is read by; another number is another schema.
         saved: When it was written, in ISO 8601 with a time zone; empty where that is not known.
-        shard: "3/8" where this is one part of a run, empty where it is the whole.
+        shard: "3/8" where this is one part of a run, "1+2/8" where it is two of them, empty where it is the whole.
         records: One a measured cell, whether it reached its floor or not.
         failures: One a cell without a number.
         planned: The ids of all cells that were to be measured, in every shard; those of neither list are missing.

@@ -172,6 +172,8 @@ def _settings(world: World) -> Settings:
         ray_address=None,
         ray_cpus=1,
         exclusive=False,
+        shard=None,
+        known_costs=None,
         talkative=False,
         ci=False,
     )
