@@ -24,9 +24,9 @@ _PACKAGES = (
 def run_commands(records: Sequence[Record]) -> list[str]:
     """Return the commands that measure these cells again and no others.
 
-    There is one for each data set, recipe, device, number of rounds and of processes that train together, and for methods
-    that were not run with the same models and seeds. They name what decides the numbers, not how else the run was
-    started. Data and models that were read from a folder are named by a placeholder, since a record does not keep where
+    There is one for each data set, recipe, device, number of rounds and of processes that train together, and for
+    methods that were not run with the same models and seeds. They name what decides the numbers, not how else it was
+    run. Data and models that were read from a folder are named by a placeholder, since a record does not keep where
     they lay.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
