@@ -47,6 +47,19 @@ if FAULT == f"load {{RANK}}":
 
     ModelLoader.sequence_classifier = failing_load
 
+if FAULT == "none, but look":
+    import torch
+    from transformers import Trainer
+
+    step = Trainer.training_step
+
+    def seen_step(self, model, inputs, *args):
+        with open(f"seen-by-rank-{{RANK}}", "a") as file:
+            file.write(f"{{len(inputs['labels'])}} {{torch.initial_seed()}}\\n")
+        return step(self, model, inputs, *args)
+
+    Trainer.training_step = seen_step
+
 if FAULT == f"step {{RANK}}":
     from transformers import Trainer
 
@@ -125,7 +138,8 @@ def alone(folder: Path, tiny_data: Path) -> Run:
 def together(folder: Path, tiny_data: Path) -> Run:
     """Two ranks, with all the files that pytest and we can be asked for."""
     files = ("--sst2-json=run.json", "--sst2-save=two", "--junitxml=junit.xml", "--benchmark-json=benchmark.json")
-    return run(folder, TWO_RANKS, "--methods=fine-tune,majority", "--models=./dry,./wet", *files, data=tiny_data)
+    asked = ("--methods=fine-tune,majority", "--models=./dry,./wet", *files)
+    return run(folder, TWO_RANKS, *asked, data=tiny_data, fault="none, but look")
 
 
 def only(found: dict[str, Record]) -> Record:
@@ -167,9 +181,15 @@ class TestOneModel:
         )
         (changed,) = found.cells
         assert changed.verdict == "unchanged"
-        assert "trained by 2 processes, was 1: other dropout masks" in changed.causes
-        assert not any("batch_size" in cause for cause in changed.causes)
+        assert changed.causes == ("trained by 2 processes, was 1: other dropout masks",)
         assert changed.costs.notes == ("times not compared: 2 processes trained it, was 1",)
+
+    def test_each_rank_is_given_its_share_and_drops_other_activations(self, together: Run) -> None:
+        seen = [(together.folder / f"seen-by-rank-{rank}").read_text(encoding="utf-8").split() for rank in (0, 1)]
+        rows = [[int(count) for count in each[::2]] for each in seen]
+        # Two models, two epochs, 57 rows each; the one row that the second rank has none beside weighs nothing.
+        assert [sorted(each, reverse=True) for each in rows] == [[4] * 28 + [1] * 4] * 2
+        assert set(seen[0][1::2]).isdisjoint(seen[1][1::2])
 
     def test_a_record_says_how_many_trained_it(self, together: Run) -> None:
         trained, counted = (together.records()[cell] for cell in ("wet-fine-tune-seed42", "majority-seed42"))
