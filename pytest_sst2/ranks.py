@@ -68,6 +68,7 @@ class Follower:
         self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
         self._terminal: Any = None
         self._held_back = io.StringIO()
+        self._uncollected: list[pytest.CollectReport] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -83,6 +84,8 @@ class Follower:
             self._let_through()
             return
         self._follows = True
+        for report in self._uncollected:
+            self._say_failure(report)
         left_out = [item for item in items if not _is_together(item)]
         items[:] = [item for item in items if _is_together(item)]
         if left_out:
@@ -90,20 +93,22 @@ class Follower:
         _write_nothing(config)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Say what cannot be collected."""
-        self._say_failure(report)
+        """Keep what cannot be collected, until it is known whether the terminal says it."""
+        if report.failed:
+            self._uncollected.append(report)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Say what failed here: nobody else would."""
-        self._say_failure(report)
+        if report.failed and self._follows:
+            self._say_failure(report)
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         """Say that, too."""
-        self.say(str(excrepr))
+        if self._follows:
+            self.say(str(excrepr))
 
-    def _say_failure(self, report: Any) -> None:
-        if report.failed and self._terminal is not None and not self._has_let_through:
-            self.say(f"{report.nodeid}: {report.longreprtext}")
+    def _say_failure(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        self.say(f"{report.nodeid}: {report.longreprtext}")
 
     def say(self, text: str) -> None:
         """Write to the terminal's stderr, with the rank's number before each line."""
@@ -111,13 +116,9 @@ class Follower:
             self._stderr.write(f"[rank {workers.rank()}] {line}\n")
         self._stderr.flush()
 
-    @property
-    def _has_let_through(self) -> bool:
-        return self._held_back.closed
-
     def _let_through(self) -> None:
         """Be an ordinary process from here on."""
-        if self._terminal is not None and not self._has_let_through:
+        if self._terminal is not None and not self._held_back.closed:
             self._terminal.write(self._held_back.getvalue())
             self._config.get_terminal_writer()._file = self._terminal
             self._held_back.close()
@@ -140,6 +141,10 @@ class Follower:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             else:
                 team.leave()
+
+    def pytest_unconfigure(self) -> None:
+        """Let go of the terminal."""
+        self._stderr.close()
 
 
 def _write_nothing(config: pytest.Config) -> None:

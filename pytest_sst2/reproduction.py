@@ -48,10 +48,9 @@ def install_command(record: Record) -> str:
 
 def _launcher(record: Record) -> list[str]:
     """Return what starts pytest, in as many processes as trained a record."""
-    processes = record.placement.processes
-    return (
-        ["torchrun", "--standalone", f"--nproc-per-node={processes}", "-m", "pytest"] if processes > 1 else ["pytest"]
-    )
+    if record.placement.processes == 1:
+        return ["pytest"]
+    return ["torchrun", "--standalone", f"--nproc-per-node={record.placement.processes}", "-m", "pytest"]
 
 
 def _cell_flags(records: Sequence[Record]) -> list[list[str]]:
