@@ -22,8 +22,8 @@ from tests.conftest import BENCHMARK
 
 SINGLE = (sys.executable, "-m", "pytest")
 TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pytest")
-# 57 rows in batches of 8: the last has one row, which leaves the second rank without any.
-OPTIONS = ("--sst2-train-size=57", "--sst2-eval-size=20", "--sst2-epochs=2", "--sst2-batch-size=8")
+# 59 rows in batches of 8: the last has three, two for one rank and one for the other.
+OPTIONS = ("--sst2-train-size=59", "--sst2-eval-size=20", "--sst2-epochs=2", "--sst2-batch-size=8")
 PATIENCE_SECONDS = 3
 
 CONFTEST = f"""
@@ -60,13 +60,13 @@ if FAULT == "none, but look":
 
     Trainer.training_step = seen_step
 
-if FAULT == f"step {{RANK}}":
+if FAULT in (f"step {{RANK}}", "step of all"):
     from transformers import Trainer
 
     step = Trainer.training_step
 
     def failing_step(self, *args):
-        if self.state.global_step == 3:
+        if self.state.global_step == 3 and self.model.config.hidden_dropout_prob == 0:
             raise RuntimeError("out of memory")
         return step(self, *args)
 
@@ -168,7 +168,7 @@ class TestOneModel:
             assert after.train_loss == pytest.approx(before.train_loss, abs=1e-4)
         np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-3)
         # What is learnt is far more than that noise.
-        assert one.epochs[-1].train_loss < one.epochs[0].train_loss - 0.01
+        assert one.epochs[-1].train_loss < one.epochs[0].train_loss - 0.003
 
     def test_what_differs_is_how_many_trained_it_and_no_time_is_compared(self, alone: Run, together: Run) -> None:
         before, after = alone.records("alone.json"), together.records()
@@ -187,8 +187,8 @@ class TestOneModel:
     def test_each_rank_is_given_its_share_and_drops_other_activations(self, together: Run) -> None:
         seen = [(together.folder / f"seen-by-rank-{rank}").read_text(encoding="utf-8").split() for rank in (0, 1)]
         rows = [[int(count) for count in each[::2]] for each in seen]
-        # Two models, two epochs, 57 rows each; the one row that the second rank has none beside weighs nothing.
-        assert [sorted(each, reverse=True) for each in rows] == [[4] * 28 + [1] * 4] * 2
+        # Two models, two epochs, 59 rows each.
+        assert [sorted(each) for each in rows] == [[2] * 4 + [4] * 28, [1] * 4 + [4] * 28]
         assert set(seen[0][1::2]).isdisjoint(seen[1][1::2])
 
     def test_a_record_says_how_many_trained_it(self, together: Run) -> None:
@@ -252,6 +252,14 @@ class TestFailures:
         assert "[rank 1] ValueError: no such tensor" in done.err
         assert list(done.records("failed.json")) == ["wet-fine-tune-seed42"]
 
+    def test_a_training_that_fails_in_all_ranks_fails_its_cell_and_no_other(
+        self, folder: Path, tiny_data: Path
+    ) -> None:
+        done = run(folder, TWO_RANKS, *self.ASKED, data=tiny_data, fault="step of all")
+        assert "RuntimeError: out of memory" in done.out
+        assert "1 failed, 1 passed" in done.out
+        assert list(done.records("failed.json")) == ["wet-fine-tune-seed42"]
+
     def test_a_training_that_fails_in_one_rank_ends_the_run(self, folder: Path, tiny_data: Path) -> None:
         done = run(folder, TWO_RANKS, *self.ASKED, data=tiny_data, fault="step 1")
         assert done.status != 0
@@ -263,7 +271,7 @@ class TestFailures:
         done = run(folder, TWO_RANKS, *self.ASKED, data=tiny_data, fault="step 0")
         assert done.status != 0
         assert "rank 0 failed in dry-fine-tune-seed42 and the other ranks did not" in done.out
-        assert "2 cells had no turn" not in done.out
+        assert "1 cell had no turn: wet-fine-tune-seed42" in done.out
         assert "RuntimeError: out of memory" in done.out
 
     def test_ranks_with_their_tests_in_another_order_do_not_wait_for_each_other(
