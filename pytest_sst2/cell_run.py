@@ -71,6 +71,10 @@ class CellRun:
     def _failed(self, reason: str) -> None:
         model = self.cell.model.name if self.cell.model else None
         self._item.stash[FAILURE] = Failure(self.cell.id, model, self.cell.method.name, self.cell.seed, reason)
+        if self._workbench().team.lost:
+            self._item.session.shouldfail = (
+                f"rank 0 failed in {self.cell.id} and the other ranks did not: they cannot train together any more"
+            )
 
     def _measure(self) -> Record:
         workbench = self._workbench()

@@ -130,6 +130,9 @@ def _not_comparable(before: Sequence[Record], after: Sequence[Record]) -> str:
         return "times not compared: one side was saved before the machine's own speed was measured"
     if any(record.placement.beside for record in records):
         return "times not compared: one side was measured beside other workers on the same cores"
+    old, new = before[0].placement.processes, after[0].placement.processes
+    if old != new:
+        return f"times not compared: {new} process{'es' if new > 1 else ''} trained it, was {old}"
     if before[0].environment.device != after[0].environment.device:
         return f"times not compared: device {after[0].environment.device}, was {before[0].environment.device}"
     return ""

@@ -23,6 +23,9 @@ from pytest_sst2.training_drift import (
     same_rows_in_another_order,
 )
 
+# The setting that says how many rows of a batch each process is given.
+_SHARE = "per_device_train_batch_size"
+
 
 def different_fields(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
     """Return what makes two records incomparable: data, split, recipe, seed or train order, each in words.
@@ -59,9 +62,16 @@ def different_fields(before: Record, after: Record, *, same_seeds: bool = True) 
     found += _different_rows("evaluation", old.evaluation, new.evaluation)
     if not found and _same_tokens(old, new) and same_rows_in_another_order(old.course, new.course):
         order = "training order: the optimiser was given the same rows in another order"
-        settings = ", ".join(different_values(before.settings, after.settings).values())
+        settings = ", ".join(_different_settings(before, after).values())
         found.append(f"{order} ({settings})" if settings else order)
     return tuple(found)
+
+
+def _different_settings(before: Record, after: Record) -> dict[str, str]:
+    """Return a sentence for each setting that differs; processes that share the same batch out are no other setting."""
+    found = different_values(before.settings, after.settings)
+    whole = {each.settings.get(_SHARE, 0) * each.placement.processes for each in (before, after)}
+    return {name: text for name, text in found.items() if name != _SHARE or len(whole) > 1}
 
 
 def _different_recipe(before: Record, after: Record) -> Iterator[str]:
@@ -108,7 +118,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if old is None or new is None:
         return ()
     comparable, same_seed = old.fixed_sentences == new.fixed_sentences, before.seed == after.seed
-    settings = different_values(before.settings, after.settings)
+    settings = _different_settings(before, after)
     if not same_seed:
         settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
     tokens = list(token_causes(old.tokens, new.tokens)) if comparable and old.tokens and new.tokens else []

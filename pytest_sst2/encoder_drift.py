@@ -34,6 +34,9 @@ def computing_causes(before: Record, after: Record) -> Iterator[str]:
     one, other = before.environment.matmul_precision, after.environment.matmul_precision
     if one != other:
         yield f"precision of float32 matrix products {other}, was {one}"
+    alone, together = before.placement.processes, after.placement.processes
+    if alone != together:
+        yield f"trained by {together} process{'es' if together > 1 else ''}, was {alone}: other dropout masks"
 
 
 def _encoder(record: Record) -> EncoderFingerprint | None:

@@ -13,11 +13,13 @@ import pytest
 
 from pytest_sst2 import hookspec, options
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.workers import check_launch, processes, rank
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from pytest_sst2.cell_run import CellRun, Timer
+    from pytest_sst2.ranks import CellAlong
     from pytest_sst2.records import Record
     from pytest_sst2.registry import Cell, ModelSpec
     from pytest_sst2.settings import Settings
@@ -32,6 +34,7 @@ DIVISION = pytest.StashKey["Division"]()
 _DIVISION_TOLD = pytest.StashKey[bool]()
 
 _GATHERER = "sst2-gatherer"
+_RANK = "sst2-rank"
 
 MARKER = (
     "sst2(*methods, added=False): run the test once for every selected cell of these methods; without any, of all "
@@ -73,7 +76,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if _is_anything_set(config):
         _settings(config)
-    if not hasattr(config, "workerinput"):
+    if processes() > 1:
+        _join_ranks(config)
+    if not hasattr(config, "workerinput") and rank() == 0:
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
         gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
         config.pluginmanager.register(gatherer, _GATHERER)
@@ -86,6 +91,27 @@ def pytest_configure(config: pytest.Config) -> None:
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
     config.pluginmanager.register(timer(), "sst2-timer")
+
+
+def _join_ranks(config: pytest.Config) -> None:
+    """Be one of the processes that torchrun started.
+
+    Raises:
+        pytest.UsageError: pytest-xdist is to be used as well.
+    """
+    from pytest_sst2.ranks import Follower, Leader
+
+    xdist = config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
+    if xdist and _is_anything_set(config):
+        try:
+            check_launch(xdist=True)
+        except Sst2Error as error:
+            raise pytest.UsageError(str(error)) from error
+    if hasattr(config, "workerinput"):
+        return
+    leads = rank() == 0
+    joined = Leader(lambda: _workbench(config)) if leads else Follower(config, lambda: _workbench(config))
+    config.pluginmanager.register(joined, _RANK)
 
 
 def _is_anything_set(config: pytest.Config) -> bool:
@@ -190,9 +216,10 @@ def _cells_of(items: Iterable[pytest.Item]) -> list[Cell]:
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
     """Tell whether this process is about to run cells, and may stop the run if something is wrong with them.
 
-    Under xdist the workers collect, and a worker that stops looks like a crash: there each cell fails by itself.
+    Under xdist the workers collect, and a worker that stops looks like a crash: there each cell fails by itself. Of
+    torchrun's processes the first checks for all.
     """
-    if config.option.collectonly or hasattr(config, "workerinput"):
+    if config.option.collectonly or hasattr(config, "workerinput") or rank():
         return False
     return any("sst2_cell" in getattr(item, "fixturenames", ()) for item in items)
 
@@ -207,13 +234,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         take_share(exclusive=_settings(config).exclusive)
     if not _runs_cells(config, session.items):
         return
+    cells = _cells_of(session.items)
     try:
-        _workbench(config).check()
+        _workbench(config).check(together=any(cell.method.together for cell in cells))
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     from pytest_sst2.progress import display_for
 
-    cells = _cells_of(session.items)
     if DIVISION not in config.stash:
         config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
     if _settings(config).executor == "ray":
@@ -315,10 +342,15 @@ def sst2_cell(request: pytest.FixtureRequest) -> Cell:
 
 
 @pytest.fixture
-def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun:
+def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun | CellAlong:
     """The cell's run: ``record = sst2_run.measure()``, then ``sst2_run.assert_reaches_floor(record)``."""
     from pytest_sst2.cell_run import CellRun
 
+    if rank():
+        from pytest_sst2.ranks import CellAlong
+
+        follower = request.config.pluginmanager.getplugin(_RANK)
+        return CellAlong(sst2_cell, lambda: _workbench(request.config), request.node, follower.say)
     return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node)
 
 

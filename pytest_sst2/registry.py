@@ -68,6 +68,7 @@ class MethodSpec:
         frozen: True where the encoder is never trained, so that cells of one model can share it: under pytest-xdist
             they go to one worker.
         notes: One line for ``pytest-sst2 methods``.
+        together: True where all processes of torchrun are to train it together; else the first does it alone.
     """
 
     name: str
@@ -75,11 +76,15 @@ class MethodSpec:
     needs_model: bool = True
     notes: str = ""
     frozen: bool = False
+    together: bool = False
 
 
 METHODS: tuple[MethodSpec, ...] = (
     MethodSpec(
-        "fine-tune", "pytest_sst2.methods.fine_tune:train", notes="every layer trained with the Hugging Face Trainer"
+        "fine-tune",
+        "pytest_sst2.methods.fine_tune:train",
+        notes="every layer trained with the Hugging Face Trainer",
+        together=True,
     ),
     MethodSpec(
         "linear-probe",

@@ -24,16 +24,17 @@ _PACKAGES = (
 def run_commands(records: Sequence[Record]) -> list[str]:
     """Return the commands that measure these cells again and no others.
 
-    There is one for each data set, recipe, device and number of rounds, and for methods that were not run with the same
-    models and seeds. They name what decides the numbers, not how the run was started. Data and models that were read
-    from a folder are named by a placeholder, since a record does not keep where they lay.
+    There is one for each data set, recipe, device, number of rounds and of processes that train together, and for
+    methods that were not run with the same models and seeds. They name what decides the numbers, not how else it was
+    run. Data and models that were read from a folder are named by a placeholder, since a record does not keep where
+    they lay.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault(tuple(_shared_flags(record)), []).append(record)
+        groups.setdefault((*_launcher(record), *_shared_flags(record)), []).append(record)
     return [
-        shlex.join(["pytest", "benchmarks", *cells, *flags])
-        for flags, group in groups.items()
+        shlex.join([*_launcher(group[0]), "benchmarks", *cells, *_shared_flags(group[0])])
+        for group in groups.values()
         for cells in _cell_flags(group)
     ]
 
@@ -43,6 +44,13 @@ def install_command(record: Record) -> str:
     packages = record.environment.packages
     wanted = [f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages]
     return shlex.join(["python", "-m", "pip", "install", *wanted])
+
+
+def _launcher(record: Record) -> list[str]:
+    """Return what starts pytest, in as many processes as trained a record."""
+    if record.placement.processes == 1:
+        return ["pytest"]
+    return ["torchrun", "--standalone", f"--nproc-per-node={record.placement.processes}", "-m", "pytest"]
 
 
 def _cell_flags(records: Sequence[Record]) -> list[list[str]]:

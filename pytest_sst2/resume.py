@@ -48,6 +48,7 @@ class Conditions:
         timed: Whether nothing may come from a cache.
         exclusive: Whether cells are to be timed alone.
         anywhere: Whether it may run on another machine than this one.
+        processes: How many would train it together.
     """
 
     recipe: Recipe
@@ -59,6 +60,7 @@ class Conditions:
     timed: bool = False
     exclusive: bool = False
     anywhere: bool = False
+    processes: int = 1
 
     def differ_from(self, record: Record) -> str:
         """Return in what a record was measured otherwise, in a clause; empty where it stands for this cell."""
@@ -77,6 +79,8 @@ class Conditions:
             return "times from a cache"
         if self.exclusive and record.placement.beside:
             return "timed beside other workers"
+        if record.placement.processes != self.processes:
+            return f"{self.processes} process{'es' if self.processes > 1 else ''}, was {record.placement.processes}"
         return self._other_environment(record.environment)
 
     def _other_environment(self, before: Environment) -> str:

@@ -27,6 +27,7 @@ from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, epoch_of, train
 from pytest_sst2.records import Environment, Epoch, Latency, Phase, Placement, Record, Round
 from pytest_sst2.significance import wilson_interval
+from pytest_sst2.team import Team
 from pytest_sst2.timing import PeakMemory, PhaseClock
 from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.witness import Witness
@@ -83,6 +84,7 @@ class CellRunner:
         cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
         frozen: Keeps the frozen encoder of the cell before, likewise.
         progress: Told what is being done.
+        team: The processes that train together, this one alone if it is None.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class CellRunner:
         cache: EmbeddingCache | None = None,
         frozen: FrozenEncoder | None = None,
         progress: Progress | None = None,
+        team: Team | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -104,10 +107,13 @@ class CellRunner:
         self.loader = loader
         self.environment = environment
         self.placement = dataclasses.replace(placement, started=_now())
+        if not cell.method.together:
+            self.placement = dataclasses.replace(self.placement, processes=1)
         self.metric_names = metric_names
         self.cache = cache
         self.frozen = frozen
         self.progress = progress
+        self.team = team or Team()
         self.rounds: list[Repetition] = []
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
@@ -132,20 +138,11 @@ class CellRunner:
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
+        if self.cell.method.together:
+            self.team.call(self.cell.id)
         clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine, self.progress)
-        witness = Witness(clock, awake=not self.rounds)
-        job = Job(
-            train=self.splits.train,
-            evaluation=self.splits.evaluation,
-            recipe=self.recipe,
-            seed=self.cell.seed,
-            clock=clock,
-            loader=self.loader,
-            witness=witness,
-            model=self.cell.model,
-            cache=self.cache,
-            frozen=self.frozen,
-        )
+        witness = Witness(clock, awake=not self.rounds, whole_batches=self.placement.processes == 1)
+        job = self._job(clock, witness)
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
@@ -161,6 +158,31 @@ class CellRunner:
                 memory.peak_bytes - memory.start_bytes,
                 _device_peak(self.loader.device),
             )
+        )
+
+    def train_along(self) -> None:
+        """Train as ``run_round`` does in rank 0 at the same time, and keep nothing of it.
+
+        Raises:
+            Sst2Error: The cell cannot be trained, here or in another rank.
+        """
+        gc.collect()
+        clock = PhaseClock()
+        train(self.cell.method, self._job(clock, Witness(clock, awake=False)))
+
+    def _job(self, clock: PhaseClock, witness: Witness) -> Job:
+        return Job(
+            train=self.splits.train,
+            evaluation=self.splits.evaluation,
+            recipe=self.recipe,
+            seed=self.cell.seed,
+            clock=clock,
+            loader=self.loader,
+            witness=witness,
+            model=self.cell.model,
+            cache=self.cache,
+            frozen=self.frozen,
+            team=self.team,
         )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:

@@ -71,11 +71,14 @@ class Witness:
     Args:
         clock: Its work is phase ``fingerprint`` there, which is counted to nothing else.
         awake: False in later rounds: the same cell leaves the same fingerprints.
+        whole_batches: False where several processes share each batch out: the part that the model is given in this one
+            compares with nothing.
     """
 
-    def __init__(self, clock: PhaseClock, *, awake: bool = True) -> None:
+    def __init__(self, clock: PhaseClock, *, awake: bool = True, whole_batches: bool = True) -> None:
         self._clock = clock
         self.awake = awake
+        self._whole_batches = whole_batches
         self.tokens: TokensFingerprint | None = None
         self.encoder: EncoderFingerprint | None = None
         self.course: CourseFingerprint | None = None
@@ -132,7 +135,10 @@ class Witness:
         self._first_batch.stop()
         batch = self._first_batch
         self.course = dataclasses.replace(
-            course, **self._steps.found(), first_batch=batch.digests, autocast=batch.autocast
+            course,
+            **self._steps.found(),
+            first_batch=batch.digests if self._whole_batches else "",
+            autocast=batch.autocast,
         )
         module = self._module()
         if self.awake and module is not None and self.encoder is not None:

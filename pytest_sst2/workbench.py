@@ -18,6 +18,7 @@ from pytest_sst2.resume import Conditions
 from pytest_sst2.runner import CellRunner
 from pytest_sst2.sources import Source, load_source
 from pytest_sst2.splits import Splits, draw_splits
+from pytest_sst2.team import Team
 
 if TYPE_CHECKING:
     from pytest_sst2.cluster import RayCluster
@@ -40,6 +41,7 @@ class Workbench:
         self.placement = workers.here(exclusive=settings.exclusive)
         # Where the cells are measured, if it is not in this process.
         self.cluster: RayCluster | None = None
+        self.team = Team.here()
 
     @cached_property
     def source(self) -> Source:
@@ -49,8 +51,13 @@ class Workbench:
 
     @cached_property
     def device(self) -> str:
-        """The device, ``auto`` resolved; the CPU where the cells are measured elsewhere, whatever this machine has."""
-        return "cpu" if self.settings.executor == "ray" else environment.resolve_device(self.settings.device)
+        """The device, ``auto`` resolved: for each process of torchrun its own GPU, the CPU where cells run elsewhere."""
+        if self.settings.executor == "ray":
+            return "cpu"
+        device = environment.resolve_device(self.settings.device)
+        if device == "cuda" and workers.processes() > 1:
+            workers.take_local_gpu()
+        return device
 
     @cached_property
     def loader(self) -> ModelLoader:
@@ -88,12 +95,17 @@ class Workbench:
         metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
         return self.settings.metrics
 
-    def check(self) -> None:
+    def check(self, *, together: bool = False) -> None:
         """Load all that does not depend on a model, so that a mistake is reported before any work is done.
+
+        Args:
+            together: Whether some cell is to be trained by all processes of torchrun.
 
         Raises:
             Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
         """
+        if together:
+            self.team.check(self.settings.recipe.batch_size, self.device)
         with collector_paused():
             _ = self.metric_names, self.floors, self.device
             for seed in self.settings.recipe.seeds:
@@ -125,6 +137,7 @@ class Workbench:
                 self.cache,
                 self.frozen if self.cache is not None else None,
                 self.progress,
+                self.team,
             )
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
@@ -150,6 +163,7 @@ class Workbench:
             timed=self.cache is None,
             exclusive=self.settings.exclusive,
             anywhere=self.cluster is not None,
+            processes=self.team.processes if cell.method.together else 1,
         )
         if reason := now.differ_from(before):
             return None, reason

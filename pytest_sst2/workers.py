@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Placement
 
 # What the thread pools of torch, numpy, scipy and scikit-learn ask for when they are made.
@@ -42,6 +43,22 @@ def rank() -> int:
     return int(os.environ["RANK"]) if processes() > 1 else 0
 
 
+def check_launch(*, xdist: bool) -> None:
+    """Refuse pytest-xdist in a process of torchrun.
+
+    Args:
+        xdist: Whether pytest-xdist is at work.
+
+    Raises:
+        Sst2Error: It is, and there are several processes.
+    """
+    if xdist and processes() > 1:
+        raise Sst2Error(
+            f"pytest-xdist (-n) cannot be used in the {processes()} processes of torchrun: they train each cell "
+            "together, and xdist's workers would each train another. Leave out -n, or torchrun."
+        )
+
+
 def was_set_here(variable: str) -> bool:
     """Tell whether an environment variable holds what this process was given as its share."""
     return variable in _set_here
@@ -52,8 +69,12 @@ def here(*, exclusive: bool = False) -> Placement:
 
     Args:
         exclusive: Whether cells are measured one at a time, whoever else there is.
+
+    Raises:
+        Sst2Error: As ``check_launch``.
     """
     node, workers = platform.node(), xdist_workers()
+    check_launch(xdist="PYTEST_XDIST_WORKER" in os.environ)
     if processes() > 1:
         return Placement("torchrun", node, f"rank {rank()}", processes=processes())
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -108,6 +129,23 @@ def _take_gpu(number: int) -> None:
     given = os.environ.get(_DEVICES, "")
     names = [name.strip() for name in given.split(",") if name.strip()] or [str(index) for index in range(count)]
     os.environ[_DEVICES] = names[number % count]
+
+
+def take_local_gpu() -> None:
+    """Have this process of torchrun work on the GPU of its number on this machine; before any model is loaded.
+
+    Raises:
+        Sst2Error: There are fewer GPUs than processes.
+    """
+    import torch
+
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise Sst2Error(
+            f"rank {rank()} is process {number + 1} on this machine, which has {count} GPU{'s' if count > 1 else ''}; "
+            f"each needs one of its own. Give torchrun --nproc-per-node {count}, or pytest --sst2-device cpu."
+        )
+    torch.cuda.set_device(number)
 
 
 @contextlib.contextmanager

@@ -106,6 +106,12 @@ class TestTime:
         assert compared(rounds(2.0), rounds(2 * margin + 2.02, machine_spread=0.4)).slower
         assert compared(rounds(2.0, 2.0), rounds(3.0, 3.0, machine_spread=0.4)).phases[0].margin == 0.0
 
+    def test_more_processes_are_no_faster_library(self) -> None:
+        two = dataclasses.replace(record(*rounds(1.0)), placement=Placement("torchrun", processes=2))
+        change = compare_costs([record(*rounds(2.0))], [two])
+        assert (change.phases, change.notes) == ((), ("times not compared: 2 processes trained it, was 1",))
+        assert compare_costs([two], [two]).phases
+
     def test_the_rounds_of_all_seeds_count(self) -> None:
         before = [record(*rounds(2.0)), record(*rounds(2.0))]
         after = [record(*rounds(3.0)), record(*rounds(3.0))]

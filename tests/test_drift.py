@@ -10,7 +10,7 @@ import pytest
 from pytest_sst2.drift import different_fields, drift_causes
 from pytest_sst2.fingerprint import packed_bits, packed_floats
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import Record
+from pytest_sst2.records import Placement, Record
 from tests.made_records import make_record, of_schema_1, token_digests, with_fingerprint
 
 BASE = make_record()
@@ -247,3 +247,21 @@ class TestChain:
         )
         assert drift_causes(BASE, after) == ()
         assert "weights" in cause(with_fingerprint(after, encoder={"parts": {"layer 0": "99"}}))
+
+
+class TestProcesses:
+    """What several processes do to a record that one of them wrote."""
+
+    @staticmethod
+    def trained(processes: int, share: int) -> Record:
+        settings = {**BASE.settings, "per_device_train_batch_size": share}
+        return dataclasses.replace(BASE, settings=settings, placement=Placement("torchrun", processes=processes))
+
+    def test_a_batch_shared_out_is_the_same_batch(self) -> None:
+        words = "trained by 4 processes, was 1: other dropout masks"
+        assert drift_causes(self.trained(1, 16), self.trained(4, 4)) == (words,)
+        assert drift_causes(self.trained(2, 8), self.trained(2, 8)) == ()
+
+    def test_a_larger_batch_is_told(self) -> None:
+        assert "per_device_train_batch_size 16, was 8" in drift_causes(self.trained(2, 8), self.trained(2, 16))
+        assert "per_device_train_batch_size 8, was 16" not in drift_causes(self.trained(1, 16), self.trained(2, 8))

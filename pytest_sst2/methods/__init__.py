@@ -23,6 +23,7 @@ from pytest_sst2.recipes import Recipe
 from pytest_sst2.records import Epoch
 from pytest_sst2.registry import MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
+from pytest_sst2.team import Team
 from pytest_sst2.timing import PhaseClock
 from pytest_sst2.witness import Witness
 
@@ -44,6 +45,7 @@ class Job:
         model: The encoder to start from; None for methods that need none.
         cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
         frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
+        team: The processes that train together, where the method is one for that.
     """
 
     train: Examples
@@ -56,6 +58,7 @@ class Job:
     model: ModelSpec | None = None
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None
+    team: Team = field(default_factory=Team)
 
     @property
     def encoder(self) -> ModelSpec:
@@ -100,7 +103,8 @@ def train(method: MethodSpec, job: Job) -> Trained:
     if isinstance(function, str):
         module, _, name = function.partition(":")
         function = getattr(importlib.import_module(module), name)
-    with seeded(job.seed, job.loader.device):
+    device = job.loader.device
+    with job.team.connected(device) if method.together else contextlib.nullcontext(), seeded(job.seed, device):
         trained = function(job)
     if not isinstance(trained, Trained):
         trained = Trained(trained)

@@ -16,6 +16,7 @@ from pytest_sst2.dropout import quick_dropout
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained, epoch_of
+from pytest_sst2.methods.sharing import WEIGHT, random_batches, share_of, weighted
 from pytest_sst2.records import Epoch
 from pytest_sst2.spellings import sampling_arguments
 from pytest_sst2.used_rows import Reduction, reduction_to
@@ -106,11 +107,25 @@ def train(job: Job) -> Trained:
     """Fine-tune every layer and the new head; weights stay in float32 and reduced precision is autocast's alone.
 
     Nothing is written: no checkpoint, no log, no report to any service. After each epoch but the last the evaluation
-    rows are predicted for the learning curve (phase ``evaluate``).
+    rows are predicted for the learning curve (phase ``evaluate``). With several processes they train one model: each
+    has its share of every batch, and the first predicts.
 
     Raises:
         Sst2Error: The loss became infinite or not a number, or the device cannot train in the recipe's type.
     """
+    with job.team.together():
+        classifier, rows = _prepared(job)
+    tokenizer, model = classifier.tokenizer, classifier.model
+    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        arguments = _arguments(job, scratch)
+        epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
+    settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
+    warnings = truncation_warnings(tokenizer, classifier.max_length, job.train, job.evaluation)
+    return Trained(classifier, settings, epochs, last_loss, warnings)
+
+
+def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
+    """Return the model as it is loaded, shown to the witness, and the training rows as it is to be given them."""
     _check_dtype(job)
     if job.frozen is not None:
         job.frozen.let_go()
@@ -126,12 +141,7 @@ def train(job: Job) -> Trained:
             {**{name: values[index] for name, values in encoded.items()}, "labels": int(label)}
             for index, label in enumerate(job.train.labels)
         ]
-    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
-        arguments = _arguments(job, scratch)
-        epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
-    settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
-    warnings = truncation_warnings(tokenizer, classifier.max_length, job.train, job.evaluation)
-    return Trained(classifier, settings, epochs, last_loss, warnings)
+    return classifier, rows
 
 
 def _check_dtype(job: Job) -> None:
@@ -158,7 +168,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=scratch,
         num_train_epochs=job.recipe.epochs,
-        per_device_train_batch_size=job.recipe.batch_size,
+        per_device_train_batch_size=job.recipe.batch_size // job.team.processes,
         gradient_accumulation_steps=1,
         learning_rate=job.recipe.learning_rate,
         lr_scheduler_type="linear",
@@ -186,7 +196,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         log_level="passive" if job.loader.talkative else "error",
         **sampling_arguments(TrainingArguments, group_by_length=job.recipe.group_by_length),
     )
-    # With several GPUs the Trainer would spread each batch over them and multiply the recipe's batch size.
+    # With several GPUs in one process the Trainer would spread each batch over them and multiply the batch size.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -206,17 +216,24 @@ def _run_trainer(
     def collate(batch: list[dict[str, Any]]) -> Any:
         for row in batch:
             order.add(row["input_ids"])
-        return pad(batch)
+        if job.team.processes == 1:
+            return pad(batch)
+        # Shared out here and not by accelerate, which gives some rows twice, and loses rows of a short batch.
+        share, weight = share_of(batch, job.team.rank, job.team.processes)
+        return {**pad(share), WEIGHT: weight}
 
-    class LengthGroupingTrainer(Trainer):  # type: ignore[misc]
+    class BatchingTrainer(weighted(Trainer)):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:
-            if not job.recipe.group_by_length:
+            if job.recipe.group_by_length:
+                batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
+            elif job.team.processes > 1:
+                batches = random_batches(rows, job.recipe.batch_size, job.seed)
+            else:
                 return super().get_train_dataloader()
-            batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
             loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
             return loader
 
-    trainer = LengthGroupingTrainer(
+    trainer = BatchingTrainer(
         model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
     # Whatever integration an environment variable or an installed package switched on stays out of a measurement.
@@ -247,6 +264,7 @@ def _run_trainer(
 
 def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) -> Any:
     """Return the callback that keeps losses and learning rates, and the learning curve."""
+    import torch
     from transformers import TrainerCallback
 
     class Observer(TrainerCallback):  # type: ignore[misc]
@@ -258,6 +276,11 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
             self.first_gradient_norm: float | None = None
             self.learning_rate = 0.0
 
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            if job.team.rank:
+                # Every rank has come to the same numbers by now: its rows would be dropped like those of the first.
+                torch.manual_seed(job.seed + job.team.rank)
+
         def on_step_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
             self.learning_rate = max(self.learning_rate, *(group["lr"] for group in optimizer.param_groups))
 
@@ -265,7 +288,7 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
             job.clock.step(state.global_step, state.max_steps)
 
         def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-            if state.global_step >= state.max_steps:
+            if state.global_step >= state.max_steps or job.team.rank:
                 return
             with job.clock.phase("evaluate", examples=len(job.evaluation)), reduction.lifted():
                 self.curve.append((state.global_step, classifier(job.evaluation.sentences)))
