@@ -51,7 +51,7 @@ class Workbench:
 
     @cached_property
     def device(self) -> str:
-        """The device, ``auto`` resolved: for each process of torchrun its own GPU, the CPU where cells run elsewhere."""
+        """The device, ``auto`` resolved: for each process of torchrun its GPU, the CPU where cells run elsewhere."""
         if self.settings.executor == "ray":
             return "cpu"
         device = environment.resolve_device(self.settings.device)

@@ -111,14 +111,14 @@ class TestCompare:
             (["main", "mian"], "no baseline 'mian': it is neither a file nor one of main, sst2, worse. Did you mean"),
             (["nowhere/x.json", "main"], "no baseline 'nowhere/x.json'"),
             (["main", "damaged.json"], "damaged.json is not a results file"),
-            (["newer.json", "main"], "newer.json has schema version 3"),
+            (["newer.json", "main"], "newer.json has schema version 4"),
         ],
     )
     def test_what_cannot_be_read_is_one_sentence(
         self, arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "damaged.json").write_text("{", encoding="utf-8")
-        (tmp_path / "newer.json").write_text('{"schema_version": 3}', encoding="utf-8")
+        (tmp_path / "newer.json").write_text('{"schema_version": 4}', encoding="utf-8")
         assert main(["compare", *arguments]) == 2
         output = capsys.readouterr()
         assert output.out == ""

@@ -277,6 +277,8 @@ ENVIRONMENT = {
     "TERM": "`dumb`: no colours, and no line that is drawn again and again",
     "PYTEST_XDIST_WORKER_COUNT": "set by pytest-xdist: each worker takes its share of the cores, and times are not "
     "compared",
+    "PYTEST_XDIST_WORKER": "set by pytest-xdist: the worker's name, which stands in the record and says which of "
+    "several GPUs it takes",
     "RANK": "set by torchrun: which of its processes this one is; the first reports",
     "WORLD_SIZE": "set by torchrun: how many processes train a cell together",
     "LOCAL_RANK": "set by torchrun: the number of this process's GPU on its machine",
