@@ -263,7 +263,8 @@ def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest)
     """The cell's run: ``record = sst2_run.measure()``, then ``sst2_run.assert_reaches_floor(record)``."""
     from pytest_sst2.cell_run import CellRun
 
-    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node)
+    exclusive = _settings(request.config).exclusive
+    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node, exclusive=exclusive)
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,15 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights were used: where from, the resolved commit, and the SHA-256 of the weight files."""
+    """Which weights were used.
+
+    Attributes:
+        hub_id: The repository; empty for a folder.
+        source: ``hub``, ``cache``, ``bundled`` or ``folder``.
+        revision: The resolved commit; ``sha256:...`` of the files beside the weights for a folder.
+        sha256: Of the weight files.
+        licence: As the model card states it.
+    """
 
     hub_id: str
     source: str
