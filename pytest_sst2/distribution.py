@@ -144,5 +144,6 @@ class Distribution:
             f"its worker {report.node.gateway.id} died while it was measured: it was killed, ran out of memory, or "
             "crashed in a library. Run this cell alone to see which; --sst2-resume FILE keeps the others"
         )
+        report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
         model = cell.model.name if cell.model else None
         report.sst2_failure = asdict(Failure(cell.id, model, cell.method.name, cell.seed, reason))
