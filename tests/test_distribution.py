@@ -252,12 +252,8 @@ class TestAWorkerThatDies:
         deadly = self.made(project, model=True)
         self.check(deadly, "-n", workers).assert_outcomes(passed=4, failed=1)
 
-    @pytest.mark.parametrize("order", ["worksteal", "loadgroup"])
-    def test_another_scheduler_ends_too_and_has_one_failure_of_the_cell(
-        self, deadly: pytest.Pytester, order: str
-    ) -> None:
-        # loadgroup is pytest-xdist's own, and tries a crashed test again as often as it may.
-        result = deadly.runpytest_subprocess("-n", "2", "--dist", order, "--max-worker-restart", "1")
+    def test_another_scheduler_ends_too_and_has_one_failure_of_the_cell(self, deadly: pytest.Pytester) -> None:
+        result = deadly.runpytest_subprocess("-n", "2", "--dist", "worksteal", "--max-worker-restart", "1")
         assert result.ret == 1
         data = results(deadly.path / "r.json")
         assert [each["seed"] for each in data["failures"]] == [3]
