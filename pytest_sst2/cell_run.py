@@ -39,8 +39,11 @@ RESUMED = pytest.StashKey[str]()
 class CellRun:
     """One cell of the matrix, ready to be measured; the value of the fixture ``sst2_run``."""
 
-    def __init__(self, cell: Cell, workbench: Callable[[], Workbench], timer: Timer, item: pytest.Item) -> None:
+    def __init__(
+        self, cell: Cell, workbench: Callable[[], Workbench], timer: Timer, item: pytest.Item, *, exclusive: bool
+    ) -> None:
         self.cell = cell
+        self._exclusive = exclusive
         self._workbench = workbench
         self._timer = timer
         self._item = item
@@ -52,7 +55,9 @@ class CellRun:
         any other error with its traceback. Either way the report names the cell and the reason.
         """
         try:
-            record = self._measure()
+            # Loading libraries and data for a cell would disturb the times of another as its training would.
+            with one_at_a_time() if self._exclusive else contextlib.nullcontext():
+                record = self._measure()
         except Sst2Error as error:
             self._failed(str(error))
             pytest.fail(f"{self.cell.id}: {error}", pytrace=False)
@@ -89,8 +94,7 @@ class CellRun:
             self._timer.leave_out()
             with workbench.progress.working_on(self.cell.id, self.cell.method.name):
                 return workbench.cluster.result(self.cell)
-        with one_at_a_time() if workbench.settings.exclusive else contextlib.nullcontext():
-            record = self._measured(workbench)
+        record = self._measured(workbench)
         self._timer.describe(record)
         return record
 

@@ -28,6 +28,7 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 _DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
+_BESIDE_WEIGHTS = (".json", ".txt", ".model", ".py")
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -68,7 +69,8 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
             f"model {spec.name!r}: the weights in {transformer} have SHA-256 {digest}, not the expected "
             f"{spec.weights_sha256}, so they were damaged or replaced. {_replacing(spec, source)}"
         )
-    weights = Weights(spec.hub_id, source, snapshot.commit, digest, spec.licence)
+    revision = snapshot.commit if source != "folder" else _files_digest(snapshot.folder, transformer)
+    weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
     return LocatedModel(spec, snapshot.folder, transformer, weights)
 
 
@@ -253,6 +255,20 @@ def _read_json(path: Path) -> Any:
         raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
 
 
+def _files_digest(folder: Path, transformer: Path) -> str:
+    """Return ``sha256:`` and the digest of what stands beside a folder's weights: configs, tokenizer, code."""
+    digests = []
+    for place in dict.fromkeys((folder, transformer, *_module_folders(folder, transformer))):
+        files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
+        digests += [f"{path.relative_to(folder)} {_digest(path)}" for path in sorted(files)]
+    return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _weights_digest(folder: Path, transformer: Path) -> str:
     """Return the SHA-256 of the weight file, or of the list of digests where there are several.
 
@@ -261,8 +277,5 @@ def _weights_digest(folder: Path, transformer: Path) -> str:
     files = _weight_files(transformer)
     for module in _module_folders(folder, transformer):
         files += _weight_files(module)
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    digests = [_digest(path) for path in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -24,6 +24,7 @@ import pytest
 
 from pytest_sst2 import __version__, metrics, workers
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.methods import code_digest
 from pytest_sst2.node import Order
 from pytest_sst2.records import Environment, Placement, Record, record_from_json
 from pytest_sst2.registry import Cell, ModelSpec, Registry
@@ -232,17 +233,20 @@ class RayCluster:
         if "error" in answer:
             self._answers[cell.id].set_exception(Sst2Error(answer["error"]))
             return
-        record = self._completed(record_from_json(answer["record"]))
+        record = self._completed(cell, record_from_json(answer["record"]))
         self._tell(record)
         self._answers[cell.id].set_result(record)
 
-    def _completed(self, record: Record) -> Record:
-        """Return a record with its floor and further metrics, and with what happened to earlier attempts."""
+    def _completed(self, cell: Cell, record: Record) -> Record:
+        """Return a record with what is known here alone: floor, further metrics, code, and earlier attempts."""
         answers = np.array(record.predictions), np.array(record.labels)
+        # A node has no file that a conftest's code stands in.
+        code = code_digest(cell.method)
         lost = self._lost.get(record.cell, [])
         retried = [f"measured at attempt {len(lost) + 1}: {', then '.join(lost)}"] if lost else []
         return dataclasses.replace(
             record,
+            settings={**record.settings, **({"code": code} if code else {})},
             floor=self._workbench.floor_for(record.floor_key),
             metrics={name: metrics.compute(name, *answers) for name in self._workbench.metric_names},
             warnings=(*record.warnings, *retried),

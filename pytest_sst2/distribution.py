@@ -17,7 +17,13 @@ from pytest_sst2.shards import Division
 if TYPE_CHECKING:
     from pytest_sst2.gatherer import Gatherer
 
-_PARAMETER = re.compile(r"\[(.*)\]$", re.DOTALL)
+# Folders and parameters may have brackets of their own: the name of the test function has none.
+_PARAMETER = re.compile(r"::\w+\[(.*)\]$", re.DOTALL)
+
+
+def _may_have_cell(nodeid: str) -> bool:
+    """Tell whether a test's id looks like that of a cell; if not, nobody pays for the matrix."""
+    return "seed" in nodeid and "[" in nodeid
 
 
 class CellOfTest:
@@ -28,7 +34,10 @@ class CellOfTest:
     """
 
     def __init__(self, cells: Iterable[Cell]) -> None:
-        self._cells = {cell.id: cell for cell in cells}
+        # pytest writes letters beyond ASCII as their escapes, unless it was told not to.
+        planned = list(cells)
+        self._cells = {cell.id: cell for cell in planned}
+        self._cells |= {cell.id.encode("unicode_escape").decode(): cell for cell in planned}
 
     def __call__(self, nodeid: str) -> Cell | None:
         """Return the cell, None for a test that has none; a test may have other parameters beside."""
@@ -91,7 +100,7 @@ class LateScheduling:
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         """Take the tests that a worker has found; the first worker's decide who hands them out."""
         waiting = isinstance(self._chosen, LoadScheduling) and not self._chosen.node2collection
-        if waiting and any("-seed" in nodeid or "[" in nodeid for nodeid in collection):
+        if waiting and any(map(_may_have_cell, collection)):
             cell_of_test = self._cell_of_test()
             if any(cell_of_test(nodeid) for nodeid in collection):
                 nodes = self._chosen.nodes
@@ -122,7 +131,7 @@ class Distribution:
 
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Note which cells are planned: the same in every worker."""
-        if not self._gatherer.planned and any("[" in nodeid for nodeid in ids):
+        if not self._gatherer.planned and any(map(_may_have_cell, ids)):
             found = map(self._cell_of_test(), ids)
             self._gatherer.planned = list(dict.fromkeys(cell.id for cell in found if cell))
 
@@ -140,12 +149,13 @@ class Distribution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
         """Name the cell that was lost with its worker; it is not tried again in this run."""
-        cell = self._cell_of_test()(crashitem)
+        cell = self._cell_of_test()(crashitem) if _may_have_cell(crashitem) else None
         if cell is None:
             return
         reason = (
             f"its worker {report.node.gateway.id} died while it was measured: it was killed, ran out of memory, or "
             "crashed in a library. Run this cell alone to see which; --sst2-resume FILE keeps the others"
         )
+        report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
         model = cell.model.name if cell.model else None
         report.sst2_failure = asdict(Failure(cell.id, model, cell.method.name, cell.seed, reason))

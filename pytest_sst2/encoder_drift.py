@@ -117,7 +117,8 @@ def _is_frozen(record: Record) -> bool:
 
 def _checkpoint(record: Record) -> str:
     assert record.weights is not None  # noqa: S101 - asked only of records with weights
-    revision = f"revision {record.weights.revision[:12]}, " if record.weights.revision else ""
+    commit = record.weights.revision.partition("sha256:")[0]  # for a folder there is none
+    revision = f"revision {commit[:12]}, " if commit else ""
     return f"{revision}sha256 {record.weights.sha256[:12]}"
 
 

@@ -351,7 +351,10 @@ def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest)
 
         follower = request.config.pluginmanager.getplugin(_RANK)
         return CellAlong(sst2_cell, lambda: _workbench(request.config), request.node, follower.say)
-    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node)
+    settings = _settings(request.config)
+    # On a cluster it is the node that measures one cell at a time.
+    exclusive = settings.exclusive and settings.executor == "local"
+    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node, exclusive=exclusive)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,9 @@ _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-
 # How a number that is not finite stands in JSON: a loss that diverged, a metric that is not defined.
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
+# What stands in the settings' ``code`` for a method whose source nobody can read: it may be another each time.
+UNREADABLE_CODE = "unreadable"
+
 
 class Interval(NamedTuple):
     """A confidence interval, both ends included."""
@@ -116,7 +119,15 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights were used: where from, the resolved commit, and the SHA-256 of the weight files."""
+    """Which weights were used.
+
+    Attributes:
+        hub_id: The repository; empty for a folder.
+        source: ``hub``, ``cache``, ``bundled`` or ``folder``.
+        revision: The resolved commit; ``sha256:...`` of the files beside the weights for a folder.
+        sha256: Of the weight files.
+        licence: As the model card states it.
+    """
 
     hub_id: str
     source: str

@@ -30,6 +30,8 @@ from pytest_sst2.fingerprint import packed_bits, unpacked_bits
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
 
 SCHEMA_VERSION = 3
+# Between two lines.
+SEPARATOR = ",\n"
 
 # Parts that many records of a run have in common.
 _SHARED = (
@@ -108,11 +110,16 @@ def framed(lines: Sequence[str], rest: Results, shared: Sequence[str] | None = N
         rest: What else the file says; records of its own are not looked at.
         shared: What the records have in common, in a packed file.
     """
+    head, tail = frame(rest, shared)
+    return head + SEPARATOR.join(lines) + tail
+
+
+def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
+    """Return what stands in a file before its records' lines, and what after them; arguments as of ``framed``."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
     tail = {"planned": list(rest.planned), "failures": [asdict(failure) for failure in rest.failures]}
-    common = "" if shared is None else ',\n"shared": [\n' + ",\n".join(shared) + "\n]"
-    body = ",\n".join(lines)
-    return f'{_dumps(head)[:-1]},\n"records": [\n{body}\n],\n{_dumps(tail)[1:-1]}{common}}}\n'
+    common = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
+    return f'{_dumps(head)[:-1]},\n"records": [\n', f"\n],\n{_dumps(tail)[1:-1]}{common}}}\n"
 
 
 def results_from_text(text: str, origin: str) -> Results:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2.environment_drift import environment_changes, software_changes
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.records import Environment, Record, Weights
+from pytest_sst2.records import UNREADABLE_CODE, Environment, Record, Weights
 from pytest_sst2.results_file import Results, results_from_text
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Conditions:
         digest: Of the cell's rows.
         weights: Of its model; None without one.
         environment: Of the process that would measure it.
+        code: A digest of its method's module; empty for a built-in one.
         metrics: Asked for beside accuracy.
         rounds: Asked for.
         timed: Whether nothing may come from a cache.
@@ -55,6 +56,7 @@ class Conditions:
     digest: str
     weights: Weights | None
     environment: Environment
+    code: str = ""
     metrics: Sequence[str] = ()
     rounds: int = 1
     timed: bool = False
@@ -71,6 +73,10 @@ class Conditions:
             return "other rows"
         if _identity(record.weights) != _identity(self.weights):
             return "other weights"
+        if _has_other_files(record.weights, self.weights):
+            return "another config or tokenizer beside the weights"
+        if record.settings.get("code", "") != self.code or self.code == UNREADABLE_CODE:
+            return "other code of its method"
         if lacking := [name for name in self.metrics if name not in record.metrics]:
             return f"no {', '.join(lacking)}"
         if len(record.rounds) < self.rounds:
@@ -87,6 +93,12 @@ class Conditions:
         changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
         shown = ", ".join(f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes[:2])
         return f"{shown} and {len(changes) - 2} more" if len(changes) > 2 else shown
+
+
+def _has_other_files(before: Weights | None, now: Weights | None) -> bool:
+    """Tell whether the commits, or the digests of the small files of a folder, differ; False where one is unknown."""
+    revisions = {weights.revision for weights in (before, now) if weights and weights.revision}
+    return len(revisions) > 1
 
 
 def _identity(weights: Weights | None) -> str | None:

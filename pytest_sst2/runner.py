@@ -24,7 +24,7 @@ from pytest_sst2.diagnosis import (
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.machine_speed import machine_seconds
-from pytest_sst2.methods import Classifier, Job, Trained, epoch_of, train
+from pytest_sst2.methods import Classifier, Job, Trained, code_digest, epoch_of, train
 from pytest_sst2.records import Environment, Epoch, Latency, Phase, Placement, Record, Round
 from pytest_sst2.significance import wilson_interval
 from pytest_sst2.team import Team
@@ -118,6 +118,7 @@ class CellRunner:
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
         self._machine_measured = 0.0
+        self._code = code_digest(cell.method)
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
     def prepare_round(self) -> None:
@@ -212,7 +213,7 @@ class CellRunner:
             environment=self.environment,
             placement=self.placement,
             weights=self._weights,
-            settings=first.trained.settings,
+            settings={**first.trained.settings, **({"code": self._code} if self._code else {})},
             fingerprint=fingerprint,
             labels=tuple(labels.tolist()),
             predictions=tuple(first.predictions.tolist()),

@@ -63,11 +63,12 @@ class Session:
         settings = self.settings
         if (path := settings.results_path) is None:
             return None
+        resumes = settings.resume_path is not None and path.resolve() == settings.resume_path.resolve()
         return Journal(
             path,
             self.planned,
             shard=str(settings.shard or ""),
-            standing=settings.unfinished if path == settings.resume_path else None,
+            standing=settings.unfinished if resumes else None,
         )
 
     def add(self, record: dict[str, Any], resumed: str | None = None) -> None:
@@ -79,6 +80,8 @@ class Session:
                 there was none.
         """
         self.records.append(record_from_json(record))
+        # Another scheduler than ours may have tried a crashed cell once more.
+        self.failures = [each for each in self.failures if each.cell != self.records[-1].cell]
         if resumed is not None:
             self.resumed[resumed] += 1
         self._write_down(lambda journal: journal.add(self.records[-1], again=bool(resumed)))
@@ -88,9 +91,16 @@ class Session:
         self._write_down(lambda journal: journal.add(record))
 
     def add_failure(self, failure: dict[str, Any]) -> None:
-        """Take the JSON of a Failure, likewise."""
-        self.failures.append(Failure(**failure))
-        self._write_down(lambda journal: journal.add_failure(self.failures[-1]))
+        """Take the JSON of a Failure, likewise; a cell that has its number, or failed before, stays what it is.
+
+        Its worker may die after the number was sent, or in each of several tries.
+        """
+        made = Failure(**failure)
+        if made.cell in self._results.told:
+            self.failed_tests += made.cell not in {each.cell for each in self.failures}
+            return
+        self.failures.append(made)
+        self._write_down(lambda journal: journal.add_failure(made))
 
     def _write_down(self, write: Callable[[Journal], None]) -> None:
         """Write to the journal; what goes wrong there stops no run, and is told at its end."""
@@ -144,18 +154,18 @@ class Session:
 
     def _close(self, journal: Journal, *, complete: bool) -> None:
         """Write the results file for the last time."""
-        if self._unwritten:
-            self.problems.append(f"not every record could be written when it was finished: {self._unwritten}")
         try:
-            journal.close(complete=complete, without=self._strangers())
+            journal.close(complete=complete and not self._results.missing, without=self._strangers())
         except Sst2Error as error:
             self.problems.append(str(error))
             return
-        more = journal.count - len(self.records)
+        more = journal.count - len({record.cell for record in self.records})
         self.notes.append(
             f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} from before' if more else ''}"
         )
-        if journal.aside.exists():
+        if self._unwritten:
+            self.notes.append(f"not every record could be written when it was finished, but now: {self._unwritten}")
+        if journal.aside is not None:
             self.notes.append(f"what it held before is in {journal.aside}")
 
     def _strangers(self) -> list[str]:

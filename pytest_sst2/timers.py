@@ -53,7 +53,7 @@ class _BenchmarkTimer:
             self.benchmark.stats.group = record.method
 
     def leave_out(self) -> None:
-        # It warns where it was not used; switched off, it calls what it is given and keeps nothing.
+        # It would warn that it was not used. One that is switched off keeps no time of what it calls.
         self.benchmark.disabled = True
         self.benchmark.pedantic(lambda: None)
 

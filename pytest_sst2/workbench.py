@@ -12,6 +12,7 @@ from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.heap import collector_paused
+from pytest_sst2.methods import code_digest
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.progress import Progress
 from pytest_sst2.resume import Conditions
@@ -158,6 +159,7 @@ class Workbench:
             digest=self.splits(cell.seed).info.digest,
             weights=self.loader.locate(cell.model).weights if cell.model else None,
             environment=self._environment_for(cell),
+            code=code_digest(cell.method),
             metrics=self.metric_names,
             rounds=self.settings.rounds,
             timed=self.cache is None,

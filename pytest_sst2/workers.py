@@ -95,7 +95,9 @@ def take_share(*, exclusive: bool = False) -> None:
         return
     if not exclusive:
         limit_threads(max(1, cores() // xdist_workers()))
-    _take_gpu(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")))
+    # Workers of --tx may have been given names, which say nothing of a place.
+    if (number := os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")).isdigit():
+        _take_gpu(int(number))
 
 
 def limit_threads(threads: int, *, owned: bool = False) -> None:

@@ -7,10 +7,14 @@ shape (n,) with the probability of the positive class. It may return a ``Trained
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import importlib
+import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +24,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import Recipe
-from pytest_sst2.records import Epoch
+from pytest_sst2.records import UNREADABLE_CODE, Epoch
 from pytest_sst2.registry import MethodSpec, ModelSpec
 from pytest_sst2.splits import Examples
 from pytest_sst2.team import Team
@@ -73,7 +77,8 @@ class Trained:
 
     Attributes:
         predict: From n sentences to an array of shape (n,): the probability of the positive class.
-        settings: Effective training arguments or classifier parameters, as plain values.
+        settings: Effective training arguments or classifier parameters, as plain values. In the Record, an added
+            method's have ``code`` beside them, a digest of its module.
         epochs: The learning curve, for methods that learn in epochs, without the last: that is the classifier itself.
         last_train_loss: The last epoch's mean training loss; None for methods that do not learn in epochs.
         warnings: What a reader of the number should know.
@@ -99,10 +104,7 @@ def train(method: MethodSpec, job: Job) -> Trained:
 
     The caller's generators are put back as they were.
     """
-    function = method.train
-    if isinstance(function, str):
-        module, _, name = function.partition(":")
-        function = getattr(importlib.import_module(module), name)
+    function = _function(method)
     device = job.loader.device
     with job.team.connected(device) if method.together else contextlib.nullcontext(), seeded(job.seed, device):
         trained = function(job)
@@ -110,6 +112,35 @@ def train(method: MethodSpec, job: Job) -> Trained:
         trained = Trained(trained)
     _check_trained(trained, method.name)
     return trained
+
+
+def code_digest(method: MethodSpec) -> str:
+    """Return a digest of the module that an added method's ``train`` stands in; empty for those of this package.
+
+    The version of this package stands in the environment. What the module imports is not looked at.
+
+    Returns:
+        The SHA-256 of the source file; ``UNREADABLE_CODE`` where there is none, as with compiled code.
+    """
+    function = _function(method)
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if function.__module__.startswith("pytest_sst2."):
+        return ""
+    try:
+        source = inspect.getsourcefile(function if inspect.isroutine(function) else type(function))
+        return hashlib.sha256(Path(source or "").read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return UNREADABLE_CODE
+
+
+def _function(method: MethodSpec) -> Callable[[Job], Any]:
+    if not isinstance(method.train, str):
+        return method.train
+    module, _, name = method.train.partition(":")
+    function: Callable[[Job], Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def _check_trained(trained: Trained, name: str) -> None:
