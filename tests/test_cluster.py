@@ -126,6 +126,7 @@ class TestRun:
             assert record["placement"]["finished"] >= record["placement"]["started"]
         there.stdout.no_fnmatch_line("*Benchmark fixture was not used*")
 
+    @pytest.mark.processes
     def test_what_an_earlier_run_has_measured_is_not_submitted_again(
         self, benchmarks: pytest.Pytester, cluster: Any
     ) -> None:
@@ -139,6 +140,7 @@ class TestRun:
         assert len(results(benchmarks.path / "run.json")["records"]) == 2
 
 
+@pytest.mark.processes
 class TestLoss:
     def test_a_cell_whose_process_died_is_tried_again_and_says_so(
         self, benchmarks: pytest.Pytester, cluster: Any

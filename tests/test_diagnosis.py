@@ -145,5 +145,6 @@ class TestEvidence:
         assert evidence_warnings(seeds, examples) == expected
 
     def test_times_beside_other_workers_are_told(self) -> None:
-        assert company_warnings(1) == ()
-        assert company_warnings(3) == ("timed beside 2 other pytest-xdist workers",)
+        assert company_warnings(0) == ()
+        assert company_warnings(1) == ("timed beside one other worker; --sst2-exclusive times cells alone",)
+        assert company_warnings(2) == ("timed beside 2 other workers; --sst2-exclusive times cells alone",)

@@ -94,7 +94,18 @@ def save(clone: pytest.Pytester, *arguments: str) -> None:
     assert clone.runpytest_inprocess("benchmarks", *arguments).ret == 0
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))])
+# Its commands start pytest-xdist, torchrun and Ray.
+_OF_PROCESSES = "docs/scale.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.processes] if page == _OF_PROCESSES else [])
+        for page in PAGES
+        if any(commands(page))
+    ],
+)
 def test_every_command_of_a_page_works_in_its_order(
     page: str, clone: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,7 @@ class TestLifeCycle:
         assert again.ret == 0
         assert "HOLDS: 2 of 2 unchanged" in comparison(again)
 
+    @pytest.mark.processes
     def test_the_same_under_xdist_with_one_table_one_json_and_one_comparison(self, project: pytest.Pytester) -> None:
         arguments = ("-n", "2", *METHODS, "-q")
         saved = project.runpytest_subprocess(*arguments, "--sst2-save", "main", "--sst2-json", "r.json")

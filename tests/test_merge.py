@@ -236,7 +236,9 @@ METHODS = ("--methods", "linear-probe,tfidf,majority", "--sst2-seeds", "1,2")
 
 
 class TestLifeCycle:
-    @pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["plain", "xdist"])
+    @pytest.mark.parametrize(
+        "how", [pytest.param((), id="plain"), pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.processes)]
+    )
     def test_three_shards_joined_are_the_whole_run(
         self, project: pytest.Pytester, how: tuple[str, ...], capsys: pytest.CaptureFixture[str]
     ) -> None:

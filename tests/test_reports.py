@@ -60,6 +60,7 @@ class TestOfARun:
         assert read(folder, HTML).startswith("<!DOCTYPE html>")
         assert {path.name for path in folder.iterdir()} == {"mine.txt", HTML, MARKDOWN, CSV}
 
+    @pytest.mark.processes
     def test_under_xdist_the_controller_writes_it_with_the_sentences(self, project: pytest.Pytester) -> None:
         result = project.runpytest_subprocess("-n", "2", "--methods", "majority,tfidf", "--sst2-report", "out")
         assert result.ret == 0
@@ -180,7 +181,7 @@ class TestOffline:
     @pytest.mark.parametrize(
         ("arguments", "part"),
         [
-            (["before.json", "after.json"], "minilm-linear-probe-seed42 is in 'before.json' and in 'after.json'"),
+            (["before.json", "after.json"], " are in 'before.json' and in 'after.json'. Each cell stands in one table"),
             (["twice.json"], "minilm-linear-probe-seed42 is twice in 'twice.json'"),
             (["after.json", "--compare", "failed.json"], "failed.json' holds no measured cell"),
             (["before.json", "elsewhere.json"], "these files cannot stand in one table"),

@@ -310,7 +310,9 @@ class TestLifeCycle:
         result.stdout.fnmatch_lines(["*baseline 'second' with 3 records*", "*= SST-2 comparison =*"])
         assert (cells.path / "out").is_dir()
 
-    @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["serial", "xdist"])
+    @pytest.mark.parametrize(
+        "workers", [pytest.param((), id="serial"), pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.processes)]
+    )
     def test_a_taken_cell_has_no_benchmark_and_no_warning(
         self, cells: pytest.Pytester, workers: tuple[str, ...]
     ) -> None:

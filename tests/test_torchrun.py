@@ -229,6 +229,7 @@ class TestRankZeroReports:
         assert len(list(tmp_path.glob("ran-in-rank-*"))) == 2
 
 
+@pytest.mark.processes
 def test_what_an_earlier_run_has_measured_is_taken_by_all_ranks(together: Run, tiny_data: Path) -> None:
     text = (together.folder / "run.json").read_text(encoding="utf-8")
     write_atomically(together.folder / "resumed.json", text)
@@ -241,6 +242,7 @@ def test_what_an_earlier_run_has_measured_is_taken_by_all_ranks(together: Run, t
     assert again["dry-fine-tune-seed42"].placement == together.records()["dry-fine-tune-seed42"].placement
 
 
+@pytest.mark.processes
 class TestFailures:
     ASKED = ("test_bench.py", "--methods=fine-tune", "--models=./dry,./wet", "--sst2-json=failed.json")
 

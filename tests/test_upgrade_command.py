@@ -454,6 +454,7 @@ def pytest_sst2_methods():
 THRESHOLD = "def threshold(lengths):\n    return sorted(lengths)[len(lengths) // {part}]\n"
 
 
+@pytest.mark.processes
 def test_pytest_itself_is_run_in_both_environments_and_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
