@@ -254,7 +254,8 @@ class RayCluster:
 
 
 # What Python, torch and transformers take before a model is loaded, and how often the weights stand in memory when
-# they are trained: themselves, their gradients, two moments of AdamW, and as much again for activations.
+# they are trained: themselves, their gradients, two moments of AdamW, and as much again for activations. (minilm, with
+# 87 MB of weights, was measured at 1,190 MB and, frozen, at 837 MB.)
 _PROCESS_BYTES = 900 * 2**20
 _TRAINED = 6
 

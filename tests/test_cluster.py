@@ -9,19 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from pytest_sst2 import __version__, node
-from pytest_sst2.cluster import ATTEMPTS, Capacity, Needs, loss_of
+from pytest_sst2.cluster import ATTEMPTS, Capacity, Needs, RayCluster, loss_of
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Placement
-from pytest_sst2.registry import METHODS, Cell
+from pytest_sst2.registry import METHODS, Cell, ModelSpec
+from pytest_sst2.results_file import Results
 from tests.conftest import results
+from tests.made_records import make_record
 
 ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
 
+MB = 2**20
 CELL = Cell(None, METHODS[-1], 42)
 # A method of a conftest that no node can import. What it is to do stands in files, since nodes are other processes.
 SLOW = """
@@ -259,6 +263,39 @@ class TestCapacity:
         for lacks in (Needs(5, 0, 0), Needs(4, 1, 0), Needs(1, 2, 0)):
             with pytest.raises(Sst2Error, match=r"needs . cores and . GPUs .*4 cores, 0 GPUs; 2 cores, 1 GPUs"):
                 capacity.check(lacks, CELL)
+
+
+class TestNeeds:
+    """What cells ask for, of a cluster that is only described: GPUs are not at hand here."""
+
+    MODEL = ModelSpec("tiny", folder=Path("tiny"))
+    METHOD: ClassVar = {method.name: method for method in METHODS}
+
+    def needs(self, cell: Cell, **asked: Any) -> tuple[Needs, str]:
+        settings = SimpleNamespace(**{"device": "auto", "ray_cpus": 2, "baseline": None, **asked})
+        loader = SimpleNamespace(locate=lambda _: SimpleNamespace(size_bytes=100 * MB))
+        cluster = RayCluster.__new__(RayCluster)
+        cluster._workbench = SimpleNamespace(settings=settings, loader=loader)  # type: ignore[assignment]
+        cluster._capacity = Capacity(TestCapacity.NODES)
+        return cluster._needs(cell), cluster.device_of(cell)
+
+    def test_a_cell_with_a_model_has_a_gpu_of_its_own_where_the_cluster_has_some(self) -> None:
+        trained = Cell(self.MODEL, self.METHOD["fine-tune"], 42)
+        assert self.needs(trained) == (Needs(2, 1, 1500 * MB), "cuda")
+        assert self.needs(trained, device="cpu") == (Needs(2, 0, 1500 * MB), "cpu")
+
+    def test_one_without_takes_none_from_it_whatever_was_asked_for(self) -> None:
+        words = Cell(None, self.METHOD["tfidf"], 42)
+        for device in ("auto", "cuda", "cpu"):
+            assert self.needs(words, device=device) == (Needs(2, 0, 900 * MB), "cpu")
+
+    def test_a_frozen_encoder_needs_its_weights_once(self) -> None:
+        assert self.needs(Cell(self.MODEL, self.METHOD["linear-probe"], 42), device="cpu")[0].memory_bytes == 1000 * MB
+
+    def test_what_a_cell_took_before_is_better_than_a_guess(self) -> None:
+        before = make_record(model="tiny", method="fine-tune", cell="tiny-fine-tune-seed1", seed=1)
+        asked = {"baseline": Results([before], []), "device": "cpu"}
+        assert self.needs(Cell(self.MODEL, self.METHOD["fine-tune"], 42), **asked)[0].memory_bytes == before.peak_bytes
 
 
 class TestNode:
