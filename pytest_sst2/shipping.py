@@ -74,13 +74,16 @@ class ShippedModel:
         if self.files is None or _digest(self.located.folder, self.files) == self.digest:
             return self.located
         folder = cache_folder() / "models" / self.digest[:32]
-        if _digest(folder, self.files) != self.digest:
-            try:
-                _write(folder, {name: get(value) for name, value in self.files.items()})
-            except OSError as error:
-                raise Sst2Error(
-                    f"model {self.located.spec.name!r} cannot be kept in {folder}: {error.strerror or error}."
-                ) from error
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # Of several processes that want it at once the first writes it; the others must not write under its feet.
+            with FileLock(folder.with_suffix(".lock")):
+                if _digest(folder, self.files) != self.digest:
+                    _write(folder, {name: get(value) for name, value in self.files.items()})
+        except OSError as error:
+            raise Sst2Error(
+                f"model {self.located.spec.name!r} cannot be kept in {folder}: {error.strerror or error}."
+            ) from error
         within = self.located.transformer.relative_to(self.located.folder)
         return dataclasses.replace(self.located, folder=folder, transformer=folder / within)
 
@@ -121,9 +124,8 @@ def _digest(folder: Path, names: Iterable[str]) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files to a new folder, which then takes its name; of two processes the later has its way."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f"{folder.name}.lock"), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    """Write files to a new folder, which takes its name when it is whole."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         for name, content in files.items():
             path = Path(scratch) / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)

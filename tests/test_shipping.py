@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,15 @@ def test_elsewhere_a_model_is_written_once_and_is_the_same(sent: tuple[ShippedMo
     loader = ModelLoader()
     loader.adopt(model.located.spec, arrived)
     assert loader.sentence_encoder(model.located.spec).encode(["good film"]).shape == (1, 32)
+
+
+def test_of_several_processes_that_want_it_at_once_one_writes_it(sent: tuple[ShippedModel, Path], store: Store) -> None:
+    model, folder = sent
+    shutil.rmtree(folder.parent)
+    with ThreadPoolExecutor(8) as pool:
+        folders = {found.folder for found in pool.map(lambda _: model.unpacked(store.get), range(8))}
+    assert len(folders) == 1
+    assert store.got == len(store.values)
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "gone"])
