@@ -114,13 +114,13 @@ class Project:
         json.loads(text)
         return {record.cell: record.accuracy for record in results_from_text(text, "r.json").records}
 
-    def check(self) -> tuple[int, int]:
+    def check(self, *arguments: str) -> tuple[int, int]:
         """Check what a kill left, and go on; return how many cells were finished by then, and how many stand there."""
         finished, kept = self.lines("finished"), self.measured()
         assert set(finished) <= kept.keys()
         assert kept.items() <= self.accuracies.items()
         assert not list(self.path.glob("r.json.*")), "nothing was put aside"
-        assert self.run().wait(120) == 0, (self.path / "output").read_text()
+        assert self.run(*arguments).wait(120) == 0, (self.path / "output").read_text()
         assert self.measured() == self.accuracies
         taken = f"{len(kept)} of {len(CELLS)} cells taken from r.json"
         assert taken in (self.path / "output").read_text()
@@ -170,7 +170,7 @@ def test_the_process_that_gathers_is_killed(kind: str, arguments: tuple[str, ...
         time.sleep(moment)
         run.kill()
         run.wait(60)
-        finished, kept = killed.check()
+        finished, kept = killed.check(*arguments)
         came.append(f"{moment:.1f} s: {finished} finished, {kept} kept")
     tell(kind, came)
 
@@ -191,7 +191,7 @@ def test_a_worker_is_killed(killed: Project) -> None:
         assert [failure["cell"] for failure in data["failures"]] == lost
         assert len(lost) <= 1
         assert status == (1 if lost else 0)
-        killed.check()
+        killed.check("-n", "2")
         came.append(f"{moment:.1f} s: {len(lost)} lost")
     tell("worker", came)
 
@@ -201,11 +201,12 @@ def test_the_process_that_waits_for_a_cluster_is_killed(killed: Project, cluster
     came = []
     for moment in moments("driver", 0.5, 14.0):
         killed.begin()
-        run = killed.run("--sst2-executor=ray", f"--sst2-ray-address={cluster.address}")
+        on_ray = ("--sst2-executor=ray", f"--sst2-ray-address={cluster.address}")
+        run = killed.run(*on_ray)
         time.sleep(moment)
         run.kill()
         run.wait(60)
-        finished, kept = killed.check()
+        finished, kept = killed.check(*on_ray)
         came.append(f"{moment:.1f} s: {finished} finished, {kept} kept")
     tell("driver of Ray", came)
 
