@@ -225,7 +225,7 @@ def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> Non
             f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
             "Write one with save_pretrained() from a checkpoint you trust."
         )
-    for module in _module_folders(folder, transformer):
+    for module in module_folders(folder, transformer):
         if any((module / name).is_file() for name in _PICKLES) and not _weight_files(module):
             raise Sst2Error(
                 f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
@@ -233,7 +233,7 @@ def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> Non
             )
 
 
-def _module_folders(folder: Path, transformer: Path) -> list[Path]:
+def module_folders(folder: Path, transformer: Path) -> list[Path]:
     """Return the folders of the sentence-transformers modules after the transformer itself."""
     folders = [folder / str(module.get("path") or "") for module in _modules(folder)]
     return [path for path in folders if path not in (folder, transformer)]
@@ -258,7 +258,7 @@ def _read_json(path: Path) -> Any:
 def _files_digest(folder: Path, transformer: Path) -> str:
     """Return ``sha256:`` and the digest of what stands beside a folder's weights: configs, tokenizer, code."""
     digests = []
-    for place in dict.fromkeys((folder, transformer, *_module_folders(folder, transformer))):
+    for place in dict.fromkeys((folder, transformer, *module_folders(folder, transformer))):
         files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
         digests += [f"{path.relative_to(folder)} {_digest(path)}" for path in sorted(files)]
     return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -275,7 +275,7 @@ def _weights_digest(folder: Path, transformer: Path) -> str:
     The layers that some sentence encoders have after the transformer count as well.
     """
     files = _weight_files(transformer)
-    for module in _module_folders(folder, transformer):
+    for module in module_folders(folder, transformer):
         files += _weight_files(module)
     digests = [_digest(path) for path in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -5,7 +5,10 @@ Ray schedules; here it is said what a cell needs, what travels, and what is done
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import inspect
 import logging
 import re
 import socket
@@ -66,6 +69,9 @@ class RayCluster:
         self._workbench = workbench
         self._ray, self._started_here = _connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())
+        self._on_cpus = self._ray.remote(_task)
+        # A process that has begun with one GPU cannot change to another, and would keep the memory of its first.
+        self._on_gpus = self._ray.remote(num_gpus=1, max_calls=1)(_task)
         self._run = uuid.uuid4().hex
         self._answers: dict[str, Future[Record]] = {}
         self._pending: dict[Any, tuple[Cell, int]] = {}
@@ -86,14 +92,15 @@ class RayCluster:
         Raises:
             Sst2Error: No node of the cluster has what a cell needs.
         """
-        wanted = {cell.id: cell for cell in cells if not self._is_known(cell)}
+        everything = list(cells)
+        for cell in everything:
+            self._capacity.check(Needs(self._cpus, self._gpus(cell), 0), cell)
+        wanted = {cell.id: cell for cell in everything if not self._is_known(cell)}
         self._answers = {name: Future() for name in wanted}
         models, errors = self._shipped({cell.model for cell in wanted.values() if cell.model})
         for cell in wanted.values():
             if cell.model in errors:
                 self._answers[cell.id].set_exception(errors[cell.model])
-            else:
-                self._capacity.check(self._needs(cell), cell)
         _by_value(self._ray, wanted.values())
         self._order = self._ray.put(
             Order(__version__, _of_cells(self._settings), ship_source(self._workbench.source), models, self._cpus)
@@ -117,12 +124,15 @@ class RayCluster:
 
     def environment(self) -> Environment:
         """Return what a node has installed; nodes are taken to be alike in that."""
-        found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
+        try:
+            found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
+        except Exception as error:
+            raise Sst2Error(f"no node could say what it has installed: {_told(error)}") from error
         return found
 
     def device_of(self, cell: Cell) -> str:
         """Return where a cell is measured: on a GPU of its own only if it has a model."""
-        return "cuda" if self._needs(cell).gpus else "mps" if self._settings.device == "mps" else "cpu"
+        return "cuda" if self._gpus(cell) else "mps" if self._settings.device == "mps" else "cpu"
 
     def progress(self) -> str:
         """Return how many cells have been answered, in words."""
@@ -132,12 +142,15 @@ class RayCluster:
     def close(self) -> None:
         """Cancel what has not been answered, and leave the cluster; one that was started here ends."""
         self._closed.set()
-        for reference in list(self._pending):
-            self._ray.cancel(reference, force=True)
         if self._thread.is_alive():
-            self._thread.join()
-        if self._started_here:
-            self._ray.shutdown()
+            self._thread.join(_CONNECT_SECONDS)
+        # A cluster that is gone has nothing to cancel; the run's results are still to be written.
+        with contextlib.suppress(Exception):
+            for reference in list(self._pending):
+                self._ray.cancel(reference, force=True)
+        with contextlib.suppress(Exception):
+            if self._started_here:
+                self._ray.shutdown()
 
     def _is_known(self, cell: Cell) -> bool:
         try:
@@ -166,76 +179,105 @@ class RayCluster:
         return models, errors
 
     def _is_one_machine(self) -> bool:
-        """Tell whether every node is this machine, so that its files can be read where they are."""
-        if self._ray.util.client.ray.is_connected():
-            return False
-        here = self._ray.util.get_node_ip_address()
-        return all(node["NodeManagerAddress"] == here for node in self._ray.nodes() if node["Alive"])
+        """Tell whether every node is this machine, so that its files can be read where they are.
+
+        A cluster may grow: that all its nodes are here now says nothing.
+        """
+        return self._started_here and self._settings.ray_address is None
 
     def _needs(self, cell: Cell) -> Needs:
-        gpus = 1 if cell.model and self._on_gpu() else 0
-        return Needs(self._cpus, gpus, self._capacity.at_most(self._memory_bytes(cell)))
+        gpus = self._gpus(cell)
+        return Needs(self._cpus, gpus, self._capacity.at_most(self._memory_bytes(cell, gpus), self._cpus, gpus))
 
-    def _on_gpu(self) -> bool:
+    def _gpus(self, cell: Cell) -> int:
         asked = self._settings.device
-        return asked == "cuda" or (asked == "auto" and self._capacity.gpus > 0)
+        return int(cell.model is not None and (asked == "cuda" or (asked == "auto" and self._capacity.gpus > 0)))
 
-    def _memory_bytes(self, cell: Cell) -> int:
-        """Return what a cell takes: as measured in the baseline, else from the size of its weights."""
-        before = self._settings.baseline.records if self._settings.baseline else ()
+    def _memory_bytes(self, cell: Cell, gpus: int) -> int:
+        """Return what a cell takes of its node's memory: as in the baseline, else from the size of its weights."""
         name = cell.model.name if cell.model else None
-        known = [each.peak_bytes for each in before if (each.model, each.method) == (name, cell.method.name)]
-        if known:
-            return max(known)
+        if known := self._known_memory.get((name, cell.method.name, gpus > 0)):
+            return known
         weights = self._workbench.loader.locate(cell.model).size_bytes if cell.model else 0
-        return _PROCESS_BYTES + weights * (1 if cell.method.frozen else _TRAINED)
+        return _PROCESS_BYTES + weights * (1 if cell.method.frozen or gpus else _TRAINED)
+
+    @functools.cached_property
+    def _known_memory(self) -> dict[tuple[str | None, str, bool], int]:
+        """The highest peak in the baseline of each model, method, and whether that was on a GPU."""
+        found: dict[tuple[str | None, str, bool], int] = {}
+        for each in self._settings.baseline.records if self._settings.baseline else ():
+            key = (each.model, each.method, each.environment.device == "cuda")
+            found[key] = max(each.peak_bytes, found.get(key, 0))
+        return found
 
     def _send(self, cell: Cell, attempt: int) -> None:
         needs = self._needs(cell)
         # Ray would keep repeating a cell that kills its process, and could not say so.
-        options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": 0}
-        task = self._ray.remote(_task).options(name=cell.id, **options)
-        reference = task.remote(self._run, [self._order], cell, self.device_of(cell), Placement("ray", attempt=attempt))
+        options = {"num_cpus": needs.cpus, "memory": needs.memory_bytes, "max_retries": 0}
+        task = self._on_gpus if needs.gpus else self._on_cpus
+        reference = task.options(name=cell.id, **options).remote(
+            self._run,
+            [self._order],
+            cell,
+            self.device_of(cell),
+            Placement("ray", attempt=attempt),
+            self._settings.exclusive,
+        )
         self._pending[reference] = (cell, attempt)
 
     def _collect(self) -> None:
-        """Take answers as they come, and try cells again whose node was lost; runs in a thread of its own."""
+        """Take answers as they come, and try cells again whose node was lost; runs in a thread of its own.
+
+        Whatever happens here, each cell has its record or its error in the end: a test waits for it.
+        """
+        reason = "the run ended before it was measured"
         try:
             while self._pending and not self._closed.is_set():
                 done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_SECONDS)
                 for reference in done:
                     self._take(reference, *self._pending.pop(reference))
         except Exception as error:
-            # Somebody is waiting for these.
-            for cell, _ in self._pending.values():
-                self._answers[cell.id].set_exception(Sst2Error(f"the cluster was lost: {_first_line(error)}"))
+            reason = f"the cluster was lost: {_first_line(error)}"
+        finally:
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(Sst2Error(reason))
 
     def _take(self, reference: Any, cell: Cell, attempt: int) -> None:
+        """Give a cell its record or its error, unless it was lost and is tried again."""
         try:
-            answer = self._ray.get(reference)
+            record = self._record(cell, self._ray.get(reference))
         except Exception as error:
-            if loss := loss_of(error):
+            loss = loss_of(error)
+            if not loss:
+                self._answers[cell.id].set_exception(_told(error))
+            elif not self._closed.is_set():  # else it was cancelled, which looks like a loss
                 self._lost.setdefault(cell.id, []).append(loss)
                 self._try_again(cell, attempt)
-            else:
-                self._answers[cell.id].set_exception(_told(error))
         else:
-            self._answer(cell, answer)
+            self._answers[cell.id].set_result(record)
 
     def _try_again(self, cell: Cell, attempt: int) -> None:
-        if attempt < ATTEMPTS:
+        """Send a cell once more, or say why not."""
+        what = f"it was tried {attempt} {'time' if attempt == 1 else 'times'}: {', then '.join(self._lost[cell.id])}"
+        if attempt == ATTEMPTS:
+            self._answers[cell.id].set_exception(Sst2Error(what))
+            return
+        # What is left of the cluster may have no node that fits.
+        self._capacity = Capacity(self._ray.nodes())
+        try:
+            self._capacity.check(self._needs(cell), cell)
+        except Sst2Error as error:
+            self._answers[cell.id].set_exception(Sst2Error(f"{what}. Now {error}"))
+        else:
             self._send(cell, attempt + 1)
-            return
-        reason = f"it was tried {attempt} times: {', then '.join(self._lost[cell.id])}"
-        self._answers[cell.id].set_exception(Sst2Error(reason))
 
-    def _answer(self, cell: Cell, answer: dict[str, Any]) -> None:
+    def _record(self, cell: Cell, answer: dict[str, Any]) -> Record:
         if "error" in answer:
-            self._answers[cell.id].set_exception(Sst2Error(answer["error"]))
-            return
+            raise Sst2Error(answer["error"])
         record = self._completed(cell, record_from_json(answer["record"]))
         self._tell(record)
-        self._answers[cell.id].set_result(record)
+        return record
 
     def _completed(self, cell: Cell, record: Record) -> Record:
         """Return a record with what is known here alone: floor, further metrics, code, and earlier attempts."""
@@ -275,9 +317,15 @@ class Capacity:
         """All GPUs together."""
         return float(sum(node.get("GPU", 0) for node in self._nodes))
 
-    def at_most(self, memory_bytes: int) -> int:
-        """Return an amount of memory that some node has: a cell that is thought to need more gets a node to itself."""
-        return int(min(memory_bytes, max((node.get("memory", 0) for node in self._nodes), default=0)))
+    def at_most(self, memory_bytes: int, cpus: int, gpus: int) -> int:
+        """Return an amount of memory that a node with so many cores and GPUs has, 0 where there is no such node.
+
+        A cell that is thought to need more gets the largest of them to itself.
+        """
+        return int(min(memory_bytes, max((node.get("memory", 0) for node in self._with(cpus, gpus)), default=0)))
+
+    def _with(self, cpus: int, gpus: int) -> list[dict[str, float]]:
+        return [node for node in self._nodes if node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus]
 
     def check(self, needs: Needs, cell: Cell) -> None:
         """Refuse a cell that would wait for ever.
@@ -285,7 +333,7 @@ class Capacity:
         Raises:
             Sst2Error: No node has as many cores or GPUs.
         """
-        if any(node.get("CPU", 0) >= needs.cpus and node.get("GPU", 0) >= needs.gpus for node in self._nodes):
+        if self._with(needs.cpus, needs.gpus):
             return
         found = "; ".join(f"{node.get('CPU', 0):g} cores, {node.get('GPU', 0):g} GPUs" for node in self._nodes)
         raise Sst2Error(
@@ -306,7 +354,7 @@ class Ending:
         self._cluster.close()
 
 
-def _task(run: str, order: list[Any], cell: Cell, device: str, placement: Placement) -> dict[str, Any]:
+def _task(run: str, order: list[Any], cell: Cell, device: str, placement: Placement, exclusive: bool) -> dict[str, Any]:
     """Measure a cell; what Ray runs on a node."""
     import os
 
@@ -316,7 +364,7 @@ def _task(run: str, order: list[Any], cell: Cell, device: str, placement: Placem
 
     identity = f"node {ray.get_runtime_context().get_node_id()[:8]}, process {os.getpid()}"
     where = dataclasses.replace(placement, worker=identity)
-    return node.measure(run, lambda: ray.get(order[0]), cell, device, where, ray.get)
+    return node.measure(run, lambda: ray.get(order[0]), cell, device, where, ray.get, exclusive=exclusive)
 
 
 def _installed() -> Environment:
@@ -333,7 +381,6 @@ def _connected(address: str | None, cpus: int) -> tuple[Any, bool]:
         Sst2Error: Nothing answers at the address, or it is of another version.
     """
     import ray
-    import ray.util.client
 
     if ray.is_initialized():
         return ray, False
@@ -343,7 +390,8 @@ def _connected(address: str | None, cpus: int) -> tuple[Any, bool]:
     if address is None:
         quiet |= {"num_cpus": max(workers.cores(), cpus), "include_dashboard": False}
     try:
-        ray.init(address=address, **quiet)
+        # Without "local", Ray would look for a cluster in its environment and on this machine.
+        ray.init(address=address or "local", **quiet)
     except Exception as error:  # each way to fail has a class of its own
         raise _no_cluster(address, _first_line(error)) from error
     return ray, True
@@ -390,11 +438,18 @@ def _of_cells(settings: Settings) -> Settings:
 def _by_value(ray: Any, cells: Iterable[Cell]) -> None:
     """Have the code of a conftest's methods travel with the cells: no node can import that file."""
     installed = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib"))
-    for train in {cell.method.train for cell in cells if callable(cell.method.train)}:
-        module = sys.modules.get(getattr(train, "__module__", ""))
+    for name in {_module_of(cell.method.train) for cell in cells if callable(cell.method.train)}:
+        module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         if module is not None and file and not file.startswith(installed) and not _is_ours(module.__name__):
             ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _module_of(train: Callable[..., Any]) -> str:
+    """Return the name of the module that a method's code stands in, whatever it is wrapped into."""
+    while isinstance(train, functools.partial):
+        train = train.func
+    return str(getattr(inspect.unwrap(train), "__module__", ""))
 
 
 def _is_ours(module: str) -> bool:
@@ -405,6 +460,8 @@ def loss_of(error: Exception) -> str:
     """Return what a cell was lost with, in a clause; empty for an error of its own."""
     from ray import exceptions
 
+    if isinstance(error, exceptions.RayTaskError):  # which is also an instance of what was raised inside the task
+        return ""
     if isinstance(error, exceptions.NodeDiedError):
         named = _NODE.search(str(error))
         return f"node {named[1][:8]} was lost" if named else "its node was lost"
@@ -417,7 +474,7 @@ def loss_of(error: Exception) -> str:
 
 def _told(error: Exception) -> Exception:
     """Return the error of a task as it is told: the method's own, with where it came from on its node."""
-    if "No module named 'pytest_sst2'" in str(error):
+    if "No module named 'pytest_sst2" in str(error):
         return Sst2Error("its node has no pytest-sst2: install the same version there as where the run is started.")
     cause = getattr(error, "cause", None)
     if not isinstance(cause, Exception):

@@ -12,6 +12,7 @@ from pytest_sst2 import __version__, workers
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Placement
 from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
+from pytest_sst2.team import Team
 
 if TYPE_CHECKING:
     from pytest_sst2.records import Record
@@ -45,7 +46,16 @@ class Order:
 _kept: dict[tuple[str, str], Workbench] = {}
 
 
-def measure(run: str, order: Callable[[], Order], cell: Cell, device: str, placement: Placement, get: Get) -> Answer:
+def measure(
+    run: str,
+    order: Callable[[], Order],
+    cell: Cell,
+    device: str,
+    placement: Placement,
+    get: Get,
+    *,
+    exclusive: bool = False,
+) -> Answer:
     """Measure a cell on this machine.
 
     Args:
@@ -55,16 +65,18 @@ def measure(run: str, order: Callable[[], Order], cell: Cell, device: str, place
         device: Where to measure it.
         placement: Which process this is; the name of its machine is filled in here.
         get: Gets the bytes of a model's file.
+        exclusive: Whether one cell is measured at a time on this machine.
 
     Returns:
         ``{"record": ...}``, the record's JSON, without floor and further metrics, or ``{"error": ...}``, a sentence.
     """
     try:
-        if (run, device) not in _kept:
-            _begin(run, order(), device)
-        bench = _kept[run, device]
-        bench.placement = replace(placement, node=platform.node())
-        with workers.one_at_a_time() if bench.settings.exclusive else contextlib.nullcontext():
+        # Loading libraries and data for a cell would disturb the times of another as its training would.
+        with workers.one_at_a_time() if exclusive else contextlib.nullcontext():
+            if (run, device) not in _kept:
+                _begin(run, order(), device)
+            bench = _kept[run, device]
+            bench.placement = replace(placement, node=platform.node())
             return {"record": _record(bench, _orders[run], cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
@@ -90,6 +102,8 @@ def _begin(run: str, order: Order, device: str) -> None:
     _orders[run] = order
     bench = _kept[run, device] = Workbench(replace(order.settings, device=device))
     bench.source = order.source.unpacked()
+    # Whatever started this process may have said to it, for another purpose, that it is a rank of torchrun's.
+    bench.team = Team()
 
 
 def _record(bench: Workbench, order: Order, cell: Cell, get: Get) -> Record:

@@ -263,7 +263,7 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     try:
         workbench.cluster = RayCluster(workbench)
         config.pluginmanager.register(Ending(workbench.cluster), "sst2-cluster")
-        workbench.cluster.submit(cells, lambda: gatherer.gathering().write_early)
+        workbench.cluster.submit(cells, lambda: gatherer.gathering().early_writer())
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     workbench.progress.elsewhere = workbench.cluster.progress

@@ -56,6 +56,8 @@ class Session:
         self.division: Division | None = None
         self.resumed: Counter[str] = Counter()
         self._unwritten = ""
+        # Cells whose record was written before their test had its turn.
+        self._early: set[str] = set()
 
     @cached_property
     def _journal(self) -> Journal | None:
@@ -86,9 +88,17 @@ class Session:
             self.resumed[resumed] += 1
         self._write_down(lambda journal: journal.add(self.records[-1], again=bool(resumed)))
 
-    def write_early(self, record: Record) -> None:
-        """Write down a record whose test has yet to ask for it; may be called from another thread."""
-        self._write_down(lambda journal: journal.add(record))
+    def early_writer(self) -> Callable[[Record], None]:
+        """Return what writes down a record whose test has yet to ask for it; it may be called from another thread."""
+        # Made here: of two threads each might make a journal of its own.
+        _ = self._journal
+        standing = {each.cell for each in self.settings.unfinished.records} if self.settings.unfinished else set()
+
+        def write(record: Record) -> None:
+            self._early.add(record.cell)
+            self._write_down(lambda journal: journal.add(record, again=record.cell in standing))
+
+        return write
 
     def add_failure(self, failure: dict[str, Any]) -> None:
         """Take the JSON of a Failure, likewise; a cell that has its number, or failed before, stays what it is.
@@ -140,7 +150,10 @@ class Session:
             self.notes.append(self.division.line)
         others = self.division.others if self.division else ()
         if unheard := [cell for cell in self._results.missing if cell not in others]:
-            self.notes.append(f"{counted(len(unheard), 'cell')} had no turn: {shortened(unheard)}")
+            done = (
+                f" ({len(written)} of them were measured and written)" if (written := self._early & {*unheard}) else ""
+            )
+            self.notes.append(f"{counted(len(unheard), 'cell')} had no turn{done}: {shortened(unheard)}")
         if self.settings.calibrate:
             self._calibrate()
         if self.settings.baseline is not None:
@@ -161,7 +174,7 @@ class Session:
             return
         more = journal.count - len({record.cell for record in self.records})
         self.notes.append(
-            f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} from before' if more else ''}"
+            f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
         )
         if self._unwritten:
             self.notes.append(f"not every record could be written when it was finished, but now: {self._unwritten}")

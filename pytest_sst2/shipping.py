@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pytest_sst2.checkpoints import LocatedModel
+from pytest_sst2.checkpoints import LocatedModel, module_folders
 from pytest_sst2.embedding_cache import cache_folder
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.readers import Rows
@@ -79,7 +79,7 @@ class ShippedModel:
             # Of several processes that want it at once the first writes it; the others must not write under its feet.
             with FileLock(folder.with_suffix(".lock")):
                 if _digest(folder, self.files) != self.digest:
-                    _write(folder, {name: get(value) for name, value in self.files.items()})
+                    _write(folder, self.files, get)
         except OSError as error:
             raise Sst2Error(
                 f"model {self.located.spec.name!r} cannot be kept in {folder}: {error.strerror or error}."
@@ -98,7 +98,9 @@ def ship_model(located: LocatedModel, put: Put | None) -> ShippedModel:
     if put is None:
         return ShippedModel(located)
     folder = located.folder
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_used(path.relative_to(folder))]
+    # A folder that a training wrote has checkpoints below it, each as large as the model.
+    folders = {folder, located.transformer, *module_folders(folder, located.transformer)}
+    paths = sorted(path for each in folders for path in each.iterdir() if path.is_file() and _is_used(path))
     files = {path.relative_to(folder).as_posix(): put(path.read_bytes()) for path in paths}
     return ShippedModel(located, files, _digest(folder, files))
 
@@ -108,7 +110,7 @@ _UNUSED = (".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pb", ".tflite", "
 
 
 def _is_used(path: Path) -> bool:
-    return path.suffix not in _UNUSED and not any(part.startswith(".") for part in path.parts)
+    return path.suffix not in _UNUSED and not path.name.startswith(".")
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
@@ -123,12 +125,12 @@ def _digest(folder: Path, names: Iterable[str]) -> str:
     return found.hexdigest()
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files to a new folder, which takes its name when it is whole."""
+def _write(folder: Path, files: Mapping[str, Any], get: Get) -> None:
+    """Write files to a new folder, one at a time; it takes its name when it is whole."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        for name, content in files.items():
+        for name, value in files.items():
             path = Path(scratch) / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            path.write_bytes(get(value))
         shutil.rmtree(folder, ignore_errors=True)
         (Path(scratch) / "model").rename(folder)

@@ -254,7 +254,8 @@ class TestCapacity:
         assert Capacity(self.NODES).gpus == 1
 
     def test_a_cell_that_is_thought_to_need_more_memory_than_there_is_gets_the_largest_node(self) -> None:
-        assert [Capacity(self.NODES).at_most(each) for each in (10**9, 10**11)] == [10**9, 8 * 10**9]
+        assert [Capacity(self.NODES).at_most(each, 1, 0) for each in (10**9, 10**11)] == [10**9, 8 * 10**9]
+        assert Capacity(self.NODES).at_most(10**11, 1, 1) == 4 * 10**9
 
     def test_cores_and_gpus_have_to_be_of_one_node(self) -> None:
         capacity = Capacity(self.NODES)
@@ -281,7 +282,7 @@ class TestNeeds:
 
     def test_a_cell_with_a_model_has_a_gpu_of_its_own_where_the_cluster_has_some(self) -> None:
         trained = Cell(self.MODEL, self.METHOD["fine-tune"], 42)
-        assert self.needs(trained) == (Needs(2, 1, 1500 * MB), "cuda")
+        assert self.needs(trained) == (Needs(2, 1, 1000 * MB), "cuda")
         assert self.needs(trained, device="cpu") == (Needs(2, 0, 1500 * MB), "cpu")
 
     def test_one_without_takes_none_from_it_whatever_was_asked_for(self) -> None:

@@ -287,7 +287,7 @@ class TestLifeCycle:
         (cells.path / "broken-3").touch()
         cells.runpytest()
         result = cells.runpytest("-k", "seed1")
-        result.stdout.fnmatch_lines(["1 record in *r.json, beside 1 from before"])
+        result.stdout.fnmatch_lines(["1 record in *r.json, beside 1 more"])
         found = results(cells.path / "r.json")
         assert seeds(cells.path / "r.json") == [1, 2]
         assert [each["seed"] for each in found["failures"]] == [3]
