@@ -214,7 +214,9 @@ class TestRankZeroReports:
         benchmarks = json.loads((together.folder / "benchmark.json").read_text(encoding="utf-8"))["benchmarks"]
         assert len(benchmarks) == 3
         assert (together.folder / ".sst2" / "two.json").is_file()
-        nodeids = json.loads((together.folder / ".pytest_cache/v/cache/nodeids").read_text(encoding="utf-8"))
+        cached = together.folder / ".pytest_cache/v/cache/nodeids"
+        assert cached.is_file(), together.out + together.err
+        nodeids = json.loads(cached.read_text(encoding="utf-8"))
         assert "test_unrelated.py::test_unrelated" in nodeids
 
     def test_other_tests_run_in_rank_zero_alone(self, together: Run) -> None:
