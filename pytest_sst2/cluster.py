@@ -9,26 +9,24 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import logging
-import re
-import socket
 import sys
 import sysconfig
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pytest_sst2 import __version__, metrics, workers
+from pytest_sst2 import __version__, metrics
+from pytest_sst2.capacity import Capacity, Needs
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.methods import code_digest
 from pytest_sst2.node import Order
+from pytest_sst2.ray_connection import connected, first_line, loss_of, told
 from pytest_sst2.records import Environment, Placement, Record, record_from_json
 from pytest_sst2.registry import Cell, ModelSpec, Registry
 from pytest_sst2.shards import Costs
@@ -41,18 +39,7 @@ if TYPE_CHECKING:
 # How often a cell is tried whose node or process was lost.
 ATTEMPTS = 3
 _LOOK_SECONDS = 0.5
-_CONNECT_SECONDS = 10.0
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_NODE = re.compile(r"node ID: ([0-9a-f]+)")
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a cell asks of the node that it runs on."""
-
-    cpus: int
-    gpus: int
-    memory_bytes: int
+_CLOSE_SECONDS = 10.0
 
 
 class RayCluster:
@@ -67,7 +54,7 @@ class RayCluster:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self._ray, self._started_here = _connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
+        self._ray, self._started_here = connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())
         self._on_cpus = self._ray.remote(_task)
         # A process that has begun with one GPU cannot change to another, and would keep the memory of its first.
@@ -127,7 +114,7 @@ class RayCluster:
         try:
             found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
         except Exception as error:
-            raise Sst2Error(f"no node could say what it has installed: {_told(error)}") from error
+            raise Sst2Error(f"no node could say what it has installed: {told(error)}") from error
         return found
 
     def device_of(self, cell: Cell) -> str:
@@ -143,7 +130,7 @@ class RayCluster:
         """Cancel what has not been answered, and leave the cluster; one that was started here ends."""
         self._closed.set()
         if self._thread.is_alive():
-            self._thread.join(_CONNECT_SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
         # A cluster that is gone has nothing to cancel; the run's results are still to be written.
         with contextlib.suppress(Exception):
             for reference in list(self._pending):
@@ -237,7 +224,7 @@ class RayCluster:
                 for reference in done:
                     self._take(reference, *self._pending.pop(reference))
         except Exception as error:
-            reason = f"the cluster was lost: {_first_line(error)}"
+            reason = f"the cluster was lost: {first_line(error)}"
         finally:
             for answer in self._answers.values():
                 if not answer.done():
@@ -250,7 +237,7 @@ class RayCluster:
         except Exception as error:
             loss = loss_of(error)
             if not loss:
-                self._answers[cell.id].set_exception(_told(error))
+                self._answers[cell.id].set_exception(told(error))
             elif not self._closed.is_set():  # else it was cancelled, which looks like a loss
                 self._lost.setdefault(cell.id, []).append(loss)
                 self._try_again(cell, attempt)
@@ -302,46 +289,6 @@ _PROCESS_BYTES = 900 * 2**20
 _TRAINED = 6
 
 
-class Capacity:
-    """What the nodes of a cluster have.
-
-    Args:
-        nodes: As ``ray.nodes()`` describes them.
-    """
-
-    def __init__(self, nodes: Sequence[dict[str, Any]]) -> None:
-        self._nodes = [node["Resources"] for node in nodes if node["Alive"]]
-
-    @property
-    def gpus(self) -> float:
-        """All GPUs together."""
-        return float(sum(node.get("GPU", 0) for node in self._nodes))
-
-    def at_most(self, memory_bytes: int, cpus: int, gpus: int) -> int:
-        """Return an amount of memory that a node with so many cores and GPUs has, 0 where there is no such node.
-
-        A cell that is thought to need more gets the largest of them to itself.
-        """
-        return int(min(memory_bytes, max((node.get("memory", 0) for node in self._with(cpus, gpus)), default=0)))
-
-    def _with(self, cpus: int, gpus: int) -> list[dict[str, float]]:
-        return [node for node in self._nodes if node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus]
-
-    def check(self, needs: Needs, cell: Cell) -> None:
-        """Refuse a cell that would wait for ever.
-
-        Raises:
-            Sst2Error: No node has as many cores or GPUs.
-        """
-        if self._with(needs.cpus, needs.gpus):
-            return
-        found = "; ".join(f"{node.get('CPU', 0):g} cores, {node.get('GPU', 0):g} GPUs" for node in self._nodes)
-        raise Sst2Error(
-            f"{cell.id} needs {needs.cpus} cores and {needs.gpus} GPUs of one node, and no node of the cluster has as "
-            f"many ({found}). Lower --sst2-ray-cpus, choose another --sst2-device, or add a node."
-        )
-
-
 class Ending:
     """Hooks that leave the cluster when the run ends, however it does."""
 
@@ -372,51 +319,6 @@ def _installed() -> Environment:
     from pytest_sst2.environment import collect_environment
 
     return collect_environment("cpu")
-
-
-def _connected(address: str | None, cpus: int) -> tuple[Any, bool]:
-    """Return Ray, connected, and whether that was done here.
-
-    Raises:
-        Sst2Error: Nothing answers at the address, or it is of another version.
-    """
-    import ray
-
-    if ray.is_initialized():
-        return ray, False
-    if address is not None:
-        _check_reachable(address)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        quiet |= {"num_cpus": max(workers.cores(), cpus), "include_dashboard": False}
-    try:
-        # Without "local", Ray would look for a cluster in its environment and on this machine.
-        ray.init(address=address or "local", **quiet)
-    except Exception as error:  # each way to fail has a class of its own
-        raise _no_cluster(address, _first_line(error)) from error
-    return ray, True
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse an address at which nobody listens: Ray itself would try for minutes.
-
-    Raises:
-        Sst2Error: Nobody does.
-    """
-    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:([0-9]{1,5})", address)
-    if found is None:
-        return
-    try:
-        socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, f"{getattr(error, 'strerror', None) or error}.") from error
-
-
-def _no_cluster(address: str | None, reason: str) -> Sst2Error:
-    return Sst2Error(
-        f"no Ray cluster at {address or 'this machine'}: {reason} Start one with `ray start --head`, name another with "
-        "--sst2-ray-address, or leave that out to start one here for this run."
-    )
 
 
 def _of_cells(settings: Settings) -> Settings:
@@ -454,36 +356,3 @@ def _module_of(train: Callable[..., Any]) -> str:
 
 def _is_ours(module: str) -> bool:
     return module.partition(".")[0] == Path(__file__).parent.name
-
-
-def loss_of(error: Exception) -> str:
-    """Return what a cell was lost with, in a clause; empty for an error of its own."""
-    from ray import exceptions
-
-    if isinstance(error, exceptions.RayTaskError):  # which is also an instance of what was raised inside the task
-        return ""
-    if isinstance(error, exceptions.NodeDiedError):
-        named = _NODE.search(str(error))
-        return f"node {named[1][:8]} was lost" if named else "its node was lost"
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "its process was ended, since its node had no memory left"
-    if isinstance(error, exceptions.WorkerCrashedError | exceptions.LocalRayletDiedError):
-        return "its process died"
-    return "its answer was lost with a node" if isinstance(error, exceptions.ObjectLostError) else ""
-
-
-def _told(error: Exception) -> Exception:
-    """Return the error of a task as it is told: the method's own, with where it came from on its node."""
-    if "No module named 'pytest_sst2" in str(error):
-        return Sst2Error("its node has no pytest-sst2: install the same version there as where the run is started.")
-    cause = getattr(error, "cause", None)
-    if not isinstance(cause, Exception):
-        return error
-    cause.add_note(f"On its node:\n{_COLOUR.sub('', str(error))}")
-    return cause
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first sentence of what Ray says, which may go on for a page."""
-    text = " ".join(str(error).split())
-    return f"{text.split('. ')[0].rstrip('.')}."

@@ -15,8 +15,10 @@ from typing import Any, ClassVar
 import pytest
 
 from pytest_sst2 import __version__, node
-from pytest_sst2.cluster import ATTEMPTS, Capacity, Needs, RayCluster, loss_of
+from pytest_sst2.capacity import Capacity, Needs
+from pytest_sst2.cluster import ATTEMPTS, RayCluster
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.ray_connection import loss_of
 from pytest_sst2.records import Placement
 from pytest_sst2.registry import METHODS, Cell, ModelSpec
 from pytest_sst2.results_file import Results
