@@ -214,6 +214,7 @@ def test_cell(sst2_run):
 """
 
 
+@pytest.mark.processes
 class TestAWorkerThatDies:
     @pytest.fixture
     def deadly(self, project: pytest.Pytester) -> pytest.Pytester:
@@ -247,13 +248,11 @@ class TestAWorkerThatDies:
         assert {record["placement"]["executor"] for record in data["records"]} == {"xdist"}
         assert len(data["planned"]) == 5
 
-    @pytest.mark.processes
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_in_the_middle_of_a_group_that_shares_an_encoder(self, project: pytest.Pytester, workers: str) -> None:
         deadly = self.made(project, model=True)
         self.check(deadly, "-n", workers).assert_outcomes(passed=4, failed=1)
 
-    @pytest.mark.processes
     def test_another_scheduler_ends_too_and_has_one_failure_of_the_cell(self, deadly: pytest.Pytester) -> None:
         result = deadly.runpytest_subprocess("-n", "2", "--dist", "worksteal", "--max-worker-restart", "1")
         assert result.ret == 1
@@ -262,7 +261,6 @@ class TestAWorkerThatDies:
         assert {record["seed"] for record in data["records"]} <= {1, 2, 4, 5}
         assert len(data["records"]) + len(data["planned"]) >= 5
 
-    @pytest.mark.processes
     @pytest.mark.parametrize("order", ["loadfile", "loadgroup", "worksteal"])
     def test_the_users_order_of_a_healthy_run(self, deadly: pytest.Pytester, order: str) -> None:
         result = deadly.runpytest_subprocess("-n", "2", "--dist", order, "--sst2-seeds", "1,2,4")

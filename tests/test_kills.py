@@ -22,6 +22,7 @@ import pytest
 
 from pytest_sst2.results_file import results_from_text
 
+pytestmark = pytest.mark.processes
 KILLS = int(os.environ.get("SST2_KILLS", "1"))
 SEEDS = range(1, 13)
 CELLS = [f"steady-seed{seed}" for seed in SEEDS]
@@ -175,7 +176,6 @@ def test_the_process_that_gathers_is_killed(kind: str, arguments: tuple[str, ...
     tell(kind, came)
 
 
-@pytest.mark.processes
 def test_a_worker_is_killed(killed: Project) -> None:
     came = []
     for moment in moments("worker", 0.0, 1.2):
@@ -196,7 +196,6 @@ def test_a_worker_is_killed(killed: Project) -> None:
     tell("worker", came)
 
 
-@pytest.mark.processes
 def test_the_process_that_waits_for_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
     came = []
     for moment in moments("driver", 0.5, 14.0):
@@ -211,7 +210,6 @@ def test_the_process_that_waits_for_a_cluster_is_killed(killed: Project, cluster
     tell("driver of Ray", came)
 
 
-@pytest.mark.processes
 def test_a_node_of_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
     came = []
     for moment in moments("node", 0.0, 3.0):

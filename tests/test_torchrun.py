@@ -20,6 +20,8 @@ from pytest_sst2.results_file import Results, results_from_text
 from tests import tiny_models
 from tests.conftest import BENCHMARK
 
+pytestmark = pytest.mark.processes
+
 SINGLE = (sys.executable, "-m", "pytest")
 TWO_RANKS = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pytest")
 # 59 rows in batches of 8: the last has three, two for one rank and one for the other.
@@ -114,6 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, start: tuple[str, ...], *arguments: str, data: Path | None = None, fault: str = "") -> Run:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAULT": fault, "COLUMNS": "160"}
+    environment.pop("TOX_ENV_DIR", None)  # where pytest would put its cache
     options = [f"--sst2-data={data}", *OPTIONS] if data else []
     done = subprocess.run(
         [*start, *options, *arguments],
@@ -231,7 +234,6 @@ class TestRankZeroReports:
         assert len(list(tmp_path.glob("ran-in-rank-*"))) == 2
 
 
-@pytest.mark.processes
 def test_what_an_earlier_run_has_measured_is_taken_by_all_ranks(together: Run, tiny_data: Path) -> None:
     text = (together.folder / "run.json").read_text(encoding="utf-8")
     write_atomically(together.folder / "resumed.json", text)
@@ -244,7 +246,6 @@ def test_what_an_earlier_run_has_measured_is_taken_by_all_ranks(together: Run, t
     assert again["dry-fine-tune-seed42"].placement == together.records()["dry-fine-tune-seed42"].placement
 
 
-@pytest.mark.processes
 class TestFailures:
     ASKED = ("test_bench.py", "--methods=fine-tune", "--models=./dry,./wet", "--sst2-json=failed.json")
 
