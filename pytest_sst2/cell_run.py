@@ -74,8 +74,7 @@ class CellRun:
             pytest.fail(below_floor(record), pytrace=False)
 
     def _failed(self, reason: str) -> None:
-        model = self.cell.model.name if self.cell.model else None
-        self._item.stash[FAILURE] = Failure(self.cell.id, model, self.cell.method.name, self.cell.seed, reason)
+        self._item.stash[FAILURE] = failure_of(self.cell, reason)
         if self._workbench().team.lost:
             self._item.session.shouldfail = (
                 f"rank 0 failed in {self.cell.id} and the other ranks did not: they cannot train together any more"
@@ -104,15 +103,18 @@ class CellRun:
             runner = workbench.runner(self.cell)
             rounds = workbench.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)
-            while len(runner.rounds) < rounds:  # the timer ran fewer: benchmarks are switched off
-                runner.prepare_round()
-                runner.run_round()
+            runner.run_rounds(rounds)  # the timer ran fewer where benchmarks are switched off
             return runner.record(workbench.floor_for)
 
     def _output(self, *, shown: bool) -> contextlib.AbstractContextManager[None]:
         """Let what the libraries print through to the terminal, or leave it to pytest, which keeps it."""
         capture = self._item.config.pluginmanager.getplugin("capturemanager") if shown else None
         return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+def failure_of(cell: Cell, reason: str) -> Failure:
+    """Return what is kept of a cell without a number."""
+    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, reason)
 
 
 def below_floor(record: Record) -> str:

@@ -260,11 +260,12 @@ def _files_digest(folder: Path, transformer: Path) -> str:
     digests = []
     for place in dict.fromkeys((folder, transformer, *module_folders(folder, transformer))):
         files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
-        digests += [f"{path.relative_to(folder)} {_digest(path)}" for path in sorted(files)]
+        digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
     return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -277,5 +278,5 @@ def _weights_digest(folder: Path, transformer: Path) -> str:
     files = _weight_files(transformer)
     for module in module_folders(folder, transformer):
         files += _weight_files(module)
-    digests = [_digest(path) for path in files]
+    digests = [file_digest(path) for path in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import inspect
 import sys
 import sysconfig
 import threading
@@ -24,7 +23,7 @@ import pytest
 from pytest_sst2 import __version__, metrics
 from pytest_sst2.capacity import Capacity, Needs
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.methods import code_digest
+from pytest_sst2.methods import code_digest, innermost
 from pytest_sst2.node import Order
 from pytest_sst2.ray_connection import connected, first_line, loss_of, told
 from pytest_sst2.records import Environment, Placement, Record, record_from_json
@@ -182,8 +181,7 @@ class RayCluster:
 
     def _memory_bytes(self, cell: Cell, gpus: int) -> int:
         """Return what a cell takes of its node's memory: as in the baseline, else from the size of its weights."""
-        name = cell.model.name if cell.model else None
-        if known := self._known_memory.get((name, cell.method.name, gpus > 0)):
+        if known := self._known_memory.get((cell.model_name, cell.method.name, gpus > 0)):
             return known
         weights = self._workbench.loader.locate(cell.model).size_bytes if cell.model else 0
         return _PROCESS_BYTES + weights * (1 if cell.method.frozen or gpus else _TRAINED)
@@ -340,18 +338,11 @@ def _of_cells(settings: Settings) -> Settings:
 def _by_value(ray: Any, cells: Iterable[Cell]) -> None:
     """Have the code of a conftest's methods travel with the cells: no node can import that file."""
     installed = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib"))
-    for name in {_module_of(cell.method.train) for cell in cells if callable(cell.method.train)}:
-        module = sys.modules.get(name)
+    for train in (cell.method.train for cell in cells if callable(cell.method.train)):
+        module = sys.modules.get(getattr(innermost(train), "__module__", ""))
         file = getattr(module, "__file__", None)
         if module is not None and file and not file.startswith(installed) and not _is_ours(module.__name__):
             ray.cloudpickle.register_pickle_by_value(module)
-
-
-def _module_of(train: Callable[..., Any]) -> str:
-    """Return the name of the module that a method's code stands in, whatever it is wrapped into."""
-    while isinstance(train, functools.partial):
-        train = train.func
-    return str(getattr(inspect.unwrap(train), "__module__", ""))
 
 
 def _is_ours(module: str) -> bool:

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
-from pytest_sst2.records import Failure
-from pytest_sst2.registry import Cell
-from pytest_sst2.shards import Division
-
 if TYPE_CHECKING:
     from pytest_sst2.gatherer import Gatherer
+    from pytest_sst2.registry import Cell
 
 # Folders and parameters may have brackets of their own: the name of the test function has none.
 _PARAMETER = re.compile(r"::\w+\[(.*)\]$", re.DOTALL)
@@ -139,12 +136,17 @@ class Distribution:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Learn from a worker's first report, which comes before any cell is measured, how it divided the cells."""
         if (division := getattr(report, "sst2_division", None)) is not None:
-            self._gatherer.divided(Division(**division))
+            self._divided(division)
 
     def pytest_testnodedown(self, node: Any) -> None:
         """Learn the same from a worker that had no test, and so no report; one that crashed has no output."""
         if division := getattr(node, "workeroutput", {}).get("sst2_division"):
-            self._gatherer.divided(Division(**division))
+            self._divided(division)
+
+    def _divided(self, division: dict[str, Any]) -> None:
+        from pytest_sst2.shards import Division
+
+        self._gatherer.divided(Division(**division))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
@@ -157,5 +159,6 @@ class Distribution:
             "crashed in a library. Run this cell alone to see which; --sst2-resume FILE keeps the others"
         )
         report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
-        model = cell.model.name if cell.model else None
-        report.sst2_failure = asdict(Failure(cell.id, model, cell.method.name, cell.seed, reason))
+        from pytest_sst2.cell_run import failure_of
+
+        report.sst2_failure = asdict(failure_of(cell, reason))

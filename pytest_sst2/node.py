@@ -42,8 +42,8 @@ class Order:
     cpus: int
 
 
-# The workbenches of the run that this process last worked for: models and embeddings are kept from cell to cell.
-_kept: dict[tuple[str, str], Workbench] = {}
+# The run that this process last worked for, with its workbench: models and embeddings are kept from cell to cell.
+_kept: dict[tuple[str, str], tuple[Order, Workbench]] = {}
 
 
 def measure(
@@ -74,19 +74,18 @@ def measure(
         # Loading libraries and data for a cell would disturb the times of another as its training would.
         with workers.one_at_a_time() if exclusive else contextlib.nullcontext():
             if (run, device) not in _kept:
-                _begin(run, order(), device)
-            bench = _kept[run, device]
+                begun = _begin(order(), device)
+                _kept.clear()
+                _kept[run, device] = begun
+            kept, bench = _kept[run, device]
             bench.placement = replace(placement, node=platform.node())
-            return {"record": _record(bench, _orders[run], cell, get).to_json()}
+            return {"record": _record(bench, kept, cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
 
 
-_orders: dict[str, Order] = {}
-
-
-def _begin(run: str, order: Order, device: str) -> None:
-    """Make this process ready for the cells of a run, and let go what it had of another."""
+def _begin(order: Order, device: str) -> tuple[Order, Workbench]:
+    """Make this process ready for the cells of a run."""
     if order.version != __version__:
         raise Sst2Error(
             f"pytest-sst2 is {__version__} on node {platform.node()} and {order.version} where the run was started; "
@@ -96,21 +95,16 @@ def _begin(run: str, order: Order, device: str) -> None:
     workers.limit_threads(order.cpus, owned=True)
     from pytest_sst2.workbench import Workbench
 
-    if run not in _orders:
-        _kept.clear()
-        _orders.clear()
-    _orders[run] = order
-    bench = _kept[run, device] = Workbench(replace(order.settings, device=device))
+    bench = Workbench(replace(order.settings, device=device))
     bench.source = order.source.unpacked()
     # Whatever started this process may have said to it, for another purpose, that it is a rank of torchrun's.
     bench.team = Team()
+    return order, bench
 
 
 def _record(bench: Workbench, order: Order, cell: Cell, get: Get) -> Record:
     if cell.model is not None and not bench.loader.has(cell.model):
         bench.loader.adopt(cell.model, order.models[cell.model.name].unpacked(get))
     runner = bench.runner(cell)
-    for _ in range(bench.settings.rounds):
-        runner.prepare_round()
-        runner.run_round()
+    runner.run_rounds(bench.settings.rounds)
     return runner.record(lambda _key: None)

@@ -5,7 +5,7 @@ A run without an SST-2 benchmark must not notice that this plugin is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from pytest_sst2 import hookspec, options
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.items import cell_of, cells_of, parameters
 from pytest_sst2.workers import check_launch, processes, rank
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
         gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
         config.pluginmanager.register(gatherer, _GATHERER)
-        if config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no":
+        if _is_distributed(config):
             from pytest_sst2.distribution import CellOfTest, Distribution
 
             distribution = Distribution(gatherer, lambda: CellOfTest(_matrix(_settings(config))))
@@ -93,6 +94,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timer(), "sst2-timer")
 
 
+def _is_distributed(config: pytest.Config) -> bool:
+    """Tell whether pytest-xdist hands the tests out."""
+    return config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
+
+
 def _join_ranks(config: pytest.Config) -> None:
     """Be one of the processes that torchrun started.
 
@@ -101,8 +107,7 @@ def _join_ranks(config: pytest.Config) -> None:
     """
     from pytest_sst2.ranks import Follower, Leader
 
-    xdist = config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
-    if xdist and _is_anything_set(config):
+    if _is_distributed(config) and _is_anything_set(config):
         try:
             check_launch(xdist=True)
         except Sst2Error as error:
@@ -182,16 +187,16 @@ def _matrix(settings: Settings) -> list[Cell]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of which no cell was asked for, and those whose cell is measured in another shard."""
-    no_cell = [item for item in items if _params(item).get("sst2_cell", item) is None]
+    no_cell = [item for item in items if parameters(item).get("sst2_cell", item) is None]
     _deselect(config, items, no_cell)
-    cells = _cells_of(items)
+    cells = cells_of(items)
     if not cells or (shard := _settings(config).shard) is None:
         return
     from pytest_sst2.shards import divide
 
     division: Division = divide(cells, shard, _settings(config).known_costs)
     config.stash[DIVISION] = division
-    _deselect(config, items, [item for item in items if {cell.id for cell in _cells_of([item])} & division.others])
+    _deselect(config, items, [item for item in items if (cell := cell_of(item)) and cell.id in division.others])
     if (gatherer := config.pluginmanager.getplugin(_GATHERER)) is not None:
         gatherer.divided(division)
 
@@ -201,16 +206,6 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], unwanted: Sequenc
         config.hook.pytest_deselected(items=unwanted)
         ids = set(map(id, unwanted))
         items[:] = [item for item in items if id(item) not in ids]
-
-
-def _params(item: pytest.Item) -> Mapping[str, Any]:
-    return getattr(getattr(item, "callspec", None), "params", {})
-
-
-def _cells_of(items: Iterable[pytest.Item]) -> list[Cell]:
-    """Return the cells of the tests that have one, in order; a cell stands there once for each of its tests."""
-    found = (_params(item).get("sst2_cell") for item in items)
-    return [cell for cell in found if cell is not None]
 
 
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
@@ -228,13 +223,13 @@ def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Check data, floors and device before the first cell; a mistake ends the run with exit status 4."""
     config = session.config
-    if hasattr(config, "workerinput") and _cells_of(session.items):
+    if hasattr(config, "workerinput") and cells_of(session.items):
         from pytest_sst2.workers import take_share
 
         take_share(exclusive=_settings(config).exclusive)
     if not _runs_cells(config, session.items):
         return
-    cells = _cells_of(session.items)
+    cells = cells_of(session.items)
     try:
         _workbench(config).check(together=any(cell.method.together for cell in cells))
     except Sst2Error as error:

@@ -17,6 +17,7 @@ from _pytest.junitxml import xml_key
 
 from pytest_sst2 import workers
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.items import cell_of
 
 if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
@@ -25,14 +26,8 @@ if TYPE_CHECKING:
 
 def _is_together(item: pytest.Item) -> bool:
     """Tell whether a test measures a cell that all ranks train together."""
-    cell = _cell(item)
+    cell = cell_of(item)
     return cell is not None and cell.method.together
-
-
-def _cell(item: pytest.Item) -> Cell | None:
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    cell: Cell | None = params.get("sst2_cell")
-    return cell
 
 
 class Leader:
@@ -80,7 +75,7 @@ class Follower:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep the cells that are trained together, if there are benchmarks; all else is rank 0's."""
-        if not any(map(_cell, items)):
+        if not any(map(cell_of, items)):
             self._let_through()
             return
         self._follows = True

@@ -128,6 +128,11 @@ class Cell:
         return "-".join([*names, self.method.name, f"seed{self.seed}"])
 
     @property
+    def model_name(self) -> str | None:
+        """The model's name, None for a method without one."""
+        return self.model.name if self.model else None
+
+    @property
     def shared_encoder(self) -> str:
         """The model whose frozen encoder the cell has in common with others; empty where it has none."""
         return self.model.name if self.model and self.method.frozen else ""

@@ -161,6 +161,12 @@ class CellRunner:
             )
         )
 
+    def run_rounds(self, count: int) -> None:
+        """Run what is lacking of ``count`` rounds, none of them timed by anybody else; raises as ``run_round``."""
+        while len(self.rounds) < count:
+            self.prepare_round()
+            self.run_round()
+
     def train_along(self) -> None:
         """Train as ``run_round`` does in rank 0 at the same time, and keep nothing of it.
 
@@ -199,7 +205,7 @@ class CellRunner:
         fingerprint = first.witness.fingerprint(self.splits.train, self.splits.evaluation, self._checked(last))
         record = Record(
             cell=self.cell.id,
-            model=self.cell.model.name if self.cell.model else None,
+            model=self.cell.model_name,
             method=self.cell.method.name,
             seed=self.cell.seed,
             accuracy=metrics.compute("accuracy", first.predictions, labels),

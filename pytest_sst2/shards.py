@@ -153,7 +153,7 @@ class Costs:
 
     def __call__(self, cell: Cell) -> float:
         """Return the seconds of the cell, else of its other seeds, of its method, of all cells; else a rough guess."""
-        cells, seeds, method, everything = _keys(cell.model.name if cell.model else None, cell.method.name, cell.seed)
+        cells, seeds, method, everything = _keys(cell.model_name, cell.method.name, cell.seed)
         for known, keys in (
             (self._in_full, (cells, seeds)),
             (self._cached, (cells, seeds)),

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pytest_sst2.checkpoints import LocatedModel, module_folders
+from pytest_sst2.checkpoints import LocatedModel, file_digest, module_folders
 from pytest_sst2.embedding_cache import cache_folder
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.readers import Rows
@@ -118,8 +118,7 @@ def _digest(folder: Path, names: Iterable[str]) -> str:
     found = hashlib.sha256()
     for name in sorted(names):
         try:
-            with (folder / name).open("rb") as file:
-                found.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            found.update(f"{name} {file_digest(folder / name)}\n".encode())
         except OSError:
             return ""
     return found.hexdigest()

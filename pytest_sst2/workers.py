@@ -12,9 +12,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.records import Placement
+
+if TYPE_CHECKING:
+    from pytest_sst2.records import Placement
 
 # What the thread pools of torch, numpy, scipy and scikit-learn ask for when they are made.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -73,6 +76,8 @@ def here(*, exclusive: bool = False) -> Placement:
     Raises:
         Sst2Error: As ``check_launch``.
     """
+    from pytest_sst2.records import Placement
+
     node, workers = platform.node(), xdist_workers()
     check_launch(xdist="PYTEST_XDIST_WORKER" in os.environ)
     if processes() > 1:

@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ["CI"] = ""
+# Clusters of the tests have a token of their own: without one Ray writes one into the user's home, halfway through.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)
 # Tests do not write into the summary of the job that runs them.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
@@ -103,6 +107,18 @@ def project(
         "sst2_learning_rate = 0.005\naddopts = --strict-markers\n"
     )
     return pytester
+
+
+@pytest.fixture
+def cells(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with one test that is run for every cell, never beyond collection here."""
+    pytester.makepyfile("def test_cell(sst2_run): ...")
+    return pytester
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    """Return the ids of the cells that ``--collect-only -q`` lists."""
+    return [line.partition("[")[2].rstrip("]") for line in result.outlines if "::test_cell[" in line]
 
 
 def results(path: Path) -> dict[str, Any]:

@@ -162,10 +162,10 @@ def wait_for(happened: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("kind", "arguments"), [("controller", ()), ("controller, -n 2", ("-n", "2"))])
-def test_the_process_that_gathers_is_killed(kind: str, arguments: tuple[str, ...], killed: Project) -> None:
+def kill_who_gathers(killed: Project, kind: str, arguments: tuple[str, ...], earliest: float, latest: float) -> None:
+    """Kill the process that pytest was started as, at each moment, and check what it left."""
     came = []
-    for moment in moments(kind, 0.3, 1.1 * killed.seconds):
+    for moment in moments(kind, earliest, latest):
         killed.begin()
         run = killed.run(*arguments)
         time.sleep(moment)
@@ -174,6 +174,11 @@ def test_the_process_that_gathers_is_killed(kind: str, arguments: tuple[str, ...
         finished, kept = killed.check(*arguments)
         came.append(f"{moment:.1f} s: {finished} finished, {kept} kept")
     tell(kind, came)
+
+
+@pytest.mark.parametrize(("kind", "arguments"), [("controller", ()), ("controller, -n 2", ("-n", "2"))])
+def test_the_process_that_gathers_is_killed(kind: str, arguments: tuple[str, ...], killed: Project) -> None:
+    kill_who_gathers(killed, kind, arguments, 0.3, 1.1 * killed.seconds)
 
 
 def test_a_worker_is_killed(killed: Project) -> None:
@@ -197,17 +202,8 @@ def test_a_worker_is_killed(killed: Project) -> None:
 
 
 def test_the_process_that_waits_for_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
-    came = []
-    for moment in moments("driver", 0.5, 14.0):
-        killed.begin()
-        on_ray = ("--sst2-executor=ray", f"--sst2-ray-address={cluster.address}")
-        run = killed.run(*on_ray)
-        time.sleep(moment)
-        run.kill()
-        run.wait(60)
-        finished, kept = killed.check(*on_ray)
-        came.append(f"{moment:.1f} s: {finished} finished, {kept} kept")
-    tell("driver of Ray", came)
+    on_ray = ("--sst2-executor=ray", f"--sst2-ray-address={cluster.address}")
+    kill_who_gathers(killed, "driver", on_ray, 0.5, 14.0)
 
 
 def test_a_node_of_a_cluster_is_killed(killed: Project, cluster: Any) -> None:

@@ -8,19 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2 import option_types, options
+from tests.conftest import collected
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
-
-
-@pytest.fixture
-def cells(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with one test that is run for every cell, never beyond collection here."""
-    pytester.makepyfile("def test_cell(sst2_run): ...")
-    return pytester
-
-
-def collected(result: pytest.RunResult) -> list[str]:
-    return [line.partition("[")[2].rstrip("]") for line in result.outlines if "::test_cell[" in line]
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest_name(pytester: pytest.Pytester) -> None:

@@ -16,7 +16,7 @@ from pytest_sst2.records import Record, Round
 from pytest_sst2.registry import METHODS, Cell, MethodSpec, ModelSpec
 from pytest_sst2.results_file import Results
 from pytest_sst2.shards import Costs, Shard, divide, placed
-from tests.conftest import results
+from tests.conftest import collected, results
 from tests.made_records import PHASES, make_record
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
@@ -140,17 +140,6 @@ class TestDivision:
 def _loads(cells: list[Cell], seconds: dict[str, float], count: int) -> list[float]:
     found = placed(cells, lambda each: seconds[each.id], count)
     return [sum(seconds[name] for name, at in found.items() if at == number) for number in range(1, count + 1)]
-
-
-@pytest.fixture
-def cells(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with one test that is run for every cell, never beyond collection here."""
-    pytester.makepyfile("def test_cell(sst2_run): ...")
-    return pytester
-
-
-def collected(result: pytest.RunResult) -> list[str]:
-    return [line.partition("[")[2].rstrip("]") for line in result.outlines if "::test_cell[" in line]
 
 
 class TestAsked:

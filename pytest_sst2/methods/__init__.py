@@ -122,10 +122,7 @@ def code_digest(method: MethodSpec) -> str:
     Returns:
         The SHA-256 of the source file; ``UNREADABLE_CODE`` where there is none, as with compiled code.
     """
-    function = _function(method)
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
+    function = innermost(_function(method))
     if function.__module__.startswith("pytest_sst2."):
         return ""
     try:
@@ -133,6 +130,14 @@ def code_digest(method: MethodSpec) -> str:
         return hashlib.sha256(Path(source or "").read_bytes()).hexdigest()
     except (TypeError, OSError):
         return UNREADABLE_CODE
+
+
+def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the code that a callable comes down to, whatever it is wrapped into."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    unwrapped: Callable[..., Any] = inspect.unwrap(function)
+    return unwrapped
 
 
 def _function(method: MethodSpec) -> Callable[[Job], Any]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from pytest_sst2.cell_run import failure_of
 from pytest_sst2.comparison import CellComparison, Comparison, compare
 from pytest_sst2.environment import collect_environment
 from pytest_sst2.recipes import Recipe
-from pytest_sst2.records import Failure
 from pytest_sst2.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry
 from pytest_sst2.report.comparison import findings
 from pytest_sst2.results_file import Results, results_from_text, results_text
@@ -130,14 +130,11 @@ def measure(world: World, method: str) -> Results:
     try:
         workbench = Workbench(_settings(world))
         runner = workbench.runner(cell)
-        for _ in range(world.rounds):
-            runner.prepare_round()
-            runner.run_round()
+        runner.run_rounds(world.rounds)
         record = runner.record(workbench.floor_for)
     except Exception as error:
         reason = str(error) if isinstance(error, Sst2Error) else f"{type(error).__name__}: {error}"
-        name = model.name if model else None
-        return Results([], [Failure(cell.id, name, method, cell.seed, reason)], origin="this run")
+        return Results([], [failure_of(cell, reason)], origin="this run")
     # Through the file that a baseline is kept in, packing and all.
     return results_from_text(results_text([record], [], packed=True), "this run")
 
