@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import secrets
 import socket
 from typing import Any
 
@@ -29,6 +31,7 @@ def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
         _check_reachable(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        _use_a_token_of_its_own()
         quiet |= {"num_cpus": max(workers.cores(), cpus), "include_dashboard": False}
     try:
         # Without "local", Ray would look for a cluster in its environment and on this machine.
@@ -36,6 +39,16 @@ def connected(address: str | None, cpus: int) -> tuple[Any, bool]:
     except Exception as error:  # each way to fail has a class of its own
         raise _no_cluster(address, first_line(error)) from error
     return ray, True
+
+
+def _use_a_token_of_its_own() -> None:
+    """Let nobody else into a cluster that lives as long as this run, and write nothing into the home folder.
+
+    Ray 2.60 makes a token for such a cluster by default, and keeps it in ``~/.ray``, which may be read-only; its
+    processes take it from the environment too.
+    """
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _check_reachable(address: str) -> None:

@@ -96,7 +96,7 @@ def accuracies(path: Path) -> dict[str, tuple[float, list[float]]]:
     return {each["cell"]: (each["accuracy"], each["probabilities"]) for each in results(path)["records"]}
 
 
-def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(happened: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -204,6 +204,20 @@ class TestLoss:
         again = benchmarks.runpytest("--methods", "slow", "--sst2-seeds", "1,2,3", "--sst2-resume", "r.json")
         assert again.ret == 0
         assert len(accuracies(benchmarks.path / "r.json")) == 3
+
+
+@pytest.mark.processes
+def test_a_cluster_of_its_own_writes_nothing_into_the_home_folder(
+    benchmarks: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name)
+    home = benchmarks.path / "home"
+    home.touch()  # so that not even root can
+    monkeypatch.setenv("HOME", str(home))
+    asked = ("--methods", "slow", "--sst2-executor", "ray", "--sst2-json", "r.json")
+    subprocess.run([sys.executable, "-m", "pytest", *asked], check=True, timeout=120)
+    assert accuracies(benchmarks.path / "r.json").keys() == {"slow-seed42"}
 
 
 class TestRefused:
