@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -103,6 +104,16 @@ def until(happened: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let what is started here hear Ctrl-C: a shell's background job ignores it, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class TestRun:
     def test_cells_measured_by_ray_are_those_measured_here_and_are_gathered_alike(
         self, benchmarks: pytest.Pytester, cluster: Any
@@ -191,11 +202,17 @@ class TestLoss:
     ) -> None:
         (benchmarks.path / "wait-1").touch()
         asked = ("--methods", "slow", "--sst2-seeds", "1,2,3", "--sst2-json", "r.json", *on(cluster))
-        with subprocess.Popen([sys.executable, "-m", "pytest", *asked], stdout=subprocess.DEVNULL) as run:
-            # The first test waits for its cell; the others' are done by then, and written.
-            until(lambda: (benchmarks.path / "r.json").exists() and len(accuracies(benchmarks.path / "r.json")) == 2)
-            run.send_signal(number)
-            run.wait(60)
+        command = [sys.executable, "-m", "pytest", *asked]
+        with interruptible(), subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
+            try:
+                # The first test waits for its cell; the others' are done by then, and written.
+                until(
+                    lambda: (benchmarks.path / "r.json").exists() and len(accuracies(benchmarks.path / "r.json")) == 2
+                )
+                run.send_signal(number)
+                run.wait(60)
+            finally:
+                run.kill()
         assert run.returncode in (pytest.ExitCode.INTERRUPTED, -signal.SIGKILL)
         assert accuracies(benchmarks.path / "r.json").keys() == {"slow-seed2", "slow-seed3"}
         alive = benchmarks.path / "alive-1"
