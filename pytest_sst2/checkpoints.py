@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.model_safety import code_brought_along, inside, read_json, refuse_links_out, refuse_lying_sizes
 from pytest_sst2.records import Weights
 from pytest_sst2.registry import ModelSpec
 
@@ -50,6 +50,12 @@ class LocatedModel:
     def size_bytes(self) -> int:
         """The size of the encoder's weights on disk."""
         return sum(path.stat().st_size for path in _weight_files(self.transformer))
+
+    @property
+    def all_weight_files(self) -> list[Path]:
+        """The safetensors files of the encoder and of the layers that some sentence encoders have after it."""
+        modules = module_folders(self.folder, self.transformer)
+        return [path for place in (self.transformer, *modules) for path in _weight_files(place)]
 
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
@@ -166,7 +172,7 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     path = folder / "modules.json"
     if not path.is_file():
         return []
-    modules = _read_json(path)
+    modules = read_json(path)
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise Sst2Error(f"{path} is not a list of modules, as sentence-transformers writes it.")
     return modules
@@ -176,7 +182,7 @@ def _transformer_folder(folder: Path) -> Path:
     modules = _modules(folder)
     if (folder / "config.json").is_file() or not modules:
         return folder
-    return folder / str(modules[0].get("path") or "")
+    return inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -184,11 +190,11 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     files = [folder / "model.safetensors"]
     if index.is_file():
-        content = _read_json(index)
+        content = read_json(index)
         weight_map = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise Sst2Error(f"{index} has no weight_map from tensors to files.")
-        files = [folder / name for name in sorted(set(weight_map.values()))]
+        files = [inside(folder, name, index) for name in sorted(set(weight_map.values()))]
     return files if files and all(path.is_file() for path in files) else []
 
 
@@ -196,7 +202,7 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
     """Refuse what cannot or must not be loaded, before a library touches it."""
     if not (transformer / "config.json").is_file():
         raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it holds no model.")
-    config = _read_json(transformer / "config.json")
+    config = read_json(transformer / "config.json")
     if not isinstance(config, dict):
         raise Sst2Error(f"model {spec.name!r}: {transformer / 'config.json'} holds no settings (a JSON object).")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
@@ -204,13 +210,16 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
             "Its numbers would be another model's."
         )
+    refuse_links_out(spec.name, folder)
     _check_weight_files(spec, folder, transformer)
+    refuse_lying_sizes(spec.name, config, _weight_files(transformer))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
             "Save the one it was trained with beside it: tokenizer.save_pretrained(folder)."
         )
-    if not trust_remote_code and (code := _remote_code(config, folder)):
+    types = [module.get("type") for module in _modules(folder)]
+    if not trust_remote_code and (code := code_brought_along(sorted(transformer.glob("*config.json")), types)):
         raise Sst2Error(
             f"model {spec.name!r} wants to run code it brings along ({code}). If you have read and trust it, "
             "add --sst2-trust-remote-code."
@@ -235,24 +244,9 @@ def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> Non
 
 def module_folders(folder: Path, transformer: Path) -> list[Path]:
     """Return the folders of the sentence-transformers modules after the transformer itself."""
-    folders = [folder / str(module.get("path") or "") for module in _modules(folder)]
+    told_in = folder / "modules.json"
+    folders = [inside(folder, str(module.get("path") or ""), told_in) for module in _modules(folder)]
     return [path for path in folders if path not in (folder, transformer)]
-
-
-def _remote_code(config: dict[str, Any], folder: Path) -> str:
-    if "auto_map" in config:
-        return "auto_map in its config.json"
-    for module in _modules(folder):
-        if not str(module.get("type", "")).startswith("sentence_transformers."):
-            return f"{module.get('type')} in its modules.json"
-    return ""
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
 
 
 def _files_digest(folder: Path, transformer: Path) -> str:

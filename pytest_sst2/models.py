@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
+from pytest_sst2.model_safety import refuse_unreal_numbers
 from pytest_sst2.registry import ModelSpec
 from pytest_sst2.spellings import dtype_argument
 
@@ -76,24 +77,34 @@ class ModelLoader:
         The head is new, drawn from torch's global generator, unless the checkpoint brings one for two classes.
 
         Raises:
-            Sst2Error: As ``locate``, or the model cannot be built.
+            Sst2Error: As ``locate``, the model cannot be built, or its head is for another number of classes.
         """
         import torch
         from transformers import AutoModelForSequenceClassification
 
         folder = self.locate(spec).transformer
 
-        def load() -> Any:
-            return AutoModelForSequenceClassification.from_pretrained(
+        def load() -> tuple[Any, dict[str, Any]]:
+            loaded: tuple[Any, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
                 str(folder),
                 num_labels=2,
-                ignore_mismatched_sizes=True,  # a head for other classes; the encoder itself was checked by locate
+                ignore_mismatched_sizes=True,  # it is told below; the encoder itself was checked by locate
+                output_loading_info=True,
                 **dtype_argument(torch.float32),
                 use_safetensors=True,
                 **self._safely(),
             )
+            return loaded
 
-        return self._loaded(spec, "classifier", load).to(self.device)
+        model, info = self._loaded(spec, "classifier", load)
+        if replaced := sorted(info["mismatched_keys"]):
+            key, theirs, _ = replaced[-1]
+            raise Sst2Error(
+                f"model {spec.name!r}: its head in {folder} is for {theirs[0]} classes ({key}), and SST-2 has two, so "
+                "a new one would stand in its place. To train one on its encoder, save that alone: "
+                "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and its tokenizer with it."
+            )
+        return model.to(self.device)
 
     def sentence_encoder(self, spec: ModelSpec, *, dtype: str = "float32", max_length: int | None = None) -> Any:
         """Return a ``SentenceTransformer`` on the device.
@@ -131,6 +142,7 @@ class ModelLoader:
 
     def _locate(self, spec: ModelSpec) -> LocatedModel:
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
+        refuse_unreal_numbers(spec.name, located.all_weight_files)
         model = self._complete_encoder(spec, located.transformer)
         self._check_tokenizer(spec, located.transformer, model)
         return located
@@ -199,7 +211,7 @@ class ModelLoader:
             with contextlib.nullcontext() if self.talkative else _quiet_transformers():
                 return load()
         except Exception as error:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+            reason = " ".join(str(error).split()) or "no reason given"
             raise Sst2Error(
                 f"model {spec.name!r}: its {part} could not be loaded ({type(error).__name__}: {reason[:300]})."
             ) from error

@@ -1,0 +1,188 @@
+"""Models that would run code, lie about themselves, or hold no numbers: refused, with nothing executed or written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.models import ModelLoader
+from pytest_sst2.registry import ModelSpec
+
+WEIGHTS = "model.safetensors"
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.mkdir, (self.trace,)
+
+
+@pytest.fixture
+def model(tiny_encoder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "model"))
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """What exists once anything that a model brings along has run."""
+    return tmp_path / "it-ran"
+
+
+def refusal(model: Path) -> str:
+    """Return the sentence with which a model is refused; nothing in its folder may change."""
+    before = {path: path.lstat().st_mtime_ns for path in model.rglob("*")}
+    with pytest.raises(Sst2Error) as caught:
+        ModelLoader().locate(ModelSpec("mine", folder=model))
+    assert {path: path.lstat().st_mtime_ns for path in model.rglob("*")} == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def edit(path: Path, **fields: Any) -> None:
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**content, **fields}))
+
+
+def edit_header(model: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = (model / WEIGHTS).read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    change(header)
+    encoded = json.dumps(header).encode()
+    (model / WEIGHTS).write_bytes(struct.pack("<Q", len(encoded)) + encoded + content[8 + length :])
+
+
+def first_tensor(header: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(value for key, value in header.items() if key != "__metadata__")
+    return found
+
+
+class TestCode:
+    @pytest.mark.parametrize("name", [WEIGHTS, "pytorch_model.bin", "1_Pooling/pytorch_model.bin"])
+    def test_a_pickle_is_not_opened_whatever_it_is_called(self, model: Path, trace: Path, name: str) -> None:
+        if name == "pytorch_model.bin":
+            (model / WEIGHTS).unlink()
+        (model / name).write_bytes(pickle.dumps(Payload(trace)))
+        assert "save_pretrained()" in refusal(model)
+        assert not trace.exists()
+
+    @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+    def test_a_config_that_names_code_beside_it_is_refused(self, model: Path, trace: Path, name: str) -> None:
+        (model / "theirs.py").write_text(f"import pathlib\npathlib.Path({str(trace)!r}).mkdir()\n")
+        edit(model / name, auto_map={"AutoModel": "theirs.Model", "AutoTokenizer": ["theirs.Tokenizer", None]})
+        assert f"auto_map in its {name}" in refusal(model)
+        assert not trace.exists()
+
+    @pytest.mark.parametrize("name", ["theirs.Tokenizer", "pathlib.Path", "os.system", "../theirs.Tokenizer"])
+    def test_a_class_that_a_tokenizer_config_names_is_not_imported(self, model: Path, trace: Path, name: str) -> None:
+        (model / "theirs.py").write_text(
+            f"import pathlib\npathlib.Path({str(trace)!r}).mkdir()\nclass Tokenizer: ...\n"
+        )
+        edit(model / "tokenizer_config.json", tokenizer_class=name)
+        assert "its tokenizer could not be loaded" in refusal(model)
+        assert not trace.exists()
+
+
+class TestOutOfTheFolder:
+    @pytest.mark.parametrize("named", ["../away/m.safetensors", "..\\away\\m.safetensors", "/etc/passwd", "C:\\m.bin"])
+    def test_a_shard_is_not_read_from_elsewhere(self, model: Path, named: str) -> None:
+        (model / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"tensor": named}}))
+        assert f"names {named!r}, which is outside of the model's folder" in refusal(model)
+
+    @pytest.mark.parametrize("named", ["../away", "/tmp", "1_Pooling/../../away"])
+    def test_nor_is_a_module(self, model: Path, named: str) -> None:
+        modules = json.loads((model / "modules.json").read_text())
+        modules[-1]["path"] = named
+        (model / "modules.json").write_text(json.dumps(modules))
+        assert "outside of the model's folder" in refusal(model)
+
+    @pytest.mark.parametrize("name", [WEIGHTS, "vocab.txt", "1_Pooling/config.json"])
+    def test_a_symbolic_link_is_not_followed_out_of_it(self, model: Path, tmp_path: Path, name: str) -> None:
+        away = tmp_path / "away"
+        (model / name).rename(away)
+        (model / name).symlink_to(away)
+        assert f"is a link to {away}, outside of the model's folder" in refusal(model)
+
+    def test_links_inside_it_and_a_link_to_all_of_it_are_followed(self, model: Path, tmp_path: Path) -> None:
+        (model / WEIGHTS).rename(model / "blob")
+        (model / WEIGHTS).symlink_to("blob")
+        (tmp_path / "link").symlink_to(model)
+        assert ModelLoader().locate(ModelSpec("mine", folder=tmp_path / "link")).weights.sha256
+
+    def test_a_snapshot_of_the_hubs_cache_leads_to_its_blobs(self, model: Path, tmp_path: Path) -> None:
+        snapshot = tmp_path / "models--org--mine" / "snapshots" / ("a" * 40)
+        (snapshot.parent.parent / "blobs").mkdir(parents=True)
+        shutil.copytree(model, snapshot)
+        (snapshot / WEIGHTS).rename(snapshot.parent.parent / "blobs" / "b1")
+        (snapshot / WEIGHTS).symlink_to("../../blobs/b1")
+        assert ModelLoader().locate(ModelSpec("mine", folder=snapshot)).weights.sha256
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("key", "value"), [("hidden_size", 10**6), ("vocab_size", 10**12), ("num_hidden_layers", 10**6)]
+    )
+    def test_a_config_that_asks_for_more_than_the_weights_have_builds_nothing(
+        self, model: Path, key: str, value: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import torch
+
+        edit(model / "config.json", **{key: value})
+        built: list[object] = []
+        monkeypatch.setattr(torch.nn.Module, "__init__", lambda self: built.append(self))
+        assert f"its config.json asks for {key} = {value:,}, but" in refusal(model)
+        assert not built
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("dtype", "F99"), ("shape", [2**40]), ("data_offsets", [0, 2**60]), ("data_offsets", [8, 4]), ("shape", [-1])],
+    )
+    def test_a_header_that_lies_about_a_tensor_is_refused(self, model: Path, key: str, value: Any) -> None:
+        edit_header(model, lambda header: first_tensor(header).update({key: value}))
+        assert f"{model / WEIGHTS} is not a sound safetensors file" in refusal(model)
+
+    @pytest.mark.parametrize(
+        "damaged",
+        [
+            lambda content: struct.pack("<Q", 10**11) + content[8:],
+            lambda content: content[:-100],
+            lambda content: content + b"more",
+            lambda content: b"",
+            lambda content: struct.pack("<Q", 2) + b"[]",
+        ],
+        ids=["header of 100 GB", "cut short", "with a tail", "empty", "a list"],
+    )
+    def test_so_is_a_file_that_is_not_what_its_header_says(
+        self, model: Path, damaged: Callable[[bytes], bytes]
+    ) -> None:
+        (model / WEIGHTS).write_bytes(damaged((model / WEIGHTS).read_bytes()))
+        assert f"{model / WEIGHTS} is not a sound safetensors file" in refusal(model)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+    @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+    def test_weights_that_are_no_numbers_are_counted_and_refused(self, model: Path, value: float, dtype: str) -> None:
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        tensors = {key: tensor.to(getattr(torch, dtype)) for key, tensor in load_file(model / WEIGHTS).items()}
+        key = "encoder.layer.1.output.dense.weight"
+        tensors[key][3, :2] = value
+        save_file(tensors, model / WEIGHTS, {"format": "pt"})
+        message = refusal(model)
+        assert f"2 of the {tensors[key].numel():,} numbers of {key}" in message
+        assert "are NaN or infinite" in message
