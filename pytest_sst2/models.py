@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_sst2.bundled import bundled_folder, verify_bundled
 from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
@@ -40,14 +41,18 @@ class ModelLoader:
     def locate(self, spec: ModelSpec) -> LocatedModel:
         """Return the model's verified files; they are looked for once a run.
 
-        A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package.
+        A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package, whose
+        files are verified at every load.
 
         Raises:
             Sst2Error: The model cannot be had, or its files are not fit for use.
         """
         if spec not in self._located:
             self._located[spec] = self._locate(spec)
-        return self._located[spec]
+        located = self._located[spec]
+        if located.weights.source == "bundled" and located.folder == bundled_folder(spec.bundled):
+            verify_bundled(spec.bundled, located.folder)
+        return located
 
     def has(self, spec: ModelSpec) -> bool:
         """Tell whether a model's files are known already."""
