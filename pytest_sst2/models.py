@@ -73,7 +73,10 @@ class ModelLoader:
     def _tokenizer(self, spec: ModelSpec, folder: Path) -> Any:
         from transformers import AutoTokenizer
 
-        return self._loaded(spec, "tokenizer", lambda: AutoTokenizer.from_pretrained(str(folder), **self._safely()))
+        def load() -> Any:
+            return AutoTokenizer.from_pretrained(str(folder), **self._safely())  # nosec B615 - files that are here
+
+        return self._loaded(spec, "tokenizer", load)
 
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
@@ -89,7 +92,7 @@ class ModelLoader:
         folder = self.locate(spec).transformer
 
         def load() -> Any:
-            return AutoModelForSequenceClassification.from_pretrained(
+            return AutoModelForSequenceClassification.from_pretrained(  # nosec B615 - files that are here
                 str(folder),
                 num_labels=2,
                 ignore_mismatched_sizes=True,  # a head for other classes; the encoder itself was checked by locate
@@ -171,7 +174,7 @@ class ModelLoader:
         from transformers import AutoModel
 
         def load() -> tuple[Any, dict[str, Any]]:
-            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(
+            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(  # nosec B615 - as above
                 str(folder),
                 **dtype_argument(torch.float32),
                 use_safetensors=True,
