@@ -28,8 +28,8 @@ html_show_copyright = False
 # The side bar. It stands here and not in index.md, where GitHub would show it as code.
 CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
-    "Look it up": ("reference", "troubleshooting"),
-    "What it rests on": ("verdict", "verdicts", "results", "performance", "homework", "design"),
+    "Look it up": ("reference", "troubleshooting", "licences"),
+    "What it rests on": ("verdict", "verdicts", "results", "performance", "reliability", "security", "homework", "design"),
 }
 
 

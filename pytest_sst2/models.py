@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pytest_sst2.bundled import bundled_folder, verify_bundled
 from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
@@ -41,14 +42,18 @@ class ModelLoader:
     def locate(self, spec: ModelSpec) -> LocatedModel:
         """Return the model's verified files; they are looked for once a run.
 
-        A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package.
+        A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package, whose
+        files are verified at every load.
 
         Raises:
             Sst2Error: The model cannot be had, or its files are not fit for use.
         """
         if spec not in self._located:
             self._located[spec] = self._locate(spec)
-        return self._located[spec]
+        located = self._located[spec]
+        if located.weights.source == "bundled" and located.folder == bundled_folder(spec.bundled):
+            verify_bundled(spec.bundled, located.folder)
+        return located
 
     def has(self, spec: ModelSpec) -> bool:
         """Tell whether a model's files are known already."""
@@ -69,7 +74,10 @@ class ModelLoader:
     def _tokenizer(self, spec: ModelSpec, folder: Path) -> Any:
         from transformers import AutoTokenizer
 
-        return self._loaded(spec, "tokenizer", lambda: AutoTokenizer.from_pretrained(str(folder), **self._safely()))
+        def load() -> Any:
+            return AutoTokenizer.from_pretrained(str(folder), **self._safely())  # nosec B615 - files that are here
+
+        return self._loaded(spec, "tokenizer", load)
 
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
@@ -85,7 +93,7 @@ class ModelLoader:
         folder = self.locate(spec).transformer
 
         def load() -> tuple[Any, dict[str, Any]]:
-            loaded: tuple[Any, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
+            loaded: tuple[Any, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(  # nosec B615
                 str(folder),
                 num_labels=2,
                 ignore_mismatched_sizes=True,  # it is told below; the encoder itself was checked by locate
@@ -178,7 +186,7 @@ class ModelLoader:
         from transformers import AutoModel
 
         def load() -> tuple[Any, dict[str, Any]]:
-            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(
+            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(  # nosec B615 - as above
                 str(folder),
                 **dtype_argument(torch.float32),
                 use_safetensors=True,

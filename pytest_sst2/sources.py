@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HUB_ID = "stanfordnlp/sst2"
 HUB_FILES = ("*train*.parquet", "*validation*.parquet")
 POCKET_FILE = Path(__file__).parent / "data" / "pocket.tsv"
+POCKET_SHA256 = "471b5204ce9d17cf0b07df568ebc8dd695f262a7d8550e6c8223ae6b04a6fe8c"
 POCKET_NOTE = "built-in pocket set of 1,200 sentences, not SST-2"
 
 SPLIT_NAMES: dict[str, tuple[str, ...]] = {
@@ -153,13 +154,16 @@ def _folder_name(folder: Path) -> str:
 
 
 def load_pocket(note: str = POCKET_NOTE) -> Source:
-    """Return the built-in pocket set, which is never called SST-2."""
+    """Return the built-in pocket set, which is never called SST-2.
+
+    Raises:
+        Sst2Error: Its file is missing, or is not the one that was released.
+    """
     splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
     for split, _kind, label, sentence in _pocket_lines():
         splits[split].sentences.append(sentence)
         splits[split].labels.append(int(label))
-    digest = hashlib.sha256(POCKET_FILE.read_bytes()).hexdigest()
-    return Source(dataset_of(splits), "pocket", "pocket", f"sha256:{digest[:12]}", note)
+    return Source(dataset_of(splits), "pocket", "pocket", f"sha256:{POCKET_SHA256[:12]}", note)
 
 
 def pocket_kinds() -> dict[str, str]:
@@ -168,10 +172,24 @@ def pocket_kinds() -> dict[str, str]:
 
 
 def _pocket_lines() -> Iterator[list[str]]:
-    with POCKET_FILE.open(encoding="utf-8", newline="\n") as file:
-        next(file)
-        for line in file:
-            yield line.rstrip("\n").split("\t")
+    return (line.split("\t") for line in _pocket_text().split("\n")[1:-1])
+
+
+def _pocket_text() -> str:
+    remedy = "Install it again: pip install --force-reinstall --no-deps pytest-sst2."
+    try:
+        content = POCKET_FILE.read_bytes()
+    except OSError as error:
+        raise Sst2Error(
+            f"{POCKET_FILE}, the pocket set, cannot be read ({error.strerror or error}). {remedy}"
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != POCKET_SHA256:
+        raise Sst2Error(
+            f"{POCKET_FILE} has SHA-256 {digest}, not the expected {POCKET_SHA256}, so it was damaged or changed. "
+            + remedy
+        )
+    return content.decode()
 
 
 def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:

@@ -19,7 +19,7 @@ from pytest_sst2.checkpoints import LocatedModel
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.registry import ModelSpec
-from tests import tiny_models
+from tests import made_bundle, tiny_models
 from tests.loopback_hub import LoopbackHub, ask_in_new_process, hub_of_this_process, running_hub
 
 MINILM = next(spec for spec in CATALOG if spec.name == "minilm")
@@ -330,18 +330,13 @@ def test_pickles_only_in_a_folder_say_how_to_write_safetensors(plain: Path) -> N
 
 @pytest.fixture
 def bundle(sentence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The weights of an installed package that must not be imported."""
-    package = tmp_path / "site" / "tiny_bundle_for_tests"
-    shutil.copytree(sentence, package / "model")
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    return package / "model"
+    return made_bundle.install(sentence, tmp_path, monkeypatch)
 
 
 def test_the_bundled_package_is_used_when_neither_cache_nor_hub_has_the_model(
     server: LoopbackHub, bundle: Path
 ) -> None:
-    spec = on_hub(revision="b" * 40, bundled="tiny_bundle_for_tests", sentence_encoder=True)
+    spec = on_hub(revision="b" * 40, bundled=made_bundle.PACKAGE, sentence_encoder=True)
     found = locate(dataclasses.replace(spec, weights_sha256=sha256(bundle / "model.safetensors")))
     assert found.folder == bundle
     assert (found.weights.source, found.weights.revision) == ("bundled", "b" * 40)
@@ -352,7 +347,7 @@ def test_the_bundled_package_is_used_when_neither_cache_nor_hub_has_the_model(
 
 def test_cache_and_hub_come_before_the_bundled_package(server: LoopbackHub, bundle: Path, plain: Path) -> None:
     server.add("org/mine", plain)
-    spec = on_hub(bundled="tiny_bundle_for_tests")
+    spec = on_hub(bundled=made_bundle.PACKAGE)
     assert locate(spec).weights.source == "hub"
     server.stop()
     assert locate(spec).weights.source == "cache"

@@ -16,7 +16,7 @@ def train(job: Job) -> Trained:
 
     vectorizer = TfidfVectorizer(
         lowercase=True,
-        token_pattern=r"(?u)\b\w\w+\b",  # noqa: S106 - a pattern for words, no password
+        token_pattern=r"(?u)\b\w\w+\b",  # noqa: S106 - a pattern for words, no password  # nosec B106
         ngram_range=(1, 1),
         min_df=1,
         max_df=1.0,

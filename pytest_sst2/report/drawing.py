@@ -7,7 +7,7 @@ dash of its own too. Every mark that stands for a value has a description, which
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
+import xml.etree.ElementTree as ET  # nosec B405 - reads what our own plotting library wrote
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,7 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
         )
     )
     ET.register_namespace("", _SVG)
-    root = ET.fromstring(vl_convert.vegalite_to_svg(_printable(dressed.to_dict())))  # noqa: S314 - our own plotting library's
+    root = ET.fromstring(vl_convert.vegalite_to_svg(_printable(dressed.to_dict())))  # noqa: S314 - our own plotting library's  # nosec B314
     # No wider than it was drawn, so that letters are of one size in all charts.
     root.set("style", f"max-width:{root.attrib['width']}px")
     for name in ("width", "height", "version", "class"):

@@ -30,7 +30,7 @@ def page(template: str, **values: Any) -> str:
     # Not escaped: drawings, in which the plotting library has escaped what is data, and two files beside this one.
     environment.filters["drawing"] = markupsafe.Markup
     style, script = (
-        markupsafe.Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files
+        markupsafe.Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own files  # nosec B704
         for name in ("page.css", "page.js")
     )
     return printable(environment.get_template(template).render(**values, style=style, script=script))
