@@ -29,7 +29,8 @@ html_show_copyright = False
 CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
     "Look it up": ("reference", "troubleshooting", "licences"),
-    "What it rests on": ("verdict", "verdicts", "results", "performance", "reliability", "security", "homework", "design"),
+    "What it rests on": ("verdict", "verdicts", "results", "performance", "homework"),
+    "Behind it": ("reliability", "security", "design"),
 }
 
 

@@ -268,8 +268,8 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "`1`: the Hub is never asked; what its cache does not hold cannot be had",
     "HF_ENDPOINT": "another address of the Hub, such as a mirror's",
     "HF_TOKEN": "the token for models that are gated or private",
-    "RAY_AUTH_TOKEN": "the token of a Ray cluster; a cluster that a run starts for itself has one of its own where neither "
-    "this nor `RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",
+    "RAY_AUTH_TOKEN": "the token of a Ray cluster; a cluster that a run starts for itself has one of its own where "
+    "neither this nor `RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",
     "CI": "anything but nothing, `0` and `false`: `--sst2-data auto` takes no other data in place of SST-2",
     "GITHUB_STEP_SUMMARY": "the file that every run with cells appends its report to, as Markdown; GitHub Actions sets "
     "it, and shows the file as the job's summary",
