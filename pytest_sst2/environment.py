@@ -13,7 +13,7 @@ from pytest_sst2 import workers
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Environment
 
-# What changes threads or the precision of arithmetic without a word in any file.
+# What changes threads, the precision of arithmetic or the order of sets without a word in any file.
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -26,6 +26,7 @@ VARIABLES = (
     "ONEDNN_MAX_CPU_ISA",
     "OPENBLAS_CORETYPE",
     "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
     "PYTORCH_ENABLE_MPS_FALLBACK",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )

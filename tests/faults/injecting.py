@@ -51,17 +51,15 @@ def tokenizer_loaded(patch: pytest.MonkeyPatch, change: Callable[[Any], Any]) ->
 
 
 def copied(world: World) -> Path:
-    """Return a copy of the model's folder, named alike; weights are linked."""
+    """Return a copy of the model's folder, named alike."""
     for number in range(1000):
         parent = world.scratch / f"altered-{number}"
         if not parent.exists():
             break
     folder = parent / world.model.name
-    shutil.copytree(world.model, folder, ignore=shutil.ignore_patterns("*.safetensors", "onnx", "openvino"))
+    shutil.copytree(world.model, folder, ignore=shutil.ignore_patterns("onnx", "openvino"))
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    for path in world.model.rglob("*.safetensors"):
-        (folder / path.relative_to(world.model)).symlink_to(path.resolve())
     return folder
 
 
