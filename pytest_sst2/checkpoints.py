@@ -14,7 +14,14 @@ from typing import Any
 from pytest_sst2 import hub
 from pytest_sst2.bundled import bundled_folder, distribution_of, verify_bundled
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.model_safety import code_brought_along, inside, read_json, refuse_links_out, refuse_lying_sizes
+from pytest_sst2.model_safety import (
+    code_brought_along,
+    inside,
+    read_json,
+    refuse_links_out,
+    refuse_lying_sizes,
+    refuse_other_weights,
+)
 from pytest_sst2.records import Weights
 from pytest_sst2.registry import ModelSpec
 
@@ -178,10 +185,13 @@ def _transformer_folder(folder: Path) -> Path:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model, all of them or none: a shard that is missing makes it none."""
+    """Return the safetensors files of a model, all of them or none: a shard that is missing makes it none.
+
+    Where there are a single file and shards, it is the single one, as the libraries have it.
+    """
     index = folder / "model.safetensors.index.json"
     files = [folder / "model.safetensors"]
-    if index.is_file():
+    if index.is_file() and not files[0].is_file():
         content = read_json(index)
         weight_map = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
@@ -203,6 +213,8 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             "Its numbers would be another model's."
         )
     refuse_links_out(spec.name, folder)
+    for place in {folder, transformer}:
+        refuse_other_weights(spec.name, place, config)
     _check_weight_files(spec, folder, transformer)
     refuse_lying_sizes(spec.name, config, _weight_files(transformer))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
@@ -210,8 +222,8 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
             "Save the one it was trained with beside it: tokenizer.save_pretrained(folder)."
         )
-    types = [module.get("type") for module in _modules(folder)]
-    if not trust_remote_code and (code := code_brought_along(sorted(transformer.glob("*config.json")), types)):
+    configs, module_configs = sorted(transformer.glob("*config.json")), _module_configs(folder, transformer)
+    if not trust_remote_code and (code := code_brought_along(configs, module_configs)):
         raise Sst2Error(
             f"model {spec.name!r} wants to run code it brings along ({code}). If you have read and trust it, "
             "add --sst2-trust-remote-code."
@@ -239,6 +251,13 @@ def module_folders(folder: Path, transformer: Path) -> list[Path]:
     told_in = folder / "modules.json"
     folders = [inside(folder, str(module.get("path") or ""), told_in) for module in _modules(folder)]
     return [path for path in folders if path not in (folder, transformer)]
+
+
+def _module_configs(folder: Path, transformer: Path) -> list[Path]:
+    """Return the JSON files in which sentence-transformers looks for its modules and their settings."""
+    found = [path for place in module_folders(folder, transformer) for path in sorted(place.glob("*config.json"))]
+    modules = folder / "modules.json"
+    return [modules, *found] if modules.is_file() else found
 
 
 def _files_digest(folder: Path, transformer: Path) -> str:

@@ -7,6 +7,7 @@ All of it is read from names, JSON and the headers of safetensors files, before 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -16,10 +17,19 @@ from pytest_sst2.errors import Sst2Error
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
-    *("hidden_size", "intermediate_size", "vocab_size", "embedding_size"),
+    *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
     *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
 )
 _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
+# Tables that a model with rotary or relative positions does not have, whatever its config says of their length.
+_TABLES = ("max_position_embeddings", "n_positions", "type_vocab_size")
+_HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
+_TIMES_THE_WEIGHTS = 10
+# Where configs of sentence-transformers' modules name a class to import, and whose classes these may be.
+_CLASSES = ("activation_function", "tokenizer_class", "type", "types")
+_TRUSTED = ("sentence_transformers.", "torch.nn.")
+# Attention and the like as compiled code of a repository, ``org/name``: attn_implementation, _attn_implementation.
+_KERNEL = re.compile(r"_implementation(?:_internal)?$")
 
 
 def inside(folder: Path, named: str, told_in: Path) -> Path:
@@ -52,20 +62,24 @@ def refuse_links_out(name: str, folder: Path) -> None:
             )
 
 
-def code_brought_along(configs: Iterable[Path], module_types: Iterable[Any]) -> str:
+def code_brought_along(configs: Iterable[Path], module_configs: Iterable[Path]) -> str:
     """Return which file of a model names code to import, and which; empty where none does.
 
     Args:
-        configs: Its JSON files.
-        module_types: The classes that its modules.json names.
+        configs: JSON files of the transformer and its tokenizer.
+        module_configs: JSON files of sentence-transformers, modules.json among them.
     """
     for path in configs:
-        content = read_json(path)
-        if isinstance(content, dict) and "auto_map" in content:
-            return f"auto_map in its {path.name}"
-    for module_type in module_types:
-        if not str(module_type or "").startswith("sentence_transformers."):
-            return f"{module_type} in its modules.json"
+        for key, value in _settings(read_json(path)):
+            if key == "auto_map":
+                return f"auto_map in its {path.name}"
+            if _KERNEL.search(key) and "/" in str(value):
+                return f"{value}, the {key.strip('_')} in its {path.name}"
+    for path in module_configs:
+        for key, value in _settings(read_json(path)):
+            for named in value.values() if isinstance(value, dict) else (value,):
+                if key in _CLASSES and "." in str(named) and not str(named).startswith(_TRUSTED):
+                    return f"{named} in its {path.name}"
     return ""
 
 
@@ -79,13 +93,38 @@ def refuse_lying_sizes(name: str, config: dict[str, Any], weight_files: Sequence
     """
     shapes = [shape for path in weight_files for shape in _shapes(name, path)]
     longest = max((side for shape in shapes for side in shape), default=0)
-    for key, value in sorted(config.items()):
+    numbers = sum(math.prod(shape) for shape in shapes)
+    settings = sorted(_settings(config), key=lambda setting: setting[0])
+    width = max((value for key, value in settings if key in _HIDDEN and isinstance(value, int)), default=1)
+    for key, value in settings:
         if not isinstance(value, int):
             continue
         if key in _WIDTHS and value > longest:
             raise _asks_too_much(name, key, value, f"no tensor of its weights has a side longer than {longest:,}")
         if _DEPTH.search(key) and value > len(shapes):
             raise _asks_too_much(name, key, value, f"its weights are {len(shapes):,} tensors in all")
+        if key in _TABLES and value * width > _TIMES_THE_WEIGHTS * numbers:
+            raise _asks_too_much(name, key, value, f"its weights are {numbers:,} numbers in all")
+
+
+def refuse_other_weights(name: str, folder: Path, config: dict[str, Any]) -> None:
+    """Refuse weights that the libraries would read beside, or instead of, those that are verified.
+
+    Raises:
+        Sst2Error: The folder holds an adapter, or its config names another file of weights.
+    """
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        raise Sst2Error(
+            f"model {name!r}: {adapter} makes it an adapter, which changes the weights of another model if the package "
+            "peft is installed, and does nothing if it is not. Merge the two where peft is, and save that: "
+            "model.merge_and_unload().save_pretrained(folder)."
+        )
+    if other := config.get("transformers_weights"):
+        raise Sst2Error(
+            f"model {name!r}: its config.json takes the weights from {other!r} (transformers_weights); only "
+            "model.safetensors and the shards of its index are read. Rename the file and remove that setting."
+        )
 
 
 def refuse_unreal_numbers(name: str, weight_files: Sequence[Path]) -> None:
@@ -123,6 +162,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
+
+
+def _settings(content: Any) -> Iterator[tuple[str, Any]]:
+    """Give every setting of a config with its name, those of configs inside it too."""
+    parts = [content]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            yield from part.items()
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
 
 
 def _shapes(name: str, path: Path) -> Iterator[list[int]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pickle
 import shutil
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,36 @@ class Payload:
         return Path.mkdir, (self.trace,)
 
 
+# What Python itself tells of: files opened to be written, programs started, connections made. A hook stays for good.
+DEEDS: list[str] = []
+WATCHED: list[bool] = []
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def note_deed(event: str, arguments: tuple[Any, ...]) -> None:
+    if not WATCHED:
+        return
+    if event in ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "os.mkdir"):
+        DEEDS.append(f"{event} {arguments!r}")
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+        DEEDS.append(f"write {arguments[0]!r}")
+
+
+sys.addaudithook(note_deed)
+
+
+@contextlib.contextmanager
+def nothing_done() -> Iterator[None]:
+    """Fail if the body writes a file, starts a program or opens a connection."""
+    DEEDS.clear()
+    WATCHED.append(True)
+    try:
+        yield
+    finally:
+        WATCHED.clear()
+    assert DEEDS == []
+
+
 @pytest.fixture
 def model(tiny_encoder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_encoder, tmp_path / "model"))
@@ -43,7 +76,7 @@ def trace(tmp_path: Path) -> Path:
 def refusal(model: Path) -> str:
     """Return the sentence with which a model is refused; nothing in its folder may change."""
     before = {path: path.lstat().st_mtime_ns for path in model.rglob("*")}
-    with pytest.raises(Sst2Error) as caught:
+    with nothing_done(), pytest.raises(Sst2Error) as caught:
         ModelLoader().locate(ModelSpec("mine", folder=model))
     assert {path: path.lstat().st_mtime_ns for path in model.rglob("*")} == before
     message = str(caught.value)
@@ -95,10 +128,63 @@ class TestCode:
         assert "its tokenizer could not be loaded" in refusal(model)
         assert not trace.exists()
 
+    @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+    def test_compiled_attention_of_a_repository_is_code_too(self, model: Path, key: str) -> None:
+        edit(model / "config.json", text_config={key: "org/kernel:flash"})
+        assert f"org/kernel:flash, the {key.strip('_')} in its config.json" in refusal(model)
+
+    @pytest.mark.parametrize(
+        ("name", "settings"),
+        [
+            ("config.json", {"activation_function": "theirs.Activation"}),
+            ("config.json", {"activation_function": "torch.hub.load"}),
+            ("wordembedding_config.json", {"tokenizer_class": "pathlib.Path"}),
+            ("router_config.json", {"types": {"query_0": "theirs.Encoder"}}),
+        ],
+    )
+    def test_a_class_that_a_modules_config_names_is_not_imported(
+        self, model: Path, name: str, settings: dict[str, Any]
+    ) -> None:
+        edit(model / "1_Pooling" / name, **settings)
+        message = refusal(model)
+        assert f"in its {name}" in message
+        assert "--sst2-trust-remote-code" in message
+
+    def test_classes_of_the_libraries_own_are_no_such_code(self, model: Path) -> None:
+        edit(model / "1_Pooling" / "other_config.json", activation_function="torch.nn.modules.activation.Tanh")
+        edit(model / "config.json", attn_implementation="eager")
+        assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
+
+
+class TestOtherWeights:
+    def test_an_adapter_is_not_merged_without_a_word(self, model: Path) -> None:
+        edit(model / "adapter_config.json", peft_type="LORA", base_model_name_or_path="org/other")
+        message = refusal(model)
+        assert "an adapter" in message
+        assert "merge_and_unload()" in message
+
+    def test_a_config_that_names_another_file_of_weights_is_refused(self, model: Path) -> None:
+        shutil.copy(model / WEIGHTS, model / "other.safetensors")
+        edit(model / "config.json", transformers_weights="other.safetensors")
+        assert "takes the weights from 'other.safetensors'" in refusal(model)
+
+    def test_of_a_single_file_and_shards_the_one_that_is_loaded_is_the_one_that_is_verified(self, model: Path) -> None:
+        import torch
+
+        (model / "shard.safetensors").write_bytes(b"not read")
+        (model / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"tensor": "shard.safetensors"}}))
+        loader, spec = ModelLoader(), ModelSpec("mine", folder=model)
+        assert loader.locate(spec).all_weight_files == [model / WEIGHTS]
+        loaded = loader.sentence_encoder(spec).state_dict()
+        (model / f"{WEIGHTS}.index.json").unlink()
+        alone = ModelLoader().sentence_encoder(spec).state_dict()
+        assert all(torch.equal(tensor, alone[key]) for key, tensor in loaded.items())
+
 
 class TestOutOfTheFolder:
     @pytest.mark.parametrize("named", ["../away/m.safetensors", "..\\away\\m.safetensors", "/etc/passwd", "C:\\m.bin"])
     def test_a_shard_is_not_read_from_elsewhere(self, model: Path, named: str) -> None:
+        (model / WEIGHTS).unlink()
         (model / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"tensor": named}}))
         assert f"names {named!r}, which is outside of the model's folder" in refusal(model)
 
@@ -133,7 +219,11 @@ class TestOutOfTheFolder:
 
 class TestSizes:
     @pytest.mark.parametrize(
-        ("key", "value"), [("hidden_size", 10**6), ("vocab_size", 10**12), ("num_hidden_layers", 10**6)]
+        ("key", "value"),
+        [
+            *(("hidden_size", 10**6), ("vocab_size", 10**12), ("num_hidden_layers", 10**6), ("num_labels", 10**8)),
+            *(("max_position_embeddings", 10**12), ("type_vocab_size", 10**6)),
+        ],
     )
     def test_a_config_that_asks_for_more_than_the_weights_have_builds_nothing(
         self, model: Path, key: str, value: int, monkeypatch: pytest.MonkeyPatch

@@ -445,8 +445,13 @@ def test_a_module_of_a_foreign_class_is_named_and_refused(sentence: Path) -> Non
     assert "--sst2-trust-remote-code" in message
 
 
-@pytest.mark.parametrize("name", ["config.json", "modules.json", "model.safetensors.index.json"])
+SHARDS = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize("name", ["config.json", "modules.json", SHARDS])
 def test_a_file_that_is_not_json_is_named(sentence: Path, name: str) -> None:
+    if name == SHARDS:
+        (sentence / "model.safetensors").unlink()
     (sentence / name).write_text("{")
     assert str(sentence / name) in refusal(in_folder(sentence))
 
@@ -454,13 +459,15 @@ def test_a_file_that_is_not_json_is_named(sentence: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("model.safetensors.index.json", "{}"),
-        ("model.safetensors.index.json", "[]"),
+        (SHARDS, "{}"),
+        (SHARDS, "[]"),
         ("modules.json", '["Transformer"]'),
         ("modules.json", '{"0": "Transformer"}'),
     ],
 )
 def test_json_of_another_shape_is_named_too(sentence: Path, name: str, text: str) -> None:
+    if name == SHARDS:
+        (sentence / "model.safetensors").unlink()
     (sentence / name).write_text(text)
     assert name in refusal(in_folder(sentence))
 
