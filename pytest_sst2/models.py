@@ -22,6 +22,9 @@ from pytest_sst2.spellings import dtype_argument
 T = TypeVar("T")
 # Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
 _ROUNDED_UP = 0.01
+_SHORTEST = 3
+# What the tokenizers' Rust code raises where it finds itself in a state it did not foresee; it is no Exception.
+_PANIC = "PanicException"
 
 
 class ModelLoader:
@@ -152,33 +155,57 @@ class ModelLoader:
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
         refuse_unreal_numbers(spec.name, located.all_weight_files)
         model = self._complete_encoder(spec, located.transformer)
-        self._check_tokenizer(spec, located.transformer, model)
+        tokenizer = self._tokenizer(spec, located.transformer)
+        self._check_tokenizer(spec, located.transformer, model, tokenizer)
+        self._check_answer(spec, located.transformer, model, tokenizer)
         return located
 
-    def _check_tokenizer(self, spec: ModelSpec, folder: Path, model: Any) -> None:
+    def _check_tokenizer(self, spec: ModelSpec, folder: Path, model: Any, tokenizer: Any) -> None:
         """Refuse a tokenizer that belongs to another model: every id would be looked up as some other word.
 
-        It is another's when it gives ids that the model has no embedding for, or when it knows another number of
+        It is another's when it has ids that the model has no embedding for, or when it knows another number of
         tokens and pads with another of them than the model's config says. Either alone is common: embedding tables
         are rounded up, and configs keep the padding id of the model they were copied from.
         """
-        tokenizer = self._tokenizer(spec, folder)
+        longest = tokenizer.model_max_length
+        if not isinstance(longest, int | float) or longest < _SHORTEST:
+            raise Sst2Error(
+                f"model {spec.name!r}: the tokenizer in {folder} allows {longest!r} tokens "
+                f"(model_max_length); at least {_SHORTEST} are needed for one word between the two special ones."
+            )
         try:
             rows = model.get_input_embeddings().weight.shape[0]
         except (AttributeError, NotImplementedError):  # a model of characters or hashes has no such table
             return
-        ids = tokenizer(list(fixed_sentences()), truncation=True, max_length=64)["input_ids"]
-        highest = max(max(sentence, default=0) for sentence in ids)
+        highest = self._loaded(spec, "tokenizer", lambda: _highest_id(tokenizer), done="used")
         known = len(tokenizer)
         wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
         other_pad = None not in (wanted_pad, pad) and wanted_pad != pad
         if highest < rows and not (other_pad and abs(known - rows) > rows * _ROUNDED_UP):
             return
-        reason = f"gives ids up to {highest:,}" if highest >= rows else f"pads with token {pad}, not {wanted_pad}"
+        reason = f"has ids up to {highest:,}" if highest >= rows else f"pads with token {pad}, not {wanted_pad}"
         raise Sst2Error(
             f"model {spec.name!r}: the tokenizer in {folder} knows {known:,} tokens and {reason}, but the model has "
             f"embeddings for {rows:,}. They do not belong together; put the model's own tokenizer files there."
         )
+
+    def _check_answer(self, spec: ModelSpec, folder: Path, model: Any, tokenizer: Any) -> None:
+        """Refuse an encoder that cannot answer one short sentence: a config can ask for arithmetic that cannot be."""
+        import torch
+
+        if model.config.is_encoder_decoder:  # its encoder alone is asked, by those who know how
+            return
+
+        def answer() -> Any:
+            inputs = tokenizer(fixed_sentences()[0], truncation=True, max_length=16, return_tensors="pt")
+            with torch.inference_mode():
+                return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
+
+        if not torch.isfinite(self._loaded(spec, "encoder", answer, done="used")).all():
+            raise Sst2Error(
+                f"model {spec.name!r}: the encoder in {folder} answers a sentence with NaN or infinity, although its "
+                "weights are numbers: a value in its config.json, such as an epsilon, cannot be right."
+            )
 
     def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
         """Return the bare encoder, or refuse a checkpoint that lacks some of it and would start from random numbers."""
@@ -213,16 +240,29 @@ class ModelLoader:
             )
         return model
 
-    def _loaded(self, spec: ModelSpec, part: str, load: Callable[[], T]) -> T:
+    def _loaded(self, spec: ModelSpec, part: str, load: Callable[[], T], *, done: str = "loaded") -> T:
         """Return what ``load`` returns; whatever goes wrong in the libraries becomes one sentence."""
         try:
             with contextlib.nullcontext() if self.talkative else _quiet_transformers():
                 return load()
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+                raise
             reason = " ".join(str(error).split()) or "no reason given"
             raise Sst2Error(
-                f"model {spec.name!r}: its {part} could not be loaded ({type(error).__name__}: {reason[:300]})."
+                f"model {spec.name!r}: its {part} could not be {done} ({type(error).__name__}: {reason[:300]})."
             ) from error
+
+
+def _highest_id(tokenizer: Any) -> int:
+    """Return the highest id that a text can be given: of any word, of the fixed sentences, special tokens included.
+
+    Special tokens that no sentence has may lie beyond a model's embeddings; some models never trained any for them.
+    """
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    words = (number for number in tokenizer.get_vocab().values() if number not in special)
+    sentences = tokenizer(list(fixed_sentences()), truncation=True, max_length=64)["input_ids"]
+    return max(0, *map(int, words), *(int(number) for sentence in sentences for number in sentence))
 
 
 @contextlib.contextmanager

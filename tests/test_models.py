@@ -530,11 +530,60 @@ def another_vocabulary(folder: Path, *, tokens: int, pad: int = 0) -> None:
     (folder / "vocab.txt").write_text("\n".join([*special, *added, *known[5:]]) + "\n", encoding="utf-8")
 
 
+@pytest.mark.parametrize("length", [-4, 0, 2, "many"])
+def test_a_tokenizer_that_leaves_no_room_for_a_word_is_refused(sentence: Path, length: object) -> None:
+    edit_json(sentence / "tokenizer_config.json", model_max_length=length)
+    assert f"allows {length!r} tokens (model_max_length)" in refusal(in_folder(sentence))
+
+
+def test_a_tokenizer_whose_own_code_panics_is_a_sentence(sentence: Path) -> None:
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(str(sentence)).save_pretrained(str(sentence))
+    edit_json(sentence / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    content = json.loads((sentence / "tokenizer.json").read_text())
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "[GONE]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {},
+    }
+    (sentence / "tokenizer.json").write_text(json.dumps(content))
+    assert "its tokenizer could not be used (PanicException: " in refusal(in_folder(sentence))
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"layer_norm_eps": float("nan")}, "answers a sentence with NaN or infinity"),
+        ({"chunk_size_feed_forward": 10**12}, "its encoder could not be used (ValueError: "),
+    ],
+)
+def test_a_config_whose_arithmetic_cannot_be_is_refused(sentence: Path, setting: dict[str, Any], told: str) -> None:
+    edit_json(sentence / "config.json", **setting)
+    assert told in refusal(in_folder(sentence))
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_has_embeddings_is_refused(plain: Path) -> None:
     another_vocabulary(plain, tokens=200)
     message = refusal(in_folder(plain))
-    parts = [f"tokenizer in {plain} knows 200 tokens", "gives ids up to 1", f"for {EMBEDDINGS}.", "belong together"]
+    parts = [f"tokenizer in {plain} knows 200 tokens", "has ids up to 199", f"for {EMBEDDINGS}.", "belong together"]
     assert [part for part in parts if part not in message] == []
+
+
+def test_a_word_that_only_other_sentences_have_counts_too(plain: Path) -> None:
+    with (plain / "vocab.txt").open("a") as file:
+        file.write("celluloid\n")
+    assert f"has ids up to {EMBEDDINGS}, but" in refusal(in_folder(plain))
+
+
+def test_a_special_token_beyond_the_embeddings_that_no_sentence_has_is_left_alone(plain: Path) -> None:
+    tokenizer = ModelLoader().tokenizer(in_folder(plain))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[NEVER]", "[NOR THIS]"]})
+    tokenizer.save_pretrained(plain)
+    loader, spec = ModelLoader(), in_folder(plain)
+    assert loader.locate(spec).weights.sha256
+    assert loader.tokenizer(spec).convert_tokens_to_ids("[NOR THIS]") >= EMBEDDINGS
 
 
 def test_a_tokenizer_of_another_size_that_pads_with_another_token_is_refused(plain: Path) -> None:
