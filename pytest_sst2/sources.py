@@ -315,10 +315,16 @@ def _other_split(words: list[str]) -> bool:
 
 
 def _check_shards(paths: list[Path], split: str) -> None:
-    numbers = [match.groups() for path in paths if (match := _SHARD.search(path.stem))]
-    if not numbers:
+    """Refuse files ``...-00002-of-00003`` that are not all there, or not of one set."""
+    shards = [tuple(map(int, match.groups())) for path in paths if (match := _SHARD.search(path.stem))]
+    if not shards:
         return
-    total = int(numbers[0][1])
-    if sorted(int(number) for number, _ in numbers) != list(range(total)):
-        found = len({number for number, _ in numbers})
-        raise Sst2Error(f"{paths[0].parent}: only {found} of {total} files of the {split} split are there.")
+    numbers, totals = ({shard[at] for shard in shards} for at in (0, 1))
+    total = max(totals)
+    if len(totals) > 1 or len(numbers) < len(shards) or max(numbers) >= total:
+        raise Sst2Error(
+            f"{', '.join(str(path) for path in paths)} are not the parts of one {split} split; keep those of one, or "
+            "name a folder that holds one."
+        )
+    if len(numbers) < total:
+        raise Sst2Error(f"{paths[0].parent}: only {len(numbers)} of {total} files of the {split} split are there.")
