@@ -29,10 +29,10 @@ SPLIT_NAMES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),
 }
-# SHA-256 of SST-2 as GLUE ships it, rows written as "sentence<TAB>label<LF>" with outer spaces removed.
-_SST2_DIGESTS = {
-    "train": "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e",
-    "validation": "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96",
+# SST-2 as GLUE ships it: how many rows, and the SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
+_SST2 = {
+    "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
+    "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
 }
 _DEEPEST = 2
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
@@ -204,10 +204,9 @@ def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
 
 def _known_name(dataset: DatasetDict) -> str | None:
     """Return ``sst2`` when the content is SST-2's, whatever the files were called."""
-    sizes = {"train": 67_349, "validation": 872}
     same = all(
-        len(dataset[name]) == size and content_digest(dataset[name], strip=True) == _SST2_DIGESTS[name]
-        for name, size in sizes.items()
+        len(dataset[name]) == size and content_digest(dataset[name], strip=True) == digest
+        for name, (size, digest) in _SST2.items()
     )
     return "sst2" if same else None
 

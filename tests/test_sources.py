@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pytest_sst2 import hub
+from pytest_sst2 import hub, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, Floors
 from pytest_sst2.readers import Rows
@@ -257,6 +257,11 @@ def test_the_digest_is_that_of_sentence_tab_label_newline() -> None:
     assert content_digest(rows, strip=True) == hashlib.sha256(b"a film\t1\nno\t0\n").hexdigest()
 
 
+def test_rows_without_as_many_labels_have_no_digest() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        content_digest(Rows(["a film", "no"], [1]))
+
+
 def test_the_digest_is_the_same_for_rows_and_for_a_dataset(tmp_path: Path) -> None:
     glue_tsv(tmp_path)
     assert content_digest(load_folder(tmp_path).dataset["train"]) == content_digest(TRAIN)
@@ -347,6 +352,12 @@ def two_files_for_train(folder: Path) -> None:
 def two_formats_of_train(folder: Path) -> None:
     glue_tsv(folder)
     lines(folder / "train.jsonl", TRAIN)
+
+
+def shards_of_two_formats(folder: Path) -> None:
+    single_parquet(folder)
+    (folder / "train.parquet").rename(folder / "train-00000-of-00002.parquet")
+    lines(folder / "train-00001-of-00002.jsonl", TRAIN)
 
 
 def two_tasks_side_by_side(folder: Path) -> None:
@@ -447,6 +458,7 @@ KEEP_ONE = "could each be the train split; keep one, or name a folder that holds
         (two_files_for_train, [f"{{folder}}/train.tsv, {{folder}}/train_full.tsv {KEEP_ONE}"]),
         (two_formats_of_train, [f"{{folder}}/train.jsonl, {{folder}}/train.tsv {KEEP_ONE}"]),
         (a_shard_beside_the_whole, [f"{{folder}}/train-00000-of-00001.parquet, {{folder}}/train.parquet {KEEP_ONE}"]),
+        (shards_of_two_formats, [f"{{folder}}/train-00001-of-00002.jsonl {KEEP_ONE}"]),
         (two_tasks_side_by_side, [f"{{folder}}/CoLA/train.tsv, {{folder}}/SST-2/train.tsv {KEEP_ONE}"]),
         (a_shard_missing, ["{folder}: only 2 of 3 files of the train split are there."]),
         (the_first_shard_missing, ["{folder}: only 1 of 2 files of the validation split are there."]),
@@ -767,7 +779,48 @@ def test_pocket_set_and_folder_do_not_look_at_the_hub(
     assert source.source == data
 
 
-# SST-2 itself is known by its content.
+# SST-2 itself is known by its content. First with another data set in its place, for where SST-2 cannot be had.
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the rows of this module be what is known as SST-2."""
+    splits = {"train": TRAIN, "validation": VALIDATION}
+    contents = {name: (len(rows.labels), content_digest(rows)) for name, rows in splits.items()}
+    monkeypatch.setattr(sources, "_SST2", contents)
+
+
+@pytest.mark.parametrize("spaces", ["", " "])
+def test_the_known_content_is_called_sst2_whatever_the_files_and_outer_spaces(
+    known: None, tmp_path: Path, spaces: str
+) -> None:
+    tsv(tmp_path / "movies" / "train.tsv", Rows([f"{each}{spaces}" for each in TRAIN.sentences], TRAIN.labels))
+    lines(tmp_path / "movies" / "dev.jsonl", VALIDATION)
+    assert load_folder(tmp_path / "movies").name == "sst2"
+
+
+@pytest.mark.parametrize(
+    ("train", "validation"),
+    [
+        (TRAIN, Rows(VALIDATION.sentences, [0, 0, 1, 0])),
+        (Rows(["a warm movie .", *TRAIN.sentences[1:]], TRAIN.labels), VALIDATION),
+        (TRAIN, part(VALIDATION, 0, 3)),
+        (VALIDATION, TRAIN),
+    ],
+    ids=["another label", "another word", "a row less", "splits in each other's place"],
+)
+def test_anything_else_is_not_called_sst2(known: None, tmp_path: Path, train: Rows, validation: Rows) -> None:
+    tsv(tmp_path / "movies" / "train.tsv", train)
+    tsv(tmp_path / "movies" / "dev.tsv", validation)
+    assert load_folder(tmp_path / "movies").name == "movies"
+
+
+def test_the_known_content_is_called_sst2_in_the_hubs_cache_too(known: None, unreachable: Path) -> None:
+    clone_of_the_hub_repository(cached(unreachable))
+    assert load_source("auto", ci=True, floors=floors_for("sst2")).name == "sst2"
+
+
+# And SST-2 as it is.
 
 
 @pytest.fixture(scope="module")

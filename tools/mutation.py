@@ -44,7 +44,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "comparison": ("comparison",),
     "records": ("records",),
     "baselines": ("baselines",),
-    "sources": ("sources", "pocket"),
+    "sources": ("sources", "pocket", "bundled"),
     "diagnosis": ("diagnosis",),
 }
 SETTINGS = {
