@@ -95,6 +95,7 @@ def prepare(module: str) -> Path:
 
 def run(folder: Path, processes: str) -> None:
     """Run mutmut to its end; where it cannot, print what it said."""
+    # A checkout on the path would be tested in the place of the copy; threads do not survive a fork.
     environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", processes]
     log = folder / "mutmut.log"
