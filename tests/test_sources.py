@@ -385,6 +385,16 @@ def shards_of_two_sizes(folder: Path) -> None:
     parquet(folder / "train-00000-of-00004.parquet", TRAIN)
 
 
+OF_TWO_SETS = ("00000-of-00003", "00001-of-00003", "00002-of-00004")
+
+
+def a_shard_of_another_set(folder: Path) -> None:
+    single_parquet(folder)
+    (folder / "train.parquet").unlink()
+    for name in OF_TWO_SETS:
+        parquet(folder / f"train-{name}.parquet", part(TRAIN, 0, 2))
+
+
 def a_shard_twice(folder: Path) -> None:
     for place in ("a", "b"):
         parquet(folder / place / "train-00000-of-00002.parquet", part(TRAIN, 0, 3))
@@ -463,6 +473,10 @@ KEEP_ONE = "could each be the train split; keep one, or name a folder that holds
         (a_shard_missing, ["{folder}: only 2 of 3 files of the train split are there."]),
         (the_first_shard_missing, ["{folder}: only 1 of 2 files of the validation split are there."]),
         (shards_of_two_sizes, [f"{{folder}}/train-00002-of-00003.parquet {NOT_ONE}"]),
+        (
+            a_shard_of_another_set,
+            [", ".join(f"{{folder}}/train-{each}.parquet" for each in OF_TWO_SETS) + f" {NOT_ONE}"],
+        ),
         (a_shard_twice, [f"{{folder}}/b/train-00000-of-00002.parquet {NOT_ONE}"]),
         (a_shard_beyond_the_last, [f"{{folder}}/train-00003-of-00003.parquet {NOT_ONE}"]),
         (more_shards_than_any_disk_has, ["{folder}: only 1 of 1000000000000 files of the train split are there."]),
