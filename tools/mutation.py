@@ -46,7 +46,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "baselines": ("baselines",),
     "sources": ("sources", "pocket", "bundled"),
     "diagnosis": ("diagnosis",),
-    "significance": ("significance",),
 }
 SETTINGS = {
     "source_paths": ["pytest_sst2"],
