@@ -92,7 +92,7 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
             f"no baseline {wanted!r}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has none. "
             f"Save one with --sst2-save NAME."
         )
-    near = difflib.get_close_matches(wanted, saved, n=1)
+    near = difflib.get_close_matches(wanted, saved)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     raise Sst2Error(f"no baseline {wanted!r}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 

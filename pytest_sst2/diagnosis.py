@@ -51,7 +51,7 @@ def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
     found = [f"{same:,} of {len(asked):,} evaluation sentences are also training sentences"] if same else []
     containing = {sentence for sentence in set(asked) if not known.isdisjoint(_phrases(sentence))}
     inside = set(asked) - containing
-    contained = {phrase for sentence in known for phrase in _phrases(sentence) if phrase in inside} if inside else set()
+    contained = {phrase for sentence in known for phrase in _phrases(sentence) if phrase in inside}
     share = sum(sentence in containing or sentence in contained for sentence in asked) / len(asked)
     if share > _OVERLAP_SHARE:
         found.append(f"{share:.0%} of the evaluation sentences contain, or are part of, a training sentence")
@@ -61,7 +61,7 @@ def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
 def _phrases(sentence: str) -> Iterator[str]:
     """Give every stretch of 3 to 60 words (SST-2's longest sentence has 52)."""
     words = sentence.split()
-    for start in range(len(words) - _SHORTEST_PHRASE + 1):
+    for start in range(len(words)):
         for end in range(start + _SHORTEST_PHRASE, min(len(words), start + _LONGEST_PHRASE) + 1):
             yield " ".join(words[start:end])
 

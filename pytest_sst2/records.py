@@ -239,7 +239,7 @@ class Record:
     @property
     def device_peak_bytes(self) -> int | None:
         """The highest memory allocated on the accelerator in any round, None without one."""
-        return max((each.device_peak_bytes or 0 for each in self.rounds), default=0) or None
+        return max(each.device_peak_bytes or 0 for each in self.rounds) or None
 
     @property
     def floor_key(self) -> FloorKey:
@@ -356,7 +356,8 @@ def _with_numbers(record: Record) -> Record:
     if record.total < 1:
         raise ValueError(f"total is {record.total}")
     numbers: list[tuple[str, Any]] = [
-        *zip(("accuracy_interval.low", "accuracy_interval.high"), record.accuracy_interval, strict=True),
+        ("accuracy_interval.low", record.accuracy_interval.low),
+        ("accuracy_interval.high", record.accuracy_interval.high),
         ("majority_accuracy", record.majority_accuracy),
         ("latency.p50_seconds", record.latency.p50_seconds),
         ("latency.p95_seconds", record.latency.p95_seconds),

@@ -29,10 +29,10 @@ SPLIT_NAMES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "dev", "val"),
 }
-# SHA-256 of SST-2 as GLUE ships it, rows written as "sentence<TAB>label<LF>" with outer spaces removed.
-_SST2_DIGESTS = {
-    "train": "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e",
-    "validation": "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96",
+# SST-2 as GLUE ships it: how many rows, and the SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
+_SST2 = {
+    "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
+    "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
 }
 _DEEPEST = 2
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
@@ -204,10 +204,9 @@ def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
 
 def _known_name(dataset: DatasetDict) -> str | None:
     """Return ``sst2`` when the content is SST-2's, whatever the files were called."""
-    sizes = {"train": 67_349, "validation": 872}
     same = all(
-        len(dataset[name]) == size and content_digest(dataset[name], strip=True) == _SST2_DIGESTS[name]
-        for name, size in sizes.items()
+        len(dataset[name]) == size and content_digest(dataset[name], strip=True) == digest
+        for name, (size, digest) in _SST2.items()
     )
     return "sst2" if same else None
 
@@ -315,10 +314,16 @@ def _other_split(words: list[str]) -> bool:
 
 
 def _check_shards(paths: list[Path], split: str) -> None:
-    numbers = [match.groups() for path in paths if (match := _SHARD.search(path.stem))]
-    if not numbers:
+    """Refuse files ``...-00002-of-00003`` that are not all there, or not of one set."""
+    shards = [tuple(map(int, match.groups())) for path in paths if (match := _SHARD.search(path.stem))]
+    if not shards:
         return
-    total = int(numbers[0][1])
-    if sorted(int(number) for number, _ in numbers) != list(range(total)):
-        found = len({number for number, _ in numbers})
-        raise Sst2Error(f"{paths[0].parent}: only {found} of {total} files of the {split} split are there.")
+    numbers, totals = ({shard[at] for shard in shards} for at in (0, 1))
+    total = max(totals)
+    if len(totals) > 1 or len(numbers) < len(shards) or max(numbers) >= total:
+        raise Sst2Error(
+            f"{', '.join(str(path) for path in paths)} are not the parts of one {split} split; keep those of one, or "
+            "name a folder that holds one."
+        )
+    if len(numbers) < total:
+        raise Sst2Error(f"{paths[0].parent}: only {len(numbers)} of {total} files of the {split} split are there.")

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hurried_machine_speed() -> None:
+def _hurried_machine_speed() -> Iterator[None]:
     """The machine's speed is measured between any two phases; tests do not wait for a steady number."""
     from pytest_sst2 import machine_speed
 
-    assert machine_speed._REPETITIONS > 1
-    machine_speed._REPETITIONS = 1
+    with pytest.MonkeyPatch.context() as patch:
+        assert machine_speed._REPETITIONS > 1
+        patch.setattr(machine_speed, "_REPETITIONS", 1)
+        yield
 
 
 HEAVY = (

@@ -14,6 +14,7 @@ from pytest_sst2.baselines import (
     check_free,
     find_baseline,
     load_baseline,
+    newest_baseline,
     project_folder,
     save_baseline,
 )
@@ -86,6 +87,20 @@ class TestSaving:
         assert path.read_bytes() == theirs
         assert [each.name for each in path.parent.iterdir()] == ["main.json"]
 
+    def test_a_command_with_another_option_is_answered_in_its_own_words(self, tmp_path: Path) -> None:
+        path = save(tmp_path, "main")
+        assert refusal(lambda: check_free(tmp_path, "main", overwrite=False, option="--save")) == (
+            f"--save main: there is a baseline of that name in {str(path)!r}. Take another name, or add --overwrite "
+            "to replace it."
+        )
+
+    def test_it_is_packed_so_that_what_cells_have_in_common_stands_there_once(self, tmp_path: Path) -> None:
+        path = baseline_path(tmp_path, "main")
+        save_baseline(path, [make_record(seed=seed) for seed in range(5)], [], overwrite=False)
+        text = path.read_text(encoding="utf-8")
+        assert text.count('"cpu_model"') == 1
+        assert [record.seed for record in load_baseline(tmp_path, tmp_path, "main").records] == [0, 1, 2, 3, 4]
+
     def test_with_overwrite_it_is_replaced(self, tmp_path: Path) -> None:
         path = save(tmp_path, "main")
         save_baseline(path, [make_record(seed=7)], [], overwrite=True)
@@ -108,7 +123,11 @@ class TestSaving:
 
     def test_a_file_in_the_place_of_the_folder_is_refused_before_the_work(self, tmp_path: Path) -> None:
         (tmp_path / ".sst2").write_text("a file", encoding="utf-8")
-        assert "is not a writable folder" in refusal(lambda: check_free(tmp_path, "main", overwrite=False))
+        path = tmp_path / ".sst2" / "main.json"
+        sentence = f"{str(path)!r} cannot be written: {str(tmp_path / '.sst2')!r} is not a writable folder."
+        assert refusal(lambda: check_free(tmp_path, "main", overwrite=False)) == f"--sst2-save {sentence}"
+        told = refusal(lambda: check_free(tmp_path, "main", overwrite=False, option="--save"))
+        assert told == f"--save {sentence}"
 
     def test_a_folder_of_the_baselines_name_is_refused_before_the_work(self, tmp_path: Path) -> None:
         (tmp_path / ".sst2" / "main.json").mkdir(parents=True)
@@ -139,7 +158,16 @@ class TestFinding:
         message = refusal(lambda: find_baseline(tmp_path, tmp_path, "mian"))
         assert message.endswith("no baseline 'mian': it is neither a file nor one of main, release-1. "
                                 "Did you mean 'main'?")  # fmt: skip
-        assert "Did you mean" not in refusal(lambda: find_baseline(tmp_path, tmp_path, "elsewhere/x.json"))
+        assert refusal(lambda: find_baseline(tmp_path, tmp_path, "elsewhere/x.json")).endswith(
+            "no baseline 'elsewhere/x.json': it is neither a file nor one of main, release-1."
+        )
+
+    def test_a_file_is_found_from_the_home_folder_and_one_whose_name_is_no_path_is_not_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "now.json").write_text(results_text([make_record()], []), encoding="utf-8")
+        assert find_baseline(tmp_path / "project", tmp_path, "~/now.json") == tmp_path / "now.json"
 
     @pytest.mark.parametrize("wanted", ["main", "a" * 300, "~nobody-of-this-name/x.json", "nul\0byte", "no/where.json"])
     def test_where_there_is_none_it_says_how_to_save_one(self, tmp_path: Path, wanted: str) -> None:
@@ -186,5 +214,49 @@ class TestReading:
         path = baseline_path(tmp_path, "main")
         save_baseline(path, [], [FAILURE], overwrite=False)
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
-        assert "holds no measured cell" in message
-        assert str(path) in message
+        sentence = f"baseline {str(path)!r} holds no measured cell, so nothing can be compared with it."
+        assert message == sentence
+        # Also where it was asked for by a path, from another folder than the project's.
+        assert refusal(lambda: load_baseline(tmp_path / "elsewhere", path.parent, "main.json")) == sentence
+
+
+class TestNewest:
+    """What the costs of cells are taken from where no baseline is named."""
+
+    @staticmethod
+    def write(folder: Path, name: str, saved: str) -> None:
+        path = baseline_path(folder, name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(results_text([make_record()], [], saved=saved), encoding="utf-8")
+
+    def test_it_is_the_one_saved_last_whatever_the_names_and_the_dates_of_the_files(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "z", "2026-08-01T12:00:00+00:00")
+        self.write(tmp_path, "main", "2026-08-03T12:00:00+00:00")
+        self.write(tmp_path, "a", "2026-08-02T12:00:00+00:00")
+        found = newest_baseline(tmp_path)
+        assert found is not None
+        assert (found.origin, found.saved, len(found.records)) == ("main", "2026-08-03T12:00:00+00:00", 1)
+
+    def test_of_several_saved_at_once_it_is_the_last_by_name(self, tmp_path: Path) -> None:
+        for name in ("b", "c", "a"):
+            self.write(tmp_path, name, "2026-08-01T12:00:00+00:00")
+        found = newest_baseline(tmp_path)
+        assert found is not None
+        assert found.origin == "c"
+
+    def test_one_that_does_not_say_when_is_older_than_all_others(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "z", "")
+        self.write(tmp_path, "a", "2020-01-01T00:00:00+00:00")
+        found = newest_baseline(tmp_path)
+        assert found is not None
+        assert found.origin == "a"
+
+    def test_without_any_there_is_none(self, tmp_path: Path) -> None:
+        assert newest_baseline(tmp_path) is None
+
+    def test_one_that_cannot_be_read_leaves_it_unknown_which_is_the_newest(self, tmp_path: Path) -> None:
+        self.write(tmp_path, "a", "2026-08-01T12:00:00+00:00")
+        self.write(tmp_path, "b", "2026-08-01T12:00:00+00:00")
+        path = baseline_path(tmp_path, "a")
+        path.write_text("{", encoding="utf-8")
+        assert str(path) in refusal(lambda: newest_baseline(tmp_path))

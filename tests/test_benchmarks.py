@@ -46,6 +46,7 @@ def by_cell(data: dict[str, Any]) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.processes  # for its time alone: 10,000 sentences are embedded
 @needs_minilm
 def test_the_published_number_is_reproduced_to_four_digits(tmp_path: Path, real_sst2: Path) -> None:
     arguments = ["--models=minilm", "--methods=linear-probe,majority", f"--sst2-data={real_sst2}"]

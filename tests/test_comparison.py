@@ -77,6 +77,33 @@ class TestOneSeed:
         fixed = only_cell(*([dataclasses.replace(each, fingerprint=probe)] for each in (WHOLE, EIGHT_LOST)))
         assert (fixed.verdict, fixed.notes) == ("regressed", ())
 
+    def test_a_setting_that_changed_is_the_cause_and_the_cell_drifted(self) -> None:
+        cell = only_cell([WHOLE], [dataclasses.replace(WHOLE, settings={**WHOLE.settings, "C": 2.0})])
+        assert (cell.verdict, cell.causes, cell.flags) == ("unchanged", ("C 2, was 1",), {"drifted"})
+
+    def test_three_times_the_seconds_are_slower(self) -> None:
+        phases = tuple(dataclasses.replace(phase, seconds=3 * phase.seconds) for phase in WHOLE.rounds[0].phases)
+        slow = dataclasses.replace(WHOLE.rounds[0], seconds=9.75, phases=phases)
+        before, after = (dataclasses.replace(WHOLE, rounds=(each,)) for each in (WHOLE.rounds[0], slow))
+        cell = only_cell([before], [after])
+        assert (cell.verdict, cell.flags) == ("unchanged", {"slower"})
+        assert only_cell([before], [before]).flags == frozenset()
+
+    def test_a_single_sentence_can_be_compared_and_decides_nothing(self) -> None:
+        cell = only_cell([answered([True])], [answered([False])])
+        assert (cell.verdict, cell.adjusted_p, cell.detectable) == ("unchanged", 1.0, None)
+
+    def test_other_numbers_of_rows_are_other_rows_and_said_once(self) -> None:
+        after = answered(right(total=30))
+        assert after.fingerprint is not None
+        evaluation = dataclasses.replace(after.fingerprint.evaluation, sentences="ffff")
+        after = dataclasses.replace(after, fingerprint=dataclasses.replace(after.fingerprint, evaluation=evaluation))
+        cell = only_cell([answered(right(total=20))], [after])
+        assert (cell.verdict, cell.reasons) == (
+            "incomparable",
+            ("evaluation sentences: 30 rows, 30 different, were 20 rows, 20 different",),
+        )
+
     def test_a_record_of_the_first_schema_borrows_the_labels_of_the_other(self) -> None:
         for before, after in ((of_schema_1(WHOLE), EIGHT_LOST), (WHOLE, of_schema_1(EIGHT_LOST))):
             cell = only_cell([before], [after])
@@ -129,6 +156,7 @@ class TestSeveralCells:
         assert found.only_before == ("albert × linear-probe",)
         assert found.only_after == ("mpnet × linear-probe",)
         assert (found.before, found.after, found.saved) == ("main", "this run", "2026-08-01T12:00:00+00:00")
+        assert (found.tolerance, found.alpha) == (TOLERANCE, ALPHA)
 
     def test_a_failed_cell_is_incomparable_with_its_reason_also_where_other_seeds_were_measured(self) -> None:
         failure = Failure("minilm-linear-probe-seed7", "minilm", "linear-probe", 7, "out of memory")
@@ -161,15 +189,14 @@ class TestSeveralSeeds:
         cell = only_cell(seeds(1, 2, 3, 4, 5, 6), seeds(5, 4, 3, 2, 1, lost=40))
         assert (cell.verdict, cell.seeds) == ("regressed", (5, 4, 3, 2, 1))
         assert cell.accuracy is not None
-        assert "paired seeds" in cell.accuracy.test
-        assert "unpaired" not in cell.accuracy.test
+        assert cell.accuracy.test == "seeds and examples both random (paired seeds)"
         assert (cell.accuracy.seeds, cell.accuracy.before, cell.accuracy.delta) == (5, 0.975, -0.1)
 
     def test_seeds_that_differ_altogether_are_draws(self) -> None:
         cell = only_cell(seeds(1, 2, 3, 4, 5), seeds(6, 7, 8, 9, 10, 11, lost=40))
         assert (cell.verdict, cell.seeds) == ("regressed", (6, 7, 8, 9, 10, 11))
         assert cell.accuracy is not None
-        assert "unpaired seeds" in cell.accuracy.test
+        assert cell.accuracy.test == "seeds and examples both random (unpaired seeds)"
         assert (cell.accuracy.seeds, cell.causes) == (5, ())
 
     def test_draws_may_have_other_training_rows_and_settings_that_hold_the_seed(self) -> None:
@@ -179,6 +206,10 @@ class TestSeveralSeeds:
         after = [dataclasses.replace(each, settings={"seed": each.seed, "C": 1.0}) for each in after]
         cell = only_cell(before, after)
         assert (cell.verdict, cell.causes) == ("unchanged", ())
+
+    def test_a_setting_that_all_draws_of_a_side_share_is_a_cause_where_the_other_side_s_differs(self) -> None:
+        before, after = seeds(1, 2, settings={"C": 1.0}), seeds(8, 9, settings={"C": 2.0})
+        assert only_cell(before, after).causes == ("C 2, was 1",)
 
     @pytest.mark.parametrize("after", [[7], [7, 8]])
     def test_one_seed_against_another_is_incomparable_and_both_are_named(self, after: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,10 @@ class TestCollapse:
         )
         assert collapse_warnings("tfidf", predictions, Interval(0.501, 0.7), 0.5) == ()
 
+    def test_a_single_prediction_is_a_collapse_too(self) -> None:
+        found = collapse_warnings("tfidf", np.array([1]), Interval(0.2, 1.0), 1.0)
+        assert found == ("collapsed: every prediction is positive",)
+
     def test_the_majority_method_is_what_it_is(self) -> None:
         assert collapse_warnings("majority", np.zeros(9), Interval(0.2, 0.6), 0.5) == ()
 
@@ -79,6 +84,12 @@ class TestOverlap:
     def test_parts_of_words_are_no_words(self) -> None:
         assert overlap_warnings(rows("he film is"), rows("the film is dull")) == ()
 
+    @pytest.mark.parametrize(("length", "said"), [(60, True), (61, False)])
+    def test_phrases_of_more_than_sixty_words_are_not_looked_for(self, length: int, said: bool) -> None:
+        words = [f"word{number}" for number in range(80)]
+        found = overlap_warnings(rows(" ".join(words)), rows(" ".join(words[5 : 5 + length])))
+        assert bool(found) is said
+
     @pytest.mark.parametrize(("count", "said"), [(1, False), (2, True)])
     def test_phrases_are_told_from_more_than_one_sentence_in_a_hundred_on(self, count: int, said: bool) -> None:
         inside = [f"{number} what a film it is" for number in range(count)]
@@ -106,6 +117,30 @@ class TestTruncation:
         found = truncation_warnings(tokenizer, 5, rows(self.SHORT), asked)
         assert found == (("2% of the evaluation sentences were cut to 5 tokens",) if said else ())
 
+    def test_sentences_of_one_letter_are_counted_with_the_special_tokens(self, tokenizer: BertTokenizer) -> None:
+        assert truncation_warnings(tokenizer, 3, rows("a"), rows("a")) == ()
+        assert truncation_warnings(tokenizer, 2, rows("a"), rows("")) == (
+            "100% of the training sentences were cut to 2 tokens",
+        )
+
+    def test_short_training_rows_do_not_hide_long_evaluation_rows(self, tokenizer: BertTokenizer) -> None:
+        assert truncation_warnings(tokenizer, 5, rows("it"), rows(self.LONG)) == (
+            "100% of the evaluation sentences were cut to 5 tokens",
+        )
+
+    def test_a_limit_of_the_tokenizers_own_hides_nothing_and_is_not_complained_about(
+        self, tokenizer: BertTokenizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+        tokenizer.model_max_length = 5
+        assert truncation_warnings(tokenizer, 5, rows(self.LONG), rows("it")) == (
+            "100% of the training sentences were cut to 5 tokens",
+        )
+        assert caplog.messages == []
+        # Asked like that by anybody else, transformers does complain.
+        tokenizer([self.LONG])
+        assert caplog.messages[0].startswith("Token indices sequence length is longer")
+
     def test_of_something_that_is_no_tokenizer_nothing_is_said(self) -> None:
         assert truncation_warnings(object(), 5, rows(self.LONG), rows(self.LONG)) == ()
 
@@ -114,6 +149,11 @@ class TestReproducibility:
     def test_rounds_that_agree_are_not_mentioned(self) -> None:
         assert disagreement_warnings([np.array([0, 1, 1])]) == ()
         assert disagreement_warnings([np.array([0, 1, 1])] * 3) == ()
+
+    def test_two_rounds_are_enough_to_differ(self) -> None:
+        assert disagreement_warnings([np.array([0, 1, 1]), np.array([0, 1, 0])]) == (
+            "not reproducible: rounds of the same seed differ in up to 1 predictions",
+        )
 
     def test_the_largest_difference_from_the_first_round_is_told(self) -> None:
         rounds = [np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([1, 0, 1])]
@@ -125,8 +165,11 @@ class TestReproducibility:
     def test_answers_that_move_when_asked_again_are_told_beyond_what_arithmetic_does(
         self, change: float, said: bool
     ) -> None:
-        assert bool(passes_warnings(change)) is said
-        assert not said or "up to 0.0011 apart" in passes_warnings(change)[0]
+        sentence = (
+            "asked twice, the same classifier gives probabilities up to 0.0011 apart: dropout is on, or something else "
+            "in it is random"
+        )
+        assert passes_warnings(change) == ((sentence,) if said else ())
 
 
 class TestEvidence:

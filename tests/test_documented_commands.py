@@ -94,22 +94,35 @@ def save(clone: pytest.Pytester, *arguments: str) -> None:
     assert clone.runpytest_inprocess("benchmarks", *arguments).ret == 0
 
 
-# Its commands start pytest-xdist, torchrun and Ray.
-_OF_PROCESSES = "docs/scale.md"
+def starts_several(command: str) -> bool:
+    """Tell whether a command starts pytest-xdist, torchrun or Ray."""
+    words = command.split()
+    return words[0] in LAUNCHERS or not {"-n", "--sst2-executor"}.isdisjoint(words)
+
+
+def pages(*, several: bool) -> list[str]:
+    """Return the pages with commands that start several processes, or with others."""
+    return [page for page in PAGES if any(starts_several(command) is several for command in commands(page))]
 
 
 @pytest.mark.parametrize(
-    "page",
+    ("page", "several"),
     [
-        pytest.param(page, marks=[pytest.mark.processes] if page == _OF_PROCESSES else [])
-        for page in PAGES
-        if any(commands(page))
+        *(pytest.param(page, False, id=page) for page in pages(several=False)),
+        *(
+            pytest.param(page, True, id=f"{page}, several processes", marks=pytest.mark.processes)
+            for page in pages(several=True)
+        ),
     ],
 )
 def test_every_command_of_a_page_works_in_its_order(
-    page: str, clone: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: str,
+    several: bool,
+    clone: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = list(commands(page))
+    found = [command for command in commands(page) if starts_several(command) is several]
     # A page that does not begin by saving its baseline takes it for granted.
     first = next((command for command in found if " main" in command), "--sst2-save")
     if "--sst2-save" not in first or "--sst2-overwrite" in first:

@@ -72,6 +72,19 @@ def test_a_bad_value_ends_the_run_before_anything_is_loaded(
     assert "Traceback" not in result.stderr.str()
 
 
+@pytest.mark.parametrize("marker", ["'tfidf', added=True", "removed=True", "methods=['tfidf']"])
+def test_a_marker_that_says_something_else_is_told_what_it_takes(pytester: pytest.Pytester, marker: str) -> None:
+    pytester.makepyfile(f"import pytest\n@pytest.mark.sst2({marker})\ndef test_cell(sst2_run): ...")
+    result = pytester.runpytest("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*it takes names of methods, or added=True alone, not *"])
+
+
+def test_three_tokens_are_enough_for_a_word(cells: pytest.Pytester) -> None:
+    result = cells.runpytest("--collect-only", "-q", "--methods=linear-probe", "--sst2-max-length=3")
+    assert collected(result) == ["minilm-linear-probe-seed42"]
+
+
 def test_repeated_models_and_methods_make_one_cell_each(cells: pytest.Pytester) -> None:
     names = "minilm,minilm,sentence-transformers/all-MiniLM-L6-v2"
     result = cells.runpytest("--collect-only", "-q", "--models", names, "--methods", "tfidf,linear-probe,tfidf")

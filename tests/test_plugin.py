@@ -90,6 +90,7 @@ class TestRunning:
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: dev.tsv, line 1: there is no column 'sentence'*"])
 
+    @pytest.mark.processes
     def test_broken_data_under_xdist_fails_each_cell_with_the_sentence(self, project: pytest.Pytester) -> None:
         broken = project.mkdir("broken")
         (broken / "train.tsv").write_text("sentence\tlabel\na film\t2\n", encoding="utf-8")

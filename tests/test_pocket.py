@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pytest_sst2.readers import Rows, read_rows
-from pytest_sst2.sources import POCKET_FILE, load_folder, load_pocket
+from pytest_sst2.sources import POCKET_FILE, load_folder, load_pocket, pocket_kinds
 from tests.conftest import write_tsv
 
 KINDS = {"plain", "negation", "contrast", "irony", "comparison", "understatement"}
@@ -128,6 +128,10 @@ def test_what_is_loaded_is_the_file_in_its_order() -> None:
         assert source.dataset[split]["sentence"][:] == [line.sentence for line in lines]
         assert source.dataset[split]["label"][:] == [int(line.label) for line in lines]
     assert source.dataset["train"].column_names == ["sentence", "label"]
+
+
+def test_what_carries_the_verdict_is_known_of_each_sentence() -> None:
+    assert pocket_kinds() == {line.sentence: line.kind for line in LINES}
 
 
 def test_it_is_never_called_sst2() -> None:

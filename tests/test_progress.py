@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,8 @@ def pytest_sst2_methods():
 
 
 class TestInARun:
+    COMMAND = (*(sys.executable, "-m", "pytest"), "--methods=slow", "--sst2-min-accuracy=0.1", "-p", "no:cacheprovider")
+
     @pytest.fixture
     def slow(self, project: pytest.Pytester) -> pytest.Pytester:
         project.makeconftest(SLOW)
@@ -217,26 +220,25 @@ class TestInARun:
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
     def test_a_terminal_that_shows_live_logs_has_no_line_that_they_would_break(self, slow: pytest.Pytester) -> None:
-        command = [sys.executable, "-m", "pytest", "--methods", "slow", "-p", "no:cacheprovider", "-o", "log_cli=true"]
-        assert "\x1b[2K" not in on_a_terminal(command, slow.path)
+        assert "\x1b[2K" not in on_a_terminal([*self.COMMAND, "-o", "log_cli=true"], slow.path)
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
     def test_a_terminal_keeps_nothing_of_the_line_when_the_cell_is_done(self, slow: pytest.Pytester) -> None:
-        text = on_a_terminal([sys.executable, "-m", "pytest", "--methods", "slow", "-p", "no:cacheprovider"], slow.path)
+        text = on_a_terminal(self.COMMAND, slow.path)
         screen = text.split("test_bench.py", 1)[1]
         assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
         # Erased, one up, and back behind "test_bench.py ", where pytest goes on.
         assert re.search(r"\r\x1b\[2K\x1b\[1A\x1b\[14C\x1b\[32m\.", screen)
-        assert "no floor" in text
+        assert "\x1b[32mpass" in text
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
     def test_colours_are_left_out_where_nobody_wants_them(self, slow: pytest.Pytester) -> None:
-        command = [sys.executable, "-m", "pytest", "--methods", "slow", "--sst2-min-accuracy=0.1"]
-        assert "\x1b[32mpass" in on_a_terminal(command, slow.path)
-        assert "\x1b[32m" not in on_a_terminal(command, slow.path, NO_COLOR="1")
+        text = on_a_terminal(self.COMMAND, slow.path, NO_COLOR="1")
+        assert "\x1b[32m" not in text
+        assert "pass" in text
 
 
-def on_a_terminal(command: list[str], folder: Path, **variables: str) -> str:
+def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str:
     """Run a command on a pseudo-terminal of 80 columns and return all that it wrote there."""
     import fcntl
     import pty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,11 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pytest_sst2 import hub
+from pytest_sst2 import hub, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, Floors
 from pytest_sst2.readers import Rows
+from pytest_sst2.results_file import Results
 from pytest_sst2.sources import HUB_FILES, HUB_ID, Source, content_digest, load_folder, load_source
+from tests.made_records import make_record
 
 TRAIN = Rows(
     ["a warm film .", "dull , and long", "so good , so sad", "not a film", "it works", "no"], [1, 0, 1, 0, 1, 0]
@@ -254,6 +257,11 @@ def test_the_digest_is_that_of_sentence_tab_label_newline() -> None:
     assert content_digest(rows, strip=True) == hashlib.sha256(b"a film\t1\nno\t0\n").hexdigest()
 
 
+def test_rows_without_as_many_labels_have_no_digest() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        content_digest(Rows(["a film", "no"], [1]))
+
+
 def test_the_digest_is_the_same_for_rows_and_for_a_dataset(tmp_path: Path) -> None:
     glue_tsv(tmp_path)
     assert content_digest(load_folder(tmp_path).dataset["train"]) == content_digest(TRAIN)
@@ -346,6 +354,12 @@ def two_formats_of_train(folder: Path) -> None:
     lines(folder / "train.jsonl", TRAIN)
 
 
+def shards_of_two_formats(folder: Path) -> None:
+    single_parquet(folder)
+    (folder / "train.parquet").rename(folder / "train-00000-of-00002.parquet")
+    lines(folder / "train-00001-of-00002.jsonl", TRAIN)
+
+
 def two_tasks_side_by_side(folder: Path) -> None:
     glue_tsv(folder / "SST-2")
     glue_tsv(folder / "CoLA")
@@ -356,9 +370,45 @@ def a_shard_missing(folder: Path) -> None:
     (folder / "train-00001-of-00003.parquet").unlink()
 
 
+def the_first_shard_missing(folder: Path) -> None:
+    sharded_parquet(folder)
+    (folder / "validation-00000-of-00002.parquet").unlink()
+
+
+def a_shard_beside_the_whole(folder: Path) -> None:
+    single_parquet(folder)
+    parquet(folder / "train-00000-of-00001.parquet", TRAIN)
+
+
 def shards_of_two_sizes(folder: Path) -> None:
     sharded_parquet(folder)
     parquet(folder / "train-00000-of-00004.parquet", TRAIN)
+
+
+OF_TWO_SETS = ("00000-of-00003", "00001-of-00003", "00002-of-00004")
+
+
+def a_shard_of_another_set(folder: Path) -> None:
+    single_parquet(folder)
+    (folder / "train.parquet").unlink()
+    for name in OF_TWO_SETS:
+        parquet(folder / f"train-{name}.parquet", part(TRAIN, 0, 2))
+
+
+def a_shard_twice(folder: Path) -> None:
+    for place in ("a", "b"):
+        parquet(folder / place / "train-00000-of-00002.parquet", part(TRAIN, 0, 3))
+    parquet(folder / "a" / "validation.parquet", VALIDATION)
+
+
+def a_shard_beyond_the_last(folder: Path) -> None:
+    sharded_parquet(folder)
+    (folder / "train-00000-of-00003.parquet").rename(folder / "train-00003-of-00003.parquet")
+
+
+def more_shards_than_any_disk_has(folder: Path) -> None:
+    single_parquet(folder)
+    (folder / "train.parquet").rename(folder / "train-00000-of-1000000000000.parquet")
 
 
 def saved_without_validation(folder: Path) -> None:
@@ -388,10 +438,19 @@ def saved_without_rows(folder: Path) -> None:
     saved(folder, train=TRAIN, validation=Rows([], [])).save_to_disk(str(folder))
 
 
+NO_DATA_SET = (
+    "{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
+    "train-00000-of-00001.parquet and so on; .tsv, .csv, .jsonl, .json, .parquet), or a folder made by "
+    "DatasetDict.save_to_disk."
+)
+NOT_ONE = "are not the parts of one train split; keep those of one, or name a folder that holds one."
+KEEP_ONE = "could each be the train split; keep one, or name a folder that holds one."
+
+
 @pytest.mark.parametrize(
     ("broken", "parts"),
     [
-        (Path.mkdir, ["{folder} holds no data set", "train.tsv and dev.tsv", ".parquet", "save_to_disk"]),
+        (Path.mkdir, [NO_DATA_SET]),
         (no_validation, ["{folder} holds no data set", "train and validation"]),
         (wrong_label_in_dev, ["dev.tsv, line 3", "'negative'", "0 (negative) and 1 (positive)"]),
         (unlabelled_dev, ["dev.tsv, line 2", "'-1'", "unlabelled test split"]),
@@ -406,11 +465,21 @@ def saved_without_rows(folder: Path) -> None:
         (pointer_instead_of_parquet, ["train-00000-of-00001.parquet", "not a readable parquet file"]),
         (parquet_with_null, ["validation.parquet, row 2", "label is None"]),
         (bad_row_in_the_second_shard, ["train-00001-of-00003.parquet, row 2", "label is 3"]),
-        (two_files_for_train, ["{folder}/train.tsv", "{folder}/train_full.tsv", "train split", "keep one"]),
-        (two_formats_of_train, ["{folder}/train.jsonl", "{folder}/train.tsv", "train split", "keep one"]),
-        (two_tasks_side_by_side, ["SST-2/train.tsv", "CoLA/train.tsv", "name a folder that holds one"]),
-        (a_shard_missing, ["{folder}", "2 of 3 files of the train split"]),
-        (shards_of_two_sizes, ["{folder}", "train split"]),
+        (two_files_for_train, [f"{{folder}}/train.tsv, {{folder}}/train_full.tsv {KEEP_ONE}"]),
+        (two_formats_of_train, [f"{{folder}}/train.jsonl, {{folder}}/train.tsv {KEEP_ONE}"]),
+        (a_shard_beside_the_whole, [f"{{folder}}/train-00000-of-00001.parquet, {{folder}}/train.parquet {KEEP_ONE}"]),
+        (shards_of_two_formats, [f"{{folder}}/train-00001-of-00002.jsonl {KEEP_ONE}"]),
+        (two_tasks_side_by_side, [f"{{folder}}/CoLA/train.tsv, {{folder}}/SST-2/train.tsv {KEEP_ONE}"]),
+        (a_shard_missing, ["{folder}: only 2 of 3 files of the train split are there."]),
+        (the_first_shard_missing, ["{folder}: only 1 of 2 files of the validation split are there."]),
+        (shards_of_two_sizes, [f"{{folder}}/train-00002-of-00003.parquet {NOT_ONE}"]),
+        (
+            a_shard_of_another_set,
+            [", ".join(f"{{folder}}/train-{each}.parquet" for each in OF_TWO_SETS) + f" {NOT_ONE}"],
+        ),
+        (a_shard_twice, [f"{{folder}}/b/train-00000-of-00002.parquet {NOT_ONE}"]),
+        (a_shard_beyond_the_last, [f"{{folder}}/train-00003-of-00003.parquet {NOT_ONE}"]),
+        (more_shards_than_any_disk_has, ["{folder}: only 1 of 1000000000000 files of the train split are there."]),
         (saved_without_validation, ["{folder}", "no split 'validation'", "'train', 'test'"]),
         (saved_with_unlabelled_row, ["reviews, split 'validation', row 2", "-1", "unlabelled"]),
         (saved_and_damaged, ["{folder}", "save_to_disk", "cannot read it", f"datasets {datasets.__version__}"]),
@@ -439,7 +508,18 @@ def test_a_saved_split_without_rows_is_refused_also_where_datasets_cannot_read_i
 @pytest.mark.parametrize("name", ["sst2", "pocket"])
 def test_a_folder_called_like_a_known_data_set_does_not_pass_for_it(tmp_path: Path, name: str) -> None:
     glue_tsv(tmp_path / name)
-    assert load_folder(tmp_path / name).name not in ("sst2", "pocket")
+    assert load_folder(tmp_path / name).name == f"folder {name}"
+
+
+def test_what_is_told_of_the_rows_decides_their_revision_sentence_and_label_and_split(tmp_path: Path) -> None:
+    tsv(tmp_path / "one" / "train.tsv", TRAIN)
+    tsv(tmp_path / "one" / "dev.tsv", VALIDATION)
+    tsv(tmp_path / "swapped" / "train.tsv", VALIDATION)
+    tsv(tmp_path / "swapped" / "dev.tsv", TRAIN)
+    one, swapped = (load_folder(tmp_path / name).revision for name in ("one", "swapped"))
+    both = content_digest(TRAIN) + content_digest(VALIDATION)
+    assert one == f"sha256:{hashlib.sha256(both.encode()).hexdigest()[:12]}"
+    assert one != swapped
 
 
 def test_half_of_the_shards_in_the_older_naming_is_not_the_whole_split(tmp_path: Path) -> None:
@@ -459,19 +539,49 @@ def test_all_shards_in_the_older_naming_are_one_split(tmp_path: Path) -> None:
     assert rows_of(load_folder(tmp_path), "train") == TRAIN
 
 
-def test_a_shard_that_is_there_twice_does_not_stand_for_the_missing_one(tmp_path: Path) -> None:
-    for place in ("a", "b"):
-        parquet(tmp_path / place / "train-00000-of-00002.parquet", part(TRAIN, 0, 3))
-    parquet(tmp_path / "a" / "validation.parquet", VALIDATION)
-    with pytest.raises(Sst2Error, match="train split"):
-        load_folder(tmp_path)
-
-
 @pytest.mark.parametrize("name", ["dev", "train"])
 def test_a_folder_may_be_called_dev_or_train_and_hold_other_files(tmp_path: Path, name: str) -> None:
     glue_tsv(tmp_path / name)
     text(tmp_path / name / "vocabulary.json", "{}")
     assert rows_of(load_folder(tmp_path / name), "train") == TRAIN
+
+
+def test_three_levels_down_nothing_is_looked_for(tmp_path: Path) -> None:
+    glue_tsv(tmp_path / "a" / "b" / "c")
+    assert rows_of(load_folder(tmp_path / "a"), "train") == TRAIN
+    with pytest.raises(Sst2Error, match="holds no data set"):
+        load_folder(tmp_path)
+
+
+def test_hidden_folders_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    tsv(tmp_path / ".train.tsv", VALIDATION)
+    glue_tsv(tmp_path / ".cache")
+    with pytest.raises(Sst2Error, match="holds no data set"):
+        load_folder(tmp_path)
+    glue_tsv(tmp_path / "data")
+    assert rows_of(load_folder(tmp_path), "train") == TRAIN
+
+
+def test_a_folder_may_have_the_name_of_a_file(tmp_path: Path) -> None:
+    glue_tsv(tmp_path)
+    (tmp_path / "train.csv").mkdir()
+    assert rows_of(load_folder(tmp_path), "train") == TRAIN
+
+
+def test_shards_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in range(11, -1, -1):
+        parquet(tmp_path / f"train-{number:05}-of-00012.parquet", Rows([f"sentence {number}"], [number % 2]))
+    parquet(tmp_path / "validation-00000-of-00001.parquet", VALIDATION)
+    rows = rows_of(load_folder(tmp_path), "train")
+    assert rows == Rows([f"sentence {number}" for number in range(12)], [0, 1] * 6)
+
+
+@pytest.mark.parametrize("name", ["test", "info", "state"])
+def test_in_a_folder_called_train_other_files_are_none_of_the_split(tmp_path: Path, name: str) -> None:
+    lines(tmp_path / "train" / "reviews.jsonl", TRAIN)
+    text(tmp_path / "train" / f"dataset_{name}.json", "{}")
+    lines(tmp_path / "dev" / "reviews.jsonl", VALIDATION)
+    assert rows_of(load_folder(tmp_path), "train") == TRAIN
 
 
 def test_a_folder_called_dev_does_not_make_any_file_in_it_the_validation_split(tmp_path: Path) -> None:
@@ -561,8 +671,7 @@ def floors_for(*names: str) -> Floors:
 def test_auto_without_cache_and_hub_takes_the_pocket_set_and_says_why(unreachable: Path) -> None:
     source = load_source("auto")
     assert (source.name, source.source) == ("pocket", "pocket")
-    assert "not SST-2" in source.note
-    assert REASON in source.note
+    assert source.note == f"built-in pocket set of 1,200 sentences, not SST-2, taken because {REASON}"
 
 
 def refusal(data: str, **options: Any) -> str:
@@ -571,28 +680,47 @@ def refusal(data: str, **options: Any) -> str:
     return str(caught.value)
 
 
+def baseline_of(*names: str) -> Results:
+    dataset = make_record().dataset
+    records = [make_record(dataset=dataclasses.replace(dataset, name=name)) for name in names]
+    return Results(records, (), origin="main")
+
+
+UNDER_CI = "Under CI nothing is put in its place. "
+OTHER_FLOORS = "floors/ours.toml has floors for other data than the pocket set, so nothing is put in its place. "
+OTHER_BASELINE = "Baseline 'main' is of other data than the pocket set, so nothing is put in its place. "
+WAYS_ON = (
+    "Three ways on: run once where the Hub can be reached, to fill the cache; --sst2-data=FOLDER with your own copy; "
+    "or --sst2-data pocket for the built-in set, which is not SST-2."
+)
+
+
 @pytest.mark.parametrize(
-    ("data", "options", "parts"),
+    ("data", "options", "because"),
     [
-        ("hub", {}, []),
-        ("hub", {"ci": True}, []),
-        ("hub", {"floors": floors_for("pocket")}, []),
-        ("auto", {"ci": True}, ["Under CI"]),
-        ("auto", {"ci": True, "floors": floors_for("pocket")}, ["Under CI"]),
-        ("auto", {"floors": floors_for("sst2")}, ["floors/ours.toml", "other data than the pocket set"]),
+        ("hub", {}, ""),
+        ("hub", {"ci": True}, ""),
+        ("hub", {"floors": floors_for("pocket")}, ""),
+        ("auto", {"ci": True}, UNDER_CI),
+        ("auto", {"ci": True, "floors": floors_for("pocket")}, UNDER_CI),
+        ("auto", {"floors": floors_for("sst2")}, OTHER_FLOORS),
+        ("auto", {"baseline": baseline_of("sst2")}, OTHER_BASELINE),
+        ("auto", {"baseline": baseline_of("sst2"), "floors": floors_for("pocket")}, OTHER_BASELINE),
     ],
 )
 def test_nothing_is_put_in_the_place_of_sst2_where_it_could_pass_for_a_result(
-    unreachable: Path, data: str, options: dict[str, Any], parts: list[str]
+    unreachable: Path, data: str, options: dict[str, Any], because: str
 ) -> None:
-    message = refusal(data, **options)
-    always = [REASON, HUB_ID, str(unreachable), "--sst2-data=FOLDER", "--sst2-data pocket"]
-    assert [part for part in [*always, *parts] if part not in message] == []
+    tried = f"SST-2 could not be had from the Hub: the cache in {unreachable} has no complete copy of {HUB_ID}, and "
+    assert refusal(data, **options) == f"{tried}{REASON}. {because}{WAYS_ON}"
 
 
 @pytest.mark.parametrize("names", [["pocket"], ["sst2", "pocket"]])
-def test_auto_takes_the_pocket_set_where_the_floors_asked_for_have_it(unreachable: Path, names: list[str]) -> None:
+def test_auto_takes_the_pocket_set_where_the_floors_or_the_baseline_asked_for_have_it(
+    unreachable: Path, names: list[str]
+) -> None:
     assert load_source("auto", floors=floors_for(*names)).name == "pocket"
+    assert load_source("auto", baseline=baseline_of(*names)).name == "pocket"
 
 
 @pytest.mark.parametrize("data", ["auto", "hub"])
@@ -665,7 +793,48 @@ def test_pocket_set_and_folder_do_not_look_at_the_hub(
     assert source.source == data
 
 
-# SST-2 itself is known by its content.
+# SST-2 itself is known by its content. First with another data set in its place, for where SST-2 cannot be had.
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the rows of this module be what is known as SST-2."""
+    splits = {"train": TRAIN, "validation": VALIDATION}
+    contents = {name: (len(rows.labels), content_digest(rows)) for name, rows in splits.items()}
+    monkeypatch.setattr(sources, "_SST2", contents)
+
+
+@pytest.mark.parametrize("spaces", ["", " "])
+def test_the_known_content_is_called_sst2_whatever_the_files_and_outer_spaces(
+    known: None, tmp_path: Path, spaces: str
+) -> None:
+    tsv(tmp_path / "movies" / "train.tsv", Rows([f"{each}{spaces}" for each in TRAIN.sentences], TRAIN.labels))
+    lines(tmp_path / "movies" / "dev.jsonl", VALIDATION)
+    assert load_folder(tmp_path / "movies").name == "sst2"
+
+
+@pytest.mark.parametrize(
+    ("train", "validation"),
+    [
+        (TRAIN, Rows(VALIDATION.sentences, [0, 0, 1, 0])),
+        (Rows(["a warm movie .", *TRAIN.sentences[1:]], TRAIN.labels), VALIDATION),
+        (TRAIN, part(VALIDATION, 0, 3)),
+        (VALIDATION, TRAIN),
+    ],
+    ids=["another label", "another word", "a row less", "splits in each other's place"],
+)
+def test_anything_else_is_not_called_sst2(known: None, tmp_path: Path, train: Rows, validation: Rows) -> None:
+    tsv(tmp_path / "movies" / "train.tsv", train)
+    tsv(tmp_path / "movies" / "dev.tsv", validation)
+    assert load_folder(tmp_path / "movies").name == "movies"
+
+
+def test_the_known_content_is_called_sst2_in_the_hubs_cache_too(known: None, unreachable: Path) -> None:
+    clone_of_the_hub_repository(cached(unreachable))
+    assert load_source("auto", ci=True, floors=floors_for("sst2")).name == "sst2"
+
+
+# And SST-2 as it is.
 
 
 @pytest.fixture(scope="module")

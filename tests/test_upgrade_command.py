@@ -243,8 +243,9 @@ class TestBlaming:
         self, measured: Trials, capsys: pytest.CaptureFixture[str]
     ) -> None:
         measured.behaviour = both
-        upgrade(*AFTER, "--bisect")
+        upgrade(*AFTER, "--bisect", "--versions")
         output = capsys.readouterr().out
+        assert "no single package, so no first bad release" in output
         assert (
             "culprit 1.0 → 2.0 and innocent4 1.0 → 2.0 reproduce it together, and not one without the other" in output
         )

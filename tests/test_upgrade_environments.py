@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import subprocess
@@ -279,6 +280,30 @@ class TestResolving:
 def test_a_python_that_is_not_here_is_a_sentence() -> None:
     with pytest.raises(InstallError, match=r"there is no python3\.99 on the path"):
         Pip().create(Path("anywhere"), "3.99")
+
+
+def test_without_uv_and_pip_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InstallError) as caught:
+        Pip().install(tmp_path, {"a": "1.0"}, tmp_path / "runner.whl")
+    assert str(caught.value) == "neither uv nor pip is installed here. Run: python -m ensurepip."
+
+
+def test_where_pip_is_not_there_its_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "No module named pip")
+    monkeypatch.setattr(installers.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://a.invalid https://b.invalid")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
+    installers._indexes_of_pip.cache_clear()
+    try:
+        assert installers._indexes_of_pip() == {
+            "UV_INDEX": "https://a.invalid https://b.invalid",
+            "UV_FIND_LINKS": "/wheels,/more",
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+        }
+    finally:
+        installers._indexes_of_pip.cache_clear()
 
 
 NO_NETWORK = "WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found for x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,29 @@ def test_what_is_installed_here_is_pinned_without_the_label_of_a_build() -> None
     assert "+" not in pins["torch"]
     assert pins["pytest"] == pytest.__version__
     assert not set(pins) & set(local)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"),
+    [
+        (None, False),
+        ('{"url": "https://index.invalid/here-1.0.whl", "archive_info": {}}', False),
+        ('{"url": "file:///home/me/here", "dir_info": {"editable": true}}', True),
+        ('{"url": "https://code.invalid/here", "vcs_info": {"vcs": "git"}}', True),
+        ("{", True),
+        ("[]", True),
+    ],
+)
+def test_what_came_from_a_folder_or_a_repository_is_named_and_not_pinned(
+    address: str | None, is_local: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "here-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: here\nVersion: 1.0\n", encoding="utf-8")
+    if address is not None:
+        (about / "direct_url.json").write_text(address, encoding="utf-8")
+    monkeypatch.setattr(metadata, "distributions", lambda: [metadata.Distribution.at(about)])
+    assert installed_pins() == (({}, ("here",)) if is_local else ({"here": "1.0"}, ()))
 
 
 @pytest.mark.parametrize(("text", "public"), [("2.13.0+cpu", "2.13.0"), ("1.0rc1", "1.0rc1"), ("odd", "odd")])

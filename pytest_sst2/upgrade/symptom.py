@@ -71,17 +71,18 @@ def _shown(kind: Kind, cell: CellComparison, failed: dict[CellKey, str]) -> str:
         return failed.get((cell.model, cell.method), "")
     if kind not in cell.flags:
         return ""
-    if kind == "regressed" and cell.accuracy is not None:
-        causes = f"; {cell.causes[0]}" if cell.causes else ""
-        return f"accuracy {cell.accuracy.before:.4f} → {cell.accuracy.after:.4f}{causes}"
     if kind == "drifted":
         return cell.causes[0]
-    if kind == "slower" and cell.costs:
+    if kind == "regressed":
+        assert cell.accuracy is not None  # noqa: S101 - a cell without is incomparable
+        causes = f"; {cell.causes[0]}" if cell.causes else ""
+        return f"accuracy {cell.accuracy.before:.4f} → {cell.accuracy.after:.4f}{causes}"
+    assert cell.costs is not None  # noqa: S101 - they gave it its flag
+    if kind == "slower":
         worst = max(cell.costs.phases, key=lambda phase: phase.ratio)
         return f"{worst.name} takes {worst.ratio:.2f} × as long"
-    if cell.costs and cell.costs.memory:
-        return f"peak memory {cell.costs.memory.ratio:.2f} ×"
-    return kind
+    assert cell.costs.memory is not None  # noqa: S101 - likewise
+    return f"peak memory {cell.costs.memory.ratio:.2f} ×"
 
 
 def answer_of(symptom: Symptom, trial: Results, *, tolerance: float, alpha: float) -> Answer:
