@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import MOST_CHARACTERS, cut, printable
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.workers import one_at_a_time
 
@@ -113,8 +114,8 @@ class CellRun:
 
 
 def failure_of(cell: Cell, reason: str) -> Failure:
-    """Return what is kept of a cell without a number."""
-    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, reason)
+    """Return what is kept of a cell without a number; the reason may quote anything."""
+    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, cut(printable(reason), MOST_CHARACTERS))
 
 
 def below_floor(record: Record) -> str:

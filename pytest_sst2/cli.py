@@ -14,7 +14,7 @@ from pytest_sst2 import __version__, commands, option_types
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.options import BARE_FLAGS, OPTIONS, Option
-from pytest_sst2.report.wording import printable
+from pytest_sst2.outgoing import printable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2

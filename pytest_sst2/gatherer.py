@@ -97,7 +97,6 @@ class Gatherer:
             return
         from pytest_sst2.report.colour import coloured
         from pytest_sst2.report.terminal import summary_lines
-        from pytest_sst2.report.wording import printable
 
         writer = config.get_terminal_writer()
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
@@ -110,6 +109,4 @@ class Gatherer:
         for title, lines in parts.items():
             terminalreporter.section(title)
             for line in lines:
-                terminalreporter.write_line(
-                    coloured(printable(line), lambda text, colour: writer.markup(text, **{colour: True}))
-                )
+                terminalreporter.write_line(coloured(line, lambda text, colour: writer.markup(text, **{colour: True})))

@@ -27,6 +27,7 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
+from pytest_sst2.outgoing import plain_json
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
 
 SCHEMA_VERSION = 3
@@ -164,7 +165,7 @@ def _reason(error: Exception) -> str:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return plain_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
 
 
 def _pack(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
