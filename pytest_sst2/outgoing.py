@@ -32,7 +32,7 @@ def printable(text: str) -> str:
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return printable text on one line, cut after ``most`` characters: it can begin no line of its own."""
     # A megabyte is not looked through for what is shown of it; what is redacted becomes shorter.
-    shown = printable(text[: 4 * most])
+    shown = printable(text[: 4 * most]).replace("\t", " ")
     if "\n" in shown:
         shown = " ".join(filter(None, map(str.strip, shown.split("\n"))))
     return cut(shown, most)

@@ -27,7 +27,7 @@ _LINE_START = re.compile(r"^([#+=-]|\d+(?=[.)]))")
 # What GitHub makes a link or a picture of without being asked: mentions, numbers of issues, also of other repositories,
 # addresses, emoji.
 _LINKED = re.compile(
-    r"(?<!\w)@(?=\w)|(?<=[\w.+-])@(?=[\w-]+\.)|#(?=\d)|(?i:gh)(?=-\d)|(?i:www)(?=\.)|/(?=/)|:(?=[\w+\\-]+:)"
+    r"(?<!\w)@(?=\w)|(?<=[\w.+-])@(?=[\w-]+\.)|#(?=\d)|(?i:gh)(?=-\d)|(?i:www)(?=\.)|/(?=/)|:(?=[a-z+][\w+\\-]*:)"
 )
 
 
