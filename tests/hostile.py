@@ -1,4 +1,4 @@
-"""Hostile texts, and results in which every text is one: what the author of a model, of data or of a file could write."""
+"""Hostile texts, and results in which every text is one: what the author of a model or of a file could write."""
 
 from __future__ import annotations
 

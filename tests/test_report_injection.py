@@ -41,7 +41,7 @@ pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 # How many turns of the payloads are tried here; tools/injection.py tries all, so that each text has been each payload.
-TURNS = range(0, len(PAYLOADS), 11)
+TURNS = range(0, len(PAYLOADS), 25)
 TOGETHER = 8
 
 
@@ -205,6 +205,9 @@ class TestInARun:
         lines = [f"{name} = {_toml(text)}" for name, text in {**floor, "provenance": EVIL}.items()]
         floors.write_text("\n".join(["[[floor]]", *lines, "accuracy = 1.0"]), encoding="utf-8")
         project.makeconftest(f"EVIL = {EVIL!r}\n{_BROKEN_METHOD}")
+        project.makepyfile(
+            test_added="import pytest\n@pytest.mark.sst2(added=True)\ndef test_added(sst2_run): sst2_run.measure()\n"
+        )
         result = project.runpytest(
             *("--sst2-models", model, "--sst2-data", data, "--methods", "linear-probe,broken", "-rA", "-v", "-l"),
             *("--sst2-json=out.json", "--sst2-report=out", "--junitxml=junit.xml", "--benchmark-json=times.json"),
