@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.records import Record
@@ -80,6 +82,13 @@ class Gatherer:
         self.session.finish(complete=not stopped, sentences_of=self._sentences_of)
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.session.exit_status
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Clean what pytest will tell of a warning in a run of ours: libraries quote files and addresses in them."""
+        text = str(warning_message.message)
+        if self.session is not None and (shown := printable(text)) != text:
+            warning_message.message = shown
 
     def _sentences_of(self, record: Record) -> Sequence[str] | None:
         """Return a record's evaluation sentences; under xdist this process has yet to load the data."""

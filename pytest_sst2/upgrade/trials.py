@@ -108,8 +108,8 @@ def _run(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> in
         command += ["-o", setting]
     variables = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_TRIAL}
     try:
-        with log.open("w", encoding="utf-8") as file:
-            return _logged(command, plan.folder, variables, file)
+        with log.open("w", encoding="utf-8") as output:
+            return _logged(command, plan.folder, variables, output)
     except OSError as error:
         raise TrialError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
 
