@@ -1,4 +1,4 @@
-"""Library output: what libraries print while ``-v`` lets them, on its way to the terminal.
+"""Library output: what libraries print while ``-v`` lets them, on its way to the terminal, or to the logs of a cluster.
 
 A library may print what stands in a model's files. Colours, and what draws a progress bar anew, pass; all else that a
 terminal would obey does not, nor do secrets.

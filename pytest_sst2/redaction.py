@@ -35,7 +35,8 @@ _USER_INFO = re.compile(r"://([^\s'\"<>]*)@")
 # What a text in lower case must have, what is looked for in it then, and what it becomes: the name and the password of
 # an address; a signature or a token in its query; a header; tokens that are marked.
 _FORMS = (
-    ("://", re.compile(r"(?<=://)[^/?#\s'\"<>`]*@"), f"{MARK}@"),
+    # With one slash too, which is what becomes of an address that is taken for a path.
+    (":/", re.compile(r"(?:(?<=://)|(?<=https:/)|(?<=http:/))[^/?#\s'\"<>`]*@"), f"{MARK}@"),
     (
         "=",
         re.compile(

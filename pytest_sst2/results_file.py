@@ -29,6 +29,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
 from pytest_sst2.outgoing import plain_json
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
+from pytest_sst2.redaction import redacted
 
 SCHEMA_VERSION = 3
 # Between two lines.
@@ -118,7 +119,7 @@ def framed(lines: Sequence[str], rest: Results, shared: Sequence[str] | None = N
 def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
     """Return what stands in a file before its records' lines, and what after them; arguments as of ``framed``."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
-    tail = {"planned": list(rest.planned), "failures": [asdict(failure) for failure in rest.failures]}
+    tail = {"planned": list(rest.planned), "failures": redacted([asdict(failure) for failure in rest.failures])}
     common = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
     return f'{_dumps(head)[:-1]},\n"records": [\n', f"\n],\n{_dumps(tail)[1:-1]}{common}}}\n"
 

@@ -134,7 +134,7 @@ class TestWhatIsKnownByItsForm:
         "part", ["?token", "://", "authorization ", "bearer a", "&sig", "?", "hf_", "a@", " ", "\n"]
     )
     def test_no_text_takes_longer_than_another(self, part: str) -> None:
-        text = part * (200_000 // len(part))
+        text = part * (100_000 // len(part))
         start = time.process_time()
         redacted(text)
         one_line(text)
