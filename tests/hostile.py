@@ -19,7 +19,7 @@ from tests.made_runs import SENTENCES, baseline, later, of
 RUN = "window.pwned=1"
 ADDRESS = "//evil.example/x"
 
-_HTML = (
+HTML_PAYLOADS = (
     f"<script>{RUN}</script>",
     f"</script><script>{RUN}</script>",
     f"</style><script>{RUN}</script>",
@@ -138,7 +138,7 @@ _SPREADSHEET = (
     'a"\r\n=1+1,"',
 )
 _ODD = ("", " ", "null", "NaN", "-0.5", "true", "a\\u0000b", "%s %d {0} {name}", "../../x")
-PAYLOADS = (*_HTML, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
+PAYLOADS = (*HTML_PAYLOADS, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
 
 # Names in these are written by somebody else too.
 _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "parts", "optimizer"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import one_line
 from pytest_sst2.records import Record
 from pytest_sst2.redaction import _KEY_NAME, _SECRET_NAME, MARK, redacted
+from pytest_sst2.upgrade.installers import InstallError, _run, _uv_reason
 from tests.made_records import make_record
 
 SECRET = "Plant3d-s3cret-with-16"
@@ -151,6 +153,11 @@ class TestWhereItIsTakenOut:
     def test_of_every_error_for_a_person(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_TOKEN", SECRET)
         assert str(Sst2Error(f"no {SECRET}")) == f"no {MARK}"
+
+    def test_of_what_an_installer_says(self) -> None:
+        code = f"import sys; sys.exit('error: no https://me:{SECRET}@mirror.example/simple')"
+        with pytest.raises(InstallError, match=r"no https://\*\*\*@mirror\.example/simple"):
+            _run([sys.executable, "-c", code], {}, _uv_reason)
 
     def test_no_variable_that_is_recorded_has_the_name_of_a_secret(self) -> None:
         assert [name for name in VARIABLES if _SECRET_NAME.search(name) or _KEY_NAME.search(name)] == []
