@@ -18,12 +18,13 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import MOST_CHARACTERS, one_line, plain_json, printable
 from pytest_sst2.records import Failure
 from pytest_sst2.report.contents import make_report
-from pytest_sst2.report.html import MOST_BYTES
+from pytest_sst2.report.html import MOST_BYTES, html_text
 from pytest_sst2.report.markdown import markdown
 from pytest_sst2.results_file import Results, results_text
 from tests import tiny_models
 from tests.conftest import results
 from tests.hostile import PAYLOADS, Planted, marks_in, planted
+from tests.made_records import ENVIRONMENT
 from tests.made_runs import of
 from tests.renderings import (
     control_characters,
@@ -125,6 +126,13 @@ class TestAMegabyteOfText:
         assert (tmp_path / "out" / "sst2-report.html").stat().st_size <= MOST_BYTES
         # Of a job's summary GitHub takes a megabyte, of a comment 65,536 characters.
         assert len(markdown(make_report(hostile, None))) < 65_536
+
+    def test_so_does_one_of_very_many_packages(self) -> None:
+        many = {f"package-number-{number}": "1.0" for number in range(20_000)}
+        record = of([True] * 20, environment=dataclasses.replace(ENVIRONMENT, packages=many))
+        text = html_text(make_report(Results([record], [])), [])
+        assert len(text.encode()) <= MOST_BYTES
+        assert " of 20000 packages that were installed" in text
 
     def test_so_does_what_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert len(one_line(self.LONG)) == MOST_CHARACTERS
