@@ -32,7 +32,7 @@ from tests.hostile import Planted
 _HARMLESS_FORMATS = frozenset("\u061c\u200c\u200d\u200e\u200f")
 _TAB_AND_RETURN = str.maketrans("", "", "\t\r")
 _URL_ATTRIBUTES = frozenset(("href", "src", "action", "formaction", "poster", "background", "srcset", "data", "cite"))
-_FORMULA = re.compile(r"^[^\S\t\n]*[=+\-@＝＋－＠\t\r]")
+_FORMULA = re.compile(r"^[^\S\t\n]*[=+\-@＝＋－＠]|^[\t\r\n]")
 # What GitHub makes a link or a formula of, in a text that a reader of Markdown leaves alone.
 _GITHUB = re.compile(r"(?<![\w/])@\w|#\d|\bgh-\d|https?://|\bwww\.|:[a-z][\w+-]*:|[\w.+-]@[\w-]+\.\w", re.IGNORECASE)
 

@@ -38,7 +38,7 @@ def main() -> int:
             made = planted(turn, names=names)
             tried += len(made.plant.leaves)
             renderings += TEXTS
-            wrong += [f"turn {turn}, names {names}: {each}" for each in wrong_in_texts(made, clean)]
+            wrong += _told(f"texts of turn {turn}, names {names}", wrong_in_texts(made, clean))
     print(f"texts: {tried:,} pairs of a place and a payload, {renderings:,} renderings, {len(wrong)} wrong", flush=True)
     if not asked.without_pages:
         before, tried, renderings = len(wrong), 0, 0
@@ -49,11 +49,16 @@ def main() -> int:
                 made = planted(turn, names=names, together=TOGETHER)
                 tried += len(made.plant.leaves) * TOGETHER
                 renderings += 2
-                wrong += [f"pages of turn {turn}, names {names}: {each}" for each in wrong_in_pages(made, *pages)]
+                wrong += _told(f"pages of turn {turn}, names {names}", wrong_in_pages(made, *pages))
         print(f"pages: {tried:,} pairs, {renderings} pages, {len(wrong) - before} wrong", flush=True)
-    print("\n".join(wrong))
     print(f"{len(PAYLOADS)} payloads, {time.monotonic() - start:.0f} s")
     return 1 if wrong else 0
+
+
+def _told(where: str, wrong: list[str]) -> list[str]:
+    for each in wrong:
+        print(f"{where}: {each}", flush=True)
+    return wrong
 
 
 if __name__ == "__main__":
