@@ -24,7 +24,7 @@ from pytest_sst2.results_file import Results, results_text
 from tests import tiny_models
 from tests.conftest import results
 from tests.hostile import PAYLOADS, Planted, marks_in, planted
-from tests.made_records import ENVIRONMENT
+from tests.made_records import ENVIRONMENT, make_record
 from tests.made_runs import of
 from tests.renderings import (
     control_characters,
@@ -44,6 +44,9 @@ pytest.importorskip("vl_convert")
 # How many turns of the payloads are tried here; tools/injection.py tries all, so that each text has been each payload.
 TURNS = range(0, len(PAYLOADS), 25)
 TOGETHER = 8
+
+# What a file may be called, and what stands in files that a run reads.
+EVIL = "\x1b]52;c;cHduZWQ=\x07\x9b2J\u202e\u200b<img src=x onerror=alert(1)>\"' [a](javascript:alert) #1 @me |"
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +162,9 @@ class TestAtTheCommandLine:
             ["history", "before.json", "after.json"],
             ["merge", "before.json", "after.json", "-o", "joined.json"],
             ["merge", "after.json", "-o", "joined.json"],
+            ["compare", "evil.json", "evil.json"],
+            ["merge", "evil.json", "copy.json", "-o", "joined.json"],
+            ["merge", "evil.json", "other.json", "-o", "joined.json"],
             ["compare", "before.json", "none\x1b]52;c;AAAA\x07.json"],
             ["compare", "before.json", "broken.json"],
             ["compare", "before.json", "newer.json"],
@@ -170,11 +176,14 @@ class TestAtTheCommandLine:
         ids=lambda words: " ".join(words[:3]).encode("unicode_escape").decode(),
     )
     def test_a_terminal_obeys_nothing(self, files: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        evil = "\\u001b]52;c;cHduZWQ=\\u0007\\u202e"
+        code = "\\u001b]52;c;cHduZWQ=\\u0007\\u202e"
         (files / "broken.json").write_text('{"schema_version": \x1b]52;c;AAAA\x07', encoding="utf-8")
-        (files / "newer.json").write_text(f'{{"schema_version": "{evil}"}}', encoding="utf-8")
-        damaged = f'{{"schema_version": 3, "records": [{{"cell": {{"{evil}": 1}}}}], "failures": []}}'
+        (files / "newer.json").write_text(f'{{"schema_version": "{code}"}}', encoding="utf-8")
+        damaged = f'{{"schema_version": 3, "records": [{{"cell": {{"{code}": 1}}}}], "failures": []}}'
         (files / "damaged.json").write_text(damaged, encoding="utf-8")
+        evil = of([True] * 60, model=EVIL, cell=EVIL, dataset=dataclasses.replace(make_record().dataset, name=EVIL))
+        for name, made in (("evil", evil), ("copy", evil), ("other", of([True] * 60, cell=f"{EVIL}2"))):
+            (files / f"{name}.json").write_text(results_text([made], []), encoding="utf-8")
         (files / "pins.txt").write_text("torch >= \x1b]0;title\x07\n", encoding="utf-8")
         assert main(words) in (0, 1, 2)
         printed = capsys.readouterr()
@@ -188,10 +197,6 @@ class TestAtTheCommandLine:
             (files / f"{name}.json").write_text(results_text([made], [forged]), encoding="utf-8")
         main(["compare", "before.json", "after.json"])
         assert not [line for line in capsys.readouterr().out.splitlines()[1:] if line.startswith(("HOLDS", "ERROR"))]
-
-
-# What a file may be called, and what stands in files that a run reads.
-EVIL = "\x1b]52;c;cHduZWQ=\x07\x9b2J\u202e\u200b<img src=x onerror=alert(1)>\"' [a](javascript:alert) #1 @me |"
 
 
 LABEL = "quick train_size=60 learning_rate=0.005"
