@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.library_output import cleaned
+from pytest_sst2.outgoing import MOST_CHARACTERS, cut, printable
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.workers import one_at_a_time
 
@@ -106,15 +108,20 @@ class CellRun:
             runner.run_rounds(rounds)  # the timer ran fewer where benchmarks are switched off
             return runner.record(workbench.floor_for)
 
-    def _output(self, *, shown: bool) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _output(self, *, shown: bool) -> Iterator[None]:
         """Let what the libraries print through to the terminal, or leave it to pytest, which keeps it."""
         capture = self._item.config.pluginmanager.getplugin("capturemanager") if shown else None
-        return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
+        if capture is None:
+            yield
+            return
+        with capture.global_and_fixture_disabled(), cleaned():
+            yield
 
 
 def failure_of(cell: Cell, reason: str) -> Failure:
-    """Return what is kept of a cell without a number."""
-    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, reason)
+    """Return what is kept of a cell without a number; the reason may quote anything."""
+    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, cut(printable(reason), MOST_CHARACTERS))
 
 
 def below_floor(record: Record) -> str:

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_sst2 import __version__, commands, option_types
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.options import BARE_FLAGS, OPTIONS, Option
-from pytest_sst2.report.wording import printable
+from pytest_sst2.outgoing import one_line, printable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2
@@ -43,8 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(status)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints quote no secret."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and exit."""
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pytest-sst2",
         description="What `pytest benchmarks` can be asked for, and how two saved runs compare.",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pytest_sst2.baselines import FOLDER, load_baseline, load_results, project_folder, saved_baselines
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.recipes import PRESETS
 from pytest_sst2.registry import METHODS
 from pytest_sst2.results_file import Results
@@ -69,7 +70,7 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
     made = make_report(after, found, asked.fail_on)
     cells = cell_reports(after, SentenceBook(sources_at_hand(asked.data)), before, found)
     paths = write_report(asked.output, made, cells)
-    return "\n".join([made.verdict, *map(str, paths)]), 0
+    return _text([made.verdict, *map(str, paths)]), 0
 
 
 def history(asked: argparse.Namespace) -> tuple[str, int]:
@@ -100,7 +101,7 @@ def history(asked: argparse.Namespace) -> tuple[str, int]:
     if path:
         write_atomically(path, history_html(series))
         lines += ["", f"as a page: {path}"]
-    return "\n".join(lines), 0
+    return _text(lines), 0
 
 
 def _found(load: Callable[[Path, Path, str], Results], name: str) -> Results:
@@ -144,7 +145,7 @@ def doctor(_asked: argparse.Namespace) -> tuple[str, int]:
             lines += [f"  {_SIGNS[each.state]} {each.name}: {each.said}" for each in alike]
             lines += [f"    → {remedy}"] if remedy else []
         lines.append("")
-    return "\n".join([*lines, said]), status
+    return _text([*lines, said]), status
 
 
 _SIGNS = {"ok": "✓", "missing": "–", "broken": "✗"}
@@ -201,6 +202,11 @@ def recipes(_asked: argparse.Namespace) -> tuple[str, int]:
     ]
     headers = ("recipe", "train", "evaluated on", "seeds", "epochs", "batch", "learning rate", "max tokens")
     return _table(rows, headers), 0
+
+
+def _text(lines: Iterable[str]) -> str:
+    """Return lines as they are printed: what stands in one begins no other."""
+    return "\n".join(map(one_line, lines))
 
 
 def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.records import Record
@@ -81,6 +83,13 @@ class Gatherer:
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.session.exit_status
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Clean what pytest will tell of a warning in a run of ours: libraries quote files and addresses in them."""
+        text = str(warning_message.message)
+        if self.session is not None and (shown := printable(text)) != text:
+            warning_message.message = shown
+
     def _sentences_of(self, record: Record) -> Sequence[str] | None:
         """Return a record's evaluation sentences; under xdist this process has yet to load the data."""
         try:
@@ -97,7 +106,6 @@ class Gatherer:
             return
         from pytest_sst2.report.colour import coloured
         from pytest_sst2.report.terminal import summary_lines
-        from pytest_sst2.report.wording import printable
 
         writer = config.get_terminal_writer()
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
@@ -110,6 +118,4 @@ class Gatherer:
         for title, lines in parts.items():
             terminalreporter.section(title)
             for line in lines:
-                terminalreporter.write_line(
-                    coloured(printable(line), lambda text, colour: writer.markup(text, **{colour: True}))
-                )
+                terminalreporter.write_line(coloured(line, lambda text, colour: writer.markup(text, **{colour: True})))

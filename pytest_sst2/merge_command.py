@@ -10,6 +10,7 @@ from pytest_sst2.baselines import check_free, find_baseline, load_results, proje
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import check_writable, write_atomically
 from pytest_sst2.merge import merge
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import results_text
 
@@ -38,14 +39,14 @@ def run(asked: argparse.Namespace) -> tuple[str, int]:
         lines.append(f"{count} of {counted(len(asked.files), 'file')} in {path}")
     lines += found.gaps
     if save_path is None:
-        return "\n".join(lines), 0 if found.is_complete else 1
+        return "\n".join(map(one_line, lines)), 0 if found.is_complete else 1
     if not found.is_complete or results.failures or not results.records:
         why = "no cell was measured" if not results.records else "it would have cells without a number"
         lines.append(f"baseline {asked.save!r} was not saved: {why}. What was there is unchanged.")
-        return "\n".join(lines), 1
+        return "\n".join(map(one_line, lines)), 1
     save_baseline(save_path, results.records, results.failures, overwrite=asked.overwrite)
     lines.append(f"baseline {asked.save!r} with {counted(len(results.records), 'record')} in {save_path}")
-    return "\n".join(lines), 0
+    return "\n".join(map(one_line, lines)), 0
 
 
 def _free_paths(asked: argparse.Namespace, folder: Path) -> tuple[Path | None, Path | None]:

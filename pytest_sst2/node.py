@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__, workers
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.library_output import cleaned
 from pytest_sst2.records import Placement
 from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
 from pytest_sst2.team import Team
@@ -72,7 +73,7 @@ def measure(
     """
     try:
         # Loading libraries and data for a cell would disturb the times of another as its training would.
-        with workers.one_at_a_time() if exclusive else contextlib.nullcontext():
+        with cleaned(), workers.one_at_a_time() if exclusive else contextlib.nullcontext():
             if (run, device) not in _kept:
                 begun = _begin(order(), device)
                 _kept.clear()

@@ -14,6 +14,7 @@ import pytest
 from pytest_sst2 import hookspec, options
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.items import cell_of, cells_of, parameters
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.workers import check_launch, processes, rank
 
 if TYPE_CHECKING:
@@ -264,19 +265,18 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     workbench.progress.elsewhere = workbench.cluster.progress
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Say which cells these are, what they will be trained and measured on, and if that is not what was asked for."""
     division = config.stash.get(DIVISION, None)
-    head = f"sst2: {division.line}" if division else ""
-    if not _runs_cells(config, items):
-        return head or None
-    settings = _settings(config)
-    source = _workbench(config).source
-    line = f"{head}\n" if head else ""
-    line += f"sst2: {source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}"
-    if settings.baseline is not None and (other := _other_than(settings.baseline.records, source, settings)):
-        line += f"\nsst2: WARNING: baseline {settings.baseline.origin!r} is of {other}: no cell can be compared with it"
-    return line
+    lines = [division.line] if division else []
+    if _runs_cells(config, items):
+        settings = _settings(config)
+        source = _workbench(config).source
+        lines.append(f"{source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}")
+        baseline = settings.baseline
+        if baseline is not None and (other := _other_than(baseline.records, source, settings)):
+            lines.append(f"WARNING: baseline {baseline.origin!r} is of {other}: no cell can be compared with it")
+    return [one_line(f"sst2: {line}") for line in lines]
 
 
 def _other_than(records: Sequence[Record], source: Source, settings: Settings) -> str:
@@ -289,8 +289,15 @@ def _other_than(records: Sequence[Record], source: Source, settings: Settings) -
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Let what is known travel on the report: it crosses from an xdist worker and survives a failing assert."""
+    """Let what is known travel on the report: it crosses from an xdist worker and survives a failing assert.
+
+    What pytest will tell of a test of ours has no secret in it, and nothing that a terminal would obey.
+    """
     report: Any = yield
+    if any(name.startswith("sst2_") for name in getattr(item, "fixturenames", ())):
+        from pytest_sst2.tracebacks import clean
+
+        clean(report)
     stash = item.config.stash
     # The first report of a worker comes before any cell is measured.
     if hasattr(item.config, "workerinput") and DIVISION in stash and not stash.setdefault(_DIVISION_TOLD, False):

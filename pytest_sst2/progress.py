@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_sst2.report.wording import printable
+from pytest_sst2.outgoing import one_line
 
 if TYPE_CHECKING:
     import pytest
@@ -96,7 +96,7 @@ class Progress:
             said.append(self.elsewhere())
         elif (left := self._run_seconds_left()) is not None:
             said.append(f"about {duration(left)} left in all")
-        return printable(" · ".join(said)).replace("\n", " ")
+        return one_line(" · ".join(said))
 
     def _phase_said(self, phase: _OpenPhase) -> str:
         done, of = phase.done, phase.of

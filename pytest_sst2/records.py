@@ -12,6 +12,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import Fingerprint, fingerprint_from_json
 from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.recipes import Recipe
+from pytest_sst2.redaction import redacted
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
@@ -257,11 +258,11 @@ class Record:
         return sum(found) if found else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain dicts, lists, texts and numbers."""
+        """Return the record as plain dicts, lists, texts and numbers, no secret in any text."""
         # The detour through JSON turns tuples into lists, so that what is sent equals what is read back.
         # What JSON has no word for, in the settings of somebody's method say, becomes text.
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_constant=str)
-        return plain
+        return redacted(plain)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
+from pytest_sst2.outgoing import plain_json
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
+from pytest_sst2.redaction import redacted
 
 SCHEMA_VERSION = 3
 # Between two lines.
@@ -117,7 +119,7 @@ def framed(lines: Sequence[str], rest: Results, shared: Sequence[str] | None = N
 def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
     """Return what stands in a file before its records' lines, and what after them; arguments as of ``framed``."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
-    tail = {"planned": list(rest.planned), "failures": [asdict(failure) for failure in rest.failures]}
+    tail = {"planned": list(rest.planned), "failures": redacted([asdict(failure) for failure in rest.failures])}
     common = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
     return f'{_dumps(head)[:-1]},\n"records": [\n', f"\n],\n{_dumps(tail)[1:-1]}{common}}}\n"
 
@@ -164,7 +166,7 @@ def _reason(error: Exception) -> str:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return plain_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
 
 
 def _pack(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ SST2_SCREENSHOTS=FOLDER the pictures are kept, to be looked at.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import pytest
 from pytest_sst2.report.cells import cell_reports
 from pytest_sst2.report.contents import make_report
 from pytest_sst2.report.html import html_text
+from tests.hostile import HTML_PAYLOADS, RUN, Planted, planted
 from tests.made_runs import baseline, compared, later, sentences_of
+from tests.renderings import history_page, page
 
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
@@ -98,6 +101,64 @@ def test_it_opens_without_an_error_a_request_or_a_script_of_somebody_elses(opene
     page.page.wait_for_load_state("networkidle")
     assert page.troubles == []
     assert set(page.requests) <= {report_file.as_uri(), "data:,"}
+
+
+HARMLESS_POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+
+
+def opened_text(browser: Any, folder: Path, text: str) -> Opened:
+    path = folder / "page.html"
+    path.write_text(text, encoding="utf-8")
+    found = Opened(browser, path, DESKTOP)
+    found.page.wait_for_load_state("networkidle")
+    return found
+
+
+def used(page: Any) -> None:
+    """Use all that a page has: unfold, sort, filter, point at every mark, print."""
+    page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    for button in page.locator("th button").all()[:8]:
+        button.click()
+    page.get_by_role("searchbox").first.fill("<img src=x onerror=window.pwned=1>")
+    page.get_by_role("searchbox").first.fill("")
+    page.evaluate(
+        "() => document.querySelectorAll('.mark').forEach((mark) => mark.dispatchEvent(new Event('pointerenter')))"
+    )
+    page.evaluate(
+        "() => document.querySelectorAll('*').forEach((e) => { e.focus?.(); e.dispatchEvent(new Event('load')); })"
+    )
+
+
+@pytest.mark.parametrize("render", [page, history_page], ids=["report", "history"])
+def test_no_hostile_text_is_run_even_where_no_policy_forbids_it(
+    browser: Any, tmp_path: Path, render: Callable[[Planted], str]
+) -> None:
+    text, policies = HARMLESS_POLICY.subn("", render(planted(1, names=False, together=8)))
+    assert policies == 1
+    found = opened_text(browser, tmp_path, text)
+    if render is page:
+        used(found.page)
+    assert found.page.evaluate("() => window.pwned") is None
+    assert found.troubles == []
+    assert {url for url in found.requests if not url.startswith(("file:", "data:,"))} == set()
+    assert len([url for url in found.requests if url.startswith("file:")]) == 1
+    found.context.close()
+
+
+def test_the_policy_forbids_what_was_not_escaped(browser: Any, tmp_path: Path, report_file: Path) -> None:
+    text = report_file.read_text(encoding="utf-8")
+    broken = text.replace("</main>", "".join(each for each in HTML_PAYLOADS if RUN in each) + "</main>")
+    assert broken != text
+    found = opened_text(browser, tmp_path, broken)
+    assert found.page.evaluate("() => window.pwned") is None
+    # Our own script is known by its digest, and runs.
+    assert found.page.locator(".mark[tabindex]").count() > 0
+    assert {url for url in found.requests if url.startswith("http")} == set()
+    # Without it all of this runs: the payloads are such as a browser obeys.
+    found.context.close()
+    found = opened_text(browser, tmp_path, HARMLESS_POLICY.sub("", broken))
+    assert found.page.evaluate("() => window.pwned") == 1
+    found.context.close()
 
 
 def test_a_header_sorts_by_number_and_back(opened: Any) -> None:

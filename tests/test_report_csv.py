@@ -52,11 +52,17 @@ def test_what_a_comparison_found_stands_in_the_row_of_each_seed() -> None:
     assert [row["compared_seeds"] for row in found] == ["42", "1 2", "1 2", "42", ""]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠", " =", "\u3000="])
 def test_a_text_that_would_be_a_formula_is_put_behind_an_apostrophe(start: str) -> None:
     failure = Failure(f"{start}HYPERLINK()", None, f"{start}cmd", 1, f"{start}1+1")
     (row,) = rows(csv_text(make_report(Results([], [failure]))))
-    assert [row[name][:2] for name in ("cell", "method", "error")] == [f"'{start}"] * 3
+    assert [row[name][: len(start) + 1] for name in ("cell", "method", "error")] == [f"'{start}"] * 3
+
+
+def test_a_formula_behind_what_separates_cells_elsewhere_is_none_either() -> None:
+    failure = Failure("a;=1+1", None, "b\t@SUM(1)", 1, "c\r\n-1; d - e; x=1")
+    (row,) = rows(csv_text(make_report(Results([], [failure]))))
+    assert [row[name] for name in ("cell", "method", "error")] == ["a;'=1+1", "b\t'@SUM(1)", "c\n'-1; d - e; x=1"]
 
 
 def test_a_negative_number_stays_a_number() -> None:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 
 from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
 from pytest_sst2.costs import CostChange, shown_margin
+from pytest_sst2.outgoing import one_line, plain_json
+from pytest_sst2.redaction import redacted
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.wording import p_value, signed_points
 
@@ -57,7 +59,7 @@ def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: in
         sections.append(["what changed in the environment:", *changes.split("\n")])
     if comparison.exit_status(fail_on) == FAILS:
         sections.append(["To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"])
-    return "\n\n".join("\n".join(section) for section in sections if section).split("\n")
+    return "\n\n".join("\n".join(map(one_line, section)) for section in sections if section).split("\n")
 
 
 def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
@@ -69,7 +71,7 @@ def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
     plain["fail_on"] = sorted(fail_on)
     plain["exit_status"] = comparison.exit_status(fail_on)
     plain["outcome"] = outcome(comparison, fail_on)
-    return json.dumps(plain, ensure_ascii=False, indent=1) + "\n"
+    return plain_json(json.dumps(redacted(plain), ensure_ascii=False, indent=1)) + "\n"
 
 
 def headline(comparison: Comparison) -> str:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.report.wording import printable
+from pytest_sst2.outgoing import one_line
 
 if TYPE_CHECKING:
     import altair as alt
 
 WIDE, NARROW = 720, 340
+# Of one text in a drawing, which has no room for more.
+MOST_CHARACTERS = 500
 COLOURS = [f"var(--series-{number})" for number in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 4], [3, 1]]
@@ -83,25 +85,25 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
         )
     )
     ET.register_namespace("", _SVG)
-    root = ET.fromstring(vl_convert.vegalite_to_svg(_printable(dressed.to_dict())))  # noqa: S314 - our own plotting library's  # nosec B314
+    root = ET.fromstring(vl_convert.vegalite_to_svg(_shown(dressed.to_dict())))  # noqa: S314 - our own plotting library's  # nosec B314
     # No wider than it was drawn, so that letters are of one size in all charts.
     root.set("style", f"max-width:{root.attrib['width']}px")
     for name in ("width", "height", "version", "class"):
         root.attrib.pop(name, None)
     root.set("role", "group")
-    root.set("aria-label", title)
+    root.set("aria-label", one_line(title, MOST_CHARACTERS))
     for element in root.iter():
         _cleaned(element)
     return ET.tostring(root, encoding="unicode")
 
 
-def _printable(tree: Any) -> Any:
-    """Return a specification with every text in it made printable."""
+def _shown(tree: Any) -> Any:
+    """Return a specification with every text in it as it may be shown."""
     if isinstance(tree, dict):
-        return {name: _printable(value) for name, value in tree.items()}
+        return {name: _shown(value) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [_printable(value) for value in tree]
-    return printable(tree) if isinstance(tree, str) else tree
+        return [_shown(value) for value in tree]
+    return one_line(tree, MOST_CHARACTERS) if isinstance(tree, str) else tree
 
 
 def _cleaned(element: ET.Element) -> None:

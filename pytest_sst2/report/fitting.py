@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_sst2.outgoing import one_line
+
 _GAP = 2
+# Of one cell, where the width of the terminal sets no other limit.
+_MOST_OF_CELL = 200
 
 
 def fitted(
@@ -28,6 +32,7 @@ def fitted(
     """
     from tabulate import tabulate
 
+    rows = [[one_line(cell, _MOST_OF_CELL) for cell in row] for row in rows]
     left_out: list[str] = []
     kept = list(range(len(headers)))
     for header in left_out_first:

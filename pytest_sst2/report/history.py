@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_sst2 import __version__
 from pytest_sst2.history import Point, Series
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.wording import signed_points
 
@@ -36,7 +37,7 @@ def history_lines(series: Sequence[Series], width: int | None = None) -> list[st
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
         lines += [_bars_line(each) for each in chosen]
         lines.append("")
-    return [*lines, _ABOUT_SECONDS]
+    return [*map(one_line, lines), _ABOUT_SECONDS]
 
 
 def _tables(series: Sequence[Series]) -> dict[str, list[Series]]:

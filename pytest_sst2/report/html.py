@@ -18,6 +18,8 @@ from pytest_sst2.report.terminal import context_lines, warning_lines
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12
+# What may be long, and is cut where the page would be too large.
+_LISTS = ("rows", "comparison_rows", "environment_rows", "epochs", "warnings", "findings", "packages")
 _SIGNS = {"good": "✓", "bad": "✗", "unclear": "?"}
 T = TypeVar("T")
 _EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy")
@@ -60,7 +62,7 @@ def html_text(report: Report, cells: Sequence[CellReport]) -> str:
         **_sections(report, cells),
         **_environment(report),
     }
-    lists = [values[name] or () for name in ("rows", "comparison_rows", "epochs", "warnings", "findings")]
+    lists = [values[name] or () for name in _LISTS]
     unfolded, shown_rows = len(details), max(map(len, lists))
     while True:
         text = page(

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from pytest_sst2.comparison import Comparison
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.report import comparison as compared
 from pytest_sst2.report import table
 from pytest_sst2.report.contents import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
-from pytest_sst2.report.wording import printable
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
 # With these the longest text has 59 lines.
@@ -19,18 +19,25 @@ _MOST_FOLDED_ROWS = 5
 _MOST_FINDINGS = 5
 _MOST_CHANGES = 4
 _MOST_COMMANDS = 2
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~]|&(?=#?\w+;))")
-# What GitHub makes a link of without being asked: mentions, numbers of issues, addresses.
-_LINKED = re.compile(r"(?<!\w)(@(?=\w)|#(?=\d)|GH(?=-\d)|www(?=\.))|(?<=\w)(:(?=//)|@(?=[\w-]+\.))")
+# Of one line, and of one cell of a table: a comment on GitHub has room for 65,536 characters in all.
+_MOST_OF_LINE, _MOST_OF_CELL = 500, 100
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$]|&(?=#?\w+;))")
+# What would make a heading, a list, a rule or an underline of a line that begins so.
+_LINE_START = re.compile(r"^([#+=-]|\d+(?=[.)]))")
+# What GitHub makes a link or a picture of without being asked: mentions, numbers of issues, also of other repositories,
+# addresses, emoji.
+_LINKED = re.compile(
+    r"(?<!\w)@(?=\w)|(?<=[\w.+-])@(?=[\w-]+\.)|#(?=\d)|(?i:gh)(?=-\d)|(?i:www)(?=\.)|/(?=/)|:(?=[a-z+][\w+\\-]*:)"
+)
 
 
 def markdown(report: Report) -> str:
     """Return the report as Markdown, of less than 60 lines."""
     parts = [f"{_SIGNS[report.standing]} **{escaped(report.verdict)}**"]
     if report.comparison is not None:
-        parts += [escaped(compared.headline(report.comparison)), _comparison_table(report.comparison)]
+        parts += [_line(compared.headline(report.comparison)), _comparison_table(report.comparison)]
     elif report.records:
-        parts.append(escaped(context_lines(report.records[0])[0]))
+        parts.append(_line(context_lines(report.records[0])[0]))
     said = [*(f"ERROR: {problem}" for problem in report.problems), *_findings(report)]
     if report.comparison is None:
         parts += [_results_table(report, _MOST_ROWS), _list(said)]
@@ -39,12 +46,18 @@ def markdown(report: Report) -> str:
         parts.append(_folded("What changed in the environment", _environment(report.comparison)))
     if report.records:
         parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:_MOST_COMMANDS]])))
-    return printable("\n\n".join(filter(None, parts)) + "\n")
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, most: int = _MOST_OF_LINE) -> str:
     """Return text as Markdown that shows it as it is: it starts no tag, link, code, emphasis or cell, and no line."""
-    return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    shown = one_line(" ".join(one_line(text).split()), most)
+    return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\1", shown))
+
+
+def _line(text: str) -> str:
+    """Return text as a line of its own, in which it starts no block either."""
+    return _LINE_START.sub(lambda found: f"\\{found[0]}" if not found[0].isdigit() else f"{found[0]}\\", escaped(text))
 
 
 def _findings(report: Report) -> list[str]:
@@ -58,7 +71,7 @@ def _findings(report: Report) -> list[str]:
 
 
 def _list(lines: Sequence[str]) -> str:
-    shown = [f"- {escaped(_short(line))}" for line in lines[:_MOST_FINDINGS]]
+    shown = [f"- {_line(line)}" for line in lines[:_MOST_FINDINGS]]
     return "\n".join([*shown, *_and_more(len(lines) - _MOST_FINDINGS, "- ")])
 
 
@@ -86,7 +99,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     if not rows:
         return ""
     text: str = tabulate(
-        [[escaped(cell) for cell in row] for row in rows[:most]],
+        [[escaped(cell, _MOST_OF_CELL) for cell in row] for row in rows[:most]],
         headers=headers,
         tablefmt="github",
         colalign=["right" if header in right else "left" for header in headers],
@@ -103,11 +116,9 @@ def _folded(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
 
 
-def _code(lines: Sequence[str]) -> str:
+def _code(commands: Sequence[str]) -> str:
+    # A line end in a name would make a second command of the rest.
+    lines = [one_line(each) for each in commands]
     longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}sh", *lines, fence])
-
-
-def _short(text: str, most: int = 500) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_sst2.comparison import CellComparison
+from pytest_sst2.outgoing import printable
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.contents import Report
 from pytest_sst2.report.table import FAILED, seconds_of, verdict
-from pytest_sst2.report.wording import printable
 
-# A spreadsheet takes a text that begins so for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a text that begins so for a formula, in full width too. It may see such a beginning behind blanks,
+# and behind what separates cells where a comma is for decimals.
+_FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
+# Behind these it may guess what kind of value comes, and looks for one.
+_BLANK_STARTS = ("\t", "\n")
 
 _OF_RECORD: dict[str, Callable[[Record], Any]] = {
     "cell": lambda record: record.cell,
@@ -58,8 +62,8 @@ _ERROR = "error"
 def csv_text(report: Report) -> str:
     """Return the table as CSV (RFC 4180): records, then cells without a number and why.
 
-    A text that a spreadsheet would take for a formula is put behind an apostrophe. What a comparison found is about all
-    seeds of a cell, and stands in the row of each.
+    What a spreadsheet would take for a formula in a text is put behind an apostrophe; numbers stay numbers. What a
+    comparison found is about all seeds of a cell, and stands in the row of each.
     """
     compared = {(cell.model, cell.method): cell for cell in report.comparison.cells} if report.comparison else {}
     headers = [*_OF_RECORD, *(_OF_COMPARISON if report.comparison else ()), _ERROR]
@@ -72,7 +76,7 @@ def csv_text(report: Report) -> str:
             row |= {name: value(cell) for name, value in _OF_COMPARISON.items()}
         writer.writerow(_safe(row))
     writer.writerows(_safe(_of_failure(failure)) for failure in report.failures)
-    return printable(file.getvalue())
+    return file.getvalue()
 
 
 def _of_failure(failure: Failure) -> dict[str, Any]:
@@ -81,8 +85,9 @@ def _of_failure(failure: Failure) -> dict[str, Any]:
 
 
 def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _no_formula(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: _no_formula(printable(value)) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _no_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    safe = _FORMULA.sub(r"\1'\2", text)
+    return f"'{safe}" if safe.startswith(_BLANK_STARTS) else safe

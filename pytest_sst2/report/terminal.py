@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.table import HEADERS, NUMERIC, rows
@@ -38,7 +39,7 @@ def summary_lines(session: Session, width: int | None = None) -> list[str]:
     lines += warning_lines(session.records)
     lines += session.notes
     lines += [f"ERROR: {problem}" for problem in session.problems]
-    return lines
+    return list(map(one_line, lines))
 
 
 def context_lines(record: Record) -> list[str]:

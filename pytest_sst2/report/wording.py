@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 _MINUS = "−"
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def counted(number: int, noun: str) -> str:
@@ -29,12 +27,3 @@ def signed_points(share: float, digits: int = 2) -> str:
 def p_value(p: float) -> str:
     """Return a p-value to four digits."""
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def printable(text: str) -> str:
-    """Return text with a replacement character for all that no report can hold.
-
-    That is what would move a terminal's cursor, is not allowed in XML, or has no UTF-8: control characters but for tab
-    and line breaks, halves of surrogate pairs, noncharacters.
-    """
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

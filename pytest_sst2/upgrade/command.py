@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 import pytest_sst2
 from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, Comparison, compare
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import one_line
 from pytest_sst2.report.comparison import comparison_lines
 from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import Results
@@ -40,17 +41,21 @@ from pytest_sst2.upgrade.trials import Plan, without_numbers
 _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 
 
-def run(asked: argparse.Namespace, say: Say, width: int | None) -> tuple[str, int]:
+def run(asked: argparse.Namespace, tell: Say, width: int | None) -> tuple[str, int]:
     """Check an upgrade; return what was found and the exit status of ``compare``.
 
     Args:
         asked: The command line, parsed.
-        say: Told of every step.
+        tell: Told of every step.
         width: Columns of the terminal; None for no limit.
 
     Raises:
         Sst2Error: What was asked cannot be done, or one side cannot run.
     """
+
+    def say(line: str) -> None:
+        tell(one_line(line))
+
     if asked.clean:
         folder, size = kept_environments.clean()
         say(f"{folder}: removed, {size / 2**20:,.0f} MB")
@@ -185,10 +190,11 @@ class _Finding:
         if self._asked.bisect and symptom is None:
             lines += ["", "nothing to bisect: no cell crashed, regressed, drifted, or became slower or heavier"]
         if self._asked.bisect and symptom is not None:
-            self._say("\n".join([*lines, ""]))
+            for line in [*lines, ""]:
+                self._say(line)
             lines = self._blamed(symptom)
         finish(self._measured)
-        return "\n".join(lines), status
+        return "\n".join(map(one_line, lines)), status
 
     def _compared(self) -> tuple[list[str], int, Symptom | None]:
         before, after = self._measured.before, self._measured.after

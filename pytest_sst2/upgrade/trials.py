@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import printable
 from pytest_sst2.pairing import cell_name
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text
@@ -106,19 +108,33 @@ def _run(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> in
         command += ["-o", setting]
     variables = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_TRIAL}
     try:
-        with log.open("w", encoding="utf-8", errors="replace") as output:
-            done = subprocess.run(
-                command,
-                cwd=plan.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                check=False,
-            )
+        with log.open("w", encoding="utf-8") as output:
+            return _logged(command, plan.folder, variables, output)
     except OSError as error:
         raise TrialError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
-    return done.returncode
+
+
+def _logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], log: TextIO) -> int:
+    """Run a command to its end and return its exit status; what it says is written down, without secrets."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=variables,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        try:
+            for line in process.stdout:
+                log.write(printable(line))
+                log.flush()
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
 
 
 def _reason(log: Path, status: int) -> str:
