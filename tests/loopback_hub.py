@@ -22,19 +22,35 @@ import pytest
 import pytest_sst2
 
 RepoType = Literal["model", "dataset"]
-FaultKind = Literal["status", "hang", "drop", "truncate"]
+FaultKind = Literal[
+    "status",
+    "answer",
+    "redirect",
+    "hang",
+    "hang-in-body",
+    "trickle",
+    "drop",
+    "truncate",
+    "endless",
+    "flip",
+    "length",
+]
+# What the Hub keeps in Git LFS: its etag and its listing name the SHA-256 of the content.
+LFS_SUFFIXES = (".safetensors", ".parquet")
 
 
 @dataclass
 class Repo:
     """A repository: each reference (``main``, a tag, ``refs/pr/1``) names a folder, each folder is a commit.
 
-    With ``any_revision`` a revision it does not know is answered with main, as careless mirrors do.
+    With ``any_revision`` a revision it does not know is answered with main, as careless mirrors do; with ``digests``
+    off its etags are another server's own and its listing has none, as other mirrors do.
     """
 
     references: dict[str, Path] = field(default_factory=dict)
     pull_requests: list[dict[str, object]] = field(default_factory=list)
     any_revision: bool = False
+    digests: bool = True
 
     def folder(self, revision: str) -> Path | None:
         by_commit = {commit_id(folder): folder for folder in self.references.values()}
@@ -46,15 +62,19 @@ class Repo:
 class Fault:
     """What happens to requests whose path contains ``match``, ``times`` times (-1: always).
 
-    ``status`` answers with HTTP ``value``, ``hang`` never answers, ``drop`` closes the connection without an answer,
-    ``truncate`` closes it after ``value`` bytes of a file.
+    ``status`` answers with HTTP ``value``, ``answer`` with ``text`` in place of what was asked for, ``redirect`` sends
+    on to the address ``text`` (empty: to the same again). ``hang`` never answers, ``hang-in-body`` stops after ``value``
+    bytes of the body, ``trickle`` goes on from there by one byte a second. ``drop`` closes the connection without an
+    answer, ``truncate`` after ``value`` bytes of the body. ``endless`` sends the body over and over, ``flip`` sends it
+    with one bit turned, ``length`` says ``value`` bytes more than it sends.
     """
 
     match: str
     kind: FaultKind
     value: int = 0
     times: int = -1
-    error_code: str = ""
+    text: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,10 +85,16 @@ class Answer:
 
 
 class LoopbackHub:
-    """The server; ``requests`` lists what it was asked, as ``"GET /api/models/org/name"``."""
+    """The server.
+
+    Attributes:
+        requests: What it was asked, as ``"GET /api/models/org/name"``.
+        tokens: The ``Authorization`` that came with each.
+    """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
+        self.tokens: list[str] = []
         self.faults: list[Fault] = []
         self._repos: dict[tuple[RepoType, str], Repo] = {}
         self._lock = threading.Lock()
@@ -85,8 +111,7 @@ class LoopbackHub:
         """Listen, on the same port as before after a stop."""
         self._stopping.clear()
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), handler)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -110,11 +135,12 @@ class LoopbackHub:
         revision: str = "main",
         repo_type: RepoType = "model",
         any_revision: bool = False,
+        digests: bool = True,
     ) -> str:
         """Serve ``folder`` as ``repo_id`` at ``revision`` and return its commit id."""
         repo = self._repos.setdefault((repo_type, repo_id), Repo())
         repo.references[revision] = folder
-        repo.any_revision = any_revision
+        repo.any_revision, repo.digests = any_revision, digests
         return commit_id(folder)
 
     def add_pull_request(
@@ -134,18 +160,33 @@ class LoopbackHub:
         self._repos["model", repo_id].pull_requests.append(discussion)
         return commit
 
-    def fault(self, match: str, kind: FaultKind, value: int = 0, *, times: int = -1, error_code: str = "") -> None:
-        self.faults.append(Fault(match, kind, value, times, error_code))
+    def fault(
+        self,
+        match: str,
+        kind: FaultKind,
+        value: int = 0,
+        *,
+        times: int = -1,
+        text: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.faults.append(Fault(match, kind, value, times, text, headers or {}))
 
     def forget(self) -> None:
         """Forget the requests seen and the faults ordered."""
         self.requests.clear()
+        self.tokens.clear()
         self.faults.clear()
 
-    def take_fault(self, line: str) -> Fault | None:
+    def bodies_sent(self, name: str) -> int:
+        """Return how often the content of a file was asked for."""
+        return sum(line.startswith("GET ") and line.endswith(f"/{name}") for line in self.requests)
+
+    def take_fault(self, line: str, token: str) -> Fault | None:
         """Note a request and return what is to go wrong with it."""
         with self._lock:
             self.requests.append(line)
+            self.tokens.append(token)
             for fault in self.faults:
                 if fault.match in line and fault.times != 0:
                     fault.times -= 1
@@ -163,8 +204,9 @@ class LoopbackHub:
             with self._lock:
                 self._connections.discard(connection)
 
-    def wait_for_stop(self) -> None:
-        self._stopping.wait()
+    def wait_for_stop(self, seconds: float | None = None) -> bool:
+        """Wait until the server stops, or for so long; tell whether it does."""
+        return self._stopping.wait(seconds)
 
     def answer(self, path: str) -> Answer:
         parts = [unquote(part) for part in path.strip("/").split("/")]
@@ -189,11 +231,10 @@ class LoopbackHub:
         folder = repo.folder(rest[1] if len(rest) > 1 else "main")
         if folder is None:
             return _refusal("RevisionNotFound")
-        names = [path.relative_to(folder).as_posix() for path in _files(folder)]
+        entries = [_entry(path, path.relative_to(folder).as_posix(), digests=repo.digests) for path in _files(folder)]
         if rest[:1] == ["tree"]:
-            sizes = {name: (folder / name).stat().st_size for name in names}
-            return _json([{"type": "file", "path": n, "size": sizes[n], "oid": _git_id(folder / n)} for n in names])
-        siblings = [{"rfilename": name} for name in names]
+            return _json(entries)
+        siblings = [_sibling(entry) if repo.digests else {"rfilename": entry["path"]} for entry in entries]
         return _json({"_id": "0", "id": repo_id, "sha": commit_id(folder), "tags": [], "siblings": siblings})
 
     def _file(self, repo_type: RepoType, repo_id: str, revision: str, name: str) -> Answer:
@@ -205,7 +246,7 @@ class LoopbackHub:
             return _refusal("RevisionNotFound")
         if not (folder / name).is_file():
             return _refusal("EntryNotFound")
-        headers = {"ETag": f'"{_git_id(folder / name)}"', "X-Repo-Commit": commit_id(folder)}
+        headers = {"ETag": f'"{_etag(folder / name, digests=repo.digests)}"', "X-Repo-Commit": commit_id(folder)}
         return Answer((folder / name).read_bytes(), 200, headers)
 
 
@@ -225,28 +266,66 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond()
 
     def _respond(self) -> None:
-        fault = self.hub.take_fault(f"{self.command} {self.path}")
+        fault = self.hub.take_fault(f"{self.command} {self.path}", self.headers.get("Authorization", ""))
         if fault is not None and fault.kind in ("hang", "drop"):
             if fault.kind == "hang":
                 self.hub.wait_for_stop()
             self.close_connection = True
             return
-        if fault is not None and fault.kind == "status":
-            answer = Answer(b"", fault.value, {"X-Error-Code": fault.error_code} if fault.error_code else {})
-        else:
-            answer = self.hub.answer(urlsplit(self.path).path)
+        answer = _spoilt(fault, self.hub.answer(urlsplit(self.path).path), self.path)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if fault is not None and fault.kind == "endless":
+            self.send_header("Connection", "close")  # and no length: it ends when it ends
+        else:
+            more = fault.value if fault is not None and fault.kind == "length" else 0
+            self.send_header("Content-Length", str(len(answer.body) + more))
         self.end_headers()
         if self.command == "GET":
-            cut = fault.value if fault is not None and fault.kind == "truncate" else len(answer.body)
-            self.wfile.write(answer.body[:cut])
-            self.close_connection = cut < len(answer.body)
+            self._send(answer.body, fault)
+
+    def _send(self, body: bytes, fault: Fault | None) -> None:
+        """Send the body, or what a fault leaves of it."""
+        kind = "" if fault is None else fault.kind
+        if fault is None or kind not in ("truncate", "hang-in-body", "trickle", "endless", "length"):
+            self.wfile.write(body)
+            return
+        self.close_connection = True
+        self.wfile.write(body if kind == "length" else body[: fault.value])
+        if kind == "hang-in-body":
+            self.hub.wait_for_stop()
+        while kind == "trickle" and not self.hub.wait_for_stop(1.0):
+            self.wfile.write(b" ")
+        while kind == "endless" and not self.hub.wait_for_stop(0.0):
+            self.wfile.write(body or b" " * 65536)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # many processes ask at once
+    daemon_threads = True
+
+
+def _spoilt(fault: Fault | None, answer: Answer, path: str) -> Answer:
+    """Return what is answered in the place of ``answer``."""
+    if fault is None:
+        return answer
+    if fault.kind == "status":
+        return Answer(fault.text.encode(), fault.value, fault.headers)
+    if fault.kind == "redirect":
+        kept = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+        linked = {"X-Linked-Etag": kept["ETag"], "X-Linked-Size": str(len(answer.body))} if "ETag" in kept else {}
+        return Answer(b"", 302, {**kept, **linked, "Location": (fault.text + path) if fault.text else path})
+    if fault.kind == "answer":
+        return Answer(fault.text.encode(), answer.status, {**answer.headers, **fault.headers})
+    if fault.kind == "flip" and answer.body:
+        middle = len(answer.body) // 2
+        flipped = answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :]
+        return Answer(flipped, answer.status, answer.headers)
+    return answer
 
 
 @contextlib.contextmanager
@@ -309,6 +388,33 @@ def commit_id(folder: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
+    """Return a file as the Hub's tree lists it: of what is in LFS it has the pointer's id, and the content's SHA-256."""
+    size = path.stat().st_size
+    entry: dict[str, Any] = {"type": "file", "path": name, "size": size, "oid": _git_id(path) if digests else "0"}
+    if digests and path.suffix in LFS_SUFFIXES:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+        entry["oid"] = hashlib.sha1(f"blob {len(pointer)}\0".encode() + pointer).hexdigest()
+        entry["lfs"] = {"oid": sha256, "size": size, "pointerSize": len(pointer)}
+    return entry
+
+
+def _sibling(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the same as the Hub's page on the repository lists it."""
+    sibling = {"rfilename": entry["path"], "size": entry["size"], "blobId": entry["oid"]}
+    if "lfs" in entry:
+        lfs = entry["lfs"]
+        sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": lfs["pointerSize"]}
+    return sibling
+
+
+def _etag(path: Path, *, digests: bool) -> str:
+    if not digests:
+        return f"{hashlib.md5(path.read_bytes()).hexdigest()}-1"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix in LFS_SUFFIXES else _git_id(path)
 
 
 def _git_id(path: Path) -> str:

@@ -197,7 +197,7 @@ def test_a_gated_repository_says_to_accept_the_terms_and_log_in(
     server: LoopbackHub, repo: Path, status: int, where: str
 ) -> None:
     server.add("org/words", repo)
-    server.fault(where, "status", status, error_code="GatedRepo")
+    server.fault(where, "status", status, headers={"X-Error-Code": "GatedRepo"})
     clause = refusal("org/words")
     assert "org/words is gated" in clause
     assert "terms" in clause
