@@ -20,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import pytest_sst2
+from pytest_sst2 import hub_client
+from pytest_sst2.hub_client import Listing, Question
 
 RepoType = Literal["model", "dataset"]
 FaultKind = Literal[
@@ -63,10 +65,10 @@ class Fault:
     """What happens to requests whose path contains ``match``, ``times`` times (-1: always).
 
     ``status`` answers with HTTP ``value``, ``answer`` with ``text`` in place of what was asked for, ``redirect`` sends
-    on to the address ``text`` (empty: to the same again). ``hang`` never answers, ``hang-in-body`` stops after ``value``
-    bytes of the body, ``trickle`` goes on from there by one byte a second. ``drop`` closes the connection without an
-    answer, ``truncate`` after ``value`` bytes of the body. ``endless`` sends the body over and over, ``flip`` sends it
-    with one bit turned, ``length`` says ``value`` bytes more than it sends.
+    on to the address ``text`` (empty: to the same again). ``hang`` never answers, ``hang-in-body`` stops after
+    ``value`` bytes of the body, ``trickle`` goes on from there by one byte a second. ``drop`` closes the connection
+    without an answer, ``truncate`` after ``value`` bytes of the body. ``endless`` sends the body over and over,
+    ``flip`` sends it with one bit turned, ``length`` says ``value`` bytes more than it sends.
     """
 
     match: str
@@ -344,7 +346,7 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
     """Yield a running server that the Hub's clients in this process take for the Hub, with an empty cache."""
     from huggingface_hub import constants
 
-    from pytest_sst2 import hub
+    from pytest_sst2 import hub, hub_process
 
     with running_hub() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -354,11 +356,26 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(hub_process, "ask", ask_in_this_process)
         forget_sessions()
         hub._unreachable_reason.cache_clear()
+        hub._patience.cache_clear()
         yield server
     forget_sessions()
     hub._unreachable_reason.cache_clear()
+    hub._patience.cache_clear()
+
+
+def ask_in_this_process(question: Question, *_: object) -> Listing:
+    """Ask the client as its own process does, without the second that it takes to start one."""
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+    disable_progress_bars()
+    try:
+        return hub_client.download(question, lambda kind, value: None)
+    finally:
+        enable_progress_bars()
 
 
 def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
@@ -391,7 +408,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
-    """Return a file as the Hub's tree lists it: of what is in LFS it has the pointer's id, and the content's SHA-256."""
+    """Return a file as the Hub's tree lists it; of what is in LFS it has the pointer's id and the content's SHA-256."""
     size = path.stat().st_size
     entry: dict[str, Any] = {"type": "file", "path": name, "size": size, "oid": _git_id(path) if digests else "0"}
     if digests and path.suffix in LFS_SUFFIXES:
