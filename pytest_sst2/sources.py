@@ -109,7 +109,7 @@ def load_hub() -> Source:
         HubError: It is in neither.
         Sst2Error: The files are not as they should be.
     """
-    return cached_hub() or _hub_source(hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete))
+    return cached_hub() or _hub_source(hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete))
 
 
 def cached_hub() -> Source | None:

@@ -188,7 +188,7 @@ def test_a_revision_that_is_not_there_is_not_called_a_missing_repository(
     assert "no such revision" in refusal("org/words", revision)
 
 
-@pytest.mark.parametrize("where", ["/revision/main", "/resolve/"])
+@pytest.mark.parametrize("where", ["/api/models/org/words", "/tree/", "/resolve/"])
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_gated_repository_says_to_accept_the_terms_and_log_in(
     server: LoopbackHub, repo: Path, status: int, where: str
@@ -210,9 +210,12 @@ def test_a_token_that_is_refused_is_what_the_clause_speaks_of(server: LoopbackHu
     assert "HF_TOKEN" in clause
 
 
-def test_a_hub_out_of_order_is_named_with_its_status(server: LoopbackHub, repo: Path) -> None:
+def test_a_hub_out_of_order_is_named_with_its_status(
+    server: LoopbackHub, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.add("org/words", repo)
     server.fault("/api/models/org/words", "status", 503)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     clause = refusal("org/words")
     for part in ("503", "org/words", server.address, "try again later"):
         assert part in clause
