@@ -149,6 +149,8 @@ def download_snapshot(
         HubError: The Hub is unreachable, refuses, breaks off, or gives what is not what it lists.
     """
     check_reachable()
+    if _patience().is_over:
+        raise hub_process.given_up(endpoint(), "nothing came of what was asked for before", _patience())
     question = Question(repo_id, repo_type, revision, patterns, safetensors)
     root = _repository(repo_id, repo_type)
     with _only_one(root) as waited:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -31,6 +32,9 @@ LONGEST_PAUSE_SECONDS = 20.0
 _PASSING = (429, 500, 502, 503, 504)
 _PAUSES_SECONDS = (1.0, 3.0)
 _LISTING_TIMEOUT_SECONDS = 10.0
+
+_TROUBLES = ("HTTP Error", "Error while downloading", "Still waiting to acquire lock")
+_ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
 
 T = TypeVar("T")
 
@@ -284,11 +288,13 @@ def _write_small_chunks() -> None:
 
 
 class _Notes(logging.Handler):
-    """Passes on what the client says about its troubles."""
+    """Passes on what the client says about its troubles, without the long addresses."""
 
     def __init__(self, say: Callable[[str, object], None]) -> None:
         super().__init__()
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say("note", str(HubError(record.getMessage().partition("\n")[0][:200])))
+        line = record.getMessage().partition("\n")[0]
+        if line.startswith(_TROUBLES) or "thrown while requesting" in line:
+            self._say("note", _ADDRESS.sub("", line)[:200])

@@ -12,6 +12,7 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/\s@]+@")
 # A storage's address is signed: whoever has the part after the question mark may read what it names.
 _SIGNATURE = re.compile(r"(?<=\w)\?[^\s'\")]*")
 _NOT_A_HUB = "its answer is not what a Hub answers; a proxy's log-in page, perhaps"
+_NOT_FOUND = 404
 _TOO_MANY = 429
 
 
@@ -59,6 +60,8 @@ def _way_on(status: int) -> str:
         return (
             ", too many requests: wait some minutes, or log in with `hf auth login` or set HF_TOKEN to be allowed more"
         )
+    if status == _NOT_FOUND:
+        return ", which it lists itself: try again later"
     return ", an error of its own: try again later" if status >= 500 else ""
 
 
@@ -97,8 +100,9 @@ def root_cause(error: BaseException) -> str:
         error = inner
     if type(error).__name__ == "TooManyRedirects":
         return "it sends every request on to another address, without end"
-    # Of what was not JSON, or JSON of another shape.
-    if isinstance(error, (ValueError, LookupError, TypeError, AttributeError, AssertionError)):
+    # Of what was not JSON, or JSON of another shape, or a file without the Hub's headers.
+    unlike_a_hub = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+    if isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError":
         return str(error) if isinstance(error, UnicodeError) else _NOT_A_HUB
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -45,7 +45,13 @@ _START = (
 class Patience:
     """The seconds that are left to wait for nothing; what comes gives back what its own wait has cost, and no more."""
 
+    whole_seconds: float
     left_seconds: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.left_seconds <= 0
 
     def watch(self, folder: Path) -> Watch:
         """Begin to look at what comes into a folder."""
@@ -86,7 +92,7 @@ class Watch:
         left = min(self.most_seconds, self.patience.left_seconds + earned)
         self.patience.left_seconds = max(0.0, left - (now - self._last))
         self._last = now
-        return self.patience.left_seconds > 0
+        return not self.patience.is_over
 
 
 def _held(folder: Path) -> tuple[int, int]:
@@ -111,7 +117,7 @@ def whole_patience() -> Patience:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
         raise HubError(f"{PATIENCE_VARIABLE} is {said!r}, which is no number of seconds above 0")
-    return Patience(seconds)
+    return Patience(seconds, seconds)
 
 
 def ask(question: Question, folder: Path, patience: Patience, environment: Mapping[str, str]) -> Listing:
@@ -141,12 +147,19 @@ def ask(question: Question, folder: Path, patience: Patience, environment: Mappi
                 watch.succeed()
                 return _listing(said["listing"])
             if not watch.look():
-                told = f"; the last that its client said: {note}" if note else ""
-                raise HubError(f"{address} was given up, since nothing more came of {question.repo_id}{told}")
+                raise given_up(address, f"nothing more came of {question.repo_id}", patience, note)
             if listed_bytes is not None and watch.came_bytes > listed_bytes + _MOST_TOO_MUCH_BYTES:
                 raise HubError(f"{address} sends more of {question.repo_id} than the {listed_bytes:,} bytes it lists")
             if child.memory_bytes() > MOST_MEMORY_BYTES:
                 raise HubError(f"{address} answers with more than any listing of {question.repo_id} can hold")
+
+
+def given_up(address: str, why: str, patience: Patience, note: str = "") -> HubError:
+    """Return the clause on a Hub that has used up the patience."""
+    told = f" ({note})" if note else ""
+    return HubError(
+        f"{address} was given up: {why}{told}, and a run waits {patience.whole_seconds:g} s for that in all"
+    )
 
 
 def _listing(said: dict[str, Any]) -> Listing:

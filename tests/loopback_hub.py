@@ -64,6 +64,8 @@ class Repo:
 class Fault:
     """What happens to requests whose path contains ``match``, ``times`` times (-1: always).
 
+    With ``if_token`` it happens only to those that come with one.
+
     ``status`` answers with HTTP ``value``, ``answer`` with ``text`` in place of what was asked for, ``redirect`` sends
     on to the address ``text`` (empty: to the same again). ``hang`` never answers, ``hang-in-body`` stops after
     ``value`` bytes of the body, ``trickle`` goes on from there by one byte a second. ``drop`` closes the connection
@@ -77,6 +79,7 @@ class Fault:
     times: int = -1
     text: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    if_token: bool = False
 
 
 @dataclass
@@ -171,8 +174,9 @@ class LoopbackHub:
         times: int = -1,
         text: str = "",
         headers: dict[str, str] | None = None,
+        if_token: bool = False,
     ) -> None:
-        self.faults.append(Fault(match, kind, value, times, text, headers or {}))
+        self.faults.append(Fault(match, kind, value, times, text, headers or {}, if_token))
 
     def forget(self) -> None:
         """Forget the requests seen and the faults ordered."""
@@ -190,7 +194,7 @@ class LoopbackHub:
             self.requests.append(line)
             self.tokens.append(token)
             for fault in self.faults:
-                if fault.match in line and fault.times != 0:
+                if fault.match in line and fault.times != 0 and (token or not fault.if_token):
                     fault.times -= 1
                     return fault
         return None
@@ -299,8 +303,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.wait_for_stop()
         while kind == "trickle" and not self.hub.wait_for_stop(1.0):
             self.wfile.write(b" ")
+        block = (body or b" ") * (1 + (1 << 20) // max(1, len(body)))
         while kind == "endless" and not self.hub.wait_for_stop(0.0):
-            self.wfile.write(body or b" " * 65536)
+            self.wfile.write(block)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
