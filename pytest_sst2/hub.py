@@ -169,7 +169,7 @@ def _downloaded(question: Question, root: Path) -> Snapshot:
             f"{question.repo_id} on the Hub at {endpoint()} has no files like {', '.join(question.patterns)}"
         )
     kept = hub_digests.kept_listing(question.repo_id, question.repo_type, listing.commit, cache_folder())
-    bad = list(hub_digests.damages(folder, question.patterns, {**kept, **listing.files}))
+    bad = list(hub_digests.damages(folder, question.patterns, {**listing.files, **kept}))
     for damage in bad:
         damage.path.resolve().unlink(missing_ok=True)
         damage.path.unlink(missing_ok=True)
