@@ -278,10 +278,12 @@ def _unreachable_reason(address: str) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) forbids to ask the Hub"
     answers: list[str] = []
+    # On a busy machine this takes a second by itself, which is not the Hub's.
+    session = get_session()
 
     def ask() -> None:
         try:
-            get_session().head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
+            session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
         except Exception as error:
             answers.append(f"{address} cannot be reached ({root_cause(error)})")
         else:

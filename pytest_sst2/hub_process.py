@@ -25,7 +25,7 @@ from pytest_sst2.hub_client import ListedFile, Listing, Question
 from pytest_sst2.hub_errors import HubError
 
 # What all downloads of a process may wait in all for a Hub that brings nothing.
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 30.0
 PATIENCE_VARIABLE = "PYTEST_SST2_HUB_PATIENCE"
 # What is slower than this counts as nothing.
 SLOWEST_BYTES_PER_SECOND = 1 << 14
@@ -72,7 +72,7 @@ class Watch:
     came_bytes: int = 0
     _files: int = 0
     _first_bytes: int = -1
-    _last: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=lambda: time.monotonic())
 
     def succeed(self) -> None:
         """Give back what was taken: that was no wait for nothing."""
@@ -109,7 +109,7 @@ def _held(folder: Path) -> tuple[int, int]:
 
 
 def whole_patience() -> Patience:
-    """Return the patience that a process begins with: 40 seconds, or what ``PYTEST_SST2_HUB_PATIENCE`` says."""
+    """Return the patience that a process begins with: 30 seconds, or what ``PYTEST_SST2_HUB_PATIENCE`` says."""
     said = os.environ.get(PATIENCE_VARIABLE, "")
     try:
         seconds = float(said) if said else PATIENCE_SECONDS

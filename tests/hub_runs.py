@@ -1,4 +1,4 @@
-"""Processes that ask a loopback Hub: what it serves, runs of the benchmarks as a user starts them, and what they leave."""
+"""Processes that ask a loopback Hub: what it serves, runs of the benchmarks as a user starts them, what they say."""
 
 from __future__ import annotations
 

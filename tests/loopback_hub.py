@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,11 +96,13 @@ class LoopbackHub:
     Attributes:
         requests: What it was asked, as ``"GET /api/models/org/name"``.
         tokens: The ``Authorization`` that came with each.
+        first_request: When the first came, by ``time.perf_counter``.
     """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.tokens: list[str] = []
+        self.first_request: float | None = None
         self.faults: list[Fault] = []
         self._repos: dict[tuple[RepoType, str], Repo] = {}
         self._lock = threading.Lock()
@@ -191,6 +194,7 @@ class LoopbackHub:
     def take_fault(self, line: str, token: str) -> Fault | None:
         """Note a request and return what is to go wrong with it."""
         with self._lock:
+            self.first_request = self.first_request or time.perf_counter()
             self.requests.append(line)
             self.tokens.append(token)
             for fault in self.faults:
