@@ -6,15 +6,14 @@ libraries which load from the snapshot's folder never need the network themselve
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_sst2 import hub_digests, hub_process
+from pytest_sst2 import hub_digests, hub_lock, hub_process
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.hub_client import Question
@@ -24,8 +23,6 @@ RepoType = Literal["model", "dataset"]
 
 # An unreachable Hub must be noticed within five seconds, dead names and silent servers included.
 REACH_TIMEOUT_SECONDS = 4.0
-
-_LOCK_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -151,18 +148,21 @@ def download_snapshot(
     check_reachable()
     if _patience().is_over:
         raise hub_process.given_up(endpoint(), "nothing came of what was asked for before", _patience())
+    import huggingface_hub
+
+    _ = huggingface_hub.snapshot_download  # takes a second, which the others need not wait for
     question = Question(repo_id, repo_type, revision, patterns, safetensors)
     root = _repository(repo_id, repo_type)
-    with _only_one(root) as waited:
-        if waited:
+    with hub_lock.turn(root, _patience()) as turn:
+        if turn.waited:
             brought = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
             if brought is not None:
                 return brought
-        return _downloaded(question, root)
+        return _downloaded(question, root, turn)
 
 
-def _downloaded(question: Question, root: Path) -> Snapshot:
-    listing = hub_process.ask(question, root, _patience(), _client_environment())
+def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot:
+    listing = hub_process.ask(question, root, _patience(), _client_environment(), turn.beat)
     folder = root / "snapshots" / listing.commit
     if not folder.is_dir():
         raise HubError(
@@ -206,42 +206,6 @@ def verify_snapshot(repo_id: str, repo_type: RepoType, snapshot: Snapshot, patte
 @functools.cache
 def _patience() -> hub_process.Patience:
     return hub_process.whole_patience()
-
-
-@contextlib.contextmanager
-def _only_one(root: Path) -> Iterator[bool]:
-    """Let one process at a time into the body for a repository; yield whether another had to be waited for.
-
-    Raises:
-        HubError: Nothing more comes of the other's download.
-    """
-    import filelock
-
-    path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
-    lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
-    watch = _patience().watch(root)
-    waited = False
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=_LOCK_LOOK_SECONDS)
-            except filelock.Timeout:
-                waited = True
-                if not watch.look():
-                    raise HubError(
-                        f"another process is downloading {root.name}, and nothing more comes of that; end it, or "
-                        f"remove {path} where there is none"
-                    ) from None
-            except NotImplementedError:  # a file system that knows no locks: there a file is one
-                lock = filelock.SoftFileLock(path.with_suffix(".soft"))
-    except OSError as error:
-        raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
-    watch.succeed()
-    try:
-        yield waited
-    finally:
-        lock.release()
 
 
 def _client_environment() -> dict[str, str]:

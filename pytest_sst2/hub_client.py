@@ -2,8 +2,8 @@
 
 That process may be ended at any moment, whatever the client is waiting for; ``hub_process`` starts and watches it. It
 reads one question from its standard input, a line of JSON, and ends when that is closed. On its standard output it
-says, a line of JSON each: ``note``, what the client is doing; ``bytes``, how many belong to the download, where the Hub
-lists sizes; at last ``listing`` or ``problem``.
+says, a line of JSON each: ``ready``; ``note``, what troubles the client; ``bytes``, how many belong to the download, where
+the Hub lists sizes; at last ``listing`` or ``problem``.
 """
 
 from __future__ import annotations
@@ -225,6 +225,7 @@ def _pause_asked_for(error: Exception) -> float | None:
 
 def main() -> None:
     """Answer the question on the standard input, or end where that is closed."""
+    import huggingface_hub
     from huggingface_hub import constants
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
@@ -243,6 +244,9 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.handlers = [_Notes(say)]
     logger.propagate = False
+    huggingface_hub.get_session()
+    _ = huggingface_hub.snapshot_download  # is imported by being named
+    say("ready", True)
     try:
         say("listing", asdict(download(question, say)))
     except HubError as error:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -34,6 +34,7 @@ MOST_MEMORY_BYTES = 1 << 30
 _MOST_TOO_MUCH_BYTES = 1 << 24
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
+_START_SECONDS = 120.0
 # Not the folder of whoever runs it: what is called like a module of the client's would be taken for it.
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
@@ -120,7 +121,13 @@ def whole_patience() -> Patience:
     return Patience(seconds, seconds)
 
 
-def ask(question: Question, folder: Path, patience: Patience, environment: Mapping[str, str]) -> Listing:
+def ask(
+    question: Question,
+    folder: Path,
+    patience: Patience,
+    environment: Mapping[str, str],
+    beat: Callable[[], None] = lambda: None,
+) -> Listing:
     """Return what the client's process answers, its download done.
 
     Args:
@@ -128,16 +135,19 @@ def ask(question: Question, folder: Path, patience: Patience, environment: Mappi
         folder: The folder of the cache that it fills.
         patience: What may be waited without anything coming.
         environment: What the client is told beside what this process's environment has.
+        beat: Called over and over until the answer is there.
 
     Raises:
         HubError: The Hub refuses or breaks off, or nothing has come for too long, or too much.
     """
     address = environment["HF_ENDPOINT"]
-    watch = patience.watch(folder)
     listed_bytes: int | None = None
     note = ""
     with _started(question, environment) as child:
+        child.wait_until_ready(beat)
+        watch = patience.watch(folder)
         while True:
+            beat()
             said = child.heard()
             note = said.get("note", note)
             listed_bytes = said.get("bytes", listed_bytes)
@@ -183,6 +193,14 @@ class _Child:
         for line in self._process.stdout or ():
             self._said.put(line)
         self._said.put(None)
+
+    def wait_until_ready(self, beat: Callable[[], None]) -> None:
+        """Wait until it asks: what a busy machine takes to start a process is not the Hub's."""
+        end = time.monotonic() + _START_SECONDS
+        while "ready" not in self.heard():
+            beat()
+            if time.monotonic() > end:
+                raise HubError(f"the process that asks the Hub has not started in {_START_SECONDS:.0f} s")
 
     def heard(self) -> dict[str, Any]:
         """Wait a moment and return what was said next, empty where nothing was.

@@ -109,7 +109,24 @@ def load_hub() -> Source:
         HubError: It is in neither.
         Sst2Error: The files are not as they should be.
     """
-    return cached_hub() or _hub_source(hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete))
+    return _hub_source(hub_snapshot())
+
+
+def hub_snapshot() -> hub.Snapshot:
+    """Return SST-2's files, from the Hub's cache or downloaded.
+
+    Raises:
+        HubError: They are in neither.
+        Sst2Error: They are in the cache, and no longer what the Hub gave.
+    """
+    return _cached_snapshot() or hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete)
+
+
+def _cached_snapshot() -> hub.Snapshot | None:
+    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
+    if snapshot is not None:
+        hub.verify_snapshot(HUB_ID, "dataset", snapshot, HUB_FILES)
+    return snapshot
 
 
 def cached_hub() -> Source | None:
@@ -118,11 +135,8 @@ def cached_hub() -> Source | None:
     Raises:
         Sst2Error: The files are not as they should be.
     """
-    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
-    if snapshot is None:
-        return None
-    hub.verify_snapshot(HUB_ID, "dataset", snapshot, HUB_FILES)
-    return _hub_source(snapshot)
+    snapshot = _cached_snapshot()
+    return None if snapshot is None else _hub_source(snapshot)
 
 
 def _hub_source(snapshot: hub.Snapshot) -> Source:

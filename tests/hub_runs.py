@@ -91,22 +91,18 @@ def options_for(place: Place) -> list[str]:
 _TAKE = """
 import hashlib, json, sys, time
 from pathlib import Path
-from pytest_sst2 import checkpoints, hub, sources
+from pytest_sst2 import checkpoints, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.registry import ModelSpec
-from pytest_sst2.sources import HUB_FILES, HUB_ID
 
 repo_type, repo_id = sys.argv[1:3]
 began = time.perf_counter()
 answer = {}
 try:
     if repo_type == "dataset":
-        patterns, complete = HUB_FILES, sources._is_complete
-        sources.load_source("hub")
+        folder = sources.hub_snapshot().folder
     else:
-        patterns, complete = ("*",), lambda folder: True
-        answer["source"] = checkpoints.locate_files(ModelSpec("words", repo_id), trust_remote_code=False).weights.source
-    folder = hub.cached_snapshot(repo_id, repo_type, None, patterns, complete).folder
+        folder = checkpoints.locate_files(ModelSpec("words", repo_id), trust_remote_code=False).folder
     files = [path for path in folder.rglob("*") if path.is_file()]
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
     answer["files"] = {path.relative_to(folder).as_posix(): digest(path) for path in files}

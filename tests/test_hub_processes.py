@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +149,12 @@ def test_a_run_of_models_that_fail_in_every_way_says_why_of_each_within_a_minute
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("503", DATA),
+        ("403, gated", DATA),
         ("one flipped bit", DATA),
         ("bodies hang in the middle", DATA),
         ("expired token", MODEL),
     ],
-    ids=str,
+    ids=["gated", "flipped", "hanging", "expired"],
 )
 def test_a_run_against_a_broken_hub_ends_with_the_sentence_and_nothing_else(
     name: str, place: Place, server: LoopbackHub, tmp_path: Path
@@ -224,18 +226,33 @@ def test_the_first_is_killed_in_the_middle_and_another_takes_over(
     assert half_files(tmp_path) == []
 
 
-def test_who_waits_for_a_download_that_hangs_gives_up_in_time_and_says_whose_it_is(
+def test_who_waits_for_a_process_that_is_stopped_gives_up_in_time_and_says_what_to_remove(
     server: LoopbackHub, tmp_path: Path
 ) -> None:
     server.fault(MODEL.bodies, "hang-in-body", 100)
-    holder = start_taking(MODEL, environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="120"))
+    holder = start_taking(MODEL, environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="300"))
     wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
+    holder.send_signal(signal.SIGSTOP)
     answer = take(MODEL, environment(server.address, tmp_path, **HURRIED))
     holder.kill()
     holder.communicate()
     assert "another process is downloading models--org--words" in answer["said"]
     assert "pytest-sst2.lock" in answer["said"]
     assert answer["seconds"] < PATIENCE_SECONDS + BESIDE_SECONDS
+
+
+def test_who_waits_for_a_download_that_fails_is_told_why_and_does_not_try_it_as_well(
+    server: LoopbackHub, tmp_path: Path
+) -> None:
+    server.fault(MODEL.bodies, "hang-in-body", 100)
+    told = environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="15")
+    holder = start_taking(MODEL, told)
+    wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
+    others = [start_taking(MODEL, told) for _ in range(3)]
+    said = {taken(process)["said"] for process in (holder, *others)}
+    assert len(said) == 1
+    assert "nothing more came of org/words" in said.pop()
+    assert server.requests.count(MODEL.listing + "?blobs=True") == 1
 
 
 # Without flock the client's locks and ours are files that are there or not, and stay when their process is killed.
