@@ -2,8 +2,8 @@
 
 That process may be ended at any moment, whatever the client is waiting for; ``hub_process`` starts and watches it. It
 reads one question from its standard input, a line of JSON, and ends when that is closed. On its standard output it
-says, a line of JSON each: ``ready``; ``note``, what troubles the client; ``bytes``, how many belong to the download, where
-the Hub lists sizes; at last ``listing`` or ``problem``.
+says, a line of JSON each: ``ready``; ``note``, what troubles the client; ``bytes``, how many belong to the download,
+where the Hub lists sizes; at last ``listing`` or ``problem``.
 """
 
 from __future__ import annotations

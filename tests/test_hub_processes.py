@@ -252,7 +252,7 @@ def test_who_waits_for_a_download_that_fails_is_told_why_and_does_not_try_it_as_
     said = {taken(process)["said"] for process in (holder, *others)}
     assert len(said) == 1
     assert "nothing more came of org/words" in said.pop()
-    assert server.requests.count(MODEL.listing + "?blobs=True") == 1
+    assert server.requests.count(MODEL.listing + "?blobs=true") == 1
 
 
 # Without flock the client's locks and ours are files that are there or not, and stay when their process is killed.
