@@ -104,7 +104,7 @@ def _nothing_missing(repo_id: str, repo_type: RepoType, commit: str, patterns: t
     same: a tokenizer's configuration, the encoder's maximum length.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import LocalEntryNotFoundError
 
     try:
         snapshot_download(

@@ -190,9 +190,9 @@ def _ask(question: Question, call: Callable[[], T], pauses_seconds: tuple[float,
 
 
 def _clause(error: Exception, question: Question) -> HubError:
-    from huggingface_hub import constants, errors, get_token
+    from huggingface_hub import constants, get_token, utils
 
-    gated = isinstance(error, errors.GatedRepoError)
+    gated = isinstance(error, utils.GatedRepoError)
     if http_status(error) == 401 and not gated and get_token() is not None:
         return refused_token(question.repo_id, constants.ENDPOINT, public=_is_public(question))
     return explained(error, question.repo_id, constants.ENDPOINT)

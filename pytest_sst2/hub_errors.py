@@ -34,18 +34,18 @@ def explained(error: Exception, repo_id: str, address: str) -> HubError:
         repo_id: ``org/name``.
         address: The Hub's.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import utils
 
     if isinstance(error, HubError):
         return error
-    if isinstance(error, errors.HFValidationError):
+    if isinstance(error, utils.HFValidationError):
         return HubError(f"{repo_id} is no name that a repository on the Hub can have (org/name)")
-    if isinstance(error, errors.GatedRepoError):
+    if isinstance(error, utils.GatedRepoError):
         log_in = "log in with `hf auth login` or set HF_TOKEN"
         return HubError(f"{repo_id} is gated: accept its terms on the Hub, then {log_in}")
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if isinstance(error, utils.RepositoryNotFoundError):
         return HubError(f"the Hub at {address} has no {repo_id}, or it is private and needs HF_TOKEN")
-    if isinstance(error, errors.RevisionNotFoundError):
+    if isinstance(error, utils.RevisionNotFoundError):
         return HubError(f"{repo_id} has no such revision on the Hub at {address}")
     status = http_status(error)
     if status is not None:
@@ -87,9 +87,9 @@ def http_status(error: BaseException | None) -> int | None:
 
 def http_response(error: BaseException | None) -> Any:
     """Return the Hub's refusal that ``error`` is or comes from, or None."""
-    from huggingface_hub import errors
+    from huggingface_hub import utils
 
-    while error is not None and not isinstance(error, errors.HfHubHTTPError):
+    while error is not None and not isinstance(error, utils.HfHubHTTPError):
         error = error.__cause__
     return getattr(error, "response", None)
 
