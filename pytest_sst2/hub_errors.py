@@ -87,11 +87,12 @@ def http_status(error: BaseException | None) -> int | None:
 
 def http_response(error: BaseException | None) -> Any:
     """Return the Hub's refusal that ``error`` is or comes from, or None."""
-    from huggingface_hub import utils
-
-    while error is not None and not isinstance(error, utils.HfHubHTTPError):
+    while error is not None:
+        response = getattr(error, "response", None)
+        if getattr(response, "status_code", 0) >= 400:
+            return response
         error = error.__cause__
-    return getattr(error, "response", None)
+    return None
 
 
 def root_cause(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -41,6 +42,12 @@ def write_data(folder: Path) -> Path:
 def serve(server: LoopbackHub, repositories: dict[Place, Path]) -> None:
     for place, folder in repositories.items():
         server.add(place.repo_id, folder, repo_type=place.repo_type)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of a folder's files by name."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @dataclass

@@ -96,13 +96,13 @@ class LoopbackHub:
     Attributes:
         requests: What it was asked, as ``"GET /api/models/org/name"``.
         tokens: The ``Authorization`` that came with each.
-        first_request: When the first came, by ``time.perf_counter``.
+        first_question: When the first came that was no sign of life, by ``time.perf_counter``.
     """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.tokens: list[str] = []
-        self.first_request: float | None = None
+        self.first_question: float | None = None
         self.faults: list[Fault] = []
         self._repos: dict[tuple[RepoType, str], Repo] = {}
         self._lock = threading.Lock()
@@ -195,7 +195,8 @@ class LoopbackHub:
     def take_fault(self, line: str, token: str) -> Fault | None:
         """Note a request and return what is to go wrong with it."""
         with self._lock:
-            self.first_request = self.first_request or time.perf_counter()
+            if not line.startswith("HEAD /api/"):
+                self.first_question = self.first_question or time.perf_counter()
             self.requests.append(line)
             self.tokens.append(token)
             for fault in self.faults:
@@ -246,7 +247,8 @@ class LoopbackHub:
         if rest[:1] == ["tree"]:
             return _json(entries)
         siblings = [_sibling(entry) if repo.digests else {"rfilename": entry["path"]} for entry in entries]
-        return _json({"_id": "0", "id": repo_id, "sha": commit_id(folder), "tags": [], "siblings": siblings})
+        numbers = {"downloads": 0, "likes": 0, "private": False, "gated": False, "tags": []}
+        return _json({"_id": "0", "id": repo_id, "sha": commit_id(folder), "siblings": siblings, **numbers})
 
     def _file(self, repo_type: RepoType, repo_id: str, revision: str, name: str) -> Answer:
         repo = self._repos.get((repo_type, repo_id))

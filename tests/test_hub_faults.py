@@ -160,9 +160,9 @@ def test_what_another_program_keeps_in_the_same_snapshot_is_not_read(server: Loo
     have(MODEL)
 
 
-@pytest.mark.usefixtures("hurried")
-def test_a_commit_that_changes_between_two_files_is_read_as_it_was_when_it_was_asked_for(
-    server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stage", ["/api/models/org/words", "/tree/", "/resolve/"])
+def test_a_commit_that_changes_on_the_way_is_read_as_it_was_when_it_was_asked_for(
+    stage: str, server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = repositories[MODEL]
     after = write_repositories(tmp_path)[MODEL]
@@ -170,12 +170,13 @@ def test_a_commit_that_changes_between_two_files_is_read_as_it_was_when_it_was_a
     commit = server.add(MODEL_ID, before, revision="before")
     answer = server.answer
 
-    def moved_with_the_first_file(path: str) -> object:
-        if "/resolve/" in path:
+    def answer_and_move(path: str) -> object:
+        answered = answer(path)
+        if stage in path:
             server.add(MODEL_ID, after)
-        return answer(path)
+        return answered
 
-    monkeypatch.setattr(server, "answer", moved_with_the_first_file)
+    monkeypatch.setattr(server, "answer", answer_and_move)
     assert checkpoints.locate_files(SPEC, trust_remote_code=False).weights.revision == commit
     assert_the_cache_is_sound(MODEL, before)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ import pytest
 from tests.hub_faults import DATA, FAULTS, MODEL, HubFault, Place
 from tests.hub_runs import (
     TOKEN,
+    digests,
     environment,
     options_for,
     run_benchmarks,
@@ -47,14 +47,6 @@ def server(repositories: dict[Place, Path]) -> Iterator[LoopbackHub]:
     with running_hub() as running:
         serve(running, repositories)
         yield running
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def half_files(home: Path) -> list[str]:
@@ -202,6 +194,7 @@ def test_of_sixteen_processes_on_an_empty_cache_one_downloads_and_all_have_it(
     assert all(answer["files"] == digests(repositories[place]) for answer in answers)
     folder = repositories[place]
     assert bodies(server, folder) == dict.fromkeys(digests(folder), 1)
+    assert server.requests.count(f"{place.listing}?blobs=true") == 1
 
 
 def test_the_first_is_killed_in_the_middle_and_another_takes_over(
