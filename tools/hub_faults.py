@@ -3,9 +3,9 @@
     python tools/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability.md]
 
 Each fault is met by a process that wants a model and by one that wants SST-2; with ``--whole`` by whole runs of pytest,
-which takes an hour. Afterwards the Hub is sound, and the cache is checked: offline nothing may be taken from it, and then
-it must hold what the Hub has. The seconds are those from the client's first request until the sentence is there. The
-table replaces what stands between two comments of the output file. It takes about ten minutes.
+which takes an hour. Afterwards the Hub is sound, and the cache is checked: offline nothing may be taken from it, and
+then it must hold what the Hub has. The seconds are those from the client's first request until the sentence is there.
+The table replaces what stands between two comments of the output file. It takes about ten minutes.
 """
 
 from __future__ import annotations
