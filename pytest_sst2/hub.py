@@ -75,7 +75,7 @@ def cached_snapshot(
     commits = [revision] if revision else []
     reference = root / "refs" / (revision or "main")
     if reference.is_file():
-        commits.insert(0, reference.read_text(encoding="utf-8").strip())
+        commits.insert(0, reference.read_text(encoding="utf-8", errors="replace").strip())
     if revision is None and (root / "snapshots").is_dir():
         others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         named = _commits_of_other_revisions(root)
@@ -91,7 +91,7 @@ def _commits_of_other_revisions(root: Path) -> set[str]:
     """Return the commits that a branch or tag was downloaded by name for; conversion pull requests stand for main."""
     references = root / "refs"
     return {
-        path.read_text(encoding="utf-8").strip()
+        path.read_text(encoding="utf-8", errors="replace").strip()
         for path in references.rglob("*")
         if path.is_file() and not path.is_relative_to(references / "refs" / "pr")
     }
@@ -185,7 +185,7 @@ def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot
 def _point_at(references: Path, revision: str, commit: str) -> None:
     """Have the cache find a snapshot by its revision from now on: it is whole and was looked at."""
     path = references / revision
-    if not path.is_file() or path.read_text(encoding="utf-8") != commit:
+    if not path.is_file() or path.read_bytes() != commit.encode():
         write_atomically(path, commit)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_sst2.digests import file_digest, git_digest
-from pytest_sst2.hub_client import ListedFile, Listing
+from pytest_sst2.hub_client import ListedFile
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_ID = re.compile(r"[0-9a-f]{40}")
@@ -40,7 +40,10 @@ def damages(folder: Path, patterns: tuple[str, ...], listed: Mapping[str, Listed
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-            said = _damage(path, name, listed.get(name, UNLISTED))
+            try:
+                said = _damage(path, name, listed.get(name, UNLISTED))
+            except OSError as error:
+                said = f"{name} cannot be read ({error.strerror or error})"
             if said:
                 yield Damage(path, said)
 
@@ -78,8 +81,3 @@ def kept_listing(repo_id: str, repo_type: str, commit: str, cache: Path) -> dict
     except Exception:  # none is kept, or it cannot be read: then the names of the blobs are what is left
         return {}
     return {entry.path: ListedFile.of(entry) for entry in entries}
-
-
-def not_there(folder: Path, listing: Listing) -> list[str]:
-    """Return the listed files that a snapshot lacks."""
-    return [name for name in listing.files if not (folder / name).is_file()]

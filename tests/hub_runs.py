@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest_sst2
 from tests.hub_faults import DATA, MODEL, Place
 from tests.loopback_hub import LoopbackHub
 from tests.tiny_models import add_sentence_modules, sentences_and_labels, write_encoder
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = Path(pytest_sst2.__file__).parents[1]  # where the package under test lies: the checkout, or an environment's
 TOKEN = "hf_theTokenThatNobodyMayRead"
 # What of a run's lines tells of the Hub; the rest is the table's and pytest's.
 _TELLS = ("could not be had", "was damaged or replaced")
@@ -69,14 +71,14 @@ def environment(address: str, home: Path, **more: str) -> dict[str, str]:
     left_out = ("HF_", "TRANSFORMERS_", "COV_CORE", "GITHUB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     own = {"HF_ENDPOINT": address, "HF_HOME": str(home), "PYTEST_SST2_CACHE": str(home / "sst2"), "CI": ""}
-    return {**kept, **own, "NO_PROXY": "127.0.0.1", "COLUMNS": "160", "PYTHONPATH": str(ROOT), **more}
+    return {**kept, **own, "NO_PROXY": "127.0.0.1", "COLUMNS": "160", "PYTHONPATH": str(PACKAGES), **more}
 
 
 def run_benchmarks(*options: str, told: dict[str, str], folder: Path) -> Run:
     """Run ``pytest benchmarks`` as a user does."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *options],
+        [sys.executable, "-P", "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *options],
         cwd=folder,
         env=told,
         stdout=subprocess.PIPE,

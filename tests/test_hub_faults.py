@@ -151,6 +151,16 @@ def test_a_mirror_with_etags_of_its_own_and_no_digests_is_read_and_held_against_
     have(MODEL)
 
 
+def test_a_file_of_the_cache_that_cannot_be_read_is_named(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    have(MODEL)
+
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pytest_sst2.hub_digests.git_digest", fail)
+    assert "config.json cannot be read (Input/output error)" in refusal(MODEL)
+
+
 def test_what_another_program_keeps_in_the_same_snapshot_is_not_read(server: LoopbackHub) -> None:
     have(MODEL)
     (config,) = hub.cache_folder().glob("*/snapshots/*/config.json")
@@ -291,6 +301,15 @@ def test_a_token_is_not_sent_to_the_host_that_a_redirect_names(
     assert elsewhere.requests
     assert set(elsewhere.tokens) == {""}
     assert_the_cache_is_sound(MODEL, repositories[MODEL])
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\x01more", f"{TOKEN}ä", f"other {TOKEN}"])
+def test_a_token_that_cannot_be_sent_is_not_repeated(
+    token: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    server.fault(MODEL.listing, "status", 401)
+    assert TOKEN not in refusal(MODEL)
 
 
 def test_neither_passwords_nor_signatures_of_an_address_are_in_a_clause() -> None:
