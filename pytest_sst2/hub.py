@@ -168,7 +168,7 @@ def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot
         raise HubError(
             f"{question.repo_id} on the Hub at {endpoint()} has no files like {', '.join(question.patterns)}"
         )
-    kept = hub_digests.kept_listing(question.repo_id, question.repo_type, listing.commit, cache_folder())
+    kept = hub_digests.kept_listing(root, listing.commit)
     bad = list(hub_digests.damages(folder, question.patterns, {**listing.files, **kept}))
     for damage in bad:
         damage.path.resolve().unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def verify_snapshot(repo_id: str, repo_type: RepoType, snapshot: Snapshot, patte
     Raises:
         Sst2Error: What file, what is wrong with it, and what to do.
     """
-    kept = hub_digests.kept_listing(repo_id, repo_type, snapshot.commit, cache_folder())
+    kept = hub_digests.kept_listing(_repository(repo_id, repo_type), snapshot.commit)
     for damage in hub_digests.damages(snapshot.folder, patterns, kept):
         raise Sst2Error(
             f"{damage.path}, in the Hub's cache, was damaged or replaced: {damage.said}. Remove "

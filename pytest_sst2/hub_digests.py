@@ -8,16 +8,20 @@ keeps the Hub's listing beside a snapshot, and each file's content under the nam
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_sst2.digests import file_digest, git_digest
 from pytest_sst2.hub_client import ListedFile
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_ID = re.compile(r"[0-9a-f]{40}")
+# Of the file in which the client keeps a listing.
+_KNOWN_FORMAT = 1
 UNLISTED = ListedFile()
 
 
@@ -70,14 +74,25 @@ def _damage(path: Path, name: str, listed: ListedFile) -> str:
     return f"{name} has {kind} {digest}, not {' or '.join(sorted(expected))} as the Hub gave it"
 
 
-def kept_listing(repo_id: str, repo_type: str, commit: str, cache: Path) -> dict[str, ListedFile]:
-    """Return what the client has kept of the Hub's listing of a commit; empty where it has nothing (before 2.0)."""
+def kept_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
+    """Return what the client has kept of the Hub's listing of a commit; empty where it has nothing (before 2.0).
+
+    Its own function for that leaves out what is in Git LFS, and names such a file by the id of its pointer.
+
+    Args:
+        repository: The repository's folder in the cache.
+        commit: The snapshot's.
+    """
     try:
-        from huggingface_hub import get_cached_repo_tree
-    except ImportError:
-        return {}
-    try:
-        entries = get_cached_repo_tree(repo_id, repo_type=repo_type, revision=commit, cache_dir=cache)
-    except Exception:  # none is kept, or it cannot be read: then the names of the blobs are what is left
-        return {}
-    return {entry.path: ListedFile.of(entry) for entry in entries}
+        kept = json.loads((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
+        if kept["format_version"] != _KNOWN_FORMAT:
+            return {}
+        return {name: _kept_file(entry) for name, entry in kept["files"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}  # there is none, or it was damaged: then the names of the blobs are what is left
+
+
+def _kept_file(entry: Mapping[str, Any]) -> ListedFile:
+    if "lfs_sha256" in entry:
+        return ListedFile(entry["lfs_size"], entry["lfs_sha256"], None)
+    return ListedFile(entry["size"], None, entry["blob_id"])

@@ -116,10 +116,13 @@ def flip_one_bit(path: Path) -> None:
     ("place", "name"),
     [(MODEL, "model.safetensors"), (MODEL, "1_Pooling/config.json"), (DATA, "data/train-00000-of-00001.parquet")],
 )
-@pytest.mark.parametrize("kept", ["listing", "names alone"])
+@pytest.mark.parametrize("kept", ["listing and names", "names alone", "listing alone"])
 def test_a_bit_that_turns_in_the_cache_is_seen_at_the_next_load_and_the_file_named(
-    place: Place, name: str, kept: str, server: LoopbackHub
+    place: Place, name: str, kept: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if kept == "listing alone":  # a file system without symbolic links: there are no blobs with names
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS", True)
+    have(place)
     have(place)
     (file,) = hub.cache_folder().glob(f"*/snapshots/*/{name}")
     blob = file.resolve()
