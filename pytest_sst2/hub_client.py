@@ -1,24 +1,13 @@
-"""The Hub's own client, asked in a process of its own: what to download, of which commit, and the download.
+"""What is asked of the Hub's own client: of which commit, which files, and the download itself.
 
-That process may be ended at any moment, whatever the client is waiting for; ``hub_process`` starts and watches it. It
-reads one question from its standard input, a line of JSON, and ends when that is closed. On its standard output it
-says, a line of JSON each: ``ready``; ``note``, what troubles the client; ``bytes``, how many belong to the download,
-where the Hub lists sizes; at last ``listing`` or ``problem``.
+Some of this may never return. It is run in a process of its own, ``hub_child``, which can be ended.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import os
-import re
-import sys
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pytest_sst2.hub_errors import HubError, explained, http_response, http_status, refused_token
@@ -26,15 +15,10 @@ from pytest_sst2.hub_errors import HubError, explained, http_response, http_stat
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _CONVERSION_BOT = "SFconvertbot"
-# The client waits as long as the Hub asks it to, be it an hour. More than this is an answer, and not a pause.
-LONGEST_PAUSE_SECONDS = 20.0
 # In these the Hub says that another try may help; the client itself does not try again where it asks for a listing.
 _PASSING = (429, 500, 502, 503, 504)
 _PAUSES_SECONDS = (1.0, 3.0)
 _LISTING_TIMEOUT_SECONDS = 10.0
-
-_TROUBLES = ("HTTP Error", "Error while downloading", "Still waiting to acquire lock")
-_ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
 
 T = TypeVar("T")
 
@@ -218,87 +202,3 @@ def _pause_asked_for(error: Exception) -> float | None:
     """Return the seconds of a refusal's ``Retry-After``; None where it names none, or a date."""
     asked = http_response(error).headers.get("Retry-After", "")
     return float(asked) if asked.isdecimal() else None
-
-
-# --- the process
-
-
-def main() -> None:
-    """Answer the question on the standard input, or end where that is closed."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    speaking = threading.Lock()
-
-    def say(kind: str, value: object) -> None:
-        with speaking:
-            answers.write(json.dumps({kind: value}) + "\n")
-            answers.flush()
-
-    question = Question(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_the_asker, daemon=True).start()
-    _refuse_long_pauses(constants.ENDPOINT)
-    _write_small_chunks()
-    logger = logging.getLogger("huggingface_hub")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [_Notes(say)]
-    logger.propagate = False
-    huggingface_hub.get_session()
-    _ = huggingface_hub.snapshot_download  # is imported by being named
-    say("ready", True)
-    try:
-        say("listing", asdict(download(question, say)))
-    except HubError as error:
-        say("problem", str(error))
-    # The client's threads may still be waiting for something, and would be waited for.
-    os._exit(0)
-
-
-def _end_with_the_asker() -> None:
-    """End this process when the one that asked closes the pipe, or is no more; leave no half file behind."""
-    import psutil
-
-    sys.stdin.read()
-    with contextlib.suppress(psutil.Error, OSError):
-        for file in psutil.Process().open_files():
-            if file.path.endswith(".incomplete"):
-                Path(file.path).unlink()
-    os._exit(1)
-
-
-def _refuse_long_pauses(address: str) -> None:
-    """Turn a wait that the Hub asks the client for into an answer, where it is a long one."""
-    pause = time.sleep
-
-    def sleep(seconds: float) -> None:
-        if seconds > LONGEST_PAUSE_SECONDS:
-            raise HubError(
-                f"the Hub at {address} answered HTTP 429, too many requests, and asks for a pause of {seconds:.0f} s: "
-                "run again after that, or log in with `hf auth login` or set HF_TOKEN to be allowed more"
-            )
-        pause(seconds)
-
-    time.sleep = sleep  # type: ignore[assignment]
-
-
-def _write_small_chunks() -> None:
-    """Have the client write what comes as it comes: how a download goes is seen by what is on the disk."""
-    from huggingface_hub import constants, file_download
-
-    for module in (constants, file_download):
-        if hasattr(module, "DOWNLOAD_CHUNK_SIZE"):
-            module.DOWNLOAD_CHUNK_SIZE = 1 << 16
-
-
-class _Notes(logging.Handler):
-    """Passes on what the client says about its troubles, without the long addresses."""
-
-    def __init__(self, say: Callable[[str, object], None]) -> None:
-        super().__init__()
-        self._say = say
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage().partition("\n")[0]
-        if line.startswith(_TROUBLES) or "thrown while requesting" in line:
-            self._say("note", _ADDRESS.sub("", line)[:200])

@@ -38,7 +38,7 @@ _START_SECONDS = 120.0
 # Not the folder of whoever runs it: what is called like a module of the client's would be taken for it.
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
-    "from pytest_sst2.hub_client import main; main()"
+    "from pytest_sst2.hub_child import main; main()"
 )
 
 

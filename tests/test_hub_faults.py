@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import checkpoints, hub, hub_client, hub_process, sources
+from pytest_sst2 import checkpoints, hub, hub_child, hub_client, hub_process, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
 from pytest_sst2.hub_process import Patience
@@ -324,7 +324,7 @@ def test_the_clients_notes_are_short_and_have_no_addresses(monkeypatch: pytest.M
     import logging
 
     noted: list[object] = []
-    handler = hub_client._Notes(lambda kind, value: noted.append(value))
+    handler = hub_child._Notes(lambda kind, value: noted.append(value))
     for message in (
         "Error while downloading from https://cdn.example/x?Signature=abc: timed out\nTrying to resume download...",
         "HTTP Error 503 thrown while requesting HEAD https://hub.example/org/words",
