@@ -30,7 +30,7 @@ PATIENCE_VARIABLE = "PYTEST_SST2_HUB_PATIENCE"
 # What is slower than this counts as nothing.
 SLOWEST_BYTES_PER_SECOND = 1 << 14
 # An answer that goes on for ever ends here: of a listing in memory, of files on disk.
-MOST_MEMORY_BYTES = 1 << 30
+MOST_MEMORY_BYTES = 1 << 29
 _MOST_TOO_MUCH_BYTES = 1 << 24
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
