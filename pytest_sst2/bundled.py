@@ -5,20 +5,16 @@ For each version of such a package that is known, ``data/NAME-VERSION.sha256`` l
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import importlib.metadata
 import importlib.util
-import time
 from pathlib import Path
 
+from pytest_sst2.digests import file_digest
 from pytest_sst2.errors import Sst2Error
 
 LISTS = Path(__file__).parent / "data"
 # What no library reads: it may be missing, or changed.
 _NOT_LOADED = ("README.md",)
-# A file system's clock has ticks. Within one a file can change twice and look as if it had changed once.
-_SETTLED_NS = 2_000_000_000
 
 
 def bundled_folder(package: str) -> Path | None:
@@ -53,7 +49,7 @@ def verify_bundled(package: str, folder: Path) -> None:
     for relative, digest in expected.items():
         path = folder / relative
         try:
-            found = _digest(path)
+            found = file_digest(path)
         except OSError as error:
             reason = error.strerror or error
             raise Sst2Error(f"{path}, a file of {name}, cannot be read ({reason}). {remedy}") from error
@@ -87,16 +83,3 @@ def _expected(name: str) -> dict[str, str]:
         )
     lines = path.read_text(encoding="utf-8").splitlines()
     return {relative: digest for digest, relative in (line.split("  ", 1) for line in lines)}
-
-
-def _digest(path: Path) -> str:
-    state = path.stat()
-    stamp = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    settled = time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
-    return (_digest_of_state if settled else _digest_of_state.__wrapped__)(path, stamp)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest_of_state(path: Path, _stamp: tuple[int, ...]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

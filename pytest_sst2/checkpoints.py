@@ -13,7 +13,10 @@ from typing import Any
 
 from pytest_sst2 import hub
 from pytest_sst2.bundled import bundled_folder, distribution_of, verify_bundled
+from pytest_sst2.digests import file_digest
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.hub_client import PICKLES
+from pytest_sst2.hub_errors import HubError
 from pytest_sst2.model_safety import (
     code_brought_along,
     inside,
@@ -36,8 +39,6 @@ TOKENIZER_FILES = (
 )
 _DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _BESIDE_WEIGHTS = (".json", ".txt", ".model", ".py")
-_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -109,27 +110,16 @@ def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot
     complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
     cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, patterns, complete)
     if cached is not None:
+        hub.verify_snapshot(spec.hub_id, "model", cached, patterns)
         return "cache", cached
     try:
-        return "hub", _download(spec, patterns)
-    except hub.HubError as error:
+        return "hub", hub.download_snapshot(spec.hub_id, "model", spec.revision, patterns, complete, safetensors=True)
+    except HubError as error:
         bundled = bundled_folder(spec.bundled)
         if bundled is None:
             raise Sst2Error(_not_had(spec, error)) from error
         verify_bundled(spec.bundled, bundled)
         return "bundled", hub.Snapshot(bundled, spec.revision or "")
-
-
-def _download(spec: ModelSpec, patterns: tuple[str, ...]) -> hub.Snapshot:
-    """Download a model, by way of the Hub's own safetensors conversion where main has pickles only."""
-    names = {name.rpartition("/")[2] for name in hub.list_files(spec.hub_id, "model", spec.revision)}
-    revision = spec.revision
-    if names.isdisjoint(_SAFETENSORS) and not names.isdisjoint(_PICKLES):
-        revision = hub.safetensors_conversion(spec.hub_id) if spec.revision is None else None
-        if revision is None:
-            tried = "has no safetensors conversion" if spec.revision is None else "is pinned to a revision with these"
-            raise hub.HubError(f"{spec.hub_id} on the Hub has pickled weights only, which can run code, and {tried}")
-    return hub.download_snapshot(spec.hub_id, "model", revision, patterns)
 
 
 def _replacing(spec: ModelSpec, source: str) -> str:
@@ -231,7 +221,7 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
 
 
 def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> None:
-    pickled = any((transformer / name).is_file() for name in _PICKLES)
+    pickled = any((transformer / name).is_file() for name in PICKLES)
     if not _weight_files(transformer):
         reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
         raise Sst2Error(
@@ -239,7 +229,7 @@ def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> Non
             "Write one with save_pretrained() from a checkpoint you trust."
         )
     for module in module_folders(folder, transformer):
-        if any((module / name).is_file() for name in _PICKLES) and not _weight_files(module):
+        if any((module / name).is_file() for name in PICKLES) and not _weight_files(module):
             raise Sst2Error(
                 f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
                 "read. Load it where you trust it and write it anew with save_pretrained()."
@@ -267,12 +257,6 @@ def _files_digest(folder: Path, transformer: Path) -> str:
         files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
         digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
     return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _weights_digest(folder: Path, transformer: Path) -> str:

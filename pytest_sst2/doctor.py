@@ -19,6 +19,7 @@ from pytest_sst2 import checkpoints, hub
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.hub_errors import HubError
 from pytest_sst2.recipes import PRESETS
 from pytest_sst2.registry import ModelSpec
 from pytest_sst2.sources import Source, cached_hub, load_pocket
@@ -129,7 +130,7 @@ def _hub_problem() -> str:
     """Return why the Hub cannot be asked, empty where it answers."""
     try:
         hub.check_reachable()
-    except hub.HubError as error:
+    except HubError as error:
         return str(error)
     return ""
 

@@ -6,38 +6,23 @@ libraries which load from the snapshot's folder never need the network themselve
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
+from pytest_sst2 import hub_digests, hub_lock, hub_process
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import write_atomically
+from pytest_sst2.hub_client import Question
+from pytest_sst2.hub_errors import HubError, root_cause
 
 RepoType = Literal["model", "dataset"]
 
 # An unreachable Hub must be noticed within five seconds, dead names and silent servers included.
 REACH_TIMEOUT_SECONDS = 4.0
-
-_CONVERSION_BOT = "SFconvertbot"
-
-T = TypeVar("T")
-
-
-_CREDENTIALS = re.compile(r"(?<=//)[^/\s@]+@")
-
-
-class HubError(Sst2Error):
-    """The Hub has not given what was asked of it; the message says why in a clause that fits after 'because'.
-
-    An address with a name and a password in it loses them: messages end up in reports.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(_CREDENTIALS.sub("", message))
 
 
 @dataclass(frozen=True)
@@ -62,6 +47,11 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def _repository(repo_id: str, repo_type: RepoType) -> Path:
+    """Return the folder of a repository in the cache."""
+    return cache_folder() / f"{repo_type}s--{repo_id.replace('/', '--')}"
+
+
 def cached_snapshot(
     repo_id: str,
     repo_type: RepoType,
@@ -81,13 +71,11 @@ def cached_snapshot(
         patterns: The files that were, or would be, downloaded.
         complete: Tells whether a snapshot's folder has all that cannot be done without.
     """
-    from huggingface_hub.file_download import repo_folder_name
-
-    root = cache_folder() / repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+    root = _repository(repo_id, repo_type)
     commits = [revision] if revision else []
     reference = root / "refs" / (revision or "main")
     if reference.is_file():
-        commits.insert(0, reference.read_text(encoding="utf-8").strip())
+        commits.insert(0, reference.read_text(encoding="utf-8", errors="replace").strip())
     if revision is None and (root / "snapshots").is_dir():
         others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         named = _commits_of_other_revisions(root)
@@ -103,7 +91,7 @@ def _commits_of_other_revisions(root: Path) -> set[str]:
     """Return the commits that a branch or tag was downloaded by name for; conversion pull requests stand for main."""
     references = root / "refs"
     return {
-        path.read_text(encoding="utf-8").strip()
+        path.read_text(encoding="utf-8", errors="replace").strip()
         for path in references.rglob("*")
         if path.is_file() and not path.is_relative_to(references / "refs" / "pr")
     }
@@ -116,7 +104,7 @@ def _nothing_missing(repo_id: str, repo_type: RepoType, commit: str, patterns: t
     same: a tokenizer's configuration, the encoder's maximum length.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import LocalEntryNotFoundError
 
     try:
         snapshot_download(
@@ -132,65 +120,107 @@ def _nothing_missing(repo_id: str, repo_type: RepoType, commit: str, patterns: t
     return True
 
 
-def download_snapshot(repo_id: str, repo_type: RepoType, revision: str | None, patterns: tuple[str, ...]) -> Snapshot:
-    """Download the files of a repository that match ``patterns``, all at one commit.
+def download_snapshot(
+    repo_id: str,
+    repo_type: RepoType,
+    revision: str | None,
+    patterns: tuple[str, ...],
+    complete: Callable[[Path], bool] = lambda _: True,
+    *,
+    safetensors: bool = False,
+) -> Snapshot:
+    """Download the files of a repository that match ``patterns``, all at one commit, each as the Hub lists it.
+
+    Of several processes that want the same one downloads it, and the others wait for that.
+
+    Args:
+        repo_id: ``org/name``.
+        repo_type: ``model`` or ``dataset``.
+        revision: Branch, tag or commit; None for main.
+        patterns: Which files.
+        complete: Tells whether a snapshot that another process has brought meanwhile has all that is needed.
+        safetensors: Whether it is a model, of which pickled weights are not taken: where main has nothing else, the
+            Hub's own conversion is.
 
     Raises:
-        HubError: The Hub is unreachable, refuses, or breaks off.
+        HubError: The Hub is unreachable, refuses, breaks off, or gives what is not what it lists.
     """
-    from huggingface_hub import snapshot_download
-
     check_reachable()
-    folder = _explained(
-        repo_id,
-        lambda: snapshot_download(
-            repo_id, repo_type=repo_type, revision=revision, allow_patterns=list(patterns), tqdm_class=_quiet_bar()
-        ),
-    )
-    if Path(folder).is_dir():
-        return Snapshot(Path(folder), Path(folder).name)
-    # Mirrors may answer a pinned commit with one of their own, under which the client then files what it got.
-    found = cached_snapshot(repo_id, repo_type, revision, patterns, lambda _: True)
-    if found is None:
-        raise HubError(f"{repo_id} on the Hub at {endpoint()} has no files like {', '.join(patterns)}")
-    return found
+    if _patience().is_over:
+        raise hub_process.given_up(endpoint(), "nothing came of what was asked for before", _patience())
+    import huggingface_hub
+
+    _ = huggingface_hub.snapshot_download  # takes a second, which the others need not wait for
+    question = Question(repo_id, repo_type, revision, patterns, safetensors)
+    root = _repository(repo_id, repo_type)
+    with hub_lock.turn(root, _patience()) as turn:
+        if turn.waited:
+            brought = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
+            if brought is not None:
+                return brought
+        return _downloaded(question, root, turn)
 
 
-def list_files(repo_id: str, repo_type: RepoType, revision: str | None) -> list[str]:
-    """Return the names of a repository's files.
+def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot:
+    listing = hub_process.ask(question, root, _patience(), _client_environment(), turn.beat)
+    folder = root / "snapshots" / listing.commit
+    if not folder.is_dir():
+        raise HubError(
+            f"{question.repo_id} on the Hub at {endpoint()} has no files like {', '.join(question.patterns)}"
+        )
+    kept = hub_digests.kept_listing(root, listing.commit)
+    bad = list(hub_digests.damages(folder, question.patterns, {**listing.files, **kept}))
+    for damage in bad:
+        damage.path.resolve().unlink(missing_ok=True)
+        damage.path.unlink(missing_ok=True)
+    if bad:
+        raise HubError(
+            f"what {endpoint()} sent of {question.repo_id} is damaged, and was removed: {bad[0].said}; run again"
+        )
+    if listing.commit != listing.revision:
+        _point_at(root / "refs", listing.revision or "main", listing.commit)
+    return Snapshot(folder, listing.commit)
+
+
+def _point_at(references: Path, revision: str, commit: str) -> None:
+    """Have the cache find a snapshot by its revision from now on: it is whole and was looked at."""
+    path = references / revision
+    if not path.is_file() or path.read_bytes() != commit.encode():
+        write_atomically(path, commit)
+
+
+def verify_snapshot(repo_id: str, repo_type: RepoType, snapshot: Snapshot, patterns: tuple[str, ...]) -> None:
+    """Refuse a snapshot from the cache in which a file is no longer what the Hub gave.
 
     Raises:
-        HubError: The Hub is unreachable or refuses.
+        Sst2Error: What file, what is wrong with it, and what to do.
     """
-    from huggingface_hub import HfApi
+    kept = hub_digests.kept_listing(_repository(repo_id, repo_type), snapshot.commit)
+    for damage in hub_digests.damages(snapshot.folder, patterns, kept):
+        raise Sst2Error(
+            f"{damage.path}, in the Hub's cache, was damaged or replaced: {damage.said}. Remove "
+            f"{damage.path.resolve()} and run again where the Hub can be reached."
+        )
 
-    check_reachable()
-    info = _explained(repo_id, lambda: HfApi().repo_info(repo_id, repo_type=repo_type, revision=revision, timeout=10))
-    return [sibling.rfilename for sibling in info.siblings or []]
+
+@functools.cache
+def _patience() -> hub_process.Patience:
+    return hub_process.whole_patience()
 
 
-def safetensors_conversion(repo_id: str) -> str | None:
-    """Return the revision of the Hub's own safetensors conversion of a model, ``refs/pr/N``, or None.
+def _client_environment() -> dict[str, str]:
+    """Return what the client's process is told: the Hub and the cache in use here, and to be plain and quiet.
 
-    Old repositories hold pickled weights only, which can run code when they are read. For many of them the Hub's
-    conversion bot has opened a pull request with the same tensors as safetensors.
-
-    Raises:
-        HubError: The Hub is unreachable or refuses.
+    Xet, the Hub's other way to send a file, has retries of its own and shows nothing of how far it is.
     """
-    from huggingface_hub import HfApi
-
-    check_reachable()
-
-    def ask() -> list[Any]:
-        return list(HfApi().get_repo_discussions(repo_id, author=_CONVERSION_BOT, discussion_type="pull_request"))
-
-    try:
-        pulls = _explained(repo_id, ask)
-    except HubError:
-        return None  # discussions can be switched off; there is no conversion then
-    found = [pull.git_reference for pull in pulls if pull.author == _CONVERSION_BOT and pull.status != "closed"]
-    return found[0] if found else None
+    return {
+        "HF_ENDPOINT": endpoint(),
+        "HF_HUB_CACHE": str(cache_folder()),
+        "HF_HUB_OFFLINE": "0",
+        "TRANSFORMERS_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
 
 
 def check_reachable() -> None:
@@ -212,12 +242,14 @@ def _unreachable_reason(address: str) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) forbids to ask the Hub"
     answers: list[str] = []
+    # On a busy machine this takes a second by itself, which is not the Hub's.
+    session = get_session()
 
     def ask() -> None:
         try:
-            get_session().head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
+            session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
         except Exception as error:
-            answers.append(f"{address} cannot be reached ({_root_cause(error)})")
+            answers.append(f"{address} cannot be reached ({root_cause(error)})")
         else:
             answers.append("")
 
@@ -226,99 +258,3 @@ def _unreachable_reason(address: str) -> str:
     thread.start()
     thread.join(REACH_TIMEOUT_SECONDS)
     return answers[0] if answers else f"{address} gave no answer in {REACH_TIMEOUT_SECONDS:g} s"
-
-
-def _explained(repo_id: str, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns, its failure turned into one clause."""
-    from huggingface_hub import errors
-
-    try:
-        with _impatient():
-            return call()
-    except errors.GatedRepoError as error:
-        raise HubError(
-            f"{repo_id} is gated: accept its terms on the Hub, then log in with `hf auth login` or set HF_TOKEN"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise HubError(f"the Hub at {endpoint()} has no {repo_id}, or it is private and needs HF_TOKEN") from error
-    except errors.RevisionNotFoundError as error:
-        raise HubError(f"{repo_id} has no such revision on the Hub at {endpoint()}") from error
-    except Exception as error:
-        answered = _http_error(error)
-        if answered is not None:
-            refused = _status(answered) in ("HTTP 401", "HTTP 403")
-            log_in = ": log in with `hf auth login` or set HF_TOKEN" if refused else ""
-            raise HubError(f"the Hub at {endpoint()} answered {_status(answered)} for {repo_id}{log_in}") from error
-        raise HubError(f"{repo_id} could not be had from {endpoint()} ({_root_cause(error)})") from error
-
-
-@contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """Give requests that the clients would let wait for ever the limit of the others."""
-    from huggingface_hub import constants, get_session
-
-    session, most = get_session(), constants.HF_HUB_DOWNLOAD_TIMEOUT
-    if not hasattr(session, "event_hooks"):  # before huggingface_hub 1.0, which asks by requests
-        with _impatient_requests(session, most):
-            yield
-        return
-
-    def limit(request: Any) -> None:
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = {name: asked.get(name) or most for name in ("connect", "read", "write", "pool")}
-
-    hooks = session.event_hooks["request"]
-    hooks.append(limit)
-    try:
-        yield
-    finally:
-        hooks.remove(limit)
-
-
-@contextlib.contextmanager
-def _impatient_requests(session: Any, most: float) -> Iterator[None]:
-    """Give the limit to what a session of requests sends in this thread; downloads, in others, have theirs."""
-    send = session.send
-
-    def limited(request: Any, **options: Any) -> Any:
-        return send(request, **{**options, "timeout": options.get("timeout") or most})
-
-    session.send = limited
-    try:
-        yield
-    finally:
-        del session.send
-
-
-def _status(error: Any) -> str:
-    response = getattr(error, "response", None)
-    return f"HTTP {response.status_code}" if response is not None else str(error).splitlines()[0]
-
-
-def _http_error(error: BaseException | None) -> Any:
-    """Return the Hub's refusal that ``error`` is or comes from, or None."""
-    from huggingface_hub import errors
-
-    while error is not None and not isinstance(error, errors.HfHubHTTPError):
-        error = error.__cause__
-    return error
-
-
-def _root_cause(error: BaseException) -> str:
-    """Return the innermost error in a few words: the outer ones wrap it in paragraphs."""
-    while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
-        error = inner
-    lines = str(error).strip().splitlines()
-    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
-        return "its answer is not what a Hub answers; a proxy's log-in page, perhaps"
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def _quiet_bar() -> Any:
-    from huggingface_hub.utils import tqdm
-
-    class Quiet(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
-
-    return Quiet

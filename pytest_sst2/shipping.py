@@ -13,7 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from pytest_sst2.checkpoints import LocatedModel, file_digest, module_folders
+from pytest_sst2.checkpoints import LocatedModel, module_folders
+from pytest_sst2.digests import file_digest
 from pytest_sst2.embedding_cache import cache_folder
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.readers import Rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.hub_errors import HubError
 from pytest_sst2.readers import COLUMNS, READERS, Rows, check_rows, read_rows, table_rows
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def load_source(
         return load_folder(Path(data))
     try:
         return load_hub()
-    except hub.HubError as error:
+    except HubError as error:
         tried = (
             f"SST-2 could not be had from the Hub: the cache in {hub.cache_folder()} has no complete copy of {HUB_ID}, "
             f"and {error}."
@@ -108,7 +109,24 @@ def load_hub() -> Source:
         HubError: It is in neither.
         Sst2Error: The files are not as they should be.
     """
-    return cached_hub() or _hub_source(hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES))
+    return _hub_source(hub_snapshot())
+
+
+def hub_snapshot() -> hub.Snapshot:
+    """Return SST-2's files, from the Hub's cache or downloaded.
+
+    Raises:
+        HubError: They are in neither.
+        Sst2Error: They are in the cache, and no longer what the Hub gave.
+    """
+    return _cached_snapshot() or hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete)
+
+
+def _cached_snapshot() -> hub.Snapshot | None:
+    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
+    if snapshot is not None:
+        hub.verify_snapshot(HUB_ID, "dataset", snapshot, HUB_FILES)
+    return snapshot
 
 
 def cached_hub() -> Source | None:
@@ -117,7 +135,7 @@ def cached_hub() -> Source | None:
     Raises:
         Sst2Error: The files are not as they should be.
     """
-    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
+    snapshot = _cached_snapshot()
     return None if snapshot is None else _hub_source(snapshot)
 
 

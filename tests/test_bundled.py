@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import bundled, sources
+from pytest_sst2 import digests, sources
 from pytest_sst2.bundled import LISTS, bundled_folder, verify_bundled
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
@@ -74,7 +74,7 @@ def test_a_readme_of_another_wording_changes_no_number_and_is_left_alone(folder:
 def test_a_version_without_digests_is_refused_with_the_one_that_has_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundled, "_version", lambda name: "2.0")
+    monkeypatch.setattr("pytest_sst2.bundled._version", lambda name: "2.0")
     message = refusal(folder)
     assert "tiny-bundle-for-tests 2.0 cannot be verified" in message
     assert "pip install tiny-bundle-for-tests==1.0" in message
@@ -89,14 +89,14 @@ def test_a_file_that_changes_between_two_loads_of_a_run_is_refused_at_the_second
 
 
 def test_a_file_that_was_not_touched_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled, "_SETTLED_NS", -1)
+    monkeypatch.setattr(digests, "_SETTLED_NS", -1)
     verify_bundled(PACKAGE, folder)
-    reads = bundled._digest_of_state.cache_info().misses
+    reads = digests._digest_of_state.cache_info().misses
     verify_bundled(PACKAGE, folder)
-    assert bundled._digest_of_state.cache_info().misses == reads
+    assert digests._digest_of_state.cache_info().misses == reads
     os.utime(folder / "config.json", ns=(1, 1))
     verify_bundled(PACKAGE, folder)
-    assert bundled._digest_of_state.cache_info().misses == reads + 1
+    assert digests._digest_of_state.cache_info().misses == reads + 1
 
 
 def test_every_bundled_model_has_digests_of_the_version_that_the_extra_installs() -> None:

@@ -749,7 +749,7 @@ def test_what_is_not_cached_is_downloaded_train_and_validation_only(
 ) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def download(*arguments: Any) -> hub.Snapshot:
+    def download(*arguments: Any, **options: Any) -> hub.Snapshot:
         asked.append(arguments)
         clone_of_the_hub_repository(tmp_path / COMMIT)
         return hub.Snapshot(tmp_path / COMMIT, COMMIT)

@@ -267,6 +267,7 @@ ENVIRONMENT = {
     "HF_HOME": "where the Hub's clients keep what they downloaded, SST-2 and models included",
     "HF_HUB_OFFLINE": "`1`: the Hub is never asked; what its cache does not hold cannot be had",
     "HF_ENDPOINT": "another address of the Hub, such as a mirror's",
+    "PYTEST_SST2_HUB_PATIENCE": "the seconds that a run waits in all for a Hub that brings nothing (default: 30)",
     "HF_TOKEN": "the token for models that are gated or private",
     "RAY_AUTH_TOKEN": "the token of a Ray cluster; a cluster that a run starts for itself has one of its own where "
     "neither this nor `RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",

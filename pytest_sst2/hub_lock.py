@@ -1,0 +1,104 @@
+"""One download of a repository at a time, among all processes that use a cache; the others learn what came of it.
+
+The client has locks of its own, one a file, with which every process would ask for everything before it waits, and wait
+without end. Here a process waits as long as the one before it shows that it is alive; that one's patience has an end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pytest_sst2.hub_errors import HubError
+from pytest_sst2.hub_process import Patience
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A process's turn to download a repository; ``waited`` says that another had it before."""
+
+    path: Path
+    waited: bool
+
+    def beat(self) -> None:
+        """Show those who wait that this is going on."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
+
+
+@contextlib.contextmanager
+def turn(root: Path, patience: Patience) -> Iterator[Turn]:
+    """Wait for the turn to download into a repository's folder, and have it for the length of the body.
+
+    Args:
+        root: The repository's folder in the cache.
+        patience: What may be waited for another process that shows no life, and of whose download nothing comes.
+
+    Raises:
+        HubError: The other process shows no life, or has failed: who waited for it is told what it was told.
+    """
+    import filelock
+
+    path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
+    failure = path.with_suffix(".failed")
+    lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
+    failed_before, beat_before = _changed(failure), 0
+    watch = patience.watch(root)
+    waited = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=_LOOK_SECONDS)
+            except filelock.Timeout:
+                waited = True
+                if (beat := _changed(path)) != beat_before:
+                    beat_before = beat
+                    watch.succeed()
+                if not watch.look():
+                    raise HubError(
+                        f"another process is downloading {root.name}, and nothing more comes of that; end it, or "
+                        f"remove {path} where there is none"
+                    ) from None
+            except NotImplementedError:  # a file system that knows no locks: there a file is one
+                path = path.with_suffix(".soft")
+                lock = filelock.SoftFileLock(path)
+    except OSError as error:
+        raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
+    watch.succeed()
+    try:
+        if waited and _changed(failure) != failed_before:
+            _pass_on(failure)
+        with _told_to_others(failure):
+            yield Turn(path, waited)
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _told_to_others(failure: Path) -> Iterator[None]:
+    """Write down why the body fails, if it does."""
+    try:
+        yield
+    except HubError as error:
+        with contextlib.suppress(OSError):
+            failure.write_text(str(error), encoding="utf-8")
+        raise
+
+
+def _pass_on(failure: Path) -> NoReturn:
+    raise HubError(failure.read_text(encoding="utf-8"))
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was changed, 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
