@@ -6,13 +6,13 @@ All of it is read from names, JSON and the headers of safetensors files, before 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.text_files import NotJson, json_of, text_of
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
@@ -120,9 +120,9 @@ def read_json(path: Path) -> Any:
         Sst2Error: It cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
+        return json_of(text_of(path))
+    except NotJson as error:
+        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from error
 
 
 def _shapes(name: str, path: Path) -> Iterator[list[int]]:

@@ -15,7 +15,11 @@ from pytest_sst2.records import Phase, Record, Round, record_from_json
 from tests.made_records import BARE, ENVIRONMENT, FINGERPRINT, PHASES, make_record
 
 # Fields that a file may lack.
-OPTIONAL = ("metrics",)
+OPTIONAL = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if not field.default is field.default_factory is dataclasses.MISSING
+]
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["full", "bare"])
