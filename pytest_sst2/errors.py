@@ -18,8 +18,18 @@ class Sst2Error(Exception):
         super().__init__(as_text(message))
 
 
+# What is longer is a file poured into a terminal; what to do stands at the end.
+_LONGEST = 2_000
+_ENDING = 500
+
+
 def as_text(message: str) -> str:
-    """Return a message in one line of what can be printed; what cannot be is written as Python writes it."""
+    """Return a message in one line of what can be printed, its middle left out where it is very long.
+
+    What cannot be printed is written as Python writes it.
+    """
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST - _ENDING]} … {message[-_ENDING:]}"
     if message.isprintable():
         return message
     return "".join(

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.errors import Sst2Error, shortened_text
+from pytest_sst2.plain_values import shown
 from pytest_sst2.text_files import NotJson, json_of, text_of
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
@@ -19,6 +20,8 @@ _WIDTHS = (
     *("hidden_size", "intermediate_size", "vocab_size", "embedding_size"),
     *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
 )
+# Of a file, in bytes, on every usual system.
+_LONGEST_NAME = 255
 _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
 
 
@@ -33,6 +36,8 @@ def inside(folder: Path, named: str, told_in: Path) -> Path:
         raise Sst2Error(
             f"{told_in} names {named!r}, which is outside of the model's folder; only files below {folder} are read."
         )
+    if "\0" in named or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in path.parts):
+        raise Sst2Error(f"{told_in} names {shortened_text(repr(named), 100)}, as no file can be called.")
     return folder / named
 
 
@@ -141,7 +146,8 @@ def _shapes(name: str, path: Path) -> Iterator[list[int]]:
 
 
 def _asks_too_much(name: str, key: str, value: int, held: str) -> Sst2Error:
+    asked = f"{value:,}" if value.bit_length() < 100 else shown(value)
     return Sst2Error(
-        f"model {name!r}: its config.json asks for {key} = {value:,}, but {held}. "
+        f"model {name!r}: its config.json asks for {key} = {asked}, but {held}. "
         "Its config and its weights do not belong together."
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_sst2.errors import Sst2Error
 
 # A sentence with a file's name, what was found in it and a way on; a longer one is a file poured into a terminal.
-LONGEST_SENTENCE = 1200
+LONGEST_SENTENCE = 2200
 
 
 @dataclass(frozen=True)

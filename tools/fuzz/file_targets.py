@@ -15,6 +15,12 @@ from tools.fuzz.contract import SCRATCH, Target, require
 from tools.fuzz.damage import damaged_bytes, damaged_value
 
 _WEIGHTS = "model.safetensors"
+_TARGETS = {
+    "model-config": "config.json",
+    "model-modules": "modules.json",
+    "model-index": "model.safetensors.index.json",
+    "model-tokenizer": "tokenizer_config.json",
+}
 _JSON_FILES: dict[str, Any] = {
     "config.json": {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 8, "architectures": ["B"]},
     "modules.json": [
@@ -86,13 +92,13 @@ def file_targets() -> Sequence[Target]:
     return (
         *(
             Target(
-                f"model-{name.removesuffix('.json').replace('.', '-').replace('_', '-')}",
-                functools.partial(_read_model, name),
+                name,
+                functools.partial(_read_model, file),
                 lambda: scripts,
                 longest=48,
-                build=functools.partial(_damaged_json, name),
+                build=functools.partial(_damaged_json, file),
             )
-            for name in _JSON_FILES
+            for name, file in _TARGETS.items()
         ),
         Target(
             "safetensors",

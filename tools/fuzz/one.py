@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["pytest_sst2", "tomllib", "tools.fuzz"]
 def main() -> None:
     """Fuzz the reader named first, from its seeds and from what the folder named next has kept."""
     warnings.simplefilter("ignore")
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
     target = target_named(name)
     corpus, seeds = folder / "corpus", folder / "seeds"
     for each in (corpus, seeds):
@@ -32,17 +32,17 @@ def main() -> None:
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), encoding="ascii")
     options = [f"-max_len={target.longest}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     options += [f"-dict={words}"] if target.words else []
-    atheris.Setup([sys.argv[0], *options, *sys.argv[3:], str(corpus), str(seeds)], functools.partial(_read, target))
+    atheris.Setup([sys.argv[0], *options, *sys.argv[3:], str(corpus), str(seeds)], functools.partial(_read, target, folder))
     atheris.Fuzz()
 
 
-def _read(target: Target, data: bytes) -> None:
+def _read(target: Target, folder: Path, data: bytes) -> None:
     built = target.build(data)
     try:
         obey(target, built)
     except BaseException:
         # The file itself, which stays what it is when the sound files that it was made of are written otherwise.
-        (Path(sys.argv[2]) / "broken").write_bytes(built)
+        (folder / "broken").write_bytes(built)
         raise
 
 

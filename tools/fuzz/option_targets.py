@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import dataclasses
 import functools
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from pytest_sst2 import plugin
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.options import OPTIONS, Option
@@ -80,10 +82,11 @@ def _config() -> Any:
     (folder / "floors.toml").write_text("", encoding="utf-8")
     (folder / "encoder").mkdir()
     (folder / "encoder" / "config.json").write_text("{}", encoding="utf-8")
-    os.chdir(folder)
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    sys.argv = ["pytest"]
-    return _prepareconfig(["-c", str(folder / "pytest.ini"), "-p", "no:cacheprovider"], plugins=["pytest_sst2.plugin"])
+    # Ours alone, whatever else is installed, and as if called in that folder.
+    without_others = mock.patch.dict(os.environ, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    with without_others, contextlib.chdir(folder):
+        return _prepareconfig(["-c", str(folder / "pytest.ini"), "-p", "no:cacheprovider"], plugins=[plugin])
 
 
 def _read_settings(data: bytes) -> None:
