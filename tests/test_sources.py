@@ -379,6 +379,25 @@ def saved_with_a_file_missing(folder: Path) -> None:
     (folder / "validation" / "data-00000-of-00001.arrow").unlink()
 
 
+def changed_json(path: Path, **changes: Any) -> None:
+    text(path, json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}))
+
+
+def saved_out_of_its_folder(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "train" / "state.json", _data_files=[{"filename": "../validation/data-00000-of-00001.arrow"}])
+
+
+def saved_without_a_list_of_splits(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "dataset_dict.json", splits={"train": 1})
+
+
+def saved_by_an_old_release(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
+
+
 def saved_with_other_columns(folder: Path) -> None:
     both = saved(folder, train=TRAIN, validation=VALIDATION).rename_column("sentence", "text")
     both.save_to_disk(str(folder))
@@ -413,9 +432,12 @@ def saved_without_rows(folder: Path) -> None:
         (shards_of_two_sizes, ["{folder}", "train split"]),
         (saved_without_validation, ["{folder}", "no split 'validation'", "'train', 'test'"]),
         (saved_with_unlabelled_row, ["reviews, split 'validation', row 2", "-1", "unlabelled"]),
-        (saved_and_damaged, ["{folder}", "save_to_disk", "cannot read it", f"datasets {datasets.__version__}"]),
-        (saved_with_a_file_missing, ["{folder}", "save_to_disk", "cannot read it"]),
-        (saved_with_other_columns, ["reviews, split 'train'", "no column 'sentence'", "'text'"]),
+        (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "not a readable Arrow file"]),
+        (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
+        (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'text'"]),
+        (saved_out_of_its_folder, ["{folder}/train/state.json", "names no files beside it"]),
+        (saved_without_a_list_of_splits, ["{folder}/dataset_dict.json", "no list of splits"]),
+        (saved_by_an_old_release, ["{folder}/train", "old release of datasets"]),
     ],
 )
 def test_every_broken_folder_is_refused_with_file_and_line(

@@ -25,16 +25,17 @@ SECONDS_PER_INPUT = 10
 MEMORY_MB = 1024
 # Inputs of the large run. Where each is read, compared and written again, or goes through native code, there are fewer.
 INPUTS: Mapping[str, int] = {
-    **dict.fromkeys(("tsv", "csv", "json"), 100_000),
-    "options": 300_000,
+    **dict.fromkeys(("tsv", "csv", "json"), 130_000),
+    "options": 320_000,
     "settings": 30_000,
-    "results-text": 60_000,
-    **dict.fromkeys(("results-1", "results-2", "results-2-packed", "results-3", "results-3-packed"), 12_000),
-    "floors": 60_000,
+    "results-text": 50_000,
+    **dict.fromkeys(("results-1", "results-2", "results-2-packed", "results-3", "results-3-packed"), 5_000),
+    "floors": 30_000,
     "cache": 80_000,
     "pins": 30_000,
-    **dict.fromkeys(("parquet", "saved"), 20_000),
-    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer", "safetensors"), 16_000),
+    **dict.fromkeys(("parquet", "saved"), 12_000),
+    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer"), 10_000),
+    "safetensors": 12_000,
 }
 _STATISTIC = re.compile(r"^stat::(\w+):\s+(\d+)", re.MULTILINE)
 
