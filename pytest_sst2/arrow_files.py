@@ -66,7 +66,7 @@ def _parquet_batches(
 
 
 def arrow_values(path: Path, columns: Sequence[str], check_names: CheckNames) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns of an Arrow stream, as ``datasets`` keeps it; otherwise as ``parquet_values``."""
+    """Yield the values of some columns of an Arrow stream, as ``datasets`` keeps it; else as ``parquet_values``."""
     import pyarrow as pa
 
     check_ordinary(path)
@@ -75,7 +75,9 @@ def arrow_values(path: Path, columns: Sequence[str], check_names: CheckNames) ->
         check_names(schema.names)
         _check_types(path, schema, columns)
         source.seek(0)
-        wanted = pa.ipc.IpcReadOptions(included_fields=[schema.names.index(name) for name in columns], use_threads=False)
+        wanted = pa.ipc.IpcReadOptions(
+            included_fields=[schema.names.index(name) for name in columns], use_threads=False
+        )
         for batch in pa.ipc.open_stream(source, options=wanted):
             yield from _values(batch, columns)
 
@@ -88,7 +90,9 @@ def _in_a_sentence(path: Path, kind: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever C++ found: pyarrow hands on what it did not expect as RuntimeError
         reason = shortened_text(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
-        raise Sst2Error(f"{path}: not a readable {kind} file: {reason}. Write it anew, or copy it once more.") from error
+        raise Sst2Error(
+            f"{path}: not a readable {kind} file: {reason}. Write it anew, or copy it once more."
+        ) from error
 
 
 def _check_types(path: Path, schema: Any, columns: Sequence[str]) -> None:

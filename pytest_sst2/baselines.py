@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error, shortened_text
+from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable, write_atomically
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text, results_text
@@ -28,7 +28,7 @@ def baseline_path(folder: Path, name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise Sst2Error(
-            f"{shortened_text(repr(name), 100)} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
+            f"{quoted(name)} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
         )
     return folder / FOLDER / f"{name}.json"
 
@@ -90,12 +90,12 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
     saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
-            f"no baseline {shortened_text(repr(wanted), 100)}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has none. "
-            f"Save one with --sst2-save NAME."
+            f"no baseline {quoted(wanted)}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has "
+            f"none. Save one with --sst2-save NAME."
         )
     near = difflib.get_close_matches(wanted, saved, n=1)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise Sst2Error(f"no baseline {shortened_text(repr(wanted), 100)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
+    raise Sst2Error(f"no baseline {quoted(wanted)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 
 def load_results(folder: Path, base: Path, wanted: str) -> Results:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class Sst2Error(Exception):
-    """A sentence for the person at the terminal.
+    r"""A sentence for the person at the terminal.
 
     The message says what went wrong, what was given, what is allowed and what to do next.
     It is shown as it stands, without a traceback, so it must make sense alone.
 
     Files, models and servers have their say in it. So it is one line, and whatever in it is no text (a control
     character that would clear a screen, half a surrogate pair, a turn of the writing direction) is written as Python
-    writes it: ``\\x1b``.
+    writes it: ``\x1b``.
     """
 
     def __init__(self, message: str) -> None:
@@ -41,3 +41,8 @@ def as_text(message: str) -> str:
 def shortened_text(text: str, longest: int) -> str:
     """Return a text cut to this many characters, with an ellipsis where something was cut off."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def quoted(text: str) -> str:
+    """Return what was typed as Python writes it, cut to what fits in a sentence."""
+    return shortened_text(repr(text), 100)

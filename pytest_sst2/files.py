@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error, shortened_text
+from pytest_sst2.errors import Sst2Error, quoted
 
 
 def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
@@ -74,9 +74,9 @@ def path_given(base: Path, text: str, option: str) -> Path:
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise Sst2Error(f"{option} {shortened_text(repr(text), 100)} is no path here: {reason}.") from error
+        raise Sst2Error(f"{option} {quoted(text)} is no path here: {reason}.") from error
     if "\0" in text:
-        raise Sst2Error(f"{option} {shortened_text(repr(text), 100)} is no path here: it holds a NUL character.")
+        raise Sst2Error(f"{option} {quoted(text)} is no path here: it holds a NUL character.")
     return path
 
 

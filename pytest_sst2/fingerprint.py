@@ -171,7 +171,7 @@ def check_fingerprint(fingerprint: Fingerprint) -> None:
         ValueError: Which part, and why.
     """
     count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
-    sizes = {"asked": len(_unpacked("asked", unpacked_digests, fingerprint.asked)) or count}
+    sizes: dict[str, float] = {"asked": len(_unpacked("asked", unpacked_digests, fingerprint.asked)) or count}
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)

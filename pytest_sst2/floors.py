@@ -94,12 +94,15 @@ def load_floors(path: Path) -> Floors:
         raise Sst2Error(f"floors file {str(path)!r} is not valid TOML: {reason}.") from error
     entries = document.get("floor", [])
     if not isinstance(entries, list) or set(document) - {"floor"}:
-        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {shortened_text(', '.join(sorted(document)), 200)}.")
+        names = shortened_text(", ".join(sorted(document)), 200)
+        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {names}.")
     floors: dict[FloorKey, Floor] = {}
     for number, entry in enumerate(entries, 1):
         key, floor = _parse(entry, f"{path}, [[floor]] number {number}")
         if key in floors:
-            raise Sst2Error(f"{path}, [[floor]] number {number}: a second floor for {shortened_text(str(key), 200)}. Keep one.")
+            raise Sst2Error(
+                f"{path}, [[floor]] number {number}: a second floor for {shortened_text(str(key), 200)}. Keep one."
+            )
         floors[key] = floor
     return Floors(floors, str(path))
 

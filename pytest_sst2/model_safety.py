@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pytest_sst2.errors import Sst2Error, shortened_text
+from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.plain_values import shown
-from pytest_sst2.text_files import NotJson, json_of, text_of
+from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
@@ -37,7 +37,7 @@ def inside(folder: Path, named: str, told_in: Path) -> Path:
             f"{told_in} names {named!r}, which is outside of the model's folder; only files below {folder} are read."
         )
     if "\0" in named or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in path.parts):
-        raise Sst2Error(f"{told_in} names {shortened_text(repr(named), 100)}, as no file can be called.")
+        raise Sst2Error(f"{told_in} names {quoted(named)}, as no file can be called.")
     return folder / named
 
 
@@ -126,7 +126,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json_of(text_of(path))
-    except NotJson as error:
+    except NotJsonError as error:
         raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from error
 
 

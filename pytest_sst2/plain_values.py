@@ -37,7 +37,8 @@ def read_plain(kind: type[T], value: Any, where: str = "") -> T:
     Raises:
         ValueError: A field is missing, unknown or of another type. The message names it.
     """
-    made: T = _reader(kind)(value, where)
+    read: _Read = _reader(kind)  # type: ignore[arg-type]  # every type is hashable
+    made: T = read(value, where)
     return made
 
 
@@ -161,9 +162,7 @@ def _fields_of(kind: Any) -> _Read:
     hints = get_type_hints(kind)
     fields = {each.name: each for each in dataclasses.fields(kind)}
     readers = {name: _reader(hints[name]) for name in fields}
-    needed = [
-        name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING
-    ]
+    needed = [name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING]
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
@@ -185,5 +184,7 @@ def check_range(where: str, value: float, least: float = -math.inf, most: float 
         ValueError: What it is and what it may be.
     """
     if not (math.isfinite(value) and least <= value <= most):
-        allowed = "finite" if least == -math.inf else f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+        allowed = (
+            "finite" if least == -math.inf else f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
+        )
         raise ValueError(f"{where} is {value}; {allowed} is wanted")

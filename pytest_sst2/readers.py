@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pytest_sst2.arrow_files import arrow_values, parquet_values
 from pytest_sst2.errors import Sst2Error, shortened_text
-from pytest_sst2.text_files import NotJson, json_of, lines_of, text_of
+from pytest_sst2.text_files import NotJsonError, json_of, lines_of, text_of
 
 COLUMNS = ("sentence", "label")
 # All rows of a split stand in memory: three million of SST-2's phrases, or a quarter of a GB of text.
@@ -57,8 +57,8 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
     """Check every row and gather sentences and labels.
 
     Raises:
-        Sst2Error: A sentence is not text, is empty or has a NUL in it, a label is neither 0 nor 1, or there is more than
-            may stand in memory.
+        Sst2Error: A sentence is not text, is empty or has a NUL in it, a label is neither 0 nor 1, or there is more
+            than may stand in memory.
     """
     rows = Rows([], [])
     characters = 0
@@ -69,8 +69,8 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
         characters += len(sentence)
         if len(rows.labels) == MOST_ROWS or characters > MOST_CHARACTERS:
             raise Sst2Error(
-                f"{name}, {place}: more than {MOST_ROWS:,} rows, or {MOST_CHARACTERS // 2**20:,} million characters, are "
-                "not read into memory. Keep a part of them: a recipe trains on the front of a shuffle anyway."
+                f"{name}, {place}: more than {MOST_ROWS:,} rows, or {MOST_CHARACTERS // 2**20:,} million characters, "
+                "are not read into memory. Keep a part of them: a recipe trains on the front of a shuffle anyway."
             )
         rows.sentences.append(sentence)
         rows.labels.append(number)
@@ -86,7 +86,9 @@ def _number(label: Any) -> int | None:
 
 
 def _is_wrong(sentence: Any) -> bool:
-    return type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not _encodable(sentence)
+    return (
+        type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not _encodable(sentence)
+    )
 
 
 def _what_is_wrong(sentence: Any, label: Any) -> str:
@@ -222,7 +224,7 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
 def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
     try:
         return json_of(text)
-    except NotJson as error:
+    except NotJsonError as error:
         place = getattr(error, unit)
         at = f", {unit} {place}" if place else ""
         raise Sst2Error(f"{where}{at}: not valid JSON: {error}.") from None

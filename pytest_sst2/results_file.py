@@ -30,7 +30,7 @@ from pytest_sst2.errors import Sst2Error, shortened_text
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
 from pytest_sst2.plain_values import read_plain, shown
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
-from pytest_sst2.text_files import NotJson, json_of
+from pytest_sst2.text_files import NotJsonError, json_of
 
 SCHEMA_VERSION = 3
 # Between two lines.
@@ -138,7 +138,7 @@ def results_from_text(text: str, origin: str) -> Results:
     try:
         data = json_of(text)
         version = data["schema_version"]
-    except (NotJson, KeyError, TypeError) as error:
+    except (NotJsonError, KeyError, TypeError) as error:
         raise Sst2Error(
             f"{origin} is not a results file written by --sst2-json or --sst2-save: {_reason(error)}."
         ) from error
@@ -185,7 +185,7 @@ def given_shards(text: str) -> tuple[tuple[int, ...], int]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, NotJson):
+    if isinstance(error, NotJsonError):
         return error.placed
     return shortened_text(f"{error} is missing" if isinstance(error, KeyError) else str(error), 200)
 

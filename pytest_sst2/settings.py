@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sst2.errors import Sst2Error, shortened_text
+from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable, path_given
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
@@ -272,7 +272,7 @@ def _data_source(data: str, base: Path) -> str:
     folder = folder_at(base, data)
     if folder is None:
         raise Sst2Error(
-            f"--sst2-data {shortened_text(repr(data), 100)} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
+            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.readers import READERS, Rows, arrow_rows, check_rows, read_rows
-from pytest_sst2.text_files import NotJson, json_of, text_of
+from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -271,7 +271,7 @@ def _saved_files(split: Path) -> list[Path]:
 def _saved_json(path: Path) -> dict[str, Any]:
     try:
         found = json_of(text_of(path, _LARGEST_STATE))
-    except NotJson as error:
+    except NotJsonError as error:
         raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from None
     if not isinstance(found, dict):
         raise Sst2Error(f"{path} is not as save_to_disk writes it: an object is wanted.")

@@ -18,7 +18,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # What files begin with that are given for text most often, and what to do about it.
 _OTHER_KINDS = (
-    (rb"\xff\xfe|\xfe\xff", "is UTF-16 text, as Excel and PowerShell write it. Convert it: iconv -f UTF-16 -t UTF-8 {name}"),
+    (
+        rb"\xff\xfe|\xfe\xff",
+        "is UTF-16 text, as Excel and PowerShell write it. Convert it: iconv -f UTF-16 -t UTF-8 {name}",
+    ),
     (rb"\x1f\x8b", "is compressed by gzip. Unpack it first: gunzip {name}"),
     (rb"PK\x03\x04", "is a zip archive, as spreadsheets (.xlsx) are too. Unpack it, or save the sheet as CSV in UTF-8"),
     (rb"BZh[1-9]1AY&SY", "is compressed by bzip2. Unpack it first: bunzip2 {name}"),
@@ -58,8 +61,8 @@ def check_ordinary(path: Path, largest: int = LARGEST_BYTES) -> None:
         raise Sst2Error(f"{path} cannot be read: it is {kind}.")
     if found.st_size > largest:
         raise Sst2Error(
-            f"{path} cannot be read: it has {found.st_size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are read "
-            "into memory."
+            f"{path} cannot be read: it has {found.st_size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are "
+            "read into memory."
         )
 
 
@@ -122,7 +125,7 @@ def refuse_other_kinds(path: Path, data: bytes) -> None:
             raise Sst2Error(f"{path} {what.format(name=path.name)}.")
 
 
-class NotJson(ValueError):
+class NotJsonError(ValueError):
     """Text that is no JSON: why, and in which line and column where that is known."""
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
@@ -139,16 +142,16 @@ def json_of(text: str) -> Any:
     """Return the value of a JSON text, in which no object has one key twice.
 
     Raises:
-        NotJson: It is not JSON, nested too deeply, holds a number of more than 4,300 digits, or a key occurs twice.
+        NotJsonError: It is not JSON, is nested too deeply, has a number of more than 4,300 digits, or a key twice.
     """
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except json.JSONDecodeError as error:
-        raise NotJson(error.msg, error.lineno, error.colno) from error
+        raise NotJsonError(error.msg, error.lineno, error.colno) from error
     except RecursionError as error:
-        raise NotJson("it is nested too deeply") from error
+        raise NotJsonError("it is nested too deeply") from error
     except ValueError as error:
-        raise NotJson(str(error)) from error
+        raise NotJsonError(str(error)) from error
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -156,5 +159,5 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise NotJson(f"{shortened_text(repr(twice), 60)} occurs twice in one object")
+        raise NotJsonError(f"{shortened_text(repr(twice), 60)} occurs twice in one object")
     return found

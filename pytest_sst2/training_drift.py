@@ -181,8 +181,9 @@ def asked_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     lost = Counter(unpacked_digests(old.asked))
     lost.subtract(unpacked_digests(new.asked))
     if count := sum(number for number in lost.values() if number > 0):
+        total = len(unpacked_digests(new.asked))
         yield (
-            f"when predicting, the model reads other tokens for {count} of {len(unpacked_digests(new.asked))} fixed sentences, "
+            f"when predicting, the model reads other tokens for {count} of {total} fixed sentences, "
             "though it was trained on the same: they are cut or prepared otherwise"
         )
 

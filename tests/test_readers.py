@@ -111,7 +111,11 @@ def test_an_exotic_line_separator_does_not_end_a_line(tmp_path: Path) -> None:
         ("train.tsv", "sentence\tlabel\n\t1\n", ["train.tsv, line 2", "sentence is empty"]),
         ("train.tsv", "sentence\tlabel\n  \t1\n", ["train.tsv, line 2", "sentence is empty"]),
         ("train.tsv", b"sentence\tlabel\na\t1\ncaf\xe9\t1\n", ["train.tsv, line 3", "not valid UTF-8"]),
-        ("train.tsv", "sentence\tlabel\na\t1\n".encode("utf-16"), ["is UTF-16 text", "iconv -f UTF-16 -t UTF-8 train.tsv"]),
+        (
+            "train.tsv",
+            "sentence\tlabel\na\t1\n".encode("utf-16"),
+            ["is UTF-16 text", "iconv -f UTF-16 -t UTF-8 train.tsv"],
+        ),
         ("train.csv", "", ["train.csv, line 1", "no column 'sentence'", "columns are none"]),
         ("train.csv", "sentence;label\na;1\n", ["train.csv, line 1", "'sentence;label'"]),
         ("train.csv", "sentence, label\na,1\n", ["train.csv, line 1", "no column 'label'", "' label'"]),

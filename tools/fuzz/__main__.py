@@ -4,8 +4,8 @@
     python -m tools.fuzz --share 1              # the million of docs/reliability.md, hours on one core
     python -m tools.fuzz --share 0.1 tsv csv    # a tenth of that for two of them
 
-Each reader is a process of its own, so that a crash in native code is told of it. Stops at the first input that breaks a
-promise; the file that did it is then ``broken`` in the reader's folder. What is kept in ``--folder`` is gone on from.
+Each reader is a process of its own, so that a crash in native code is told of it. It ends with the first input that
+breaks a promise, and what was read then is ``broken`` in its folder. What ``--folder`` keeps is gone on from.
 """
 
 from __future__ import annotations

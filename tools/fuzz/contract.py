@@ -19,7 +19,7 @@ class Target:
 
     Attributes:
         name: As it is named on the command line and in the table of figures.
-        read: Reads one input and checks the result; ``Broken`` where that is not valid.
+        read: Reads one input and checks the result; ``BrokenPromiseError`` where that is not valid.
         seeds: Inputs to begin with: small files of our own that are valid, or nearly.
         words: What is put into inputs as a whole: the format's words, and numbers and texts that break readers.
         longest: Bytes of the longest input that the fuzzer makes.
@@ -34,7 +34,7 @@ class Target:
     build: Callable[[bytes], bytes] = bytes
 
 
-class Broken(AssertionError):
+class BrokenPromiseError(AssertionError):
     """A reader took something for valid that is not."""
 
 
@@ -42,7 +42,7 @@ def obey(target: Target, data: bytes) -> str:
     """Have a reader read one file or text, and return the sentence that refuses it; empty where it is read.
 
     Raises:
-        Broken: The result or the sentence is not what was promised.
+        BrokenPromiseError: The result or the sentence is not what was promised.
         Exception: Whatever else the reader raised, which it must not.
     """
     try:
@@ -61,9 +61,9 @@ def checked_sentence(text: str) -> str:
 
 
 def require(held: bool, what: str) -> None:
-    """Raise ``Broken`` unless what was promised is held."""
+    """Raise ``BrokenPromiseError`` unless what was promised is held."""
     if not held:
-        raise Broken(what)
+        raise BrokenPromiseError(what)
 
 
 class Scratch:

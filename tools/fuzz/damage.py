@@ -15,9 +15,35 @@ _ODD_BYTES = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 # What a JSON value of any place may be that nobody expects there.
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 0.5, -0.0, 1.0, 10**12, -(10**12), 10**15, 2**63, 10**4299, 1e308, 1e-320),
-    *(float("nan"), float("inf"), float("-inf"), "", "NaN", "Infinity", "1", "0", "a", " ", "\x1b[2J", "\x00", "\ud83d"),
+    *(
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+        "",
+        "NaN",
+        "Infinity",
+        "1",
+        "0",
+        "a",
+        " ",
+        "\x1b[2J",
+        "\x00",
+        "\ud83d",
+    ),
     *("\u202e", "👩‍👩‍👧", "a" * 5000, "AAAA", "====", "eJwDAAAAAAE=", "/w==", "../..", "validation", "quick", [], {}),
-    *([[]], [{}], {"": None}, [1, 0], [0.5], [True], ["x"], [None] * 4, {"count": 10**15, "bits": ""}, "1/999999", "3/8"),
+    *(
+        [[]],
+        [{}],
+        {"": None},
+        [1, 0],
+        [0.5],
+        [True],
+        ["x"],
+        [None] * 4,
+        {"count": 10**15, "bits": ""},
+        "1/999999",
+        "3/8",
+    ),
 )
 
 
@@ -62,7 +88,7 @@ def damaged_bytes(files: Sequence[bytes], script: bytes) -> bytes:
 
 
 def damaged_value(values: Sequence[Any], script: bytes) -> Any:
-    """Return one of some plain values of JSON with the damage that a script says: parts replaced, lost, moved, added."""
+    """Return one of some values of JSON with the damage that a script says: parts replaced, lost, moved, added."""
     told = Script(script)
     value = copy.deepcopy(values[told.number(len(values))])
     while told.left > 0:

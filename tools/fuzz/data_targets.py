@@ -18,7 +18,20 @@ from tools.fuzz.damage import damaged_bytes
 SENTENCES = ("a warm film", 'so "good" , so\u2028sad', "café\u0085 \u05d0\u05d1", "👩‍👩‍👧 dull", "x")
 LABELS = (1, 0, 1, 0, 1)
 _WORDS = (
-    *(b"sentence", b"label", b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b", b"\0", b"\r", b"\r\n", b"\n\n", b"\t", b'"', b'""'),
+    *(
+        b"sentence",
+        b"label",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\x1f\x8b",
+        b"\0",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"\t",
+        b'"',
+        b'""',
+    ),
     *(b"0", b"1", b"-1", b"1.0", b"1e999", b"NaN", b"\xef\xbc\x91", b"\xe2\x80\xa8", b"\xc2\x85", b"\xed\xa0\x80"),
 )
 _JSON_WORDS = (
@@ -65,7 +78,12 @@ def _json_seeds() -> list[bytes]:
     entries = [{"sentence": s, "label": y} for s, y in zip(SENTENCES, LABELS, strict=True)]
     lines = "\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     columns = {"sentence": list(SENTENCES), "label": list(LABELS)}
-    return [lines.encode(), json.dumps(entries, indent=1).encode(), json.dumps(columns).encode(), b'{"sentence": "a"}\n']
+    return [
+        lines.encode(),
+        json.dumps(entries, indent=1).encode(),
+        json.dumps(columns).encode(),
+        b'{"sentence": "a"}\n',
+    ]
 
 
 @functools.cache

@@ -22,7 +22,13 @@ _TARGETS = {
     "model-tokenizer": "tokenizer_config.json",
 }
 _JSON_FILES: dict[str, Any] = {
-    "config.json": {"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 8, "architectures": ["B"]},
+    "config.json": {
+        "model_type": "bert",
+        "hidden_size": 4,
+        "num_hidden_layers": 1,
+        "vocab_size": 8,
+        "architectures": ["B"],
+    },
     "modules.json": [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
@@ -107,5 +113,7 @@ def file_targets() -> Sequence[Target]:
             longest=64,
             build=lambda script: damaged_bytes([_weights()], script),
         ),
-        Target("pins", _read_pins, lambda: _PINS, (b"==", b"===", b"~=", b"@", b";", b"[", b"]", b"\\\n", b" #", b"1!1.0")),
+        Target(
+            "pins", _read_pins, lambda: _PINS, (b"==", b"===", b"~=", b"@", b";", b"[", b"]", b"\\\n", b" #", b"1!1.0")
+        ),
     )

@@ -29,7 +29,23 @@ _WORDS = tuple(
     for text in (
         *("1", "0", "-1", "1e999", "nan", "1_0", "\uff11", "9" * 30, "3/8", "8/3", "500MB", "2GB", "42,7", ",", "none"),
         *("quick", "standard", "heldout", "float32", "cpu", "minilm", "majority", "pocket", "auto", "ray", "local"),
-        *("~nobody/x", "../x", "/", ".", "a" * 300, "org/name@main", "'", '"', "\\", "%", "@", "=", "--", "\x1b[2J", "é"),
+        *(
+            "~nobody/x",
+            "../x",
+            "/",
+            ".",
+            "a" * 300,
+            "org/name@main",
+            "'",
+            '"',
+            "\\",
+            "%",
+            "@",
+            "=",
+            "--",
+            "\x1b[2J",
+            "é",
+        ),
         *("regressed", "incomparable", "baseline.json", "floors.toml", "true", "maybe", " ", "\t"),
     )
 )
@@ -105,9 +121,7 @@ def _read_settings(data: bytes) -> None:
         config.option = config._parser.parse(arguments, namespace=copy.copy(config.option))
     except pytest.UsageError as error:  # pytest's own sentence, with the types' in it, after how pytest is called
         raise Sst2Error(str(error).splitlines()[-1]) from error
-    config.invocation_params = dataclasses.replace(
-        config.invocation_params, args=tuple(arguments), dir=config.rootpath
-    )
+    config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(arguments), dir=config.rootpath)
     settings = read_settings(config, Registry(CATALOG, METHODS))
     _check_settings(settings)
 
@@ -137,7 +151,14 @@ def _argument(option: Option, value: str) -> str:
 
 def _setting_seeds() -> list[bytes]:
     """Return each option once, with its default or a value that it takes, on the command line and in the ini file."""
-    values = {"data": "pocket", "train_size": "5", "floors": "floors.toml", "compare": "main", "save": "new", "seeds": "1,2"}
+    values = {
+        "data": "pocket",
+        "train_size": "5",
+        "floors": "floors.toml",
+        "compare": "main",
+        "save": "new",
+        "seeds": "1,2",
+    }
     found = []
     for number, option in enumerate(OPTIONS):
         value = values.get(option.name) or option.default or "1"

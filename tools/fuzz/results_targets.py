@@ -73,7 +73,7 @@ def check_record(record: Record) -> None:
 
 
 def _use(found: Results) -> None:
-    """Have what was read compared, joined and drawn over time: a valid file leads to a number or a sentence there too."""
+    """Have what was read compared, joined and drawn over time: there too it is a number or a sentence."""
     sound = results_from_text(sample("3"), "sound.json")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,8 +113,31 @@ hand\"\"\"
 """
 _FLOORS_IN_A_LINE = """floor = [{dataset = "a", recipe = "b", method = "c", accuracy = 0.5, provenance = ""}]\n"""
 _TOML_WORDS = (
-    *(b"[[floor]]", b"accuracy = ", b'model = ""', b"dataset", b"[floor]", b"floor.", b"{", b"}", b"[", b"]", b'"""', b"'''"),
-    *(b"nan", b"inf", b"1e999", b"0x" + b"f" * 40, b"1" * 60, b"1979-05-27T07:32:00Z", b"true", b"\\u0000", b"\\U0010FFFF"),
+    *(
+        b"[[floor]]",
+        b"accuracy = ",
+        b'model = ""',
+        b"dataset",
+        b"[floor]",
+        b"floor.",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"""',
+        b"'''",
+    ),
+    *(
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"0x" + b"f" * 40,
+        b"1" * 60,
+        b"1979-05-27T07:32:00Z",
+        b"true",
+        b"\\u0000",
+        b"\\U0010FFFF",
+    ),
     *(b"\r\n", b"\r", b"#", b"a.a.a.a.a.a.a.a.a.a", b"[[[[[[[[[[[[[[[[", b"{a={a={a={a="),
 )
 _NEW_FLOORS = [
@@ -172,7 +195,15 @@ def _read_cache(data: bytes) -> None:
 
 def results_targets() -> Sequence[Target]:
     """Return the targets of this module."""
-    words = (b'"schema_version": 1', b'"schema_version": 2', b'"schema_version": 3', b'"records":', b'"shared":', b"null", b"NaN")
+    words = (
+        b'"schema_version": 1',
+        b'"schema_version": 2',
+        b'"schema_version": 3',
+        b'"records":',
+        b'"shared":',
+        b"null",
+        b"NaN",
+    )
     small = b'{"schema_version": 3, "saved": "", "shard": "", "records": [], "planned": [], "failures": []}'
     small_old = b'{"schema_version": 1, "records": [], "failures": []}'
     return (
@@ -188,5 +219,11 @@ def results_targets() -> Sequence[Target]:
             for version in VERSIONS
         ),
         Target("floors", _read_floors, lambda: [_FLOORS.encode(), _FLOORS_IN_A_LINE.encode(), b""], _TOML_WORDS),
-        Target("cache", _read_cache, lambda: [bytes(4), bytes([1, 0]), bytes([1, 1]), bytes([1, 2])], longest=64, build=_signed_entry),
+        Target(
+            "cache",
+            _read_cache,
+            lambda: [bytes(4), bytes([1, 0]), bytes([1, 1]), bytes([1, 2])],
+            longest=64,
+            build=_signed_entry,
+        ),
     )
