@@ -48,8 +48,9 @@ def parquet_values(path: Path, columns: Sequence[str], check_names: CheckNames) 
             for row in _parquet_batches(path, columns, columns, _BATCH_ROWS):
                 begun = True
                 yield row
-        except pa.ArrowNotImplementedError:
-            # Texts written as their difference from the text before cannot be had as a dictionary.
+        except (pa.ArrowNotImplementedError, OSError):
+            # Texts written as their difference from the text before cannot be had as a dictionary. What is damaged
+            # cannot be had in the other way either.
             if begun:
                 raise
             yield from _parquet_batches(path, columns, (), _FEW_ROWS)

@@ -187,6 +187,8 @@ def _times_are_asked_for(config: pytest.Config, values: Mapping[str, Any]) -> bo
 def _value(config: pytest.Config, option: Option) -> Any:
     """Return the option's value: command line before ini file before default."""
     given = getattr(config.option, option.dest, None)
+    if isinstance(given, list):  # what argparse of Python 3.11 makes of --sst2-data=--, past the option's own type
+        raise Sst2Error(f"{option.flag}: a value is missing.")
     if given is not None:
         return given
     try:
