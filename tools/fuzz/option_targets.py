@@ -30,7 +30,7 @@ _WORDS = tuple(
         *("1", "0", "-1", "1e999", "nan", "1_0", "\uff11", "9" * 30, "3/8", "8/3", "500MB", "2GB", "42,7", ",", "none"),
         *("quick", "standard", "heldout", "float32", "cpu", "minilm", "majority", "pocket", "auto", "ray", "local"),
         *(
-            "~nobody/x",
+            "~no-such-user/x",
             "../x",
             "/",
             ".",
@@ -118,12 +118,17 @@ def _read_settings(data: bytes) -> None:
     try:
         config._inicfg = load_config_dict_from_file(path) or {}
         config._inicache = {}
-        config.option = config._parser.parse(arguments, namespace=copy.copy(config.option))
+        config.option = config._parser.parse(arguments, namespace=_without_files(config.option))
     except pytest.UsageError as error:  # pytest's own sentence, with the types' in it, after how pytest is called
         raise Sst2Error(str(error).splitlines()[-1]) from error
     config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(arguments), dir=config.rootpath)
     settings = read_settings(config, Registry(CATALOG, METHODS))
     _check_settings(settings)
+
+
+def _without_files(option: argparse.Namespace) -> argparse.Namespace:
+    """Return pytest's options as they are before a command line is parsed into them; with files it warns."""
+    return argparse.Namespace(**{name: value for name, value in vars(option).items() if name != "file_or_dir"})
 
 
 def _check_settings(settings: Settings) -> None:

@@ -212,7 +212,7 @@ def results_targets() -> Sequence[Target]:
             Target(
                 f"results-{version.replace('_', '-')}",
                 _read_results,
-                lambda: [bytes(range(start, start + 8)) for start in range(0, 64, 4)],
+                lambda: [b"\0", *(bytes(range(start, start + 8)) for start in range(0, 64, 4))],
                 longest=48,
                 build=functools.partial(_damaged_results, version),
             )
