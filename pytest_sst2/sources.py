@@ -223,13 +223,21 @@ def _read_folder(folder: Path) -> DatasetDict:
         raise Sst2Error(
             f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
             f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by "
-            "DatasetDict.save_to_disk."
+            f"DatasetDict.save_to_disk.{_no_files(folder)}"
         )
     splits = {}
     for name, paths in files.items():
         parts = [read_rows(path) for path in paths]
         splits[name] = Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
     return dataset_of(splits)
+
+
+def _no_files(folder: Path) -> str:
+    """Return a sentence, after a space, on what has a file's name in a folder and is none; empty where nothing has."""
+    odd = [path.name for path in _children(folder) if path.suffix.lower() in READERS and not path.is_file()]
+    if not odd:
+        return ""
+    return f" {', '.join(odd[:3])} {'is' if len(odd) == 1 else 'are'} passed over: a folder, a pipe or a broken link."
 
 
 def _read_saved(folder: Path) -> DatasetDict:

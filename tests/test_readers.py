@@ -373,7 +373,7 @@ class TestSentences:
     @pytest.mark.parametrize(
         "sentence",
         [
-            'so "good" , so \'sad\'',
+            "so \"good\" , so 'sad'",
             "👩‍👩‍👧 loved it 🇫🇷",
             "סרט נהדר , פשוט",
             "فيلم رائع \u202e!",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -398,6 +399,24 @@ def saved_by_an_old_release(folder: Path) -> None:
     changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
 
 
+def a_folder_called_train_tsv(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "train.tsv").unlink()
+    (folder / "train.tsv").mkdir()
+
+
+def a_pipe_called_dev_tsv(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "dev.tsv").unlink()
+    os.mkfifo(folder / "dev.tsv")
+
+
+def a_link_in_a_circle(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "dev.tsv").unlink()
+    (folder / "dev.tsv").symlink_to("dev.tsv")
+
+
 def saved_with_other_columns(folder: Path) -> None:
     both = saved(folder, train=TRAIN, validation=VALIDATION).rename_column("sentence", "text")
     both.save_to_disk(str(folder))
@@ -435,6 +454,12 @@ def saved_without_rows(folder: Path) -> None:
         (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "not a readable Arrow file"]),
         (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
         (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'text'"]),
+        (
+            a_folder_called_train_tsv,
+            ["holds no data set", "train.tsv is passed over: a folder, a pipe or a broken link"],
+        ),
+        (a_pipe_called_dev_tsv, ["holds no data set", "dev.tsv is passed over: a folder, a pipe or a broken link"]),
+        (a_link_in_a_circle, ["holds no data set", "dev.tsv is passed over: a folder, a pipe or a broken link"]),
         (saved_out_of_its_folder, ["{folder}/train/state.json", "names no files beside it"]),
         (saved_without_a_list_of_splits, ["{folder}/dataset_dict.json", "no list of splits"]),
         (saved_by_an_old_release, ["{folder}/train", "old release of datasets"]),
