@@ -7,10 +7,11 @@ over their rows, since a small file can ask for more memory than there is in eit
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error, shortened_text
 from pytest_sst2.text_files import check_ordinary
@@ -19,6 +20,7 @@ from pytest_sst2.text_files import check_ordinary
 _BATCH_ROWS = 2**14
 _FEW_ROWS = 2**8
 _LARGEST_GROUP_BYTES = 2**29
+_OFFSET, _SIGNED, _SHORT = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
 CheckNames = Callable[[Sequence[str]], None]
 
 
@@ -76,11 +78,46 @@ def arrow_values(path: Path, columns: Sequence[str], check_names: CheckNames) ->
         check_names(schema.names)
         _check_types(path, schema, columns)
         source.seek(0)
+        _refuse_compressed(path, source)
+        source.seek(0)
         wanted = pa.ipc.IpcReadOptions(
             included_fields=[schema.names.index(name) for name in columns], use_threads=False
         )
         for batch in pa.ipc.open_stream(source, options=wanted):
             yield from _values(batch, columns)
+
+
+def _refuse_compressed(path: Path, source: Any) -> None:
+    """Refuse a stream whose batches are compressed, which ``datasets`` never writes: 13 KB can be 300 MB unpacked."""
+    import pyarrow as pa
+
+    for message in pa.ipc.MessageReader.open_stream(source):
+        table = _Table.root_of(message.metadata.to_pybytes())
+        header = table.child(2)  # of a Message: its header, here a batch of rows or of a dictionary
+        if message.type == "dictionary":
+            header = header and header.child(1)
+        if message.type in ("dictionary", "record batch") and header and header.child(3):
+            raise Sst2Error(f"{path}: it is compressed, which datasets never does. Save it anew with save_to_disk.")
+
+
+class _Table(NamedTuple):
+    """A table of a flatbuffer, the format in which Arrow describes its batches: where it begins in the bytes."""
+
+    data: bytes
+    start: int
+
+    @classmethod
+    def root_of(cls, data: bytes) -> _Table:
+        return cls(data, *_OFFSET.unpack_from(data))
+
+    def child(self, number: int) -> _Table | None:
+        """Return the table that a field refers to; None where the field is not set."""
+        fields = self.start - _SIGNED.unpack_from(self.data, self.start)[0]
+        place = fields + 4 + 2 * number
+        if place >= fields + _SHORT.unpack_from(self.data, fields)[0]:
+            return None
+        field = self.start + _SHORT.unpack_from(self.data, place)[0]
+        return None if field == self.start else _Table(self.data, field + _OFFSET.unpack_from(self.data, field)[0])
 
 
 @contextmanager

@@ -40,9 +40,10 @@ def positive_int(text: str) -> int:
 
 def token_count(text: str) -> int:
     """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
-    if positive_int(text) < 3:
+    count = positive_int(text)
+    if count < 3:
         raise argparse.ArgumentTypeError(f"{quoted(text)} tokens leave no room for a word; at least 3 are needed")
-    return int(text)
+    return count
 
 
 def positive_float(text: str) -> float:

@@ -114,6 +114,7 @@ BROKE: list[tuple[str, bytes, str]] = [
     ("options", option("train_size", "9" * 5000), "is not a whole number of at least 1"),
     ("options", option("rounds", "9" * 18), "is more than 1,000,000,000"),
     ("options", option("alpha", "\uff10.5"), "is not a number"),
+    ("options", option("max_length", "\x1e5"), ""),  # white space to str.strip(), none to int()
     ("settings", b"\x02--", "--sst2-data: a value is missing"),
     ("settings", in_ini("models", "'never closed"), "ini option sst2_models: No closing quotation"),
     ("settings", in_ini("no_cache", "perhaps"), "ini option sst2_no_cache: invalid truth value 'perhaps'"),

@@ -394,6 +394,15 @@ def saved_without_a_list_of_splits(folder: Path) -> None:
     changed_json(folder / "dataset_dict.json", splits={"train": 1})
 
 
+def saved_and_compressed(folder: Path) -> None:
+    save_to_disk(folder)
+    path = folder / "train" / "data-00000-of-00001.arrow"
+    table = pa.ipc.open_stream(path.read_bytes()).read_all()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema, options=options) as stream:
+        stream.write_table(table)
+
+
 def saved_by_an_old_release(folder: Path) -> None:
     save_to_disk(folder)
     changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
@@ -462,6 +471,7 @@ def saved_without_rows(folder: Path) -> None:
         (a_link_in_a_circle, ["holds no data set", "dev.tsv is passed over: a folder, a pipe or a broken link"]),
         (saved_out_of_its_folder, ["{folder}/train/state.json", "names no files beside it"]),
         (saved_without_a_list_of_splits, ["{folder}/dataset_dict.json", "no list of splits"]),
+        (saved_and_compressed, ["{folder}/train/data-00000-of-00001.arrow: it is compressed"]),
         (saved_by_an_old_release, ["{folder}/train", "old release of datasets"]),
     ],
 )
@@ -538,6 +548,17 @@ def test_a_data_set_saved_with_a_format_of_some_columns_is_read(tmp_path: Path) 
     folder = tmp_path / "reviews"
     both = saved(folder, train=TRAIN, validation=VALIDATION).with_format("numpy", columns=["label"])
     both.save_to_disk(str(folder))
+    assert rows_of(load_folder(folder), "train") == TRAIN
+
+
+def test_a_saved_dictionary_of_words_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "reviews"
+    save_to_disk(folder)
+    path = folder / "train" / "data-00000-of-00001.arrow"
+    table = pa.ipc.open_stream(path.read_bytes()).read_all()
+    table = pa.table({"sentence": table["sentence"].dictionary_encode(), "label": table["label"]})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
     assert rows_of(load_folder(folder), "train") == TRAIN
 
 
