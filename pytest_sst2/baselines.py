@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable, write_atomically
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text, results_text
+from pytest_sst2.text_files import text_of
 
 FOLDER = ".sst2"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -27,7 +28,7 @@ def baseline_path(folder: Path, name: str) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise Sst2Error(
-            f"{name!r} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
+            f"{quoted(name)} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
         )
     return folder / FOLDER / f"{name}.json"
 
@@ -89,12 +90,12 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
     saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
-            f"no baseline {wanted!r}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has none. "
-            f"Save one with --sst2-save NAME."
+            f"no baseline {quoted(wanted)}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has "
+            f"none. Save one with --sst2-save NAME."
         )
     near = difflib.get_close_matches(wanted, saved)
     guess = f" Did you mean {near[0]!r}?" if near else ""
-    raise Sst2Error(f"no baseline {wanted!r}: it is neither a file nor one of {', '.join(saved)}.{guess}")
+    raise Sst2Error(f"no baseline {quoted(wanted)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 
 def load_results(folder: Path, base: Path, wanted: str) -> Results:
@@ -104,11 +105,7 @@ def load_results(folder: Path, base: Path, wanted: str) -> Results:
         Sst2Error: There are none, or they cannot be read.
     """
     path = find_baseline(folder, base, wanted)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Sst2Error(f"results {str(path)!r} cannot be read: {error}.") from error
-    return replace(results_from_text(text, str(path)), origin=wanted)
+    return replace(results_from_text(text_of(path), str(path)), origin=wanted)
 
 
 def load_baseline(folder: Path, base: Path, wanted: str) -> Results:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -22,9 +22,11 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 
 # Part of every address: a new way of embedding or of storing begins with an empty cache.
-_FORMAT = b"pytest-sst2 embeddings 1\n"
+_FORMAT = b"pytest-sst2 embeddings 2\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SUFFIX = ".embeddings"
+# Rows and dimensions, before the numbers themselves.
+_SHAPE = struct.Struct("<QQ")
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
 # What a killed writer left behind is nobody's after this time.
 _ABANDONED_SECONDS = 3600.0
@@ -83,8 +85,10 @@ class EmbeddingCache:
         """Return the array at an address, shape (rows, d); None where there is none, or none that can be trusted."""
         path = self._path(address)
         try:
-            content = path.read_bytes()
+            content = path.read_bytes() if path.is_file() else None
         except OSError:
+            return None
+        if content is None:
             return None
         array = _unpacked(address, content)
         if array is None or len(array) != rows:
@@ -148,18 +152,19 @@ class EmbeddingCache:
 
 
 def _packed(address: str, array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, dtype=np.float32), allow_pickle=False)
-    payload = buffer.getvalue()
+    payload = _SHAPE.pack(*array.shape) + np.ascontiguousarray(array, dtype="<f4").tobytes()
     return _digest(address, payload) + payload
 
 
 def _unpacked(address: str, content: bytes) -> np.ndarray | None:
     digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    if digest != _digest(address, payload):
+    if digest != _digest(address, payload) or len(payload) < _SHAPE.size:
         return None
-    array: np.ndarray = np.load(io.BytesIO(payload), allow_pickle=False)
-    return array
+    rows, dimensions = _SHAPE.unpack_from(payload)
+    if len(payload) != _SHAPE.size + 4 * rows * dimensions:
+        return None
+    # A copy, since what lies in bytes cannot be written to.
+    return np.frombuffer(payload, dtype="<f4", offset=_SHAPE.size).reshape(rows, dimensions).astype(np.float32)
 
 
 def _digest(address: str, payload: bytes) -> bytes:

@@ -85,7 +85,7 @@ def _package_versions() -> dict[str, str]:
         described = distribution.metadata  # parsed anew each time it is asked for
         # One half removed has no name; of two on the path the first is the one that is imported.
         if name := described["Name"]:
-            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"])
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"] or "")
     return dict(sorted(versions.items()))
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_sst2.outgoing import one_line
+from pytest_sst2.outgoing import cut, one_line
+from pytest_sst2.redaction import redacted
+
+# What is longer is a file poured into a terminal; what to do stands at the end.
+_LONGEST = 2_000
+_ENDING = 500
 
 
 class Sst2Error(Exception):
@@ -14,4 +19,13 @@ class Sst2Error(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        # Before anything is cut: half a secret would not be known for one.
+        whole = redacted(message)
+        if len(whole) > _LONGEST:
+            whole = f"{whole[: _LONGEST - _ENDING]} … {whole[-_ENDING:]}"
+        super().__init__(one_line(whole))
+
+
+def quoted(text: str) -> str:
+    """Return what was typed as Python writes it, cut to what fits in a sentence."""
+    return cut(repr(text), 100)

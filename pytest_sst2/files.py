@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.errors import Sst2Error, quoted
 
 
 def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
@@ -61,6 +61,23 @@ def _take_name(scratch: Path, path: Path) -> None:
         scratch.replace(path)
     else:
         scratch.unlink()
+
+
+def path_given(base: Path, text: str, option: str) -> Path:
+    """Return the path that was typed, from ``base`` where it is relative.
+
+    Raises:
+        Sst2Error: No file can be called so, or it begins with the home folder of nobody.
+    """
+    try:
+        path = base / Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise Sst2Error(f"{option} {quoted(text)} is no path here: {reason}.") from error
+    if "\0" in text:
+        raise Sst2Error(f"{option} {quoted(text)} is no path here: it holds a NUL character.")
+    return path
 
 
 def check_writable(path: Path, option: str) -> None:

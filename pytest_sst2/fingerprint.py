@@ -9,7 +9,7 @@ import base64
 import functools
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,24 +164,34 @@ class Fingerprint:
     asked: str = ""
 
 
-def fingerprint_from_json(data: Mapping[str, Any]) -> Fingerprint:
-    """Build a Fingerprint from plain values.
+def check_fingerprint(fingerprint: Fingerprint) -> None:
+    """Refuse a fingerprint whose packed parts cannot be unpacked, or are not of as many sentences as the others.
 
     Raises:
-        KeyError, TypeError: A field is missing, unknown or of another shape.
+        ValueError: Which part, and why.
     """
-    fields = dict(data)
+    count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
+    sizes: dict[str, float] = {"asked": len(_unpacked("asked", unpacked_digests, fingerprint.asked)) or count}
     for name in ("train", "evaluation"):
-        fields[name] = RowsFingerprint(**fields[name])
-    if fields["tokens"] is not None:
-        fields["tokens"] = TokensFingerprint(**{**fields["tokens"], "lengths": tuple(fields["tokens"]["lengths"])})
-    if fields["encoder"] is not None:
-        fields["encoder"] = EncoderFingerprint(**fields["encoder"])
-    if fields["course"] is not None:
-        course = dict(fields["course"])
-        trained = course.get("trained")
-        fields["course"] = CourseFingerprint(**{**course, "trained": None if trained is None else tuple(trained)})
-    return Fingerprint(**fields)
+        rows = getattr(fingerprint, name)
+        _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)
+    if (tokens := fingerprint.tokens) is not None:
+        sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
+        sizes["tokens.lengths"] = len(tokens.lengths)
+        _unpacked("tokens.pieces", unpacked_text, tokens.pieces)
+    if (encoder := fingerprint.encoder) is not None:
+        sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
+        sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
+    for name, size in sizes.items():
+        if size != count:
+            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
+
+
+def _unpacked(name: str, unpack: Callable[[str], Sequence[Any]], text: str) -> Sequence[Any]:
+    try:
+        return unpack(text) if text else ()
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"fingerprint.{name} cannot be unpacked: {error}") from error
 
 
 def packed_bits(values: Sequence[int]) -> str:
@@ -226,6 +236,18 @@ def unpacked_floats(text: str) -> tuple[float, ...]:
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are no whole number of float32")
     return struct.unpack(f"<{len(data) // 4}f", data)
+
+
+def unpacked_digests(text: str) -> list[bytes]:
+    """Return the digests, of four bytes each, that stand in base64 one after the other.
+
+    Raises:
+        ValueError: It is not base64, or no whole number of them.
+    """
+    data = base64.b64decode(text, validate=True)
+    if len(data) % 4:
+        raise ValueError(f"{len(data)} bytes are no whole number of digests")
+    return [data[start : start + 4] for start in range(0, len(data), 4)]
 
 
 def packed_text(text: str) -> str:

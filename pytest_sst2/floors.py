@@ -21,11 +21,16 @@ from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
+from pytest_sst2.outgoing import cut
+from pytest_sst2.plain_values import shown
+from pytest_sst2.text_files import text_of
 
 MINIMUM_SEEDS = 5
 # A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
 # sd itself is uncertain, so that 1.5 points (1.6 standard errors of 872 examples at 92 %) are the least margin.
 LEAST_MARGIN = 0.015
+# Some three thousand floors; TOML is read at some 100 KB a second where it is at its worst.
+_LARGEST_BYTES = 2**20
 
 
 class FloorKey(NamedTuple):
@@ -77,25 +82,26 @@ def load_floors(path: Path) -> Floors:
     """
     import tomllib
 
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise Sst2Error(
             f"floors file {str(path)!r} does not exist. Name one with --sst2-floors FILE, or measure it: "
             "--sst2-calibrate --sst2-seeds 1,2,3,4,5."
-        ) from None
-    except OSError as error:
-        raise Sst2Error(f"floors file {str(path)!r} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Sst2Error(f"floors file {str(path)!r} is not valid TOML: {error}.") from error
+        )
+    text = text_of(path, _LARGEST_BYTES)
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also where a number has more than 4,300 digits
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else cut(str(error), 200)
+        raise Sst2Error(f"floors file {str(path)!r} is not valid TOML: {reason}.") from error
     entries = document.get("floor", [])
     if not isinstance(entries, list) or set(document) - {"floor"}:
-        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {sorted(document)}.")
+        names = cut(", ".join(sorted(document)), 200)
+        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {names}.")
     floors: dict[FloorKey, Floor] = {}
     for number, entry in enumerate(entries, 1):
         key, floor = _parse(entry, f"{path}, [[floor]] number {number}")
         if key in floors:
-            raise Sst2Error(f"{path}, [[floor]] number {number}: a second floor for {key}. Keep one.")
+            raise Sst2Error(f"{path}, [[floor]] number {number}: a second floor for {cut(str(key), 200)}. Keep one.")
         floors[key] = floor
     return Floors(floors, str(path))
 
@@ -108,14 +114,14 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
         if name not in entry:
             raise Sst2Error(f"{where}: {name!r} is missing. Every floor needs {', '.join(required)}.")
     if unknown := set(entry) - {*required, "model"}:
-        raise Sst2Error(f"{where}: unknown key {min(unknown)!r}. Allowed: {', '.join(required)}, model.")
+        raise Sst2Error(f"{where}: unknown key {shown(min(unknown))}. Allowed: {', '.join(required)}, model.")
     texts = {name: entry.get(name, "") for name in ("dataset", "recipe", "model", "method", "provenance")}
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise Sst2Error(f"{where}: {name!r} must be text, not {value!r}.")
+            raise Sst2Error(f"{where}: {name!r} must be text, not {shown(value)}.")
     accuracy = entry["accuracy"]
     if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
-        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {accuracy!r}.")
+        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {shown(accuracy)}.")
     key = FloorKey(texts["dataset"], texts["recipe"], texts["model"], texts["method"])
     return key, Floor(float(accuracy), texts["provenance"])
 
@@ -167,7 +173,7 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite
     import tomlkit
     from tomlkit.items import AoT
 
-    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+    document = tomlkit.parse(text_of(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
     tables = document.setdefault("floor", tomlkit.aot())
     if not isinstance(tables, AoT):  # an array in one line is written out, so that it can be added to
         written = tomlkit.aot()

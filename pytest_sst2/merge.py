@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +9,7 @@ from pytest_sst2.environment_drift import software_changes
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.wording import counted, shortened
-from pytest_sst2.results_file import Results
-
-_SHARD = re.compile(r"([0-9]+(?:\+[0-9]+)*)/([0-9]+)")
+from pytest_sst2.results_file import Results, given_shards
 
 
 @dataclass(frozen=True)
@@ -172,13 +169,9 @@ def _shards(files: Sequence[Results]) -> tuple[set[int], int]:
     for one in files:
         if not one.shard:
             continue
-        found = _SHARD.fullmatch(one.shard)
-        if found is None:
-            raise Sst2Error(
-                f"{one.origin} says that it is shard {one.shard!r}, which is none: 3/8 is the third of eight."
-            )
-        given.update(map(int, found[1].split("+")))
-        counts.setdefault(int(found[2]), f"{one.shard} in {one.origin!r}")
+        numbers, count = given_shards(one.shard)
+        given.update(numbers)
+        counts.setdefault(count, f"{one.shard} in {one.origin!r}")
     if len(counts) > 1:
         raise Sst2Error(f"these shards are not of one run, which has one number of them: {', '.join(counts.values())}.")
     return given, next(iter(counts), 0)

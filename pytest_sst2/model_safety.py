@@ -6,20 +6,23 @@ All of it is read from names, JSON and the headers of safetensors files, before 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.errors import Sst2Error, quoted
+from pytest_sst2.plain_values import shown
+from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
     *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
     *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
 )
+# Of a file, in bytes, on every usual system.
+_LONGEST_NAME = 255
 _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
 # Tables that a model with rotary or relative positions does not have, whatever its config says of their length.
 _TABLES = ("max_position_embeddings", "n_positions", "type_vocab_size")
@@ -43,6 +46,8 @@ def inside(folder: Path, named: str, told_in: Path) -> Path:
         raise Sst2Error(
             f"{told_in} names {named!r}, which is outside of the model's folder; only files below {folder} are read."
         )
+    if "\0" in named or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in path.parts):
+        raise Sst2Error(f"{told_in} names {quoted(named)}, as no file can be called.")
     return folder / named
 
 
@@ -159,9 +164,9 @@ def read_json(path: Path) -> Any:
         Sst2Error: It cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Sst2Error(f"{path} is not readable JSON: {error}.") from error
+        return json_of(text_of(path))
+    except NotJsonError as error:
+        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from error
 
 
 def _settings(content: Any) -> Iterator[tuple[str, Any]]:
@@ -192,7 +197,8 @@ def _shapes(name: str, path: Path) -> Iterator[list[int]]:
 
 
 def _asks_too_much(name: str, key: str, value: int, held: str) -> Sst2Error:
+    asked = f"{value:,}" if value.bit_length() < 100 else shown(value)
     return Sst2Error(
-        f"model {name!r}: its config.json asks for {key} = {value:,}, but {held}. "
+        f"model {name!r}: its config.json asks for {key} = {asked}, but {held}. "
         "Its config and its weights do not belong together."
     )

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+from pytest_sst2.errors import quoted
 from pytest_sst2.outgoing import one_line
 
 
@@ -22,35 +23,41 @@ class BadValue(argparse.ArgumentTypeError):
 
 # Seeds go to numpy's legacy generator as well, which takes 32 bits.
 _LARGEST_SEED = 2**32 - 1
+# More rows, rounds or tokens than anybody has; libraries take them for 64 bits, some for 32.
+_LARGEST_COUNT = 10**9
 
 
 def names(text: str) -> tuple[str, ...]:
     """Parse ``a,b`` into its distinct names in order."""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not found:
-        raise BadValue(f"{text!r} names nothing; give one name or several with commas: a,b")
+        raise BadValue(f"{quoted(text)} names nothing; give one name or several with commas: a,b")
     return found
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
-        raise BadValue(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    """Parse a whole number from 1 to a thousand million."""
+    digits = text.strip()
+    if not re.fullmatch(r"[0-9]{1,20}", digits) or int(digits) < 1:
+        raise BadValue(f"{quoted(text)} is not a whole number of at least 1")
+    if int(digits) > _LARGEST_COUNT:
+        raise BadValue(f"{quoted(text)} is more than {_LARGEST_COUNT:,}, the most that can be asked for")
+    return int(digits)
 
 
 def token_count(text: str) -> int:
     """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
-    if positive_int(text) < 3:
-        raise BadValue(f"{text!r} tokens leave no room for a word; at least 3 are needed")
-    return int(text)
+    count = positive_int(text)
+    if count < 3:
+        raise BadValue(f"{quoted(text)} tokens leave no room for a word; at least 3 are needed")
+    return count
 
 
 def positive_float(text: str) -> float:
     """Parse a finite number above 0."""
     number = _number(text)
     if not number > 0:
-        raise BadValue(f"{text!r} is not a number above 0")
+        raise BadValue(f"{quoted(text)} is not a number above 0")
     return number
 
 
@@ -58,7 +65,7 @@ def share(text: str) -> float:
     """Parse a number from 0 to 1."""
     number = _number(text)
     if not 0 <= number <= 1:
-        raise BadValue(f"{text!r} is not a share from 0 to 1 (0.8 means 80 %)")
+        raise BadValue(f"{quoted(text)} is not a share from 0 to 1 (0.8 means 80 %)")
     return number
 
 
@@ -66,7 +73,7 @@ def probability(text: str) -> float:
     """Parse a number above 0 and below 1."""
     number = _number(text)
     if not 0 < number < 1:
-        raise BadValue(f"{text!r} is not a number above 0 and below 1")
+        raise BadValue(f"{quoted(text)} is not a number above 0 and below 1")
     return number
 
 
@@ -74,7 +81,7 @@ def points(text: str) -> float:
     """Parse percentage points from 0 to 100 into a share."""
     number = _number(text)
     if not 0 <= number <= 100:
-        raise BadValue(f"{text!r} is not a number of percentage points from 0 to 100")
+        raise BadValue(f"{quoted(text)} is not a number of percentage points from 0 to 100")
     return number / 100
 
 
@@ -97,17 +104,18 @@ def byte_size(text: str) -> int:
     unit = found and (found[2] if found[2] in _UNITS else f"{found[2]}b")
     size = float(found[1]) * _UNITS[unit] if found and unit in _UNITS else 0.0
     if not 1 <= size < math.inf:
-        raise BadValue(f"{text!r} is not a size; write 500MB or 2GB")
+        raise BadValue(f"{quoted(text)} is not a size; write 500MB or 2GB")
     return int(size)
 
 
+# float() would take digits of every script, and underscores between them.
+_NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
+
+
 def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(number):
-        raise BadValue(f"{text!r} is not a number")
+        raise BadValue(f"{quoted(text)} is not a number")
     return number
 
 
@@ -116,7 +124,7 @@ def seeds(text: str) -> tuple[int, ...]:
     found = []
     for part in names(text):
         if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
-            raise BadValue(f"{part!r} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
+            raise BadValue(f"{quoted(part)} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
         found.append(int(part))
     return tuple(dict.fromkeys(found))
 
@@ -125,10 +133,10 @@ def shard(text: str) -> tuple[int, int]:
     """Parse ``3/8``, the third of eight parts."""
     found = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text, re.ASCII)
     if found is None or not int(found[2]):
-        raise BadValue(f"{text!r} is not a shard; write 3/8 for the third of eight")
+        raise BadValue(f"{quoted(text)} is not a shard; write 3/8 for the third of eight")
     number, of = int(found[1]), int(found[2])
     if not 1 <= number <= of:
-        raise BadValue(f"{text!r}: there is no such shard; of {of} they are 1/{of} to {of}/{of}")
+        raise BadValue(f"{quoted(text)}: there is no such shard; of {of} they are 1/{of} to {of}/{of}")
     return number, of
 
 
@@ -141,7 +149,7 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
             near = difflib.get_close_matches(text, allowed, n=1)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise BadValue(f"{text!r} is not one of {', '.join(allowed)}{guess}")
+            raise BadValue(f"{quoted(text)} is not one of {', '.join(allowed)}{guess}")
         return text
 
     return parse

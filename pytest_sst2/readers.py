@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Iterator
+import functools
+import itertools
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from pytest_sst2.arrow_files import arrow_values, parquet_values
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import cut
+from pytest_sst2.text_files import NotJsonError, json_of, lines_of, text_of
 
 COLUMNS = ("sentence", "label")
+# All rows of a split stand in memory: three million of SST-2's phrases, or a quarter of a GB of text.
+MOST_ROWS = 2**22
+MOST_CHARACTERS = 2**28
+# The most that csv takes where a C long has 32 bits.
+_LONGEST_FIELD = 2**31 - 1
 
 
 class Rows(NamedTuple):
@@ -34,15 +43,12 @@ def read_rows(path: Path) -> Rows:
 
     Raises:
         Sst2Error: A column is missing, a label is another, a sentence is empty, the text is not UTF-8, or there are
-            no rows. The message names the file and the line.
+            no rows or too many. The message names the file and the line.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise Sst2Error(f"{path} cannot be read: only {', '.join(READERS)} files are.")
-    try:
-        rows = check_rows(reader(path), path.name)
-    except OSError as error:
-        raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
+    rows = check_rows(reader(path), path.name)
     if not rows.sentences:
         raise Sst2Error(f"{path} has no rows: at least one sentence with its label is needed.")
     return rows
@@ -52,35 +58,71 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
     """Check every row and gather sentences and labels.
 
     Raises:
-        Sst2Error: A sentence is not text or is empty, or a label is neither 0 nor 1.
+        Sst2Error: A sentence is not text, is empty or has a NUL in it, a label is neither 0 nor 1, or there is more
+            than may stand in memory.
     """
     rows = Rows([], [])
+    characters = 0
     for place, sentence, label in raw:
-        if not isinstance(sentence, str) or not sentence.strip():
-            shown = "empty" if sentence is None or isinstance(sentence, str) else _shown(sentence)
-            raise Sst2Error(f"{name}, {place}: the sentence is {shown}; text is wanted.")
-        if not _encodable(sentence):
-            raise Sst2Error(f"{name}, {place}: the sentence {ascii(sentence)[:60]} holds half a surrogate pair.")
-        # 1.0 is what pandas makes of 1 in a column that once had a gap.
-        whole = int(label) if isinstance(label, float) and label in (0.0, 1.0) else label
-        number = str(whole).strip() if isinstance(whole, str | int) and not isinstance(whole, bool) else ""
-        if number not in ("0", "1"):
-            hint = " (-1 marks the unlabelled test split, which cannot be scored)" if number == "-1" else ""
+        number = _number(label)
+        if number is None or _is_wrong(sentence):
+            raise Sst2Error(f"{name}, {place}: {_what_is_wrong(sentence, label)}")
+        characters += len(sentence)
+        if len(rows.labels) == MOST_ROWS or characters > MOST_CHARACTERS:
             raise Sst2Error(
-                f"{name}, {place}: the label is {_shown(label)}; only 0 (negative) and 1 (positive) are allowed{hint}."
+                f"{name}, {place}: more than {MOST_ROWS:,} rows, or {MOST_CHARACTERS // 2**20:,} million characters, "
+                "are not read into memory. Keep a part of them: a recipe trains on the front of a shuffle anyway."
             )
         rows.sentences.append(sentence)
-        rows.labels.append(int(number))
+        rows.labels.append(number)
     return rows
+
+
+def _number(label: Any) -> int | None:
+    """Return the label as a number, None where it is neither 0 nor 1."""
+    if type(label) is str:
+        return _LABELS.get(label.strip())
+    # 1.0 is what pandas makes of 1 in a column that once had a gap.
+    return int(label) if type(label) in (int, float) and label in (0, 1) else None
+
+
+def _is_wrong(sentence: Any) -> bool:
+    return (
+        type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not _encodable(sentence)
+    )
+
+
+def _what_is_wrong(sentence: Any, label: Any) -> str:
+    """Return a sentence on a row that is not as it should be."""
+    if sentence is None or (isinstance(sentence, str) and not sentence.strip()):
+        return "the sentence is empty; text is wanted."
+    if not isinstance(sentence, str):
+        return f"the sentence is {_shown(sentence)}; text is wanted."
+    if not _encodable(sentence):
+        return f"the sentence {ascii(sentence)[:60]} holds half a surrogate pair."
+    if "\0" in sentence:
+        return f"the sentence {_shown(sentence)} has a NUL character, which no text has."
+    # A digit of another script looks like the one that is wanted.
+    spelt = f", in ASCII {cut(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
+    unlabelled = isinstance(label, str | int | float) and _shown(label).strip("' ") in ("-1", "-1.0")
+    hint = " (-1 marks the unlabelled test split, which cannot be scored)" if unlabelled else ""
+    return f"the label is {_shown(label)}{spelt}; only 0 (negative) and 1 (positive) are allowed{hint}."
+
+
+# 1.0 as above, in a text file.
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
 
 def _shown(value: Any) -> str:
     """Return the value as Python writes it, cut to what fits in a sentence."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    return cut(_REPR.repr(value), 160)
 
 
 def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -88,18 +130,21 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def table_rows(columns: dict[str, list[Any]], name: str) -> Iterator[_RawRow]:
-    """Yield the rows of a table given by columns.
+def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
+    """Yield the rows of the Arrow files that hold one split of a saved data set.
 
     Raises:
-        Sst2Error: ``sentence`` or ``label`` is not among them.
+        Sst2Error: ``sentence`` or ``label`` is not among a file's columns, or a file is damaged.
     """
-    _check_columns(list(columns), name)
-    for number, (sentence, label) in enumerate(zip(columns["sentence"], columns["label"], strict=True), 1):
-        yield _RawRow(f"row {number}", sentence, label)
+    number = 0
+    for path in paths:
+        names = functools.partial(_check_columns, name=str(path))
+        for sentence, label in arrow_values(path, COLUMNS, names):
+            number += 1
+            yield _RawRow(f"row {number}", sentence, label)
 
 
-def _check_columns(found: list[str], name: str) -> None:
+def _check_columns(found: Sequence[str], name: str) -> None:
     for column in COLUMNS:
         if found.count(column) != 1:
             problem = f"there is no column {column!r}" if column not in found else f"column {column!r} occurs twice"
@@ -107,22 +152,13 @@ def _check_columns(found: list[str], name: str) -> None:
             raise Sst2Error(f"{name}: {problem}. Its columns are {shown}; 'sentence' and 'label' are needed.")
 
 
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise Sst2Error(f"{path.name}, line {line}: not valid UTF-8. Convert the file to UTF-8.") from None
-
-
 def _read_tsv(path: Path) -> Iterator[_RawRow]:
     """Yield the rows of a TSV file as GLUE writes it: tabs separate, and quotes are ordinary characters."""
-    lines = _text(path).replace("\r\n", "\n").split("\n")
-    header = lines[0].split("\t")
+    lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in lines_of(path))
+    header = next(lines, (1, ""))[1].split("\t")
     _check_columns(header, f"{path.name}, line 1")
     sentence, label = (header.index(column) for column in COLUMNS)
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in lines:
         if not line:
             continue
         fields = line.split("\t")
@@ -133,38 +169,51 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
 
 def _read_csv(path: Path) -> Iterator[_RawRow]:
     first = 1
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader((line for _, line in lines_of(path)), strict=True)
     try:
-        header = next(reader, [])
+        header = _next_fields(reader) or []
         _check_columns(header, f"{path.name}, line 1")
         sentence, label = (header.index(column) for column in COLUMNS)
         first = reader.line_num + 1  # of the row that is read next: a quoted sentence may run over lines
-        for fields in reader:
+        while (fields := _next_fields(reader)) is not None:
             place, first = f"line {first}", reader.line_num + 1
             if fields and len(fields) != len(header):
                 raise Sst2Error(
                     f"{path.name}, {place}: {len(fields)} columns where the header has {len(header)}. "
-                    "Sentences with commas need quotes around them."
+                    "Sentences with commas or line breaks need quotes around them."
                 )
             if fields:
                 yield _RawRow(place, fields[sentence], fields[label])
     except csv.Error as error:
-        raise Sst2Error(f"{path.name}, line {first}: not valid CSV: {error}.") from error
+        reason = str(error).partition(" - ")[0]  # after which it says how to call open()
+        raise Sst2Error(f"{path.name}, line {first}: not valid CSV: {reason}.") from error
+
+
+def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
+    """Return the fields of the next row, however long they are; None at the end.
+
+    The limit of 131,072 characters is one of the whole process, so it is lifted for the one row alone.
+    """
+    usual = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _read_json(path: Path) -> Iterator[_RawRow]:
     """Yield the rows of JSON lines, or of one JSON array of objects."""
-    text = _text(path)
-    if text.lstrip().startswith("["):
-        entries: Iterable[tuple[str, Any]] = (
-            (f"entry {number}", entry) for number, entry in enumerate(_parse_json(text, path.name, "line"), 1)
-        )
+    lines = ((number, line) for number, line in lines_of(path) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        return
+    if first[1].lstrip().startswith("["):
+        found = _parsed(text_of(path), path.name, "line")
+        entries: Iterable[tuple[str, Any]] = ((f"entry {number}", entry) for number, entry in enumerate(found, 1))
     else:
-        lines = text.replace("\r\n", "\n").split("\n")
         entries = (
-            (f"line {number}", _parse_json(line, f"{path.name}, line {number}", "column"))
-            for number, line in enumerate(lines, 1)
-            if line.strip()
+            (f"line {number}", _parsed(line, f"{path.name}, line {number}", "column"))
+            for number, line in itertools.chain((first,), lines)
         )
     for place, entry in entries:
         if not isinstance(entry, dict):
@@ -173,26 +222,19 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
         yield _RawRow(place, entry["sentence"], entry["label"])
 
 
-def _parse_json(text: str, where: str, unit: str) -> Any:
+def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = getattr(error, "lineno" if unit == "line" else "colno", None)
+        return json_of(text)
+    except NotJsonError as error:
+        place = getattr(error, unit)
         at = f", {unit} {place}" if place else ""
-        raise Sst2Error(f"{where}{at}: not valid JSON.") from None
+        raise Sst2Error(f"{where}{at}: not valid JSON: {error}.") from None
 
 
 def _read_parquet(path: Path) -> Iterator[_RawRow]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        columns = {name: table.column(name).to_pylist() if name in COLUMNS else [] for name in table.column_names}
-    except (pa.ArrowException, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise Sst2Error(f"{path.name}: not a readable parquet file: {reason}.") from error
-    yield from table_rows(columns, path.name)
+    values = parquet_values(path, COLUMNS, functools.partial(_check_columns, name=path.name))
+    for number, (sentence, label) in enumerate(values, 1):
+        yield _RawRow(f"row {number}", sentence, label)
 
 
 READERS: dict[str, Callable[[Path], Iterator[_RawRow]]] = {

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import NoneType
 from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.fingerprint import Fingerprint, fingerprint_from_json
+from pytest_sst2.fingerprint import Fingerprint, check_fingerprint
 from pytest_sst2.floors import Floor, FloorKey
+from pytest_sst2.plain_values import check_range, read_plain
 from pytest_sst2.recipes import Recipe
 from pytest_sst2.redaction import redacted
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
-
-# How a number that is not finite stands in JSON: a loss that diverged, a metric that is not defined.
-NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 # What stands in the settings' ``code`` for a method whose source nobody can read: it may be another each time.
 UNREADABLE_CODE = "unreadable"
@@ -276,109 +273,74 @@ class Failure:
     error: str
 
 
-_PLAIN_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "cell": str,
-    "model": (str, NoneType),
-    "method": str,
-    "seed": int,
-    "accuracy": float,
-    "correct": int,
-    "total": int,
-    "recipe_label": str,
-    "rounds": list,
-    "metrics": dict,
-    "settings": dict,
-}
-
-
 def record_from_json(data: Mapping[str, Any]) -> Record:
     """Build a Record from what ``Record.to_json`` gave.
 
     Raises:
-        Sst2Error: A field is missing, unknown or of another shape.
+        Sst2Error: A field is missing, unknown or of another type, or what it says cannot be.
     """
     try:
-        fields = dict(data)
-        for name, wanted in _PLAIN_FIELDS.items():
-            if not isinstance(fields[name], wanted):
-                raise TypeError(f"{name} is {fields[name]!r}")  # noqa: TRY301 - one message for all shapes
-        fields["accuracy_interval"] = Interval(*fields["accuracy_interval"])
-        fields["dataset"] = DatasetInfo(**fields["dataset"])
-        fields["recipe"] = Recipe(**{**fields["recipe"], "seeds": tuple(fields["recipe"]["seeds"])})
-        fields["environment"] = Environment(**fields["environment"])
-        fields["placement"] = Placement(**fields["placement"])
-        fields["weights"] = Weights(**fields["weights"]) if fields["weights"] else None
-        fields["fingerprint"] = fingerprint_from_json(fields["fingerprint"]) if fields["fingerprint"] else None
-        fields["rounds"] = tuple(_round(each) for each in fields["rounds"])
-        if not fields["rounds"]:
-            raise TypeError("rounds is empty")  # noqa: TRY301
-        fields["latency"] = Latency(**fields["latency"])
-        fields["metrics"] = {name: _measured(value) for name, value in fields["metrics"].items()}
-        fields["epochs"] = tuple(_epoch(epoch) for epoch in fields["epochs"])
-        fields["floor"] = Floor(**fields["floor"]) if fields["floor"] else None
-        for name in ("labels", "predictions", "probabilities", "warnings"):
-            fields[name] = tuple(fields[name])
-        for name in ("labels", "predictions", "probabilities"):
-            # A file of the first schema has no labels.
-            if len(fields[name]) != fields["total"] and (name != "labels" or fields[name]):
-                raise TypeError(f"{name} has {len(fields[name])} values for {fields['total']} examples")  # noqa: TRY301
-        _check_answers(fields)
-        return _with_numbers(Record(**fields))
-    except (KeyError, TypeError, ValueError) as error:
+        record = read_plain(Record, data)
+        _check_answers(record)
+        _check_numbers(record)
+        if record.fingerprint is not None:
+            check_fingerprint(record.fingerprint)
+    except ValueError as error:
         raise Sst2Error(f"not a record: {error}.") from error
+    return record
 
 
-def _epoch(data: Mapping[str, Any]) -> Epoch:
-    made = Epoch(**data)
-    return Epoch(made.number, *map(_measured, (made.train_loss, made.eval_loss, made.eval_accuracy)))
-
-
-def _measured(value: Any) -> float:
-    """Return a measured number; JSON has no word for one that is not finite, so that it stands there as text."""
-    if value in NOT_FINITE:
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a measured number is {value!r}")
-    return float(value)
-
-
-def _check_answers(fields: Mapping[str, Any]) -> None:
+def _check_answers(record: Record) -> None:
     """Refuse answers that are none: they would come out as a wrong number instead of a sentence."""
-    for name in ("labels", "predictions"):
-        if not set(fields[name]) <= {0, 1}:
+    if record.total < 1:
+        raise ValueError(f"total is {record.total}")
+    for name in ("labels", "predictions", "probabilities"):
+        values = getattr(record, name)
+        # A file of the first schema has no labels.
+        if len(values) != record.total and (name != "labels" or values):
+            raise ValueError(f"{name} has {len(values):,} values for {record.total:,} examples")
+        if name != "probabilities" and not set(values) <= {0, 1}:
             raise ValueError(f"{name} has other values than 0 and 1")
-    probabilities = fields["probabilities"]
-    if probabilities and not (min(probabilities) >= 0 and max(probabilities) <= 1):
+    if not all(0 <= value <= 1 for value in record.probabilities):
         raise ValueError("a probability is outside 0 to 1")
 
 
-def _with_numbers(record: Record) -> Record:
-    """Return the record; refuse one where what every report reckons with is no number."""
-    if record.total < 1:
-        raise ValueError(f"total is {record.total}")
-    numbers: list[tuple[str, Any]] = [
-        ("accuracy_interval.low", record.accuracy_interval.low),
-        ("accuracy_interval.high", record.accuracy_interval.high),
-        ("majority_accuracy", record.majority_accuracy),
+# No time, size or count comes near them; with larger ones, sums and quotients leave what a float holds.
+_LARGEST_AMOUNT = 1e18
+_LEAST_MACHINE_SECONDS = 1e-12
+
+
+def _check_numbers(record: Record) -> None:
+    """Refuse what every report reckons with where it is not finite, or less or more than it can be."""
+    if not record.rounds:
+        raise ValueError("rounds is empty")
+    shares = {
+        "accuracy": record.accuracy,
+        "accuracy_interval.low": record.accuracy_interval.low,
+        "accuracy_interval.high": record.accuracy_interval.high,
+        "majority_accuracy": record.majority_accuracy,
+        **({"floor.accuracy": record.floor.accuracy} if record.floor else {}),
+    }
+    for name, value in shares.items():
+        check_range(name, value, 0, 1)
+    check_range("correct", record.correct, 0, record.total)
+    amounts: list[tuple[str, float | None]] = [
         ("latency.p50_seconds", record.latency.p50_seconds),
         ("latency.p95_seconds", record.latency.p95_seconds),
         ("dataset.train_size", record.dataset.train_size),
         ("dataset.eval_size", record.dataset.eval_size),
-        *((f"placement.{name}", getattr(record.placement, name)) for name in ("beside", "processes", "attempt")),
-        *([("floor.accuracy", record.floor.accuracy)] if record.floor else []),
-        *(("epochs.number", epoch.number) for epoch in record.epochs),
+        ("placement.beside", record.placement.beside),
+        ("placement.processes", record.placement.processes - 1),
+        ("placement.attempt", record.placement.attempt - 1),
     ]
     for made in record.rounds:
-        numbers += [("rounds.seconds", made.seconds), ("rounds.peak_bytes", made.peak_bytes)]
-        optional = ("machine_seconds", "grown_bytes", "device_peak_bytes", "machine_spread")
-        numbers += [(f"rounds.{name}", value) for name in optional if (value := getattr(made, name)) is not None]
+        names = ("seconds", "machine_seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread")
+        amounts += [(f"rounds.{name}", getattr(made, name)) for name in names]
         for phase in made.phases:
-            numbers += [("phases.seconds", phase.seconds), ("phases.examples", phase.examples)]
-    for name, value in numbers:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} is {value!r}")
-    return record
-
-
-def _round(data: Mapping[str, Any]) -> Round:
-    return Round(**{**data, "phases": tuple(Phase(**phase) for phase in data["phases"])})
+            amounts += [("phases.seconds", phase.seconds), ("phases.examples", phase.examples)]
+    for name, amount in amounts:
+        if amount is not None:
+            check_range(name, amount, 0, _LARGEST_AMOUNT)
+    for made in record.rounds:
+        if made.machine_seconds:  # times are divided by it
+            check_range("rounds.machine_seconds", made.machine_seconds, _LEAST_MACHINE_SECONDS)

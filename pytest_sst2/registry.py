@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.errors import Sst2Error, quoted
 
 if TYPE_CHECKING:
     from pytest_sst2.methods import Job, Trained
@@ -184,7 +184,7 @@ class Registry:
             return self._folder(text, folder)
         if _is_path(text):
             raise Sst2Error(
-                f"no folder {text!r} below {base}. --models takes aliases (`pytest-sst2 models` lists "
+                f"no folder {quoted(text)} below {base}. --models takes aliases (`pytest-sst2 models` lists "
                 "them), Hub ids (org/name or org/name@revision) and folders with a config.json."
             )
         if match := _HUB_ID.fullmatch(text):
@@ -216,7 +216,7 @@ def folder_at(base: Path, text: str) -> Path | None:
     try:
         folder = (base / Path(text).expanduser()).resolve()
         return folder if folder.is_dir() else None
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return None
 
 
@@ -242,7 +242,7 @@ def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> 
     near = difflib.get_close_matches(name.lower(), known, n=1)
     guess = f"Did you mean {known[near[0]]!r}? " if near else ""
     names = [right for spelling, right in known.items() if spelling == right]
-    return f"unknown {kind} {name!r}. {guess}{kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()
+    return f"unknown {kind} {quoted(name)}. {guess}{kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()
 
 
 def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +28,11 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
-from pytest_sst2.outgoing import plain_json
+from pytest_sst2.outgoing import cut, plain_json
+from pytest_sst2.plain_values import read_plain, shown
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
 from pytest_sst2.redaction import redacted
+from pytest_sst2.text_files import NotJsonError, json_of
 
 SCHEMA_VERSION = 3
 # Between two lines.
@@ -135,15 +138,15 @@ def results_from_text(text: str, origin: str) -> Results:
         Sst2Error: It is not JSON, not a results file, damaged, or of a newer schema.
     """
     try:
-        data = json.loads(text)
+        data = json_of(text)
         version = data["schema_version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (NotJsonError, KeyError, TypeError) as error:
         raise Sst2Error(
             f"{origin} is not a results file written by --sst2-json or --sst2-save: {_reason(error)}."
         ) from error
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise Sst2Error(
-            f"{origin} has schema version {version!r}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
+            f"{origin} has schema version {shown(version)}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
             "Upgrade pytest-sst2 to read it."
         )
     try:
@@ -152,17 +155,41 @@ def results_from_text(text: str, origin: str) -> Results:
         shared = data.get("shared")
         plain = data["records"] if shared is None else [_unpack(each, shared) for each in data["records"]]
         records = [record_from_json(each) for each in plain]
-        failures = [Failure(**failure) for failure in data["failures"]]
-        planned = tuple(map(str, data["planned"]))
-        return Results(records, failures, str(data["saved"]), origin, planned, str(data["shard"]))
+        failures = list(read_plain(Sequence[Failure], data["failures"], "failures"))  # type: ignore[type-abstract]
+        planned = read_plain(tuple[str, ...], data["planned"], "planned")
+        saved, shard = (read_plain(str, data[name], name) for name in ("saved", "shard"))
+        if shard:
+            given_shards(shard)
+        return Results(records, failures, saved, origin, planned, shard)
     except Sst2Error as error:
         raise Sst2Error(f"{origin}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, zlib.error) as error:
+    except _DAMAGE as error:
         raise Sst2Error(f"{origin} is damaged: {_reason(error)}. Take it from where it came once more.") from error
 
 
+# What a migration and an unpacking stumble over; what they gave is held against its types afterwards.
+_DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, struct.error, zlib.error)
+_SHARD = re.compile(r"([0-9]{1,6}(?:\+[0-9]{1,6})*)/([0-9]{1,6})")
+
+
+def given_shards(text: str) -> tuple[tuple[int, ...], int]:
+    """Return which shards a file holds, and of how many: ``1+2/8`` is the first and the second of eight.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    found = _SHARD.fullmatch(text)
+    numbers = tuple(map(int, found[1].split("+"))) if found else ()
+    count = int(found[2]) if found else 0
+    if not numbers or not all(1 <= number <= count for number in numbers):
+        raise ValueError(f"shard is {shown(text)}, which is none; 3/8 is the third of eight")
+    return numbers, count
+
+
 def _reason(error: Exception) -> str:
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, NotJsonError):
+        return error.placed
+    return cut(f"{error} is missing" if isinstance(error, KeyError) else str(error), 200)
 
 
 def _dumps(value: Any) -> str:
@@ -193,7 +220,7 @@ def _unpack(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
         if holder is not None and holder[name] is not None:
             index = holder[name]
             if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
-                raise ValueError(f"{'.'.join(path)} refers to part {index!r} of {len(shared)}")
+                raise ValueError(f"{'.'.join(path)} refers to part {shown(index)} of {len(shared)}")
             holder[name] = shared[index]
     record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])

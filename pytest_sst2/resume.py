@@ -11,6 +11,7 @@ from pytest_sst2.environment_drift import environment_changes, software_changes
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import UNREADABLE_CODE, Environment, Record, Weights
 from pytest_sst2.results_file import Results, results_from_text
+from pytest_sst2.text_files import text_of
 
 if TYPE_CHECKING:
     from pytest_sst2.recipes import Recipe
@@ -22,14 +23,10 @@ def load_unfinished(path: Path) -> Results:
     Raises:
         Sst2Error: The file cannot be read, or is no results file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return Results((), (), origin=path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Sst2Error(f"--sst2-resume {str(path)!r} cannot be read: {error}.") from error
     try:
-        return dataclasses.replace(results_from_text(text, str(path)), origin=path.name)
+        return dataclasses.replace(results_from_text(text_of(path), str(path)), origin=path.name)
     except Sst2Error as error:
         raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import check_writable
+from pytest_sst2.errors import Sst2Error, quoted
+from pytest_sst2.files import check_writable, path_given
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
 from pytest_sst2.recipes import Recipe, build_recipe
@@ -135,7 +135,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)
     json_path, resume_path = (_results_path(base[name], values[name], f"--sst2-{name}") for name in ("json", "resume"))
-    report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
+    report_path = path_given(base["report"], values["report"], "--sst2-report") if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
     baseline = _baseline(config, values["compare"], base["compare"])
@@ -187,9 +187,14 @@ def _times_are_asked_for(config: pytest.Config, values: Mapping[str, Any]) -> bo
 def _value(config: pytest.Config, option: Option) -> Any:
     """Return the option's value: command line before ini file before default."""
     given = getattr(config.option, option.dest, None)
+    if isinstance(given, list):  # what argparse of Python 3.11 makes of --sst2-data=--, past the option's own type
+        raise Sst2Error(f"{option.flag}: a value is missing.")
     if given is not None:
         return given
-    ini = config.getini(option.dest)
+    try:
+        ini = config.getini(option.dest)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # a quote that is never closed, no truth value
+        raise Sst2Error(f"ini option {option.dest}: {error}") from error
     if option.parse is None:
         return bool(ini)
     if ini in (None, "", []):
@@ -214,11 +219,18 @@ def _check_rootdir(config: pytest.Config) -> None:
     flags = {*BARE_FLAGS.values(), *(option.flag for option in OPTIONS)}
     folder = config.invocation_params.dir
     for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
-        if flag in flags and (folder / value).exists() and (ini := _ini_file(folder)):
+        if flag in flags and _exists(folder / value) and (ini := _ini_file(folder)):
             raise Sst2Error(
                 f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} for its root, and so "
                 f"missed {str(ini)!r}. Write {flag}={value} instead."
             )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # names of many models, longer than any file's
+        return False
 
 
 # File names that pytest takes for its ini file, in its order, and the text that makes them one.
@@ -243,7 +255,7 @@ def _ini_file(folder: Path) -> Path | None:
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
     """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
     if given:
-        return base / Path(given).expanduser()
+        return path_given(base, given, "--sst2-floors")
     usual = Path("benchmarks") / "floors.toml"
     here = config.invocation_params.dir / usual
     return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
@@ -262,7 +274,7 @@ def _data_source(data: str, base: Path) -> str:
     folder = folder_at(base, data)
     if folder is None:
         raise Sst2Error(
-            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
+            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)
@@ -287,7 +299,7 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
 def _results_path(base: Path, given: str | None, option: str) -> Path | None:
     if not given:
         return None
-    path = base / Path(given).expanduser()
+    path = path_given(base, given, option)
     check_writable(path, option)
     return path
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
-from pytest_sst2.readers import COLUMNS, READERS, Rows, check_rows, read_rows, table_rows
+from pytest_sst2.readers import READERS, Rows, arrow_rows, check_rows, read_rows
+from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -36,6 +37,7 @@ _SST2 = {
     "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
 }
 _DEEPEST = 2
+_LARGEST_STATE = 2**20
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
 
 
@@ -161,7 +163,10 @@ def load_folder(folder: Path) -> Source:
     Raises:
         Sst2Error: A split is missing or a file is not as it should be; the message names file and line.
     """
-    dataset = _read_saved(folder) if (folder / "dataset_dict.json").is_file() else _read_folder(folder)
+    try:
+        dataset = _read_saved(folder) if (folder / "dataset_dict.json").is_file() else _read_folder(folder)
+    except OSError as error:  # a folder that may not be listed
+        raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
     return Source(dataset, _known_name(dataset) or _folder_name(folder), "folder", f"sha256:{digest[:12]}")
 
@@ -235,7 +240,7 @@ def _read_folder(folder: Path) -> DatasetDict:
         raise Sst2Error(
             f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
             f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by "
-            "DatasetDict.save_to_disk."
+            f"DatasetDict.save_to_disk.{_no_files(folder)}"
         )
     splits = {}
     for name, paths in files.items():
@@ -244,29 +249,58 @@ def _read_folder(folder: Path) -> DatasetDict:
     return dataset_of(splits)
 
 
-def _read_saved(folder: Path) -> DatasetDict:
-    """Read what ``DatasetDict.save_to_disk`` wrote."""
-    import datasets
+def _no_files(folder: Path) -> str:
+    """Return a sentence, after a space, on what has a file's name in a folder and is none; empty where nothing has."""
+    odd = [path.name for path in _children(folder) if path.suffix.lower() in READERS and not path.is_file()]
+    if not odd:
+        return ""
+    return f" {', '.join(odd[:3])} {'is' if len(odd) == 1 else 'are'} passed over: a folder, a pipe or a broken link."
 
-    try:
-        saved = datasets.load_from_disk(str(folder))
-    except Exception as error:
-        raise Sst2Error(
-            f"{folder} looks like a folder made by save_to_disk, but datasets {datasets.__version__} cannot read it "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})."
-        ) from error
+
+def _read_saved(folder: Path) -> DatasetDict:
+    """Read what ``DatasetDict.save_to_disk`` wrote: the Arrow files that its state names, without the library.
+
+    That would follow paths out of the folder, and trust what the files say of their own buffers.
+    """
+    listed = _saved_json(folder / "dataset_dict.json").get("splits")
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise Sst2Error(f"{folder / 'dataset_dict.json'} has no list of splits, as save_to_disk writes it.")
     splits = {}
     for name, aliases in SPLIT_NAMES.items():
-        found = next((saved[alias] for alias in aliases if alias in saved), None)
+        found = next((alias for alias in aliases if alias in listed), None)
         if found is None:
-            raise Sst2Error(f"{folder} has no split {name!r}; it has {', '.join(map(repr, saved))}.")
-        found = found.with_format(None)
+            shown = ", ".join(repr(split[:40]) for split in listed[:6]) or "none"
+            raise Sst2Error(f"{folder} has no split {name!r}; it has {shown}.")
         place = f"{folder.name}, split {name!r}"
-        columns = {column: found[column][:] if column in COLUMNS else [] for column in found.column_names}
-        splits[name] = check_rows(table_rows(columns, place), place)
+        splits[name] = check_rows(arrow_rows(_saved_files(folder / found)), place)
         if not splits[name].sentences:
             raise Sst2Error(f"{place} has no rows.")
     return dataset_of(splits)
+
+
+def _saved_files(split: Path) -> list[Path]:
+    """Return the Arrow files of one saved split, in order."""
+    state = _saved_json(split / "state.json")
+    if state.get("_indices_data_files"):  # of releases before 1.2: rows chosen by number from the files
+        raise Sst2Error(f"{split} was saved by an old release of datasets. Load it with that and save it with a newer.")
+    try:
+        names = [entry["filename"] for entry in state["_data_files"]]
+        within = all(name == Path(name).name and name not in ("", ".", "..") for name in names)
+    except (KeyError, TypeError):
+        within = False
+    if not within:
+        raise Sst2Error(f"{split / 'state.json'} names no files beside it, as save_to_disk does.")
+    return [split / name for name in names]
+
+
+def _saved_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json_of(text_of(path, _LARGEST_STATE))
+    except NotJsonError as error:
+        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from None
+    if not isinstance(found, dict):
+        raise Sst2Error(f"{path} is not as save_to_disk writes it: an object is wanted.")
+    return found
 
 
 def dataset_of(splits: dict[str, Rows]) -> DatasetDict:

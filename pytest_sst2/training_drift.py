@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from pytest_sst2.fingerprint import CourseFingerprint, Fingerprint, unpacked_floats
+from pytest_sst2.fingerprint import CourseFingerprint, Fingerprint, unpacked_digests, unpacked_floats
 from pytest_sst2.records import Record
 from pytest_sst2.vectors import correlation, cosine
 
@@ -179,18 +178,14 @@ def asked_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Give whether the trained classifier reads other tokens when it is asked, though the tokenizer is the same."""
     if not old.asked or not new.asked:
         return
-    lost = Counter(_digests(old.asked))
-    lost.subtract(_digests(new.asked))
+    lost = Counter(unpacked_digests(old.asked))
+    lost.subtract(unpacked_digests(new.asked))
     if count := sum(number for number in lost.values() if number > 0):
+        total = len(unpacked_digests(new.asked))
         yield (
-            f"when predicting, the model reads other tokens for {count} of {len(_digests(new.asked))} fixed sentences, "
+            f"when predicting, the model reads other tokens for {count} of {total} fixed sentences, "
             "though it was trained on the same: they are cut or prepared otherwise"
         )
-
-
-def _digests(text: str) -> list[bytes]:
-    data = base64.b64decode(text)
-    return [data[start : start + 4] for start in range(0, len(data), 4)]
 
 
 def answer_causes(before: Record, after: Record, *, alike: bool) -> Iterator[str]:

@@ -187,7 +187,7 @@ def test_a_file_that_is_not_there_is_refused_with_how_to_make_one(tmp_path: Path
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    assert f"{str(tmp_path)!r} cannot be read" in refusal(tmp_path)
+    assert f"{tmp_path} cannot be read: it is a folder" in refusal(tmp_path)
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

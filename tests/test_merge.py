@@ -229,7 +229,9 @@ class TestRefused:
         write("2.json", [measured("b")], shard="2/3")
         assert "1/2 in '1.json', 2/3 in '2.json'" in refusal(capsys, "1.json", "2.json", "-o", "all.json")
         write("2.json", [measured("b")], shard="half")
-        assert "says that it is shard 'half'" in refusal(capsys, "1.json", "2.json", "-o", "all.json")
+        assert "2.json is damaged: shard is 'half', which is none; 3/8 is" in refusal(
+            capsys, "1.json", "2.json", "-o", "all.json"
+        )
 
 
 METHODS = ("--methods", "linear-probe,tfidf,majority", "--sst2-seeds", "1,2")

@@ -15,6 +15,13 @@ from pytest_sst2.floors import FloorKey
 from pytest_sst2.records import Phase, Record, Round, record_from_json
 from tests.made_records import BARE, ENVIRONMENT, FINGERPRINT, PHASES, make_record
 
+# Fields that a file may lack.
+OPTIONAL = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if not field.default is field.default_factory is dataclasses.MISSING
+]
+
 
 def refusal(data: dict[str, Any]) -> str:
     with pytest.raises(Sst2Error) as caught:

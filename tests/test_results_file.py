@@ -154,7 +154,7 @@ class TestPacked:
     ) -> None:
         probabilities, predictions, labels = zip(*rows, strict=True)
         record = make_record(
-            total=len(rows), probabilities=probabilities, predictions=predictions, labels=labels, model=None
+            total=len(rows), correct=0, probabilities=probabilities, predictions=predictions, labels=labels, model=None
         )
         record = of_schema_1(record) if of_first_schema else record
         (found,) = results_from_text(results_text([record, record], [], packed=True), "main.json").records[1:]

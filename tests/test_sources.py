@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -429,6 +430,52 @@ def saved_with_a_file_missing(folder: Path) -> None:
     (folder / "validation" / "data-00000-of-00001.arrow").unlink()
 
 
+def changed_json(path: Path, **changes: Any) -> None:
+    text(path, json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}))
+
+
+def saved_out_of_its_folder(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "train" / "state.json", _data_files=[{"filename": "../validation/data-00000-of-00001.arrow"}])
+
+
+def saved_without_a_list_of_splits(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "dataset_dict.json", splits={"train": 1})
+
+
+def saved_and_compressed(folder: Path) -> None:
+    save_to_disk(folder)
+    path = folder / "train" / "data-00000-of-00001.arrow"
+    table = pa.ipc.open_stream(path.read_bytes()).read_all()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema, options=options) as stream:
+        stream.write_table(table)
+
+
+def saved_by_an_old_release(folder: Path) -> None:
+    save_to_disk(folder)
+    changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
+
+
+def a_folder_called_train_tsv(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "train.tsv").unlink()
+    (folder / "train.tsv").mkdir()
+
+
+def a_pipe_called_dev_tsv(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "dev.tsv").unlink()
+    os.mkfifo(folder / "dev.tsv")
+
+
+def a_link_in_a_circle(folder: Path) -> None:
+    glue_tsv(folder)
+    (folder / "dev.tsv").unlink()
+    (folder / "dev.tsv").symlink_to("dev.tsv")
+
+
 def saved_with_other_columns(folder: Path) -> None:
     both = saved(folder, train=TRAIN, validation=VALIDATION).rename_column("sentence", "text")
     both.save_to_disk(str(folder))
@@ -482,9 +529,19 @@ KEEP_ONE = "could each be the train split; keep one, or name a folder that holds
         (more_shards_than_any_disk_has, ["{folder}: only 1 of 1000000000000 files of the train split are there."]),
         (saved_without_validation, ["{folder}", "no split 'validation'", "'train', 'test'"]),
         (saved_with_unlabelled_row, ["reviews, split 'validation', row 2", "-1", "unlabelled"]),
-        (saved_and_damaged, ["{folder}", "save_to_disk", "cannot read it", f"datasets {datasets.__version__}"]),
-        (saved_with_a_file_missing, ["{folder}", "save_to_disk", "cannot read it"]),
-        (saved_with_other_columns, ["reviews, split 'train'", "no column 'sentence'", "'text'"]),
+        (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "not a readable Arrow file"]),
+        (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
+        (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'text'"]),
+        (
+            a_folder_called_train_tsv,
+            ["holds no data set", "train.tsv is passed over: a folder, a pipe or a broken link"],
+        ),
+        (a_pipe_called_dev_tsv, ["holds no data set", "dev.tsv is passed over: a folder, a pipe or a broken link"]),
+        (a_link_in_a_circle, ["holds no data set", "dev.tsv is passed over: a folder, a pipe or a broken link"]),
+        (saved_out_of_its_folder, ["{folder}/train/state.json", "names no files beside it"]),
+        (saved_without_a_list_of_splits, ["{folder}/dataset_dict.json", "no list of splits"]),
+        (saved_and_compressed, ["{folder}/train/data-00000-of-00001.arrow: it is compressed"]),
+        (saved_by_an_old_release, ["{folder}/train", "old release of datasets"]),
     ],
 )
 def test_every_broken_folder_is_refused_with_file_and_line(
@@ -601,6 +658,17 @@ def test_a_data_set_saved_with_a_format_of_some_columns_is_read(tmp_path: Path) 
     folder = tmp_path / "reviews"
     both = saved(folder, train=TRAIN, validation=VALIDATION).with_format("numpy", columns=["label"])
     both.save_to_disk(str(folder))
+    assert rows_of(load_folder(folder), "train") == TRAIN
+
+
+def test_a_saved_dictionary_of_words_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "reviews"
+    save_to_disk(folder)
+    path = folder / "train" / "data-00000-of-00001.arrow"
+    table = pa.ipc.open_stream(path.read_bytes()).read_all()
+    table = pa.table({"sentence": table["sentence"].dictionary_encode(), "label": table["label"]})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
     assert rows_of(load_folder(folder), "train") == TRAIN
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pytest_sst2 import results_file
-from pytest_sst2.records import NOT_FINITE, Failure, Record
+from pytest_sst2.plain_values import NOT_FINITE
+from pytest_sst2.records import Failure, Record
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def pinned_version(requirement: Requirement) -> str | None:
     if requirement.url or len(specifiers) != 1 or specifiers[0].operator not in ("==", "==="):
         return None
     version = specifiers[0].version
-    return None if version.endswith(".*") else version
+    return version if version and not version.endswith(".*") else None  # "===" may have nothing after it
 
 
 def installed_pins() -> tuple[dict[str, str], tuple[str, ...]]:

@@ -1,0 +1,164 @@
+"""Files that somebody else may have written: their bytes and text, or a sentence that says what they are instead."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.outgoing import cut
+
+# What is read stands in memory, some of it several times over.
+LARGEST_BYTES = 2**28
+_MB = 2**20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# What files begin with that are given for text most often, and what to do about it.
+_OTHER_KINDS = (
+    (
+        rb"\xff\xfe|\xfe\xff",
+        "is UTF-16 text, as Excel and PowerShell write it. Convert it: iconv -f UTF-16 -t UTF-8 {name}",
+    ),
+    (rb"\x1f\x8b", "is compressed by gzip. Unpack it first: gunzip {name}"),
+    (rb"PK\x03\x04", "is a zip archive, as spreadsheets (.xlsx) are too. Unpack it, or save the sheet as CSV in UTF-8"),
+    (rb"BZh[1-9]1AY&SY", "is compressed by bzip2. Unpack it first: bunzip2 {name}"),
+    (rb"\xfd7zXZ\0", "is compressed by xz. Unpack it first: unxz {name}"),
+    (rb"\x28\xb5\x2f\xfd", "is compressed by zstd. Unpack it first: unzstd {name}"),
+    (rb"PAR1", "is a parquet file. Name it .parquet"),
+    (rb"version https://git-lfs", "is a Git LFS pointer, not the file itself. Fetch that: git lfs pull"),
+)
+
+
+def content_of(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """Return an ordinary file's bytes.
+
+    Raises:
+        Sst2Error: As ``check_ordinary``, or it cannot be read.
+    """
+    check_ordinary(path, largest)
+    try:
+        with path.open("rb") as file:
+            return file.read(largest)
+    except OSError as error:
+        raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def check_ordinary(path: Path, largest: int = LARGEST_BYTES) -> None:
+    """Refuse, before it is opened, what is no file of bearable size: to open a pipe is to wait for a writer.
+
+    Raises:
+        Sst2Error: It is not there, a folder, a pipe, a device, a link in a circle, or too large.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise Sst2Error(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file but a pipe, a socket or a device"
+        raise Sst2Error(f"{path} cannot be read: it is {kind}.")
+    if found.st_size > largest:
+        raise Sst2Error(
+            f"{path} cannot be read: it has {found.st_size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are "
+            "read into memory."
+        )
+
+
+def text_of(path: Path, largest: int = LARGEST_BYTES) -> str:
+    """Return the text of a file in UTF-8, without its byte order mark.
+
+    Raises:
+        Sst2Error: As ``content_of``; or it is no text in UTF-8.
+    """
+    data = content_of(path, largest)
+    refuse_other_kinds(path, data)
+    try:
+        return _decoded(data.removeprefix(_BYTE_ORDER_MARK), str(path))
+    except Sst2Error:  # again, for the number of the line
+        for _ in lines_of(path):
+            pass
+        raise
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers from 1, and their ends as they stand.
+
+    Lines end in LF or CRLF; where there is no LF at all, in CR, as Excel still writes it for a Macintosh.
+
+    Raises:
+        Sst2Error: As ``text_of``; the message names the line.
+    """
+    data = content_of(path)
+    refuse_other_kinds(path, data)
+    end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
+    start, number = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0, 0
+    while start < len(data):
+        stop = data.find(end, start) + 1 or len(data)
+        number += 1
+        yield number, _decoded(data[start:stop], f"{path.name}, line {number}")
+        start = stop
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise Sst2Error(f"{where}: not valid UTF-8. Convert the file to UTF-8.") from None
+    if "\0" in text:
+        raise Sst2Error(
+            f"{where}: a NUL character, which no text has. The file is damaged, or is UTF-16 without its mark; then "
+            "convert it: iconv -f UTF-16LE -t UTF-8."
+        )
+    return text
+
+
+def refuse_other_kinds(path: Path, data: bytes) -> None:
+    """Refuse what is known by its first bytes to be no UTF-8 text.
+
+    Raises:
+        Sst2Error: What it is, and what to do.
+    """
+    for beginning, what in _OTHER_KINDS:
+        if re.match(beginning, data):
+            raise Sst2Error(f"{path} {what.format(name=path.name)}.")
+
+
+class NotJsonError(ValueError):
+    """Text that is no JSON: why, and in which line and column where that is known."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(reason)
+        self.line, self.column = line, column
+
+    @property
+    def placed(self) -> str:
+        """The reason and the place, as far as it is known."""
+        return f"{self} in line {self.line:,}, column {self.column:,}" if self.line else str(self)
+
+
+def json_of(text: str) -> Any:
+    """Return the value of a JSON text, in which no object has one key twice.
+
+    Raises:
+        NotJsonError: It is not JSON, is nested too deeply, has a number of more than 4,300 digits, or a key twice.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as error:
+        raise NotJsonError(error.msg, error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise NotJsonError("it is nested too deeply") from error
+    except ValueError as error:
+        raise NotJsonError(str(error)) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise NotJsonError(f"{cut(repr(twice), 60)} occurs twice in one object")
+    return found
