@@ -70,7 +70,7 @@ BROKE: list[tuple[str, bytes, str]] = [
     ("floors", b"a = " + b"1" * 5000, "is not valid TOML: Exceeds the limit"),
     ("floors", floor("0x" + "f" * 5000), "not a number of more than 30 digits"),
     ("floors", floor("1" * 4000), "not a number of more than 30 digits"),
-    ("floors", b'"\\u001b[2J" = 1', r"it has \x1b[2J"),
+    ("floors", b'"\\u001b[2J" = 1', "it has �[2J"),
     ("floors", b"\0", "NUL"),
     ("results-text", b"[" * DEEP, "nested too deeply"),
     ("results-text", b'{"schema_version": ' + b"9" * 4000 + b"}", "schema version a number of more than 30 digits"),
@@ -226,11 +226,11 @@ class TestTheContract:
 class TestMessages:
     """Whatever a file, a model or a server has to say goes through here on its way to a terminal."""
 
-    def test_what_would_do_something_to_a_terminal_is_written_out(self) -> None:
-        assert str(Sst2Error("no \x1b[2J, \u202e or \ud83d")) == r"no \x1b[2J, \u202e or \ud83d"
+    def test_what_would_do_something_to_a_terminal_is_taken_out(self) -> None:
+        assert str(Sst2Error("no \x1b[2J, \u202e or \ud83d")) == "no �[2J, � or �"
 
     def test_it_is_one_line(self) -> None:
-        assert str(Sst2Error("first\nsecond\r\u2028")) == r"first second\r\u2028"
+        assert str(Sst2Error("first\nsecond\r\u2028")) == "first second"
 
     def test_letters_of_every_script_are_as_they_were(self) -> None:
         text = "“naïve” סרט فيلم 映画 👍"

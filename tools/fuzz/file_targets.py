@@ -15,10 +15,11 @@ from tools.fuzz.contract import SCRATCH, Target, require
 from tools.fuzz.damage import damaged_bytes, damaged_value
 
 _WEIGHTS = "model.safetensors"
+_INDEX, _SHARD = "model.safetensors.index.json", "shard.safetensors"
 _TARGETS = {
     "model-config": "config.json",
     "model-modules": "modules.json",
-    "model-index": "model.safetensors.index.json",
+    "model-index": _INDEX,
     "model-tokenizer": "tokenizer_config.json",
 }
 _JSON_FILES: dict[str, Any] = {
@@ -33,7 +34,7 @@ _JSON_FILES: dict[str, Any] = {
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
     ],
-    "model.safetensors.index.json": {"metadata": {"total_size": 192}, "weight_map": {"a": _WEIGHTS, "b": _WEIGHTS}},
+    _INDEX: {"metadata": {"total_size": 192}, "weight_map": {"a": _SHARD, "b": _SHARD}},
     "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "model_max_length": 8},
 }
 
@@ -63,6 +64,10 @@ def _read_model(name: str, data: bytes) -> None:
     path = folder / name
     before = path.read_bytes()
     path.write_bytes(data)
+    # The shards of an index are looked for where there is no single file.
+    sharded = name == _INDEX
+    if sharded:
+        (folder / _WEIGHTS).rename(folder / _SHARD)
     try:
         found = locate_files(ModelSpec("fuzzed", folder=folder), trust_remote_code=False)
         require(found.transformer.resolve().is_relative_to(folder.resolve()), f"{found.transformer} is outside")
@@ -71,6 +76,8 @@ def _read_model(name: str, data: bytes) -> None:
         require(len(found.weights.sha256) == 64, found.weights.sha256)
     finally:
         path.write_bytes(before)
+        if sharded:
+            (folder / _SHARD).rename(folder / _WEIGHTS)
 
 
 def _damaged_json(name: str, script: bytes) -> bytes:
