@@ -106,6 +106,16 @@ def passes_warnings(second_pass: float) -> tuple[str, ...]:
     )
 
 
+def halving_warnings(parts: int) -> tuple[str, ...]:
+    """Say when batches had to be divided into parts, because whole ones did not fit onto the accelerator."""
+    if parts == 1:
+        return ()
+    return (
+        "out of memory at the first attempt, which the times leave out; measured at the second, with batches in "
+        f"{parts} parts, whose gradients are added up",
+    )
+
+
 def evidence_warnings(seeds: int, examples: int) -> tuple[str, ...]:
     """Say when a number rests on little."""
     thin = [*(["one seed"] if seeds == 1 else []), *([f"{examples:,} examples"] if examples < _FEW_EXAMPLES else [])]

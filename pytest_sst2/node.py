@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__, workers
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.out_of_memory import told_in_a_sentence
 from pytest_sst2.records import Placement
 from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
 from pytest_sst2.team import Team
@@ -79,7 +80,8 @@ def measure(
                 _kept[run, device] = begun
             kept, bench = _kept[run, device]
             bench.placement = replace(placement, node=platform.node())
-            return {"record": _record(bench, kept, cell, get).to_json()}
+            with told_in_a_sentence(cell, bench.settings.recipe):
+                return {"record": _record(bench, kept, cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
 
