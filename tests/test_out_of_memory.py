@@ -121,23 +121,20 @@ class SmallGpu(ModelLoader):
         self.refused = 0
 
     def sequence_classifier(self, spec: ModelSpec) -> Any:
-        return self._limited(super().sequence_classifier(spec))
+        model = super().sequence_classifier(spec)
+        model.register_forward_pre_hook(lambda _, __, given: self._check(model, given["input_ids"]), with_kwargs=True)
+        return model
 
     def sentence_encoder(self, spec: ModelSpec, **options: Any) -> Any:
-        return self._limited(super().sentence_encoder(spec, **options))
+        encoder = super().sentence_encoder(spec, **options)
+        words = next(part for part in encoder.modules() if isinstance(part, torch.nn.Embedding))
+        words.register_forward_pre_hook(lambda _, given: self._check(words, given[0]))
+        return encoder
 
-    def _limited(self, model: Any) -> Any:
-        from transformers import PreTrainedModel
-
-        def refuse(module: Any, _args: Any, inputs: dict[str, Any]) -> None:
-            ids = inputs["input_ids"]
-            if (len(ids) > self.most_rows) if module.training else (ids.numel() > self.most_tokens):
-                self.refused += 1
-                raise torch.OutOfMemoryError(str(GPU_FULL))
-
-        inner = next(part for part in model.modules() if isinstance(part, PreTrainedModel))
-        inner.register_forward_pre_hook(refuse, with_kwargs=True)
-        return model
+    def _check(self, module: Any, ids: Any) -> None:
+        if (len(ids) > self.most_rows) if module.training else (ids.numel() > self.most_tokens):
+            self.refused += 1
+            raise torch.OutOfMemoryError(str(GPU_FULL))
 
 
 ROOMY = 10**9
@@ -181,19 +178,21 @@ def measure(runner: CellRunner) -> Record:
     return runner.record(lambda _key: None)
 
 
+@pytest.fixture(scope="module")
+def whole(encoder: Path) -> Record:
+    return measure(runner_on(SmallGpu(ROOMY, ROOMY), "fine-tune", encoder))
+
+
+@pytest.fixture(scope="module")
+def halved(encoder: Path) -> Record:
+    gpu = SmallGpu(most_rows=4, most_tokens=600)
+    record = measure(runner_on(gpu, "fine-tune", encoder))
+    assert gpu.refused == 1
+    return record
+
+
 class TestHalving:
     """On a GPU that is too small for a whole batch, made by hand: no GPU was at hand when this was written."""
-
-    @pytest.fixture(scope="class")
-    def whole(self, encoder: Path) -> Record:
-        return measure(runner_on(SmallGpu(ROOMY, ROOMY), "fine-tune", encoder))
-
-    @pytest.fixture(scope="class")
-    def halved(self, encoder: Path) -> Record:
-        gpu = SmallGpu(most_rows=4, most_tokens=600)
-        record = measure(runner_on(gpu, "fine-tune", encoder))
-        assert gpu.refused == 1
-        return record
 
     def test_fine_tuning_goes_on_with_halves_that_come_to_the_same(self, whole: Record, halved: Record) -> None:
         assert halved.probabilities == pytest.approx(whole.probabilities, abs=1e-4)
