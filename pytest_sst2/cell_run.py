@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.locks import EXCLUSIVE, one_at_a_time
 from pytest_sst2.out_of_memory import told_in_a_sentence
 from pytest_sst2.records import Failure, Record
-from pytest_sst2.workers import one_at_a_time
 
 if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
@@ -58,7 +58,7 @@ class CellRun:
         reason = ""
         try:
             # Loading libraries and data for a cell would disturb the times of another as its training would.
-            with one_at_a_time() if self._exclusive else contextlib.nullcontext():
+            with one_at_a_time(EXCLUSIVE) if self._exclusive else contextlib.nullcontext():
                 record = self._measure()
         except Sst2Error as error:
             reason = str(error)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_sst2.errors import Sst2Error
@@ -47,6 +48,57 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
         raise Sst2Error(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. What was there is unchanged."
         ) from error
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add text to the end of a file, all of it or nothing.
+
+    Raises:
+        OSError: It cannot be written; what was there is unchanged.
+    """
+    with path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), before)
+            raise
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files.
+
+    Raises:
+        Sst2Error: None of those that the system names can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise Sst2Error(
+            "there is no folder that temporary files can be written to: none of those that this system names has room "
+            "and may be written. Set TMPDIR to one that has a few MB free."
+        ) from error
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Give an empty folder that is removed afterwards.
+
+    Raises:
+        Sst2Error: It cannot be made.
+    """
+    temporary = temporary_folder()
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pytest-sst2-", ignore_cleanup_errors=True))
+        except OSError as error:
+            raise Sst2Error(
+                f"a folder for temporary files cannot be made in {str(temporary)!r}: {error.strerror or error}. Set "
+                "TMPDIR to a folder that can be written and has a few MB free."
+            ) from error
+        yield folder
 
 
 def _take_name(scratch: Path, path: Path) -> None:

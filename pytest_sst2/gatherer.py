@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sst2 import locks
 from pytest_sst2.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_sst2.records import Record
     from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
@@ -34,12 +37,25 @@ class Gatherer:
         self.division: Division | None = None
         if gate_asked:
             self._start()
+        self._let_go: Callable[[], None] = lambda: None
 
     def _start(self) -> Session:
         from pytest_sst2.session import Session
 
         self.session = Session(self._settings())
         return self.session
+
+    def hold(self, path: Path, option: str) -> None:
+        """Be the only run that writes a results file.
+
+        Raises:
+            Sst2Error: Another one does.
+        """
+        self._let_go = locks.take(path, option)
+
+    def pytest_unconfigure(self) -> None:
+        """Let others write it."""
+        self._let_go()
 
     def divided(self, division: Division) -> None:
         """Take notice of how the cells were divided among shards."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__, workers
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.locks import EXCLUSIVE, one_at_a_time
 from pytest_sst2.out_of_memory import told_in_a_sentence
 from pytest_sst2.records import Placement
 from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
@@ -73,7 +74,7 @@ def measure(
     """
     try:
         # Loading libraries and data for a cell would disturb the times of another as its training would.
-        with workers.one_at_a_time() if exclusive else contextlib.nullcontext():
+        with one_at_a_time(EXCLUSIVE) if exclusive else contextlib.nullcontext():
             if (run, device) not in _kept:
                 begun = _begin(order(), device)
                 _kept.clear()

@@ -196,5 +196,8 @@ def test_a_run_that_is_killed_leaves_every_file_whole_and_can_be_finished(
         project.go_on()
         total += found
         after = "after the last cell" if not number % 2 else "among the cells"
-        print(f"{number + 1}: killed {moment:.2f} s {after}, {time.time() - began:.1f} s in all: {dict(found)}", flush=True)
+        print(
+            f"{number + 1}: killed {moment:.2f} s {after}, {time.time() - began:.1f} s in all: {dict(found)}",
+            flush=True,
+        )
     print(f"\n{KILLS} kills: {dict(total)}")

@@ -32,7 +32,9 @@ from tests import tiny_models
 from tests.conftest import results, write_tsv
 
 METHOD = {spec.name: spec for spec in METHODS}
-GPU_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 8 GiB.")
+GPU_FULL = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 8 GiB."
+)
 
 
 def raised_by(allocate: Any) -> BaseException:
@@ -315,7 +317,10 @@ class TestLettingGo:
             alive.append(weakref.ref(model))
             raise MemoryError
 
-        with pytest.raises(Sst2Error) as caught, told_in_a_sentence(Cell(None, METHOD["tfidf"], 1), TestSentence.RECIPE):
+        with (
+            pytest.raises(Sst2Error) as caught,
+            told_in_a_sentence(Cell(None, METHOD["tfidf"], 1), TestSentence.RECIPE),
+        ):
             train()
         assert caught.value is not None
         assert alive[0]() is None

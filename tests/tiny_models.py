@@ -53,9 +53,7 @@ def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
     return folder
 
 
-def add_sentence_modules(
-    folder: Path, *, pooling: str = "mean", normalize: bool = True, dimensions: int = 32
-) -> Path:
+def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool = True, dimensions: int = 32) -> Path:
     """Turn an encoder's folder into a sentence-transformers repository."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from pytest_sst2.batching import TrainingBatches, length_batches, tokens_per_bat
 from pytest_sst2.diagnosis import truncation_warnings
 from pytest_sst2.dropout import quick_dropout
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import scratch_folder
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained, epoch_of
 from pytest_sst2.methods.sharing import WEIGHT, in_parts, random_batches, share_of, weighted
@@ -122,7 +122,7 @@ def train(job: Job) -> Trained:
     with job.team.together():
         classifier, rows = _prepared(job)
     tokenizer, model = classifier.tokenizer, classifier.model
-    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+    with scratch_folder() as scratch:
         arguments = _arguments(job, scratch)
         epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
     settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}

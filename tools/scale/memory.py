@@ -3,7 +3,8 @@
     python -m tools.scale.memory --cells 200
 
 Two encoders with random weights, 28 MB each, are fine-tuned and probed on a hundred short sentences: if one cell's
-weights, gradients or graph were kept, a few cells would show it. Prints Markdown; the exit status is 1 where memory grew.
+weights, gradients or graph were kept, a few cells would show it. Prints Markdown; the exit status is 1 where memory
+grew.
 """
 
 from __future__ import annotations
