@@ -135,7 +135,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)
     json_path, resume_path = (_results_path(base[name], values[name], f"--sst2-{name}") for name in ("json", "resume"))
-    report_path = base["report"] / Path(values["report"]).expanduser() if values["report"] else None
+    report_path = _path(base["report"], values["report"], "--sst2-report") if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
     baseline = _baseline(config, values["compare"], base["compare"])
@@ -240,10 +240,24 @@ def _ini_file(folder: Path) -> Path | None:
     return None
 
 
+def _path(base: Path, given: str, option: str) -> Path:
+    """Return the path that an option's value stands for.
+
+    Raises:
+        Sst2Error: It is in a home folder, and nobody says where that is.
+    """
+    try:
+        return base / Path(given).expanduser()
+    except RuntimeError as error:
+        raise Sst2Error(
+            f"{option} {given!r} is in a home folder, and this system knows of none ({error}). Write the whole path."
+        ) from error
+
+
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
     """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
     if given:
-        return base / Path(given).expanduser()
+        return _path(base, given, "--sst2-floors")
     usual = Path("benchmarks") / "floors.toml"
     here = config.invocation_params.dir / usual
     return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
@@ -287,7 +301,7 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
 def _results_path(base: Path, given: str | None, option: str) -> Path | None:
     if not given:
         return None
-    path = base / Path(given).expanduser()
+    path = _path(base, given, option)
     check_writable(path, option)
     return path
 

@@ -24,7 +24,9 @@ FULL = os.strerror(errno.ENOSPC)
 Fill = Callable[[], None]
 
 
-@pytest.fixture(params=["a file system of 2 MB", "what the system says of one"])
+@pytest.fixture(
+    params=[pytest.param("a file system of 2 MB", marks=pytest.mark.processes), "what the system says of one"]
+)
 def disk(
     request: pytest.FixtureRequest, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Path, Fill]]:
@@ -97,7 +99,7 @@ def test_a_run_keeps_what_was_there_tells_of_each_file_and_prints_its_numbers(
         assert FULL in told[0]
         assert "What was there is unchanged." in told[0]
     assert sum(f"the job's summary {folder / 'summary.md'}" in line and FULL in line for line in lines) == 1
-    assert sum("embeddings are not kept for the next run" in line for line in lines) == 1
+    assert sum(f"embeddings are not kept for the next run: '{folder / 'cache'}' cannot" in line for line in lines) == 1
     table = [line for line in lines if line.startswith(("majority ", "linear-probe ", "             tiny", "  "))]
     assert sum(" 0." in line for line in table) >= 10, "the numbers are not lost"
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -148,6 +150,8 @@ class TestTemporaryFiles:
         result = project.runpytest_inprocess("--methods=fine-tune,tfidf")
         result.assert_outcomes(failed=2)
         assert result.ret == 1
-        result.stdout.fnmatch_lines(["*tiny-encoder-fine-tune-seed42: a folder for temporary files cannot be made in *"])
+        result.stdout.fnmatch_lines(
+            ["*tiny-encoder-fine-tune-seed42: a folder for temporary files cannot be made in *"]
+        )
         result.stdout.no_fnmatch_line("*Traceback*")
         result.stdout.no_fnmatch_line("*During handling*")
