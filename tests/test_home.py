@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
@@ -17,8 +18,8 @@ NOT_KEPT = "*embeddings are not kept for the next run: *"
 
 
 @pytest.fixture
-def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody says where this user's home is, as in a container with a user of its own."""
+def homeless(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the project nobody says where this user's home is, as in a container with a user of its own."""
     pwd = pytest.importorskip("pwd")
 
     def unknown(uid: object) -> None:
@@ -118,4 +119,7 @@ def test_a_cache_without_a_place_says_so_and_keeps_nothing(monkeypatch: pytest.M
     monkeypatch.setenv("PYTEST_SST2_CACHE", "~/cache")
     with pytest.raises(Sst2Error, match="PYTEST_SST2_CACHE"):
         cache_folder()
-    assert EmbeddingCache(None, 1000).get("0" * 64, 1) is None
+    cache = EmbeddingCache(None, 1000, "no place")
+    cache.put("0" * 64, np.zeros((1, 2), dtype=np.float32))
+    assert cache.get("0" * 64, 1) is None
+    assert (cache.size_bytes(), cache.clear(), cache.problem) == (0, 0, "no place")
