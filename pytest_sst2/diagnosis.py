@@ -128,3 +128,18 @@ def company_warnings(beside: int) -> tuple[str, ...]:
         return ()
     others = "one other worker" if beside == 1 else f"{beside} other workers"
     return (f"timed beside {others}; --sst2-exclusive times cells alone",)
+
+
+def repetition_warnings(device: str, *, deterministic: bool) -> tuple[str, ...]:
+    """Say when the same cell, measured again in the same environment, may give other numbers.
+
+    Args:
+        device: What it was measured on.
+        deterministic: Whether PyTorch was told to use deterministic algorithms alone.
+    """
+    if device == "cpu" or deterministic:
+        return ()
+    return (
+        f"not promised to repeat: on {device} PyTorch adds numbers up in no fixed order, so that the same run may give "
+        "other last digits, and a few other predictions",
+    )

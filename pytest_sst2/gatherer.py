@@ -114,8 +114,11 @@ class Gatherer:
         from pytest_sst2.report.colour import coloured
         from pytest_sst2.report.terminal import summary_lines
         from pytest_sst2.report.wording import printable
+        from pytest_sst2.signs import encodable
 
         writer = config.get_terminal_writer()
+        # pytest would write an escape in the place of a sign, six letters for one.
+        encoding = getattr(getattr(writer, "_file", None), "encoding", None)
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
         if self.session.comparison is not None:
             from pytest_sst2.report.comparison import comparison_lines
@@ -127,5 +130,7 @@ class Gatherer:
             terminalreporter.section(title)
             for line in lines:
                 terminalreporter.write_line(
-                    coloured(printable(line), lambda text, colour: writer.markup(text, **{colour: True}))
+                    coloured(
+                        encodable(printable(line), encoding), lambda text, colour: writer.markup(text, **{colour: True})
+                    )
                 )

@@ -7,6 +7,7 @@ Light on purpose: pytest imports this module in every run of anybody's tests. Lo
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,8 +185,8 @@ class Registry:
             return self._folder(text, folder)
         if _is_path(text):
             raise Sst2Error(
-                f"no folder {text!r} below {base}. --models takes aliases (`pytest-sst2 models` lists "
-                "them), Hub ids (org/name or org/name@revision) and folders with a config.json."
+                f"no folder {text!r} below {base}.{slashes_hint(text)} --models takes aliases (`pytest-sst2 models` "
+                "lists them), Hub ids (org/name or org/name@revision) and folders with a config.json."
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
@@ -209,6 +210,14 @@ class Registry:
         if known is None or revision is None:
             return known or ModelSpec(text, hub_id, revision)
         return dataclasses.replace(known, name=text, revision=revision, weights_sha256="", bundled="")
+
+
+def slashes_hint(text: str) -> str:
+    """Return what to say of a path as Windows writes it where this is not Windows; empty for any other."""
+    if os.name == "nt" or ("\\" not in text and not re.match(r"[A-Za-z]:/", text)):
+        return ""
+    plain = re.sub(r"^[A-Za-z]:", "", text.replace("\\", "/"))
+    return f" This looks like a path of Windows; this system has no drives and writes it with slashes, {plain!r} say."
 
 
 def folder_at(base: Path, text: str) -> Path | None:

@@ -21,6 +21,7 @@ from pytest_sst2.diagnosis import (
     halving_warnings,
     overlap_warnings,
     passes_warnings,
+    repetition_warnings,
 )
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
@@ -109,6 +110,7 @@ class CellRunner:
         self.loader = loader
         self.environment = environment
         self.placement = dataclasses.replace(placement, started=_now())
+        self._started = time.perf_counter()
         if not cell.method.together:
             self.placement = dataclasses.replace(self.placement, processes=1)
         self.metric_names = metric_names
@@ -270,9 +272,12 @@ class CellRunner:
                 *passes_warnings(fingerprint.second_pass),
                 *evidence_warnings(len(self.recipe.seeds), len(labels)),
                 *company_warnings(self.placement.beside),
+                *repetition_warnings(self.environment.device, deterministic=self.environment.deterministic),
             ),
         )
-        finished = dataclasses.replace(self.placement, finished=_now())
+        # Not by the clock, which may have been put back meanwhile.
+        end = round(self.placement.started + time.perf_counter() - self._started, 3)
+        finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
     def _measure_machine(self) -> None:

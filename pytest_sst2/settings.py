@@ -18,7 +18,7 @@ from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
 from pytest_sst2.recipes import Recipe, build_recipe
-from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
+from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at, slashes_hint
 from pytest_sst2.report.files import check_folder
 from pytest_sst2.workers import processes
 
@@ -244,8 +244,10 @@ def _path(base: Path, given: str, option: str) -> Path:
     """Return the path that an option's value stands for.
 
     Raises:
-        Sst2Error: It is in a home folder, and nobody says where that is.
+        Sst2Error: It is in a home folder, and nobody says where that is, or it is a path of another system.
     """
+    if (hint := slashes_hint(given)) and not (base / given).exists():
+        raise Sst2Error(f"{option} {given!r} would be one file of that name in {str(base)!r}.{hint}")
     try:
         return base / Path(given).expanduser()
     except RuntimeError as error:
@@ -276,7 +278,7 @@ def _data_source(data: str, base: Path) -> str:
     folder = folder_at(base, data)
     if folder is None:
         raise Sst2Error(
-            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
+            f"--sst2-data {data!r} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}.{slashes_hint(data)} "
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)
