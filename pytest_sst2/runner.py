@@ -109,8 +109,8 @@ class CellRunner:
         self.splits = splits
         self.loader = loader
         self.environment = environment
-        self.placement = dataclasses.replace(placement, started=_now())
-        self._started = time.perf_counter()
+        self._started, self._began = round(time.time(), 3), time.perf_counter()
+        self.placement = dataclasses.replace(placement, started=self._started)
         if not cell.method.together:
             self.placement = dataclasses.replace(self.placement, processes=1)
         self.metric_names = metric_names
@@ -276,7 +276,7 @@ class CellRunner:
             ),
         )
         # Not by the clock, which may have been put back meanwhile.
-        end = round(self.placement.started + time.perf_counter() - self._started, 3)
+        end = round(self._started + time.perf_counter() - self._began, 3)
         finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
@@ -342,11 +342,6 @@ class CellRunner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(seconds, [50, 95])
         return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
-
-
-def _now() -> float:
-    """Return the seconds since 1970, to the millisecond."""
-    return round(time.time(), 3)
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from pytest_sst2.report.markdown import markdown
 from pytest_sst2.signs import encodable
 from tests.conftest import results
 from tests.made_records import ENVIRONMENT
-from tests.test_runner import answering, environment, make_runner, measure  # noqa: F401 - a fixture
+from tests.test_runner import answering, make_runner, measure
 
 
 class TestSigns:
@@ -72,12 +71,10 @@ def test_a_terminal_without_utf8_shows_the_table_and_files_are_utf8(
 
 
 class TestClock:
-    def test_a_clock_that_is_put_back_makes_no_time_negative(
-        self, environment: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_clock_that_is_put_back_makes_no_time_negative(self, monkeypatch: pytest.MonkeyPatch) -> None:
         backwards = itertools.count(1_800_000_000, -3600)
         monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
-        record = measure(make_runner(answering([0.9] * 10), environment, placement=Placement()))
+        record = measure(make_runner(answering([0.9] * 10), ENVIRONMENT, placement=Placement()))
         assert record.placement.finished >= record.placement.started > 0
         assert all(phase.seconds >= 0 for cost in record.rounds for phase in cost.phases)
         assert record.rounds[0].seconds >= 0
