@@ -16,9 +16,14 @@ _ACCELERATOR_TOKENS_PER_BATCH = 32768
 WINDOW_BATCHES = 100
 
 
-def tokens_per_batch(device: str) -> int:
-    """Return the largest batch for work without gradients, in tokens: on ``cpu``, or on an accelerator."""
-    return _CPU_TOKENS_PER_BATCH if device == "cpu" else _ACCELERATOR_TOKENS_PER_BATCH
+def tokens_per_batch(device: str, parts: int = 1) -> int:
+    """Return the largest batch for work without gradients, in tokens.
+
+    Args:
+        device: ``cpu``, or an accelerator.
+        parts: Into how many a batch is divided, for want of memory.
+    """
+    return (_CPU_TOKENS_PER_BATCH if device == "cpu" else _ACCELERATOR_TOKENS_PER_BATCH) // parts
 
 
 def length_batches(lengths: Sequence[int], most_tokens: int, padding: float = 0.025) -> Iterator[list[int]]:

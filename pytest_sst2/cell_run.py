@@ -10,9 +10,10 @@ import pytest
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.library_output import cleaned
+from pytest_sst2.locks import EXCLUSIVE, one_at_a_time
+from pytest_sst2.out_of_memory import told_in_a_sentence
 from pytest_sst2.outgoing import MOST_CHARACTERS, cut, printable
 from pytest_sst2.records import Failure, Record
-from pytest_sst2.workers import one_at_a_time
 
 if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
@@ -56,16 +57,19 @@ class CellRun:
         A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback;
         any other error with its traceback. Either way the report names the cell and the reason.
         """
+        reason = ""
         try:
             # Loading libraries and data for a cell would disturb the times of another as its training would.
-            with one_at_a_time() if self._exclusive else contextlib.nullcontext():
+            with one_at_a_time(EXCLUSIVE) if self._exclusive else contextlib.nullcontext():
                 record = self._measure()
         except Sst2Error as error:
-            self._failed(str(error))
-            pytest.fail(f"{self.cell.id}: {error}", pytrace=False)
+            reason = str(error)
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")
             raise
+        if reason:  # not in the handler: pytest would print the error, and each that it came from, before the sentence
+            self._failed(reason)
+            pytest.fail(f"{self.cell.id}: {reason}", pytrace=False)
         self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
         return record
@@ -101,7 +105,8 @@ class CellRun:
 
     def _measured(self, workbench: Workbench) -> Record:
         working = workbench.progress.working_on(self.cell.id, self.cell.method.name)
-        with working, self._output(shown=workbench.settings.talkative):
+        memory = told_in_a_sentence(self.cell, workbench.settings.recipe)
+        with working, memory, self._output(shown=workbench.settings.talkative):
             runner = workbench.runner(self.cell)
             rounds = workbench.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)

@@ -15,6 +15,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.gate import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.options import BARE_FLAGS, OPTIONS, Option
 from pytest_sst2.outgoing import one_line, printable
+from pytest_sst2.signs import encodable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2
@@ -90,7 +91,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _say(text: str) -> None:
-    print("\n".join(_dressed(printable(line)) for line in text.split("\n")), flush=True)
+    lines = [_dressed(encodable(printable(line), sys.stdout.encoding)) for line in text.split("\n")]
+    print("\n".join(lines), flush=True)
 
 
 def _dressed(line: str) -> str:

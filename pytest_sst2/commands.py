@@ -152,7 +152,11 @@ _SIGNS = {"ok": "✓", "missing": "–", "broken": "✗"}
 
 
 def cache(asked: argparse.Namespace) -> tuple[str, int]:
-    """Return where the cache of embeddings is and what is in it; with ``--clear``, empty it."""
+    """Return where the cache of embeddings is and what is in it; with ``--clear``, empty it.
+
+    Raises:
+        Sst2Error: There is no place for one.
+    """
     from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 
     kept = EmbeddingCache(cache_folder(), 0)

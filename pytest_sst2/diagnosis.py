@@ -106,6 +106,16 @@ def passes_warnings(second_pass: float) -> tuple[str, ...]:
     )
 
 
+def halving_warnings(parts: int) -> tuple[str, ...]:
+    """Say when batches had to be divided into parts, because whole ones did not fit onto the accelerator."""
+    if parts == 1:
+        return ()
+    return (
+        "out of memory at the first attempt, which the times leave out; measured at the second, with batches in "
+        f"{parts} parts, whose gradients are added up",
+    )
+
+
 def evidence_warnings(seeds: int, examples: int) -> tuple[str, ...]:
     """Say when a number rests on little."""
     thin = [*(["one seed"] if seeds == 1 else []), *([f"{examples:,} examples"] if examples < _FEW_EXAMPLES else [])]
@@ -118,3 +128,18 @@ def company_warnings(beside: int) -> tuple[str, ...]:
         return ()
     others = "one other worker" if beside == 1 else f"{beside} other workers"
     return (f"timed beside {others}; --sst2-exclusive times cells alone",)
+
+
+def repetition_warnings(device: str, *, deterministic: bool) -> tuple[str, ...]:
+    """Say when the same cell, measured again in the same environment, may give other numbers.
+
+    Args:
+        device: What it was measured on.
+        deterministic: Whether PyTorch was told to use deterministic algorithms alone.
+    """
+    if device == "cpu" or deterministic:
+        return ()
+    return (
+        f"not promised to repeat: on {device} PyTorch adds numbers up in no fixed order, so that the same run may give "
+        "other last digits, and a few other predictions",
+    )

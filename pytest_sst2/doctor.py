@@ -151,8 +151,15 @@ def _token_file() -> Path:
 
 def _folders() -> Iterator[Finding]:
     yield _folder("the Hub's cache", hub.cache_folder(), "HF_HOME")
-    kept = EmbeddingCache(cache_folder(), 0)
-    found = _folder("cache of embeddings", kept.folder, "PYTEST_SST2_CACHE")
+    try:
+        folder = cache_folder()
+    except Sst2Error as error:
+        yield Finding(
+            "folders", "cache of embeddings", "missing", str(error), "without it nothing is kept for later runs"
+        )
+        return
+    found = _folder("cache of embeddings", folder, "PYTEST_SST2_CACHE")
+    kept = EmbeddingCache(folder, 0)
     said = f"{found.said}, {kept.size_bytes() / 2**20:,.0f} MB in it" if found.state == "ok" else found.said
     yield Finding(found.section, found.name, found.state, said, found.remedy)
 

@@ -19,16 +19,22 @@ _PREPARED_AT_ONCE = 1024
 
 
 class Embedder:
-    """A frozen ``SentenceTransformer``: from n sentences to an array of shape (n, d), float32."""
+    """A frozen ``SentenceTransformer``: from n sentences to an array of shape (n, d), float32.
 
-    def __init__(self, encoder: Any) -> None:
+    Args:
+        encoder: The ``SentenceTransformer``.
+        parts: Into how many a batch is divided, for want of memory.
+    """
+
+    def __init__(self, encoder: Any, parts: int = 1) -> None:
         self.encoder = encoder
+        self.parts = parts
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the embeddings, in the order of the sentences; of none, an array of shape (0, 0)."""
         ids = self.token_ids(sentences) if len(sentences) else []
         if ids is None:
-            return self._encode(sentences, _SENTENCES_PER_BATCH)
+            return self._encode(sentences, _SENTENCES_PER_BATCH // self.parts)
         return self.embed(sentences, [len(each) for each in ids])
 
     def embed(
@@ -55,7 +61,7 @@ class Embedder:
     @property
     def tokens_per_batch(self) -> int:
         """The largest batch on the encoder's device, in tokens."""
-        return tokens_per_batch(self.encoder.device.type)
+        return tokens_per_batch(self.encoder.device.type, self.parts)
 
     def token_ids(self, sentences: Sequence[str]) -> list[list[int]] | None:
         """Return each sentence's token ids as the encoder reads them, None where it reads something else."""

@@ -23,6 +23,7 @@ from pytest_sst2.files import write_atomically
 
 # Part of every address: a new way of embedding or of storing begins with an empty cache.
 _FORMAT = b"pytest-sst2 embeddings 2\n"
+NOT_KEPT = "embeddings are not kept for the next run"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SUFFIX = ".embeddings"
 # Rows and dimensions, before the numbers themselves.
@@ -33,12 +34,21 @@ _ABANDONED_SECONDS = 3600.0
 
 
 def cache_folder() -> Path:
-    """Return where embeddings are kept: ``$PYTEST_SST2_CACHE``, else the user's cache folder."""
-    if given := os.environ.get("PYTEST_SST2_CACHE"):
-        return Path(given).expanduser()
+    """Return where embeddings are kept: ``$PYTEST_SST2_CACHE``, else the user's cache folder.
+
+    Raises:
+        Sst2Error: That would be in a home folder, and nobody says where that is.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("pytest-sst2", appauthor=False)
+    given = os.environ.get("PYTEST_SST2_CACHE")
+    try:
+        # Without a home platformdirs would have a folder of the name ~ made here.
+        return (Path(given) if given else user_cache_path("pytest-sst2", appauthor=False)).expanduser()
+    except RuntimeError as error:
+        raise Sst2Error(
+            "no folder for the cache is known, since this user has no home folder. Set PYTEST_SST2_CACHE to a folder."
+        ) from error
 
 
 def address_of(identity: str, ids: Sequence[Sequence[int]], extra: str = "") -> str:
@@ -72,18 +82,21 @@ class EmbeddingCache:
     ``problem`` says why.
 
     Args:
-        folder: It is made when the first entry is written.
+        folder: It is made when the first entry is written; None where there is no place for one.
         most_bytes: All entries together stay below this.
+        problem: Why there is none.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path | None, most_bytes: int, problem: str = "") -> None:
         self.folder = folder
         self.most_bytes = most_bytes
-        self.problem = ""
+        self.problem = problem
 
     def get(self, address: str, rows: int) -> np.ndarray | None:
         """Return the array at an address, shape (rows, d); None where there is none, or none that can be trusted."""
-        path = self._path(address)
+        if self.folder is None:
+            return None
+        path = self.folder / f"{address}{_SUFFIX}"
         try:
             content = path.read_bytes() if path.is_file() else None
         except OSError:
@@ -103,14 +116,17 @@ class EmbeddingCache:
     def put(self, address: str, array: np.ndarray) -> None:
         """Keep an array; one that alone is larger than the cache may be is not kept."""
         content = _packed(address, array)
-        if len(content) > self.most_bytes:
+        if self.folder is None or len(content) > self.most_bytes:
             return
+        path = self.folder / f"{address}{_SUFFIX}"
         try:
-            write_atomically(self._path(address), content)
+            write_atomically(path, content)
         except Sst2Error as error:
-            self.problem = f"embeddings are not kept for the next run: {error}"
+            # Not the name of the entry: a run of many cells says this once.
+            reason = getattr(error.__cause__, "strerror", None) or error
+            self.problem = f"{NOT_KEPT}: {str(self.folder)!r} cannot be written ({reason})"
             return
-        self._make_room(self._path(address))
+        self._make_room(path, self.folder)
 
     def size_bytes(self) -> int:
         """Return the size of all entries."""
@@ -124,10 +140,7 @@ class EmbeddingCache:
                 path.unlink()
         return len(entries)
 
-    def _path(self, address: str) -> Path:
-        return self.folder / f"{address}{_SUFFIX}"
-
-    def _make_room(self, newest: Path) -> None:
+    def _make_room(self, newest: Path, folder: Path) -> None:
         """Remove what a killed writer left, then entries, the least recently used first, until the rest fits."""
         entries = sorted(self._entries())
         total = sum(size for _, size, _ in entries)
@@ -139,13 +152,13 @@ class EmbeddingCache:
                 with contextlib.suppress(OSError):  # another process was quicker, or has it open
                     path.unlink()
         with contextlib.suppress(OSError):
-            for part in self.folder.glob(f".*{_SUFFIX}.*.part"):
+            for part in folder.glob(f".*{_SUFFIX}.*.part"):
                 if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
                     part.unlink()
 
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
         """Give last use, size and path of every entry."""
-        for path in self.folder.glob(f"*{_SUFFIX}"):
+        for path in self.folder.glob(f"*{_SUFFIX}") if self.folder else ():
             with contextlib.suppress(OSError):
                 found = path.stat()
                 yield found.st_mtime_ns, found.st_size, path

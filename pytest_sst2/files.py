@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error, quoted
+from pytest_sst2.errors import Sst2Error
 
 
 def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
@@ -49,6 +50,57 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
         ) from error
 
 
+def append_whole(path: Path, text: str) -> None:
+    """Add text to the end of a file, all of it or nothing.
+
+    Raises:
+        OSError: It cannot be written; what was there is unchanged.
+    """
+    with path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), before)
+            raise
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files.
+
+    Raises:
+        Sst2Error: None of those that the system names can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise Sst2Error(
+            "there is no folder that temporary files can be written to: none of those that this system names has room "
+            "and may be written. Set TMPDIR to one that has a few MB free."
+        ) from error
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Give an empty folder that is removed afterwards.
+
+    Raises:
+        Sst2Error: It cannot be made.
+    """
+    temporary = temporary_folder()
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pytest-sst2-", ignore_cleanup_errors=True))
+        except OSError as error:
+            raise Sst2Error(
+                f"a folder for temporary files cannot be made in {str(temporary)!r}: {error.strerror or error}. Set "
+                "TMPDIR to a folder that can be written and has a few MB free."
+            ) from error
+        yield folder
+
+
 def _take_name(scratch: Path, path: Path) -> None:
     """Give a finished file the target's name, in one step that fails where there is one of that name."""
     try:
@@ -61,23 +113,6 @@ def _take_name(scratch: Path, path: Path) -> None:
         scratch.replace(path)
     else:
         scratch.unlink()
-
-
-def path_given(base: Path, text: str, option: str) -> Path:
-    """Return the path that was typed, from ``base`` where it is relative.
-
-    Raises:
-        Sst2Error: No file can be called so, or it begins with the home folder of nobody.
-    """
-    try:
-        path = base / Path(text).expanduser()
-        path.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise Sst2Error(f"{option} {quoted(text)} is no path here: {reason}.") from error
-    if "\0" in text:
-        raise Sst2Error(f"{option} {quoted(text)} is no path here: it holds a NUL character.")
-    return path
 
 
 def check_writable(path: Path, option: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
+from pytest_sst2.locks import one_at_a_time
 from pytest_sst2.outgoing import cut
 from pytest_sst2.plain_values import shown
 from pytest_sst2.text_files import text_of
@@ -165,11 +166,20 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite
     """Put floors into a file: entries of the same cell are raised, all others and the comments stay.
 
     A floor is lowered only with ``overwrite``; without it the higher one stands. The file is replaced in one step, so
-    that an interrupted write leaves the old one whole.
+    that an interrupted write leaves the old one whole, and of two runs that write at once neither loses what the other
+    has found.
 
     Returns:
         The floors that were left as they are because the new ones are lower.
+
+    Raises:
+        Sst2Error: The file cannot be written; what was there is unchanged.
     """
+    with one_at_a_time(path):
+        return _written_floors(path, new, overwrite=overwrite)
+
+
+def _written_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool) -> list[Lowered]:
     import tomlkit
     from tomlkit.items import AoT
 

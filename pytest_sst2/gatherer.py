@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sst2 import locks
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_sst2.records import Record
     from pytest_sst2.session import Session
     from pytest_sst2.settings import Settings
@@ -36,12 +39,25 @@ class Gatherer:
         self.division: Division | None = None
         if gate_asked:
             self._start()
+        self._let_go: Callable[[], None] = lambda: None
 
     def _start(self) -> Session:
         from pytest_sst2.session import Session
 
         self.session = Session(self._settings())
         return self.session
+
+    def hold(self, path: Path, option: str) -> None:
+        """Be the only run that writes a results file.
+
+        Raises:
+            Sst2Error: Another one does.
+        """
+        self._let_go = locks.take(path, option)
+
+    def pytest_unconfigure(self) -> None:
+        """Let others write it."""
+        self._let_go()
 
     def divided(self, division: Division) -> None:
         """Take notice of how the cells were divided among shards."""
@@ -106,8 +122,11 @@ class Gatherer:
             return
         from pytest_sst2.report.colour import coloured
         from pytest_sst2.report.terminal import summary_lines
+        from pytest_sst2.signs import encodable
 
         writer = config.get_terminal_writer()
+        # pytest would write an escape in the place of a sign, six letters for one.
+        encoding = getattr(getattr(writer, "_file", None), "encoding", None)
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
         if self.session.comparison is not None:
             from pytest_sst2.report.comparison import comparison_lines
@@ -118,4 +137,6 @@ class Gatherer:
         for title, lines in parts.items():
             terminalreporter.section(title)
             for line in lines:
-                terminalreporter.write_line(coloured(line, lambda text, colour: writer.markup(text, **{colour: True})))
+                terminalreporter.write_line(
+                    coloured(encodable(line, encoding), lambda text, colour: writer.markup(text, **{colour: True}))
+                )

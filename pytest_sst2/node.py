@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_sst2 import __version__, workers
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.library_output import cleaned
+from pytest_sst2.locks import EXCLUSIVE, one_at_a_time
+from pytest_sst2.out_of_memory import told_in_a_sentence
 from pytest_sst2.records import Placement
 from pytest_sst2.shipping import Get, ShippedModel, ShippedSource
 from pytest_sst2.team import Team
@@ -73,14 +75,15 @@ def measure(
     """
     try:
         # Loading libraries and data for a cell would disturb the times of another as its training would.
-        with cleaned(), workers.one_at_a_time() if exclusive else contextlib.nullcontext():
+        with cleaned(), one_at_a_time(EXCLUSIVE) if exclusive else contextlib.nullcontext():
             if (run, device) not in _kept:
                 begun = _begin(order(), device)
                 _kept.clear()
                 _kept[run, device] = begun
             kept, bench = _kept[run, device]
             bench.placement = replace(placement, node=platform.node())
-            return {"record": _record(bench, kept, cell, get).to_json()}
+            with told_in_a_sentence(cell, bench.settings.recipe):
+                return {"record": _record(bench, kept, cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from pytest_sst2.cell_run import CellRun, Timer
+    from pytest_sst2.gatherer import Gatherer
     from pytest_sst2.ranks import CellAlong
     from pytest_sst2.records import Record
     from pytest_sst2.registry import Cell, ModelSpec
@@ -84,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
         gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
         config.pluginmanager.register(gatherer, _GATHERER)
+        _hold_results(config, gatherer)
         if _is_distributed(config):
             from pytest_sst2.distribution import CellOfTest, Distribution
 
@@ -93,6 +95,23 @@ def pytest_configure(config: pytest.Config) -> None:
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
     timer = WithPytestBenchmark if has_benchmark else WithoutPytestBenchmark
     config.pluginmanager.register(timer(), "sst2-timer")
+
+
+def _hold_results(config: pytest.Config, gatherer: Gatherer) -> None:
+    """Keep other runs from the results file that this one is to write.
+
+    Raises:
+        pytest.UsageError: Another run writes it.
+    """
+    if SETTINGS not in config.stash or config.option.collectonly:
+        return
+    settings = _settings(config)
+    if settings.results_path is None:
+        return
+    try:
+        gatherer.hold(settings.results_path, "--sst2-json" if settings.json_path else "--sst2-resume")
+    except Sst2Error as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _is_distributed(config: pytest.Config) -> bool:

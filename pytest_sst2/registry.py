@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.errors import Sst2Error, quoted
+from pytest_sst2.paths import folder_at, slashes_hint
 
 if TYPE_CHECKING:
     from pytest_sst2.methods import Job, Trained
@@ -184,8 +185,9 @@ class Registry:
             return self._folder(text, folder)
         if _is_path(text):
             raise Sst2Error(
-                f"no folder {quoted(text)} below {base}. --models takes aliases (`pytest-sst2 models` lists "
-                "them), Hub ids (org/name or org/name@revision) and folders with a config.json."
+                f"no folder {quoted(text)} below {base}.{slashes_hint(text)} --models takes aliases "
+                "(`pytest-sst2 models` lists them), Hub ids (org/name or org/name@revision) and folders with a "
+                "config.json."
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
@@ -209,15 +211,6 @@ class Registry:
         if known is None or revision is None:
             return known or ModelSpec(text, hub_id, revision)
         return dataclasses.replace(known, name=text, revision=revision, weights_sha256="", bundled="")
-
-
-def folder_at(base: Path, text: str) -> Path | None:
-    """Return the folder that ``text`` names, or None where there is none or it cannot be a path at all."""
-    try:
-        folder = (base / Path(text).expanduser()).resolve()
-        return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):
-        return None
 
 
 def _looks_like_model(folder: Path) -> bool:

@@ -18,13 +18,16 @@ from pytest_sst2.diagnosis import (
     company_warnings,
     disagreement_warnings,
     evidence_warnings,
+    halving_warnings,
     overlap_warnings,
     passes_warnings,
+    repetition_warnings,
 )
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
 from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, code_digest, epoch_of, train
+from pytest_sst2.out_of_memory import HALVES, is_accelerator_full, is_out_of_memory, let_go
 from pytest_sst2.records import Environment, Epoch, Latency, Phase, Placement, Record, Round
 from pytest_sst2.significance import wilson_interval
 from pytest_sst2.team import Team
@@ -106,7 +109,8 @@ class CellRunner:
         self.splits = splits
         self.loader = loader
         self.environment = environment
-        self.placement = dataclasses.replace(placement, started=_now())
+        self._started, self._began = round(time.time(), 3), time.perf_counter()
+        self.placement = dataclasses.replace(placement, started=self._started)
         if not cell.method.together:
             self.placement = dataclasses.replace(self.placement, processes=1)
         self.metric_names = metric_names
@@ -115,6 +119,8 @@ class CellRunner:
         self.progress = progress
         self.team = team or Team()
         self.rounds: list[Repetition] = []
+        # Into how many parts each batch is divided.
+        self._parts = 1
         # The machine's own speed before the round at work and between its phases.
         self._machine_seconds: list[float] = []
         self._machine_measured = 0.0
@@ -136,29 +142,57 @@ class CellRunner:
     def run_round(self) -> None:
         """Train from scratch, predict the evaluation rows, and keep the outcome in ``rounds``.
 
+        Where an accelerator's memory is too small for the first round, that is begun anew, once, with batches halved.
+
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
         if self.cell.method.together:
             self.team.call(self.cell.id)
+        try:
+            self.rounds.append(self._repetition())
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if self.frozen is not None:
+                self.frozen.let_go()
+            let_go(error)
+            if not (is_accelerator_full(error) and self._may_halve):
+                raise
+        else:
+            return
+        # Not in the handler, which would keep what the first attempt had loaded.
+        self._parts = HALVES
+        self.prepare_round()
+        self.rounds.append(self._repetition())
+
+    @property
+    def _may_halve(self) -> bool:
+        """Whether batches may be halved: once, before anything was measured, and where this process alone trains.
+
+        A method that a conftest adds makes batches of its own, if any.
+        """
+        ours = self.cell.model is not None and not self._code
+        return ours and self._parts == 1 and not self.rounds and self.placement.processes == 1
+
+    def _repetition(self) -> Repetition:
         clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine, self.progress)
-        witness = Witness(clock, awake=not self.rounds, whole_batches=self.placement.processes == 1)
+        whole = self.placement.processes == 1 and self._parts == 1
+        witness = Witness(clock, awake=not self.rounds, whole_batches=whole)
         job = self._job(clock, witness)
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
                 probabilities = self._probabilities(trained.predict, job.evaluation.sentences)
-        self.rounds.append(
-            Repetition(
-                trained,
-                probabilities,
-                witness,
-                clock.phases,
-                tuple(self._machine_seconds),
-                memory.peak_bytes,
-                memory.peak_bytes - memory.start_bytes,
-                _device_peak(self.loader.device),
-            )
+        return Repetition(
+            trained,
+            probabilities,
+            witness,
+            clock.phases,
+            tuple(self._machine_seconds),
+            memory.peak_bytes,
+            memory.peak_bytes - memory.start_bytes,
+            _device_peak(self.loader.device),
         )
 
     def run_rounds(self, count: int) -> None:
@@ -190,6 +224,7 @@ class CellRunner:
             cache=self.cache,
             frozen=self.frozen,
             team=self.team,
+            parts=self._parts,
         )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:
@@ -230,15 +265,19 @@ class CellRunner:
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
+                *halving_warnings(self._parts),
                 *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
                 *disagreement_warnings([each.predictions for each in self.rounds]),
                 *passes_warnings(fingerprint.second_pass),
                 *evidence_warnings(len(self.recipe.seeds), len(labels)),
                 *company_warnings(self.placement.beside),
+                *repetition_warnings(self.environment.device, deterministic=self.environment.deterministic),
             ),
         )
-        finished = dataclasses.replace(self.placement, finished=_now())
+        # Not by the clock, which may have been put back meanwhile.
+        end = round(self._started + time.perf_counter() - self._began, 3)
+        finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
     def _measure_machine(self) -> None:
@@ -303,11 +342,6 @@ class CellRunner:
             seconds.append(time.perf_counter() - start)
         p50, p95 = np.percentile(seconds, [50, 95])
         return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
-
-
-def _now() -> float:
-    """Return the seconds since 1970, to the millisecond."""
-    return round(time.time(), 3)
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:

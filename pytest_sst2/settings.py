@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_sst2.errors import Sst2Error, quoted
-from pytest_sst2.files import check_writable, path_given
+from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
+from pytest_sst2.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.recipes import Recipe, build_recipe
-from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models, folder_at
+from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
 from pytest_sst2.report.files import check_folder
 from pytest_sst2.workers import processes
 
@@ -274,7 +275,8 @@ def _data_source(data: str, base: Path) -> str:
     folder = folder_at(base, data)
     if folder is None:
         raise Sst2Error(
-            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below {base}. "
+            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below "
+            f"{base}.{slashes_hint(data)} "
             "A folder needs files for train and validation with the columns sentence and label."
         )
     return str(folder)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2 import environment, metrics, workers
-from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
+from pytest_sst2.embedding_cache import NOT_KEPT, EmbeddingCache, cache_folder
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.heap import collector_paused
@@ -88,7 +89,10 @@ class Workbench:
         """What keeps embeddings from run to run; None where it was switched off, or where times are asked for."""
         if self.settings.cache_bytes is None:
             return None
-        return EmbeddingCache(cache_folder(), self.settings.cache_bytes)
+        try:
+            return EmbeddingCache(cache_folder(), self.settings.cache_bytes)
+        except Sst2Error as error:
+            return EmbeddingCache(None, 0, f"{NOT_KEPT}: {error}")
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:

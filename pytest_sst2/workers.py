@@ -5,13 +5,9 @@ pytest-xdist tells its workers in their environment who they are, and torchrun t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2.errors import Sst2Error
@@ -153,16 +149,3 @@ def take_local_gpu() -> None:
             f"each needs one of its own. Give torchrun --nproc-per-node {count}, or pytest --sst2-device cpu."
         )
     torch.cuda.set_device(number)
-
-
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Wait until no other cell that asked for the same is measured on this machine, and keep others waiting.
-
-    The lock is the system's, so that a process that dies lets go of it.
-    """
-    from filelock import FileLock
-
-    user = os.getuid() if hasattr(os, "getuid") else "all"
-    with FileLock(Path(tempfile.gettempdir()) / f"pytest-sst2-{user}.lock"):
-        yield

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,42 +127,3 @@ class TestPlacement:
         monkeypatch.setenv("RANK", "1")
         assert (workers.processes(), workers.rank()) == (2, 1)
         assert (workers.here().executor, workers.here().processes) == ("torchrun", 2)
-
-
-HOLDER = """
-import sys, time
-from pytest_sst2.workers import one_at_a_time
-with one_at_a_time():
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-class TestOneAtATime:
-    @pytest.fixture
-    def start(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-        """Start processes that hold the lock, in a folder for temporary files of their own."""
-        monkeypatch.setenv("TMPDIR", str(tmp_path))
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        with contextlib.ExitStack() as stack:
-
-            def started() -> subprocess.Popen[str]:
-                process = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
-                stack.enter_context(process)
-                stack.callback(process.kill)
-                return process
-
-            yield started
-
-    def test_another_process_waits_and_goes_on_when_the_holder_is_killed(
-        self, start: Callable[[], subprocess.Popen[str]]
-    ) -> None:
-        holder = start()
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        waiting = start()
-        assert waiting.stdout is not None
-        assert select.select([waiting.stdout], [], [], 1.5)[0] == []
-        os.kill(holder.pid, signal.SIGKILL)
-        assert select.select([waiting.stdout], [], [], 20)[0] != []
-        assert waiting.stdout.readline() == "held\n"

@@ -53,7 +53,7 @@ def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
     return folder
 
 
-def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool = True) -> Path:
+def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool = True, dimensions: int = 32) -> Path:
     """Turn an encoder's folder into a sentence-transformers repository."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -65,7 +65,7 @@ def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool
     (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
     (folder / "1_Pooling").mkdir(exist_ok=True)
     config = {
-        "word_embedding_dimension": 32,
+        "word_embedding_dimension": dimensions,
         "pooling_mode_cls_token": pooling == "cls",
         "pooling_mode_mean_tokens": pooling == "mean",
     }

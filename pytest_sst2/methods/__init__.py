@@ -50,6 +50,7 @@ class Job:
         cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
         frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
         team: The processes that train together, where the method is one for that.
+        parts: Into how many parts a batch is divided, because whole ones did not fit onto the accelerator.
     """
 
     train: Examples
@@ -63,6 +64,7 @@ class Job:
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None
     team: Team = field(default_factory=Team)
+    parts: int = 1
 
     @property
     def encoder(self) -> ModelSpec:

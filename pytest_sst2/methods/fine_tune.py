@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ from pytest_sst2.batching import TrainingBatches, length_batches, tokens_per_bat
 from pytest_sst2.diagnosis import truncation_warnings
 from pytest_sst2.dropout import quick_dropout
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import scratch_folder
 from pytest_sst2.fingerprint import CourseFingerprint
 from pytest_sst2.methods import Job, Trained, epoch_of
-from pytest_sst2.methods.sharing import WEIGHT, random_batches, share_of, weighted
+from pytest_sst2.methods.sharing import WEIGHT, in_parts, random_batches, share_of, weighted
 from pytest_sst2.records import Epoch
 from pytest_sst2.spellings import sampling_arguments
 from pytest_sst2.used_rows import Reduction, reduction_to
@@ -40,13 +40,15 @@ class SequenceClassifier:
         tokenizer: Its tokenizer.
         max_length: Longest input in tokens; longer ones are cut.
         dtype: Arithmetic: float32, or the type to compute in under autocast.
+        parts: Into how many a batch is divided, for want of memory.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_length: int, dtype: str) -> None:
+    def __init__(self, model: Any, tokenizer: Any, max_length: int, dtype: str, parts: int = 1) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.dtype = dtype
+        self.parts = parts
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the probability of the positive class for each sentence, batched by length to save padding."""
@@ -73,10 +75,14 @@ class SequenceClassifier:
         """Give batches of like length: the numbers of their sentences, and the model's inputs on its device."""
         encoded = self.tokenize(sentences)
         lengths = [len(ids) for ids in encoded["input_ids"]]
-        device = self.model.device
-        for batch in length_batches(lengths, tokens_per_batch(device.type)):
+        for batch in length_batches(lengths, self.tokens_per_batch):
             rows = {name: [values[index] for index in batch] for name, values in encoded.items()}
-            yield batch, self.tokenizer.pad(rows, return_tensors="pt").to(device)
+            yield batch, self.tokenizer.pad(rows, return_tensors="pt").to(self.model.device)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """The largest batch without gradients on the model's device, in tokens."""
+        return tokens_per_batch(self.model.device.type, self.parts)
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
@@ -116,10 +122,16 @@ def train(job: Job) -> Trained:
     with job.team.together():
         classifier, rows = _prepared(job)
     tokenizer, model = classifier.tokenizer, classifier.model
-    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+    with scratch_folder() as scratch:
         arguments = _arguments(job, scratch)
         epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
     settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
+    if job.parts > 1:
+        settings |= {
+            "per_device_train_batch_size": -(-arguments.per_device_train_batch_size // job.parts),
+            "gradient_accumulation_steps": job.parts,
+            "tokens_per_batch": classifier.tokens_per_batch,
+        }
     warnings = truncation_warnings(tokenizer, classifier.max_length, job.train, job.evaluation)
     return Trained(classifier, settings, epochs, last_loss, warnings)
 
@@ -132,7 +144,8 @@ def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
     with job.clock.phase("load"):
         tokenizer = job.loader.tokenizer(job.encoder)
         model = job.loader.sequence_classifier(job.encoder)
-    classifier = SequenceClassifier(model, tokenizer, _usable_length(job, tokenizer, model), job.recipe.dtype)
+    length = _usable_length(job, tokenizer, model)
+    classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
     job.witness.saw_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
     job.witness.saw_encoder(model, classifier.embed)
     with job.clock.phase("tokenize", examples=len(job.train)):
@@ -222,7 +235,7 @@ def _run_trainer(
         share, weight = share_of(batch, job.team.rank, job.team.processes)
         return {**pad(share), WEIGHT: weight}
 
-    class BatchingTrainer(weighted(Trainer)):  # type: ignore[misc]
+    class BatchingTrainer(in_parts(weighted(Trainer), job.parts)):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:
             if job.recipe.group_by_length:
                 batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)

@@ -1,4 +1,4 @@
-"""Sharing: how the ranks of torchrun train one model on the batches that one process would train it on."""
+"""Sharing: how the ranks of torchrun, or one process in several passes, train on the batches of a single pass."""
 
 from __future__ import annotations
 
@@ -42,6 +42,31 @@ def weighted(trainer: type[Any]) -> type[Any]:
             return weight * super().compute_loss(model, inputs, *args, **kwargs)
 
     return WeightedTrainer
+
+
+def in_parts(trainer: type[Any], parts: int) -> type[Any]:
+    """Return a Trainer that takes each batch in parts, one after the other, and adds their gradients up.
+
+    A step is that of the whole batch, and so are the loss, the order of the rows and the number of steps; only dropout
+    is drawn otherwise. The Trainer's own accumulation would count an epoch's last batches, and those of an odd number
+    of rows, differently.
+
+    Args:
+        trainer: A Trainer that weighs losses, as ``weighted`` makes one.
+        parts: At most so many; a batch of fewer rows has as many parts as rows.
+    """
+
+    class TrainerInParts(trainer):  # type: ignore[misc]
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            count = len(inputs["labels"])
+            losses = []
+            for first in range(min(parts, count)):
+                part = {name: values[first::parts] for name, values in inputs.items()}
+                part[WEIGHT] = len(part["labels"]) / count
+                losses.append(super().training_step(model, part, *args, **kwargs))
+            return sum(losses)
+
+    return trainer if parts == 1 else TrainerInParts
 
 
 def random_batches(rows: Sequence[Any], batch_size: int, seed: int) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import scratch_folder
 
 LOCAL = ("accuracy", "f1", "matthews_correlation", "precision", "recall")
 
@@ -26,7 +26,7 @@ def check_metrics(names: Sequence[str], *, trust_remote_code: bool) -> None:
             "it; if you trust that, add --sst2-trust-remote-code."
         )
     for name in foreign:
-        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        with scratch_folder() as scratch:
             _load(name, scratch)
 
 
@@ -36,7 +36,7 @@ def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         Sst2Error: ``evaluate`` cannot load it, or it does not give one number under its own name.
     """
-    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+    with scratch_folder() as scratch:
         metric = _load(name, scratch)
         result = metric.compute(predictions=predictions.tolist(), references=labels.tolist())
     try:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import check_writable, write_atomically
+from pytest_sst2.files import append_whole, check_writable, write_atomically
+from pytest_sst2.locks import one_at_a_time
 
 if TYPE_CHECKING:
     from pytest_sst2.report.cells import CellReport
@@ -49,8 +50,10 @@ def write_report(folder: Path, report: Report, cells: Sequence[CellReport]) -> l
     from pytest_sst2.report.spreadsheet import csv_text
 
     texts = {HTML: html_text(report, cells), MARKDOWN: markdown(report), CSV: csv_text(report)}
-    for name, text in texts.items():
-        write_atomically(folder / name, text)
+    # Of two runs that report into one folder, all three files are of the same.
+    with one_at_a_time(folder):
+        for name, text in texts.items():
+            write_atomically(folder / name, text)
     return [folder / name for name in texts]
 
 
@@ -66,7 +69,6 @@ def append_step_summary(report: Report) -> None:
     from pytest_sst2.report.markdown import markdown
 
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(f"{markdown(report)}\n")
+        append_whole(Path(path), f"{markdown(report)}\n")
     except OSError as error:
         raise Sst2Error(f"the job's summary {path} ({STEP_SUMMARY}) cannot be written: {error}.") from error

@@ -1,0 +1,43 @@
+"""Runs of pytest in processes of their own that have the heavy libraries loaded when they begin: seconds each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.conftest import HEAVY
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_PRELOADED = (*HEAVY, "altair", "vl_convert", "pytest_benchmark.plugin", "pytest_sst2.plugin", "tests.forked_runs")
+
+
+def start(folder: Path, arguments: Sequence[str]) -> BaseProcess:
+    """Start ``pytest ARGUMENTS`` in a folder; what it prints is appended to ``output`` there.
+
+    The process can be killed as any other: nothing that it would do at its end is done by anybody else.
+    """
+    _CONTEXT.set_forkserver_preload(list(_PRELOADED))
+    run = _CONTEXT.Process(target=_pytest, args=(str(folder), list(arguments)))
+    run.start()
+    return run
+
+
+def _pytest(folder: str, arguments: list[str]) -> None:
+    import pytest
+    import torch
+
+    from pytest_sst2 import machine_speed
+
+    os.chdir(folder)
+    with open("output", "ab", buffering=0) as output:  # noqa: PTH123
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
+    torch.set_num_threads(1)
+    machine_speed._REPETITIONS = 1
+    status = pytest.main(["-q", "-p", "no:cacheprovider", *arguments])
+    sys.stdout.flush()
+    os._exit(int(status))
