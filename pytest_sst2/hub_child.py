@@ -66,9 +66,10 @@ def _end_with_the_asker() -> None:
 
     sys.stdin.read()
     with contextlib.suppress(psutil.Error, OSError):
-        for file in psutil.Process().open_files():
-            if file.path.endswith(".incomplete"):
-                Path(file.path).unlink()
+        # Other threads still work, and may begin with another file meanwhile.
+        while half := [Path(file.path) for file in psutil.Process().open_files() if ".incomplete" in file.path]:
+            for path in half:
+                path.unlink()
     os._exit(1)
 
 

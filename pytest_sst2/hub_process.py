@@ -33,7 +33,7 @@ SLOWEST_BYTES_PER_SECOND = 1 << 14
 MOST_MEMORY_BYTES = 1 << 29
 _MOST_TOO_MUCH_BYTES = 1 << 24
 _LOOK_SECONDS = 0.2
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 5.0
 _START_SECONDS = 120.0
 # Not the folder of whoever runs it: what is called like a module of the client's would be taken for it.
 _START = (
