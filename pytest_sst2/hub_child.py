@@ -7,7 +7,6 @@ where the Hub lists sizes; at last ``listing`` or ``problem``.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -18,9 +17,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_sst2.hub_client import Question, download
 from pytest_sst2.hub_errors import HubError
+
+if TYPE_CHECKING:
+    import psutil
 
 # The client waits as long as the Hub asks it to, be it an hour. More than this is an answer, and not a pause.
 LONGEST_PAUSE_SECONDS = 20.0
@@ -61,15 +64,23 @@ def main() -> None:
 
 
 def _end_with_the_asker() -> None:
-    """End this process when the one that asked closes the pipe, or is no more; leave no half file behind."""
+    """End this process when the one that asked is no more."""
     import psutil
 
     sys.stdin.read()
-    with contextlib.suppress(psutil.Error, OSError):
-        for file in psutil.Process().open_files():
-            if file.path.endswith(".incomplete"):
-                Path(file.path).unlink()
+    for path in half_files(psutil.Process()):
+        path.unlink(missing_ok=True)
     os._exit(1)
+
+
+def half_files(process: psutil.Process) -> list[Path]:
+    """Return the files that a client's process has begun to write and not finished."""
+    import psutil
+
+    try:
+        return [Path(file.path) for file in process.open_files() if file.path.endswith(".incomplete")]
+    except (psutil.Error, OSError):
+        return []  # it has ended
 
 
 def _refuse_long_pauses(address: str) -> None:

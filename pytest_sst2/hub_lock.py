@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pytest_sst2.hub_errors import HubError
-from pytest_sst2.hub_process import Patience
+from pytest_sst2.hub_process import Patience, Watch
+
+if TYPE_CHECKING:
+    import filelock
 
 _LOOK_SECONDS = 0.2
 
@@ -43,42 +46,45 @@ def turn(root: Path, patience: Patience) -> Iterator[Turn]:
     Raises:
         HubError: The other process shows no life, or has failed: who waited for it is told what it was told.
     """
-    import filelock
-
     path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
     failure = path.with_suffix(".failed")
-    lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
-    failed_before, beat_before = _changed(failure), 0
-    watch = patience.watch(root)
-    waited = False
+    failed_before = _changed(failure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=_LOOK_SECONDS)
-            except filelock.Timeout:
-                waited = True
-                if (beat := _changed(path)) != beat_before:
-                    beat_before = beat
-                    watch.succeed()
-                if not watch.look():
-                    raise HubError(
-                        f"another process is downloading {root.name}, and nothing more comes of that; end it, or "
-                        f"remove {path} where there is none"
-                    ) from None
-            except NotImplementedError:  # a file system that knows no locks: there a file is one
-                path = path.with_suffix(".soft")
-                lock = filelock.SoftFileLock(path)
+        lock, waited = _acquired(path, patience.watch(root))
     except OSError as error:
         raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
-    watch.succeed()
     try:
         if waited and _changed(failure) != failed_before:
             _pass_on(failure)
         with _told_to_others(failure):
-            yield Turn(path, waited)
+            yield Turn(Path(lock.lock_file), waited)
     finally:
         lock.release()
+
+
+def _acquired(path: Path, watch: Watch) -> tuple[filelock.BaseFileLock, bool]:
+    """Return the lock, held, and whether another process held it before."""
+    import filelock
+
+    lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
+    waited, beat = False, 0
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_LOOK_SECONDS)
+        except filelock.Timeout:
+            waited = True
+            if beat != (beat := _changed(Path(lock.lock_file))):
+                watch.succeed()
+            if not watch.look():
+                raise HubError(
+                    f"another process is downloading {watch.folder.name}, and nothing more comes of that; end it, or "
+                    f"remove {lock.lock_file} where there is none"
+                ) from None
+        except NotImplementedError:  # a file system that knows no locks: there a file is one
+            lock = filelock.SoftFileLock(path.with_suffix(".soft"))
+    watch.succeed()
+    return lock, waited
 
 
 @contextlib.contextmanager

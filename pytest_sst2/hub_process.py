@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_sst2.hub_child import half_files
 from pytest_sst2.hub_client import ListedFile, Listing, Question
 from pytest_sst2.hub_errors import HubError
 
@@ -33,7 +34,6 @@ SLOWEST_BYTES_PER_SECOND = 1 << 14
 MOST_MEMORY_BYTES = 1 << 29
 _MOST_TOO_MUCH_BYTES = 1 << 24
 _LOOK_SECONDS = 0.2
-_GRACE_SECONDS = 2.0
 _START_SECONDS = 120.0
 # Not the folder of whoever runs it: what is called like a module of the client's would be taken for it.
 _START = (
@@ -190,8 +190,10 @@ class _Child:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            self._said.put(line)
+        if self._process.stdout is not None:
+            with self._process.stdout as lines:
+                for line in lines:
+                    self._said.put(line)
         self._said.put(None)
 
     def wait_until_ready(self, beat: Callable[[], None]) -> None:
@@ -252,12 +254,22 @@ def _started(question: Question, environment: Mapping[str, str]) -> Iterator[_Ch
                     process.stdin.flush()
             yield _Child(process, complaints)
         finally:
-            # It removes what it has half written and ends.
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
-            try:
-                process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the client's process, if it is still there, with all that it has half written."""
+    import psutil
+
+    half: list[Path] = []
+    with contextlib.suppress(psutil.Error):
+        seen = psutil.Process(process.pid)
+        seen.suspend()  # so that none of its threads begins with another file meanwhile
+        half = half_files(seen)
+    process.kill()
+    process.wait()
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    for path in half:
+        path.unlink(missing_ok=True)

@@ -166,19 +166,17 @@ class Plant:
         turn: How far the payloads are turned; None for harmless words.
         names: Whether names that our own code looks up are replaced too.
         together: How many payloads stand in one text.
-        only: The one field that is planted; empty for all.
         leaves: The fields and their texts, in order.
     """
 
     turn: int | None
     names: bool = True
     together: int = 1
-    only: str = ""
     leaves: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def text(self, path: str, text: str) -> str:
         """Return what stands in the place of a text."""
-        if _DENSE.search(path) or (self.only and path != self.only) or (not self.names and _LOOKED_UP.search(path)):
+        if _DENSE.search(path) or (not self.names and _LOOKED_UP.search(path)):
             return text
         number = len(self.leaves)
         return self.leaves.setdefault((path, text), f"{self._payload(number)}{mark(number)}")
@@ -235,9 +233,9 @@ class Planted:
         return [self.plant.text("sentence", each) for each in SENTENCES[: record.total]]
 
 
-def planted(turn: int | None, *, names: bool = True, together: int = 1, only: str = "") -> Planted:
-    """Return two runs in which every text, or all texts of one field, is hostile; harmless without a turn."""
-    plant = Plant(turn, names, together, only)
+def planted(turn: int | None, *, names: bool = True, together: int = 1) -> Planted:
+    """Return two runs in which every text is hostile; harmless without a turn."""
+    plant = Plant(turn, names, together)
     first, second = baseline(), later()
     other = of([True] * 60, model="other", method="tfidf")
     before = plant.results(dataclasses.replace(first, records=[*first.records, other]))

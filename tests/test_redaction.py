@@ -136,7 +136,7 @@ class TestWhatIsKnownByItsForm:
         "part", ["token", "?token", "://", "authorization ", "bearer a", "&sig", "?", "hf_", "a@", " ", "\n"]
     )
     def test_no_text_takes_longer_than_another(self, part: str) -> None:
-        text = f"?{part * (100_000 // len(part))}"
+        text = f"=?{part * (100_000 // len(part))}"
         start = time.process_time()
         redacted(text)
         one_line(text)

@@ -160,7 +160,6 @@ class Workplace:
             "PIP_RETRIES": "0",
             "UV_HTTP_RETRIES": "0",
             "GITHUB_STEP_SUMMARY": str(self.project / "summary.md"),
-            "SST2_SOURCE_OF_TOKEN": "",
         }
 
     def run(self, *words: object, status: int, module: str = "pytest", **variables: str) -> str:
@@ -252,7 +251,7 @@ def test_runs_that_fail_in_every_way(workplace: Workplace) -> None:
 
 
 @pytest.mark.parametrize("executor", ["xdist", "ray"])
-def test_runs_in_several_processes(workplace: Workplace, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_in_several_processes(workplace: Workplace, executor: str) -> None:
     chosen = ("--sst2-data", "pocket", "--methods", "leaking,quiet", "--sst2-json=out.json", "-rA", "-l")
     if executor == "xdist":
         said = workplace.run(*chosen, "-n", "2", status=1)

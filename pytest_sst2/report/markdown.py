@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pytest_sst2.comparison import Comparison
-from pytest_sst2.outgoing import one_line
+from pytest_sst2.outgoing import cut, one_line
 from pytest_sst2.report import comparison as compared
 from pytest_sst2.report import table
 from pytest_sst2.report.contents import Report
@@ -51,7 +51,7 @@ def markdown(report: Report) -> str:
 
 def escaped(text: str, most: int = _MOST_OF_LINE) -> str:
     """Return text as Markdown that shows it as it is: it starts no tag, link, code, emphasis or cell, and no line."""
-    shown = one_line(" ".join(one_line(text).split()), most)
+    shown = cut(" ".join(one_line(text).split()), most)
     return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\1", shown))
 
 

@@ -17,7 +17,7 @@ from pytest_sst2.report.table import FAILED, seconds_of, verdict
 # A spreadsheet takes a text that begins so for a formula, in full width too. It may see such a beginning behind blanks,
 # and behind what separates cells where a comma is for decimals.
 _FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
-# Behind these it may guess what kind of value comes, and looks for one.
+# A text that begins so may be taken for one that begins behind it.
 _BLANK_STARTS = ("\t", "\n")
 
 _OF_RECORD: dict[str, Callable[[Record], Any]] = {
