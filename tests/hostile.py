@@ -144,6 +144,9 @@ PAYLOADS = (*HTML_PAYLOADS, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
 _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "parts", "optimizer"))
 # Texts that are numbers or digests written densely, which no reader ever sees.
 _DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|asked|order|first_batch)$")
+# Of a few forms each: any other is refused when the file is read.
+_FEW = ("evaluation", "dtype")
+_ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|^\.shard)$")
 
 # What our own code looks up: in every other turn it stays what it is, so that what depends on it is shown too.
 _LOOKED_UP = re.compile(r"\.(NAME|source|split|recipe\.\w+|phases\.name|fixed_sentences|executor|device)$")
@@ -176,7 +179,7 @@ class Plant:
 
     def text(self, path: str, text: str) -> str:
         """Return what stands in the place of a text."""
-        if _DENSE.search(path) or (not self.names and _LOOKED_UP.search(path)):
+        if _DENSE.search(path) or _ONE_OF_A_FEW.search(path) or (not self.names and _LOOKED_UP.search(path)):
             return text
         number = len(self.leaves)
         return self.leaves.setdefault((path, text), f"{self._payload(number)}{mark(number)}")
@@ -256,7 +259,7 @@ def _changed(record: Record) -> Record:
 
 def _other(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
-        return value if _DENSE.search(f".{name}") else f"{value}2"
+        return value if _DENSE.search(f".{name}") or name in _FEW else f"{value}2"
     if isinstance(value, list):
         return [_other(each) for each in value]
     if isinstance(value, dict):
