@@ -46,6 +46,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "baselines": ("baselines",),
     "sources": ("sources", "pocket", "bundled"),
     "diagnosis": ("diagnosis",),
+    "drift": ("drift", "comparison"),
 }
 SETTINGS = {
     "source_paths": ["pytest_sst2"],
