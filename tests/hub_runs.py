@@ -98,12 +98,14 @@ def options_for(place: Place) -> list[str]:
 
 
 _TAKE = """
-import hashlib, json, sys, time
+import hashlib, json, signal, sys, time
 from pathlib import Path
 from pytest_sst2 import checkpoints, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.registry import ModelSpec
 
+# A shell's background job, and so a test in one, has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 repo_type, repo_id = sys.argv[1:3]
 began = time.perf_counter()
 answer = {}

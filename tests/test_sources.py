@@ -702,11 +702,11 @@ COMMIT = "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb"
 REASON = "https://hub.test cannot be reached (no such name)"
 
 
-def refuse_download(*_: Any) -> hub.Snapshot:
+def refuse_download(*_: Any, **__: Any) -> hub.Snapshot:
     raise hub.HubError(REASON)
 
 
-def fail_if_asked(*_: Any) -> hub.Snapshot:
+def fail_if_asked(*_: Any, **__: Any) -> hub.Snapshot:
     raise AssertionError("the Hub was asked")
 
 
