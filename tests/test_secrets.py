@@ -172,7 +172,7 @@ class Workplace:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=300,
+            timeout=900,
             check=False,
         )
         said = done.stdout + done.stderr

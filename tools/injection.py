@@ -4,7 +4,7 @@
 
 What the tests try a part of (tests/test_report_injection.py), this tries in full: each text of two results files is, in
 turn, each payload of tests/hostile.py. Pages, which take seconds to draw, have eight payloads in each text at once.
-Prints what was tried; exits with 1 where anything was wrong. About eight minutes on one core.
+Prints what was tried; exits with 1 where anything was wrong. About four minutes on one core.
 """
 
 from __future__ import annotations
