@@ -77,15 +77,19 @@ def text_of(path: Path, largest: int = LARGEST_BYTES) -> str:
     try:
         return _decoded(data.removeprefix(_BYTE_ORDER_MARK), str(path))
     except Sst2Error:  # again, for the number of the line
-        for _ in lines_of(path):
+        for _ in lines_of(path, str(path)):
             pass
         raise
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file with their numbers from 1, and their ends as they stand.
 
     Lines end in LF or CRLF; where there is no LF at all, in CR, as Excel still writes it for a Macintosh.
+
+    Args:
+        path: The file.
+        name: What it is called in messages; by default its name without the folder.
 
     Raises:
         Sst2Error: As ``text_of``; the message names the line.
@@ -97,7 +101,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     while start < len(data):
         stop = data.find(end, start) + 1 or len(data)
         number += 1
-        yield number, _decoded(data[start:stop], f"{path.name}, line {number}")
+        yield number, _decoded(data[start:stop], f"{name or path.name}, line {number}")
         start = stop
 
 

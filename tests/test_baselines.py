@@ -144,7 +144,7 @@ class TestFinding:
     @pytest.mark.parametrize("wanted", ["main", "a" * 300, "~nobody-of-this-name/x.json", "nul\0byte", "no/where.json"])
     def test_where_there_is_none_it_says_how_to_save_one(self, tmp_path: Path, wanted: str) -> None:
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, wanted))
-        parts = [f"no baseline {wanted!r}", str(tmp_path / ".sst2"), "Save one with --sst2-save NAME."]
+        parts = [f"no baseline {wanted!r}"[:100], str(tmp_path / ".sst2"), "Save one with --sst2-save NAME."]
         assert [part for part in parts if part not in message] == []
 
     @pytest.mark.parametrize("wanted", ["main", ".sst2/main.json"])
@@ -165,7 +165,7 @@ class TestReading:
         path = save(tmp_path, "main")
         path.write_bytes(b'{"schema_version": 2, "saved": "\xe9"}')
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
-        assert f"results {str(path)!r} cannot be read" in message
+        assert f"{path}, line 1: not valid UTF-8" in message
 
     @needs_posix
     def test_a_file_that_may_not_be_read_is_a_sentence_with_its_name(self, tmp_path: Path) -> None:
