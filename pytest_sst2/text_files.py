@@ -83,14 +83,14 @@ def text_of(path: Path, largest: int = LARGEST_BYTES) -> str:
         raise
 
 
-def lines_of(path: Path, shown: str = "") -> Iterator[tuple[int, str]]:
+def lines_of(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file with their numbers from 1, and their ends as they stand.
 
     Lines end in LF or CRLF; where there is no LF at all, in CR, as Excel still writes it for a Macintosh.
 
     Args:
         path: The file.
-        shown: What messages call it; its name where it is empty.
+        name: What it is called in messages; by default its name without the folder.
 
     Raises:
         Sst2Error: As ``text_of``; the message names the line.
@@ -102,7 +102,7 @@ def lines_of(path: Path, shown: str = "") -> Iterator[tuple[int, str]]:
     while start < len(data):
         stop = data.find(end, start) + 1 or len(data)
         number += 1
-        yield number, _decoded(data[start:stop], f"{shown or path.name}, line {number}")
+        yield number, _decoded(data[start:stop], f"{name or path.name}, line {number}")
         start = stop
 
 

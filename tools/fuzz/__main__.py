@@ -26,15 +26,15 @@ MEMORY_MB = 1024
 # Inputs of the large run. Where each is read, compared and written again, or goes through native code, there are fewer.
 INPUTS: Mapping[str, int] = {
     **dict.fromkeys(("tsv", "csv", "json"), 130_000),
-    "options": 320_000,
+    "options": 400_000,
     "settings": 30_000,
     "results-text": 50_000,
-    **dict.fromkeys(("results-1", "results-2", "results-2-packed", "results-3", "results-3-packed"), 5_000),
+    **dict.fromkeys(("results-1", "results-2", "results-2-packed", "results-3", "results-3-packed"), 1_500),
     "floors": 30_000,
     "cache": 80_000,
     "pins": 30_000,
     **dict.fromkeys(("parquet", "saved"), 12_000),
-    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer"), 10_000),
+    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer"), 2_500),
     "safetensors": 12_000,
 }
 _STATISTIC = re.compile(r"^stat::(\w+):\s+(\d+)", re.MULTILINE)

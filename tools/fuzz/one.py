@@ -32,6 +32,8 @@ def main() -> None:
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), encoding="ascii")
     options = [f"-max_len={target.longest}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     options += [f"-dict={words}"] if target.words else []
+    if target.build is not bytes:  # a script of a few bytes is no smaller than one of many
+        options.append("-len_control=0")
     atheris.Setup(
         [sys.argv[0], *options, *sys.argv[3:], str(corpus), str(seeds)], functools.partial(_read, target, folder)
     )

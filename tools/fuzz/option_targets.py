@@ -156,6 +156,7 @@ def _argument(option: Option, value: str) -> str:
 
 def _setting_seeds() -> list[bytes]:
     """Return each option once, with its default or a value that it takes, on the command line and in the ini file."""
+    _config()  # which takes as long as pytest takes to start, and is no part of the first input
     values = {
         "data": "pocket",
         "train_size": "5",
