@@ -1,7 +1,7 @@
 """Kills while files are written: what a run keeps is what it was or what it was to be, whole, wherever the kill came.
 
-``SST2_KILLS=100 pytest tests/test_kills_of_files.py -s`` kills a serial run at a hundred random moments, half of them
-while results, floors, baseline and report are written at its end, and prints what came of it (docs/reliability.md).
+``SST2_KILLS=100 pytest tests/test_kills_of_files.py -s`` kills a serial run a hundred times: at random moments among
+its cells, after the last, and in the middle of a random write. It prints what came of it (docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,9 @@ from tests import forked_runs
 pytestmark = pytest.mark.processes
 KILLS = int(os.environ.get("SST2_KILLS", "4"))
 SEEDS = (1, 2, 3, 4, 5)
+KINDS = ("at a write", "among the cells", "after the last cell", "at a write")
+# Ten cells, ten times the journal; the cache, the journal's end, floors, baseline, three files of the report.
+WRITES = 22
 CONFTEST = """
 import time
 from pathlib import Path
@@ -113,14 +117,14 @@ class Project:
         """Return the files that a run replaces, but for the report's."""
         return ["floors.toml", ".sst2/main.json"]
 
-    def run(self, *, report: bool = False) -> Any:
+    def run(self, *, report: bool = False, killed_at_write: int = 0) -> Any:
         """Start pytest, which goes on with what r.json has."""
         asked = [f"--sst2-data={self.data}", "--sst2-train-size=60", f"--models={self.encoder}"]
         asked += ["--methods=steady,linear-probe", "--sst2-resume=r.json", f"--sst2-seeds={','.join(map(str, SEEDS))}"]
         asked += ["--sst2-save=main", "--sst2-overwrite", "--sst2-calibrate", "--sst2-floors=floors.toml"]
         asked += ["--sst2-report=report"] if report else []
         os.environ["PYTEST_SST2_CACHE"] = str(self.path / "cache")
-        return forked_runs.start(self.path, asked)
+        return forked_runs.start(self.path, asked, killed_at_write=killed_at_write)
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of a log."""
@@ -181,23 +185,23 @@ def test_a_run_that_is_killed_leaves_every_file_whole_and_can_be_finished(
     for number in range(KILLS):
         project.begin()
         began = time.time()
-        run = project.run(report=True)
-        if number % 2:
-            moment = chance.uniform(0.1 * project.cells_seconds, 1.1 * project.cells_seconds)
+        kind = KINDS[number % len(KINDS)]
+        write = chance.randint(1, WRITES) if kind == "at a write" else 0
+        run = project.run(report=True, killed_at_write=write)
+        if write:
+            run.join(300)
+        elif kind == "among the cells":
+            time.sleep(chance.uniform(0.1 * project.cells_seconds, 1.1 * project.cells_seconds))
         else:
-            moment = chance.uniform(0.0, 1.05 * (project.seconds - project.cells_seconds))
             while not project.lines("moments") and run.is_alive():
                 time.sleep(0.002)
-        time.sleep(moment)
-        total["killed before their end"] += run.is_alive()
+            time.sleep(chance.uniform(0.0, 1.05 * (project.seconds - project.cells_seconds)))
         run.kill()
         run.join(60)
+        total["killed before their end"] += run.exitcode == -signal.SIGKILL
         found = project.check()
         project.go_on()
         total += found
-        after = "after the last cell" if not number % 2 else "among the cells"
-        print(
-            f"{number + 1}: killed {moment:.2f} s {after}, {time.time() - began:.1f} s in all: {dict(found)}",
-            flush=True,
-        )
+        at = f"{kind} ({write})" if write else kind
+        print(f"{number + 1}: killed {at}, {time.time() - began:.1f} s in all: {dict(found)}", flush=True)
     print(f"\n{KILLS} kills: {dict(total)}")

@@ -11,13 +11,16 @@ breaks a promise, and what was read then is ``broken`` in its folder. What ``--f
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.fuzz.contract import SCRATCH_VARIABLE
 from tools.fuzz.targets import all_targets
 
 # What one input may take before the run is stopped, and what the process may take in all.
@@ -57,8 +60,13 @@ def fuzz(name: str, inputs: int, folder: Path) -> Fuzzed:
     place.mkdir(parents=True, exist_ok=True)
     limits = (f"-runs={inputs}", f"-timeout={SECONDS_PER_INPUT}", f"-rss_limit_mb={MEMORY_MB}")
     command = (sys.executable, "-m", "tools.fuzz.one", name, str(place), *limits)
-    with (place / "log").open("w", encoding="utf-8") as log:
-        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made in it
+    with (
+        (place / "log").open("w", encoding="utf-8") as log,
+        tempfile.TemporaryDirectory(prefix="sst2-fuzz-", dir=memory) as scratch,
+    ):
+        environment = {**os.environ, SCRATCH_VARIABLE: scratch}
+        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     said = dict(_STATISTIC.findall((place / "log").read_text(encoding="utf-8", errors="replace")))
     return Fuzzed(
         name,

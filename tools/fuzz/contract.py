@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pytest_sst2.outgoing import one_line
 
 # A sentence with a file's name, what was found in it and a way on; a longer one is a file poured into a terminal.
 LONGEST_SENTENCE = 2200
+# Where scratch folders are made: libFuzzer ends its process before that could remove its own.
+SCRATCH_VARIABLE = "SST2_FUZZ_SCRATCH"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def require(held: bool, what: str) -> None:
 
 
 class Scratch:
-    """A folder for the inputs of one process, made when the first is written; in memory where there is such a place."""
+    """A folder for the inputs of one process, made when the first is written."""
 
     def __init__(self) -> None:
         self._made: tempfile.TemporaryDirectory[str] | None = None
@@ -77,8 +80,7 @@ class Scratch:
     def folder(self) -> Path:
         """The folder."""
         if self._made is None:
-            memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-            self._made = tempfile.TemporaryDirectory(prefix="sst2-fuzz-", dir=memory if memory.is_dir() else None)
+            self._made = tempfile.TemporaryDirectory(prefix="sst2-fuzz-", dir=os.environ.get(SCRATCH_VARIABLE))
         return Path(self._made.name)
 
     def write(self, name: str, data: bytes) -> Path:
