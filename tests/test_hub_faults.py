@@ -143,9 +143,10 @@ def test_a_bit_that_turns_in_the_cache_is_seen_at_the_next_load_and_the_file_nam
 def test_a_mirror_with_etags_of_its_own_and_no_digests_is_read_and_held_against_the_sizes(
     server: LoopbackHub, repositories: dict[Place, Path]
 ) -> None:
-    server.add(MODEL_ID, repositories[MODEL], digests=False)
-    server.fault("GET /org/words/resolve", "answer", text="{}", times=1)
-    server.fault("HEAD /org/words/resolve", "answer", text="{}", times=1)
+    commit = server.add(MODEL_ID, repositories[MODEL], digests=False)
+    # Of one file, which is asked for beside the others.
+    for method in ("HEAD", "GET"):
+        server.fault(f"{method} /org/words/resolve/{commit}/vocab.txt", "answer", text="{}", times=1)
     assert "bytes, not the" in refusal(MODEL)
     have(MODEL)
     # All that is known of them is as it was: this is what such a mirror costs.

@@ -193,6 +193,7 @@ def pytest_sst2_methods():
 """
 
 
+@pytest.mark.processes
 class TestInARun:
     COMMAND = (*(sys.executable, "-m", "pytest"), "--methods=slow", "--sst2-min-accuracy=0.1", "-p", "no:cacheprovider")
 

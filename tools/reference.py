@@ -269,8 +269,12 @@ ENVIRONMENT = {
     "HF_ENDPOINT": "another address of the Hub, such as a mirror's",
     "PYTEST_SST2_HUB_PATIENCE": "the seconds that a run waits in all for a Hub that brings nothing (default: 30)",
     "HF_TOKEN": "the token for models that are gated or private",
+    "HF_TOKEN_PATH": "the file in which the Hub's clients keep the token in use; it is taken out of all output",
+    "HF_STORED_TOKENS_PATH": "the file in which they keep all tokens, likewise",
+    "XDG_CACHE_HOME": "the user's cache folder, where these files lie unless these or `HF_HOME` say otherwise",
     "RAY_AUTH_TOKEN": "the token of a Ray cluster; a cluster that a run starts for itself has one of its own where "
     "neither this nor `RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",
+    "RAY_AUTH_TOKEN_PATH": "the file in which Ray keeps its token, likewise",
     "CI": "anything but nothing, `0` and `false`: `--sst2-data auto` takes no other data in place of SST-2",
     "GITHUB_STEP_SUMMARY": "the file that every run with cells appends its report to, as Markdown; GitHub Actions sets "
     "it, and shows the file as the job's summary",
