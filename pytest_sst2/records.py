@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -324,23 +324,27 @@ def _check_numbers(record: Record) -> None:
     for name, value in shares.items():
         check_range(name, value, 0, 1)
     check_range("correct", record.correct, 0, record.total)
-    amounts: list[tuple[str, float | None]] = [
-        ("latency.p50_seconds", record.latency.p50_seconds),
-        ("latency.p95_seconds", record.latency.p95_seconds),
-        ("dataset.train_size", record.dataset.train_size),
-        ("dataset.eval_size", record.dataset.eval_size),
-        ("placement.beside", record.placement.beside),
-        ("placement.processes", record.placement.processes - 1),
-        ("placement.attempt", record.placement.attempt - 1),
-    ]
-    for made in record.rounds:
-        names = ("seconds", "machine_seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread")
-        amounts += [(f"rounds.{name}", getattr(made, name)) for name in names]
-        for phase in made.phases:
-            amounts += [("phases.seconds", phase.seconds), ("phases.examples", phase.examples)]
-    for name, amount in amounts:
+    for name, least, amount in _amounts(record):
         if amount is not None:
-            check_range(name, amount, 0, _LARGEST_AMOUNT)
-    for made in record.rounds:
-        if made.machine_seconds:  # times are divided by it
-            check_range("rounds.machine_seconds", made.machine_seconds, _LEAST_MACHINE_SECONDS)
+            check_range(name, amount, least, _LARGEST_AMOUNT)
+
+
+def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
+    """Give each time, size and count with its name and the least it can be; None where it was not measured."""
+    yield from (
+        ("latency.p50_seconds", 0, record.latency.p50_seconds),
+        ("latency.p95_seconds", 0, record.latency.p95_seconds),
+        ("dataset.train_size", 0, record.dataset.train_size),
+        ("dataset.eval_size", 0, record.dataset.eval_size),
+        ("placement.beside", 0, record.placement.beside),
+        ("placement.processes", 1, record.placement.processes),
+        ("placement.attempt", 1, record.placement.attempt),
+    )
+    for number, made in enumerate(record.rounds):
+        for name in ("seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread"):
+            yield f"rounds[{number}].{name}", 0, getattr(made, name)
+        # Times are divided by it, where it is something.
+        yield f"rounds[{number}].machine_seconds", _LEAST_MACHINE_SECONDS, made.machine_seconds or None
+        for place, phase in enumerate(made.phases):
+            yield f"rounds[{number}].phases[{place}].seconds", 0, phase.seconds
+            yield f"rounds[{number}].phases[{place}].examples", 0, phase.examples

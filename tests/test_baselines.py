@@ -49,7 +49,7 @@ class TestNames:
     )
     def test_what_is_no_file_name_on_every_system_is_refused(self, tmp_path: Path, name: str) -> None:
         message = refusal(lambda: baseline_path(tmp_path, name))
-        assert "is no name for a baseline" in message
+        assert f"{quoted(name)} is no name for a baseline" in message
         assert "'main'" in message
 
     @pytest.mark.parametrize("name", ["../main", "a" * 300])

@@ -56,6 +56,7 @@ def test_the_published_number_is_reproduced_to_four_digits(tmp_path: Path, real_
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 @needs_minilm
 def test_the_embedded_default_reaches_its_floors_and_never_calls_itself_sst2(tmp_path: Path) -> None:
     done, data = run_benchmarks(tmp_path, "--sst2-data=pocket", "--methods=linear-probe,torch-probe,tfidf,majority")
@@ -99,6 +100,7 @@ def hub() -> Iterator[LoopbackHub]:
         yield server
 
 
+@pytest.mark.processes
 def test_aliases_are_fetched_under_their_hub_ids_and_random_weights_fail_their_floors(
     tmp_path: Path, hub: LoopbackHub, real_sst2: Path
 ) -> None:
