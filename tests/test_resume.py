@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import re
 import shutil
@@ -350,8 +351,8 @@ class TestLifeCycle:
     def test_a_disk_that_is_full_for_a_while_stops_no_run(
         self, cells: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from pytest_sst2 import journal
-
+        # By name: an earlier run in this process may have been given a module of its own, which is forgotten by now.
+        journal = importlib.import_module("pytest_sst2.journal")
         written = journal.write_atomically
         calls: list[Path] = []
 
