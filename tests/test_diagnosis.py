@@ -14,8 +14,10 @@ from pytest_sst2.diagnosis import (
     company_warnings,
     disagreement_warnings,
     evidence_warnings,
+    halving_warnings,
     overlap_warnings,
     passes_warnings,
+    repetition_warnings,
     truncation_warnings,
 )
 from pytest_sst2.records import Interval
@@ -191,3 +193,30 @@ class TestEvidence:
         assert company_warnings(0) == ()
         assert company_warnings(1) == ("timed beside one other worker; --sst2-exclusive times cells alone",)
         assert company_warnings(2) == ("timed beside 2 other workers; --sst2-exclusive times cells alone",)
+
+
+class TestDevices:
+    def test_batches_in_parts_are_told_and_whole_ones_are_not(self) -> None:
+        assert halving_warnings(1) == ()
+        (said,) = halving_warnings(2)
+        assert said == (
+            "out of memory at the first attempt, which the times leave out; measured at the second, with batches in "
+            "2 parts, whose gradients are added up"
+        )
+
+    @pytest.mark.parametrize(
+        ("device", "deterministic", "repeats"),
+        [
+            ("cpu", False, True),
+            ("cpu", True, True),
+            ("cuda", True, True),
+            ("cuda", False, False),
+            ("mps", False, False),
+        ],
+    )
+    def test_only_a_device_that_promises_nothing_is_told_of(
+        self, device: str, deterministic: bool, repeats: bool
+    ) -> None:
+        said = repetition_warnings(device, deterministic=deterministic)
+        assert bool(said) != repeats
+        assert all(device in each for each in said)

@@ -285,7 +285,7 @@ def test_a_hub_that_refuses(workplace: Workplace) -> None:
             "-rA",
         )
         said = workplace.run(*words, "--log-level=DEBUG", "-l", status=4 if data == "hub" else 1)
-        assert "answered HTTP 40" in said or "has no org/name" in said
+        assert "(HTTP 401), which has expired or was revoked" in said or "answered HTTP 40" in said
     assert "***@127.0.0.1" in workplace.sst2("doctor", status=0)
     # Nobody listens at the proxy.
     workplace.run(*words, status=1, NO_PROXY="", HF_ENDPOINT="https://hub.example")
