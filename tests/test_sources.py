@@ -748,6 +748,70 @@ def refusal(data: str, **options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("named", ["", ".", "..", "../x.arrow", "/x.arrow", "below/x.arrow", 5, None])
+def test_a_saved_split_has_its_files_beside_what_names_them(tmp_path: Path, named: Any) -> None:
+    folder = tmp_path / "reviews"
+    save_to_disk(folder)
+    changed_json(folder / "train" / "state.json", _data_files=[{"filename": named}])
+    assert refusal(str(folder)) == f"{folder / 'train' / 'state.json'} names no files beside it, as save_to_disk does."
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "is not as save_to_disk writes it: an object is wanted."),
+        ("{", "is not readable JSON: Expecting property name enclosed in double quotes in line 1, column 2."),
+        (" " * (2**20 + 1), "cannot be read: it has 1 MB, and at most 1 MB are read into memory."),
+        ("{}", "names no files beside it, as save_to_disk does."),
+    ],
+)
+def test_what_a_saved_split_says_of_itself_is_an_object_of_bearable_size(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    folder = tmp_path / "reviews"
+    save_to_disk(folder)
+    text(folder / "train" / "state.json", content)
+    assert refusal(str(folder)) == f"{folder / 'train' / 'state.json'} {said}"
+
+
+@pytest.mark.parametrize(
+    ("splits", "shown"),
+    [([], "none"), (["a" * 50], repr("a" * 40)), ([*"abcdefgh"], "'a', 'b', 'c', 'd', 'e', 'f'")],
+)
+def test_the_splits_that_are_there_are_shown_as_far_as_they_fit(tmp_path: Path, splits: list[str], shown: str) -> None:
+    folder = tmp_path / "reviews"
+    save_to_disk(folder)
+    changed_json(folder / "dataset_dict.json", splits=splits)
+    assert refusal(str(folder)) == f"{folder} has no split 'train'; it has {shown}."
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ((), "or a folder made by DatasetDict.save_to_disk."),
+        (("a.csv", "b.tsv"), " a.csv, b.tsv are passed over: a folder, a pipe or a broken link."),
+        (
+            ("a.csv", "b.tsv", "c.json", "d.csv"),
+            " a.csv, b.tsv, c.json are passed over: a folder, a pipe or a broken link.",
+        ),
+    ],
+)
+def test_what_has_the_name_of_a_file_and_is_none_is_named(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert refusal(str(tmp_path)).endswith(said)
+
+
+def test_a_folder_that_may_not_be_listed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    glue_tsv(tmp_path)
+
+    def refuse(_folder: Path) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert refusal(str(tmp_path)) == f"{tmp_path} cannot be read: Permission denied."
+
+
 def baseline_of(*names: str) -> Results:
     dataset = make_record().dataset
     records = [make_record(dataset=dataclasses.replace(dataset, name=name)) for name in names]
