@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.errors import Sst2Error, quoted
-from pytest_sst2.paths import folder_at, slashes_hint
+from pytest_sst2.paths import folder_at, is_utf8, slashes_hint
 
 if TYPE_CHECKING:
     from pytest_sst2.methods import Job, Trained
@@ -202,6 +202,11 @@ class Registry:
             raise Sst2Error(
                 f"{text!r} is a folder without a config.json, so it holds no model. Save one there with "
                 "save_pretrained(), or name another folder."
+            )
+        if not is_utf8(folder):
+            raise Sst2Error(
+                f"the path of {quoted(text)} is not valid UTF-8, and the libraries that read models open no such file. "
+                "Rename the folder, or copy the model to another."
             )
         name = folder.name if folder.name not in self.models else f"{folder.parent.name}/{folder.name}"
         return ModelSpec(name, folder=folder, notes="local folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,15 @@ def test_the_bundled_package_carries_the_weights_of_the_pinned_revision() -> Non
         pytest.skip("needs the extra 'bundled'")
     with (Path(found.origin).parent / "model" / "model.safetensors").open("rb") as weights:
         assert hashlib.file_digest(weights, "sha256").hexdigest() == MINILM.weights_sha256
+
+
+def test_a_model_in_a_folder_whose_name_is_no_utf8_is_refused_before_a_library_stumbles_over_it(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"mod\xe8le")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(Sst2Error, match="is not valid UTF-8") as caught:
+        REGISTRY.model(str(folder), base=tmp_path)
+    assert "Rename the folder" in str(caught.value)
