@@ -30,7 +30,8 @@ _HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
 _TIMES_THE_WEIGHTS = 10
 # Where configs of sentence-transformers' modules name a class to import, and whose classes these may be.
 _CLASSES = ("activation_function", "tokenizer_class", "type", "types")
-_TRUSTED = ("sentence_transformers.", "torch.nn.")
+_MODULES = "sentence_transformers."
+_TRUSTED = (_MODULES, "torch.nn.")
 # Attention and the like as compiled code of a repository, ``org/name``: attn_implementation, _attn_implementation.
 _KERNEL = re.compile(r"_implementation(?:_internal)?$")
 
@@ -81,9 +82,11 @@ def code_brought_along(configs: Iterable[Path], module_configs: Iterable[Path]) 
             if _KERNEL.search(key) and "/" in str(value):
                 return f"{value}, the {key.strip('_')} in its {path.name}"
     for path in module_configs:
+        are_modules = path.name == "modules.json"
         for key, value in _settings(read_json(path)):
             for named in value.values() if isinstance(value, dict) else (value,):
-                if key in _CLASSES and "." in str(named) and not str(named).startswith(_TRUSTED):
+                is_class = key in _CLASSES and (are_modules or "." in str(named))
+                if is_class and not str(named).startswith(_MODULES if are_modules else _TRUSTED):
                     return f"{named} in its {path.name}"
     return ""
 

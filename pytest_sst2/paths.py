@@ -48,12 +48,3 @@ def folder_at(base: Path, text: str) -> Path | None:
         return folder if folder.is_dir() else None
     except (OSError, RuntimeError, ValueError):
         return None
-
-
-def is_utf8(path: Path) -> bool:
-    """Tell whether a path can be written as UTF-8; on most systems a file's name may be any bytes."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

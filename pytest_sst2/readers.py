@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_sst2.arrow_files import arrow_values, parquet_values
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import cut
-from pytest_sst2.text_files import NotJsonError, json_of, lines_of, text_of
+from pytest_sst2.text_files import NotJsonError, is_utf8, json_of, lines_of, text_of
 
 COLUMNS = ("sentence", "label")
 # All rows of a split stand in memory: three million of SST-2's phrases, or a quarter of a GB of text.
@@ -87,9 +87,7 @@ def _number(label: Any) -> int | None:
 
 
 def _is_wrong(sentence: Any) -> bool:
-    return (
-        type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not _encodable(sentence)
-    )
+    return type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not is_utf8(sentence)
 
 
 def _what_is_wrong(sentence: Any, label: Any) -> str:
@@ -98,7 +96,7 @@ def _what_is_wrong(sentence: Any, label: Any) -> str:
         return "the sentence is empty; text is wanted."
     if not isinstance(sentence, str):
         return f"the sentence is {_shown(sentence)}; text is wanted."
-    if not _encodable(sentence):
+    if not is_utf8(sentence):
         return f"the sentence {ascii(sentence)[:60]} holds half a surrogate pair."
     if "\0" in sentence:
         return f"the sentence {_shown(sentence)} has a NUL character, which no text has."
@@ -118,16 +116,6 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 def _shown(value: Any) -> str:
     """Return the value as Python writes it, cut to what fits in a sentence."""
     return cut(_REPR.repr(value), 160)
-
-
-def _encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.errors import Sst2Error, quoted
-from pytest_sst2.paths import folder_at, is_utf8, slashes_hint
+from pytest_sst2.paths import folder_at, slashes_hint
+from pytest_sst2.text_files import is_utf8
 
 if TYPE_CHECKING:
     from pytest_sst2.methods import Job, Trained
@@ -203,7 +204,7 @@ class Registry:
                 f"{text!r} is a folder without a config.json, so it holds no model. Save one there with "
                 "save_pretrained(), or name another folder."
             )
-        if not is_utf8(folder):
+        if not is_utf8(str(folder)):
             raise Sst2Error(
                 f"the path of {quoted(text)} is not valid UTF-8, and the libraries that read models open no such file. "
                 "Rename the folder, or copy the model to another."

@@ -130,6 +130,15 @@ def refuse_other_kinds(path: Path, data: bytes) -> None:
             raise Sst2Error(f"{path} {what.format(name=path.name)}.")
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: half a surrogate pair cannot, nor a file's name of other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class NotJsonError(ValueError):
     """Text that is no JSON: why, and in which line and column where that is known."""
 

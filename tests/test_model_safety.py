@@ -150,6 +150,13 @@ class TestCode:
         assert f"in its {name}" in message
         assert "--sst2-trust-remote-code" in message
 
+    @pytest.mark.parametrize("name", ["torch.nn.Tanh", "theirs", "sentence_transformersx.Pooling"])
+    def test_a_module_is_of_sentence_transformers_alone(self, model: Path, name: str) -> None:
+        modules = json.loads((model / "modules.json").read_text())
+        modules[1]["type"] = name
+        (model / "modules.json").write_text(json.dumps(modules))
+        assert f"{name} in its modules.json" in refusal(model)
+
     def test_classes_of_the_libraries_own_are_no_such_code(self, model: Path) -> None:
         edit(model / "1_Pooling" / "other_config.json", activation_function="torch.nn.modules.activation.Tanh")
         edit(model / "config.json", attn_implementation="eager")
