@@ -279,7 +279,7 @@ class TestEncodings:
     @pytest.mark.parametrize(
         ("name", "content", "parts"),
         [
-            ("train.tsv", gzip.compress(b"sentence\tlabel\na\t1\n"), ["compressed by gzip", "gunzip train.tsv"]),
+            ("train.tsv", gzip.compress(b"sentence\tlabel\n"), ["compressed by gzip", "gunzip train.tsv"]),
             ("train.csv", b"PK\x03\x04\x14\0\x06\0", ["zip archive", ".xlsx", "CSV in UTF-8"]),
             ("train.jsonl", bz2.compress(b"{}"), ["bzip2", "bunzip2 train.jsonl"]),
             ("train.json", lzma.compress(b"{}"), ["compressed by xz", "unxz train.json"]),
@@ -287,6 +287,7 @@ class TestEncodings:
             ("train.tsv", b"PAR1\x15\x04PAR1", ["parquet file", "Name it .parquet"]),
             ("train.tsv", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", ["Git LFS", "git lfs pull"]),
         ],
+        ids=["gzip", "zip", "bzip2", "xz", "zstd", "parquet", "git-lfs"],
     )
     def test_what_is_no_text_is_called_what_it_is(
         self, tmp_path: Path, name: str, content: bytes, parts: list[str]
