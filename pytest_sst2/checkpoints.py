@@ -17,10 +17,10 @@ from pytest_sst2.digests import file_digest
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_client import PICKLES
 from pytest_sst2.hub_errors import HubError
+from pytest_sst2.json_files import read_json
 from pytest_sst2.model_safety import (
     code_brought_along,
     inside,
-    read_json,
     refuse_links_out,
     refuse_lying_sizes,
     refuse_other_weights,

@@ -8,10 +8,8 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 
-_CREDENTIALS = re.compile(r"(?<=//)[^/\s@]+@")
 # A storage's address is signed: whoever has the part after the question mark may read what it names.
 _SIGNATURE = re.compile(r"(?<=\w)\?[^\s'\")]*")
-_TOKEN = re.compile(r"(?<=Bearer )[^\s'\"]+|\bhf_\w+")
 _NOT_A_HUB = "its answer is not what a Hub answers; a proxy's log-in page, perhaps"
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -20,12 +18,11 @@ _TOO_MANY = 429
 class HubError(Sst2Error):
     """The Hub has not given what was asked of it; the message says why in a clause that fits after 'because'.
 
-    An address with a name and a password in it loses them, and what is signed in it, and a token is not repeated:
-    messages end up in reports.
+    An address in it loses its query, whatever that is signed with: messages end up in reports.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_TOKEN.sub("...", _SIGNATURE.sub("", _CREDENTIALS.sub("", message))))
+        super().__init__(_SIGNATURE.sub("", message))
 
 
 def explained(error: Exception, repo_id: str, address: str) -> HubError:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pytest_sst2.devices import synchronizer
+
 # One repetition is 0.3 GFLOP, a few milliseconds; the median of all forgives single interruptions.
 _ROWS, _INNER, _COLUMNS = 256, 384, 1536
 _REPETITIONS = 11
@@ -43,7 +45,7 @@ def _on_cpu(threads: int) -> float:
 def _on_accelerator(device: str) -> float:
     import torch
 
-    synchronize = torch.cuda.synchronize if device == "cuda" else torch.mps.synchronize
+    synchronize = synchronizer(device)
     scale = 128  # a GPU does one repetition of the CPU's before it is warm
     left = torch.full((scale * _ROWS, _INNER), 0.5, device=device)
     right = torch.full((_INNER, _COLUMNS), 0.25, device=device)

@@ -13,8 +13,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pytest_sst2.errors import Sst2Error, quoted
+from pytest_sst2.json_files import read_json
 from pytest_sst2.plain_values import shown
-from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
@@ -158,18 +158,6 @@ def refuse_unreal_numbers(name: str, weight_files: Sequence[Path]) -> None:
                         "infinite, so the training that made it diverged, or the file is damaged. Use another "
                         "checkpoint."
                     )
-
-
-def read_json(path: Path) -> Any:
-    """Return a JSON file's content.
-
-    Raises:
-        Sst2Error: It cannot be read, or is not JSON.
-    """
-    try:
-        return json_of(text_of(path))
-    except NotJsonError as error:
-        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from error
 
 
 def _settings(content: Any) -> Iterator[tuple[str, Any]]:

@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from pytest_sst2.arrow_files import arrow_values, parquet_values
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.json_files import NotJsonError, json_of
 from pytest_sst2.outgoing import cut
-from pytest_sst2.text_files import NotJsonError, is_utf8, json_of, lines_of, text_of
+from pytest_sst2.text_files import is_utf8, lines_of, text_of
 
 COLUMNS = ("sentence", "label")
 # All rows of a split stand in memory: three million of SST-2's phrases, or a quarter of a GB of text.

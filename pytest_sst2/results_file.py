@@ -28,11 +28,11 @@ from typing import Any
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fingerprint import packed_bits, unpacked_bits
+from pytest_sst2.json_files import NotJsonError, json_of
 from pytest_sst2.outgoing import cut, plain_json
 from pytest_sst2.plain_values import read_plain, shown
 from pytest_sst2.records import Failure, Placement, Record, record_from_json
 from pytest_sst2.redaction import redacted
-from pytest_sst2.text_files import NotJsonError, json_of
 
 SCHEMA_VERSION = 3
 # Between two lines.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_sst2 import metrics
+from pytest_sst2.devices import device_peak_bytes, reset_device_peak, synchronizer
 from pytest_sst2.diagnosis import (
     collapse_warnings,
     company_warnings,
@@ -23,15 +24,17 @@ from pytest_sst2.diagnosis import (
     passes_warnings,
     repetition_warnings,
 )
-from pytest_sst2.errors import Sst2Error
 from pytest_sst2.heap import kept_heap
+from pytest_sst2.latency import measure_latency
 from pytest_sst2.machine_speed import machine_seconds
 from pytest_sst2.methods import Classifier, Job, Trained, code_digest, epoch_of, train
 from pytest_sst2.out_of_memory import HALVES, is_accelerator_full, is_out_of_memory, let_go
-from pytest_sst2.records import Environment, Epoch, Latency, Phase, Placement, Record, Round
+from pytest_sst2.peak_memory import PeakMemory
+from pytest_sst2.probabilities import checked_probabilities
+from pytest_sst2.records import Environment, Epoch, Phase, Placement, Record, Round
 from pytest_sst2.significance import wilson_interval
 from pytest_sst2.team import Team
-from pytest_sst2.timing import PeakMemory, PhaseClock
+from pytest_sst2.timing import PhaseClock
 from pytest_sst2.witness import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.witness import Witness
 
@@ -45,13 +48,9 @@ if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
     from pytest_sst2.splits import Splits
 
-# Single sentences are timed until there are enough of them and enough time has gone.
-LATENCY_SAMPLES = (20, 50)
-_LATENCY_SECONDS = 0.3
 _MACHINE_EVERY_SECONDS = 0.5
 # Time of a round that no phase of its method accounts for.
 _REST = "rest"
-_LATENCY_WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class CellRunner:
         if self.rounds:
             self.rounds[-1] = _without_model(self.rounds[-1])
         gc.collect()
-        _reset_device_peak(self.loader.device)
+        reset_device_peak(self.loader.device)
         self._machine_seconds = []
         self._measure_machine()
 
@@ -176,14 +175,14 @@ class CellRunner:
         return ours and self._parts == 1 and not self.rounds and self.placement.processes == 1
 
     def _repetition(self) -> Repetition:
-        clock = PhaseClock(_synchronizer(self.loader.device), self._measure_machine, self.progress)
+        clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
         whole = self.placement.processes == 1 and self._parts == 1
         witness = Witness(clock, awake=not self.rounds, whole_batches=whole)
         job = self._job(clock, witness)
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
-                probabilities = self._probabilities(trained.predict, job.evaluation.sentences)
+                probabilities = self._checked(trained.predict)(job.evaluation.sentences)
         return Repetition(
             trained,
             probabilities,
@@ -192,7 +191,7 @@ class CellRunner:
             tuple(self._machine_seconds),
             memory.peak_bytes,
             memory.peak_bytes - memory.start_bytes,
-            _device_peak(self.loader.device),
+            device_peak_bytes(self.loader.device),
         )
 
     def run_rounds(self, count: int) -> None:
@@ -232,12 +231,12 @@ class CellRunner:
 
         Numbers are those of the first round.
         """
-        first, last = self.rounds[0], self.rounds[-1]
+        first, predict = self.rounds[0], self.rounds[-1].trained.predict
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())
         interval = wilson_interval(correct, len(labels))
         majority = majority_accuracy(self.splits.train.labels, labels)
-        fingerprint = first.witness.fingerprint(self.splits.train, self.splits.evaluation, self._checked(last))
+        fingerprint = first.witness.fingerprint(self.splits.train, self.splits.evaluation, self._checked(predict))
         record = Record(
             cell=self.cell.id,
             model=self.cell.model_name,
@@ -260,7 +259,7 @@ class CellRunner:
             predictions=tuple(first.predictions.tolist()),
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),
             rounds=tuple(self._costs()),
-            latency=self._latency(last.trained.predict),
+            latency=measure_latency(predict, self.splits.evaluation.sentences, synchronizer(self.loader.device)),
             epochs=_learning_curve(first, labels),
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
@@ -303,45 +302,9 @@ class CellRunner:
                 device_peak_bytes=each.device_peak_bytes,
             )
 
-    def _checked(self, done: Repetition) -> Classifier:
-        return lambda sentences: self._probabilities(done.trained.predict, sentences)
-
-    def _probabilities(self, predict: Classifier, sentences: Sequence[str]) -> np.ndarray:
-        raw = predict(sentences)
-        try:
-            probabilities = np.asarray(raw, dtype=np.float64)
-        except (TypeError, ValueError):
-            probabilities = np.empty(0)
-        if probabilities.shape != (len(sentences),):
-            raise Sst2Error(
-                f"method {self.cell.method.name!r} returned {_described(raw)} for {len(sentences)} sentences; an array "
-                f"of shape ({len(sentences)},) with the probability of the positive class is wanted."
-            )
-        if not np.isfinite(probabilities).all() or probabilities.min() < 0 or probabilities.max() > 1:
-            wrong = int((~((probabilities >= 0) & (probabilities <= 1))).sum())
-            raise Sst2Error(
-                f"method {self.cell.method.name!r} returned {wrong} of {len(sentences)} values that are no "
-                "probabilities (not a number, or outside 0 to 1)."
-            )
-        return probabilities
-
-    def _latency(self, predict: Classifier) -> Latency:
-        least, most = LATENCY_SAMPLES
-        sentences = self.splits.evaluation.sentences[:most]
-        synchronize = _synchronizer(self.loader.device)
-        for sentence in sentences[:_LATENCY_WARM_UP]:
-            predict([sentence])
-        seconds: list[float] = []
-        for sentence in sentences:
-            if len(seconds) >= least and sum(seconds) > _LATENCY_SECONDS:
-                break
-            synchronize()
-            start = time.perf_counter()
-            predict([sentence])
-            synchronize()
-            seconds.append(time.perf_counter() - start)
-        p50, p95 = np.percentile(seconds, [50, 95])
-        return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
+    def _checked(self, predict: Classifier) -> Classifier:
+        """Return a classifier whose answers are refused where they are no probabilities."""
+        return lambda sentences: checked_probabilities(predict(sentences), len(sentences), self.cell.method.name)
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
@@ -364,28 +327,3 @@ def _without_model(done: Repetition) -> Repetition:
         raise RuntimeError("the model of an earlier round was let go")
 
     return dataclasses.replace(done, trained=dataclasses.replace(done.trained, predict=gone))
-
-
-def _described(value: object) -> str:
-    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{type(value).__name__}"
-
-
-def _synchronizer(device: str) -> Callable[[], None]:
-    """Return what waits until the device has done all work queued on it."""
-    import torch
-
-    return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device, lambda: None)
-
-
-def _reset_device_peak(device: str) -> None:
-    import torch
-
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _device_peak(device: str) -> int | None:
-    import torch
-
-    return torch.cuda.max_memory_allocated() if device == "cuda" else None

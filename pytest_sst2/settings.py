@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ import pytest
 from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
-from pytest_sst2.options import BARE_FLAGS, DATA_SOURCES, OPTIONS, Option
+from pytest_sst2.options import DATA_SOURCES, OPTIONS, Option
 from pytest_sst2.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
 from pytest_sst2.report.files import check_folder
+from pytest_sst2.root_folder import check_root
 from pytest_sst2.workers import processes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     Raises:
         Sst2Error: A name is unknown, a folder or file missing, or two options contradict each other.
     """
-    _check_rootdir(config)
+    check_root(config)
     values = {option.name: _value(config, option) for option in OPTIONS}
     base = {option.name: _base(config, option) for option in OPTIONS}
     shard = _shard(values)
@@ -204,53 +204,6 @@ def _value(config: pytest.Config, option: Option) -> Any:
         return option.parse(",".join(ini) if isinstance(ini, list) else str(ini))
     except argparse.ArgumentTypeError as error:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
-
-
-def _check_rootdir(config: pytest.Config) -> None:
-    """Refuse to run without the project's ini file when a path in our options has led pytest away from it.
-
-    pytest looks for its root before it knows any plugin's options, and takes every word of the command line that is
-    a path for something to collect.
-
-    Raises:
-        Sst2Error: There is an ini file here, pytest has none, and one of our values was such a word.
-    """
-    if config.inipath is not None:
-        return
-    flags = {*BARE_FLAGS.values(), *(option.flag for option in OPTIONS)}
-    folder = config.invocation_params.dir
-    for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
-        if flag in flags and _exists(folder / value) and (ini := _ini_file(folder)):
-            raise Sst2Error(
-                f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} for its root, and so "
-                f"missed {str(ini)!r}. Write {flag}={value} instead."
-            )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # names of many models, longer than any file's
-        return False
-
-
-# File names that pytest takes for its ini file, in its order, and the text that makes them one.
-_INI_FILES = (
-    ("pytest.toml", ""),
-    ("pytest.ini", ""),
-    (".pytest.ini", ""),
-    ("pyproject.toml", "[tool.pytest"),
-    ("tox.ini", "[pytest]"),
-    ("setup.cfg", "[tool:pytest]"),
-)
-
-
-def _ini_file(folder: Path) -> Path | None:
-    for name, section in _INI_FILES:
-        path = folder / name
-        if path.is_file() and section in path.read_text(encoding="utf-8", errors="replace"):
-            return path
-    return None
 
 
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
+from pytest_sst2.json_files import read_json
 from pytest_sst2.readers import READERS, Rows, arrow_rows, check_rows, read_rows
-from pytest_sst2.text_files import NotJsonError, json_of, text_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -37,7 +37,7 @@ _SST2 = {
     "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
 }
 _DEEPEST = 2
-_LARGEST_STATE = 2**20
+_LARGEST_STATE_BYTES = 2**20
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
 
 
@@ -294,10 +294,7 @@ def _saved_files(split: Path) -> list[Path]:
 
 
 def _saved_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json_of(text_of(path, _LARGEST_STATE))
-    except NotJsonError as error:
-        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from None
+    found = read_json(path, _LARGEST_STATE_BYTES)
     if not isinstance(found, dict):
         raise Sst2Error(f"{path} is not as save_to_disk writes it: an object is wanted.")
     return found

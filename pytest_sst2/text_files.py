@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.outgoing import cut
 
 # What is read stands in memory, some of it several times over.
 LARGEST_BYTES = 2**28
@@ -137,41 +134,3 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-class NotJsonError(ValueError):
-    """Text that is no JSON: why, and in which line and column where that is known."""
-
-    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(reason)
-        self.line, self.column = line, column
-
-    @property
-    def placed(self) -> str:
-        """The reason and the place, as far as it is known."""
-        return f"{self} in line {self.line:,}, column {self.column:,}" if self.line else str(self)
-
-
-def json_of(text: str) -> Any:
-    """Return the value of a JSON text, in which no object has one key twice.
-
-    Raises:
-        NotJsonError: It is not JSON, is nested too deeply, has a number of more than 4,300 digits, or a key twice.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_distinct)
-    except json.JSONDecodeError as error:
-        raise NotJsonError(error.msg, error.lineno, error.colno) from error
-    except RecursionError as error:
-        raise NotJsonError("it is nested too deeply") from error
-    except ValueError as error:
-        raise NotJsonError(str(error)) from error
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise NotJsonError(f"{cut(repr(twice), 60)} occurs twice in one object")
-    return found

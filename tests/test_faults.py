@@ -108,12 +108,12 @@ def _fast() -> Iterator[None]:
     import sentence_transformers  # noqa: F401 - so that it is frozen too
     from transformers import Trainer  # noqa: F401
 
-    from pytest_sst2 import environment, runner
+    from pytest_sst2 import environment, latency, runner
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "_package_versions", functools.cache(environment._package_versions))
         patch.setattr(runner, "machine_seconds", lambda *_: 0.004)
-        patch.setattr(runner, "LATENCY_SAMPLES", (2, 2))
+        patch.setattr(latency, "LATENCY_SAMPLES", (2, 2))
         gc.collect()
         gc.freeze()  # each run collects garbage three times, and the libraries' objects are many
         yield

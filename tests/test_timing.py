@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from pytest_sst2.timing import PeakMemory, PhaseClock
+from pytest_sst2.peak_memory import PeakMemory
+from pytest_sst2.timing import PhaseClock
 
 
 def phases_by_name(clock: PhaseClock) -> dict[str, tuple[float, int]]:
