@@ -30,7 +30,10 @@ class Timer(Protocol):
         """Keep accuracy and phases beside the times."""
 
     def leave_out(self) -> None:
-        """Say that nothing is timed here: the record comes from an earlier run, or from another machine."""
+        """Say that nothing is timed here: the record comes from an earlier run or another machine, or there is none.
+
+        Nothing changes where something was timed already.
+        """
 
 
 RECORD = pytest.StashKey[Record]()
@@ -81,6 +84,7 @@ class CellRun:
 
     def _failed(self, reason: str) -> None:
         self._item.stash[FAILURE] = failure_of(self.cell, reason)
+        self._timer.leave_out()
         if self._workbench().team.lost:
             self._item.session.shouldfail = (
                 f"rank 0 failed in {self.cell.id} and the other ranks did not: they cannot train together any more"

@@ -210,6 +210,7 @@ class TestModels:
             consecutive=False,
         )
         assert "Traceback" not in str(result.stdout)
+        assert "not used at all" not in str(result.stdout)  # pytest-benchmark's warning
         data = results(project.path / "r.json")
         assert [failure["model"] for failure in data["failures"]] == ["nobody/nothing"]
         assert len(data["records"]) == 2
@@ -224,6 +225,7 @@ class TestModels:
         result = project.runpytest("--models", "./bare", "--methods", "fine-tune")
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["bare-fine-tune-seed42: model 'bare': * has no tokenizer *save_pretrained*"])
+        assert "warning" not in str(result.stdout)
 
 
 class TestHooks:
