@@ -18,10 +18,11 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_client import PICKLES
 from pytest_sst2.hub_errors import HubError
 from pytest_sst2.json_files import read_json
+from pytest_sst2.model_layout import module_configs, module_folders, transformer_folder, weight_files
 from pytest_sst2.model_safety import (
     code_brought_along,
-    inside,
     refuse_links_out,
+    refuse_lying_layers,
     refuse_lying_sizes,
     refuse_other_weights,
 )
@@ -57,13 +58,13 @@ class LocatedModel:
     @property
     def size_bytes(self) -> int:
         """The size of the encoder's weights on disk."""
-        return sum(path.stat().st_size for path in _weight_files(self.transformer))
+        return sum(path.stat().st_size for path in weight_files(self.transformer))
 
     @property
     def all_weight_files(self) -> list[Path]:
         """The safetensors files of the encoder and of the layers that some sentence encoders have after it."""
         modules = module_folders(self.folder, self.transformer)
-        return [path for place in (self.transformer, *modules) for path in _weight_files(place)]
+        return [path for place in (self.transformer, *modules) for path in weight_files(place)]
 
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
@@ -75,7 +76,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
         Sst2Error: The model cannot be had, or its files are not fit for use.
     """
     source, snapshot = _find(spec, (*_DOWNLOADED, "*.py") if trust_remote_code else _DOWNLOADED)
-    transformer = _transformer_folder(snapshot.folder)
+    transformer = transformer_folder(snapshot.folder)
     _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
     digest = _weights_digest(snapshot.folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:
@@ -95,7 +96,7 @@ def at_hand(spec: ModelSpec) -> str:
         Sst2Error: A folder holds no model.
     """
     if spec.folder is not None:
-        _transformer_folder(spec.folder)
+        transformer_folder(spec.folder)
         return f"in {spec.folder}"
     complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
     if hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete) is not None:
@@ -144,8 +145,8 @@ def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
 def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
     """Tell whether a cached snapshot has all that a model cannot do without; a broken one is as good as none."""
     try:
-        transformer = _transformer_folder(folder)
-        weights = _weight_files(transformer)
+        transformer = transformer_folder(folder)
+        weights = weight_files(transformer)
     except Sst2Error:
         return False
     return (
@@ -156,98 +157,60 @@ def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
     )
 
 
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of modules.json, or none where there is no such file."""
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    modules = read_json(path)
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        raise Sst2Error(f"{path} is not a list of modules, as sentence-transformers writes it.")
-    return modules
-
-
-def _transformer_folder(folder: Path) -> Path:
-    modules = _modules(folder)
-    if (folder / "config.json").is_file() or not modules:
-        return folder
-    return inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model, all of them or none: a shard that is missing makes it none.
-
-    Where there are a single file and shards, it is the single one, as the libraries have it.
-    """
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]
-    if index.is_file() and not files[0].is_file():
-        content = read_json(index)
-        weight_map = content.get("weight_map") if isinstance(content, dict) else None
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise Sst2Error(f"{index} has no weight_map from tensors to files.")
-        files = [inside(folder, name, index) for name in sorted(set(weight_map.values()))]
-    return files if files and all(path.is_file() for path in files) else []
-
-
 def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remote_code: bool) -> None:
     """Refuse what cannot or must not be loaded, before a library touches it."""
     if not (transformer / "config.json").is_file():
         raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it holds no model.")
-    config = read_json(transformer / "config.json")
-    if not isinstance(config, dict):
-        raise Sst2Error(f"model {spec.name!r}: {transformer / 'config.json'} holds no settings (a JSON object).")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
         raise Sst2Error(
             f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
             "Its numbers would be another model's."
         )
     refuse_links_out(spec.name, folder)
-    for place in {folder, transformer}:
+    places = dict.fromkeys((folder, transformer, *module_folders(folder, transformer)))
+    configs = {place: _config(spec, place) for place in places}
+    for place, config in configs.items():
         refuse_other_weights(spec.name, place, config)
     _check_weight_files(spec, folder, transformer)
-    refuse_lying_sizes(spec.name, config, _weight_files(transformer))
+    for place, config in configs.items():
+        is_encoder = place == transformer or "model_type" in config
+        (refuse_lying_sizes if is_encoder else refuse_lying_layers)(spec.name, config, weight_files(place))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
             "Save the one it was trained with beside it: tokenizer.save_pretrained(folder)."
         )
-    configs, module_configs = sorted(transformer.glob("*config.json")), _module_configs(folder, transformer)
-    if not trust_remote_code and (code := code_brought_along(configs, module_configs)):
+    named = [path for place in places for path in sorted(place.glob("*config.json"))]
+    if not trust_remote_code and (code := code_brought_along(named, module_configs(folder, transformer))):
         raise Sst2Error(
             f"model {spec.name!r} wants to run code it brings along ({code}). If you have read and trust it, "
             "add --sst2-trust-remote-code."
         )
 
 
+def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
+    """Return the settings of the encoder or the module in a folder; some modules have none."""
+    path = place / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    if not isinstance(config, dict):
+        raise Sst2Error(f"model {spec.name!r}: {path} holds no settings (a JSON object).")
+    return config
+
+
 def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> None:
     pickled = any((transformer / name).is_file() for name in PICKLES)
-    if not _weight_files(transformer):
+    if not weight_files(transformer):
         reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
             "Write one with save_pretrained() from a checkpoint you trust."
         )
     for module in module_folders(folder, transformer):
-        if any((module / name).is_file() for name in PICKLES) and not _weight_files(module):
+        if any((module / name).is_file() for name in PICKLES) and not weight_files(module):
             raise Sst2Error(
                 f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
                 "read. Load it where you trust it and write it anew with save_pretrained()."
             )
-
-
-def module_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return the folders of the sentence-transformers modules after the transformer itself."""
-    told_in = folder / "modules.json"
-    folders = [inside(folder, str(module.get("path") or ""), told_in) for module in _modules(folder)]
-    return [path for path in folders if path not in (folder, transformer)]
-
-
-def _module_configs(folder: Path, transformer: Path) -> list[Path]:
-    """Return the JSON files in which sentence-transformers looks for its modules and their settings."""
-    found = [path for place in module_folders(folder, transformer) for path in sorted(place.glob("*config.json"))]
-    modules = folder / "modules.json"
-    return [modules, *found] if modules.is_file() else found
 
 
 def _files_digest(folder: Path, transformer: Path) -> str:
@@ -264,8 +227,8 @@ def _weights_digest(folder: Path, transformer: Path) -> str:
 
     The layers that some sentence encoders have after the transformer count as well.
     """
-    files = _weight_files(transformer)
+    files = weight_files(transformer)
     for module in module_folders(folder, transformer):
-        files += _weight_files(module)
+        files += weight_files(module)
     digests = [file_digest(path) for path in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -17,7 +17,7 @@ from pytest_sst2 import hub_digests, hub_lock, hub_process
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.hub_client import Question
-from pytest_sst2.hub_errors import HubError, root_cause
+from pytest_sst2.hub_errors import HubError, is_hang_up, root_cause
 
 RepoType = Literal["model", "dataset"]
 
@@ -245,10 +245,13 @@ def _unreachable_reason(address: str) -> str:
     # On a busy machine this takes a second by itself, which is not the Hub's.
     session = get_session()
 
-    def ask() -> None:
+    def ask(*, again: bool = True) -> None:
         try:
             session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
         except Exception as error:
+            if again and is_hang_up(error):
+                ask(again=False)
+                return
             answers.append(f"{address} cannot be reached ({root_cause(error)})")
         else:
             answers.append("")

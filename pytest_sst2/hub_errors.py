@@ -94,6 +94,16 @@ def http_response(error: BaseException | None) -> Any:
     return None
 
 
+def is_hang_up(error: BaseException | None) -> bool:
+    """Tell whether a server has closed the connection instead of answering, as it may with one that was kept open."""
+    while error is not None:
+        # httpx has a class of its own for that.
+        if isinstance(error, ConnectionError) or type(error).__name__ == "RemoteProtocolError":
+            return not isinstance(error, ConnectionRefusedError)
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def root_cause(error: BaseException) -> str:
     """Return the innermost error in a few words: the outer ones wrap it in paragraphs."""
     while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:

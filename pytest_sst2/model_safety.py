@@ -21,6 +21,10 @@ _WIDTHS = (
     *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
     *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
 )
+# Likewise where configs of sentence-transformers' modules say how wide a layer of theirs is.
+_LAYER_WIDTHS = (
+    *("in_features", "out_features", "hidden_dim", "in_word_embedding_dimension", "out_channels", "dimension"),
+)
 # Of a file, in bytes, on every usual system.
 _LONGEST_NAME = 255
 _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
@@ -113,6 +117,25 @@ def refuse_lying_sizes(name: str, config: dict[str, Any], weight_files: Sequence
             raise _asks_too_much(name, key, value, f"its weights are {len(shapes):,} tensors in all")
         if key in _TABLES and value * width > _TIMES_THE_WEIGHTS * numbers:
             raise _asks_too_much(name, key, value, f"its weights are {numbers:,} numbers in all")
+
+
+def refuse_lying_layers(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
+    """Refuse a sentence-transformers module that asks for layers its weights do not have.
+
+    Args:
+        name: The model's.
+        config: The module's settings.
+        weight_files: Its own; most modules have none and ask for nothing.
+
+    Raises:
+        Sst2Error: A file is no safetensors file, or a size in the config is larger than any in the weights.
+    """
+    shapes = [shape for path in weight_files for shape in _shapes(name, path)]
+    longest = max((side for shape in shapes for side in shape), default=0)
+    for key, value in sorted(_settings(config), key=lambda setting: setting[0]):
+        counts = key in _LAYER_WIDTHS or (_DEPTH.search(key) and bool(shapes))
+        if counts and isinstance(value, int) and value > max(longest, len(shapes)):
+            raise _asks_too_much(name, key, value, f"no tensor of that module's weights has a side above {longest:,}")
 
 
 def refuse_other_weights(name: str, folder: Path, config: dict[str, Any]) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from pytest_sst2.checkpoints import LocatedModel, module_folders
+from pytest_sst2.checkpoints import LocatedModel
 from pytest_sst2.digests import file_digest
 from pytest_sst2.embedding_cache import cache_folder
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.model_layout import module_folders
 from pytest_sst2.readers import Rows
 from pytest_sst2.sources import Source, dataset_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -58,6 +59,7 @@ def refusal(repo_id: str, revision: str | None = None) -> str:
 
 
 HAVE = """
+import contextlib
 import json
 from pytest_sst2 import hub
 found = hub.cached_snapshot("org/words", "model", None, ("*",), lambda folder: (folder / "vocab.txt").is_file())
@@ -87,6 +89,7 @@ def test_an_empty_cache_is_filled_once_and_then_serves_without_the_hub(tmp_path:
 
 
 ASK_TWICE = """
+import contextlib
 import json, time
 from huggingface_hub import HfApi, get_session, snapshot_download
 from pytest_sst2 import hub
@@ -131,6 +134,14 @@ def test_a_hub_that_is_not_there_is_noticed_in_five_seconds_and_asked_once(missi
     assert second_clause == clause
     assert second_seconds < 0.1
     assert asked == (1 if missing == "silent server" else 0)
+
+
+@pytest.mark.parametrize(("times", "clause"), [(1, ""), (-1, "cannot be reached")])
+def test_a_connection_that_the_hub_hangs_up_is_made_once_more(times: int, clause: str, server: LoopbackHub) -> None:
+    server.fault("HEAD", "drop", times=times)
+    with pytest.raises(hub.HubError, match=clause) if clause else contextlib.nullcontext():
+        hub.check_reachable()
+    assert len(server.requests) == 2
 
 
 # --- the same clients in this process

@@ -682,32 +682,101 @@ def test_an_older_layout_with_the_encoder_in_a_subfolder_loads(server: LoopbackH
     assert locate(spec).weights.source == "cache"
 
 
-def test_the_digest_tells_encoders_apart_that_differ_in_a_dense_module(sentence: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=[False, True], ids=["a module", "a module within a router"])
+def routed(request: pytest.FixtureRequest) -> bool:
+    found: bool = request.param
+    return found
+
+
+def test_the_digest_tells_encoders_apart_that_differ_in_a_dense_module(
+    sentence: Path, tmp_path: Path, routed: bool
+) -> None:
     other = Path(shutil.copytree(sentence, tmp_path / "other"))
     for number, folder in enumerate((sentence, other)):
-        add_dense_module(folder, seed=number)
+        add_dense_module(folder, seed=number, routed=routed)
     loader = ModelLoader()
     rows = [loader.sentence_encoder(in_folder(folder)).encode(["good film"]) for folder in (sentence, other)]
     assert abs(rows[0] - rows[1]).max() > 1e-3
     assert loader.locate(in_folder(sentence)).weights.sha256 != loader.locate(in_folder(other)).weights.sha256
 
 
-def test_a_pickled_dense_module_is_refused_like_pickled_weights(sentence: Path) -> None:
+def test_the_revision_of_a_folder_knows_the_settings_of_a_dense_module(sentence: Path, routed: bool) -> None:
+    config = add_dense_module(sentence, seed=0, routed=routed) / "config.json"
+    before = locate_anew(sentence).weights
+    config.write_text(config.read_text().replace("linear.Identity", "activation.Tanh"))
+    after = locate_anew(sentence).weights
+    assert after.sha256 == before.sha256
+    assert after.revision != before.revision
+
+
+def locate_anew(folder: Path) -> LocatedModel:
+    return ModelLoader().locate(in_folder(folder))
+
+
+def test_a_pickled_dense_module_is_refused_like_pickled_weights(sentence: Path, routed: bool) -> None:
     import torch
     from safetensors.torch import load_file
 
-    dense = add_dense_module(sentence, seed=0)
+    dense = add_dense_module(sentence, seed=0, routed=routed)
     torch.save(load_file(dense / "model.safetensors"), dense / "pytorch_model.bin")
     (dense / "model.safetensors").unlink()
     assert "pickle" in refusal(in_folder(sentence), ModelLoader.sentence_encoder)
 
 
-def add_dense_module(folder: Path, *, seed: int) -> Path:
-    """Put a linear layer from 32 to 8 dimensions after the pooling and return its folder."""
+def test_a_dense_module_without_numbers_is_refused(sentence: Path, routed: bool) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = add_dense_module(sentence, seed=0, routed=routed) / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["linear.bias"][3] = float("nan")
+    save_file(tensors, weights)
+    assert "NaN" in refusal(in_folder(sentence), ModelLoader.sentence_encoder)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("in_features", 10**12, "in_features = 1,000,000,000,000"),
+        ("out_features", 9_999, "out_features = 9,999"),
+        ("activation_function", "http.server.HTTPServer", "http.server.HTTPServer"),
+    ],
+)
+def test_a_dense_module_that_asks_for_what_it_may_not_is_refused(
+    sentence: Path, routed: bool, setting: str, value: object, said: str
+) -> None:
+    config = add_dense_module(sentence, seed=0, routed=routed) / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), setting: value}))
+    assert said in refusal(in_folder(sentence))
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/elsewhere", "C:\\elsewhere"])
+def test_a_router_leads_to_no_module_outside_of_the_models_folder(sentence: Path, name: str) -> None:
+    router = add_dense_module(sentence, seed=0, routed=True).parent / "router_config.json"
+    config = json.loads(router.read_text())
+    router.write_text(json.dumps({**config, "types": {**config["types"], name: "sentence_transformers.models.Dense"}}))
+    assert "outside of the model's folder" in refusal(in_folder(sentence))
+
+
+def test_routers_that_lead_to_themselves_are_looked_at_once(sentence: Path) -> None:
+    router = add_dense_module(sentence, seed=0, routed=True).parent / "router_config.json"
+    config = json.loads(router.read_text())
+    router.write_text(json.dumps({**config, "types": {**config["types"], ".": "sentence_transformers.models.Router"}}))
+    assert locate_anew(sentence).weights.sha256
+
+
+def add_dense_module(folder: Path, *, seed: int, routed: bool = False) -> Path:
+    """Put a linear layer from 32 to 8 dimensions after the pooling, or within a router there; return its folder."""
     import torch
     from safetensors.torch import save_file
 
-    dense = folder / "2_Dense"
+    name, kind = ("2_Router", "Router") if routed else ("2_Dense", "Dense")
+    dense = folder / name
+    if routed:
+        dense /= "document_0_Dense"
+        types = {dense.name: "sentence_transformers.models.Dense"}
+        router = {"types": types, "structure": {"document": [dense.name]}, "parameters": {"default_route": "document"}}
+        dense.parent.mkdir()
+        (dense.parent / "router_config.json").write_text(json.dumps(router))
     dense.mkdir()
     generator = torch.Generator().manual_seed(seed)
     weights = {"linear.weight": torch.randn(8, 32, generator=generator), "linear.bias": torch.zeros(8)}
@@ -720,7 +789,7 @@ def add_dense_module(folder: Path, *, seed: int) -> Path:
     }
     (dense / "config.json").write_text(json.dumps(config))
     modules = json.loads((folder / "modules.json").read_text())[:2]
-    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    modules.append({"idx": 2, "name": "2", "path": name, "type": f"sentence_transformers.models.{kind}"})
     (folder / "modules.json").write_text(json.dumps(modules))
     return dense
 
