@@ -25,20 +25,15 @@ if TYPE_CHECKING:
 class Gatherer:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(
-        self, settings: Callable[[], Settings], workbench: Callable[[], Workbench], *, gate_asked: bool
-    ) -> None:
+    def __init__(self, settings: Callable[[], Settings], workbench: Callable[[], Workbench]) -> None:
         self._settings = settings
         self._workbench = workbench
-        # Made for the first cell, so that a run without cells does not pay for the import. But whoever types
-        # --sst2-compare or --sst2-save is told when there was nothing to compare or to save.
+        # Made for the first cell, so that a run without cells does not pay for the import.
         self.session: Session | None = None
         # The ids of all cells of the run, in every shard, as soon as they are known.
         self.planned: Sequence[str] = ()
         # How they were divided; None in a run of all of them.
         self.division: Division | None = None
-        if gate_asked:
-            self._start()
         self._let_go: Callable[[], None] = lambda: None
 
     def _start(self) -> Session:
@@ -77,8 +72,8 @@ class Gatherer:
             return
         gathered = self.gathering()
         if record is not None:
-            gathered.add(record, getattr(report, "sst2_resumed", None))
-            if report.failed and gathered.records[-1].reaches_floor:
+            added = gathered.add(record, getattr(report, "sst2_resumed", None))
+            if report.failed and added.reaches_floor:
                 gathered.failed_tests += 1
         if failure is not None:
             gathered.add_failure(failure)

@@ -82,10 +82,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if processes() > 1:
         _join_ranks(config)
     if not hasattr(config, "workerinput") and rank() == 0:
-        gate_asked = bool(config.option.sst2_compare or config.option.sst2_save)
-        gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config), gate_asked=gate_asked)
+        gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config))
         config.pluginmanager.register(gatherer, _GATHERER)
         _hold_results(config, gatherer)
+        if config.option.sst2_compare or config.option.sst2_save:
+            gatherer.gathering()  # tells whoever typed these when there was nothing to compare or to save
         if _is_distributed(config):
             from pytest_sst2.distribution import CellOfTest, Distribution
 
@@ -101,15 +102,19 @@ def _hold_results(config: pytest.Config, gatherer: Gatherer) -> None:
     """Keep other runs from the results file that this one is to write.
 
     Raises:
-        pytest.UsageError: Another run writes it.
+        pytest.UsageError: Another run writes it, or what another has written there is no results file.
     """
     if SETTINGS not in config.stash or config.option.collectonly:
         return
     settings = _settings(config)
     if settings.results_path is None:
         return
+    from pytest_sst2.settings import read_again
+
     try:
         gatherer.hold(settings.results_path, "--sst2-json" if settings.json_path else "--sst2-resume")
+        # Another run may have ended between the first reading and here, and its last cells would be lost.
+        config.stash[SETTINGS] = read_again(settings)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -32,7 +32,6 @@ class Session:
     """What one run measured.
 
     Attributes:
-        records: One a measured cell, whether it reached its floor or not.
         failures: One a cell without a number.
         notes: What the reader is told below the table: files written, cells that could not be calibrated.
         problems: The same for what must fail the run although no test failed.
@@ -40,13 +39,15 @@ class Session:
         failed_tests: Tests that failed although their cell has a number and reaches its floor.
         planned: The ids of all cells of the run, in every shard; empty where that is not known.
         division: How the cells were divided among shards; None in a run of all of them.
-        resumed: With ``--sst2-resume``, how many cells were taken from the file (under the empty text), and how many
-            were measured again, by the reason.
+        resumed: With ``--sst2-resume``, by the ids of the cells that stood in the file: why they were measured again,
+            the empty text for one that was taken from it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.records: list[Record] = []
+        self._by_cell: dict[str, Record] = {}
+        # Cells that several tests have measured, or one that was run again.
+        self._measured_again: dict[str, None] = {}
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.problems: list[str] = []
@@ -54,7 +55,7 @@ class Session:
         self.failed_tests = 0
         self.planned: Sequence[str] = ()
         self.division: Division | None = None
-        self.resumed: Counter[str] = Counter()
+        self.resumed: dict[str, str] = {}
         self._unwritten = ""
         # Cells whose record was written before their test had its turn.
         self._early: set[str] = set()
@@ -73,20 +74,31 @@ class Session:
             standing=settings.unfinished if resumes else None,
         )
 
-    def add(self, record: dict[str, Any], resumed: str | None = None) -> None:
-        """Take the JSON of a Record, as it travels in a test report, and write it down.
+    @property
+    def records(self) -> Sequence[Record]:
+        """One a measured cell, whether it reached its floor or not."""
+        return tuple(self._by_cell.values())
+
+    def add(self, record: dict[str, Any], resumed: str | None = None) -> Record:
+        """Take the JSON of a Record, as it travels in a test report, write it down, and return the Record.
+
+        Of a cell that is measured more than once, by two tests that ask for it or by a rerun, the last one stands.
 
         Args:
             record: The JSON.
             resumed: "" for one that was taken from an earlier run, else why the earlier one did not count; None where
                 there was none.
         """
-        self.records.append(record_from_json(record))
+        made = record_from_json(record)
+        if made.cell in self._by_cell and resumed != "":
+            self._measured_again[made.cell] = None
+        self._by_cell[made.cell] = made
         # Another scheduler than ours may have tried a crashed cell once more.
-        self.failures = [each for each in self.failures if each.cell != self.records[-1].cell]
+        self.failures = [each for each in self.failures if each.cell != made.cell]
         if resumed is not None:
-            self.resumed[resumed] += 1
-        self._write_down(lambda journal: journal.add(self.records[-1], again=bool(resumed)))
+            self.resumed[made.cell] = resumed
+        self._write_down(lambda journal: journal.add(made, again=bool(resumed)))
+        return made
 
     def early_writer(self) -> Callable[[Record], None]:
         """Return what writes down a record whose test has yet to ask for it; it may be called from another thread."""
@@ -154,6 +166,11 @@ class Session:
                 f" ({len(written)} of them were measured and written)" if (written := self._early & {*unheard}) else ""
             )
             self.notes.append(f"{counted(len(unheard), 'cell')} had no turn{done}: {shortened(unheard)}")
+        if self._measured_again:
+            self.notes.append(
+                f"{counted(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "
+                f"the last stands: {shortened([*self._measured_again])}"
+            )
         if self.settings.calibrate:
             self._calibrate()
         if self.settings.baseline is not None:
@@ -172,7 +189,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
             return
-        more = journal.count - len({record.cell for record in self.records})
+        more = journal.count - len(self.records)
         self.notes.append(
             f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
         )
@@ -189,7 +206,7 @@ class Session:
         return [each.cell for each in before if ours and each.cell not in told and _table_of(each) not in ours]
 
     def _tell_resumed(self, unfinished: Results) -> None:
-        again = Counter(self.resumed)
+        again = Counter(self.resumed.values())
         taken = again.pop("", 0)
         self.notes.append(f"{taken} of {counted(len(self.records), 'cell')} taken from {unfinished.origin}")
         self.notes += [

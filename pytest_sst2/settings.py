@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -174,6 +175,15 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
     )
+
+
+def read_again(settings: Settings) -> Settings:
+    """Return the settings with what the results file to resume holds now.
+
+    Raises:
+        Sst2Error: It is no results file any more.
+    """
+    return dataclasses.replace(settings, unfinished=_unfinished(settings.resume_path))
 
 
 # Options of pytest-benchmark that keep or judge a time.

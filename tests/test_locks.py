@@ -92,6 +92,24 @@ class TestTwoRunsOnOneResultsFile:
         assert project.runpytest("--methods=majority", "--sst2-json=r.json").ret == 0
         assert project.runpytest("--methods=majority", "--sst2-json=r.json").ret == 0, "the run before has let it go"
 
+    def test_what_another_run_finished_just_before_the_file_was_held_stays_there(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = project.path / "r.json"
+        assert project.runpytest("--methods=majority,tfidf", "--sst2-json=r.json").ret == 0
+        finished = path.read_text(encoding="utf-8")
+        path.unlink()
+        real = locks.take
+
+        def take(held: Path, option: str) -> Callable[[], None]:
+            let_go = real(held, option)
+            path.write_text(finished, encoding="utf-8")
+            return let_go
+
+        monkeypatch.setattr(locks, "take", take)
+        assert project.runpytest("--methods=majority", "--sst2-resume=r.json", "--sst2-save=main").ret == 0
+        assert [record["method"] for record in results(path)["records"]] == ["majority", "tfidf"]
+
 
 def at_once(*functions: Callable[[], object]) -> None:
     """Call functions in a thread each."""

@@ -118,6 +118,32 @@ class TestRunning:
         assert refused.ret == pytest.ExitCode.USAGE_ERROR
         refused.stderr.fnmatch_lines(["ERROR: metric 'bleu' is not built in*"])
 
+    def test_a_cell_of_two_tests_stands_once_in_all_that_is_kept(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            test_bench="""
+            def test_one(sst2_run):
+                sst2_run.measure()
+
+            def test_other(sst2_run):
+                sst2_run.measure()
+            """
+        )
+        result = project.runpytest("--methods", "majority,tfidf", "--sst2-json", "r.json", "--sst2-save", "main")
+        result.assert_outcomes(passed=4)
+        result.stdout.fnmatch_lines(
+            [
+                "2 records in *r.json",
+                "2 cells measured more than once, by several tests or a rerun; the last stands: majority-*, tfidf-*",
+                "baseline 'main' with 2 records in *",
+            ]
+        )
+        for path in ("r.json", ".sst2/main.json"):
+            cells = [record["cell"] for record in results(project.path / path)["records"]]
+            assert len(cells) == len(set(cells)) == 2
+        again = project.runpytest("--methods", "majority,tfidf", "--sst2-compare", "main", "--sst2-resume", "r.json")
+        again.stdout.fnmatch_lines(["2 of 2 cells taken from r.json"])
+        assert "more than once" not in str(again.stdout)
+
     def test_a_results_file_that_cannot_be_written_at_the_end_fails_the_run(self, project: pytest.Pytester) -> None:
         project.makeconftest(
             """
