@@ -26,13 +26,17 @@ _UNPRINTABLE = re.compile(
 
 def printable(text: str) -> str:
     """Return text without secrets, every line end as one line feed, and � for all that no report can show."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", _LINE_ENDS.sub("\n", redacted(text)))
+    return _without_controls(redacted(text))
+
+
+def _without_controls(text: str) -> str:
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", _LINE_ENDS.sub("\n", text))
 
 
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return printable text on one line, cut after ``most`` characters: it can begin no line of its own."""
-    # A megabyte is not looked through for what is shown of it; what is redacted becomes shorter.
-    shown = printable(text[: 4 * most]).replace("\t", " ")
+    # Redacted before it is cut: half a secret would not be known for one. The rest is not done for what is not shown.
+    shown = _without_controls(redacted(text)[: 4 * most]).replace("\t", " ")
     if "\n" in shown:
         shown = " ".join(filter(None, map(str.strip, shown.split("\n"))))
     return cut(shown, most)

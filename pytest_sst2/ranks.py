@@ -18,6 +18,7 @@ from _pytest.junitxml import xml_key
 from pytest_sst2 import workers
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.items import cell_of
+from pytest_sst2.outgoing import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.registry import Cell
@@ -106,8 +107,8 @@ class Follower:
         self.say(f"{report.nodeid}: {report.longreprtext}")
 
     def say(self, text: str) -> None:
-        """Write to the terminal's stderr, with the rank's number before each line."""
-        for line in text.splitlines():
+        """Write to the terminal's stderr, as it may be shown, with the rank's number before each line."""
+        for line in printable(text).splitlines():
             self._stderr.write(f"[rank {workers.rank()}] {line}\n")
         self._stderr.flush()
 

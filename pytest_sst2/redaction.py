@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import quote, unquote
 
 T = TypeVar("T")
@@ -100,6 +100,23 @@ def _token_files() -> tuple[Path, ...]:
     )
 
 
+class _FileState(NamedTuple):
+    """A file and what changes when somebody writes to it; None where it is not there."""
+
+    path: Path
+    changed_ns: int | None
+    size: int | None
+
+
+def _state_of(file: Path) -> _FileState:
+    try:
+        path = file.expanduser()
+        state = path.stat()
+    except (OSError, RuntimeError, ValueError):
+        return _FileState(file, None, None)
+    return _FileState(path, state.st_mtime_ns, state.st_size)
+
+
 def _known() -> re.Pattern[str] | None:
     """Return what finds every secret that is known here and now; None where there is none.
 
@@ -112,12 +129,12 @@ def _known() -> re.Pattern[str] | None:
 
 @functools.lru_cache(maxsize=1)
 def _known_at(_moment: int, _variables: int) -> re.Pattern[str] | None:
-    return _finder(tuple(sorted(os.environ.items())), _token_files())
+    return _finder(tuple(sorted(os.environ.items())), tuple(map(_state_of, _token_files())))
 
 
 @functools.lru_cache(maxsize=1)
-def _finder(variables: tuple[tuple[str, str], ...], files: tuple[Path, ...]) -> re.Pattern[str] | None:
-    secrets = {*_of_variables(variables), *_of_files(files)}
+def _finder(variables: tuple[tuple[str, str], ...], files: tuple[_FileState, ...]) -> re.Pattern[str] | None:
+    secrets = {*_of_variables(variables), *_of_files(file.path for file in files)}
     forms = {form for secret in secrets for form in _forms_of(secret)}
     # The longest first: one may begin with another.
     ordered = sorted(forms, key=lambda form: (-len(form), form))
@@ -147,8 +164,8 @@ def _of_address(text: str) -> Iterator[str]:
 def _of_files(files: Iterable[Path]) -> Iterator[str]:
     for file in files:
         try:
-            lines = file.expanduser().read_text(encoding="utf-8").splitlines()
-        except (OSError, RuntimeError, ValueError):
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
             continue
         # Those of ``stored_tokens`` are ``hf_token = ...``.
         yield from (token for line in lines if len(token := line.rpartition("=")[2].strip()) >= _LEAST)

@@ -16,6 +16,7 @@ from pytest_sst2 import redaction
 from pytest_sst2.environment import VARIABLES
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import one_line
+from pytest_sst2.ranks import Follower
 from pytest_sst2.records import Record
 from pytest_sst2.redaction import _KEY_NAME, _SECRET_NAME, MARK, redacted
 from pytest_sst2.upgrade.installers import InstallError, _run, _uv_reason
@@ -102,6 +103,24 @@ class TestWhatIsKnown:
         monkeypatch.setenv("DB_PASSWORD", secret)
         assert "word" not in redacted(f"it was {form(secret)}")
 
+    def test_a_token_that_is_stored_meanwhile(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(redaction, "_LOOK_SECONDS", 1e-9)
+        file = tmp_path / "home" / "token"
+        assert redacted(f"it was {SECRET}") == f"it was {SECRET}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(SECRET, encoding="utf-8")
+        assert redacted(f"it was {SECRET}") == f"it was {MARK}"
+        file.write_text(f"another-{SECRET}", encoding="utf-8")
+        assert redacted(f"it was another-{SECRET}") == f"it was {MARK}"
+
+    @pytest.mark.parametrize("before", [0, 190, 5_000])
+    def test_a_long_one_is_known_before_a_text_is_cut(self, monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+        token = "".join(f"{SECRET}{number}" for number in range(100))
+        monkeypatch.setenv("ACTIONS_RUNTIME_TOKEN", token)
+        for text in (f"{'a' * before}{token}", f"{'a' * before}{token * 9}"):
+            assert "Plant3d" not in one_line(text, 200)
+            assert "Plant3d" not in one_line(text)
+
 
 class TestWhatIsKnownByItsForm:
     @pytest.mark.parametrize(
@@ -153,6 +172,15 @@ class TestWhereItIsTakenOut:
     def test_of_every_error_for_a_person(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_TOKEN", SECRET)
         assert str(Sst2Error(f"no {SECRET}")) == f"no {MARK}"
+
+    def test_of_what_a_rank_says(
+        self, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("HF_TOKEN", SECRET)
+        follower = Follower(pytestconfig, pytest.fail)
+        follower.say(f"no {SECRET}\x1b]0;owned\nmore")
+        follower.pytest_unconfigure()
+        assert capfd.readouterr().err == f"[rank 0] no {MARK}\N{REPLACEMENT CHARACTER}]0;owned\n[rank 0] more\n"
 
     def test_of_what_an_installer_says(self) -> None:
         code = f"import sys; sys.exit('error: no https://me:{SECRET}@mirror.example/simple')"
