@@ -158,6 +158,8 @@ def download_snapshot(
             brought = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
             if brought is not None:
                 return brought
+        if turn.failure:  # to ask again would end in the same
+            raise HubError(turn.failure)
         return _downloaded(question, root, turn)
 
 

@@ -37,6 +37,7 @@ def main() -> None:
     from huggingface_hub import constants
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints here is no answer
     speaking = threading.Lock()
 
     def say(kind: str, value: object) -> None:

@@ -8,7 +8,6 @@ keeps the Hub's listing beside a snapshot, and each file's content under the nam
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import Any
 
 from pytest_sst2.digests import file_digest, git_digest
 from pytest_sst2.hub_client import ListedFile
+from pytest_sst2.json_files import json_of
+from pytest_sst2.plain_values import read_plain
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_ID = re.compile(r"[0-9a-f]{40}")
@@ -84,7 +85,7 @@ def kept_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
         commit: The snapshot's.
     """
     try:
-        kept = json.loads((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
+        kept = json_of((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
         if kept["format_version"] != _KNOWN_FORMAT:
             return {}
         return {name: _kept_file(entry) for name, entry in kept["files"].items()}
@@ -93,6 +94,6 @@ def kept_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
 
 
 def _kept_file(entry: Mapping[str, Any]) -> ListedFile:
-    if "lfs_sha256" in entry:
-        return ListedFile(entry["lfs_size"], entry["lfs_sha256"], None)
-    return ListedFile(entry["size"], None, entry["blob_id"])
+    is_lfs = "lfs_sha256" in entry
+    size, digest = (entry["lfs_size"], entry["lfs_sha256"]) if is_lfs else (entry["size"], entry["blob_id"])
+    return read_plain(ListedFile, {"size": size, ("sha256" if is_lfs else "git_id"): digest})

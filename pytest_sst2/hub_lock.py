@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from pytest_sst2.hub_errors import HubError
 from pytest_sst2.hub_process import Patience, Watch
@@ -24,10 +24,17 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Turn:
-    """A process's turn to download a repository; ``waited`` says that another had it before."""
+    """A process's turn to download a repository.
+
+    Attributes:
+        path: The lock's file.
+        waited: Whether another process had it before.
+        failure: Why that one failed, in a clause; empty where it did not.
+    """
 
     path: Path
     waited: bool
+    failure: str
 
     def beat(self) -> None:
         """Show those who wait that this is going on."""
@@ -44,7 +51,7 @@ def turn(root: Path, patience: Patience) -> Iterator[Turn]:
         patience: What may be waited for another process that shows no life, and of whose download nothing comes.
 
     Raises:
-        HubError: The other process shows no life, or has failed: who waited for it is told what it was told.
+        HubError: The other process shows no life.
     """
     path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
     failure = path.with_suffix(".failed")
@@ -55,10 +62,10 @@ def turn(root: Path, patience: Patience) -> Iterator[Turn]:
     except OSError as error:
         raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
     try:
-        if waited and _changed(failure) != failed_before:
-            _pass_on(failure)
-        with _told_to_others(failure):
-            yield Turn(Path(lock.lock_file), waited)
+        told = _read(failure) if waited and _changed(failure) != failed_before else ""
+        mine = Turn(Path(lock.lock_file), waited, told)
+        with _told_to_others(failure, mine):
+            yield mine
     finally:
         lock.release()
 
@@ -88,18 +95,24 @@ def _acquired(path: Path, watch: Watch) -> tuple[filelock.BaseFileLock, bool]:
 
 
 @contextlib.contextmanager
-def _told_to_others(failure: Path) -> Iterator[None]:
-    """Write down why the body fails, if it does."""
+def _told_to_others(failure: Path, mine: Turn) -> Iterator[None]:
+    """Write down why the body fails, if it does; not what another has failed of: that is written down."""
     try:
         yield
     except HubError as error:
-        with contextlib.suppress(OSError):
-            failure.write_text(str(error), encoding="utf-8")
+        if str(error) != mine.failure:
+            with contextlib.suppress(OSError):
+                failure.write_text(str(error), encoding="utf-8")
         raise
+    with contextlib.suppress(OSError):
+        failure.unlink(missing_ok=True)
 
 
-def _pass_on(failure: Path) -> NoReturn:
-    raise HubError(failure.read_text(encoding="utf-8"))
+def _read(failure: Path) -> str:
+    try:
+        return failure.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # a third process has succeeded meanwhile
+        return ""
 
 
 def _changed(path: Path) -> int:

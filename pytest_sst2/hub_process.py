@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_sst2.files import temporary_folder
 from pytest_sst2.hub_child import half_files
 from pytest_sst2.hub_client import ListedFile, Listing, Question
 from pytest_sst2.hub_errors import HubError
@@ -216,8 +217,12 @@ class _Child:
             return {}
         if line is None:
             raise HubError(f"the process that asks the Hub has ended without an answer ({self._last_words()})")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        try:
+            said = json.loads(line)
+        except ValueError:
+            said = None
+        # What an interpreter's own start-up prints comes before the child has the stream for itself.
+        return said if isinstance(said, dict) else {}
 
     def _last_words(self) -> str:
         self._process.wait()
@@ -233,11 +238,22 @@ class _Child:
         return 0
 
 
+def _complaints() -> IO[bytes]:
+    """Return a new file without a name, for what the process says beside its answers."""
+    try:
+        return tempfile.TemporaryFile(dir=temporary_folder())
+    except OSError as error:
+        raise HubError(
+            f"no temporary file can be made in {tempfile.gettempdir()} ({error.strerror or error}), which asking the "
+            "Hub needs; set TMPDIR to a folder that can be written and has a few MB free"
+        ) from error
+
+
 @contextlib.contextmanager
 def _started(question: Question, environment: Mapping[str, str]) -> Iterator[_Child]:
     """Run the client's process with a question for the length of the body."""
     package_root = str(Path(__file__).resolve().parents[1])
-    with tempfile.TemporaryFile() as complaints:
+    with _complaints() as complaints:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, package_root],
             stdin=subprocess.PIPE,

@@ -32,10 +32,14 @@ def one_at_a_time(guarded: Path | str) -> Iterator[None]:
         guarded: A file or a folder, or the name of something else.
 
     Raises:
-        Sst2Error: There is no folder for temporary files.
+        Sst2Error: There is no folder for temporary files, or no lock can be had there.
+        RuntimeError: This thread holds it already.
     """
-    with _lock(guarded):
+    lock = _acquired(guarded)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def take(path: Path, option: str) -> Callable[[], None]:
@@ -46,13 +50,12 @@ def take(path: Path, option: str) -> Callable[[], None]:
         option: What asked for it, as it is typed.
 
     Raises:
-        Sst2Error: Another run writes it, or there is no folder for temporary files.
+        Sst2Error: Another run writes it, or as ``one_at_a_time``.
     """
     from filelock import Timeout
 
-    lock = _lock(path)
     try:
-        lock.acquire(timeout=0)
+        lock = _acquired(path, timeout=0)
     except Timeout:
         raise Sst2Error(
             f"{option} {str(path)!r} is being written by another run, and each would write over what the other has "
@@ -61,9 +64,22 @@ def take(path: Path, option: str) -> Callable[[], None]:
     return lambda: lock.release(force=True)
 
 
-def _lock(guarded: Path | str) -> BaseFileLock:
-    from filelock import FileLock
+def _acquired(guarded: Path | str, timeout: float = -1) -> BaseFileLock:
+    """Return the lock, held; waits ``timeout`` seconds for it, or without end, and raises filelock's Timeout then."""
+    from filelock import FileLock, Timeout
 
     name = os.fsencode(guarded.resolve()) if isinstance(guarded, Path) else guarded.encode()
     user = os.getuid() if hasattr(os, "getuid") else "all"
-    return FileLock(temporary_folder() / f"pytest-sst2-{user}-{hashlib.sha256(name).hexdigest()[:16]}.lock")
+    path = temporary_folder() / f"pytest-sst2-{user}-{hashlib.sha256(name).hexdigest()[:16]}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:  # the latter on a file system that knows no locks
+        raise Sst2Error(
+            f"{str(path)!r}, which keeps other processes away from {str(guarded)!r}, cannot be locked: "
+            f"{getattr(error, 'strerror', None) or error}. Remove it if it is no ordinary file, or set TMPDIR to a "
+            "folder of your own, on a disk that knows locks."
+        ) from error
+    return lock

@@ -79,6 +79,7 @@ class ShippedModel:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of several processes that want it at once the first writes it; the others must not write under its feet.
+            # The lock lies beside it, since several machines may share the cache.
             with FileLock(folder.with_suffix(".lock")):
                 if _digest(folder, self.files) != self.digest:
                     _write(folder, self.files, get)

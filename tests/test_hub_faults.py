@@ -5,14 +5,17 @@ The faults are those of tests/hub_faults.py. ``tools/hub_faults.py`` measures al
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import checkpoints, hub, hub_child, hub_client, hub_process, sources
+from pytest_sst2 import checkpoints, hub, hub_child, hub_client, hub_lock, hub_process, sources
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
 from pytest_sst2.hub_process import Patience
@@ -338,3 +341,72 @@ def test_the_clients_notes_are_short_and_have_no_addresses(monkeypatch: pytest.M
         "HTTP Error 503 thrown while requesting",
         "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)",
     ]
+
+
+def test_a_client_whose_interpreter_prints_at_its_start_is_understood(
+    server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talkative = tmp_path / "talkative"
+    talkative.mkdir()
+    (talkative / "sitecustomize.py").write_text(
+        "print('started'); print(1)\nimport atexit; atexit.register(print, 'x')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(talkative), prepend=os.pathsep)
+    assert have(MODEL)
+    assert_the_cache_is_sound(MODEL, repositories[MODEL])
+
+
+def test_without_a_folder_for_temporary_files_there_is_a_sentence(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    assert "Set TMPDIR" in refusal(MODEL)
+
+
+DAMAGED = {"size": "many", "blob_id": "a" * 40}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", "[" * 100_000, json.dumps({"format_version": 1, "files": {"config.json": DAMAGED}})),
+        json.dumps({"format_version": 1, "files": {"config.json": {**DAMAGED, "size": 3, "blob_id": 7}}}),
+        json.dumps({"format_version": 1, "files": {"config.json": {"lfs_size": 3, "lfs_sha256": ["a"]}}}),
+        json.dumps({"format_version": 1, "files": {"config.json": None}}),
+    ],
+    ids=range(8),
+)
+def test_a_damaged_listing_in_the_cache_is_left_aside(text: str, server: LoopbackHub) -> None:
+    before = have(MODEL)
+    (listing,) = hub.cache_folder().glob("models--*/trees/*.json")
+    listing.write_text(text, encoding="utf-8")
+    server.stop()
+    assert have(MODEL) == before
+
+
+def test_who_waited_for_a_download_that_failed_takes_what_a_third_has_brought(
+    server: LoopbackHub, tmp_path: Path
+) -> None:
+    before = have(MODEL)
+    root = hub.cache_folder() / "models--org--words"
+    brought = root.rename(tmp_path / "brought")
+    answers: list[str] = []
+    waiter = threading.Thread(target=lambda: answers.append(have(MODEL)))
+    with pytest.raises(HubError, match="broke off"), hub_lock.turn(root, hub._patience()):
+        waiter.start()
+        time.sleep(2.0)
+        brought.rename(root)
+        raise HubError("it broke off")
+    waiter.join(30)
+    assert answers == [before]
+
+
+def test_a_failure_that_was_followed_by_a_success_is_told_to_nobody(server: LoopbackHub) -> None:
+    server.fault(MODEL.listing, "status", 404, times=1)
+    refusal(MODEL)
+    assert list(hub.cache_folder().rglob("*.failed"))
+    have(MODEL)
+    assert list(hub.cache_folder().rglob("*.failed")) == []

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from pytest_sst2.errors import Sst2Error
+from pytest_sst2.files import scratch_folder, temporary_folder
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version, read_pins
 
 
@@ -104,7 +104,7 @@ class Uv:
     def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
         """Return the pins of all that is needed; an output file that is there is what uv prefers."""
         del at
-        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        with scratch_folder() as scratch:
             roots, fixed, output = (Path(scratch) / name for name in ("roots.txt", "pins.txt", "output.txt"))
             roots.write_text("\n".join(wanted.roots), encoding="utf-8")
             fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
@@ -135,7 +135,7 @@ class Uv:
             found.insert(0, public_version(pins[canonicalize_name(name)]))
 
     def _resolve_alone(self, requirement: str, python: str) -> dict[str, str]:
-        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        with scratch_folder() as scratch:
             roots, output = Path(scratch) / "roots.txt", Path(scratch) / "output.txt"
             roots.write_text(requirement, encoding="utf-8")
             flags = ["--no-deps", "--no-header", "--no-annotate", "--python", python]
@@ -146,7 +146,7 @@ class Uv:
         environment = dict(_indexes_of_pip())
         environment.update(os.environ, UV_NO_PROGRESS="1")
         # Elsewhere, since the working folder's project may configure uv for itself; what the user configures holds.
-        return _run([self._path, *arguments], environment, _uv_reason, folder=tempfile.gettempdir())
+        return _run([self._path, *arguments], environment, _uv_reason, folder=str(temporary_folder()))
 
 
 class Pip:
@@ -173,7 +173,7 @@ class Pip:
             return self._resolved(wanted.roots, wanted.pins, python, at)
 
     def _resolved(self, roots: Sequence[str], pins: Pins, python: str, at: Path | None) -> dict[str, str]:
-        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        with scratch_folder() as scratch:
             fixed, report = Path(scratch) / "pins.txt", Path(scratch) / "report.json"
             fixed.write_text("\n".join(lines_of(pins)), encoding="utf-8")
             flags = ["--dry-run", "--report", str(report), "-c", str(fixed)]
@@ -196,7 +196,7 @@ class Pip:
 
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases between two."""
-        with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
+        with scratch_folder() as scratch:
             said = self._run(self._empty(Path(scratch), python), "index", "versions", name)
         line = next((line for line in said.splitlines() if line.startswith("Available versions:")), "")
         listed = [Version(each.strip()) for each in line.partition(":")[2].split(",") if each.strip()]
