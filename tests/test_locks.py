@@ -19,6 +19,7 @@ import pytest
 
 from pytest_sst2 import floors, locks
 from pytest_sst2.embedding_cache import EmbeddingCache
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, load_floors, write_floors
 from pytest_sst2.report.files import NAMES, write_report
 from tests.conftest import results
@@ -74,6 +75,27 @@ class TestOneAtATime:
     def test_what_is_guarded_has_no_lock_beside_it(self, tmp_path: Path) -> None:
         with locks.one_at_a_time(tmp_path / "floors.toml"):
             assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("spoilt", ["a folder", "no locks on this disk"])
+    def test_one_that_cannot_be_had_is_a_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        locks.take(tmp_path / "r.json", "--sst2-json")()
+        (lock,) = tmp_path.glob("pytest-sst2-*.lock")
+        if spoilt == "a folder":
+            lock.unlink()
+            lock.mkdir()
+        else:
+            monkeypatch.setattr("filelock.FileLock._acquire", lambda self: refuse_to_lock())
+        with pytest.raises(Sst2Error, match=r"cannot be locked: .* set TMPDIR"):
+            locks.take(tmp_path / "r.json", "--sst2-json")
+        with pytest.raises(Sst2Error, match="cannot be locked"), locks.one_at_a_time(tmp_path / "r.json"):
+            pass
+
+
+def refuse_to_lock() -> None:
+    raise NotImplementedError("FileSystem does not appear to support flock")
 
 
 class TestTwoRunsOnOneResultsFile:
