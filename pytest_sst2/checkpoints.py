@@ -93,16 +93,21 @@ def at_hand(spec: ModelSpec) -> str:
     """Return where a model is that needs no network, in a clause; empty where it is not.
 
     Raises:
-        Sst2Error: A folder holds no model.
+        Sst2Error: A folder holds no model, or files of the cache or the bundled package are not what they were.
     """
     if spec.folder is not None:
         transformer_folder(spec.folder)
         return f"in {spec.folder}"
     complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
-    if hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete) is not None:
+    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete)
+    if cached is not None:
+        hub.verify_snapshot(spec.hub_id, "model", cached, _DOWNLOADED)
         return "in the Hub's cache"
     bundled = bundled_folder(spec.bundled)
-    return f"bundled, by {distribution_of(spec.bundled)}" if bundled is not None else ""
+    if bundled is None:
+        return ""
+    verify_bundled(spec.bundled, bundled)
+    return f"bundled, by {distribution_of(spec.bundled)}"
 
 
 def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:

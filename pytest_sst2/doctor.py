@@ -136,17 +136,13 @@ def _hub_problem() -> str:
 
 
 def _hub_finding(problem: str) -> Finding:
-    token = "with a token" if os.environ.get("HF_TOKEN") or _token_file().is_file() else "without a token"
+    from huggingface_hub import get_token
+
+    token = "without a token" if get_token() is None else "with a token"
     if problem:
         remedy = "what is in the cache, bundled, or in a folder runs all the same"
         return Finding("Hub", hub.endpoint(), "missing", problem, remedy)
     return Finding("Hub", hub.endpoint(), "ok", f"answers, {token}")
-
-
-def _token_file() -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_TOKEN_PATH)
 
 
 def _folders() -> Iterator[Finding]:
@@ -195,7 +191,11 @@ def _sst2(hub_problem: str) -> list[Finding]:
 
 
 def _pocket() -> Finding:
-    return Finding("data", "pocket", "ok", "1,200 sentences that come along; not SST-2")
+    try:
+        rows = sum(map(len, load_pocket().dataset.values()))
+    except Sst2Error as error:
+        return Finding("data", "pocket", "broken", str(error))
+    return Finding("data", "pocket", "ok", f"{rows:,} sentences that come along; not SST-2")
 
 
 def _model(spec: ModelSpec, hub_problem: str) -> Finding:
@@ -228,10 +228,9 @@ def _tokenizer_lacks(spec: ModelSpec) -> str:
 
 
 def _recipes(has_sst2: bool) -> Iterator[Finding]:
-    pocket = load_pocket()
     for name, recipe in PRESETS.items():
         try:
-            draw_splits(pocket, recipe, recipe.seeds[0])
+            draw_splits(load_pocket(), recipe, recipe.seeds[0])
         except Sst2Error:
             if has_sst2:
                 yield Finding("recipes", name, "ok", "on SST-2")
@@ -257,14 +256,14 @@ def _installer() -> Finding:
 
 def verdict(findings: list[Finding]) -> tuple[str, int]:
     """Return what runs here and now in one sentence, and the exit status: 0 where something does."""
-    broken = [each for each in findings if each.state == "broken" and each.section in ("installed", "folders")]
+    source = "auto" if any(each.name == "SST-2" and each.state == "ok" for each in findings) else "pocket"
+    needed = [each for each in findings if each.section in ("installed", "folders") or each.name == source]
+    broken = [each for each in needed if each.state == "broken"]
     if broken:
         names = ", ".join(each.name for each in broken)
         return f"CANNOT RUN: {names}; see what to do above", 1
     target = "benchmarks" if Path("benchmarks").is_dir() else "--pyargs pytest_sst2.benchmarks"
     models = [each.name for each in findings if each.section == "models" and each.state == "ok"]
-    data = next(each for each in findings if each.section == "data")
-    source = "auto" if data.state == "ok" else "pocket"
     if not models:
         return f"RUNS WITHOUT A MODEL: pytest {target} --methods tfidf,majority --sst2-data {source}", 0
     default = "minilm" if "minilm" in models else models[0]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import doctor, hub
+from pytest_sst2 import checkpoints, doctor, hub, sources
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.cli import main
 from pytest_sst2.doctor import Finding, State, examine, verdict
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.recipes import PRESETS
 
 
@@ -72,6 +73,24 @@ def test_a_token_is_told_to_be_there_and_never_what_it_is(
     output = capsys.readouterr().out
     assert "with a token" in output
     assert "hf_secret" not in output
+
+
+def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "pocket.tsv"
+    damaged.write_text("split\tkind\tlabel\tsentence\n", encoding="utf-8")
+    monkeypatch.setattr(sources, "POCKET_FILE", damaged)
+
+    def refuse(name: str, folder: Path) -> None:
+        raise Sst2Error("the bundled weights were damaged")
+
+    monkeypatch.setattr(checkpoints, "verify_bundled", refuse)
+    assert main(["doctor"]) == 1
+    output = capsys.readouterr().out
+    assert "✗ pocket: " in output
+    assert "✗ minilm: the bundled weights were damaged" in output
+    assert output.splitlines()[-1] == "CANNOT RUN: pocket; see what to do above"
 
 
 @pytest.mark.parametrize(("version", "said"), [("0.1", "0.1, but >="), (None, "not installed")])
