@@ -8,7 +8,7 @@ over their rows, since a small file can ask for more memory than there is in eit
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,16 +22,17 @@ _BATCH_ROWS = 2**14
 _FEW_ROWS = 2**8
 _LARGEST_GROUP_BYTES = 2**29
 _OFFSET, _SIGNED, _SHORT = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
-CheckNames = Callable[[Sequence[str]], None]
+# Told the names of all columns and what the schema says besides.
+CheckSchema = Callable[[Sequence[str], Mapping[bytes, bytes]], None]
 
 
-def parquet_values(path: Path, columns: Sequence[str], check_names: CheckNames) -> Iterator[tuple[Any, ...]]:
+def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
     """Yield the values of some columns, row by row.
 
     Args:
         path: The file.
         columns: Names of columns that hold no lists and no structures.
-        check_names: Told the names of all columns before any is read; raises where those wanted are not among them.
+        check_schema: Called before any value is read; raises where the columns are not as they should be.
 
     Raises:
         Sst2Error: It is no parquet file, is damaged, or is larger than what may stand in memory.
@@ -43,7 +44,7 @@ def parquet_values(path: Path, columns: Sequence[str], check_names: CheckNames) 
     with _in_a_sentence(path, "parquet"):
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
-        check_names(schema.names)
+        check_schema(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         _check_declared_size(path, metadata)
         begun = False
@@ -69,14 +70,14 @@ def _parquet_batches(
             yield from _values(batch, columns)
 
 
-def arrow_values(path: Path, columns: Sequence[str], check_names: CheckNames) -> Iterator[tuple[Any, ...]]:
+def arrow_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
     """Yield the values of some columns of an Arrow stream, as ``datasets`` keeps it; else as ``parquet_values``."""
     import pyarrow as pa
 
     check_ordinary(path)
     with _in_a_sentence(path, "Arrow"), pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
-        check_names(schema.names)
+        check_schema(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         source.seek(0)
         _refuse_compressed(path, source)

@@ -296,7 +296,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     if _runs_cells(config, items):
         settings = _settings(config)
         source = _workbench(config).source
-        lines.append(f"{source.note or f'{source.name} from {source.source}'}; recipe {settings.recipe.label}")
+        origin = source.note or f"{source.name} from {source.place or source.source}"
+        lines.append(f"{origin}; recipe {settings.recipe.label}")
         baseline = settings.baseline
         if baseline is not None and (other := _other_than(baseline.records, source, settings)):
             lines.append(f"WARNING: baseline {baseline.origin!r} is of {other}: no cell can be compared with it")

@@ -6,7 +6,7 @@ import csv
 import functools
 import itertools
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -108,6 +108,8 @@ def _what_is_wrong(sentence: Any, label: Any) -> str:
     return f"the label is {_shown(label)}{spelt}; only 0 (negative) and 1 (positive) are allowed{hint}."
 
 
+# What the classes 0 and 1 are called.
+_CLASSES = (("negative", "neg"), ("positive", "pos"))
 # 1.0 as above, in a text file.
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 _REPR = reprlib.Repr()
@@ -127,8 +129,7 @@ def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
     """
     number = 0
     for path in paths:
-        names = functools.partial(_check_columns, name=str(path))
-        for sentence, label in arrow_values(path, COLUMNS, names):
+        for sentence, label in arrow_values(path, COLUMNS, functools.partial(_check_schema, name=str(path))):
             number += 1
             yield _RawRow(f"row {number}", sentence, label)
 
@@ -139,6 +140,30 @@ def _check_columns(found: Sequence[str], name: str) -> None:
             problem = f"there is no column {column!r}" if column not in found else f"column {column!r} occurs twice"
             shown = ", ".join(repr(text[:40]) for text in found[:6]) or "none"
             raise Sst2Error(f"{name}: {problem}. Its columns are {shown}; 'sentence' and 'label' are needed.")
+
+
+def _check_schema(found: Sequence[str], more: Mapping[bytes, bytes], name: str) -> None:
+    """Refuse a file without our columns, and one whose labels are named the other way round than ours.
+
+    ``datasets`` keeps their names in what Parquet and Arrow let a schema say besides.
+    """
+    _check_columns(found, name)
+    names = _label_names(more.get(b"huggingface", b"").decode(errors="replace"))
+    negative, positive = _CLASSES
+    if len(names) == 2 and (names[0] in positive or names[1] in negative):
+        raise Sst2Error(
+            f"{name}: its labels are 0 for {_shown(names[0])} and 1 for {_shown(names[1])}, and 0 is negative and 1 "
+            "positive here. Write it anew with the labels turned round (1 - label) and their names with them."
+        )
+
+
+def _label_names(text: str) -> list[str]:
+    """Return the names of the labels, in lower case, from what ``datasets`` says of a file; none where it says none."""
+    try:
+        names = json_of(text)["info"]["features"]["label"]["names"]
+        return [name.lower() for name in names]
+    except (NotJsonError, LookupError, TypeError, AttributeError):
+        return []
 
 
 def _read_tsv(path: Path) -> Iterator[_RawRow]:
@@ -221,7 +246,7 @@ def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
 
 
 def _read_parquet(path: Path) -> Iterator[_RawRow]:
-    values = parquet_values(path, COLUMNS, functools.partial(_check_columns, name=path.name))
+    values = parquet_values(path, COLUMNS, functools.partial(_check_schema, name=path.name))
     for number, (sentence, label) in enumerate(values, 1):
         yield _RawRow(f"row {number}", sentence, label)
 

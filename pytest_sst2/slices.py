@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_sst2.pairing import Pairing
+from pytest_sst2.pocket import pocket_kinds
 from pytest_sst2.records import Interval
 from pytest_sst2.significance import AccuracyChange, compare_one_seed, compare_seeds, wilson_interval
-from pytest_sst2.sources import pocket_kinds
 
 # Words, as SST-2 is tokenised: "does n't" is two of them. The bounds are fixed, so that slices of two runs compare.
 _LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 30), (31, None))

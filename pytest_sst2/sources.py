@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_sst2 import hub
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
-from pytest_sst2.json_files import read_json
-from pytest_sst2.readers import READERS, Rows, arrow_rows, check_rows, read_rows
+from pytest_sst2.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
+from pytest_sst2.readers import READERS, Rows, read_rows
+from pytest_sst2.saved_folders import is_saved, saved_rows
+from pytest_sst2.split_files import find_splits, not_ordinary
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -23,33 +23,27 @@ if TYPE_CHECKING:
 
 HUB_ID = "stanfordnlp/sst2"
 HUB_FILES = ("*train*.parquet", "*validation*.parquet")
-POCKET_FILE = Path(__file__).parent / "data" / "pocket.tsv"
-POCKET_SHA256 = "471b5204ce9d17cf0b07df568ebc8dd695f262a7d8550e6c8223ae6b04a6fe8c"
-POCKET_NOTE = "built-in pocket set of 1,200 sentences, not SST-2"
-
-SPLIT_NAMES: dict[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev", "val"),
-}
 # SST-2 as GLUE ships it: how many rows, and the SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
 _SST2 = {
     "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
     "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
 }
-_DEEPEST = 2
-_LARGEST_STATE_BYTES = 2**20
-_SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9a-f]{16})?$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set and its origin; the fields mean what they mean in ``DatasetInfo``."""
+    """A data set and its origin; the fields mean what they mean in ``DatasetInfo``.
+
+    ``place`` is the folder that its files were found in, empty where it is from none; it stands in no record, since
+    the same data may lie anywhere.
+    """
 
     dataset: DatasetDict
     name: str
     source: str
     revision: str
     note: str = ""
+    place: str = field(default="", compare=False)
 
 
 def load_source(
@@ -142,14 +136,14 @@ def cached_hub() -> Source | None:
 
 
 def _hub_source(snapshot: hub.Snapshot) -> Source:
-    dataset = _read_folder(snapshot.folder)
+    dataset, _ = _read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
 
 
 def _is_complete(folder: Path) -> bool:
     """Tell whether a cached snapshot has both splits with all their shards."""
     try:
-        return bool(_find_splits(folder))
+        return find_splits(folder) is not None
     except Sst2Error:
         return False
 
@@ -164,11 +158,12 @@ def load_folder(folder: Path) -> Source:
         Sst2Error: A split is missing or a file is not as it should be; the message names file and line.
     """
     try:
-        dataset = _read_saved(folder) if (folder / "dataset_dict.json").is_file() else _read_folder(folder)
+        dataset, home = _read_folder(folder)
     except OSError as error:  # a folder that may not be listed
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
-    return Source(dataset, _known_name(dataset) or _folder_name(folder), "folder", f"sha256:{digest[:12]}")
+    name = _known_name(dataset) or _folder_name(folder)
+    return Source(dataset, name, "folder", f"sha256:{digest[:12]}", place=str(home))
 
 
 def _folder_name(folder: Path) -> str:
@@ -177,42 +172,8 @@ def _folder_name(folder: Path) -> str:
 
 
 def load_pocket(note: str = POCKET_NOTE) -> Source:
-    """Return the built-in pocket set, which is never called SST-2.
-
-    Raises:
-        Sst2Error: Its file is missing, or is not the one that was released.
-    """
-    splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
-    for split, _kind, label, sentence in _pocket_lines():
-        splits[split].sentences.append(sentence)
-        splits[split].labels.append(int(label))
-    return Source(dataset_of(splits), "pocket", "pocket", f"sha256:{POCKET_SHA256[:12]}", note)
-
-
-def pocket_kinds() -> dict[str, str]:
-    """Return for each sentence of the pocket set what carries its verdict: ``negation``, ``irony`` and so on."""
-    return {sentence: kind for _split, kind, _label, sentence in _pocket_lines()}
-
-
-def _pocket_lines() -> Iterator[list[str]]:
-    return (line.split("\t") for line in _pocket_text().split("\n")[1:-1])
-
-
-def _pocket_text() -> str:
-    remedy = "Install it again: pip install --force-reinstall --no-deps pytest-sst2."
-    try:
-        content = POCKET_FILE.read_bytes()
-    except OSError as error:
-        raise Sst2Error(
-            f"{POCKET_FILE}, the pocket set, cannot be read ({error.strerror or error}). {remedy}"
-        ) from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != POCKET_SHA256:
-        raise Sst2Error(
-            f"{POCKET_FILE} has SHA-256 {digest}, not the expected {POCKET_SHA256}, so it was damaged or changed. "
-            + remedy
-        )
-    return content.decode()
+    """Return the built-in pocket set, which is never called SST-2; raises as ``pocket_rows``."""
+    return Source(dataset_of(pocket_rows()), "pocket", "pocket", f"sha256:{POCKET_SHA256[:12]}", note)
 
 
 def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
@@ -234,70 +195,30 @@ def _known_name(dataset: DatasetDict) -> str | None:
     return "sst2" if same else None
 
 
-def _read_folder(folder: Path) -> DatasetDict:
-    files = _find_splits(folder)
-    if not files:
+def _read_folder(folder: Path) -> tuple[DatasetDict, Path]:
+    """Return the data set of a folder, and the folder in it that holds the files of both splits."""
+    if is_saved(folder):
+        return dataset_of(saved_rows(folder)), folder
+    found = find_splits(folder)
+    if found is None:
         raise Sst2Error(
             f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
             f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by "
-            f"DatasetDict.save_to_disk.{_no_files(folder)}"
+            f"DatasetDict.save_to_disk.{_passed_over(folder)}"
         )
     splits = {}
-    for name, paths in files.items():
+    for name, paths in found.files.items():
         parts = [read_rows(path) for path in paths]
         splits[name] = Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
-    return dataset_of(splits)
+    return dataset_of(splits), found.home
 
 
-def _no_files(folder: Path) -> str:
+def _passed_over(folder: Path) -> str:
     """Return a sentence, after a space, on what has a file's name in a folder and is none; empty where nothing has."""
-    odd = [path.name for path in _children(folder) if path.suffix.lower() in READERS and not path.is_file()]
+    odd = not_ordinary(folder)
     if not odd:
         return ""
     return f" {', '.join(odd[:3])} {'is' if len(odd) == 1 else 'are'} passed over: a folder, a pipe or a broken link."
-
-
-def _read_saved(folder: Path) -> DatasetDict:
-    """Read what ``DatasetDict.save_to_disk`` wrote: the Arrow files that its state names, without the library.
-
-    That would follow paths out of the folder, and trust what the files say of their own buffers.
-    """
-    listed = _saved_json(folder / "dataset_dict.json").get("splits")
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise Sst2Error(f"{folder / 'dataset_dict.json'} has no list of splits, as save_to_disk writes it.")
-    splits = {}
-    for name, aliases in SPLIT_NAMES.items():
-        found = next((alias for alias in aliases if alias in listed), None)
-        if found is None:
-            shown = ", ".join(repr(split[:40]) for split in listed[:6]) or "none"
-            raise Sst2Error(f"{folder} has no split {name!r}; it has {shown}.")
-        place = f"{folder.name}, split {name!r}"
-        splits[name] = check_rows(arrow_rows(_saved_files(folder / found)), place)
-        if not splits[name].sentences:
-            raise Sst2Error(f"{place} has no rows.")
-    return dataset_of(splits)
-
-
-def _saved_files(split: Path) -> list[Path]:
-    """Return the Arrow files of one saved split, in order."""
-    state = _saved_json(split / "state.json")
-    if state.get("_indices_data_files"):  # of releases before 1.2: rows chosen by number from the files
-        raise Sst2Error(f"{split} was saved by an old release of datasets. Load it with that and save it with a newer.")
-    try:
-        names = [entry["filename"] for entry in state["_data_files"]]
-        within = all(name == Path(name).name and name not in ("", ".", "..") for name in names)
-    except (KeyError, TypeError):
-        within = False
-    if not within:
-        raise Sst2Error(f"{split / 'state.json'} names no files beside it, as save_to_disk does.")
-    return [split / name for name in names]
-
-
-def _saved_json(path: Path) -> dict[str, Any]:
-    found = read_json(path, _LARGEST_STATE_BYTES)
-    if not isinstance(found, dict):
-        raise Sst2Error(f"{path} is not as save_to_disk writes it: an object is wanted.")
-    return found
 
 
 def dataset_of(splits: dict[str, Rows]) -> DatasetDict:
@@ -313,66 +234,3 @@ def dataset_of(splits: dict[str, Rows]) -> DatasetDict:
             for name, rows in splits.items()
         }
     )
-
-
-def _find_splits(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of both splits, from the shallowest level of the folder that has both; empty if none has.
-
-    Raises:
-        Sst2Error: Two sets of files could be meant, or shards are missing.
-    """
-    level = [folder]
-    for _ in range(_DEEPEST + 1):
-        found = {name: _split_files(level, aliases, root=folder) for name, aliases in SPLIT_NAMES.items()}
-        if all(found.values()):
-            return found
-        level = [child for parent in level for child in _children(parent) if child.is_dir()]
-    return {}
-
-
-def _children(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-
-
-def _split_files(folders: Iterable[Path], aliases: tuple[str, ...], *, root: Path) -> list[Path]:
-    """Return the files in ``folders`` that carry a split's name, or lie in a folder that has it."""
-    found = []
-    for folder in folders:
-        inside = folder != root and folder.name.lower() in aliases
-        for path in _children(folder):
-            if path.suffix.lower() in READERS and path.is_file():
-                words = re.split(r"[-_.]", path.stem.lower())
-                if any(alias in words for alias in aliases) or (inside and not _other_split(words)):
-                    found.append(path)
-    suffixes = {path.suffix.lower() for path in found}
-    sharded = [path for path in found if _SHARD.search(path.stem)]
-    if len(suffixes) > 1 or (len(found) > 1 and len(sharded) < len(found)):
-        raise Sst2Error(
-            f"{', '.join(str(path) for path in found)} could each be the {aliases[0]} split; keep one, or name a "
-            "folder that holds one."
-        )
-    _check_shards(sharded, aliases[0])
-    return found
-
-
-def _other_split(words: list[str]) -> bool:
-    return any(
-        word in ("test", "info", "state", *(alias for names in SPLIT_NAMES.values() for alias in names))
-        for word in words
-    )
-
-
-def _check_shards(paths: list[Path], split: str) -> None:
-    """Refuse files ``...-00002-of-00003`` that are not all there, or not of one set."""
-    shards = [tuple(map(int, match.groups())) for path in paths if (match := _SHARD.search(path.stem))]
-    if not shards:
-        return
-    numbers, totals = ({shard[at] for shard in shards} for at in (0, 1))
-    total = max(totals)
-    if len(totals) > 1 or len(numbers) < len(shards) or max(numbers) >= total:
-        raise Sst2Error(
-            f"{', '.join(str(path) for path in paths)} are not the parts of one {split} split; keep those of one, or "
-            "name a folder that holds one."
-        )
-    if len(numbers) < total:
-        raise Sst2Error(f"{paths[0].parent}: only {len(numbers)} of {total} files of the {split} split are there.")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2 import digests, sources
+from pytest_sst2 import pocket as the_pocket_set
 from pytest_sst2.bundled import LISTS, bundled_folder, verify_bundled
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.errors import Sst2Error
@@ -119,15 +120,15 @@ def test_the_package_on_this_machine_is_the_one_that_was_released() -> None:
 
 @pytest.fixture
 def pocket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = Path(shutil.copy(sources.POCKET_FILE, tmp_path))
-    monkeypatch.setattr(sources, "POCKET_FILE", path)
+    path = Path(shutil.copy(the_pocket_set.POCKET_FILE, tmp_path))
+    monkeypatch.setattr(the_pocket_set, "POCKET_FILE", path)
     return path
 
 
 REMEDY = "Install it again: pip install --force-reinstall --no-deps pytest-sst2."
 
 
-@pytest.mark.parametrize("read", [sources.load_pocket, sources.pocket_kinds])
+@pytest.mark.parametrize("read", [sources.load_pocket, the_pocket_set.pocket_kinds])
 def test_one_flipped_bit_in_the_pocket_set_is_refused(pocket: Path, read: Callable[[], object]) -> None:
     assert sources.load_pocket().dataset["train"].num_rows == 800
     flip_one_bit(pocket)
@@ -135,8 +136,8 @@ def test_one_flipped_bit_in_the_pocket_set_is_refused(pocket: Path, read: Callab
     with pytest.raises(Sst2Error) as caught:
         read()
     assert str(caught.value) == (
-        f"{pocket} has SHA-256 {digest}, not the expected {sources.POCKET_SHA256}, so it was damaged or changed. "
-        f"{REMEDY}"
+        f"{pocket} has SHA-256 {digest}, not the expected {the_pocket_set.POCKET_SHA256}, so it was damaged or "
+        f"changed. {REMEDY}"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2 import checkpoints, doctor, hub, sources
+from pytest_sst2 import checkpoints, doctor, hub, pocket
 from pytest_sst2.catalog import CATALOG
 from pytest_sst2.cli import main
 from pytest_sst2.doctor import Finding, State, examine, verdict
@@ -80,7 +80,7 @@ def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
 ) -> None:
     damaged = tmp_path / "pocket.tsv"
     damaged.write_text("split\tkind\tlabel\tsentence\n", encoding="utf-8")
-    monkeypatch.setattr(sources, "POCKET_FILE", damaged)
+    monkeypatch.setattr(pocket, "POCKET_FILE", damaged)
 
     def refuse(name: str, folder: Path) -> None:
         raise Sst2Error("the bundled weights were damaged")

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from pytest_sst2.pocket import POCKET_FILE, pocket_kinds
 from pytest_sst2.readers import Rows, read_rows
-from pytest_sst2.sources import POCKET_FILE, load_folder, load_pocket, pocket_kinds
+from pytest_sst2.sources import load_folder, load_pocket
 from tests.conftest import write_tsv
 
 KINDS = {"plain", "negation", "contrast", "irony", "comparison", "understatement"}

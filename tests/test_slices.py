@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_sst2.pairing import Pairing
+from pytest_sst2.pocket import pocket_kinds
 from pytest_sst2.slices import Slice, moved_most, score_slices, slices_of
-from pytest_sst2.sources import pocket_kinds
 from tests.made_records import answered, make_record
 
 

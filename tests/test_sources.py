@@ -268,6 +268,28 @@ def test_the_digest_is_the_same_for_rows_and_for_a_dataset(tmp_path: Path) -> No
     assert content_digest(load_folder(tmp_path).dataset["train"]) == content_digest(TRAIN)
 
 
+def test_the_folder_in_which_the_files_were_found_is_told_and_no_part_of_the_name(tmp_path: Path) -> None:
+    glue_tsv(tmp_path / "reviews" / "data")
+    source = load_folder(tmp_path / "reviews")
+    assert (source.name, source.source, source.place) == ("reviews", "folder", str(tmp_path / "reviews" / "data"))
+
+
+@pytest.mark.parametrize("names", [["negative", "positive"], ["neg", "pos"], ["0", "1"], ["bad", "good"], ["no", "x"]])
+def test_classes_that_are_named_as_here_or_otherwise_are_read(tmp_path: Path, names: list[str]) -> None:
+    folder = tmp_path / "reviews"
+    both = saved(folder, train=TRAIN, validation=VALIDATION)
+    both.cast_column("label", datasets.ClassLabel(names=names)).save_to_disk(str(folder))
+    assert rows_of(load_folder(folder), "train") == TRAIN
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{", '{"info": {"features": {"label": {"names": [0, 1]}}}}', '{"info": 1}'])
+def test_what_a_schema_says_besides_and_nobody_understands_is_passed_over(tmp_path: Path, said: str) -> None:
+    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
+        table = pa.table({"sentence": rows.sentences, "label": rows.labels})
+        pq.write_table(table.replace_schema_metadata({"huggingface": said}), tmp_path / f"{name}.parquet")
+    assert rows_of(load_folder(tmp_path), "train") == TRAIN
+
+
 def test_the_shallowest_level_with_both_splits_is_taken(tmp_path: Path) -> None:
     glue_tsv(tmp_path)
     tsv(tmp_path / "old" / "train.tsv", Rows(["an older file"], [0]))
@@ -458,6 +480,29 @@ def saved_by_an_old_release(folder: Path) -> None:
     changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
 
 
+def labelled_the_other_way_round(folder: Path) -> datasets.DatasetDict:
+    """Return what is then to be saved, its validation split with the names of its classes turned round."""
+    both = saved(folder, train=TRAIN, validation=VALIDATION)
+    other = datasets.ClassLabel(names=["Positive", "Negative"])
+    both["validation"] = both["validation"].cast_column("label", other)
+    return both
+
+
+def saved_with_names_turned_round(folder: Path) -> None:
+    labelled_the_other_way_round(folder).save_to_disk(str(folder))
+
+
+def parquet_with_names_turned_round(folder: Path) -> None:
+    folder.mkdir()
+    for name, rows in labelled_the_other_way_round(folder).items():
+        rows.to_parquet(folder / f"{name}.parquet")
+
+
+def splits_that_lie_apart(folder: Path) -> None:
+    tsv(folder / "reviews" / "train.tsv", TRAIN)
+    tsv(folder / "tweets" / "dev.tsv", VALIDATION)
+
+
 def a_folder_called_train_tsv(folder: Path) -> None:
     glue_tsv(folder)
     (folder / "train.tsv").unlink()
@@ -532,6 +577,12 @@ KEEP_ONE = "could each be the train split; keep one, or name a folder that holds
         (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "not a readable Arrow file"]),
         (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
         (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'text'"]),
+        (
+            saved_with_names_turned_round,
+            ["{folder}/validation/data", "0 for 'positive' and 1 for 'negative'", "1 - label"],
+        ),
+        (parquet_with_names_turned_round, ["validation.parquet", "0 for 'positive' and 1 for 'negative'"]),
+        (splits_that_lie_apart, ["{folder}/reviews/train.tsv and {folder}/tweets/dev.tsv lie apart"]),
         (
             a_folder_called_train_tsv,
             ["holds no data set", "train.tsv is passed over: a folder, a pipe or a broken link"],

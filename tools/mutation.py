@@ -45,6 +45,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "records": ("records",),
     "baselines": ("baselines",),
     "sources": ("sources", "pocket", "bundled"),
+    "split_files": ("sources",),
+    "saved_folders": ("sources",),
+    "pocket": ("pocket", "sources"),
     "diagnosis": ("diagnosis",),
     "drift": ("drift", "comparison"),
 }
