@@ -128,6 +128,11 @@ def _in_a_sentence(path: Path, kind: str) -> Iterator[None]:
         yield
     except Sst2Error:
         raise
+    except MemoryError as error:
+        raise Sst2Error(
+            f"{path} does not fit into the memory that is free here. Keep a part of its rows: a recipe trains on the "
+            "front of a shuffle anyway."
+        ) from error
     except Exception as error:  # whatever C++ found: pyarrow hands on what it did not expect as RuntimeError
         reason = cut(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
         raise Sst2Error(

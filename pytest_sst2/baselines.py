@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable, write_atomically
+from pytest_sst2.outgoing import cut
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import Results, results_from_text, results_text
 from pytest_sst2.text_files import text_of
@@ -102,10 +104,17 @@ def load_results(folder: Path, base: Path, wanted: str) -> Results:
     """Return the results that a baseline's name or a path stands for; arguments as in ``find_baseline``.
 
     Raises:
-        Sst2Error: There are none, or they cannot be read.
+        Sst2Error: There are none, they cannot be read, or one cell has two numbers.
     """
     path = find_baseline(folder, base, wanted)
-    return replace(results_from_text(text_of(path), str(path)), origin=wanted)
+    found = results_from_text(text_of(path), str(path))
+    counted = Counter(record.cell for record in found.records)
+    if twice := [cell for cell, count in counted.items() if count > 1]:
+        raise Sst2Error(
+            f"{path} holds {cut(', '.join(twice), 100)} more than once, and which of its numbers counts is not known. "
+            "Save the results anew, or take all but one of its lines out."
+        )
+    return replace(found, origin=wanted)
 
 
 def load_baseline(folder: Path, base: Path, wanted: str) -> Results:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _TRUNCATED_SHARE = 0.01
 _FEW_EXAMPLES = 500
 # Evaluation sentences that share a phrase with a training sentence are worth a word from this share on.
 _OVERLAP_SHARE = 0.01
-_SHORTEST_PHRASE, _LONGEST_PHRASE = 3, 60
+_SHORTEST_PHRASE = 3
 # What arithmetic in reduced precision may move a probability by when one batch is run twice.
 _PASSES_DIFFER = 1e-3
 
@@ -49,21 +50,31 @@ def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
     asked = [" ".join(sentence.split()) for sentence in evaluation.sentences]
     same = sum(sentence in known for sentence in asked)
     found = [f"{same:,} of {len(asked):,} evaluation sentences are also training sentences"] if same else []
-    containing = {sentence for sentence in set(asked) if not known.isdisjoint(_phrases(sentence))}
-    inside = set(asked) - containing
-    contained = {phrase for sentence in known for phrase in _phrases(sentence) if phrase in inside}
+    distinct = set(asked)
+    containing = {sentence for sentence, _ in _with_phrase_of(distinct, known)}
+    contained = {phrase for _, phrase in _with_phrase_of(known, distinct - containing)}
     share = sum(sentence in containing or sentence in contained for sentence in asked) / len(asked)
     if share > _OVERLAP_SHARE:
         found.append(f"{share:.0%} of the evaluation sentences contain, or are part of, a training sentence")
     return tuple(found)
 
 
-def _phrases(sentence: str) -> Iterator[str]:
-    """Give every stretch of 3 to 60 words (SST-2's longest sentence has 52)."""
-    words = sentence.split()
-    for start in range(len(words)):
-        for end in range(start + _SHORTEST_PHRASE, min(len(words), start + _LONGEST_PHRASE) + 1):
-            yield " ".join(words[start:end])
+def _with_phrase_of(sentences: Iterable[str], phrases: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each sentence with each of the phrases that is a stretch of its words.
+
+    Every place is looked at once: how long the phrases are that begin with the three words there is known before.
+    """
+    lengths: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for phrase in phrases:
+        words = phrase.split()
+        if len(words) >= _SHORTEST_PHRASE:
+            lengths[tuple(words[:_SHORTEST_PHRASE])].add(len(words))
+    for sentence in sentences:
+        words = sentence.split()
+        for start in range(len(words) - _SHORTEST_PHRASE + 1):
+            for length in lengths.get(tuple(words[start : start + _SHORTEST_PHRASE]), ()):
+                if (stretch := " ".join(words[start : start + length])) in phrases:
+                    yield sentence, stretch
 
 
 def truncation_warnings(tokenizer: Any, limit: int, train: Examples, evaluation: Examples) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import write_atomically
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.results_file import SEPARATOR, Results, frame, record_line
@@ -105,12 +106,21 @@ class Journal:
     def _write(self, saved: str) -> None:
         if (self._foreign or self._loses) and self.aside is None and self.path.is_file():
             aside = self._free_name()
-            write_atomically(aside, self.path.read_bytes(), overwrite=False)
+            write_atomically(aside, self._standing_bytes(), overwrite=False)
             self.aside = aside
         rest = Results((), tuple(self._failures.values()), saved, "", self.planned, self.shard)
         head, tail = frame(rest)
         body = SEPARATOR.encode().join(self._lines.values())
         write_atomically(self.path, b"".join((head.encode(), body, tail.encode())))
+
+    def _standing_bytes(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise Sst2Error(
+                f"cannot read {str(self.path)!r}: {error.strerror or error}. It is not written over before it is put "
+                "aside."
+            ) from error
 
     def _free_name(self) -> Path:
         """Return ``FILE.before``, with a number where an earlier run that was cut off has left one."""

@@ -105,10 +105,10 @@ def _check_once(files: Sequence[Results]) -> None:
                 twice.setdefault((origins[record.cell], results.origin), []).append(record.cell)
             origins.setdefault(record.cell, results.origin)
     for (first, second), cells in twice.items():
-        where = f"twice in {first!r}" if first == second else f"in {first!r} and in {second!r}"
+        are = "is" if len(cells) == 1 else "are"
         raise Sst2Error(
-            f"{shortened(cells)} {'is' if len(cells) == 1 else 'are'} {where}. Each cell stands in one table once: "
-            "leave one of the two out, or compare them with pytest-sst2 compare."
+            f"{shortened(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one of "
+            "the two out, or compare them with pytest-sst2 compare."
         )
 
 

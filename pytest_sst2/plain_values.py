@@ -128,11 +128,15 @@ def _several(hint: Any) -> _Read:
         if not isinstance(value, list | tuple):
             raise _wrong(where, value, "a list")
         # Thousands of predictions are of one type mostly, which is seen at once.
-        if hint in (int, float, str) and set(map(type, value)) == {hint} and (hint is not int or max(value) < 2**63):
+        if hint in (int, float, str) and set(map(type, value)) == {hint} and (hint is not int or _have_64_bits(value)):
             return tuple(value)
         return tuple(read(each, f"{where}[{number}]") for number, each in enumerate(value))
 
     return read_all
+
+
+def _have_64_bits(values: Sequence[int]) -> bool:
+    return min(values) >= -(2**63) and max(values) < 2**63
 
 
 def _mapping(hint: Any) -> _Read:

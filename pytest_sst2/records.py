@@ -332,6 +332,7 @@ def _check_numbers(record: Record) -> None:
 def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
     """Give each time, size and count with its name and the least it can be; None where it was not measured."""
     yield from (
+        ("seed", 0, record.seed),
         ("latency.p50_seconds", 0, record.latency.p50_seconds),
         ("latency.p95_seconds", 0, record.latency.p95_seconds),
         ("dataset.train_size", 0, record.dataset.train_size),

@@ -39,9 +39,12 @@ def content_of(path: Path, largest: int = LARGEST_BYTES) -> bytes:
     check_ordinary(path, largest)
     try:
         with path.open("rb") as file:
-            return file.read(largest)
+            data = file.read(largest + 1)
     except OSError as error:
         raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(data) > largest:  # it has grown since
+        raise _too_large(path, len(data), largest)
+    return data
 
 
 def check_ordinary(path: Path, largest: int = LARGEST_BYTES) -> None:
@@ -58,10 +61,13 @@ def check_ordinary(path: Path, largest: int = LARGEST_BYTES) -> None:
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file but a pipe, a socket or a device"
         raise Sst2Error(f"{path} cannot be read: it is {kind}.")
     if found.st_size > largest:
-        raise Sst2Error(
-            f"{path} cannot be read: it has {found.st_size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are "
-            "read into memory."
-        )
+        raise _too_large(path, found.st_size, largest)
+
+
+def _too_large(path: Path, size: int, largest: int) -> Sst2Error:
+    return Sst2Error(
+        f"{path} cannot be read: it has {size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are read into memory."
+    )
 
 
 def text_of(path: Path, largest: int = LARGEST_BYTES) -> str:

@@ -14,6 +14,7 @@ from pytest_sst2.baselines import (
     check_free,
     find_baseline,
     load_baseline,
+    load_results,
     newest_baseline,
     project_folder,
     save_baseline,
@@ -96,7 +97,8 @@ class TestSaving:
 
     def test_it_is_packed_so_that_what_cells_have_in_common_stands_there_once(self, tmp_path: Path) -> None:
         path = baseline_path(tmp_path, "main")
-        save_baseline(path, [make_record(seed=seed) for seed in range(5)], [], overwrite=False)
+        records = [make_record(seed=seed, cell=f"minilm-linear-probe-seed{seed}") for seed in range(5)]
+        save_baseline(path, records, [], overwrite=False)
         text = path.read_text(encoding="utf-8")
         assert text.count('"cpu_model"') == 1
         assert [record.seed for record in load_baseline(tmp_path, tmp_path, "main").records] == [0, 1, 2, 3, 4]
@@ -209,6 +211,16 @@ class TestReading:
         for text in ("", whole[:-500], whole.replace('"schema_version": 3', '"schema_version": 4')):
             path.write_text(text, encoding="utf-8")
             assert str(path) in refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_one_with_two_numbers_for_a_cell_is_refused_whatever_their_order(
+        self, tmp_path: Path, packed: bool
+    ) -> None:
+        path = tmp_path / "twice.json"
+        path.write_text(results_text([make_record(), make_record()], [], packed=packed), encoding="utf-8")
+        for load in (load_baseline, load_results):
+            message = refusal(lambda load=load: load(tmp_path, tmp_path, str(path)))
+            assert f"{path} holds minilm-linear-probe-seed42 more than once" in message
 
     def test_one_without_a_measured_cell_is_refused(self, tmp_path: Path) -> None:
         path = baseline_path(tmp_path, "main")

@@ -102,6 +102,19 @@ class TestWriting:
 
 
 class TestAnotherRunsFile:
+    def test_what_cannot_be_put_aside_is_not_written_over(
+        self, path: Path, old: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_path: Path) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        journal = Journal(path, PLANNED)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", fail)
+            with pytest.raises(Sst2Error, match=r"Input/output error\. It is not written over"):
+                journal.add(cell("a-seed1"))
+        assert path.read_text(encoding="utf-8") == old
+
     def test_it_is_put_aside_until_the_run_is_complete(self, path: Path, old: str) -> None:
         journal = Journal(path, PLANNED)
         assert path.read_text(encoding="utf-8") == old

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 from pathlib import Path
 
@@ -69,6 +70,12 @@ def test_every_method_learns_what_separable_sentences_teach(name: str, phases: l
     probabilities = trained.predict(job.evaluation.sentences)
     assert probabilities.shape == (40,)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_sentences_without_a_word_are_nothing_to_count() -> None:
+    job = dataclasses.replace(make_job(), train=Examples(["! !", "?", "a"], np.array([0, 1, 1])))
+    with pytest.raises(Sst2Error, match="the 3 training sentences have none"):
+        train(METHOD["tfidf"], job)
 
 
 def test_majority_gives_the_share_of_positives_and_a_tie_is_negative() -> None:

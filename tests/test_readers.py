@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pytest_sst2 import arrow_files, readers
+from pytest_sst2 import arrow_files, readers, text_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.readers import READERS, Rows, read_rows
 
@@ -432,6 +432,22 @@ class TestNoFiles:
         with (tmp_path / name).open("wb") as file:
             file.truncate(2**40)  # of holes
         assert "it has 1,048,576 MB, and at most 256 MB are read into memory" in refusal(tmp_path / name)
+
+    def test_a_file_that_grows_while_it_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write(tmp_path, "train.tsv", b"sentence\tlabel\n" + b"good\t1\n" * 100)
+        monkeypatch.setattr(text_files, "check_ordinary", lambda *_: None)
+        with pytest.raises(Sst2Error, match="at most 0 MB are read"):
+            text_files.content_of(path, 500)
+        assert len(text_files.content_of(path, path.stat().st_size)) == path.stat().st_size
+
+    def test_a_table_that_does_not_fit_into_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_parquet(tmp_path, {"sentence": ["a"], "label": [1]})
+
+        def full(*_: object) -> None:
+            raise pa.ArrowMemoryError("malloc of size 1000 failed")
+
+        monkeypatch.setattr("pytest_sst2.arrow_files._check_declared_size", full)
+        assert f"{path} does not fit into the memory" in refusal(path)
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
         assert "no column 'sentence'" in refusal(write(tmp_path, "train.tsv", b""))

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import FloorKey
+from pytest_sst2.plain_values import read_plain
 from pytest_sst2.records import Phase, Record, Round, record_from_json
 from tests.made_records import BARE, ENVIRONMENT, FINGERPRINT, PHASES, make_record
 
@@ -310,6 +311,7 @@ def test_of_four_answers_no_fewer_than_none_and_no_more_than_four_are_right(corr
 
 
 AMOUNTS = [
+    "seed",
     *("latency.p50_seconds", "latency.p95_seconds", "dataset.train_size", "dataset.eval_size", "placement.beside"),
     *(f"rounds[1].{name}" for name in ("seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread")),
     *("rounds[1].phases[2].seconds", "rounds[1].phases[2].examples"),
@@ -331,6 +333,13 @@ def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_w
 def test_the_first_attempt_and_a_process_alone_are_counted_as_one(name: str) -> None:
     assert refusal(_set(name, 0)) == f"not a record: {name} is 0; 1 to 1e+18 is wanted."
     assert record_from_json(_set(name, 1)).cell == make_record().cell
+
+
+@pytest.mark.parametrize("values", [[-(2**70)], [2**63], [1, -(2**63) - 1]])
+def test_a_whole_number_of_a_list_fits_into_64_bits_as_one_alone_does(values: list[int]) -> None:
+    with pytest.raises(ValueError, match="a whole number of 64 bits"):
+        read_plain(tuple[int, ...], values, "labels")
+    assert read_plain(tuple[int, ...], [-(2**63), 2**63 - 1], "labels") == (-(2**63), 2**63 - 1)
 
 
 def test_a_machine_of_no_time_at_all_is_none_that_others_can_be_divided_by() -> None:

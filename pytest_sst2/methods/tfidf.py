@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.methods.logistic import course_of, fit_logistic, settings_of, stopping_warnings
 
@@ -26,7 +28,7 @@ def train(job: Job) -> Trained:
         sublinear_tf=False,
     )
     with job.clock.phase("encode", examples=len(job.train)):
-        features = vectorizer.fit_transform(job.train.sentences)
+        features = _fitted(vectorizer, job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
         model = fit_logistic(features, job.train.labels, job.seed)
     course = course_of(model, features, job.train.labels)
@@ -37,3 +39,20 @@ def train(job: Job) -> Trained:
 
     settings = {**settings_of(model), "vocabulary": len(vectorizer.vocabulary_)}
     return Trained(predict, settings, warnings=stopping_warnings(course))
+
+
+def _fitted(vectorizer: Any, sentences: Sequence[str]) -> Any:
+    """Return the sentences' features, the vocabulary being theirs.
+
+    Raises:
+        Sst2Error: There is no word in them.
+    """
+    try:
+        return vectorizer.fit_transform(sentences)
+    except ValueError as error:
+        if "vocabulary" not in str(error):
+            raise
+        raise Sst2Error(
+            f"method 'tfidf' counts words of two characters or more, and the {len(sentences):,} training sentences "
+            "have none. Look at the data, or leave the method out: --methods."
+        ) from error
