@@ -107,8 +107,8 @@ def _check_once(files: Sequence[Results]) -> None:
     for (first, second), cells in twice.items():
         are = "is" if len(cells) == 1 else "are"
         raise Sst2Error(
-            f"{shortened(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one of "
-            "the two out, or compare them with pytest-sst2 compare."
+            f"{shortened(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one "
+            "of the two out, or compare them with pytest-sst2 compare."
         )
 
 

@@ -136,7 +136,7 @@ def _several(hint: Any) -> _Read:
 
 
 def _have_64_bits(values: Sequence[int]) -> bool:
-    return min(values) >= -(2**63) and max(values) < 2**63
+    return min(values) > -(2**63) and max(values) < 2**63
 
 
 def _mapping(hint: Any) -> _Read:
