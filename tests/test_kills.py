@@ -207,7 +207,7 @@ def test_the_process_that_waits_for_a_cluster_is_killed(killed: Project, cluster
 
 
 def test_a_node_of_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
-    came = []
+    came, tried_again = [], 0
     for moment in moments("node", 0.0, 3.0):
         killed.begin()
         run = killed.run("--sst2-executor=ray", f"--sst2-ray-address={cluster.address}")
@@ -220,6 +220,9 @@ def test_a_node_of_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
         assert killed.measured() == killed.accuracies
         records = json.loads((killed.path / "r.json").read_text(encoding="utf-8"))["records"]
         again = [each for each in records if each["placement"]["attempt"] > 1]
+        tried_again += len(again)
         assert all(any("measured at attempt 2: " in text for text in each["warnings"]) for each in again)
         came.append(f"{moment:.1f} s: {len(again)} tried again")
+    # At a single moment the node may have had nothing in hand.
+    assert tried_again or KILLS < 10
     tell("node of Ray", came)
