@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import write_atomically
+from pytest_sst2.files import sweep_abandoned, write_atomically
 
 # Part of every address: a new way of embedding or of storing begins with an empty cache.
 _FORMAT = b"pytest-sst2 embeddings 2\n"
@@ -29,8 +28,6 @@ _SUFFIX = ".embeddings"
 # Rows and dimensions, before the numbers themselves.
 _SHAPE = struct.Struct("<QQ")
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
-# What a killed writer left behind is nobody's after this time.
-_ABANDONED_SECONDS = 3600.0
 
 
 def cache_folder() -> Path:
@@ -151,10 +148,7 @@ class EmbeddingCache:
                 total -= size
                 with contextlib.suppress(OSError):  # another process was quicker, or has it open
                     path.unlink()
-        with contextlib.suppress(OSError):
-            for part in folder.glob(f".*{_SUFFIX}.*.part"):
-                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
-                    part.unlink()
+        sweep_abandoned(folder, f"*{_SUFFIX}")
 
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
         """Give last use, size and path of every entry."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_sst2.errors import Sst2Error
 
+_PART = ".part"
+# What is left of a file by a writer that was killed is nobody's after this time: writing takes seconds.
+_ABANDONED_SECONDS = 3600.0
+
 
 def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
     """Write ``content``, text as UTF-8, to ``path``: complete or not at all.
 
-    It goes to a new file beside the target, is flushed to disk and then takes the target's name.
+    It goes to a new file beside the target, is flushed to disk and then takes the target's name. What a killed writer
+    has left of the same file is removed.
 
     Args:
         path: The target.
@@ -29,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
     _check_ordinary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
@@ -48,6 +55,20 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
         raise Sst2Error(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. What was there is unchanged."
         ) from error
+    sweep_abandoned(path.parent, glob.escape(path.name))
+
+
+def sweep_abandoned(folder: Path, named: str) -> None:
+    """Remove what writers that were killed an hour ago or earlier have left of files.
+
+    Args:
+        folder: Where they were to write.
+        named: A pattern for the names that the files were to have.
+    """
+    with contextlib.suppress(OSError):  # another process was quicker, or the folder may not be listed
+        for part in folder.glob(f".{named}.*{_PART}"):
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                part.unlink()
 
 
 def append_whole(path: Path, text: str) -> None:

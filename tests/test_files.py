@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_a_reader_in_the_middle_of_the_old_file_reads_it_to_the_end(tmp_path: Pa
         write_atomically(path, "new")
         assert reader.read() == " and whole"
     assert path.read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize("name", ["results.json", "odd [1] *.json"])
+def test_what_a_killed_writer_left_is_swept_up_after_an_hour_and_nothing_else(tmp_path: Path, name: str) -> None:
+    names = (f".{name}.old.part", f".{name}.young.part", ".other.json.old.part", f"{name}.old.part")
+    old, young, of_another, visible = (tmp_path / each for each in names)
+    for path in (old, young, of_another, visible):
+        path.write_text("half", encoding="utf-8")
+        if path != young:
+            os.utime(path, (time.time() - 3700,) * 2)
+    write_atomically(tmp_path / name, "new")
+    assert [path.exists() for path in (old, young, of_another, visible)] == [False, True, True, True]
 
 
 class TestNotOverwriting:
