@@ -582,7 +582,13 @@ KEEP_ONE = "could each be the train split; keep one, or name a folder that holds
             ["{folder}/validation/data", "0 for 'positive' and 1 for 'negative'", "1 - label"],
         ),
         (parquet_with_names_turned_round, ["validation.parquet", "0 for 'positive' and 1 for 'negative'"]),
-        (splits_that_lie_apart, ["{folder}/reviews/train.tsv and {folder}/tweets/dev.tsv lie apart"]),
+        (
+            splits_that_lie_apart,
+            [
+                "{folder}/reviews/train.tsv and {folder}/tweets/dev.tsv lie apart",
+                "Name the folder that holds both splits of one.",
+            ],
+        ),
         (
             a_folder_called_train_tsv,
             ["holds no data set", "train.tsv is passed over: a folder, a pipe or a broken link"],
@@ -651,7 +657,9 @@ def test_all_shards_in_the_older_naming_are_one_split(tmp_path: Path) -> None:
 def test_a_folder_may_be_called_dev_or_train_and_hold_other_files(tmp_path: Path, name: str) -> None:
     glue_tsv(tmp_path / name)
     text(tmp_path / name / "vocabulary.json", "{}")
-    assert rows_of(load_folder(tmp_path / name), "train") == TRAIN
+    source = load_folder(tmp_path / name)
+    assert rows_of(source, "train") == TRAIN
+    assert source.place == str(tmp_path / name)
 
 
 def test_three_levels_down_nothing_is_looked_for(tmp_path: Path) -> None:

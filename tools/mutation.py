@@ -47,7 +47,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sources": ("sources", "pocket", "bundled"),
     "split_files": ("sources",),
     "saved_folders": ("sources",),
-    "pocket": ("pocket", "sources"),
+    "pocket": ("pocket", "bundled"),
     "diagnosis": ("diagnosis",),
     "drift": ("drift", "comparison"),
 }
