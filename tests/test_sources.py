@@ -22,7 +22,7 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, Floors
 from pytest_sst2.readers import Rows
 from pytest_sst2.results_file import Results
-from pytest_sst2.sources import HUB_FILES, HUB_ID, Source, content_digest, load_folder, load_source
+from pytest_sst2.sources import HUB_FILES, HUB_ID, Source, cached_hub, content_digest, load_folder, load_source
 from tests.made_records import make_record
 
 TRAIN = Rows(
@@ -927,6 +927,17 @@ def test_a_cached_copy_is_taken_without_asking_the_hub(
     assert (source.source, source.revision, source.note) == ("hub", COMMIT, "")
     assert rows_of(source, "train") == TRAIN
     assert rows_of(source, "validation") == VALIDATION
+
+
+def test_whether_there_is_a_cached_copy_is_known_without_asking_the_hub(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "download_snapshot", fail_if_asked)
+    assert cached_hub() is None
+    clone_of_the_hub_repository(cached(hub_cache))
+    source = cached_hub()
+    assert source is not None
+    assert rows_of(source, "train") == TRAIN
 
 
 def test_what_the_hub_has_under_the_name_of_sst2_is_called_sst2_only_if_it_is(unreachable: Path) -> None:
