@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ import pytest
 from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
-from pytest_sst2.options import DATA_SOURCES, OPTIONS, Option
+from pytest_sst2.option_types import BadValue
+from pytest_sst2.options import DATA_SOURCES, OPTIONS, UNSET, Option
+from pytest_sst2.outgoing import cut
 from pytest_sst2.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
@@ -208,12 +211,27 @@ def _value(config: pytest.Config, option: Option) -> Any:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
     if option.parse is None:
         return bool(ini)
-    if ini in (None, "", []):
+    if ini is UNSET or ini == "":
         return option.parse(option.default) if option.default is not None else None
     try:
-        return option.parse(",".join(ini) if isinstance(ini, list) else str(ini))
+        return option.parse(_listed(ini) if isinstance(ini, list) else str(ini))
     except argparse.ArgumentTypeError as error:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _listed(items: Sequence[Any]) -> str:
+    """Return the items of a list as they are typed; pytest hands on those of a TOML file whatever they are.
+
+    Raises:
+        BadValue: There are none, or one is neither a text nor a number.
+    """
+    if not items:
+        raise BadValue("it names nothing; give a value, or leave the line out for the default")
+    for item in items:
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            shown = cut(json.dumps(item, default=str), 100)
+            raise BadValue(f"{shown} is neither a text nor a number, and nothing else may stand in its list")
+    return ",".join(map(str, items))
 
 
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
