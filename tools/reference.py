@@ -86,9 +86,10 @@ def _options() -> Iterator[str]:
     yield "## Options of pytest"
     yield (
         "Each has an ini twin for `pytest.ini`, `pyproject.toml` and the like; the command line wins. `--models` and "
-        "`--methods` may be typed instead of `--sst2-models` and `--sst2-methods`, unless another plugin or a conftest has taken them. Write paths with `=` "
-        "(`--sst2-data=FOLDER`): pytest takes a separate word that is a path for something to collect. Relative paths "
-        "start from the folder pytest was called in, those of an ini file from the ini file's folder."
+        "`--methods` may be typed instead of `--sst2-models` and `--sst2-methods`, unless another plugin or a conftest "
+        "has taken them. Write paths with `=` (`--sst2-data=FOLDER`): pytest takes a separate word that is a path for "
+        "something to collect. Relative paths start from the folder pytest was called in, those of an ini file from the "
+        "ini file's folder."
     )
     yield from _ini_files()
     rows = [
@@ -113,11 +114,11 @@ def _ini_files() -> Iterator[str]:
     lists = _listed(option.dest for option in options.OPTIONS if option.ini_kind == "args")
     yield (
         "- In `pytest.ini`, `tox.ini` and `setup.cfg`, and in `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
-        'is text (in TOML quoted: `sst2_rounds = "3"`), with commas where several are meant; in TOML these may also be a '
-        'list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch `true`.\n'
+        'is text (in TOML quoted: `sst2_rounds = "3"`), with commas where several are meant; in TOML these may also be '
+        'a list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch `true`.\n'
         "- In `[tool.pytest]` of `pyproject.toml` and in `pytest.toml`, which pytest 9 reads, these are lists of "
-        f'quoted texts: {lists} (`sst2_methods = ["tfidf"]`, `sst2_seeds = ["1", "2"]`); switches are `true` or `false` '
-        'without quotes; everything else is one quoted text (`sst2_rounds = "3"`).'
+        f'quoted texts: {lists} (`sst2_methods = ["tfidf"]`, `sst2_seeds = ["1", "2"]`); switches are `true` or '
+        '`false` without quotes; everything else is one quoted text (`sst2_rounds = "3"`).'
     )
 
 
