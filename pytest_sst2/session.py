@@ -235,12 +235,14 @@ class Session:
         if len(kept) < len(baseline.records) and not (measured | failed) & {(each.model, each.method) for each in kept}:
             self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
             return None
+        # What no shard is to measure is missing in all of them, and told where they are joined.
+        own = [each for each in kept if each.cell in division.mine or (each.model, each.method) in measured | failed]
         self.notes.append(
             "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
             "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "
             f"{baseline.origin} all.json"
         )
-        return replace(baseline, records=kept)
+        return replace(baseline, records=own or kept)
 
     def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
         folder = self.settings.report_path

@@ -88,8 +88,8 @@ def _options() -> Iterator[str]:
         "Each has an ini twin for `pytest.ini`, `pyproject.toml` and the like; the command line wins. `--models` and "
         "`--methods` may be typed instead of `--sst2-models` and `--sst2-methods`, unless another plugin or a conftest "
         "has taken them. Write paths with `=` (`--sst2-data=FOLDER`): pytest takes a separate word that is a path for "
-        "something to collect. Relative paths start from the folder pytest was called in, those of an ini file from the "
-        "ini file's folder."
+        "something to collect. Relative paths start from the folder pytest was called in, those of an ini file from "
+        "the ini file's folder."
     )
     yield from _ini_files()
     rows = [
