@@ -436,4 +436,6 @@ def _told(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Sst2Error as error:
-        pytest.fail(str(error), pytrace=False)
+        said = str(error)
+    # Not in the handler: pytest would print the error, and each that it came from, before the sentence.
+    pytest.fail(said, pytrace=False)
