@@ -101,7 +101,7 @@ class TestOneSeed:
         cell = only_cell([answered(right(total=20))], [after])
         assert (cell.verdict, cell.reasons) == (
             "incomparable",
-            ("evaluation sentences: 30 rows, 30 different, were 20 rows, 20 different",),
+            ("evaluation sentences: 30 rows, 30 distinct, were 20 rows, 20 distinct",),
         )
 
     def test_a_record_of_the_first_schema_borrows_the_labels_of_the_other(self) -> None:
