@@ -140,12 +140,13 @@ class Session:
             return 1
         return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
 
-    def finish(self, *, complete: bool, sentences_of: SentencesOf) -> None:
+    def finish(self, *, complete: bool, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> None:
         """Write and compare what was asked for; what cannot be written is kept as a problem.
 
         Args:
             complete: False where the run was stopped before its last cell.
             sentences_of: What gives the sentences for the report.
+            tests: What pytest was given to collect, as it was typed; None where that is not known.
         """
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
         if len(datasets) > 1:
@@ -180,7 +181,7 @@ class Session:
         # Last, so that it says what went wrong before.
         stopped = () if complete else ("the run was stopped before its last cell",)
         failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
-        self._report(sentences_of, (*self.problems, *stopped, *failed))
+        self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
 
     def _close(self, journal: Journal, *, complete: bool) -> None:
         """Write the results file for the last time."""
@@ -244,14 +245,14 @@ class Session:
         )
         return replace(baseline, records=own or kept)
 
-    def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
+    def _report(self, sentences_of: SentencesOf, problems: Sequence[str], tests: Sequence[str] | None) -> None:
         folder = self.settings.report_path
         if folder is None and STEP_SUMMARY not in os.environ:
             return
         from pytest_sst2.report.contents import make_report
 
         measured = self._results
-        report = make_report(measured, self.comparison, self.settings.fail_on, problems)
+        report = make_report(measured, self.comparison, self.settings.fail_on, problems, tests)
         self._attempt("the job's summary", lambda: append_step_summary(report))
         if folder is not None:
             self._attempt("the report", lambda: self._write_report(folder, report, measured, sentences_of))

@@ -40,7 +40,8 @@ def markdown(report: Report) -> str:
     findings = _findings(report)
     shown = [_head(report), _list(findings[:_MOST_FINDINGS])]
     results = "" if report.comparison is None else _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))
-    again = _code([report.install, *report.commands[:_MOST_COMMANDS]]) if report.records else ""
+    commands = filter(None, (report.install, report.remark, *report.commands[:_MOST_COMMANDS]))
+    again = _code([*commands]) if report.records else ""
     room = _MOST_CHARACTERS - sum(map(len, (*shown, results, again)))
     more = _more_findings(findings[_MOST_FINDINGS:], room // 2)
     changed = _environment(report.comparison, room - len(more)) if report.comparison is not None else ""
