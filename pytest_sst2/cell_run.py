@@ -53,13 +53,16 @@ class CellRun:
         self._workbench = workbench
         self._timer = timer
         self._item = item
+        self._record: Record | None = None
 
     def measure(self) -> Record:
-        """Train and measure the cell and hand its Record to the report.
+        """Train and measure the cell and hand its Record to the report; asked again, return the same Record.
 
         A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback;
         any other error with its traceback. Either way the report names the cell and the reason.
         """
+        if self._record is not None:
+            return self._record
         reason = ""
         try:
             # Loading libraries and data for a cell would disturb the times of another as its training would.
@@ -73,7 +76,7 @@ class CellRun:
         if reason:  # not in the handler: pytest would print the error, and each that it came from, before the sentence
             self._failed(reason)
             pytest.fail(f"{self.cell.id}: {reason}", pytrace=False)
-        self._item.stash[RECORD] = record
+        self._record = self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
         return record
 

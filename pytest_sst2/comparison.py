@@ -71,7 +71,7 @@ class CellComparison:
 
     @property
     def flags(self) -> frozenset[str]:
-        """What ``--sst2-fail-on`` can ask for: regressed, slower, heavier, drifted, incomparable."""
+        """What ``--sst2-fail-on`` can ask for of a cell: regressed, slower, heavier, drifted, incomparable."""
         found = {
             "regressed": self.verdict == "regressed",
             "incomparable": self.verdict == "incomparable",
@@ -117,9 +117,13 @@ class Comparison:
 
         A failure that is sure goes before a cell that could not be compared. No cell in common is never a success.
         """
+        if not self.cells:
+            return CANNOT_COMPARE
         if any(self.flagged(flag) for flag in fail_on if flag != "incomparable"):
             return FAILS
-        if not self.cells or ("incomparable" in fail_on and self.flagged("incomparable")):
+        if "missing" in fail_on and self.only_before:
+            return FAILS
+        if "incomparable" in fail_on and self.flagged("incomparable"):
             return CANNOT_COMPARE
         return HOLDS
 

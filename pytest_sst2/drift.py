@@ -23,6 +23,8 @@ from pytest_sst2.training_drift import (
     same_rows_in_another_order,
 )
 
+# Enough of a commit or a digest to recognise it: as many letters as ``sha256:`` and twelve digits have.
+_SHOWN_REVISION = 19
 # The setting that says how many rows of a batch each process is given.
 _SHARE = "per_device_train_batch_size"
 
@@ -50,8 +52,10 @@ def different_fields(before: Record, after: Record, *, same_seeds: bool = True) 
     if not same_seeds:
         if old is None or new is None:
             return ("training and evaluation rows (a file of schema 1 does not tell one from the other)",)
-        heldout = after.dataset.split == "heldout"
-        return () if heldout else tuple(_different_rows("evaluation", old.evaluation, new.evaluation))
+        if after.dataset.split == "heldout":
+            return ()
+        found += _different_rows("evaluation", old.evaluation, new.evaluation)
+        return tuple(_with_revisions(found, before, after))
     if old is None or new is None:
         if before.dataset.digest != after.dataset.digest:
             return ("training or evaluation rows (their digests differ; a file of schema 1 does not say which)",)
@@ -60,6 +64,7 @@ def different_fields(before: Record, after: Record, *, same_seeds: bool = True) 
         return ()
     found += _different_rows("training", old.train, new.train)
     found += _different_rows("evaluation", old.evaluation, new.evaluation)
+    found = _with_revisions(found, before, after)
     if not found and _same_tokens(old, new) and same_rows_in_another_order(old.course, new.course):
         order = "training order: the optimiser was given the same rows in another order"
         settings = ", ".join(_different_settings(before, after).values())
@@ -86,7 +91,7 @@ def _different_rows(which: str, old: RowsFingerprint, new: RowsFingerprint) -> I
         yield (
             f"{which} sentences: {_rows(new)}, were {_rows(old)}"
             if _rows(old) != _rows(new)
-            else f"{which} sentences: {_rows(old)} on both sides, but {_difference(old, new)}"
+            else f"{which} sentences: {_difference(old, new)} ({_rows(old)}, on both sides)"
         )
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
@@ -96,12 +101,22 @@ def _different_rows(which: str, old: RowsFingerprint, new: RowsFingerprint) -> I
         yield f"{which} order: the same rows in another order"
 
 
+def _with_revisions(found: list[str], before: Record, after: Record) -> list[str]:
+    """Return what was found of the rows, before it what explains it: the data set itself is another."""
+    old, new = before.dataset, after.dataset
+    # A commit on the Hub and a digest of a folder's content name the same rows differently.
+    if not found or old.source != new.source or old.revision == new.revision:
+        return found
+    shown = [each.revision[:_SHOWN_REVISION] for each in (new, old)]
+    return [f"the data set has other rows (revision {shown[0]}, was {shown[1]})", *found]
+
+
 def _difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
-    return "with other spaces, case or accents" if old.letters and old.letters == new.letters else "not the same"
+    return "with other spaces, case or accents" if old.letters and old.letters == new.letters else "not the same ones"
 
 
 def _rows(rows: RowsFingerprint) -> str:
-    return f"{rows.count:,} rows, {rows.distinct:,} different"
+    return f"{rows.count:,} rows, {rows.distinct:,} distinct"
 
 
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Gatherer:
             return
         self.gathering()
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        self.session.finish(complete=not stopped, sentences_of=self._sentences_of)
+        self.session.finish(complete=not stopped, sentences_of=self._sentences_of, tests=_tests_named(session.config))
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = self.session.exit_status
 
@@ -135,3 +135,9 @@ class Gatherer:
                 terminalreporter.write_line(
                     coloured(encodable(line, encoding), lambda text, colour: writer.markup(text, **{colour: True}))
                 )
+
+
+def _tests_named(config: pytest.Config) -> list[str]:
+    """Return what the command line named to be collected, and how; nothing where pytest looked for itself."""
+    named = config.args if config.args_source is config.ArgsSource.ARGS else []
+    return [*(["--pyargs"] if config.option.pyargs and named else []), *named]

@@ -35,6 +35,8 @@ from pytest_sst2.recipes import DTYPES, EVALUATION_SPLITS, PRESETS
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EXECUTORS = ("local", "ray")
+# What an ini file says that has no such option: one object, since an empty list may also be what it says.
+UNSET: list[str] = []
 # What people type besides the prefixed options, where nobody else has taken it.
 BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
@@ -58,6 +60,13 @@ class Option:
     def dest(self) -> str:
         """The name in ``config.option`` and in an ini file."""
         return f"sst2_{self.name}"
+
+    @property
+    def ini_kind(self) -> Literal["args", "bool", "string"]:
+        """What pytest is told of the value in an ini file."""
+        if self.parse is None:
+            return "bool"
+        return "args" if "," in (self.metavar or "") else "string"
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -107,11 +116,21 @@ def add_options(parser: pytest.Parser) -> None:
         shown = f"{option.help} (default: {option.default})" if option.default else option.help
         if option.parse is None:
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=shown)
-            parser.addini(option.dest, shown, type="bool", default=None)
         else:
             group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=shown)
-            kind: Literal["args", "string"] = "args" if "," in (option.metavar or "") else "string"
-            parser.addini(option.dest, shown, type=kind, default=None)
+        default = None if option.parse is None else UNSET
+        parser.addini(option.dest, shown, type=option.ini_kind, default=default)
+
+
+def is_set(config: pytest.Config, option: Option) -> bool:
+    """Tell whether the command line or an ini file says anything of an option; a switch in an ini file may say no."""
+    if getattr(config.option, option.dest, None) is not None:
+        return True
+    try:
+        ini = config.getini(option.dest)
+    except (TypeError, ValueError, pytest.UsageError):  # what is wrong with it is told where its value is read
+        return True
+    return bool(ini) if option.parse is None else ini is not UNSET
 
 
 def add_bare_options(parser: pytest.Parser) -> None:

@@ -146,8 +146,7 @@ def _join_ranks(config: pytest.Config) -> None:
 
 def _is_anything_set(config: pytest.Config) -> bool:
     """Tell whether an option, an ini file or a conftest says anything to us; if not, nothing can be wrong with it."""
-    names = [option.dest for option in options.OPTIONS]
-    if any(getattr(config.option, name, None) is not None or config.getini(name) for name in names):
+    if any(options.is_set(config, option) for option in options.OPTIONS):
         return True
     hooks = (config.hook.pytest_sst2_models, config.hook.pytest_sst2_methods)
     return any(hook.get_hookimpls() for hook in hooks)
@@ -438,4 +437,6 @@ def _told(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Sst2Error as error:
-        pytest.fail(str(error), pytrace=False)
+        said = str(error)
+    # Not in the handler: pytest would print the error, and each that it came from, before the sentence.
+    pytest.fail(said, pytrace=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pytest_sst2.recipes import PRESETS, Recipe
 from pytest_sst2.records import Record
 
+_OURS = "pytest-sst2"
 # What decides an accuracy; the rest of what was installed is in the records.
 _PACKAGES = (
     "torch",
@@ -17,33 +18,55 @@ _PACKAGES = (
     "tokenizers",
     "numpy",
     "datasets",
-    "pytest-sst2",
+    _OURS,
 )
 
 
-def run_commands(records: Sequence[Record]) -> list[str]:
+# The tests that come along, which stand for those that are not known.
+_TESTS = ("benchmarks",)
+TESTS_UNKNOWN = "# benchmarks stands for the tests that measured these cells: a results file does not name them"
+
+
+def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) -> list[str]:
     """Return the commands that measure these cells again and no others.
 
-    There is one for each data set, recipe, device, number of rounds and of processes that train together, and for
-    methods that were not run with the same models and seeds. They name what decides the numbers, not how else it was
-    run. Data and models that were read from a folder are named by a placeholder, since a record does not keep where
-    they lay.
+    There is one for each data set, recipe, device, number of rounds and of processes that train together, for each
+    setting of the variables that change threads or precision, and for methods that were not run with the same models
+    and seeds. They name what decides the numbers, not how else it was run. Data and models that were read from a folder
+    are named by a placeholder, since a record does not keep where they lay.
+
+    Args:
+        records: Those to measure again.
+        tests: What pytest was given to collect, as it was typed; None where that is not known.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault((*_launcher(record), *_shared_flags(record)), []).append(record)
+        groups.setdefault((_variables(record), *_launcher(record), *_shared_flags(record)), []).append(record)
+    named = _TESTS if tests is None else tests
     return [
-        shlex.join([*_launcher(group[0]), "benchmarks", *cells, *_shared_flags(group[0])])
+        _variables(group[0]) + shlex.join([*_launcher(group[0]), *named, *cells, *_shared_flags(group[0])])
         for group in groups.values()
         for cells in _cell_flags(group)
     ]
 
 
-def install_command(record: Record) -> str:
-    """Return the command that installs the versions a record was measured with, builds for one device left aside."""
-    packages = record.environment.packages
-    wanted = [f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages]
-    return shlex.join(["python", "-m", "pip", "install", *wanted])
+def install_command(records: Sequence[Record]) -> str:
+    """Return the command that installs the versions records were measured with, builds for one device left aside.
+
+    Args:
+        records: At least one; the versions are those of the first.
+    """
+    packages = records[0].environment.packages
+    wanted = {name: f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages}
+    if any(record.weights is not None and record.weights.source == "bundled" for record in records):
+        ours = wanted.get(_OURS, _OURS)
+        wanted[_OURS] = ours.replace(_OURS, f"{_OURS}[bundled]")
+    return shlex.join(["python", "-m", "pip", "install", *wanted.values()])
+
+
+def _variables(record: Record) -> str:
+    """Return what is set for a command before it, with a space behind it; empty where nothing was."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in sorted(record.environment.variables.items()))
 
 
 def _launcher(record: Record) -> list[str]:

@@ -140,12 +140,13 @@ class Session:
             return 1
         return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
 
-    def finish(self, *, complete: bool, sentences_of: SentencesOf) -> None:
+    def finish(self, *, complete: bool, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> None:
         """Write and compare what was asked for; what cannot be written is kept as a problem.
 
         Args:
             complete: False where the run was stopped before its last cell.
             sentences_of: What gives the sentences for the report.
+            tests: What pytest was given to collect, as it was typed; None where that is not known.
         """
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
         if len(datasets) > 1:
@@ -180,7 +181,7 @@ class Session:
         # Last, so that it says what went wrong before.
         stopped = () if complete else ("the run was stopped before its last cell",)
         failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
-        self._report(sentences_of, (*self.problems, *stopped, *failed))
+        self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
 
     def _close(self, journal: Journal, *, complete: bool) -> None:
         """Write the results file for the last time."""
@@ -235,21 +236,23 @@ class Session:
         if len(kept) < len(baseline.records) and not (measured | failed) & {(each.model, each.method) for each in kept}:
             self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
             return None
+        # What no shard is to measure is missing in all of them, and told where they are joined.
+        own = [each for each in kept if each.cell in division.mine or (each.model, each.method) in measured | failed]
         self.notes.append(
             "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
             "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "
             f"{baseline.origin} all.json"
         )
-        return replace(baseline, records=kept)
+        return replace(baseline, records=own or kept)
 
-    def _report(self, sentences_of: SentencesOf, problems: Sequence[str]) -> None:
+    def _report(self, sentences_of: SentencesOf, problems: Sequence[str], tests: Sequence[str] | None) -> None:
         folder = self.settings.report_path
         if folder is None and STEP_SUMMARY not in os.environ:
             return
         from pytest_sst2.report.contents import make_report
 
         measured = self._results
-        report = make_report(measured, self.comparison, self.settings.fail_on, problems)
+        report = make_report(measured, self.comparison, self.settings.fail_on, problems, tests)
         self._attempt("the job's summary", lambda: append_step_summary(report))
         if folder is not None:
             self._attempt("the report", lambda: self._write_report(folder, report, measured, sentences_of))

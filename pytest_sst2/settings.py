@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ import pytest
 from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
-from pytest_sst2.options import DATA_SOURCES, OPTIONS, Option
+from pytest_sst2.option_types import BadValue
+from pytest_sst2.options import DATA_SOURCES, OPTIONS, UNSET, Option
+from pytest_sst2.outgoing import cut
 from pytest_sst2.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
@@ -137,6 +140,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
     if calibrate:
         _check_calibration(recipe, values["min_accuracy"], floors_path)
     json_path, resume_path = (_results_path(base[name], values[name], f"--sst2-{name}") for name in ("json", "resume"))
+    _check_spared(config, json_path, resume_path, values["compare"], base["compare"])
     report_path = path_given(base["report"], values["report"], "--sst2-report") if values["report"] else None
     if report_path:
         check_folder(report_path, "--sst2-report")
@@ -165,7 +169,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         json_path=json_path,
         report_path=report_path,
         resume_path=resume_path,
-        unfinished=_unfinished(resume_path),
+        unfinished=_unfinished(resume_path, json_path, shard),
         executor=_executor(config, values),
         ray_address=values["ray_address"],
         ray_cpus=values["ray_cpus"],
@@ -183,7 +187,9 @@ def read_again(settings: Settings) -> Settings:
     Raises:
         Sst2Error: It is no results file any more.
     """
-    return dataclasses.replace(settings, unfinished=_unfinished(settings.resume_path))
+    return dataclasses.replace(
+        settings, unfinished=_unfinished(settings.resume_path, settings.json_path, settings.shard)
+    )
 
 
 # Options of pytest-benchmark that keep or judge a time.
@@ -208,12 +214,27 @@ def _value(config: pytest.Config, option: Option) -> Any:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
     if option.parse is None:
         return bool(ini)
-    if ini in (None, "", []):
+    if ini is UNSET or ini == "":
         return option.parse(option.default) if option.default is not None else None
     try:
-        return option.parse(",".join(ini) if isinstance(ini, list) else str(ini))
+        return option.parse(_listed(ini) if isinstance(ini, list) else str(ini))
     except argparse.ArgumentTypeError as error:
         raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _listed(items: Sequence[Any]) -> str:
+    """Return the items of a list as they are typed; pytest hands on those of a TOML file whatever they are.
+
+    Raises:
+        BadValue: There are none, or one is neither a text nor a number.
+    """
+    if not items:
+        raise BadValue("it names nothing; give a value, or leave the line out for the default")
+    for item in items:
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            shown = cut(json.dumps(item, default=str), 100)
+            raise BadValue(f"{shown} is neither a text nor a number, and nothing else may stand in its list")
+    return ",".join(map(str, items))
 
 
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
@@ -269,12 +290,39 @@ def _results_path(base: Path, given: str | None, option: str) -> Path | None:
     return path
 
 
-def _unfinished(path: Path | None) -> Results | None:
+def _check_spared(
+    config: pytest.Config, json_path: Path | None, resume_path: Path | None, compared: str | None, base: Path
+) -> None:
+    """Refuse to write results over a baseline, or over something else.
+
+    Workers of pytest-xdist write none, and come when the controller may have begun to.
+    """
+    written = json_path or resume_path
+    if written is None or hasattr(config, "workerinput"):
+        return
+    from pytest_sst2.baselines import find_baseline
+    from pytest_sst2.results_paths import check_replaceable, check_spared
+
+    baseline = find_baseline(config.rootpath, base, compared) if compared else None
+    check_spared(written, "--sst2-json" if json_path else "--sst2-resume", baseline)
+    if json_path and not _is_same(json_path, resume_path):
+        check_replaceable(json_path, "--sst2-json")
+
+
+def _is_same(path: Path, other: Path | None) -> bool:
+    return other is not None and path.resolve() == other.resolve()
+
+
+def _unfinished(path: Path | None, json_path: Path | None, shard: Shard | None) -> Results | None:
     if path is None:
         return None
+    from pytest_sst2.results_paths import check_shard
     from pytest_sst2.resume import load_unfinished
 
-    return load_unfinished(path)
+    unfinished = load_unfinished(path)
+    if shard is not None and (json_path is None or _is_same(json_path, path)):
+        check_shard(path, unfinished, shard)
+    return unfinished
 
 
 def _save_path(config: pytest.Config, name: str | None, *, overwrite: bool) -> Path | None:

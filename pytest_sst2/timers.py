@@ -6,7 +6,7 @@ pytest-benchmark selects tests (``--benchmark-only``, ``--benchmark-skip``) by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,8 +55,10 @@ class _BenchmarkTimer:
             self.benchmark.stats.group = record.method
 
     def leave_out(self) -> None:
-        if self._used:
+        # A test may have measured something of its own with it.
+        if self._used or getattr(self.benchmark, "_mode", None):
             return
+        self._used = True
         # It would warn that it was not used. One that is switched off keeps no time of what it calls.
         self.benchmark.disabled = True
         self.benchmark.pedantic(lambda: None)
@@ -79,9 +81,19 @@ class WithPytestBenchmark:
     """Fixture and hooks for a run in which pytest-benchmark is active."""
 
     @pytest.fixture
-    def sst2_timer(self, benchmark: Any) -> Timer:
+    def sst2_timer(self, benchmark: Any) -> Iterator[Timer]:
         """The timer of one cell."""
-        return _BenchmarkTimer(benchmark)
+        timer = _BenchmarkTimer(benchmark)
+        yield timer
+        timer.leave_out()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out, where all benchmarks are ours, that pytest-benchmark has no times beside pytest-xdist: we have."""
+        fixtures = [getattr(item, "fixturenames", ()) for item in items]
+        session = getattr(config, "_benchmarksession", None)
+        if session is not None and all("sst2_timer" in names for names in fixtures if "benchmark" in names):
+            session.xdist_warning = False
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_benchmark_group_stats(

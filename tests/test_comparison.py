@@ -101,7 +101,7 @@ class TestOneSeed:
         cell = only_cell([answered(right(total=20))], [after])
         assert (cell.verdict, cell.reasons) == (
             "incomparable",
-            ("evaluation sentences: 30 rows, 30 different, were 20 rows, 20 different",),
+            ("evaluation sentences: 30 rows, 30 distinct, were 20 rows, 20 distinct",),
         )
 
     def test_a_record_of_the_first_schema_borrows_the_labels_of_the_other(self) -> None:
@@ -281,6 +281,13 @@ class TestExitStatus:
         assert found.exit_status(("regressed", "incomparable")) == 1
         assert found.exit_status(("incomparable",)) == 2
         assert found.exit_status(("slower", "heavier", "drifted")) == 0
+
+    @pytest.mark.parametrize(("fail_on", "expected"), [((), 0), (("regressed", "incomparable"), 0), (("missing",), 1)])
+    def test_cells_that_were_not_run_fail_what_asks_for_them(self, fail_on: tuple[str, ...], expected: int) -> None:
+        found = dataclasses.replace(with_cells("unchanged"), only_before=("minilm × linear-probe",))
+        assert found.exit_status(fail_on) == expected
+        beside = dataclasses.replace(with_cells("incomparable"), only_before=("minilm × linear-probe",))
+        assert beside.exit_status(("missing", "incomparable")) == 1
 
     def test_nothing_fails_what_fails_on_nothing_but_nothing_to_compare(self) -> None:
         assert with_cells(*CELLS).exit_status(()) == 0

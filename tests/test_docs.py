@@ -130,7 +130,9 @@ class TestWorkflow:
         assert len(measured) == 2
         # Without the gate's own options both measure the same.
         gate, baseline = measured
-        assert [word for word in gate if word != "--sst2-compare=main"] == baseline
+        rule = ["--sst2-compare=main", "--sst2-fail-on=regressed,incomparable,missing"]
+        assert [word for word in gate if word not in rule] == baseline
+        assert [word for word in gate if word in rule] == rule
         config = pytester.parseconfig(*gate[3:])
         assert (config.option.sst2_models, config.option.sst2_data) == (("minilm",), "hub")
 
@@ -174,7 +176,8 @@ class TestShardsWorkflow:
         runs = [shlex.split(step["run"]) for step in jobs["gate"]["steps"] if "run" in step]
         merge, compare = [words for words in runs if check_command(words, pytester)]
         assert all(fnmatch(file, merge[2]) for file in files)
-        assert merge[-1] == compare[-1]
+        assert merge[-1] == compare[3]
+        assert "missing" in cli._parser().parse_args(compare[1:]).fail_on
 
     def test_the_page_shows_the_file_itself(self) -> None:
         text = (DOCS / "ci.md").read_text(encoding="utf-8")

@@ -70,8 +70,11 @@ class TestIncomparable:
         rows = getattr(BASE.fingerprint, which)
         flipped = packed_bits([0, *([0, 1, 1] if which == "train" else [0, 0, 1])])
         for changes, expected in (
-            ({"sentences": "ffff", "count": 9, "distinct": 8}, f"{word} sentences: 9 rows, 8 different, were "),
-            ({"sentences": "ffff"}, "different on both sides, but not the same"),
+            ({"sentences": "ffff", "count": 9, "distinct": 8}, f"{word} sentences: 9 rows, 8 distinct, were "),
+            (
+                {"sentences": "ffff"},
+                f"{word} sentences: not the same ones ({rows.count} rows, 4 distinct, on both sides)",
+            ),
             ({"labels": flipped}, f"{word} labels: 1 of {rows.count} sentences have the other label"),
             ({"order": "ffff"}, f"{word} order: the same rows in another order"),
         ):
@@ -83,7 +86,18 @@ class TestIncomparable:
         (found,) = different_fields(
             BASE, with_fingerprint(train={"sentences": "ffff", "labels": packed_bits([0] * 5), "order": "ffff"})
         )
-        assert found == "training sentences: 5 rows, 4 different on both sides, but not the same"
+        assert found == "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
+
+    def test_a_data_set_of_another_content_is_told_as_the_cause_of_other_rows(self) -> None:
+        other = with_fingerprint(train={"sentences": "ffff"})
+        moved = dataclasses.replace(other, dataset=dataclasses.replace(BASE.dataset, revision="sha256:ffffffffffff"))
+        rows = "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
+        said = "the data set has other rows (revision sha256:ffffffffffff, was sha256:0123456789ab)"
+        assert different_fields(BASE, moved) == (said, rows)
+        # A commit of the Hub is no digest of a folder's content, and the rows used may be the same in both.
+        from_hub = dataclasses.replace(moved, dataset=dataclasses.replace(moved.dataset, source="hub"))
+        assert different_fields(BASE, from_hub) == (rows,)
+        assert different_fields(BASE, dataclasses.replace(BASE, dataset=moved.dataset)) == ()
 
     def test_the_same_rows_given_to_the_optimiser_in_another_order(self) -> None:
         after = with_fingerprint(course={"order": "9999:ffff"})

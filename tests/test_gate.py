@@ -272,6 +272,23 @@ class TestOptions:
         assert "drift: C 2, was 1 (tfidf)" in comparison(asked)
         assert project.runpytest(*METHODS, "--sst2-compare", "main").ret == 0
 
+    def test_cells_of_the_baseline_that_were_not_run_fail_those_who_ask_for_it(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        save(project)
+        asked = ("--sst2-compare=main", "--sst2-fail-on=regressed,missing")
+        assert project.runpytest(*METHODS, *asked).ret == 0
+        for shorter in (["-k", "tfidf"], ["--methods=tfidf"]):
+            assert project.runpytest(*METHODS, "--sst2-compare=main", *shorter).ret == 0
+            result = project.runpytest(*METHODS, *asked, "--sst2-json=now.json", *shorter)
+            assert result.ret == 1
+            assert "FAILS: 1 of 1 unchanged; 1 cell of the baseline was not run" in comparison(result)
+            assert "missing: not measured this time: majority" in comparison(result)
+        monkeypatch.chdir(project.path)
+        assert main(["compare", "main", "now.json"]) == 0
+        assert main(["compare", "main", "now.json", "--fail-on", "missing"]) == 1
+        assert "FAILS: 1 of 1 unchanged; 1 cell of the baseline was not run" in capsys.readouterr().out
+
     def test_nothing_fails_where_nothing_may_and_it_is_told_all_the_same(self, project: pytest.Pytester) -> None:
         save(project)
         project.makeconftest(WORSE)

@@ -271,6 +271,32 @@ class TestLifeCycle:
         )
         assert "not measured" not in gate.stdout.str()
 
+    def test_what_no_shard_measures_is_missing_in_the_joined_file_alone(self, project: pytest.Pytester) -> None:
+        project.runpytest("--methods=tfidf,majority,linear-probe", "--sst2-save=main")
+        for number in (1, 2):
+            asked = ("--methods=tfidf,majority", f"--sst2-shard={number}/2", f"--sst2-json={number}.json")
+            shard = project.runpytest(*asked, "--sst2-compare=main", "--sst2-fail-on=missing")
+            assert shard.ret == 0
+            shard.stdout.fnmatch_lines(["HOLDS: 1 of 1 unchanged"])
+        assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
+        assert main(["compare", "main", "all.json"]) == 0
+        assert main(["compare", "main", "all.json", "--fail-on=missing"]) == 1
+
+    def test_a_cell_of_this_shard_that_had_no_turn_is_missing(self, project: pytest.Pytester) -> None:
+        project.runpytest("--methods=tfidf,majority", "--sst2-save=main")
+        project.makeconftest("""
+            def pytest_collection_modifyitems(items):
+                items.sort(key=lambda item: "majority" not in item.name)
+
+            def pytest_runtest_logreport(report):
+                if report.when == "teardown" and "majority" in report.nodeid:
+                    import pytest
+                    raise pytest.exit("enough", returncode=0)
+        """)
+        asked = ("--methods=tfidf,majority", "--sst2-shard=1/1", "--sst2-compare=main", "--sst2-fail-on=missing")
+        stopped = project.runpytest_subprocess(*asked)
+        stopped.stdout.fnmatch_lines(["FAILS: 1 of 1 unchanged; 1 cell of the baseline was not run"])
+
     def test_a_baseline_from_shards_gates_a_later_run(self, project: pytest.Pytester) -> None:
         methods = ("--methods", "tfidf,majority")
         for number in (1, 2):

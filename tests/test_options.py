@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pytest_sst2 import option_types, options
 from tests.conftest import collected
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
+NINE = pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest 9 is the first to read this table")
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest_name(pytester: pytest.Pytester) -> None:
@@ -250,3 +252,58 @@ def test_every_option_has_an_ini_twin_and_a_help_text(pytester: pytest.Pytester)
         assert option.flag in help_text
         assert f"{option.dest} (" in help_text
     assert "--models" in help_text
+
+
+def toml(project: pytest.Pytester, table: str, line: str) -> pytest.RunResult:
+    """Return what becomes of a collection with one line in a table of ``pyproject.toml``."""
+    project.makepyprojecttoml(f"[{table}]\naddopts = {'[]' if table == 'tool.pytest' else repr('')}\n{line}\n")
+    return project.runpytest("--collect-only", "-q")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('sst2_models = [["a"]]', 'ini option sst2_models: ["a"] is neither a text nor a number, and nothing else'),
+        ("sst2_seeds = [{ a = 1 }]", 'ini option sst2_seeds: {"a": 1} is neither a text nor a number'),
+        ("sst2_methods = [true]", "ini option sst2_methods: true is neither a text nor a number"),
+        ("sst2_seeds = [1.5]", "ini option sst2_seeds: '1.5' is not a seed"),
+        ("sst2_methods = []", "ini option sst2_methods: it names nothing; give a value, or leave the line out"),
+        ("sst2_fail_on = []", "ini option sst2_fail_on: it names nothing"),
+        ('sst2_metrics = ""', "ini option sst2_metrics: it names nothing"),
+    ],
+)
+def test_a_list_in_a_toml_file_that_cannot_be_meant_is_refused_with_a_sentence(
+    cells: pytest.Pytester, line: str, said: str
+) -> None:
+    result = toml(cells, "tool.pytest.ini_options", line)
+    assert result.ret == USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {glob.escape(said)}*"])
+    assert "INTERNALERROR" not in result.stderr.str()
+
+
+class TestTheTablesOfATomlFile:
+    """What docs/reference.md says of either."""
+
+    @pytest.mark.parametrize("line", ["sst2_seeds = [1, 2]", 'sst2_seeds = ["1", "2"]', 'sst2_seeds = "1,2"'])
+    def test_ini_options_take_text_and_lists_of_texts_and_numbers(self, cells: pytest.Pytester, line: str) -> None:
+        result = toml(cells, "tool.pytest.ini_options", f'{line}\nsst2_methods = ["tfidf"]\nsst2_no_cache = true')
+        assert collected(result) == ["tfidf-seed1", "tfidf-seed2"]
+
+    @NINE
+    def test_the_table_of_pytest_9_takes_lists_of_texts_switches_and_texts(self, cells: pytest.Pytester) -> None:
+        lines = 'sst2_methods = ["tfidf"]\nsst2_seeds = ["1", "2"]\nsst2_no_cache = true\nsst2_rounds = "3"'
+        assert collected(toml(cells, "tool.pytest", lines)) == ["tfidf-seed1", "tfidf-seed2"]
+
+    @NINE
+    @pytest.mark.parametrize(
+        "line", ['sst2_methods = "tfidf"', "sst2_seeds = [1]", 'sst2_no_cache = "true"', "sst2_rounds = 3"]
+    )
+    def test_the_table_of_pytest_9_refuses_any_other(self, cells: pytest.Pytester, line: str) -> None:
+        result = toml(cells, "tool.pytest", line)
+        assert result.ret == USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: *'{line.partition(' ')[0]}' expects *"])
+
+    def test_the_reference_names_the_options_that_are_lists_there(self) -> None:
+        reference = (Path(__file__).parent.parent / "docs" / "reference.md").read_text(encoding="utf-8")
+        lists = ", ".join(f"`{option.dest}`" for option in options.OPTIONS if option.ini_kind == "args")
+        assert f"these are lists of quoted texts: {lists} (" in reference

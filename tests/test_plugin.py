@@ -346,6 +346,8 @@ class TestFixtures:
         result = project.runpytest()
         result.assert_outcomes(passed=2, failed=1)
         result.stdout.fnmatch_lines(["unknown model 'tinbert'. Did you mean 'tinybert'?*"])
+        said = result.stdout.str().partition("short test summary")[0]
+        assert (said.count("unknown model"), "During handling" in said, "Traceback" in said) == (1, False, False)
 
     def test_a_marker_with_an_unknown_method_is_a_usage_error(self, project: pytest.Pytester) -> None:
         project.makepyfile(test_bench="import pytest\n@pytest.mark.sst2('linear-prob')\ndef test_cell(sst2_run): ...\n")
@@ -355,6 +357,45 @@ class TestFixtures:
 
 
 class TestPytestBenchmark:
+    def test_a_cell_is_measured_once_however_often_its_test_asks(self, project: pytest.Pytester) -> None:
+        project.makepyfile(test_bench="def test_cell(sst2_run):\n    assert sst2_run.measure() is sst2_run.measure()\n")
+        for arguments in ([], ["-p", "no:benchmark"]):
+            result = project.runpytest("--methods=majority", "--sst2-json=r.json", *arguments)
+            result.assert_outcomes(passed=1)
+            (record,) = results(project.path / "r.json")["records"]
+            assert len(record["rounds"]) == 1
+
+    def test_a_test_that_measures_nothing_or_something_of_its_own_draws_no_warning(
+        self, project: pytest.Pytester
+    ) -> None:
+        project.makepyfile(
+            test_bench="""
+            def test_nothing(sst2_run):
+                assert sst2_run.cell.method.name == "majority"
+
+            def test_own(sst2_run, benchmark):
+                benchmark(sum, [1, 2])
+            """
+        )
+        result = project.runpytest("--methods=majority", "--benchmark-json=b.json", "-W", "error")
+        result.assert_outcomes(passed=2, warnings=0)
+        assert [each["name"] for each in results(project.path / "b.json")["benchmarks"]] == [
+            "test_own[majority-seed42]"
+        ]
+
+    @pytest.mark.processes
+    def test_beside_workers_it_says_that_it_times_nothing_only_of_benchmarks_that_are_not_ours(
+        self, project: pytest.Pytester
+    ) -> None:
+        asked = ("-n", "2", "--methods", "majority,tfidf")
+        ours = project.runpytest_subprocess(*asked)
+        ours.assert_outcomes(passed=2)
+        assert "automatically disabled" not in ours.stdout.str() + ours.stderr.str()
+        project.makepyfile(test_other="def test_other(benchmark):\n    benchmark(lambda: 1)\n")
+        theirs = project.runpytest_subprocess(*asked)
+        theirs.assert_outcomes(passed=3)
+        assert "automatically disabled" in theirs.stdout.str() + theirs.stderr.str()
+
     def test_its_json_has_the_accuracy_and_its_table_gives_way_to_ours(self, project: pytest.Pytester) -> None:
         result = project.runpytest("--methods", "majority", "--benchmark-json", "b.json")
         assert "Name (time in" not in str(result.stdout)

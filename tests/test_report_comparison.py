@@ -57,7 +57,7 @@ WHOLE = dataclasses.replace(
 
 
 FOUND = [
-    "note: not measured this time: albert × tfidf",
+    "missing: not measured this time: albert × tfidf",
     "incomparable: seed 7, was 42 (tfidf)",
     "drift: max_seq_length 5, was 256 (minilm × linear-probe, albert × fine-tune)",
     "slower: encode 1.60 × what it was in units of the machine's speed (2.00 s → 3.20 s; noise ±30 %) (minilm × linear-probe)",
@@ -77,7 +77,7 @@ FOUND = [
 
 def test_at_160_columns_the_outcome_comes_first_and_each_sentence_once() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160)[:24] == [
-        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted; 1 of the baseline were not run",
+        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted; 1 cell of the baseline was not run",
         "main (saved 2026-08-01T12:00:00+00:00) → this run; regressed means more than 0.5 points lost and p ≤ 0.01 after Holm's correction",
         "",
         "cell                   seeds    verdict       before   after  Δ points  95 % interval   p (Holm)  could detect  time          peak MB",
@@ -130,12 +130,25 @@ def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple
     assert outcome(comparison(*cells), fail_on) == expected
 
 
+@pytest.mark.parametrize(
+    ("missing", "fail_on", "expected"),
+    [
+        (("tfidf",), (), "HOLDS: 1 of 1 unchanged; 1 cell of the baseline was not run"),
+        (("tfidf",), ("missing",), "FAILS: 1 of 1 unchanged; 1 cell of the baseline was not run"),
+        (("tfidf", "majority"), ("missing",), "FAILS: 1 of 1 unchanged; 2 cells of the baseline were not run"),
+    ],
+)
+def test_cells_that_were_not_run_are_counted(missing: tuple[str, ...], fail_on: tuple[str, ...], expected: str) -> None:
+    found = dataclasses.replace(comparison(dataclasses.replace(UNCHANGED, causes=())), only_before=missing)
+    assert outcome(found, fail_on) == expected
+
+
 def test_without_a_cell_there_is_no_table() -> None:
     nothing = dataclasses.replace(comparison(), only_before=("tfidf",), saved="")
     lines = comparison_lines(nothing, ())
     assert lines[0] == "CANNOT COMPARE: the two have no cell in common"
     assert lines[1].startswith("main → this run; ")
-    assert "note: not measured this time: tfidf" in lines
+    assert "missing: not measured this time: tfidf" in lines
     assert not [line for line in lines if line.startswith(("cell", "---"))]
 
 

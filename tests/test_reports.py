@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -114,6 +115,24 @@ class TestOfARun:
         summary.unlink()
         project.runpytest("--methods", "majority,tfidf", "--sst2-min-accuracy", "0.1", "-x")
         assert "the run was stopped before its last cell" in summary.read_text(encoding="utf-8")
+
+    def test_how_to_reproduce_names_the_tests_that_were_run_where_they_are_known(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        summary = project.path / "summary.md"
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+        for named, start in (
+            (["test_bench.py"], "pytest test_bench.py --methods=majority "),
+            ([], "pytest --methods="),
+        ):
+            result = project.runpytest_subprocess(*named, "--methods", "majority", "--sst2-json", "r.json")
+            assert result.ret == 0
+            text = summary.read_text(encoding="utf-8")
+            assert f"\n{start}" in re.sub(r"(?m)^[A-Z_]+=\S+ (?=pytest )", "", text)
+            assert "# benchmarks stands for" not in text
+            summary.unlink()
+        assert main(["compare", "r.json", "r.json", "--format", "markdown"]) == 0
+        assert "# benchmarks stands for the tests" in capsys.readouterr().out
 
     def test_a_run_without_cells_writes_no_summary(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

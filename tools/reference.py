@@ -85,12 +85,13 @@ def reference() -> str:
 def _options() -> Iterator[str]:
     yield "## Options of pytest"
     yield (
-        "Each has an ini twin for `pytest.ini`, `pyproject.toml` and the like; the command line wins. In TOML files "
-        "values are quoted, and lists may be lists. `--models` and `--methods` may be typed instead of `--sst2-models` "
-        "and `--sst2-methods`, unless another plugin or a conftest has taken them. Write paths with `=` "
-        "(`--sst2-data=FOLDER`): pytest takes a separate word that is a path for something to collect. Relative paths "
-        "start from the folder pytest was called in, those of an ini file from the ini file's folder."
+        "Each has an ini twin for `pytest.ini`, `pyproject.toml` and the like; the command line wins. `--models` and "
+        "`--methods` may be typed instead of `--sst2-models` and `--sst2-methods`, unless another plugin or a conftest "
+        "has taken them. Write paths with `=` (`--sst2-data=FOLDER`): pytest takes a separate word that is a path for "
+        "something to collect. Relative paths start from the folder pytest was called in, those of an ini file from "
+        "the ini file's folder."
     )
+    yield from _ini_files()
     rows = [
         (
             _code(f"{option.flag} {option.metavar}" if option.metavar else option.flag),
@@ -105,6 +106,19 @@ def _options() -> Iterator[str]:
         f"the recipe's. `--sst2-metrics` takes {_listed(LOCAL)}; any other name is downloaded and run by `evaluate`, "
         "and needs `--sst2-trust-remote-code`. `--sst2-fail-on` takes `none`, too. `--sst2-report` writes "
         f"{_listed(NAMES)}, and needs the extra `report`."
+    )
+
+
+def _ini_files() -> Iterator[str]:
+    """Yield how values are written in either kind of ini file: in one all are text, in the other they have types."""
+    lists = _listed(option.dest for option in options.OPTIONS if option.ini_kind == "args")
+    yield (
+        "- In `pytest.ini`, `tox.ini` and `setup.cfg`, and in `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
+        'is text (in TOML quoted: `sst2_rounds = "3"`), with commas where several are meant; in TOML these may also be '
+        'a list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch `true`.\n'
+        "- In `[tool.pytest]` of `pyproject.toml` and in `pytest.toml`, which pytest 9 reads, these are lists of "
+        f'quoted texts: {lists} (`sst2_methods = ["tfidf"]`, `sst2_seeds = ["1", "2"]`); switches are `true` or '
+        '`false` without quotes; everything else is one quoted text (`sst2_rounds = "3"`).'
     )
 
 

@@ -11,7 +11,7 @@ from pytest_sst2.costs import CostChange, shown_margin
 from pytest_sst2.outgoing import one_line, plain_json
 from pytest_sst2.redaction import redacted
 from pytest_sst2.report.fitting import fitted, left_out_line
-from pytest_sst2.report.wording import p_value, signed_points
+from pytest_sst2.report.wording import counted, p_value, signed_points
 
 HEADERS = (
     "cell",
@@ -91,8 +91,8 @@ def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
     counts = {word: _counted(comparison, word) for word in _COUNTED}
     said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
     said = said or f"{total} of {total} unchanged"
-    if comparison.only_before:
-        said += f"; {len(comparison.only_before)} of the baseline were not run"
+    if missing := len(comparison.only_before):
+        said += f"; {counted(missing, 'cell')} of the baseline {'was' if missing == 1 else 'were'} not run"
     status = comparison.exit_status(fail_on)
     head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
     return f"{head}: {said}"
@@ -109,7 +109,7 @@ def findings(comparison: Comparison) -> list[str]:
     cells = comparison.cells
     lines = []
     if comparison.only_before:
-        lines.append(f"note: not measured this time: {', '.join(comparison.only_before)}")
+        lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
     lines += _told(cells, "incomparable", lambda cell: cell.reasons)
     lines += _told(cells, "drift", lambda cell: cell.causes)
     lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))

@@ -11,7 +11,7 @@ from pytest_sst2.environment_drift import environment_changes
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.comparison import outcome
 from pytest_sst2.report.wording import counted
-from pytest_sst2.reproduction import install_command, run_commands
+from pytest_sst2.reproduction import TESTS_UNKNOWN, install_command, run_commands
 from pytest_sst2.results_file import Results
 
 Standing = Literal["good", "bad", "unclear"]
@@ -32,6 +32,7 @@ class Report:
         notes: In what the cells differ that should be one; empty if nothing.
         commands: What measures the cells again.
         install: What installs the versions; empty without a record.
+        remark: What is not known of the commands, as a comment between them; empty if nothing.
     """
 
     verdict: str
@@ -44,6 +45,7 @@ class Report:
     notes: tuple[str, ...]
     commands: tuple[str, ...]
     install: str
+    remark: str
 
 
 def make_report(
@@ -51,8 +53,17 @@ def make_report(
     comparison: Comparison | None = None,
     fail_on: Collection[str] = (),
     problems: Sequence[str] = (),
+    tests: Sequence[str] | None = None,
 ) -> Report:
-    """Return the report of some results and, where they were compared, of the comparison."""
+    """Return the report of some results and, where they were compared, of the comparison.
+
+    Args:
+        results: What was measured.
+        comparison: With the baseline; None without one.
+        fail_on: What fails it.
+        problems: What failed the run although no cell did.
+        tests: What pytest was given to collect, as it was typed; None where that is not known.
+    """
     verdict, standing = verdict_of(results, comparison, fail_on, problems)
     return Report(
         verdict=verdict,
@@ -63,8 +74,9 @@ def make_report(
         fail_on=tuple(fail_on),
         problems=tuple(problems),
         notes=tuple(_mixture(results.records)),
-        commands=tuple(run_commands(results.records)),
-        install=install_command(results.records[0]) if results.records else "",
+        commands=tuple(run_commands(results.records, tests)),
+        install=install_command(results.records) if results.records else "",
+        remark=TESTS_UNKNOWN if tests is None and results.records else "",
     )
 
 

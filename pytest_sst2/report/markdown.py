@@ -1,9 +1,9 @@
-"""Markdown for a pull request and for a job's summary: the verdict first, details folded, under 60 lines."""
+"""Markdown for a pull request and for a job's summary: the verdict first, what explains it next, the rest folded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pytest_sst2.comparison import Comparison
 from pytest_sst2.outgoing import cut, one_line
@@ -11,15 +11,19 @@ from pytest_sst2.report import comparison as compared
 from pytest_sst2.report import table
 from pytest_sst2.report.contents import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
+from pytest_sst2.report.wording import counted
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
-# With these the longest text has 59 lines.
+# With these less than 60 lines are to be seen before anything is unfolded.
 _MOST_ROWS = 8
 _MOST_FOLDED_ROWS = 5
 _MOST_FINDINGS = 5
-_MOST_CHANGES = 4
 _MOST_COMMANDS = 2
-# Of one line, and of one cell of a table: a comment on GitHub has room for 65,536 characters in all.
+# What comes first in the list of findings, by its first word: what fails a run, its causes, then what is good to know.
+_RANKS = ("ERROR", "no number", "incomparable", "missing", "drift", "slower", "heavier", "note", "warning", "faster")
+# A comment on GitHub has room for 65,536 characters in all. What is folded has what the rest leaves of these.
+_MOST_CHARACTERS = 60_000
+# Of one line, and of one cell of a table.
 _MOST_OF_LINE, _MOST_OF_CELL = 500, 100
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$]|&(?=#?\w+;))")
 # What would make a heading, a list, a rule or an underline of a line that begins so.
@@ -32,21 +36,28 @@ _LINKED = re.compile(
 
 
 def markdown(report: Report) -> str:
-    """Return the report as Markdown, of less than 60 lines."""
+    """Return the report as Markdown that fits into a comment, with less than 60 lines to be seen at once."""
+    findings = _findings(report)
+    shown = [_head(report), _list(findings[:_MOST_FINDINGS])]
+    results = "" if report.comparison is None else _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))
+    commands = filter(None, (report.install, report.remark, *report.commands[:_MOST_COMMANDS]))
+    again = _code([*commands]) if report.records else ""
+    room = _MOST_CHARACTERS - sum(map(len, (*shown, results, again)))
+    more = _more_findings(findings[_MOST_FINDINGS:], room // 2)
+    changed = _environment(report.comparison, room - len(more)) if report.comparison is not None else ""
+    folded = [more, results, _folded("What changed in the environment", changed), _folded("How to reproduce", again)]
+    return "\n\n".join(filter(None, (*shown, *folded))) + "\n"
+
+
+def _head(report: Report) -> str:
+    """Return the verdict, and the table that it is about."""
     parts = [f"{_SIGNS[report.standing]} **{escaped(report.verdict)}**"]
     if report.comparison is not None:
         parts += [_line(compared.headline(report.comparison)), _comparison_table(report.comparison)]
-    elif report.records:
-        parts.append(_line(context_lines(report.records[0])[0]))
-    said = [*(f"ERROR: {problem}" for problem in report.problems), *_findings(report)]
-    if report.comparison is None:
-        parts += [_results_table(report, _MOST_ROWS), _list(said)]
     else:
-        parts += [_list(said), _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))]
-        parts.append(_folded("What changed in the environment", _environment(report.comparison)))
-    if report.records:
-        parts.append(_folded("How to reproduce", _code([report.install, *report.commands[:_MOST_COMMANDS]])))
-    return "\n\n".join(filter(None, parts)) + "\n"
+        parts += [_line(context_lines(report.records[0])[0])] if report.records else []
+        parts.append(_results_table(report, _MOST_ROWS))
+    return "\n\n".join(filter(None, parts))
 
 
 def escaped(text: str, most: int = _MOST_OF_LINE) -> str:
@@ -61,18 +72,42 @@ def _line(text: str) -> str:
 
 
 def _findings(report: Report) -> list[str]:
-    # What the numbers are of comes first: the rest may be cut.
-    found = [f"note: {note}" for note in dict.fromkeys(record.dataset.note for record in report.records) if note]
-    found += report.notes
+    """Return all that is said beside the tables, what explains the verdict first."""
+    found = [f"ERROR: {problem}" for problem in report.problems]
     found += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    # What the numbers are of is the first of the notes.
+    found += [f"note: {note}" for note in dict.fromkeys(record.dataset.note for record in report.records) if note]
+    found += report.notes
     if report.comparison is not None:
         found += compared.findings(report.comparison)
-    return [*found, *warning_lines(report.records)]
+    return sorted([*found, *warning_lines(report.records)], key=_rank)
+
+
+def _rank(finding: str) -> int:
+    word = finding.partition(":")[0]
+    return _RANKS.index(word) if word in _RANKS else len(_RANKS)
 
 
 def _list(lines: Sequence[str]) -> str:
-    shown = [f"- {_line(line)}" for line in lines[:_MOST_FINDINGS]]
-    return "\n".join([*shown, *_and_more(len(lines) - _MOST_FINDINGS, "- ")])
+    return "\n".join(f"- {_line(line)}" for line in lines)
+
+
+def _more_findings(lines: Sequence[str], room: int) -> str:
+    """Return the findings that are not shown at once, as many of them as there is room for."""
+    return _folded(
+        counted(len(lines), "more finding"), _as_many_as_fit(lambda most: _cut_list(lines, most), len(lines), room)
+    )
+
+
+def _cut_list(lines: Sequence[str], most: int) -> str:
+    return "\n".join([_list(lines[:most]), *_and_more(len(lines) - most, "- ")])
+
+
+def _as_many_as_fit(make: Callable[[int], str], number: int, room: int) -> str:
+    """Return what ``make`` makes of the first of ``number`` things, of as many as fit into ``room`` characters."""
+    while number and len(made := make(number)) > room:
+        number = number * 3 // 4
+    return made if number else ""
 
 
 def _comparison_table(comparison: Comparison) -> str:
@@ -88,9 +123,9 @@ def _results_table(report: Report, most: int) -> str:
     return _table(table.HEADERS, [row.cells for row in rows], table.NUMERIC, most) if rows else ""
 
 
-def _environment(comparison: Comparison) -> str:
+def _environment(comparison: Comparison, room: int) -> str:
     rows = compared.environment_rows(comparison)
-    return _table(("", "before", "after"), rows, (), _MOST_CHANGES) if rows else ""
+    return _as_many_as_fit(lambda most: _table(("", "before", "after"), rows, (), most), len(rows), room)
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int) -> str:
