@@ -149,7 +149,7 @@ class TestIncomparable:
         assert result.ret == 2
         result.stdout.fnmatch_lines(
             [
-                "sst2: tiny-reviews from folder; recipe quick train_size=60 *",
+                "sst2: tiny-reviews from *tiny-reviews; recipe quick train_size=60 *",
                 "sst2: WARNING: baseline 'main' is of pocket, recipe quick *: no cell can be compared with it",
                 "test_bench.py *",
                 "*= SST-2 comparison =*",
