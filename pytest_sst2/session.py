@@ -207,9 +207,14 @@ class Session:
         return [each.cell for each in before if ours and each.cell not in told and _table_of(each) not in ours]
 
     def _tell_resumed(self, unfinished: Results) -> None:
+        """Say how many of this run's cells were taken from the file; nothing where there was none yet."""
+        if not unfinished.told and not unfinished.planned:
+            return
         again = Counter(self.resumed.values())
         taken = again.pop("", 0)
-        self.notes.append(f"{taken} of {counted(len(self.records), 'cell')} taken from {unfinished.origin}")
+        mine = self.division.mine if self.division else self.planned
+        total = max(len(mine), len(self._results.told))
+        self.notes.append(f"{taken} of {counted(total, 'cell')} taken from {unfinished.origin}")
         self.notes += [
             f"{counted(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
         ]

@@ -190,7 +190,9 @@ def _time(costs: CostChange | None) -> str:
     overall = costs.overall if costs else None
     if overall is None:
         return _NONE
-    return f"{overall.ratio:.2f} × ±{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{overall.ratio:.2f} × ?"
+    # Beyond a hundred percent a ratio could as well be next to nothing: a factor says how far both ways it is open.
+    open_by = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{1 + overall.margin:.1f}-fold"
+    return f"{overall.ratio:.2f} × ±{open_by}"
 
 
 def _peak(costs: CostChange | None) -> str:
