@@ -242,7 +242,12 @@ class Session:
             self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
             return None
         # What no shard is to measure is missing in all of them, and told where they are joined.
-        own = [each for each in kept if each.cell in division.mine or (each.model, each.method) in measured | failed]
+        mine = {(each.model, each.method) for each in kept if each.cell in division.mine}
+        own = [
+            each
+            for each in kept
+            if each.cell in division.mine or (each.model, each.method) in (measured | failed) - mine
+        ]
         self.notes.append(
             "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
             "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "

@@ -144,6 +144,16 @@ def test_cells_that_were_not_run_are_counted(missing: tuple[str, ...], fail_on: 
     assert outcome(found, fail_on) == expected
 
 
+def test_seeds_that_were_not_run_are_counted_and_named() -> None:
+    left_out = {UNCHANGED.name: (2, 3)}
+    found = dataclasses.replace(comparison(UNCHANGED), only_before=("tfidf",), seeds_only_before=left_out)
+    said = "FAILS: 1 of 1 drifted; 1 cell of the baseline was not run; 2 seeds of the baseline were not run"
+    lines = comparison_lines(found, ("missing",))
+    assert lines[0] == said
+    assert f"missing: not measured this time: seeds 2, 3 ({UNCHANGED.name})" in lines
+    assert json.loads(comparison_json(found, ()))["seeds_only_before"] == {UNCHANGED.name: [2, 3]}
+
+
 def test_without_a_cell_there_is_no_table() -> None:
     nothing = dataclasses.replace(comparison(), only_before=("tfidf",), saved="")
     lines = comparison_lines(nothing, ())
