@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pytest_sst2.costs import CostChange, compare_costs
@@ -96,6 +96,8 @@ class Comparison:
         environment: What differs between the two, and only that.
         only_before: Cells of the earlier results that were not measured again.
         only_after: Cells that have nothing to be compared with.
+        seeds_only_before: By the name of a cell that was compared, those of its earlier seeds that were not measured
+            again, although others were; none where seeds are compared as draws.
     """
 
     before: str
@@ -107,6 +109,7 @@ class Comparison:
     environment: tuple[EnvironmentChange, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
+    seeds_only_before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def flagged(self, flag: str) -> tuple[CellComparison, ...]:
         """Return the cells with a flag."""
@@ -121,7 +124,7 @@ class Comparison:
             return CANNOT_COMPARE
         if any(self.flagged(flag) for flag in fail_on if flag != "incomparable"):
             return FAILS
-        if "missing" in fail_on and self.only_before:
+        if "missing" in fail_on and (self.only_before or self.seeds_only_before):
             return FAILS
         if "incomparable" in fail_on and self.flagged("incomparable"):
             return CANNOT_COMPARE
@@ -159,7 +162,15 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         else (),
         only_before=tuple(cell_name(key) for key in old if key not in shared),
         only_after=tuple(cell_name(key) for key in new if key not in shared),
+        seeds_only_before={
+            cell_name(key): seeds for key in shared if key not in lost and (seeds := _left_out(old[key], new[key]))
+        },
     )
+
+
+def _left_out(old: Mapping[int, Record], new: Mapping[int, Record]) -> tuple[int, ...]:
+    """Return the seeds of one side that the other lacks, where they have any in common."""
+    return tuple(seed for seed in old if seed not in new) if old.keys() & new.keys() else ()
 
 
 def _lost_cell(key: CellKey, failure: Failure) -> CellComparison:

@@ -140,19 +140,40 @@ def shard(text: str) -> tuple[int, int]:
     return number, of
 
 
+# What others call it; by its letters alone ``gpu`` is nearest to ``cpu``.
+_OTHER_NAMES = {
+    **dict.fromkeys(("gpu", "nvidia"), "cuda"),
+    "metal": "mps",
+    "fp32": "float32",
+    **dict.fromkeys(("fp16", "half"), "float16"),
+    "bf16": "bfloat16",
+}
+
+
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
     """Return a parser that takes one of ``allowed``."""
 
     def parse(text: str) -> str:
         if text not in allowed:
-            import difflib  # only a mistake pays for this import
-
-            near = difflib.get_close_matches(text, allowed, n=1)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
+            meant = _meant(text, allowed)
+            guess = f"; did you mean {meant!r}?" if meant else ""
             raise BadValue(f"{quoted(text)} is not one of {', '.join(allowed)}{guess}")
         return text
 
     return parse
+
+
+def _meant(text: str, allowed: Sequence[str]) -> str:
+    """Return which of ``allowed`` somebody may have meant, empty where nothing is near."""
+    import difflib  # only a mistake pays for this import
+
+    other = _OTHER_NAMES.get(text.lower().partition(":")[0], "")
+    if other in allowed:
+        return other
+    numbers = re.findall("[0-9]+", text)
+    # Whoever writes another number means another number: float64 is no float16.
+    near = [name for name in allowed if not numbers or re.findall("[0-9]+", name) in ([], numbers)]
+    return next(iter(difflib.get_close_matches(text, near, n=1)), "")
 
 
 def text(value: str) -> str:

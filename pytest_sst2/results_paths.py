@@ -32,7 +32,7 @@ def check_spared(path: Path, option: str, compared: Path | None) -> None:
         )
     if path.resolve().parent.name == FOLDER:
         raise Sst2Error(
-            f"{option} {str(path)!r} is a place for baselines, which are not replaced unasked. Name a file outside of "
+            f"{option} {str(path)!r} lies among the baselines, which are not replaced unasked. Name a file outside of "
             f"{FOLDER}, or keep this run as a baseline: --sst2-save NAME."
         )
 

@@ -207,9 +207,14 @@ class Session:
         return [each.cell for each in before if ours and each.cell not in told and _table_of(each) not in ours]
 
     def _tell_resumed(self, unfinished: Results) -> None:
+        """Say how many of this run's cells were taken from the file; nothing where there was none yet."""
+        if not unfinished.told and not unfinished.planned:
+            return
         again = Counter(self.resumed.values())
         taken = again.pop("", 0)
-        self.notes.append(f"{taken} of {counted(len(self.records), 'cell')} taken from {unfinished.origin}")
+        mine = self.division.mine if self.division else self.planned
+        total = max(len(mine), len(self._results.told))
+        self.notes.append(f"{taken} of {counted(total, 'cell')} taken from {unfinished.origin}")
         self.notes += [
             f"{counted(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
         ]
@@ -237,7 +242,12 @@ class Session:
             self.notes.append(f"baseline {baseline.origin!r} has no cell of this shard to compare with")
             return None
         # What no shard is to measure is missing in all of them, and told where they are joined.
-        own = [each for each in kept if each.cell in division.mine or (each.model, each.method) in measured | failed]
+        mine = {(each.model, each.method) for each in kept if each.cell in division.mine}
+        own = [
+            each
+            for each in kept
+            if each.cell in division.mine or (each.model, each.method) in (measured | failed) - mine
+        ]
         self.notes.append(
             "compared for this shard alone: Holm's correction is over all cells, so that the whole is judged when the "
             "shards are joined: pytest-sst2 merge FILE ... -o all.json, then pytest-sst2 compare "

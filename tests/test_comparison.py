@@ -268,6 +268,14 @@ def with_cells(*names: str) -> Comparison:
     return Comparison("main", "now", "", TOLERANCE, ALPHA, tuple(CELLS[name] for name in names), (), (), ())
 
 
+def test_seeds_that_were_left_out_are_named_unless_seeds_are_draws() -> None:
+    assert compared(seeds(1, 2, 3), seeds(2)).seeds_only_before == {"minilm × linear-probe": (1, 3)}
+    assert compared(seeds(1, 2), seeds(1, 2, 3)).seeds_only_before == {}
+    assert compared(seeds(1, 2, 3), seeds(4, 5, 6)).seeds_only_before == {}
+    failure = Failure("minilm-linear-probe-seed2", "minilm", "linear-probe", 2, "out of memory")
+    assert compared(seeds(1, 2), seeds(1), [failure]).seeds_only_before == {}
+
+
 class TestExitStatus:
     @pytest.mark.parametrize("name", CELLS)
     @pytest.mark.parametrize("fail_on", FAIL_ON)
@@ -286,6 +294,8 @@ class TestExitStatus:
     def test_cells_that_were_not_run_fail_what_asks_for_them(self, fail_on: tuple[str, ...], expected: int) -> None:
         found = dataclasses.replace(with_cells("unchanged"), only_before=("minilm × linear-probe",))
         assert found.exit_status(fail_on) == expected
+        of_seeds = dataclasses.replace(with_cells("unchanged"), seeds_only_before={"minilm × tfidf": (2, 3)})
+        assert of_seeds.exit_status(fail_on) == expected
         beside = dataclasses.replace(with_cells("incomparable"), only_before=("minilm × linear-probe",))
         assert beside.exit_status(("missing", "incomparable")) == 1
 

@@ -282,6 +282,16 @@ class TestLifeCycle:
         assert main(["compare", "main", "all.json"]) == 0
         assert main(["compare", "main", "all.json", "--fail-on=missing"]) == 1
 
+    def test_seeds_of_other_shards_are_missing_in_none(self, project: pytest.Pytester) -> None:
+        project.runpytest("--methods=tfidf", "--sst2-seeds=1,2,3", "--sst2-save=main")
+        for number in (1, 2):
+            asked = ("--methods=tfidf", "--sst2-seeds=1,2", f"--sst2-shard={number}/2", "--sst2-compare=main")
+            shard = project.runpytest(*asked, "--sst2-fail-on=missing", f"--sst2-json={number}.json")
+            assert shard.ret == 0
+            shard.stdout.fnmatch_lines(["HOLDS: 1 of 1 unchanged"])
+        assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
+        assert main(["compare", "main", "all.json", "--fail-on=missing"]) == 1
+
     def test_a_cell_of_this_shard_that_had_no_turn_is_missing(self, project: pytest.Pytester) -> None:
         project.runpytest("--methods=tfidf,majority", "--sst2-save=main")
         project.makeconftest("""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2 import option_types, options
+from pytest_sst2.recipes import DTYPES, PRESETS
 from tests.conftest import collected
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
@@ -45,6 +46,7 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
         (["--sst2-min-accuracy", "80"], ["'80' is not a share from 0 to 1"]),
         (["--sst2-dtype", "int8"], ["'int8' is not one of float32, bfloat16, float16"]),
         (["--sst2-device", "tpu"], ["'tpu' is not one of auto, cpu, cuda, mps"]),
+        (["--sst2-device", "gpu"], ["'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cuda'[?]"]),
         (["--models", ","], ["names nothing"]),
         (["--sst2-data", "nowhere"], ["'nowhere' is neither auto, hub, pocket nor a folder"]),
         (["--models", "./nowhere"], ["no folder './nowhere'"]),
@@ -238,6 +240,29 @@ def test_the_gate_s_rule_is_half_a_point_at_one_percent_and_can_stand_in_an_ini_
     pytester.runpytest("-s").stdout.fnmatch_lines(
         [f"*rule: 0.005 0.01 ('drifted', 'slower') True {pytester.path / '.sst2' / 'main.json'}"]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed", "guess"),
+    [
+        ("gpu", options.DEVICES, "cuda"),
+        ("GPU:0", options.DEVICES, "cuda"),
+        ("cuda:1", options.DEVICES, "cuda"),
+        ("metal", options.DEVICES, "mps"),
+        ("gpu", ("cpu", "gpus"), "gpus"),
+        ("float64", DTYPES, ""),
+        ("float6", DTYPES, ""),
+        ("floa32", DTYPES, "float32"),
+        ("bf16", DTYPES, "bfloat16"),
+        ("half", DTYPES, "float16"),
+        ("homework", tuple(PRESETS), "homework9"),
+        ("homework8", tuple(PRESETS), ""),
+    ],
+)
+def test_a_guess_is_what_was_meant_or_there_is_none(text: str, allowed: tuple[str, ...], guess: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        option_types.one_of(allowed)(text)
+    assert str(caught.value).partition("; ")[2] == (f"did you mean {guess!r}?" if guess else "")
 
 
 @pytest.mark.parametrize("value", ["", " ", ",,"])

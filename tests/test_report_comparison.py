@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from pytest_sst2.comparison import CellComparison, Comparison
 from pytest_sst2.costs import CostChange, MemoryChange, PhaseChange
 from pytest_sst2.environment_drift import EnvironmentChange
 from pytest_sst2.records import Interval
-from pytest_sst2.report.comparison import comparison_json, comparison_lines, outcome
+from pytest_sst2.report.comparison import HEADERS, comparison_json, comparison_lines, outcome, row
 from pytest_sst2.significance import AccuracyChange
 
 CHANGE = AccuracyChange(
@@ -143,6 +144,16 @@ def test_cells_that_were_not_run_are_counted(missing: tuple[str, ...], fail_on: 
     assert outcome(found, fail_on) == expected
 
 
+def test_seeds_that_were_not_run_are_counted_and_named() -> None:
+    left_out = {UNCHANGED.name: (2, 3)}
+    found = dataclasses.replace(comparison(UNCHANGED), only_before=("tfidf",), seeds_only_before=left_out)
+    said = "FAILS: 1 of 1 drifted; 1 cell of the baseline was not run; 2 seeds of the baseline were not run"
+    lines = comparison_lines(found, ("missing",))
+    assert lines[0] == said
+    assert f"missing: not measured this time: seeds 2, 3 ({UNCHANGED.name})" in lines
+    assert json.loads(comparison_json(found, ()))["seeds_only_before"] == {UNCHANGED.name: [2, 3]}
+
+
 def test_without_a_cell_there_is_no_table() -> None:
     nothing = dataclasses.replace(comparison(), only_before=("tfidf",), saved="")
     lines = comparison_lines(nothing, ())
@@ -155,8 +166,8 @@ def test_without_a_cell_there_is_no_table() -> None:
 def test_a_drop_that_would_have_been_noticed_and_one_so_small_that_it_has_no_sign() -> None:
     tiny = dataclasses.replace(CHANGE, delta=-0.00001, interval=Interval(-0.00001, 0.00001), p_value=0.5)
     cell = dataclasses.replace(UNCHANGED, accuracy=tiny, adjusted_p=0.04567, detectable=0.0126)
-    row = next(line for line in comparison_lines(comparison(cell), ()) if line.startswith("albert"))
-    assert re.split(r"\s{2,}", row)[5:9] == ["0.00", "0.00 to 0.00", "0.0457", "−1.3"]
+    found = next(line for line in comparison_lines(comparison(cell), ()) if line.startswith("albert"))
+    assert re.split(r"\s{2,}", found)[5:9] == ["0.00", "0.00 to 0.00", "0.0457", "−1.3"]
 
 
 def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> None:
@@ -182,3 +193,13 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert data["environment"][1] == {"name": "OMP_NUM_THREADS", "before": None, "after": "2"}
     assert (data["only_before"], data["only_after"]) == (["albert × tfidf"], ["mpnet × fine-tune"])
     assert comparison_json(WHOLE, ()).endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("margin", "shown"), [(0.4, "1.33 × ±40 %"), (1.0, "1.33 × ±100 %"), (1.5, "1.33 × ±2.5-fold")]
+)
+def test_noise_beyond_a_hundred_percent_is_a_factor(margin: float, shown: str) -> None:
+    costs = CostChange((PhaseChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
+    assert row(dataclasses.replace(UNCHANGED, costs=costs))[HEADERS.index("time")] == shown
+    verdict = (Path(__file__).parent.parent / "docs" / "verdict.md").read_text(encoding="utf-8")
+    assert "`1.33 × ±2.5-fold`" in verdict

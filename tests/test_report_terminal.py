@@ -126,6 +126,8 @@ def test_the_context_names_data_recipe_device_and_versions_and_any_substitution(
         "sst2 (8d51e7e4887a) validation n=872, trained on 2,000 · recipe quick · cpu × 2 threads · float32 · "
         "Python 3.11.7, torch 2.13.0, transformers 5.23.0, sentence-transformers 6.2.0, scikit-learn 1.9.1"
     ]
+    one = dataclasses.replace(make_record().environment, threads=1)
+    assert " · cpu × 1 thread · " in context_lines(make_record(environment=one))[0]
     pocket = DatasetInfo("pocket", "pocket", "sha256:471b5204ce9d", "validation", 800, 400, "d" * 64, "not SST-2")
     first, note = context_lines(make_record(dataset=pocket))
     assert first.startswith("pocket (sha256:471b5204ce9d) validation n=400, trained on 800")

@@ -31,10 +31,10 @@ def contents(project: pytest.Pytester) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--sst2-json=.sst2/main.json"], "--sst2-json '*main.json' is a place for baselines, *--sst2-save NAME."),
-        (["--sst2-json=.sst2/new.json"], "--sst2-json '*new.json' is a place for baselines, *"),
-        (["--sst2-json=sub/../.sst2/new.json"], "--sst2-json '*new.json' is a place for baselines, *"),
-        (["--sst2-resume=.sst2/main.json"], "--sst2-resume '*main.json' is a place for baselines, *"),
+        (["--sst2-json=.sst2/main.json"], "--sst2-json '*main.json' lies among the baselines, *--sst2-save NAME."),
+        (["--sst2-json=.sst2/new.json"], "--sst2-json '*new.json' lies among the baselines, *"),
+        (["--sst2-json=sub/../.sst2/new.json"], "--sst2-json '*new.json' lies among the baselines, *"),
+        (["--sst2-resume=.sst2/main.json"], "--sst2-resume '*main.json' lies among the baselines, *"),
         (
             ["--sst2-compare=main", "--sst2-json=.sst2/main.json"],
             "--sst2-json '*main.json' is the file that --sst2-compare reads*Name another file.",

@@ -252,6 +252,16 @@ class TestLifeCycle:
         result.stdout.fnmatch_lines(["1 cell of it measured again: other code of its method"])
         assert trained(cells) == [1]
 
+    def test_a_file_that_is_begun_says_nothing_of_what_was_taken_from_it(self, cells: pytest.Pytester) -> None:
+        assert "taken from" not in cells.runpytest().stdout.str()
+
+    def test_cells_are_counted_of_all_that_were_planned(self, cells: pytest.Pytester) -> None:
+        cells.runpytest("-k", "seed1")
+        (cells.path / "broken-2").touch()
+        stopped = cells.runpytest("-x")
+        stopped.assert_outcomes(passed=1, failed=1)
+        stopped.stdout.fnmatch_lines(["1 of 3 cells taken from r.json"])
+
     def test_failed_cells_are_tried_again(self, cells: pytest.Pytester) -> None:
         (cells.path / "broken-2").touch()
         cells.runpytest().assert_outcomes(passed=2, failed=1)

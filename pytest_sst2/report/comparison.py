@@ -91,8 +91,10 @@ def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
     counts = {word: _counted(comparison, word) for word in _COUNTED}
     said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
     said = said or f"{total} of {total} unchanged"
-    if missing := len(comparison.only_before):
-        said += f"; {counted(missing, 'cell')} of the baseline {'was' if missing == 1 else 'were'} not run"
+    seeds = sum(map(len, comparison.seeds_only_before.values()))
+    for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
+        if missing:
+            said += f"; {counted(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
     status = comparison.exit_status(fail_on)
     head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
     return f"{head}: {said}"
@@ -110,6 +112,7 @@ def findings(comparison: Comparison) -> list[str]:
     lines = []
     if comparison.only_before:
         lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
+    lines += _told(cells, "missing", lambda cell: _left_out(comparison.seeds_only_before.get(cell.name, ())))
     lines += _told(cells, "incomparable", lambda cell: cell.reasons)
     lines += _told(cells, "drift", lambda cell: cell.causes)
     lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
@@ -132,6 +135,11 @@ def _told(
         f"{word}: {sentence} ({'all cells' if len(names) == len(cells) > 1 else ', '.join(names)})"
         for sentence, names in said.items()
     ]
+
+
+def _left_out(seeds: Sequence[int]) -> Iterable[str]:
+    if seeds:
+        yield f"not measured this time: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
 def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
@@ -190,7 +198,9 @@ def _time(costs: CostChange | None) -> str:
     overall = costs.overall if costs else None
     if overall is None:
         return _NONE
-    return f"{overall.ratio:.2f} × ±{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{overall.ratio:.2f} × ?"
+    # Beyond a hundred percent a ratio could as well be next to nothing: a factor says how far both ways it is open.
+    open_by = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{1 + overall.margin:.1f}-fold"
+    return f"{overall.ratio:.2f} × ±{open_by}"
 
 
 def _peak(costs: CostChange | None) -> str:

@@ -9,6 +9,7 @@ from pytest_sst2.outgoing import one_line
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.table import HEADERS, NUMERIC, rows
+from pytest_sst2.report.wording import counted
 
 if TYPE_CHECKING:
     from pytest_sst2.session import Session
@@ -47,7 +48,7 @@ def context_lines(record: Record) -> list[str]:
     data, environment = record.dataset, record.environment
     lines = [
         f"{data.name} ({_short(data.revision)}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
-        f"recipe {record.recipe_label} · {environment.device} × {environment.threads} threads · "
+        f"recipe {record.recipe_label} · {environment.device} × {counted(environment.threads, 'thread')} · "
         f"{record.recipe.dtype} · Python {environment.python}, {environment.headline}"
     ]
     if data.note:
