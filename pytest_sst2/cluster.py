@@ -26,7 +26,8 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.methods import code_digest, innermost
 from pytest_sst2.node import Order
 from pytest_sst2.ray_connection import connected, first_line, loss_of, told
-from pytest_sst2.records import Environment, Placement, Record, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import Environment, Placement, Record
 from pytest_sst2.registry import Cell, ModelSpec, Registry
 from pytest_sst2.shards import Costs
 from pytest_sst2.shipping import ShippedModel, ship_model, ship_source

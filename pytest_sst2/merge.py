@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_sst2.counting import counted, shortened
 from pytest_sst2.environment_drift import software_changes
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.records import Failure, Record
-from pytest_sst2.report.wording import counted, shortened
 from pytest_sst2.results_file import Results, given_shards
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_sst2.baselines import check_free, find_baseline, load_results, project_folder, save_baseline
+from pytest_sst2.counting import counted
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import check_writable, write_atomically
 from pytest_sst2.merge import merge
 from pytest_sst2.outgoing import one_line
-from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import results_text
 
 

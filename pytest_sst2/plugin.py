@@ -14,7 +14,16 @@ import pytest
 from pytest_sst2 import hookspec, options
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.items import cell_of, cells_of, parameters
+from pytest_sst2.matrix import cells_for, whole_matrix
 from pytest_sst2.outgoing import one_line
+from pytest_sst2.run_state import (
+    has_settings,
+    is_anything_set,
+    model_of,
+    read_results_again,
+    settings_of,
+    workbench_of,
+)
 from pytest_sst2.workers import check_launch, processes, rank
 
 if TYPE_CHECKING:
@@ -24,15 +33,12 @@ if TYPE_CHECKING:
     from pytest_sst2.gatherer import Gatherer
     from pytest_sst2.ranks import CellAlong
     from pytest_sst2.records import Record
-    from pytest_sst2.registry import Cell, ModelSpec
+    from pytest_sst2.registry import Cell
     from pytest_sst2.settings import Settings
     from pytest_sst2.shards import Division
     from pytest_sst2.sources import Source
     from pytest_sst2.splits import Splits
-    from pytest_sst2.workbench import Workbench
 
-SETTINGS = pytest.StashKey["Settings"]()
-WORKBENCH = pytest.StashKey["Workbench"]()
 DIVISION = pytest.StashKey["Division"]()
 _DIVISION_TOLD = pytest.StashKey[bool]()
 
@@ -77,12 +83,12 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
 
     config.addinivalue_line("markers", MARKER)
-    if _is_anything_set(config):
-        _settings(config)
+    if is_anything_set(config):
+        settings_of(config)
     if processes() > 1:
         _join_ranks(config)
     if not hasattr(config, "workerinput") and rank() == 0:
-        gatherer = Gatherer(lambda: _settings(config), lambda: _workbench(config))
+        gatherer = Gatherer(lambda: settings_of(config), lambda: workbench_of(config))
         config.pluginmanager.register(gatherer, _GATHERER)
         _hold_results(config, gatherer)
         if config.option.sst2_compare or config.option.sst2_save:
@@ -90,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if _is_distributed(config):
             from pytest_sst2.distribution import CellOfTest, Distribution
 
-            distribution = Distribution(gatherer, lambda: CellOfTest(_matrix(_settings(config))))
+            distribution = Distribution(gatherer, lambda: CellOfTest(whole_matrix(settings_of(config))))
             config.pluginmanager.register(distribution, "sst2-distribution")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
@@ -104,17 +110,15 @@ def _hold_results(config: pytest.Config, gatherer: Gatherer) -> None:
     Raises:
         pytest.UsageError: Another run writes it, or what another has written there is no results file.
     """
-    if SETTINGS not in config.stash or config.option.collectonly:
+    if not has_settings(config) or config.option.collectonly:
         return
-    settings = _settings(config)
+    settings = settings_of(config)
     if settings.results_path is None:
         return
-    from pytest_sst2.settings import read_again
-
     try:
         gatherer.hold(settings.results_path, "--sst2-json" if settings.json_path else "--sst2-resume")
         # Another run may have ended between the first reading and here, and its last cells would be lost.
-        config.stash[SETTINGS] = read_again(settings)
+        read_results_again(config)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -132,7 +136,7 @@ def _join_ranks(config: pytest.Config) -> None:
     """
     from pytest_sst2.ranks import Follower, Leader
 
-    if _is_distributed(config) and _is_anything_set(config):
+    if _is_distributed(config) and is_anything_set(config):
         try:
             check_launch(xdist=True)
         except Sst2Error as error:
@@ -140,71 +144,20 @@ def _join_ranks(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     leads = rank() == 0
-    joined = Leader(lambda: _workbench(config)) if leads else Follower(config, lambda: _workbench(config))
+    joined = Leader(lambda: workbench_of(config)) if leads else Follower(config, lambda: workbench_of(config))
     config.pluginmanager.register(joined, _RANK)
-
-
-def _is_anything_set(config: pytest.Config) -> bool:
-    """Tell whether an option, an ini file or a conftest says anything to us; if not, nothing can be wrong with it."""
-    if any(options.is_set(config, option) for option in options.OPTIONS):
-        return True
-    hooks = (config.hook.pytest_sst2_models, config.hook.pytest_sst2_methods)
-    return any(hook.get_hookimpls() for hook in hooks)
-
-
-def _settings(config: pytest.Config) -> Settings:
-    """Return the run's settings; they are read when first wanted, which in most runs is never.
-
-    Raises:
-        pytest.UsageError: Something in them is wrong.
-    """
-    if SETTINGS not in config.stash:
-        from pytest_sst2.catalog import CATALOG
-        from pytest_sst2.registry import METHODS, Registry
-        from pytest_sst2.settings import read_settings
-
-        try:
-            models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
-            methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
-            registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-            config.stash[SETTINGS] = read_settings(config, registry)
-        except Sst2Error as error:
-            raise pytest.UsageError(str(error)) from error
-    return config.stash[SETTINGS]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
     if "sst2_cell" in metafunc.fixturenames:
         try:
-            cells = _cells(_settings(metafunc.config), metafunc.definition.get_closest_marker("sst2"))
+            cells = cells_for(settings_of(metafunc.config), metafunc.definition.get_closest_marker("sst2"))
         except Sst2Error as error:
             raise pytest.Collector.CollectError(f"@pytest.mark.sst2: {error}") from None
         # What pytest does with an empty list depends on the project's settings; None is ours to drop.
         ids = [cell.id for cell in cells] or ["no-cell"]
         metafunc.parametrize("sst2_cell", cells or [None], ids=ids, scope="function")
-
-
-def _cells(settings: Settings, marker: pytest.Mark | None) -> list[Cell]:
-    from pytest_sst2.registry import plan_cells
-
-    wanted: set[str] = set(settings.registry.methods)
-    if marker is not None:
-        if set(marker.kwargs) - {"added"} or (marker.args and marker.kwargs):
-            raise Sst2Error(f"it takes names of methods, or added=True alone, not {marker.args} {marker.kwargs}.")
-        if marker.args:
-            wanted = {settings.registry.method(name).name for name in marker.args}
-        elif marker.kwargs.get("added"):
-            wanted = set(settings.registry.added_methods)
-    methods = [method for method in settings.methods if method.name in wanted]
-    return plan_cells(settings.models, methods, settings.recipe.seeds)
-
-
-def _matrix(settings: Settings) -> list[Cell]:
-    """Return every cell that could be asked for by these settings."""
-    from pytest_sst2.registry import plan_cells
-
-    return plan_cells(settings.models, settings.methods, settings.recipe.seeds)
 
 
 # Last, so that shards divide what -k and -m have left.
@@ -214,11 +167,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     no_cell = [item for item in items if parameters(item).get("sst2_cell", item) is None]
     _deselect(config, items, no_cell)
     cells = cells_of(items)
-    if not cells or (shard := _settings(config).shard) is None:
+    if not cells or (shard := settings_of(config).shard) is None:
         return
     from pytest_sst2.shards import divide
 
-    division: Division = divide(cells, shard, _settings(config).known_costs)
+    division: Division = divide(cells, shard, settings_of(config).known_costs)
     config.stash[DIVISION] = division
     _deselect(config, items, [item for item in items if (cell := cell_of(item)) and cell.id in division.others])
     if (gatherer := config.pluginmanager.getplugin(_GATHERER)) is not None:
@@ -250,21 +203,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if hasattr(config, "workerinput") and cells_of(session.items):
         from pytest_sst2.workers import take_share
 
-        take_share(exclusive=_settings(config).exclusive)
+        take_share(exclusive=settings_of(config).exclusive)
     if not _runs_cells(config, session.items):
         return
     cells = cells_of(session.items)
     try:
-        _workbench(config).check(together=any(cell.method.together for cell in cells))
+        workbench_of(config).check(together=any(cell.method.together for cell in cells))
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     from pytest_sst2.progress import display_for
 
     if DIVISION not in config.stash:
         config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
-    if _settings(config).executor == "ray":
+    if settings_of(config).executor == "ray":
         _send_out(config, cells)
-    progress = _workbench(config).progress
+    progress = workbench_of(config).progress
     progress.planned = [cell.method.name for cell in cells]
     progress.display = display_for(config)
 
@@ -277,7 +230,7 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     """
     from pytest_sst2.cluster import Ending, RayCluster
 
-    workbench = _workbench(config)
+    workbench = workbench_of(config)
     gatherer = config.pluginmanager.getplugin(_GATHERER)
     try:
         workbench.cluster = RayCluster(workbench)
@@ -293,8 +246,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     division = config.stash.get(DIVISION, None)
     lines = [division.line] if division else []
     if _runs_cells(config, items):
-        settings = _settings(config)
-        source = _workbench(config).source
+        settings = settings_of(config)
+        source = workbench_of(config).source
         origin = source.note or f"{source.name} from {source.place or source.source}"
         lines.append(f"{origin}; recipe {settings.recipe.label}")
         baseline = settings.baseline
@@ -345,19 +298,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["sst2_division"] = asdict(session.config.stash[DIVISION])
 
 
-def _workbench(config: pytest.Config) -> Workbench:
-    """Return the run's workbench; the first caller pays for the imports."""
-    if WORKBENCH not in config.stash:
-        from pytest_sst2.workbench import Workbench
-
-        config.stash[WORKBENCH] = Workbench(_settings(config))
-    return config.stash[WORKBENCH]
-
-
 @pytest.fixture(scope="session")
 def sst2_settings(pytestconfig: pytest.Config) -> Settings:
     """What was asked for on the command line and in the ini file."""
-    return _settings(pytestconfig)
+    return settings_of(pytestconfig)
 
 
 @pytest.fixture
@@ -376,17 +320,17 @@ def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest)
         from pytest_sst2.ranks import CellAlong
 
         follower = request.config.pluginmanager.getplugin(_RANK)
-        return CellAlong(sst2_cell, lambda: _workbench(request.config), request.node, follower.say)
-    settings = _settings(request.config)
+        return CellAlong(sst2_cell, lambda: workbench_of(request.config), request.node, follower.say)
+    settings = settings_of(request.config)
     # On a cluster it is the node that measures one cell at a time.
     exclusive = settings.exclusive and settings.executor == "local"
-    return CellRun(sst2_cell, lambda: _workbench(request.config), sst2_timer, request.node, exclusive=exclusive)
+    return CellRun(sst2_cell, lambda: workbench_of(request.config), sst2_timer, request.node, exclusive=exclusive)
 
 
 @pytest.fixture(scope="session")
 def sst2_dataset(pytestconfig: pytest.Config) -> DatasetDict:
     """The data set that ``--sst2-data`` names: splits train and validation, columns sentence and label."""
-    return _told(lambda: _workbench(pytestconfig).source.dataset)
+    return _told(lambda: workbench_of(pytestconfig).source.dataset)
 
 
 @pytest.fixture(scope="session")
@@ -404,32 +348,30 @@ def sst2_validation(sst2_dataset: DatasetDict) -> Dataset:
 @pytest.fixture(scope="session")
 def sst2_splits(pytestconfig: pytest.Config) -> Callable[[int], Splits]:
     """From a seed to the rows the run's recipe trains and evaluates on."""
-    return lambda seed: _told(lambda: _workbench(pytestconfig).splits(seed))
+    return lambda seed: _told(lambda: workbench_of(pytestconfig).splits(seed))
 
 
 @pytest.fixture(scope="session")
 def sst2_load_tokenizer(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """From a model's name to its tokenizer."""
-    return lambda name: _told(lambda: _workbench(pytestconfig).loader.tokenizer(_model(pytestconfig, name)))
+    return lambda name: _told(lambda: workbench_of(pytestconfig).loader.tokenizer(model_of(pytestconfig, name)))
 
 
 @pytest.fixture(scope="session")
 def sst2_load_classifier(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """From a model's name to the encoder with a two-class head, in float32 on the run's device."""
-    return lambda name: _told(lambda: _workbench(pytestconfig).loader.sequence_classifier(_model(pytestconfig, name)))
+    return lambda name: _told(
+        lambda: workbench_of(pytestconfig).loader.sequence_classifier(model_of(pytestconfig, name))
+    )
 
 
 @pytest.fixture(scope="session")
 def sst2_load_encoder(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """From a model's name to its ``SentenceTransformer``, in the recipe's type on the run's device."""
-    dtype = _settings(pytestconfig).recipe.dtype
+    dtype = settings_of(pytestconfig).recipe.dtype
     return lambda name: _told(
-        lambda: _workbench(pytestconfig).loader.sentence_encoder(_model(pytestconfig, name), dtype=dtype)
+        lambda: workbench_of(pytestconfig).loader.sentence_encoder(model_of(pytestconfig, name), dtype=dtype)
     )
-
-
-def _model(config: pytest.Config, name: str) -> ModelSpec:
-    return _settings(config).registry.model(name, base=config.invocation_params.dir)
 
 
 def _told(make: Callable[[], Any]) -> Any:

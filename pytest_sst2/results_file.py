@@ -31,7 +31,8 @@ from pytest_sst2.fingerprint import packed_bits, unpacked_bits
 from pytest_sst2.json_files import NotJsonError, json_of
 from pytest_sst2.outgoing import cut, plain_json
 from pytest_sst2.plain_values import read_plain, shown
-from pytest_sst2.records import Failure, Placement, Record, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import Failure, Placement, Record
 from pytest_sst2.redaction import redacted
 
 SCHEMA_VERSION = 3

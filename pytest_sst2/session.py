@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.baselines import save_baseline
+from pytest_sst2.counting import counted, shortened
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
 from pytest_sst2.journal import Journal
-from pytest_sst2.records import Failure, Record, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.files import STEP_SUMMARY, append_step_summary, write_report
-from pytest_sst2.report.wording import counted, shortened
 from pytest_sst2.results_file import Results
 
 if TYPE_CHECKING:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.util
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +15,8 @@ import pytest
 from pytest_sst2.errors import Sst2Error, quoted
 from pytest_sst2.files import check_writable
 from pytest_sst2.floors import MINIMUM_SEEDS, Floors, load_floors
-from pytest_sst2.option_types import BadValue
-from pytest_sst2.options import DATA_SOURCES, OPTIONS, UNSET, Option
-from pytest_sst2.outgoing import cut
+from pytest_sst2.option_values import base_of, times_are_asked_for, value_of
+from pytest_sst2.options import DATA_SOURCES, OPTIONS
 from pytest_sst2.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.recipes import Recipe, build_recipe
 from pytest_sst2.registry import MethodSpec, ModelSpec, Registry, distinct_models
@@ -120,8 +117,8 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         Sst2Error: A name is unknown, a folder or file missing, or two options contradict each other.
     """
     check_root(config)
-    values = {option.name: _value(config, option) for option in OPTIONS}
-    base = {option.name: _base(config, option) for option in OPTIONS}
+    values = {option.name: value_of(config, option) for option in OPTIONS}
+    base = {option.name: base_of(config, option) for option in OPTIONS}
     shard = _shard(values)
     recipe = build_recipe(
         values["recipe"],
@@ -153,7 +150,7 @@ def read_settings(config: pytest.Config, registry: Registry) -> Settings:
         recipe=recipe,
         device=values["device"],
         rounds=values["rounds"],
-        cache_bytes=None if values["no_cache"] or _times_are_asked_for(config, values) else values["cache_size"],
+        cache_bytes=None if values["no_cache"] or times_are_asked_for(config, values) else values["cache_size"],
         metrics=values["metrics"] or (),
         floors=load_floors(floors_path) if values["floors"] and not calibrate else None,
         floors_path=floors_path,
@@ -192,51 +189,6 @@ def read_again(settings: Settings) -> Settings:
     )
 
 
-# Options of pytest-benchmark that keep or judge a time.
-_TIMES_KEPT = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
-
-
-def _times_are_asked_for(config: pytest.Config, values: Mapping[str, Any]) -> bool:
-    """Tell whether this run is made for its times: a result from a cache has none."""
-    return values["rounds"] > 1 or any(getattr(config.option, f"benchmark_{name}", None) for name in _TIMES_KEPT)
-
-
-def _value(config: pytest.Config, option: Option) -> Any:
-    """Return the option's value: command line before ini file before default."""
-    given = getattr(config.option, option.dest, None)
-    if isinstance(given, list):  # what argparse of Python 3.11 makes of --sst2-data=--, past the option's own type
-        raise Sst2Error(f"{option.flag}: a value is missing.")
-    if given is not None:
-        return given
-    try:
-        ini = config.getini(option.dest)
-    except (TypeError, ValueError, pytest.UsageError) as error:  # a quote that is never closed, no truth value
-        raise Sst2Error(f"ini option {option.dest}: {error}") from error
-    if option.parse is None:
-        return bool(ini)
-    if ini is UNSET or ini == "":
-        return option.parse(option.default) if option.default is not None else None
-    try:
-        return option.parse(_listed(ini) if isinstance(ini, list) else str(ini))
-    except argparse.ArgumentTypeError as error:
-        raise Sst2Error(f"ini option {option.dest}: {error}") from error
-
-
-def _listed(items: Sequence[Any]) -> str:
-    """Return the items of a list as they are typed; pytest hands on those of a TOML file whatever they are.
-
-    Raises:
-        BadValue: There are none, or one is neither a text nor a number.
-    """
-    if not items:
-        raise BadValue("it names nothing; give a value, or leave the line out for the default")
-    for item in items:
-        if not isinstance(item, str | int | float) or isinstance(item, bool):
-            shown = cut(json.dumps(item, default=str), 100)
-            raise BadValue(f"{shown} is neither a text nor a number, and nothing else may stand in its list")
-    return ",".join(map(str, items))
-
-
 def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
     """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
     if given:
@@ -244,13 +196,6 @@ def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
     usual = Path("benchmarks") / "floors.toml"
     here = config.invocation_params.dir / usual
     return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
-
-
-def _base(config: pytest.Config, option: Option) -> Path:
-    """Return the folder that a relative path in the option's value starts from."""
-    if getattr(config.option, option.dest, None) is not None or config.inipath is None:
-        return config.invocation_params.dir
-    return config.inipath.parent
 
 
 def _data_source(data: str, base: Path) -> str:

@@ -14,7 +14,8 @@ import pytest
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import FloorKey
 from pytest_sst2.plain_values import read_plain
-from pytest_sst2.records import Phase, Record, Round, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import Phase, Record, Round
 from tests.made_records import BARE, ENVIRONMENT, FINGERPRINT, PHASES, make_record
 
 # Fields that a file may lack.

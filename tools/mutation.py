@@ -43,6 +43,7 @@ REQUIRED_SHARE = 0.85
 TESTS: dict[str, tuple[str, ...]] = {
     "comparison": ("comparison",),
     "records": ("records",),
+    "record_json": ("records",),
     "baselines": ("baselines",),
     "sources": ("sources", "pocket", "bundled"),
     "split_files": ("sources",),

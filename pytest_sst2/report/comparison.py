@@ -8,10 +8,11 @@ from dataclasses import asdict
 
 from pytest_sst2.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
 from pytest_sst2.costs import CostChange, shown_margin
+from pytest_sst2.counting import counted
 from pytest_sst2.outgoing import one_line, plain_json
 from pytest_sst2.redaction import redacted
 from pytest_sst2.report.fitting import fitted, left_out_line
-from pytest_sst2.report.wording import counted, p_value, signed_points
+from pytest_sst2.report.wording import p_value, signed_points
 
 HEADERS = (
     "cell",

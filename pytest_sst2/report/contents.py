@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_sst2.comparison import Comparison
+from pytest_sst2.counting import counted
 from pytest_sst2.environment_drift import environment_changes
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.comparison import outcome
-from pytest_sst2.report.wording import counted
 from pytest_sst2.reproduction import TESTS_UNKNOWN, install_command, run_commands
 from pytest_sst2.results_file import Results
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_sst2.counting import counted
 from pytest_sst2.report import charts
 from pytest_sst2.report.cells import CellReport, Confusion
-from pytest_sst2.report.wording import counted, p_value, signed_points
+from pytest_sst2.report.wording import p_value, signed_points
 from pytest_sst2.slices import SliceScore, moved_most
 
 _MOST_FLIPS = 50

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pytest_sst2.counting import counted
 from pytest_sst2.outgoing import one_line
 from pytest_sst2.records import Failure, Record
 from pytest_sst2.report.fitting import fitted, left_out_line
 from pytest_sst2.report.table import HEADERS, NUMERIC, rows
-from pytest_sst2.report.wording import counted
 
 if TYPE_CHECKING:
     from pytest_sst2.session import Session

@@ -1,21 +1,8 @@
-"""Wording: numbers and counts as they are said in every report."""
+"""Wording: numbers as they are said in every report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 _MINUS = "−"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 record`` or ``2 records``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """Return ``a, b and 12 more``."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 def signed_points(share: float, digits: int = 2) -> str:

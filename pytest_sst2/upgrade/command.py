@@ -12,10 +12,10 @@ from packaging.utils import canonicalize_name
 
 import pytest_sst2
 from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, Comparison, compare
+from pytest_sst2.counting import counted
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.outgoing import one_line
 from pytest_sst2.report.comparison import comparison_lines
-from pytest_sst2.report.wording import counted
 from pytest_sst2.results_file import Results
 from pytest_sst2.upgrade import environments as kept_environments
 from pytest_sst2.upgrade.blame import Bisection, blamed
