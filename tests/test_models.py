@@ -142,7 +142,7 @@ def test_a_model_is_looked_for_once_a_loader(server: LoopbackHub, sentence: Path
     loader = ModelLoader()
     first = loader.locate(on_hub())
     asked = len(server.requests)
-    shutil.rmtree(hub.cache_folder())
+    shutil.rmtree(hub.cache_folder() / "models--org--mine" / "refs")
     assert loader.locate(on_hub()) is first
     assert len(server.requests) == asked
 
