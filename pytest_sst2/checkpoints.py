@@ -90,8 +90,8 @@ class LocatedModel:
             Sst2Error: One was changed, removed or added.
         """
         if self.contents:
-            now = contents(self.folder, all_folders(self.folder, self.transformer))
-            refuse_changes(self.spec.name, self.folder, self.contents, now)
+            places = functools.partial(all_folders, self.folder, self.transformer)
+            refuse_changes(self.spec.name, self.folder, self.contents, places)
 
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:

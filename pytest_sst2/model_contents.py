@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pytest_sst2.digests import file_digest
@@ -26,37 +26,47 @@ def contents(folder: Path, places: Iterable[Path]) -> dict[str, str]:
         folder: The model's.
         places: The folders of its modules, itself included.
     """
-    return {path.relative_to(folder).as_posix(): _digest(path) for place in places for path in _read_of(place)}
+    return {name: _digest(folder / name) for name in _names(folder, places)}
 
 
-def refuse_changes(name: str, folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+def refuse_changes(name: str, folder: Path, before: Mapping[str, str], places: Callable[[], Iterable[Path]]) -> None:
     """Refuse a model whose files are not what they were when the run first read them.
 
     Args:
         name: The model's.
         folder: Its folder.
         before: Its contents then.
-        now: Its contents now.
+        places: Tells the folders of its modules; asked only where the files that say so are what they were.
 
     Raises:
         Sst2Error: Which file was changed, removed or added.
     """
-    for relative in sorted(before.keys() | now.keys()):
-        if before.get(relative) != now.get(relative):
-            done = "removed" if relative not in now else "changed" if relative in before else "added"
-            raise Sst2Error(
-                f"model {name!r}: {folder / relative} was {done} since this run first read it, so that its cells would "
-                "be of several models. Run again, and leave the model's files alone until the run has ended."
-            )
+    for relative, digest in before.items():
+        if _digest(folder / relative) != digest:
+            raise _changed(name, folder / relative, "changed" if (folder / relative).exists() else "removed")
+    for relative in _names(folder, places()):
+        if relative not in before:
+            raise _changed(name, folder / relative, "added")
 
 
-def _read_of(place: Path) -> list[Path]:
-    beside = [path for path in place.glob("*") if _READ.fullmatch(path.name) and path.is_file()]
-    return [*weight_files(place), *beside]
+def _names(folder: Path, places: Iterable[Path]) -> list[str]:
+    """Return the files that are read, by their paths below the model's folder."""
+    found: list[Path] = []
+    for place in places:
+        found += weight_files(place)
+        found += (path for path in sorted(place.glob("*")) if _READ.fullmatch(path.name) and path.is_file())
+    return [path.relative_to(folder).as_posix() for path in found]
 
 
 def _digest(path: Path) -> str:
     try:
         return file_digest(path)
-    except OSError:  # it went between the listing and now
+    except OSError:  # it is gone
         return ""
+
+
+def _changed(name: str, path: Path, done: str) -> Sst2Error:
+    return Sst2Error(
+        f"model {name!r}: {path} was {done} since this run first read it, so that its cells would be of several "
+        "models. Run again, and leave the model's files alone until the run has ended."
+    )

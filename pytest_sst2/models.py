@@ -16,7 +16,7 @@ from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.model_safety import refuse_unreal_numbers
-from pytest_sst2.module_settings import SHORTEST, reads_pooler
+from pytest_sst2.module_settings import SHORTEST, TASKS, reads_pooler, task_of
 from pytest_sst2.out_of_memory import is_out_of_memory
 from pytest_sst2.plain_values import shown
 from pytest_sst2.positions import longest_input
@@ -44,6 +44,8 @@ class ModelLoader:
         self.trust_remote_code = trust_remote_code
         self.talkative = talkative
         self._located: dict[ModelSpec, LocatedModel] = {}
+        # Those that have made an embedding, which need not be seen again: their files stay what they were.
+        self._embedding: set[ModelSpec] = set()
 
     def locate(self, spec: ModelSpec) -> LocatedModel:
         """Return the model's verified files; they are looked for once a run, and must stay what they were then.
@@ -154,7 +156,9 @@ class ModelLoader:
         limits = [limit for limit in (encoder.max_seq_length, max_length, longest_input(encoder)) if limit is not None]
         if limits and min(limits) != encoder.max_seq_length:
             encoder.max_seq_length = int(min(limits))
-        self._check_embedding(spec, folder, encoder)
+        if spec not in self._embedding:
+            self._check_embedding(spec, folder, encoder)
+            self._embedding.add(spec)
         return encoder
 
     def _safely(self) -> dict[str, bool]:
@@ -183,10 +187,13 @@ class ModelLoader:
                 f"model {spec.name!r}: the tokenizer in {folder} allows {longest!r} tokens "
                 f"(model_max_length); at least {SHORTEST} are needed for one word between the two special ones."
             )
-        if tokenizer.pad_token_id is None:
+        wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
+        if pad is None:
+            is_known = isinstance(wanted_pad, int) and 0 <= wanted_pad < len(tokenizer)
+            token = repr(tokenizer.convert_ids_to_tokens(wanted_pad)) if is_known else "tokenizer.eos_token"
             raise Sst2Error(
                 f"model {spec.name!r}: the tokenizer in {folder} has no padding token, without which sentences of "
-                "several lengths are no batch. Give it one, as tokenizer.pad_token = tokenizer.eos_token, and save it: "
+                f"several lengths are no batch. Give it one, as tokenizer.pad_token = {token}, and save it: "
                 "tokenizer.save_pretrained(folder)."
             )
         positions = longest_input(model)
@@ -201,7 +208,6 @@ class ModelLoader:
             return
         highest = self._loaded(spec, "tokenizer", lambda: _highest_id(tokenizer), done="used")
         known = len(tokenizer)
-        wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
         other_pad = None not in (wanted_pad, pad) and wanted_pad != pad
         if highest < rows and not (other_pad and abs(known - rows) > rows * _ROUNDED_UP):
             return
@@ -256,10 +262,13 @@ class ModelLoader:
     def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
         """Return the bare encoder, or refuse a checkpoint that lacks some of it and would start from random numbers."""
         import torch
-        from transformers import AutoModel
+        import transformers
+
+        # What sentence-transformers would load: with a head, where the module's settings say so.
+        auto_class = getattr(transformers, TASKS[task_of(folder)])
 
         def load() -> tuple[Any, dict[str, Any]]:
-            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(  # nosec B615 - as above
+            loaded: tuple[Any, dict[str, Any]] = auto_class.from_pretrained(  # nosec B615 - as above
                 str(folder),
                 **dtype_argument(torch.float32),
                 use_safetensors=True,

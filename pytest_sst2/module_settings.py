@@ -43,6 +43,13 @@ _LENGTHS = ("max_seq_length", "model_max_length")
 # The methods of a model that sentence-transformers itself writes down; it would call any other that is named.
 _METHODS = re.compile(r"forward|get_\w+_features")
 _TASK = "feature-extraction"
+TASKS = {
+    _TASK: "AutoModel",
+    "fill-mask": "AutoModelForMaskedLM",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
+}
+"""What a module may be loaded for, and by which class of transformers it then is, head included."""
 # Under these names a tokenizer's config can name the file of its vocabulary; ``save_pretrained`` leaves them out.
 _VOCABULARIES = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "sentencepiece_model_file")
 
@@ -64,12 +71,12 @@ def refuse_loading_settings(name: str, place: Path) -> None:
                 _refuse_arguments(name, path, key, value, _HARMLESS[arguments[1]])
         _refuse_length(name, path, settings)
         if other := settings.get("tokenizer_name_or_path"):
-            raise _refused(name, path, "tokenizer_name_or_path", other, "takes the tokenizer from elsewhere")
-        if (task := settings.get("transformer_task", _TASK)) != _TASK:
-            raise _refused(name, path, "transformer_task", task, f"only {_TASK} makes embeddings of a checked encoder")
+            raise _refused(name, path, "tokenizer_name_or_path", other, "The tokenizer must lie beside the weights.")
+        if str(task := settings.get("transformer_task", _TASK)) not in TASKS:
+            raise _refused(name, path, "transformer_task", task, f"What is checked is {', '.join(TASKS)}.")
         for method in _methods(settings):
             if not _METHODS.fullmatch(str(method)):
-                raise _refused(name, path, "method", method, "only forward and get_..._features answer a sentence")
+                raise _refused(name, path, "method", method, "It may be forward or get_..._features.")
 
 
 def refuse_vocabulary_elsewhere(name: str, folder: Path) -> None:
@@ -85,13 +92,24 @@ def refuse_vocabulary_elsewhere(name: str, folder: Path) -> None:
     for key in _VOCABULARIES:
         value = settings.get(key)
         if isinstance(value, str) and "\0" not in value and _leads_out(Path(value), folder):
-            raise _refused(name, path, key, value, "is a file outside of the model's folder")
+            raise _refused(name, path, key, value, "That is a file outside of the model's folder.")
+
+
+def task_of(place: Path) -> str:
+    """Return what a module's settings have its transformer loaded for, one of ``TASKS``."""
+    tasks = (settings.get("transformer_task") for settings in _of_transformer(place))
+    return next((str(task) for task in tasks if task is not None), _TASK)
 
 
 def reads_pooler(place: Path) -> bool:
     """Tell whether a module's settings make its output of the encoder's pooler, which most have no use for."""
-    files = [read_json(path) for path in sorted(place.glob(_FILES))]
-    return any("pooler_output" in str(settings.get("modality_config")) for settings in files)
+    return any("pooler_output" in str(settings.get("modality_config")) for settings in _of_transformer(place))
+
+
+def _of_transformer(place: Path) -> list[dict[str, Any]]:
+    """Return a transformer's settings, those first that sentence-transformers looks for first."""
+    files = sorted(place.glob(_FILES), key=lambda path: (path.name != "sentence_bert_config.json", path.name))
+    return [read_json(path) for path in files]
 
 
 def _leads_out(named: Path, folder: Path) -> bool:
@@ -110,11 +128,11 @@ def _settings(name: str, path: Path) -> dict[str, Any]:
 
 def _refuse_arguments(name: str, path: Path, key: str, value: Any, harmless: frozenset[str]) -> None:
     if not isinstance(value, dict):
-        raise _refused(name, path, key, value, "is no JSON object")
+        raise _refused(name, path, key, value, "It may be a JSON object.")
     for argument, given in sorted(value.items()):
         if argument not in harmless:
-            reason = f"is none of {', '.join(sorted(harmless))}, which no other file need be checked for"
-            raise _refused(name, path, f"{key}.{argument}", given, reason)
+            allowed = f"Of those in {key}, {', '.join(sorted(harmless))} may be set there."
+            raise _refused(name, path, f"{key}.{argument}", given, allowed)
     _refuse_length(name, path, value)
 
 
@@ -135,8 +153,8 @@ def _methods(settings: dict[str, Any]) -> list[Any]:
     return [params.get("method", "forward") for params in each if isinstance(params, dict)]
 
 
-def _refused(name: str, path: Path, key: str, value: Any, reason: str) -> Sst2Error:
+def _refused(name: str, path: Path, key: str, value: Any, allowed: str) -> Sst2Error:
     return Sst2Error(
-        f"model {name!r}: {path} sets {key} to {shown(value)}, which {reason}. Take it out and, where it is "
-        "needed, save the model as it is to be: config, weights and tokenizer of their own by save_pretrained()."
+        f"model {name!r}: {path} sets {key} to {shown(value)}, with which another model would be loaded than the files "
+        f"that are verified make. {allowed} Take it out, and save the model as it is to be with save_pretrained()."
     )

@@ -50,8 +50,8 @@ class Features:
             unreal = int((~np.isfinite(rows)).any(axis=1).sum())
             dtype = self.job.recipe.dtype
             raise Sst2Error(
-                f"model {self.job.encoder.name!r}: {unreal:,} of its {len(rows):,} embeddings have NaN or infinity in "
-                f"them, so it computes no numbers for these sentences in {dtype}. {overflow_remedy(dtype)}"
+                f"model {self.job.encoder.name!r}: of {len(rows):,} embeddings, {unreal:,} have NaN or infinity in "
+                f"them: it computes no numbers for these sentences in {dtype}. {overflow_remedy(dtype)}"
             )
         return rows
 

@@ -332,8 +332,8 @@ def _diverged(job: Job, step: int, loss: float) -> str:
         )
     return (
         f"training diverged: the loss is {loss} at step {step}. Lower --sst2-learning-rate (it is "
-        f"{job.recipe.learning_rate}). Where that changes nothing, the model itself overflows in {job.recipe.dtype}: "
-        f"{overflow_remedy(job.recipe.dtype)}"
+        f"{job.recipe.learning_rate}). Where that changes nothing, model {name!r} itself overflows in "
+        f"{job.recipe.dtype}. {overflow_remedy(job.recipe.dtype)}"
     )
 
 
