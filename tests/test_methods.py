@@ -178,7 +178,7 @@ class TestFineTune:
 
     @pytest.mark.parametrize("known", [None, 1])
     def test_a_decoder_reads_the_last_word_and_not_the_padding(self, known: int | None, tmp_path: Path) -> None:
-        folder = write_encoder(tmp_path / "decoder", "gpt2", pad_token_id=known)
+        folder = write_encoder(tmp_path / "decoder", "gpt2", pad_token_id=known, vocab_size=79)
         write_fast_tokenizer(folder, pad_token="[PAD]", model_max_length=64)
         predict = train(METHOD["fine-tune"], make_job(folder)).predict
         assert isinstance(predict, SequenceClassifier)

@@ -34,7 +34,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
-    """Write the same vocabulary as a tokenizer that knows no more of itself than its config says, and return its folder.
+    """Write the same vocabulary as a tokenizer that knows no more of itself than its config says; return the folder.
 
     It adds no special tokens, and has no token to pad with and no limit of length unless the config gives them.
     """
@@ -64,9 +64,8 @@ def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
         },
     }[architecture]
     vocabulary = len(SPECIAL_TOKENS) + len(WORDS) + len(LETTERS)
-    config = AutoConfig.for_model(
-        architecture, vocab_size=vocabulary, max_position_embeddings=64, **{**sizes, **overrides}
-    )
+    defaults = {"vocab_size": vocabulary, "max_position_embeddings": 64}
+    config = AutoConfig.for_model(architecture, **{**defaults, **sizes, **overrides})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         AutoModel.from_config(config).save_pretrained(folder)
