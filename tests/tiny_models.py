@@ -34,13 +34,14 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
-    """Write the same vocabulary as a tokenizer that knows no more of itself than its config says; return the folder.
+    """Write the same words as a tokenizer that knows no more of itself than its config says; return the folder.
 
     It adds no special tokens, and has no token to pad with and no limit of length unless the config gives them.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    vocabulary = {word: number for number, word in enumerate((folder / "vocab.txt").read_text().split())}
+    words = dict.fromkeys((folder / "vocab.txt").read_text().split())
+    vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
