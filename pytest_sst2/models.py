@@ -153,12 +153,12 @@ class ModelLoader:
             )
 
         encoder = self._loaded(spec, "sentence encoder", load)
-        limits = [limit for limit in (encoder.max_seq_length, max_length, longest_input(encoder)) if limit is not None]
-        if limits and min(limits) != encoder.max_seq_length:
-            encoder.max_seq_length = int(min(limits))
         if spec not in self._embedding:
             self._check_embedding(spec, folder, encoder)
             self._embedding.add(spec)
+        limits = [limit for limit in (encoder.max_seq_length, max_length, longest_input(encoder)) if limit is not None]
+        if limits and min(limits) != encoder.max_seq_length:
+            encoder.max_seq_length = int(min(limits))
         return encoder
 
     def _safely(self) -> dict[str, bool]:
