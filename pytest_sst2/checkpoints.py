@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,23 @@ from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_client import PICKLES
 from pytest_sst2.hub_errors import HubError
 from pytest_sst2.json_files import read_json
-from pytest_sst2.model_layout import module_configs, module_folders, transformer_folder, weight_files
+from pytest_sst2.model_contents import contents, refuse_changes
+from pytest_sst2.model_layout import (
+    all_folders,
+    encoder_folders,
+    module_configs,
+    module_folders,
+    transformer_folder,
+    weight_files,
+)
 from pytest_sst2.model_safety import (
     code_brought_along,
-    refuse_links_out,
+    refuse_links_out_and_pipes,
     refuse_lying_layers,
     refuse_lying_sizes,
     refuse_other_weights,
 )
+from pytest_sst2.module_settings import refuse_loading_settings, refuse_vocabulary_elsewhere
 from pytest_sst2.records import Weights
 from pytest_sst2.registry import ModelSpec
 
@@ -47,13 +57,15 @@ class LocatedModel:
     """A model's files on this machine and what is known of them.
 
     ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the first module's
-    subfolder in an older sentence-transformers layout.
+    subfolder in an older sentence-transformers layout. ``contents`` has the digest of each file that is read, by its
+    path below ``folder``, as it was when the run first looked.
     """
 
     spec: ModelSpec
     folder: Path
     transformer: Path
     weights: Weights
+    contents: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def size_bytes(self) -> int:
@@ -66,6 +78,21 @@ class LocatedModel:
         modules = module_folders(self.folder, self.transformer)
         return [path for place in (self.transformer, *modules) for path in weight_files(place)]
 
+    @property
+    def encoders(self) -> list[Path]:
+        """The folders of its transformers, the main one first."""
+        return encoder_folders(self.folder, self.transformer)
+
+    def refuse_changes(self) -> None:
+        """Refuse files that are not what they were when the run first looked: its digests would not be theirs.
+
+        Raises:
+            Sst2Error: One was changed, removed or added.
+        """
+        if self.contents:
+            places = functools.partial(all_folders, self.folder, self.transformer)
+            refuse_changes(self.spec.name, self.folder, self.contents, places)
+
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     """Return the model's files, verified.
@@ -76,8 +103,10 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
         Sst2Error: The model cannot be had, or its files are not fit for use.
     """
     source, snapshot = _find(spec, (*_DOWNLOADED, "*.py") if trust_remote_code else _DOWNLOADED)
+    refuse_links_out_and_pipes(spec.name, snapshot.folder)
     transformer = transformer_folder(snapshot.folder)
     _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
+    found = contents(snapshot.folder, all_folders(snapshot.folder, transformer))
     digest = _weights_digest(snapshot.folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:
         raise Sst2Error(
@@ -86,7 +115,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
         )
     revision = snapshot.commit if source != "folder" else _files_digest(snapshot.folder, transformer)
     weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    return LocatedModel(spec, snapshot.folder, transformer, weights)
+    return LocatedModel(spec, snapshot.folder, transformer, weights, found)
 
 
 def at_hand(spec: ModelSpec) -> str:
@@ -171,15 +200,17 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
             "Its numbers would be another model's."
         )
-    refuse_links_out(spec.name, folder)
-    places = dict.fromkeys((folder, transformer, *module_folders(folder, transformer)))
+    places = all_folders(folder, transformer)
     configs = {place: _config(spec, place) for place in places}
     for place, config in configs.items():
         refuse_other_weights(spec.name, place, config)
+        refuse_loading_settings(spec.name, place)
+        refuse_vocabulary_elsewhere(spec.name, place)
     _check_weight_files(spec, folder, transformer)
-    for place, config in configs.items():
-        is_encoder = place == transformer or "model_type" in config
-        (refuse_lying_sizes if is_encoder else refuse_lying_layers)(spec.name, config, weight_files(place))
+    encoders = encoder_folders(folder, transformer)
+    for place in (transformer, *module_folders(folder, transformer)):
+        refuse_lying = refuse_lying_sizes if place in encoders else refuse_lying_layers
+        refuse_lying(spec.name, configs[place], weight_files(place))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
@@ -221,7 +252,7 @@ def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> Non
 def _files_digest(folder: Path, transformer: Path) -> str:
     """Return ``sha256:`` and the digest of what stands beside a folder's weights: configs, tokenizer, code."""
     digests = []
-    for place in dict.fromkeys((folder, transformer, *module_folders(folder, transformer))):
+    for place in all_folders(folder, transformer):
         files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
         digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
     return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()

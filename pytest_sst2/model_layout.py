@@ -32,13 +32,17 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
 def transformer_folder(folder: Path) -> Path:
     """Return the folder with config, weights and tokenizer: the model's own, or that of its first module.
 
+    Where both have a config, it is that of the module, which is the one that sentence-transformers loads.
+
     Raises:
         Sst2Error: ``modules.json`` is no list of modules, or names a folder outside of the model's.
     """
     modules = _modules(folder)
-    if (folder / "config.json").is_file() or not modules:
+    if not modules:
         return folder
-    return inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
+    first = inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
+    is_transformer = str(modules[0].get("type")).endswith("Transformer") and (first / "config.json").is_file()
+    return first if is_transformer or not (folder / "config.json").is_file() else folder
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -74,7 +78,22 @@ def module_folders(folder: Path, transformer: Path) -> list[Path]:
         within = [path for path in _routed(waiting.pop()) if path not in found]
         found |= dict.fromkeys(within)
         waiting += within
-    return [path for path in found if path not in (folder, transformer)]
+    return [path for path in found if path != transformer]
+
+
+def all_folders(folder: Path, transformer: Path) -> list[Path]:
+    """Return a model's own folder and those of all its modules, the transformer's included."""
+    return list(dict.fromkeys((folder, transformer, *module_folders(folder, transformer))))
+
+
+def encoder_folders(folder: Path, transformer: Path) -> list[Path]:
+    """Return the folders of a model's transformers: most have one, a model that routes may have several.
+
+    Raises:
+        Sst2Error: A config is no JSON.
+    """
+    others = (path for path in module_folders(folder, transformer) if (path / "config.json").is_file())
+    return [transformer, *(path for path in others if "model_type" in read_json(path / "config.json"))]
 
 
 def _routed(module: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -56,19 +57,31 @@ def inside(folder: Path, named: str, told_in: Path) -> Path:
     return folder / named
 
 
-def refuse_links_out(name: str, folder: Path) -> None:
-    """Refuse symbolic links that leave a model's folder; those of the Hub's cache lead to its own blobs.
+def refuse_links_out_and_pipes(name: str, folder: Path) -> None:
+    """Refuse what is neither a file nor a folder, and symbolic links that leave a model's folder.
+
+    Who opens a pipe waits for ever for what comes out of it. Links of the Hub's cache lead to its own blobs.
 
     Raises:
-        Sst2Error: One does.
+        Sst2Error: There is one, at whatever depth.
     """
     folder = folder.resolve()
     home = folder.parent.parent if folder.parent.name == "snapshots" else folder
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
+        try:
+            leads_to = path.resolve() if path.is_symlink() else path
+            mode = leads_to.stat().st_mode if leads_to.exists() else stat.S_IFREG  # a link to nothing is no file at all
+        except (OSError, RuntimeError) as error:  # RuntimeError: so Python before 3.13 says of a link in a circle
+            raise Sst2Error(f"model {name!r}: {path} cannot be looked at ({error}). Remove it.") from error
+        if not leads_to.is_relative_to(home):
             raise Sst2Error(
-                f"model {name!r}: {path} is a link to {path.resolve()}, outside of the model's folder. "
+                f"model {name!r}: {path} is a link to {leads_to}, outside of the model's folder. "
                 "Copy the file itself there."
+            )
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise Sst2Error(
+                f"model {name!r}: {path} is neither a file nor a folder but a pipe, a socket or a device, for which a "
+                "library would wait without end. Remove it."
             )
 
 
@@ -173,13 +186,14 @@ def refuse_unreal_numbers(name: str, weight_files: Sequence[Path]) -> None:
                 tensor = file.get_tensor(key)
                 if not tensor.is_floating_point():
                     continue
-                real = torch.isfinite(tensor if tensor.element_size() > 1 else tensor.float())
+                # In the type of the arithmetic: a float64 may hold numbers that are infinite there.
+                real = torch.isfinite(tensor.float())
                 if not real.all():
                     count = int(real.numel() - real.sum())
                     raise Sst2Error(
                         f"model {name!r}: {count:,} of the {real.numel():,} numbers of {key} in {path} are NaN or "
-                        "infinite, so the training that made it diverged, or the file is damaged. Use another "
-                        "checkpoint."
+                        "infinite in float32, so the training that made it diverged, or the file is damaged. Use "
+                        "another checkpoint."
                     )
 
 

@@ -16,13 +16,16 @@ from pytest_sst2.checkpoints import LocatedModel, locate_files
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.fixed_sentences import fixed_sentences
 from pytest_sst2.model_safety import refuse_unreal_numbers
+from pytest_sst2.module_settings import SHORTEST, TASKS, reads_pooler, task_of
+from pytest_sst2.out_of_memory import is_out_of_memory
+from pytest_sst2.plain_values import shown
+from pytest_sst2.positions import longest_input
 from pytest_sst2.registry import ModelSpec
 from pytest_sst2.spellings import dtype_argument
 
 T = TypeVar("T")
 # Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
 _ROUNDED_UP = 0.01
-_SHORTEST = 3
 # What the tokenizers' Rust code raises where it finds itself in a state it did not foresee; it is no Exception.
 _PANIC = "PanicException"
 
@@ -41,21 +44,24 @@ class ModelLoader:
         self.trust_remote_code = trust_remote_code
         self.talkative = talkative
         self._located: dict[ModelSpec, LocatedModel] = {}
+        # Those that have made an embedding, which need not be seen again: their files stay what they were.
+        self._embedding: set[ModelSpec] = set()
 
     def locate(self, spec: ModelSpec) -> LocatedModel:
-        """Return the model's verified files; they are looked for once a run.
+        """Return the model's verified files; they are looked for once a run, and must stay what they were then.
 
         A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package, whose
         files are verified at every load.
 
         Raises:
-            Sst2Error: The model cannot be had, or its files are not fit for use.
+            Sst2Error: The model cannot be had, its files are not fit for use, or were changed since.
         """
         if spec not in self._located:
             self._located[spec] = self._locate(spec)
         located = self._located[spec]
         if located.weights.source == "bundled" and located.folder == bundled_folder(spec.bundled):
             verify_bundled(spec.bundled, located.folder)
+        located.refuse_changes()
         return located
 
     def has(self, spec: ModelSpec) -> bool:
@@ -85,7 +91,8 @@ class ModelLoader:
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
 
-        The head is new, drawn from torch's global generator, unless the checkpoint brings one for two classes.
+        The head is new, drawn from torch's global generator, unless the checkpoint brings one for two classes. Its loss
+        is that of one label of two, whatever the checkpoint was trained with.
 
         Raises:
             Sst2Error: As ``locate``, the model cannot be built, or its head is for another number of classes.
@@ -115,6 +122,7 @@ class ModelLoader:
                 "a new one would stand in its place. To train one on its encoder, save that alone: "
                 "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and its tokenizer with it."
             )
+        _answer_one_of_two(model.config)
         return model.to(self.device)
 
     def sentence_encoder(self, spec: ModelSpec, *, dtype: str = "float32", max_length: int | None = None) -> Any:
@@ -125,10 +133,11 @@ class ModelLoader:
         Args:
             spec: The model.
             dtype: Type of weights and arithmetic.
-            max_length: Longest input in tokens; None leaves the encoder's own limit, which is never exceeded.
+            max_length: Longest input in tokens; None leaves the encoder's own limit, which is never exceeded, nor is
+                the number of positions it has.
 
         Raises:
-            Sst2Error: As ``locate``, or the encoder cannot be built.
+            Sst2Error: As ``locate``, or the encoder cannot be built, or makes no embedding of a sentence.
         """
         import torch
         from sentence_transformers import SentenceTransformer
@@ -144,8 +153,12 @@ class ModelLoader:
             )
 
         encoder = self._loaded(spec, "sentence encoder", load)
-        if max_length is not None:
-            encoder.max_seq_length = min(max_length, encoder.max_seq_length or max_length)
+        if spec not in self._embedding:
+            self._check_embedding(spec, folder, encoder)
+            self._embedding.add(spec)
+        limits = [limit for limit in (encoder.max_seq_length, max_length, longest_input(encoder)) if limit is not None]
+        if limits and min(limits) != encoder.max_seq_length:
+            encoder.max_seq_length = int(min(limits))
         return encoder
 
     def _safely(self) -> dict[str, bool]:
@@ -154,10 +167,11 @@ class ModelLoader:
     def _locate(self, spec: ModelSpec) -> LocatedModel:
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
         refuse_unreal_numbers(spec.name, located.all_weight_files)
-        model = self._complete_encoder(spec, located.transformer)
-        tokenizer = self._tokenizer(spec, located.transformer)
-        self._check_tokenizer(spec, located.transformer, model, tokenizer)
-        self._check_answer(spec, located.transformer, model, tokenizer)
+        for folder in located.encoders:
+            model = self._complete_encoder(spec, folder)
+            tokenizer = self._tokenizer(spec, folder)
+            self._check_tokenizer(spec, folder, model, tokenizer)
+            self._check_answer(spec, folder, model, tokenizer)
         return located
 
     def _check_tokenizer(self, spec: ModelSpec, folder: Path, model: Any, tokenizer: Any) -> None:
@@ -168,10 +182,25 @@ class ModelLoader:
         are rounded up, and configs keep the padding id of the model they were copied from.
         """
         longest = tokenizer.model_max_length
-        if not isinstance(longest, int | float) or longest < _SHORTEST:
+        if not isinstance(longest, int | float) or longest < SHORTEST:
             raise Sst2Error(
                 f"model {spec.name!r}: the tokenizer in {folder} allows {longest!r} tokens "
-                f"(model_max_length); at least {_SHORTEST} are needed for one word between the two special ones."
+                f"(model_max_length); at least {SHORTEST} are needed for one word between the two special ones."
+            )
+        wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
+        if pad is None:
+            is_known = isinstance(wanted_pad, int) and 0 <= wanted_pad < len(tokenizer)
+            token = repr(tokenizer.convert_ids_to_tokens(wanted_pad)) if is_known else "tokenizer.eos_token"
+            raise Sst2Error(
+                f"model {spec.name!r}: the tokenizer in {folder} has no padding token, without which sentences of "
+                f"several lengths are no batch. Give it one, as tokenizer.pad_token = {token}, and save it: "
+                "tokenizer.save_pretrained(folder)."
+            )
+        positions = longest_input(model)
+        if positions is not None and positions < SHORTEST:
+            raise Sst2Error(
+                f"model {spec.name!r}: the encoder in {folder} has positions for {positions} tokens of a sentence "
+                f"(max_position_embeddings, less those that padding takes); at least {SHORTEST} are needed."
             )
         try:
             rows = model.get_input_embeddings().weight.shape[0]
@@ -179,7 +208,6 @@ class ModelLoader:
             return
         highest = self._loaded(spec, "tokenizer", lambda: _highest_id(tokenizer), done="used")
         known = len(tokenizer)
-        wanted_pad, pad = model.config.pad_token_id, tokenizer.pad_token_id
         other_pad = None not in (wanted_pad, pad) and wanted_pad != pad
         if highest < rows and not (other_pad and abs(known - rows) > rows * _ROUNDED_UP):
             return
@@ -197,7 +225,8 @@ class ModelLoader:
             return
 
         def answer() -> Any:
-            inputs = tokenizer(fixed_sentences()[0], truncation=True, max_length=16, return_tensors="pt")
+            length = min(16, tokenizer.model_max_length, longest_input(model) or 16)
+            inputs = tokenizer(fixed_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
             with torch.inference_mode():
                 return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
 
@@ -207,13 +236,39 @@ class ModelLoader:
                 "weights are numbers: a value in its config.json, such as an epsilon, cannot be right."
             )
 
+    def _check_embedding(self, spec: ModelSpec, folder: Path, encoder: Any) -> None:
+        """Refuse modules that make no embedding of a sentence: an encoder that nothing pools, a pooling before it."""
+
+        def embed() -> Any:
+            return encoder.encode(fixed_sentences()[0], convert_to_tensor=True, show_progress_bar=False)
+
+        try:
+            embedding = self._loaded(spec, "sentence encoder", embed, done="used")
+        except Sst2Error as error:
+            if is_out_of_memory(error):
+                raise
+            modules = ", ".join(type(module).__name__ for module in encoder)
+            raise Sst2Error(
+                f"{error} Its modules in {folder} are {modules or 'none'}; wanted is a Transformer and then what makes "
+                "one vector of its tokens, as a Pooling does."
+            ) from error
+        if getattr(embedding, "ndim", 0) != 1:
+            given = shown(getattr(embedding, "shape", embedding))
+            raise Sst2Error(
+                f"model {spec.name!r}: its modules in {folder} give {given} for a sentence, and not one vector. "
+                "Pool its tokens: add a Pooling to modules.json."
+            )
+
     def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
         """Return the bare encoder, or refuse a checkpoint that lacks some of it and would start from random numbers."""
         import torch
-        from transformers import AutoModel
+        import transformers
+
+        # What sentence-transformers would load: with a head, where the module's settings say so.
+        auto_class = getattr(transformers, TASKS[task_of(folder)])
 
         def load() -> tuple[Any, dict[str, Any]]:
-            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(  # nosec B615 - as above
+            loaded: tuple[Any, dict[str, Any]] = auto_class.from_pretrained(  # nosec B615 - as above
                 str(folder),
                 **dtype_argument(torch.float32),
                 use_safetensors=True,
@@ -231,7 +286,8 @@ class ModelLoader:
                 f"model {spec.name!r}: tensors in {folder} have other sizes than its config.json says. Its config and "
                 "its weights do not belong together."
             ) from error
-        missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+        needs_pooler = reads_pooler(folder)
+        missing = sorted(key for key in info["missing_keys"] if needs_pooler or "pooler" not in key)
         if missing:
             raise Sst2Error(
                 f"model {spec.name!r}: the checkpoint in {folder} lacks {len(missing)} of the encoder's "
@@ -252,6 +308,17 @@ class ModelLoader:
             raise Sst2Error(
                 f"model {spec.name!r}: its {part} could not be {done} ({type(error).__name__}: {reason[:300]})."
             ) from error
+
+
+def _answer_one_of_two(config: Any) -> None:
+    """Set what decides a classifier's loss and the form of its answer; a config may say what others wanted of it."""
+    config.problem_type = "single_label_classification"
+    config.return_dict = True
+    if getattr(config, "torchscript", False):  # before transformers 5; it makes tuples of all answers
+        config.torchscript = False
+    # Nobody reads them, and they are kept for every layer.
+    config.output_hidden_states = False
+    config.output_attentions = False
 
 
 def _highest_id(tokenizer: Any) -> int:

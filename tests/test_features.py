@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 
 from pytest_sst2.embedding import Embedder
 from pytest_sst2.embedding_cache import EmbeddingCache
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.frozen_encoder import FrozenEncoder
 from pytest_sst2.methods import Job, train
 from pytest_sst2.methods.features import load_features
 from pytest_sst2.registry import METHODS
 from pytest_sst2.splits import Examples
+from pytest_sst2.witness import Witness
 from tests.conftest import results
 from tests.test_methods import make_job
 
@@ -203,3 +206,55 @@ class TestRuns:
         result = project.runpytest(f"--sst2-cache-size={size}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"*{json.dumps(size)[1:-1]}* is not a size; write 500MB or 2GB"])
+
+
+class TestNumbers:
+    @pytest.fixture
+    def overflowing(self, tiny_encoder: Path, tmp_path: Path) -> Path:
+        """A model of which one word's embedding is finite, and infinite once it is worked with."""
+        from safetensors.torch import load_file, save_file
+
+        folder = Path(shutil.copytree(tiny_encoder, tmp_path / "overflowing"))
+        tensors = load_file(folder / "model.safetensors")
+        word = (folder / "vocab.txt").read_text().split().index("clumsy")
+        tensors["embeddings.word_embeddings.weight"][word] = 3e38
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        return folder
+
+    @pytest.mark.parametrize("method", ["linear-probe", "torch-probe"])
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_embeddings_that_are_none_name_the_model_and_are_not_kept(
+        self, method: str, kept: bool, overflowing: Path, cache: EmbeddingCache
+    ) -> None:
+        job = job_with(cache if kept else None, overflowing, train=Examples([*"abcd", "clumsy"], np.arange(5) % 2))
+        job = dataclasses.replace(job, witness=Witness(job.clock, awake=kept))
+        with pytest.raises(Sst2Error) as caught:
+            train(METHOD[method], job)
+        message = str(caught.value)
+        assert "model 'overflowing': of 5 embeddings, 1 have NaN or infinity" in message
+        assert message.endswith("in float32. Use another checkpoint.")
+        assert cache.size_bytes() == 0
+
+    def test_in_a_smaller_type_the_way_on_is_float32(self, tiny_encoder: Path) -> None:
+        job = job_with(None, tiny_encoder)
+        job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, dtype="float16"))
+        features = load_features(job)
+        with pytest.raises(Sst2Error, match="Use --sst2-dtype float32 instead of float16"):
+            features._real(np.array([[1.0, np.inf]], dtype=np.float32))
+
+    def test_fine_tuning_blames_the_model_for_what_is_wrong_before_the_first_step(self, overflowing: Path) -> None:
+        job = make_job(overflowing)
+        job = dataclasses.replace(job, train=Examples(["good and clumsy", "clumsy"] * 8, np.arange(16) % 2))
+        with pytest.raises(Sst2Error, match="model 'overflowing': the loss is nan before any weight was changed"):
+            train(METHOD["fine-tune"], job)
+
+    def test_and_names_both_where_it_may_be_either(self, overflowing: Path) -> None:
+        job = make_job(overflowing)
+        with pytest.raises(Sst2Error, match=r"Lower --sst2-learning-rate.*model 'overflowing' itself overflows"):
+            train(METHOD["fine-tune"], dataclasses.replace(job, train=many_with_one_rare()))
+
+
+def many_with_one_rare() -> Examples:
+    """Return 40 sentences that any model can read, and one with the word."""
+    sentences = [f"good film {'a' * number}" for number in range(40)]
+    return Examples([*sentences, "clumsy"], np.arange(41) % 2)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from pytest_sst2.splits import Examples
 from pytest_sst2.timing import PhaseClock
 from pytest_sst2.used_rows import Reduction
 from pytest_sst2.witness import Witness
-from tests.tiny_models import sentences_and_labels, write_encoder
+from tests.tiny_models import sentences_and_labels, write_encoder, write_fast_tokenizer
 
 METHOD = {spec.name: spec for spec in METHODS}
 
@@ -43,6 +46,11 @@ def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int 
         witness=Witness(clock, awake=awake),
         model=ModelSpec(model.name, folder=model) if model else None,
     )
+
+
+def with_a_long_one(rows: Examples) -> Examples:
+    """Return the rows and one more, of more tokens than any model here has positions for."""
+    return Examples([*rows.sentences, "good film " * 200], np.append(rows.labels, 1))
 
 
 def accuracy(trained: Trained, rows: Examples) -> float:
@@ -153,6 +161,50 @@ class TestFineTune:
         trained = train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", max_length=5000)))
         assert trained.settings["max_length"] == 64
         assert trained.predict(["film " * 500]).shape == (1,)
+
+    @pytest.mark.parametrize(
+        ("architecture", "positions", "longest"),
+        [
+            ({"architecture": "roberta", "pad_token_id": 0}, 66, 65),
+            ({"architecture": "roberta", "pad_token_id": 1}, 66, 64),
+            ({"architecture": "gpt2"}, 66, 66),
+            ({"architecture": "distilbert"}, 66, 66),
+        ],
+        ids=str,
+    )
+    def test_it_is_that_of_the_positions_where_nothing_else_says_so(
+        self, architecture: dict[str, Any], positions: int, longest: int, tmp_path: Path
+    ) -> None:
+        folder = write_encoder(tmp_path / "encoder", **architecture, max_position_embeddings=positions)
+        write_fast_tokenizer(folder, pad_token="[UNK]" if architecture.get("pad_token_id") else "[PAD]")
+        job = make_job(folder, build_recipe("quick", max_length=5000))
+        trained = train(METHOD["fine-tune"], dataclasses.replace(job, train=with_a_long_one(job.train)))
+        assert trained.settings["max_length"] == longest
+        assert trained.predict(["film " * 500]).shape == (1,)
+
+    @pytest.mark.parametrize("known", [None, 1])
+    def test_a_decoder_reads_the_last_word_and_not_the_padding(self, known: int | None, tmp_path: Path) -> None:
+        folder = write_encoder(tmp_path / "decoder", "gpt2", pad_token_id=known, vocab_size=79)
+        write_fast_tokenizer(folder, pad_token="[PAD]", model_max_length=64)
+        predict = train(METHOD["fine-tune"], make_job(folder)).predict
+        assert isinstance(predict, SequenceClassifier)
+        assert predict.model.config.pad_token_id == 0
+        short, long = "the film is good", "the film is bad and the story is dull and not funny"
+        inputs = predict.tokenizer([short, long], padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            together = predict.model.eval()(**inputs).logits[0]
+            alone = predict.model(**predict.tokenizer([short], return_tensors="pt")).logits[0]
+        assert torch.allclose(together, alone, atol=1e-5)
+
+    @pytest.mark.parametrize("settings", [{"problem_type": "regression"}, {"return_dict": False}], ids=str)
+    def test_a_config_does_not_decide_the_loss(
+        self, settings: dict[str, Any], tiny_encoder: Path, tmp_path: Path
+    ) -> None:
+        folder = Path(shutil.copytree(tiny_encoder, tmp_path / "model"))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+        losses = [train(METHOD["fine-tune"], make_job(each)).last_train_loss for each in (tiny_encoder, folder)]
+        assert losses[0] == losses[1]
 
     def test_a_loss_that_explodes_is_a_sentence(self, tiny_encoder: Path) -> None:
         with pytest.raises(Sst2Error, match=r"training diverged.*--sst2-learning-rate"):

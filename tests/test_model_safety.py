@@ -283,3 +283,54 @@ class TestNumbers:
         message = refusal(model)
         assert f"2 of the {tensors[key].numel():,} numbers of {key}" in message
         assert "are NaN or infinite" in message
+
+    @pytest.mark.parametrize("value", [1e300, -1e39])
+    def test_so_are_those_that_are_infinite_in_the_arithmetic_alone(self, model: Path, value: float) -> None:
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(model / WEIGHTS)
+        key = "embeddings.word_embeddings.weight"
+        tensors[key] = tensors[key].to(torch.float64)
+        tensors[key][70] = value
+        save_file(tensors, model / WEIGHTS, {"format": "pt"})
+        assert f"numbers of {key} in {model / WEIGHTS} are NaN or infinite in float32" in refusal(model)
+
+
+class TestPipes:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("README.md", "modules.json", "config_sentence_transformers.json", "special_tokens_map.json"),
+            *("tokenizer.json", "generation_config.json", "1_Pooling/README.md", "chat_template.jinja", WEIGHTS),
+        ],
+    )
+    def test_a_pipe_is_not_waited_for(self, model: Path, name: str) -> None:
+        (model / name).unlink(missing_ok=True)
+        os.mkfifo(model / name)
+        assert f"{model / name} is neither a file nor a folder but a pipe" in refusal(model)
+
+    def test_nor_is_one_that_a_link_leads_to(self, model: Path) -> None:
+        os.mkfifo(model / "pipe")
+        (model / "README.md").symlink_to("pipe")
+        assert "is neither a file nor a folder" in refusal(model)
+
+    def test_a_device_is_outside_and_a_socket_is_no_file(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import socket
+
+        monkeypatch.chdir(model)  # the path of a socket may have some hundred characters
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("socket")
+            assert f"{model / 'socket'} is neither a file nor a folder" in refusal(model)
+        (model / "socket").unlink()
+        (model / "README.md").symlink_to("/dev/zero")
+        assert "README.md is a link to /dev/zero, outside" in refusal(model)
+
+    def test_a_link_in_a_circle_is_a_sentence_and_one_to_nothing_is_no_file(self, model: Path) -> None:
+        (model / "gone").symlink_to("nowhere")
+        assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
+        (model / "README.md").symlink_to("README.md")
+        try:
+            ModelLoader().locate(ModelSpec("mine", folder=model))
+        except Sst2Error as error:  # before Python 3.13
+            assert f"{model / 'README.md'} cannot be looked at" in str(error)  # noqa: PT017 - or nothing happens

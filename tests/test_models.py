@@ -142,7 +142,7 @@ def test_a_model_is_looked_for_once_a_loader(server: LoopbackHub, sentence: Path
     loader = ModelLoader()
     first = loader.locate(on_hub())
     asked = len(server.requests)
-    shutil.rmtree(hub.cache_folder())
+    shutil.rmtree(hub.cache_folder() / "models--org--mine" / "refs")
     assert loader.locate(on_hub()) is first
     assert len(server.requests) == asked
 
@@ -597,6 +597,36 @@ def test_fewer_tokens_alone_or_another_padding_alone_is_common(plain: Path, toke
     assert len(ModelLoader().tokenizer(in_folder(plain))) == tokens
 
 
+@pytest.mark.parametrize(("wanted", "token"), [(0, "[PAD]"), (None, "[SEP]")])
+def test_a_tokenizer_without_a_padding_token_is_refused_with_the_way_to_give_it_one(
+    plain: Path, wanted: int | None, token: str
+) -> None:
+    edit_json(plain / "config.json", pad_token_id=wanted)
+    tiny_models.write_fast_tokenizer(plain, model_max_length=64)
+    message = refusal(in_folder(plain))
+    assert f"the tokenizer in {plain} has no padding token" in message
+    assert f"tokenizer.pad_token = {'tokenizer.eos_token' if wanted is None else repr(token)}, and save it" in message
+    edit_json(plain / "tokenizer_config.json", pad_token=token)
+    assert locate(in_folder(plain)).weights.sha256
+
+
+def test_an_encoder_with_positions_for_no_word_is_refused(tmp_path: Path) -> None:
+    folder = write_roberta(tmp_path / "short", positions=3)
+    message = refusal(in_folder(folder))
+    assert f"the encoder in {folder} has positions for 2 tokens" in message
+
+
+def test_an_encoder_that_has_fewer_positions_than_a_long_sentence_has_tokens_is_fine(tmp_path: Path) -> None:
+    folder = write_roberta(tmp_path / "short", positions=6)
+    assert locate(in_folder(folder)).weights.sha256
+
+
+def write_roberta(folder: Path, *, positions: int = 66) -> Path:
+    """Write a RoBERTa of whose positions token 0, which pads, takes one, and whose tokenizer does not say its limit."""
+    tiny_models.write_encoder(folder, "roberta", max_position_embeddings=positions, pad_token_id=0)
+    return tiny_models.write_fast_tokenizer(folder, pad_token="[PAD]")
+
+
 # --- what is loaded
 
 
@@ -668,6 +698,139 @@ def test_an_encoder_without_modules_gets_the_mean_of_its_last_hidden_states(plai
 @pytest.mark.parametrize(("asked", "got"), [(None, 32), (8, 8), (500, 32)])
 def test_a_length_is_never_beyond_the_encoders_own(sentence: Path, asked: int | None, got: int) -> None:
     assert ModelLoader().sentence_encoder(in_folder(sentence), max_length=asked).max_seq_length == got
+
+
+def test_a_length_beyond_the_positions_is_cut_to_them(sentence: Path) -> None:
+    edit_json(sentence / "sentence_bert_config.json", max_seq_length=512)
+    encoder = ModelLoader().sentence_encoder(in_folder(sentence))
+    assert encoder.max_seq_length == 64
+    assert encoder.encode(["good film " * 100]).shape == (1, 32)
+
+
+def test_positions_that_padding_takes_are_no_room(tmp_path: Path) -> None:
+    encoder = ModelLoader().sentence_encoder(in_folder(write_roberta(tmp_path / "roberta")))
+    assert encoder.max_seq_length == 65
+    assert encoder.encode(["good film " * 100]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification"},
+        {"return_dict": False},
+        {"output_hidden_states": True, "output_attentions": True},
+    ],
+    ids=str,
+)
+def test_a_classifiers_loss_is_that_of_one_label_of_two_whatever_its_config_says(
+    plain: Path, settings: dict[str, Any]
+) -> None:
+    import torch
+
+    with_head(plain, 2)
+    edit_json(plain / "config.json", **settings)
+    loader, spec = ModelLoader(), in_folder(plain)
+    model = loader.sequence_classifier(spec).eval()
+    inputs = loader.tokenizer(spec)(["good film", "bad film"], return_tensors="pt")
+    labels = torch.tensor([1, 0])
+    answer = model(**inputs, labels=labels)
+    assert torch.allclose(answer.loss, torch.nn.functional.cross_entropy(answer.logits, labels))
+    assert set(answer) == {"loss", "logits"}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Transformer"], "(KeyError: 'sentence_embedding'). Its modules in"),
+        (["Pooling", "Transformer"], "are Pooling, Transformer; wanted is a Transformer and then"),
+    ],
+)
+def test_modules_that_make_no_embedding_are_refused(sentence: Path, names: list[str], said: str) -> None:
+    paths = {"Transformer": "", "Pooling": "1_Pooling"}
+    modules = [
+        {"idx": number, "name": str(number), "path": paths[name], "type": f"sentence_transformers.models.{name}"}
+        for number, name in enumerate(names)
+    ]
+    (sentence / "modules.json").write_text(json.dumps(modules))
+    message = refusal(in_folder(sentence), ModelLoader.sentence_encoder)
+    assert "its sentence encoder could not be used" in message
+    assert said in message
+
+
+def test_an_embedding_is_asked_for_once_a_loader(sentence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    asked: list[object] = []
+    real = SentenceTransformer.encode
+    monkeypatch.setattr(
+        SentenceTransformer, "encode", lambda self, *args, **options: asked.append(args) or real(self, *args, **options)
+    )
+    loader = ModelLoader()
+    for _ in range(3):
+        loader.sentence_encoder(in_folder(sentence))
+    assert len(asked) == 1
+
+
+def with_second_model(folder: Path, *, changed: bool = True) -> Path:
+    """Give a model another encoder in the folder of its first module, and leave that at its root."""
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    tiny_models.write_encoder(folder / "0_Transformer", seed=7 if changed else 0)
+    return folder / "0_Transformer"
+
+
+def test_of_two_models_the_one_that_the_modules_name_is_checked_and_used_by_all(sentence: Path) -> None:
+    import torch
+
+    second = with_second_model(sentence)
+    loader, spec = ModelLoader(), in_folder(sentence)
+    found = loader.locate(spec)
+    assert found.transformer == second
+    assert found.weights.sha256 == sha256(second / "model.safetensors")
+    words = loader.sequence_classifier(spec).get_input_embeddings().weight
+    assert torch.equal(loader.sentence_encoder(spec)[0].auto_model.get_input_embeddings().weight, words)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda second: edit_json(second / "config.json", num_hidden_layers=3), "lacks 16 of the encoder's"),
+        (lambda second: edit_json(second / "config.json", num_hidden_layers=10**6), "asks for num_hidden_layers"),
+        (lambda second: another_vocabulary(second, tokens=200), "knows 200 tokens"),
+        (lambda second: edit_json(second / "config.json", layer_norm_eps=float("nan")), "answers a sentence with NaN"),
+    ],
+    ids=["layers missing", "layers without end", "another tokenizer", "no answer"],
+)
+def test_a_sound_model_at_the_root_is_no_excuse_for_the_one_that_is_loaded(
+    sentence: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(with_second_model(sentence))
+    assert said in refusal(in_folder(sentence))
+
+
+def test_a_root_of_an_old_release_that_has_but_its_version_is_no_model(sentence: Path) -> None:
+    to_old_layout(sentence)
+    (sentence / "config.json").write_text(json.dumps({"__version__": "0.3.8"}))
+    assert locate(in_folder(sentence)).transformer == sentence / "0_Transformer"
+
+
+def test_a_transformer_within_a_router_must_be_whole_too(sentence: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    within = sentence / "R" / "query_T"
+    shutil.copytree(sentence, within, ignore=shutil.ignore_patterns("R", "modules.json"))
+    types = {"query_T": "sentence_transformers.models.Transformer"}
+    router = {"types": types, "structure": {"query": ["query_T"]}, "parameters": {"default_route": "query"}}
+    (sentence / "R" / "router_config.json").write_text(json.dumps(router))
+    modules = [{"idx": 0, "name": "0", "path": "R", "type": "sentence_transformers.models.Router"}]
+    (sentence / "modules.json").write_text(json.dumps(modules))
+    assert locate(in_folder(sentence)).encoders == [sentence, within]
+    tensors = load_file(within / "model.safetensors")
+    kept = {key: tensor for key, tensor in tensors.items() if "layer.1." not in key}
+    save_file(kept, within / "model.safetensors", metadata={"format": "pt"})
+    assert f"the checkpoint in {within} lacks 16" in refusal(in_folder(sentence))
 
 
 def test_an_older_layout_with_the_encoder_in_a_subfolder_loads(server: LoopbackHub, sentence: Path) -> None:

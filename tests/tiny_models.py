@@ -33,6 +33,23 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
+def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
+    """Write the same words as a tokenizer that knows no more of itself than its config says; return the folder.
+
+    It adds no special tokens, and has no token to pad with and no limit of length unless the config gives them.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = dict.fromkeys((folder / "vocab.txt").read_text().split())
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    content = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]", "eos_token": "[SEP]", **config}
+    (folder / "tokenizer_config.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
 def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **overrides: Any) -> Path:
     """Write a two-layer encoder of 32 dimensions with its tokenizer, as ``save_pretrained`` does."""
     import torch
@@ -41,11 +58,15 @@ def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
     sizes: dict[str, Any] = {
         "bert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
         "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "bos_token_id": 2, "eos_token_id": 3},
+        "roberta": {
+            **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+            "type_vocab_size": 1,
+        },
     }[architecture]
     vocabulary = len(SPECIAL_TOKENS) + len(WORDS) + len(LETTERS)
-    config = AutoConfig.for_model(
-        architecture, vocab_size=vocabulary, max_position_embeddings=64, **{**sizes, **overrides}
-    )
+    defaults = {"vocab_size": vocabulary, "max_position_embeddings": 64}
+    config = AutoConfig.for_model(architecture, **{**defaults, **sizes, **overrides})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         AutoModel.from_config(config).save_pretrained(folder)

@@ -101,6 +101,11 @@ def epoch_of(number: int, train_loss: float, probabilities: np.ndarray, labels: 
     return Epoch(number, train_loss, round(float(loss), 6), accuracy)
 
 
+def overflow_remedy(dtype: str) -> str:
+    """Return what to do about a model whose numbers become NaN or infinite in a type."""
+    return "Use another checkpoint." if dtype == "float32" else f"Use --sst2-dtype float32 instead of {dtype}."
+
+
 def train(method: MethodSpec, job: Job) -> Trained:
     """Train one classifier with every random generator seeded by ``job.seed``.
 

@@ -11,7 +11,8 @@ import numpy as np
 from pytest_sst2.diagnosis import truncation_warnings
 from pytest_sst2.embedding import Embedder
 from pytest_sst2.embedding_cache import address_of
-from pytest_sst2.methods import Job
+from pytest_sst2.errors import Sst2Error
+from pytest_sst2.methods import Job, overflow_remedy
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,28 @@ class Features:
         return self.embedder.encoder
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return the embeddings, in the order of the sentences."""
+        """Return the embeddings, in the order of the sentences.
+
+        Raises:
+            Sst2Error: Some are no numbers.
+        """
         if not any(sentences is rows.sentences for rows in (self.job.train, self.job.evaluation)):
-            return self.embedder(sentences)
+            return self._real(self.embedder(sentences))
         ids = self.embedder.token_ids(sentences)
         if ids is None:
-            return self.embedder(sentences)
+            return self._real(self.embedder(sentences))
         return self._of_distinct(sentences, ids)
+
+    def _real(self, rows: np.ndarray) -> np.ndarray:
+        """Return embeddings, or refuse those with NaN or infinity: what is fitted to them would be blamed for it."""
+        if not np.isfinite(rows).all():
+            unreal = int((~np.isfinite(rows)).any(axis=1).sum())
+            dtype = self.job.recipe.dtype
+            raise Sst2Error(
+                f"model {self.job.encoder.name!r}: of {len(rows):,} embeddings, {unreal:,} have NaN or infinity in "
+                f"them: it computes no numbers for these sentences in {dtype}. {overflow_remedy(dtype)}"
+            )
+        return rows
 
     def _of_distinct(self, sentences: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
         """Embed what is the same to the encoder once, in an order that does not depend on the seed's shuffle."""
@@ -52,14 +68,14 @@ class Features:
     def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
         cache, sight = self.job.cache, self.job.witness.sight
         if cache is None or sight is None:
-            return self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step)
+            return self._real(self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step))
         # Batches of another size move embeddings by 1e-7, which the fixed sentences are too few to show.
         address = address_of(sight.identity, ids, "" if self.job.parts == 1 else f"{self.job.parts} parts")
         found = cache.get(address, len(ids))
         if found is not None:
             self.job.clock.mark_cached()
             return found
-        rows = self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step)
+        rows = self._real(self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step))
         with self.job.clock.phase("store"):
             cache.put(address, rows)
         return rows
@@ -103,10 +119,11 @@ def load_features(job: Job) -> Features:
         return Features(job, embedder)
     if embedder.prepared_ids([""]) is not None:
         job.witness.saw_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or [])
-    job.witness.saw_encoder(embedder.encoder, embedder)
+    features = Features(job, embedder)
+    job.witness.saw_encoder(embedder.encoder, features)
     if job.frozen is not None and job.witness.sight is not None:
         job.frozen.keep(key, embedder, job.witness.sight)
-    return Features(job, embedder)
+    return features
 
 
 def _pooling(module: Any) -> str:

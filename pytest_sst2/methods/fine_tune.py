@@ -15,8 +15,9 @@ from pytest_sst2.dropout import quick_dropout
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.files import scratch_folder
 from pytest_sst2.fingerprint import CourseFingerprint
-from pytest_sst2.methods import Job, Trained, epoch_of
+from pytest_sst2.methods import Job, Trained, epoch_of, overflow_remedy
 from pytest_sst2.methods.sharing import WEIGHT, in_parts, random_batches, share_of, weighted
+from pytest_sst2.positions import longest_input
 from pytest_sst2.records import Epoch
 from pytest_sst2.spellings import sampling_arguments
 from pytest_sst2.used_rows import Reduction, reduction_to
@@ -144,6 +145,8 @@ def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
     with job.clock.phase("load"):
         tokenizer = job.loader.tokenizer(job.encoder)
         model = job.loader.sequence_classifier(job.encoder)
+    # A decoder's head reads the last token before the padding, and knows that by its config alone.
+    model.config.pad_token_id = tokenizer.pad_token_id
     length = _usable_length(job, tokenizer, model)
     classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
     job.witness.saw_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
@@ -168,11 +171,12 @@ def _check_dtype(job: Job) -> None:
 def _usable_length(job: Job, tokenizer: Any, model: Any) -> int:
     """Return the recipe's maximum length, or the model's where that is shorter.
 
-    A tokenizer without a configuration claims 1e30 tokens, and RoBERTa's position table is two longer than its
+    A tokenizer without a configuration claims 1e30 tokens, and a model's position table may be longer than its
     longest input, so all three are asked.
     """
-    positions = getattr(model.config, "max_position_embeddings", None)
-    return int(min(job.recipe.max_length, tokenizer.model_max_length, positions or job.recipe.max_length))
+    positions = longest_input(model) or getattr(model.config, "max_position_embeddings", None)
+    usable = positions if isinstance(positions, int) and positions > 0 else job.recipe.max_length
+    return int(min(job.recipe.max_length, tokenizer.model_max_length, usable))
 
 
 def _arguments(job: Job, scratch: str) -> TrainingArguments:
@@ -313,12 +317,24 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
                 self.first_gradient_norm = float(f"{float(logs['grad_norm']):.6g}")
             self.losses.append((state.global_step, float(f"{float(logs['loss']):.6g}")))
             if not math.isfinite(self.losses[-1][1]):
-                raise Sst2Error(
-                    f"training diverged: the loss is {self.losses[-1][1]} at step {state.global_step}. "
-                    f"Lower --sst2-learning-rate (it is {job.recipe.learning_rate})."
-                )
+                raise Sst2Error(_diverged(job, *self.losses[-1]))
 
     return Observer()
+
+
+def _diverged(job: Job, step: int, loss: float) -> str:
+    """Return what is said of a loss that is no number; the first step's is of the weights as they were loaded."""
+    name = job.encoder.name
+    if step <= 1:
+        return (
+            f"model {name!r}: the loss is {loss} before any weight was changed, so the model itself computes no "
+            f"numbers in {job.recipe.dtype}. {overflow_remedy(job.recipe.dtype)}"
+        )
+    return (
+        f"training diverged: the loss is {loss} at step {step}. Lower --sst2-learning-rate (it is "
+        f"{job.recipe.learning_rate}). Where that changes nothing, model {name!r} itself overflows in "
+        f"{job.recipe.dtype}. {overflow_remedy(job.recipe.dtype)}"
+    )
 
 
 def _epoch_losses(losses: Sequence[tuple[int, float]], ends: Sequence[int]) -> list[float]:
