@@ -21,7 +21,6 @@ from pytest_sst2 import floors, locks
 from pytest_sst2.embedding_cache import EmbeddingCache
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.floors import Floor, FloorKey, load_floors, write_floors
-from pytest_sst2.report.files import NAMES, write_report
 from tests.conftest import results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,8 +179,8 @@ def test_of_two_reports_into_one_folder_all_files_are_of_the_same(
     monkeypatch.setattr(html, "html_text", lambda report, _cells: str(report))
     monkeypatch.setattr(markdown, "markdown", str)
     monkeypatch.setattr(spreadsheet, "csv_text", str)
-    at_once(*(lambda name=name: write_report(tmp_path, name, []) for name in ("one", "other")))
-    assert len({(tmp_path / name).read_text(encoding="utf-8") for name in NAMES}) == 1
+    at_once(*(lambda name=name: report_files.write_report(tmp_path, name, []) for name in ("one", "other")))
+    assert len({(tmp_path / name).read_text(encoding="utf-8") for name in report_files.NAMES}) == 1
 
 
 def test_two_runs_on_one_small_cache_never_read_what_is_not_theirs(tmp_path: Path) -> None:
