@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 from pytest_sst2 import checkpoints, hub
 from pytest_sst2.catalog import CATALOG
+from pytest_sst2.counting import counted
 from pytest_sst2.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.hub_errors import HubError
@@ -123,7 +124,12 @@ def _device() -> Finding:
 
     found = collect_environment(resolve_device("auto"))
     name = found.device_name if found.device != "cpu" else found.cpu_model
-    return Finding("device", found.device, "ok", f"{name}, {found.cpu_cores} cores, {found.threads} threads of torch")
+    return Finding(
+        "device",
+        found.device,
+        "ok",
+        f"{name}, {counted(found.cpu_cores, 'core')}, {counted(found.threads, 'thread')} of torch",
+    )
 
 
 def _hub_problem() -> str:
