@@ -772,13 +772,14 @@ def test_an_embedding_is_asked_for_once_a_loader(sentence: Path, monkeypatch: py
     assert len(asked) == 1
 
 
-def with_second_model(folder: Path, *, changed: bool = True) -> Path:
+def with_second_model(folder: Path) -> Path:
     """Give a model another encoder in the folder of its first module, and leave that at its root."""
     modules = json.loads((folder / "modules.json").read_text())
     modules[0]["path"] = "0_Transformer"
     (folder / "modules.json").write_text(json.dumps(modules))
-    tiny_models.write_encoder(folder / "0_Transformer", seed=7 if changed else 0)
-    return folder / "0_Transformer"
+    second = tiny_models.write_encoder(folder / "0_Transformer", seed=7)
+    shutil.copy(folder / "sentence_bert_config.json", second)
+    return second
 
 
 def test_of_two_models_the_one_that_the_modules_name_is_checked_and_used_by_all(sentence: Path) -> None:
