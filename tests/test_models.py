@@ -817,6 +817,23 @@ def test_a_root_of_an_old_release_that_has_but_its_version_is_no_model(sentence:
     assert locate(in_folder(sentence)).transformer == sentence / "0_Transformer"
 
 
+def test_a_layer_at_the_root_is_verified_too_where_the_encoder_is_elsewhere(sentence: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    to_old_layout(sentence)
+    dense = add_dense_module(sentence, seed=0)
+    for name in ("config.json", "model.safetensors"):
+        (dense / name).rename(sentence / name)
+    modules = json.loads((sentence / "modules.json").read_text())
+    modules[2]["path"] = ""
+    (sentence / "modules.json").write_text(json.dumps(modules))
+    assert sentence / "model.safetensors" in locate(in_folder(sentence)).all_weight_files
+    tensors = load_file(sentence / "model.safetensors")
+    tensors["linear.bias"][3] = float("nan")
+    save_file(tensors, sentence / "model.safetensors")
+    assert "1 of the 8 numbers of linear.bias" in refusal(in_folder(sentence))
+
+
 def test_a_transformer_within_a_router_must_be_whole_too(sentence: Path) -> None:
     from safetensors.torch import load_file, save_file
 
