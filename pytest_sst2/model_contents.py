@@ -54,7 +54,7 @@ def _names(folder: Path, places: Iterable[Path]) -> list[str]:
     found: list[Path] = []
     for place in places:
         found += weight_files(place)
-        found += (path for path in sorted(place.glob("*")) if _READ.fullmatch(path.name) and path.is_file())
+        found += (path for path in sorted(place.glob("[!.]*")) if _READ.fullmatch(path.name) and path.is_file())
     return [path.relative_to(folder).as_posix() for path in found]
 
 

@@ -50,8 +50,11 @@ TASKS = {
     "text-generation": "AutoModelForCausalLM",
 }
 """What a module may be loaded for, and by which class of transformers it then is, head included."""
-# Under these names a tokenizer's config can name the file of its vocabulary; ``save_pretrained`` leaves them out.
-_VOCABULARIES = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "sentencepiece_model_file")
+# Under these names a tokenizer's config can name the file of its vocabulary; ``save_pretrained`` leaves them out. So it
+# can under others that a class of tokenizers has, by a path that shows.
+_VOCABULARIES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "spm_file")
+# These say where it came from, and nobody reads them.
+_ORIGINS = ("name_or_path", "special_tokens_map_file")
 
 
 def refuse_loading_settings(name: str, place: Path) -> None:
@@ -89,9 +92,11 @@ def refuse_vocabulary_elsewhere(name: str, folder: Path) -> None:
     """
     path = folder / "tokenizer_config.json"
     settings = _settings(name, path) if path.is_file() else {}
-    for key in _VOCABULARIES:
-        value = settings.get(key)
-        if isinstance(value, str) and "\0" not in value and _leads_out(Path(value), folder):
+    for key, value in settings.items():
+        if not isinstance(value, str) or "\0" in value or key in _ORIGINS:
+            continue
+        may_be_read = key in _VOCABULARIES or "/" in value or "\\" in value
+        if may_be_read and _leads_out(Path(value), folder):
             raise _refused(name, path, key, value, "That is a file outside of the model's folder.")
 
 

@@ -17,6 +17,7 @@ from pytest_sst2.checkpoints import LocatedModel
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.registry import ModelSpec
+from tests.conftest import BENCHMARK
 from tests.loopback_hub import hub_of_this_process
 from tests.test_model_safety import WEIGHTS, edit
 
@@ -114,3 +115,26 @@ def test_to_look_again_costs_milliseconds_at_most(model: Path) -> None:
         loader.locate(spec)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.05
+
+
+CHANGES_AFTER_THE_FIRST_CELL = """
+from pathlib import Path
+
+def pytest_runtest_teardown(item, nextitem):
+    path = Path({path!r})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+"""
+
+
+@pytest.mark.parametrize("methods", ["linear-probe,torch-probe", "fine-tune,linear-probe"])
+def test_in_a_run_the_next_cell_fails_with_the_sentence(
+    project: pytest.Pytester, tiny_encoder: Path, methods: str
+) -> None:
+    model = Path(shutil.copytree(tiny_encoder, project.path / "model"))
+    project.makepyfile(test_bench=BENCHMARK.replace('"tfidf", "majority", "fine-tune"', '"torch-probe", "fine-tune"'))
+    project.makeconftest(CHANGES_AFTER_THE_FIRST_CELL.format(path=str(model / WEIGHTS)))
+    result = project.runpytest("--models", str(model), "--methods", methods, "--sst2-epochs", "1")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"*{WEIGHTS} was changed since this run first read it*"])

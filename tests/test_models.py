@@ -772,13 +772,14 @@ def test_an_embedding_is_asked_for_once_a_loader(sentence: Path, monkeypatch: py
     assert len(asked) == 1
 
 
-def with_second_model(folder: Path, *, changed: bool = True) -> Path:
+def with_second_model(folder: Path) -> Path:
     """Give a model another encoder in the folder of its first module, and leave that at its root."""
     modules = json.loads((folder / "modules.json").read_text())
     modules[0]["path"] = "0_Transformer"
     (folder / "modules.json").write_text(json.dumps(modules))
-    tiny_models.write_encoder(folder / "0_Transformer", seed=7 if changed else 0)
-    return folder / "0_Transformer"
+    second = tiny_models.write_encoder(folder / "0_Transformer", seed=7)
+    shutil.copy(folder / "sentence_bert_config.json", second)
+    return second
 
 
 def test_of_two_models_the_one_that_the_modules_name_is_checked_and_used_by_all(sentence: Path) -> None:
@@ -814,6 +815,23 @@ def test_a_root_of_an_old_release_that_has_but_its_version_is_no_model(sentence:
     to_old_layout(sentence)
     (sentence / "config.json").write_text(json.dumps({"__version__": "0.3.8"}))
     assert locate(in_folder(sentence)).transformer == sentence / "0_Transformer"
+
+
+def test_a_layer_at_the_root_is_verified_too_where_the_encoder_is_elsewhere(sentence: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    to_old_layout(sentence)
+    dense = add_dense_module(sentence, seed=0)
+    for name in ("config.json", "model.safetensors"):
+        (dense / name).rename(sentence / name)
+    modules = json.loads((sentence / "modules.json").read_text())
+    modules[2]["path"] = ""
+    (sentence / "modules.json").write_text(json.dumps(modules))
+    assert sentence / "model.safetensors" in locate(in_folder(sentence)).all_weight_files
+    tensors = load_file(sentence / "model.safetensors")
+    tensors["linear.bias"][3] = float("nan")
+    save_file(tensors, sentence / "model.safetensors")
+    assert "1 of the 8 numbers of linear.bias" in refusal(in_folder(sentence))
 
 
 def test_a_transformer_within_a_router_must_be_whole_too(sentence: Path) -> None:

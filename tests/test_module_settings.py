@@ -170,7 +170,7 @@ class TestVocabulary:
     def elsewhere(self, model: Path, tmp_path: Path) -> Path:
         return Path(shutil.copy(model / "vocab.txt", tmp_path / "vocab.txt"))
 
-    @pytest.mark.parametrize("key", ["vocab_file", "tokenizer_file", "merges_file"])
+    @pytest.mark.parametrize("key", ["vocab", "vocab_file", "tokenizer_file", "merges_file", "another_file"])
     def test_one_outside_of_the_folder_is_not_read(self, model: Path, elsewhere: Path, key: str) -> None:
         edit(model / "tokenizer_config.json", **{key: str(elsewhere)})
         assert f"sets {key} to " in refusal(model)
@@ -179,6 +179,24 @@ class TestVocabulary:
     def test_a_path_that_leads_nowhere_is_common_and_harmless(self, model: Path, value: object) -> None:
         edit(model / "tokenizer_config.json", vocab_file=value, tokenizer_file=value)
         refuse_vocabulary_elsewhere("mine", model)
+
+    @pytest.mark.parametrize("key", ["vocab", "vocab_file"])
+    def test_nor_is_one_of_the_folder_that_the_run_was_started_in(
+        self, model: Path, elsewhere: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(elsewhere.parent)
+        edit(model / "tokenizer_config.json", **{key: elsewhere.name})
+        assert f"sets {key} to 'vocab.txt'" in refusal(model)
+
+    def test_where_a_tokenizer_came_from_and_what_its_tokens_are_is_no_path_to_one(
+        self, model: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(elsewhere.parent)
+        elsewhere.rename("[MASK]")
+        edit(
+            model / "tokenizer_config.json", mask_token="[MASK]", special_tokens_map_file=str(Path("[MASK]").resolve())
+        )
+        assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
 
     def test_one_of_its_own_may_be_named(self, model: Path) -> None:
         edit(model / "tokenizer_config.json", vocab_file=str(model / "vocab.txt"))

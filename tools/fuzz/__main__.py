@@ -37,7 +37,7 @@ INPUTS: Mapping[str, int] = {
     "cache": 80_000,
     "pins": 30_000,
     **dict.fromkeys(("parquet", "saved"), 12_000),
-    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer"), 2_500),
+    **dict.fromkeys(("model-config", "model-modules", "model-index", "model-tokenizer", "model-settings"), 2_500),
     "safetensors": 12_000,
 }
 _STATISTIC = re.compile(r"^stat::(\w+):\s+(\d+)", re.MULTILINE)

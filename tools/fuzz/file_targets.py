@@ -21,6 +21,7 @@ _TARGETS = {
     "model-modules": "modules.json",
     "model-index": _INDEX,
     "model-tokenizer": "tokenizer_config.json",
+    "model-settings": "sentence_bert_config.json",
 }
 _JSON_FILES: dict[str, Any] = {
     "config.json": {
@@ -36,6 +37,13 @@ _JSON_FILES: dict[str, Any] = {
     ],
     _INDEX: {"metadata": {"total_size": 192}, "weight_map": {"a": _SHARD, "b": _SHARD}},
     "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "model_max_length": 8},
+    "sentence_bert_config.json": {
+        "max_seq_length": 8,
+        "transformer_task": "feature-extraction",
+        "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+        "model_args": {"torch_dtype": "float32"},
+        "tokenizer_name_or_path": None,
+    },
 }
 
 
