@@ -125,10 +125,10 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
     """
 
     def embed() -> Any:
-        return encoder.encode(fixed_sentences()[0], convert_to_tensor=True, show_progress_bar=False)
+        return encoder.encode([fixed_sentences()[0]], convert_to_tensor=True, show_progress_bar=False)
 
     try:
-        embedding = call("sentence encoder", embed, done="used")
+        embeddings = call("sentence encoder", embed, done="used")
     except Sst2Error as error:
         if is_out_of_memory(error):
             raise
@@ -137,10 +137,10 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
             f"{error} Its modules in {folder} are {modules or 'none'}; wanted is a Transformer and then what makes "
             "one vector of its tokens, as a Pooling does."
         ) from error
-    if getattr(embedding, "ndim", 0) != 1:
-        given = shown(getattr(embedding, "shape", embedding))
+    if getattr(embeddings, "ndim", 0) != 2:
+        given = shown(getattr(embeddings, "shape", embeddings))
         raise Sst2Error(
-            f"model {call.name!r}: its modules in {folder} give {given} for a sentence, and not one vector. "
+            f"model {call.name!r}: its modules in {folder} give {given} for one sentence, and not one vector. "
             "Pool its tokens: add a Pooling to modules.json."
         )
 

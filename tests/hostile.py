@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_sst2.comparison import Comparison, compare
-from pytest_sst2.records import Record, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import Record
 from pytest_sst2.report.contents import Report, make_report
 from pytest_sst2.results_file import Results, results_from_text, results_text
 from tests.made_runs import SENTENCES, baseline, later, of

@@ -17,7 +17,8 @@ from pytest_sst2.floors import Floor, FloorKey
 from pytest_sst2.methods import Job, Trained
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.recipes import build_recipe
-from pytest_sst2.records import DatasetInfo, Epoch, Placement, Record, record_from_json
+from pytest_sst2.record_json import record_from_json
+from pytest_sst2.records import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.registry import Cell, MethodSpec
 from pytest_sst2.runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.splits import Examples, Splits
