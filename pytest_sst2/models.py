@@ -107,9 +107,11 @@ class ModelLoader:
 
         model, info = self._ask(spec)("classifier", load)
         if replaced := sorted(info["mismatched_keys"]):
-            key, theirs, _ = replaced[-1]
+            # transformers tells their shapes with the names, but for some releases around 4.57.
+            last = replaced[-1]
+            key, count = (last, "other") if isinstance(last, str) else (last[0], last[1][0])
             raise Sst2Error(
-                f"model {spec.name!r}: its head in {folder} is for {theirs[0]} classes ({key}), and SST-2 has two, so "
+                f"model {spec.name!r}: its head in {folder} is for {count} classes ({key}), and SST-2 has two, so "
                 "a new one would stand in its place. To train one on its encoder, save that alone: "
                 "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and its tokenizer with it."
             )

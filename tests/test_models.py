@@ -683,6 +683,22 @@ def test_a_head_for_another_number_of_classes_is_not_replaced_without_a_word(pla
         ModelLoader().sequence_classifier(in_folder(plain))
 
 
+def test_such_a_head_is_told_too_where_transformers_names_it_without_its_shape(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    with_head(plain, 3)
+    real = AutoModelForSequenceClassification.from_pretrained
+
+    def without_shapes(*args: Any, **options: Any) -> Any:
+        model, info = real(*args, **options)
+        return model, {**info, "mismatched_keys": [key for key, *_ in info["mismatched_keys"]]}
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", without_shapes)
+    assert "is for other classes (classifier.weight)" in refusal(in_folder(plain), ModelLoader.sequence_classifier)
+
+
 def test_an_encoder_without_modules_gets_the_mean_of_its_last_hidden_states(plain: Path) -> None:
     import torch
     from transformers import AutoModel
