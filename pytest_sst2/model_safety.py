@@ -78,7 +78,9 @@ def refuse_links_out_and_pipes(name: str, folder: Path) -> None:
                 f"model {name!r}: {path} is a link to {leads_to}, outside of the model's folder. "
                 "Copy the file itself there."
             )
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        # A clone may have the socket of git's own watcher, which nobody could wait for: a socket cannot be opened.
+        of_git = stat.S_ISSOCK(mode) and ".git" in path.relative_to(folder).parts
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or of_git):
             raise Sst2Error(
                 f"model {name!r}: {path} is neither a file nor a folder but a pipe, a socket or a device, for which a "
                 "library would wait without end. Remove it."

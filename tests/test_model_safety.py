@@ -322,7 +322,9 @@ class TestPipes:
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind("socket")
             assert f"{model / 'socket'} is neither a file nor a folder" in refusal(model)
-        (model / "socket").unlink()
+            (model / ".git").mkdir()
+            (model / "socket").rename(model / ".git" / "fsmonitor--daemon.ipc")
+            assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
         (model / "README.md").symlink_to("/dev/zero")
         assert "README.md is a link to /dev/zero, outside" in refusal(model)
 
