@@ -15,7 +15,7 @@ from pytest_sst2.encoder_checks import check_answer, check_embedding, check_toke
 from pytest_sst2.errors import Sst2Error
 from pytest_sst2.library_calls import LibraryCall
 from pytest_sst2.model_safety import refuse_unreal_numbers
-from pytest_sst2.module_settings import TASKS, reads_pooler, task_of
+from pytest_sst2.module_settings import TASKS, reads_pooler, refuse_other_kind, task_of
 from pytest_sst2.positions import longest_input
 from pytest_sst2.registry import ModelSpec
 from pytest_sst2.spellings import dtype_argument
@@ -136,6 +136,7 @@ class ModelLoader:
         from sentence_transformers import SentenceTransformer
 
         folder = self.locate(spec).folder
+        refuse_other_kind(spec.name, folder)
 
         def load() -> Any:
             return SentenceTransformer(

@@ -19,6 +19,7 @@ SHORTEST = 3
 """The fewest tokens of an input: one word between the two special ones."""
 
 _FILES = "sentence_*_config.json"
+_KIND_FILE, _KIND = "config_sentence_transformers.json", "SentenceTransformer"
 _ARGUMENTS = re.compile(r"(model|config|tokenizer|processor)_(?:kw)?args")
 _OF_TOKENIZERS = frozenset(
     {
@@ -98,6 +99,24 @@ def refuse_vocabulary_elsewhere(name: str, folder: Path) -> None:
         may_be_read = key in _VOCABULARIES or "/" in value or "\\" in value
         if may_be_read and _leads_out(Path(value), folder):
             raise _refused(name, path, key, value, "That is a file outside of the model's folder.")
+
+
+def refuse_other_kind(name: str, folder: Path) -> None:
+    """Refuse a sparse or a cross encoder as a sentence encoder, which sentence-transformers would make of it.
+
+    From release 5 on it takes the transformer alone then, and pools by mean, whatever the modules say.
+
+    Raises:
+        Sst2Error: What the model is.
+    """
+    path = folder / _KIND_FILE
+    kind = _settings(name, path).get("model_type") if path.is_file() else None
+    if kind not in (None, _KIND):
+        raise Sst2Error(
+            f"model {name!r}: {path} says that it is a {shown(kind)} and not a {_KIND}, so that its modules would be "
+            "left out and its tokens pooled by mean. Take a sentence encoder for the probes, or have it fine-tuned: "
+            "--methods fine-tune."
+        )
 
 
 def task_of(place: Path) -> str:

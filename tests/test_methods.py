@@ -102,6 +102,21 @@ class TestFineTune:
         assert first.tolist() == again.tolist()
         assert first.tolist() != other.tolist()
 
+    def test_the_model_is_given_no_inputs_that_it_does_not_take(self, tiny_encoder: Path) -> None:
+        class WithoutTypesOfTokens(torch.nn.Module):
+            def forward(self, input_ids: Any, attention_mask: Any = None) -> None:
+                raise NotImplementedError
+
+        class WithMoreArguments(torch.nn.Module):
+            def forward(self, input_ids: Any, **kwargs: Any) -> None:
+                raise NotImplementedError
+
+        tokenizer = ModelLoader().tokenizer(ModelSpec("tiny", folder=tiny_encoder))
+        fine_tune._return_what_is_taken(tokenizer, WithMoreArguments())
+        assert set(tokenizer("good")) == {"input_ids", "token_type_ids", "attention_mask"}
+        fine_tune._return_what_is_taken(tokenizer, WithoutTypesOfTokens())
+        assert set(tokenizer("good")) == {"input_ids", "attention_mask"}
+
     def test_the_learning_curve_has_one_point_an_epoch_and_leaves_the_last_to_the_classifier(
         self, tiny_encoder: Path
     ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_sst2.errors import Sst2Error
 from pytest_sst2.models import ModelLoader
 from pytest_sst2.module_settings import refuse_vocabulary_elsewhere
 from pytest_sst2.registry import ModelSpec
@@ -121,6 +122,20 @@ def test_a_length_that_leaves_no_room_for_a_word_is_refused(model: Path, length:
 def test_that_of_an_argument_counts_too(model: Path) -> None:
     edit(model / SETTINGS, tokenizer_args={"model_max_length": 0})
     assert "allows 0 tokens (model_max_length)" in refusal(model)
+
+
+@pytest.mark.parametrize("kind", ["SparseEncoder", "CrossEncoder", 1])
+def test_another_kind_of_model_is_no_sentence_encoder_and_can_be_fine_tuned(model: Path, kind: object) -> None:
+    (model / "config_sentence_transformers.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+    with pytest.raises(Sst2Error, match=f"that it is a {kind!r} and not a SentenceTransformer"):
+        encoder_of(model)
+    assert ModelLoader().sequence_classifier(ModelSpec("mine", folder=model)).num_labels == 2
+
+
+@pytest.mark.parametrize("said", [{}, {"model_type": "SentenceTransformer"}, {"model_type": None}])
+def test_a_sentence_encoder_may_say_what_it_is(model: Path, said: dict[str, object]) -> None:
+    (model / "config_sentence_transformers.json").write_text(json.dumps(said), encoding="utf-8")
+    assert encoder_of(model).encode("good").shape == (32,)
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "{"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,7 @@ def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
     with job.clock.phase("load"):
         tokenizer = job.loader.tokenizer(job.encoder)
         model = job.loader.sequence_classifier(job.encoder)
+    _return_what_is_taken(tokenizer, model)
     # A decoder's head reads the last token before the padding, and knows that by its config alone.
     model.config.pad_token_id = tokenizer.pad_token_id
     length = _usable_length(job, tokenizer, model)
@@ -166,6 +168,13 @@ def _check_dtype(job: Job) -> None:
             f"fine-tuning in float16 needs a CUDA device, and this run is on {job.loader.device}. "
             "Use --sst2-dtype bfloat16 or float32."
         )
+
+
+def _return_what_is_taken(tokenizer: Any, model: Any) -> None:
+    """Have the tokenizer return no inputs that the model does not take: DistilBERT, say, has no types of tokens."""
+    taken = inspect.signature(model.forward).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in taken]
 
 
 def _usable_length(job: Job, tokenizer: Any, model: Any) -> int:
