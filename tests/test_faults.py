@@ -248,6 +248,7 @@ class TestHarmless:
         assert (cell.verdict, cell.causes) == ("unchanged", ())
 
 
+@pytest.mark.processes  # for its time, and because it measures times, which nobody should disturb
 class TestCosts:
     """Sleeps stand for work: they take as long on every machine."""
 
@@ -309,6 +310,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Wo
 
 
 @pytest.mark.slow
+@pytest.mark.processes  # for its time alone
 @pytest.mark.parametrize(("name", "method"), IMPORTANT)
 def test_a_fault_of_a_real_encoder_is_caught_and_named(
     name: str, method: str, minilm: Callable[[str], tuple[World, Results]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -164,9 +165,10 @@ def test_of_two_calibrations_at_once_neither_loses_what_the_other_found(
 def test_of_two_reports_into_one_folder_all_files_are_of_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_sst2.report import files as report_files
-    from pytest_sst2.report import html, markdown, spreadsheet
-
+    # Not as attributes of their package, which are those of another test's where that had modules imported anew.
+    report_files, html, markdown, spreadsheet = (
+        importlib.import_module(f"pytest_sst2.report.{name}") for name in ("files", "html", "markdown", "spreadsheet")
+    )
     met = threading.Barrier(2)
     real = report_files.write_atomically
 
