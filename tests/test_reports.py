@@ -116,6 +116,7 @@ class TestOfARun:
         project.runpytest("--methods", "majority,tfidf", "--sst2-min-accuracy", "0.1", "-x")
         assert "the run was stopped before its last cell" in summary.read_text(encoding="utf-8")
 
+    @pytest.mark.processes  # for its time alone
     def test_how_to_reproduce_names_the_tests_that_were_run_where_they_are_known(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
