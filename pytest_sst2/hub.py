@@ -47,7 +47,7 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def _repository(repo_id: str, repo_type: RepoType) -> Path:
+def repository_folder(repo_id: str, repo_type: RepoType) -> Path:
     """Return the folder of a repository in the cache."""
     return cache_folder() / f"{repo_type}s--{repo_id.replace('/', '--')}"
 
@@ -71,7 +71,7 @@ def cached_snapshot(
         patterns: The files that were, or would be, downloaded.
         complete: Tells whether a snapshot's folder has all that cannot be done without.
     """
-    root = _repository(repo_id, repo_type)
+    root = repository_folder(repo_id, repo_type)
     commits = [revision] if revision else []
     reference = root / "refs" / (revision or "main")
     if reference.is_file():
@@ -152,7 +152,7 @@ def download_snapshot(
 
     _ = huggingface_hub.snapshot_download  # takes a second, which the others need not wait for
     question = Question(repo_id, repo_type, revision, patterns, safetensors)
-    root = _repository(repo_id, repo_type)
+    root = repository_folder(repo_id, repo_type)
     with hub_lock.turn(root, _patience()) as turn:
         if turn.waited:
             brought = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
@@ -197,7 +197,7 @@ def verify_snapshot(repo_id: str, repo_type: RepoType, snapshot: Snapshot, patte
     Raises:
         Sst2Error: What file, what is wrong with it, and what to do.
     """
-    kept = hub_digests.kept_listing(_repository(repo_id, repo_type), snapshot.commit)
+    kept = hub_digests.kept_listing(repository_folder(repo_id, repo_type), snapshot.commit)
     for damage in hub_digests.damages(snapshot.folder, patterns, kept):
         raise Sst2Error(
             f"{damage.path}, in the Hub's cache, was damaged or replaced: {damage.said}. Remove "
