@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_sst2.cell_run import CellRun
+from pytest_sst2.session.cell_run import CellRun
 
 
 @pytest.mark.sst2("fine-tune")

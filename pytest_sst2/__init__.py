@@ -5,10 +5,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.registry import Cell, MethodSpec, ModelSpec
+    from pytest_sst2.config.registry import Cell, MethodSpec, ModelSpec
 
 __all__ = ["Cell", "MethodSpec", "ModelSpec", "Sst2Error"]
 __version__ = "0.3.0"
@@ -17,7 +17,7 @@ __version__ = "0.3.0"
 def __getattr__(name: str) -> Any:
     """Import the registry for whoever asks for it: pytest imports this package in every run of everybody's tests."""
     if name in __all__:
-        from pytest_sst2 import registry
+        from pytest_sst2.config import registry
 
         return getattr(registry, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sst2 import hookspec, options
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.items import cell_of, cells_of, parameters
-from pytest_sst2.matrix import cells_for, whole_matrix
-from pytest_sst2.outgoing import one_line
-from pytest_sst2.run_state import (
+from pytest_sst2 import hookspec
+from pytest_sst2.config import options
+from pytest_sst2.session.cell_items import cell_of, cells_of, parameters
+from pytest_sst2.session.matrix import cells_for, whole_matrix
+from pytest_sst2.session.stash import (
     has_settings,
     is_anything_set,
     model_of,
@@ -24,20 +23,22 @@ from pytest_sst2.run_state import (
     settings_of,
     workbench_of,
 )
-from pytest_sst2.workers import check_launch, processes, rank
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.processes import check_launch, processes, rank
+from pytest_sst2.utils.sanitize import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from pytest_sst2.cell_run import CellRun, Timer
-    from pytest_sst2.gatherer import Gatherer
-    from pytest_sst2.ranks import CellAlong
-    from pytest_sst2.records import Record
-    from pytest_sst2.registry import Cell
-    from pytest_sst2.settings import Settings
-    from pytest_sst2.shards import Division
-    from pytest_sst2.sources import Source
-    from pytest_sst2.splits import Splits
+    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.data.sources import Source
+    from pytest_sst2.data.splits import Splits
+    from pytest_sst2.results.record import Record
+    from pytest_sst2.runner.sharding import Division
+    from pytest_sst2.session.cell_run import CellRun, Timer
+    from pytest_sst2.session.results_plugin import Gatherer
+    from pytest_sst2.session.settings import Settings
+    from pytest_sst2.session.torchrun import CellAlong
 
 DIVISION = pytest.StashKey["Division"]()
 _DIVISION_TOLD = pytest.StashKey[bool]()
@@ -79,8 +80,8 @@ def pytest_load_initial_conftests(
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, where anything was set; a mistake in them ends the run here with exit status 4."""
-    from pytest_sst2.gatherer import Gatherer
-    from pytest_sst2.timers import WithoutPytestBenchmark, WithPytestBenchmark
+    from pytest_sst2.session.benchmark_timer import WithoutPytestBenchmark, WithPytestBenchmark
+    from pytest_sst2.session.results_plugin import Gatherer
 
     config.addinivalue_line("markers", MARKER)
     if is_anything_set(config):
@@ -94,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.option.sst2_compare or config.option.sst2_save:
             gatherer.gathering()  # tells whoever typed these when there was nothing to compare or to save
         if _is_distributed(config):
-            from pytest_sst2.distribution import CellOfTest, Distribution
+            from pytest_sst2.session.xdist import CellOfTest, Distribution
 
             distribution = Distribution(gatherer, lambda: CellOfTest(whole_matrix(settings_of(config))))
             config.pluginmanager.register(distribution, "sst2-distribution")
@@ -134,7 +135,7 @@ def _join_ranks(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: pytest-xdist is to be used as well.
     """
-    from pytest_sst2.ranks import Follower, Leader
+    from pytest_sst2.session.torchrun import Follower, Leader
 
     if _is_distributed(config) and is_anything_set(config):
         try:
@@ -169,7 +170,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cells = cells_of(items)
     if not cells or (shard := settings_of(config).shard) is None:
         return
-    from pytest_sst2.shards import divide
+    from pytest_sst2.runner.sharding import divide
 
     division: Division = divide(cells, shard, settings_of(config).known_costs)
     config.stash[DIVISION] = division
@@ -201,7 +202,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Check data, floors and device before the first cell; a mistake ends the run with exit status 4."""
     config = session.config
     if hasattr(config, "workerinput") and cells_of(session.items):
-        from pytest_sst2.workers import take_share
+        from pytest_sst2.utils.processes import take_share
 
         take_share(exclusive=settings_of(config).exclusive)
     if not _runs_cells(config, session.items):
@@ -211,7 +212,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         workbench_of(config).check(together=any(cell.method.together for cell in cells))
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
-    from pytest_sst2.progress import display_for
+    from pytest_sst2.instruments.progress import display_for
 
     if DIVISION not in config.stash:
         config.pluginmanager.getplugin(_GATHERER).planned = list(dict.fromkeys(cell.id for cell in cells))
@@ -228,7 +229,7 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     Raises:
         pytest.UsageError: There is no such cluster, or no room in it.
     """
-    from pytest_sst2.cluster import Ending, RayCluster
+    from pytest_sst2.runner.ray.driver import Ending, RayCluster
 
     workbench = workbench_of(config)
     gatherer = config.pluginmanager.getplugin(_GATHERER)
@@ -272,7 +273,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """
     report: Any = yield
     if any(name.startswith("sst2_") for name in getattr(item, "fixturenames", ())):
-        from pytest_sst2.tracebacks import clean
+        from pytest_sst2.session.report_sanitizer import clean
 
         clean(report)
     stash = item.config.stash
@@ -281,7 +282,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         stash[_DIVISION_TOLD] = True
         report.sst2_division = asdict(stash[DIVISION])
     if call.when == "call" and "sst2_cell" in getattr(item, "fixturenames", ()):
-        from pytest_sst2.cell_run import FAILURE, RECORD, RESUMED
+        from pytest_sst2.session.cell_run import FAILURE, RECORD, RESUMED
 
         if (resumed := item.stash.get(RESUMED, None)) is not None:
             report.sst2_resumed = resumed
@@ -314,10 +315,10 @@ def sst2_cell(request: pytest.FixtureRequest) -> Cell:
 @pytest.fixture
 def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun | CellAlong:
     """The cell's run: ``record = sst2_run.measure()``, then ``sst2_run.assert_reaches_floor(record)``."""
-    from pytest_sst2.cell_run import CellRun
+    from pytest_sst2.session.cell_run import CellRun
 
     if rank():
-        from pytest_sst2.ranks import CellAlong
+        from pytest_sst2.session.torchrun import CellAlong
 
         follower = request.config.pluginmanager.getplugin(_RANK)
         return CellAlong(sst2_cell, lambda: workbench_of(request.config), request.node, follower.say)

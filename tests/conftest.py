@@ -25,7 +25,7 @@ os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)
 # Tests do not write into the summary of the job that runs them.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
-from tests import tiny_models
+from tests.support import tiny_models
 
 # Where pytest-xdist runs the tests, the runs inside them are none of its workers.
 for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
@@ -52,7 +52,7 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _hurried_machine_speed() -> Iterator[None]:
     """The machine's speed is measured between any two phases; tests do not wait for a steady number."""
-    from pytest_sst2 import machine_speed
+    from pytest_sst2.instruments import machine_speed
 
     with pytest.MonkeyPatch.context() as patch:
         assert machine_speed._REPETITIONS > 1
@@ -64,7 +64,10 @@ HEAVY = (
     *("hypothesis", "scipy.stats", "sentence_transformers", "sklearn.linear_model", "tabulate", "tomlkit"),
     *("transformers.trainer", "transformers.models.bert.modeling_bert", "transformers.models.distilbert"),
     *(f"pytest_sst2.methods.{name}" for name in ("fine_tune", "linear_probe", "majority", "tfidf", "torch_probe")),
-    *(f"pytest_sst2.{name}" for name in ("comparison", "metrics.local", "report.cells", "report.html", "workbench")),
+    *(
+        f"pytest_sst2.{name}"
+        for name in ("compare.comparison", "runner.metrics.local", "report.cells", "report.html", "runner.context")
+    ),
 )
 
 

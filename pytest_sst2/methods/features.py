@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.diagnosis import truncation_warnings
-from pytest_sst2.embedding import Embedder
-from pytest_sst2.embedding_cache import address_of
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.methods import Job, overflow_remedy
+from pytest_sst2.methods.base import Job, overflow_remedy
+from pytest_sst2.methods.fast.embedder import Embedder
+from pytest_sst2.methods.fast.embedding_cache import address_of
+from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.utils.errors import Sst2Error
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_sst2.batching import TrainingBatches, length_batches, tokens_per_batch
-from pytest_sst2.diagnosis import truncation_warnings
-from pytest_sst2.dropout import quick_dropout
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import scratch_folder
-from pytest_sst2.fingerprint import CourseFingerprint
-from pytest_sst2.methods import Job, Trained, epoch_of, overflow_remedy
-from pytest_sst2.methods.sharing import WEIGHT, in_parts, random_batches, share_of, weighted
-from pytest_sst2.positions import longest_input
-from pytest_sst2.records import Epoch
-from pytest_sst2.spellings import sampling_arguments
-from pytest_sst2.used_rows import Reduction, reduction_to
-from pytest_sst2.witness import OrderDigest
+from pytest_sst2.instruments.fingerprint_recorder import OrderDigest
+from pytest_sst2.methods.base import Job, Trained, epoch_of, overflow_remedy
+from pytest_sst2.methods.batch_sharing import WEIGHT, in_parts, random_batches, share_of, weighted
+from pytest_sst2.methods.fast.length_batching import TrainingBatches, length_batches, tokens_per_batch
+from pytest_sst2.methods.fast.quick_dropout import quick_dropout
+from pytest_sst2.methods.fast.trimmed_embedding import Reduction, reduction_to
+from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.models.library_compat import sampling_arguments
+from pytest_sst2.models.max_length import longest_input
+from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.results.record import Epoch
+from pytest_sst2.utils.atomic_write import scratch_folder
+from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

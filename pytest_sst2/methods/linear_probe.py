@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.features import load_features
-from pytest_sst2.methods.logistic import course_of, fit_logistic, settings_of, stopping_warnings
+from pytest_sst2.methods.logistic_regression import course_of, fit_logistic, settings_of, stopping_warnings
 
 
 def train(job: Job) -> Trained:

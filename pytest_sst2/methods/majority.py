@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods.base import Job, Trained
 
 
 def train(job: Job) -> Trained:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.methods import Job, Trained
-from pytest_sst2.methods.logistic import course_of, fit_logistic, settings_of, stopping_warnings
+from pytest_sst2.methods.base import Job, Trained
+from pytest_sst2.methods.logistic_regression import course_of, fit_logistic, settings_of, stopping_warnings
+from pytest_sst2.utils.errors import Sst2Error
 
 
 def train(job: Job) -> Trained:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.fingerprint import CourseFingerprint
-from pytest_sst2.methods import Job, Trained
+from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.features import load_features
-from pytest_sst2.methods.logistic import MAX_ITERATIONS, C
+from pytest_sst2.methods.logistic_regression import MAX_ITERATIONS, C
+from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.utils.errors import Sst2Error
 
 GRADIENT_TOLERANCE = 1e-7
 # What counts as converged when the optimiser stops for another reason than its own tolerance (no further descent in

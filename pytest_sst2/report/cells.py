@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_sst2.calibration import ConfidenceBin, expected_calibration_error, reliability
-from pytest_sst2.comparison import CellComparison, Comparison
-from pytest_sst2.flips import Flip, flips, mistakes
-from pytest_sst2.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
-from pytest_sst2.records import Epoch, Record
-from pytest_sst2.results_file import Results
-from pytest_sst2.sentences import SentencesOf
-from pytest_sst2.slices import SliceScore, score_slices
+from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.flips import Flip, flips, mistakes
+from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
+from pytest_sst2.compare.probability_calibration import ConfidenceBin, expected_calibration_error, reliability
+from pytest_sst2.compare.slices import SliceScore, score_slices
+from pytest_sst2.data.sentence_lookup import SentencesOf
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.record import Epoch, Record
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2.records import Interval
+from pytest_sst2.compare.significance import wilson_interval
 from pytest_sst2.report.cells import Calibration, CellReport
-from pytest_sst2.report.drawing import COLOURS, DASHES, SHAPES, Figure, colour, cycled, drawn, legend
-from pytest_sst2.report.wording import signed_points
-from pytest_sst2.significance import wilson_interval
+from pytest_sst2.report.svg import COLOURS, DASHES, SHAPES, Figure, colour, cycled, drawn, legend
+from pytest_sst2.results.record import Interval
+from pytest_sst2.utils.numbers import signed_points
 
 if TYPE_CHECKING:
     import altair as alt

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_sst2 import __version__
-from pytest_sst2.history import Point, Series
-from pytest_sst2.outgoing import one_line
-from pytest_sst2.report.fitting import fitted, left_out_line
-from pytest_sst2.report.wording import signed_points
+from pytest_sst2.compare.history import Point, Series
+from pytest_sst2.report.text_table import fitted, left_out_line
+from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.sanitize import one_line
 
 HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× the one before")
 NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× the one before")
@@ -63,7 +63,7 @@ def bars(values: Sequence[float]) -> str:
 def history_html(series: Sequence[Series]) -> str:
     """Return the history as one HTML document: accuracy and time drawn for every data set and recipe."""
     from pytest_sst2.report import charts
-    from pytest_sst2.report.pages import page
+    from pytest_sst2.report.templating import page
 
     parts = []
     # All baselines in every chart, so that two of them can be read beside each other.

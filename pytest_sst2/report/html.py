@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pytest_sst2 import __version__
-from pytest_sst2.records import Epoch
-from pytest_sst2.report import charts, table
-from pytest_sst2.report import comparison as compared
+from pytest_sst2.report import charts
+from pytest_sst2.report import comparison_text as compared
+from pytest_sst2.report import results_table as table
+from pytest_sst2.report.cell_details import MOVED_HEADERS, cell_details, moved_rows
 from pytest_sst2.report.cells import CellReport
-from pytest_sst2.report.contents import Report
-from pytest_sst2.report.details import MOVED_HEADERS, cell_details, moved_rows
-from pytest_sst2.report.pages import page
+from pytest_sst2.report.summary import Report
+from pytest_sst2.report.templating import page
 from pytest_sst2.report.terminal import context_lines, warning_lines
+from pytest_sst2.results.record import Epoch
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12

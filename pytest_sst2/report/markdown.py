@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from pytest_sst2.comparison import Comparison
-from pytest_sst2.counting import counted
-from pytest_sst2.outgoing import cut, one_line
-from pytest_sst2.report import comparison as compared
-from pytest_sst2.report import table
-from pytest_sst2.report.contents import Report
+from pytest_sst2.compare.comparison import Comparison
+from pytest_sst2.report import comparison_text as compared
+from pytest_sst2.report import results_table as table
+from pytest_sst2.report.summary import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
+from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.sanitize import cut, one_line
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
 # With these less than 60 lines are to be seen before anything is unfolded.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from pytest_sst2.counting import counted
-from pytest_sst2.outgoing import one_line
-from pytest_sst2.records import Failure, Record
-from pytest_sst2.report.fitting import fitted, left_out_line
-from pytest_sst2.report.table import HEADERS, NUMERIC, rows
-
-if TYPE_CHECKING:
-    from pytest_sst2.session import Session
+from pytest_sst2.report.results_table import HEADERS, NUMERIC, rows
+from pytest_sst2.report.text_table import fitted, left_out_line
+from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.sanitize import one_line
 
 # What goes first where the terminal is narrow: what other columns say better, then what is nobody's first question.
 _LEFT_OUT_FIRST = (
@@ -28,7 +25,19 @@ _LEFT_OUT_FIRST = (
 )
 
 
-def summary_lines(session: Session, width: int | None = None) -> list[str]:
+class Summary(Protocol):
+    """What the summary needs of a run."""
+
+    notes: list[str]
+    problems: list[str]
+    failures: list[Failure]
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """One per measured cell."""
+
+
+def summary_lines(session: Summary, width: int | None = None) -> list[str]:
     """Return the whole summary: context, table, warnings, what was written, what went wrong.
 
     Args:

@@ -11,15 +11,11 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 import pytest_sst2
-from pytest_sst2.comparison import CANNOT_COMPARE, HOLDS, Comparison, compare
-from pytest_sst2.counting import counted
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.outgoing import one_line
-from pytest_sst2.report.comparison import comparison_lines
-from pytest_sst2.results_file import Results
+from pytest_sst2.compare.comparison import CANNOT_COMPARE, HOLDS, Comparison, compare
+from pytest_sst2.report.comparison_text import comparison_lines
+from pytest_sst2.results.file import Results
 from pytest_sst2.upgrade import environments as kept_environments
-from pytest_sst2.upgrade.blame import Bisection, blamed
-from pytest_sst2.upgrade.check import (
+from pytest_sst2.upgrade.ab_run import (
     Measured,
     Say,
     Sides,
@@ -30,13 +26,17 @@ from pytest_sst2.upgrade.check import (
     only_one,
     run_folder,
 )
+from pytest_sst2.upgrade.benchmark_runs import Plan, without_numbers
+from pytest_sst2.upgrade.bisection import Bisection, blamed
 from pytest_sst2.upgrade.environments import Environments, upgrade_folder
 from pytest_sst2.upgrade.installers import InstallError, installer
+from pytest_sst2.upgrade.minimize import Release
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
 from pytest_sst2.upgrade.runner_wheel import write_wheel
-from pytest_sst2.upgrade.search import Release
 from pytest_sst2.upgrade.symptom import Symptom, symptom_of
-from pytest_sst2.upgrade.trials import Plan, without_numbers
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.sanitize import one_line
 
 _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 
@@ -100,7 +100,7 @@ def _check(asked: argparse.Namespace) -> None:
     if asked.bisect and asked.python:
         raise Sst2Error("--bisect looks among packages: check --python by itself, then the packages under one Python.")
     if asked.output:
-        from pytest_sst2.report.files import check_folder
+        from pytest_sst2.report.write import check_folder
 
         check_folder(asked.output, "-o")
 
@@ -210,10 +210,10 @@ class _Finding:
         return lines, found.exit_status(self._asked.fail_on), symptom_of(before, after, found)
 
     def _report(self, before: Results, after: Results, found: Comparison) -> Sequence[Path]:
+        from pytest_sst2.data.sentence_lookup import SentenceBook, sources_at_hand
         from pytest_sst2.report.cells import cell_reports
-        from pytest_sst2.report.contents import make_report
-        from pytest_sst2.report.files import write_report
-        from pytest_sst2.sentences import SentenceBook, sources_at_hand
+        from pytest_sst2.report.summary import make_report
+        from pytest_sst2.report.write import write_report
 
         data = next((flag.partition("=")[2] for flag in self._plan.flags if flag.startswith("--sst2-data=")), "")
         folder = Path(data) if data and Path(data).is_dir() else None

@@ -15,12 +15,12 @@ from typing import Any
 
 import filelock
 
-from pytest_sst2.embedding_cache import cache_folder
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import write_atomically
-from pytest_sst2.upgrade.bonds import Installed
+from pytest_sst2.methods.fast.embedding_cache import cache_folder
+from pytest_sst2.upgrade.dependency_closure import Installed
 from pytest_sst2.upgrade.installers import Installer, InstallError, python_of
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version
+from pytest_sst2.utils.atomic_write import write_atomically
+from pytest_sst2.utils.errors import Sst2Error
 
 _READY = "ready.json"
 # Run by the interpreter of an environment: what it holds, as JSON.

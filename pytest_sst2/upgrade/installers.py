@@ -18,9 +18,9 @@ from typing import Protocol
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import scratch_folder, temporary_folder
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version, read_pins
+from pytest_sst2.utils.atomic_write import scratch_folder, temporary_folder
+from pytest_sst2.utils.errors import Sst2Error
 
 
 class InstallError(Sst2Error):

@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytest_sst2.errors import Sst2Error
+from pytest_sst2.utils.errors import Sst2Error
 
 Pins = Mapping[str, str]
 """From the canonical name of a package to its version."""

@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest_sst2
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import write_atomically
 from pytest_sst2.upgrade.pins import OURS
+from pytest_sst2.utils.atomic_write import write_atomically
+from pytest_sst2.utils.errors import Sst2Error
 
 # The oldest moment that a zip can name: the same content is the same wheel whenever it is made.
 _MOMENT = (1980, 1, 1, 0, 0, 0)

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_sst2.comparison import CellComparison, Comparison, compare
-from pytest_sst2.pairing import CellKey, by_cell, cell_name
-from pytest_sst2.records import Record
-from pytest_sst2.results_file import Results
-from pytest_sst2.upgrade.search import Answer
+from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
+from pytest_sst2.compare.pairing import CellKey, by_cell, cell_name
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.record import Record
+from pytest_sst2.upgrade.minimize import Answer
 
 Kind = Literal["crash", "regressed", "drifted", "slower", "heavier"]
 # The worst first; what is surest to be told apart goes before what takes several rounds.

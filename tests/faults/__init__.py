@@ -1,7 +1,8 @@
 """Injected regressions: what a library upgrade or a careless change would do to a cell, each defined once.
 
 A fault patches the libraries or our own loaders around a run, or alters the model's folder, the data, the classifier
-or the timing. ``tests/test_faults.py`` injects them on a tiny encoder, ``tools/verdicts.py`` on a real one.
+or the timing. ``tests/compare/drift/test_injected_faults.py`` injects them on a tiny encoder,
+``tools/docs/verdicts.py`` on a real one.
 """
 
 import importlib

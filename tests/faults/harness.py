@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.cell_run import failure_of
-from pytest_sst2.comparison import CellComparison, Comparison, compare
-from pytest_sst2.environment import collect_environment
-from pytest_sst2.recipes import Recipe
-from pytest_sst2.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry
-from pytest_sst2.report.comparison import findings
-from pytest_sst2.results_file import Results, results_from_text, results_text
-from pytest_sst2.settings import Settings
+from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
+from pytest_sst2.config.recipes import Recipe
+from pytest_sst2.config.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry
+from pytest_sst2.instruments.environment import collect_environment
+from pytest_sst2.report.comparison_text import findings
+from pytest_sst2.results.file import Results, results_from_text, results_text
+from pytest_sst2.session.cell_run import failure_of
+from pytest_sst2.session.settings import Settings
 
 METHOD: dict[str, MethodSpec] = {spec.name: spec for spec in METHODS}
 LINEAR, TORCH, TUNE, WORDS, MAJORITY = "linear-probe", "torch-probe", "fine-tune", "tfidf", "majority"
@@ -121,8 +121,8 @@ def fault(
 
 def measure(world: World, method: str) -> Results:
     """Run one cell as the plugin does; an error becomes the Failure that the plugin would report."""
-    from pytest_sst2.errors import Sst2Error
-    from pytest_sst2.workbench import Workbench
+    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.utils.errors import Sst2Error
 
     collect_environment.cache_clear()  # what an upgrade changes, it changes before the process starts
     model = ModelSpec("encoder", folder=world.model) if METHOD[method].needs_model else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.splits import Examples, Splits
+from pytest_sst2.data.splits import Examples, Splits
 from tests.faults.harness import World
 
 
@@ -98,7 +98,7 @@ def is_special(token: str) -> bool:
 
 
 def with_splits(patch: pytest.MonkeyPatch, change: Callable[[Splits], Splits]) -> None:
-    from pytest_sst2 import workbench
+    from pytest_sst2.runner import context as workbench
 
     around(patch, workbench, "draw_splits", lambda original, *args: change(original(*args)))
 

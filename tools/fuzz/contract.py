@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.outgoing import one_line
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.sanitize import one_line
 
 # A sentence with a file's name, what was found in it and a way on; a longer one is a file poured into a terminal.
 LONGEST_SENTENCE = 2200

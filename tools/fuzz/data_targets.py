@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_sst2.readers import Rows, read_rows
-from pytest_sst2.sources import load_folder
+from pytest_sst2.data.readers import Rows, read_rows
+from pytest_sst2.data.sources import load_folder
 from tools.fuzz.contract import SCRATCH, Target, require
 from tools.fuzz.damage import damaged_bytes
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.checkpoints import locate_files
-from pytest_sst2.registry import ModelSpec
+from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.models.locate import locate_files
 from pytest_sst2.upgrade.pins import read_pins
 from tools.fuzz.contract import SCRATCH, Target, require
 from tools.fuzz.damage import damaged_bytes, damaged_value

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.comparison import compare
-from pytest_sst2.floors import Floor, FloorKey, load_floors, write_floors
-from pytest_sst2.gate import ALPHA, TOLERANCE
-from pytest_sst2.history import history
-from pytest_sst2.merge import merge
-from pytest_sst2.records import Record
-from pytest_sst2.results_file import Results, results_from_text, results_text
+from pytest_sst2.compare.comparison import compare
+from pytest_sst2.compare.history import history
+from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.results.file import Results, results_from_text, results_text
+from pytest_sst2.results.floors import Floor, FloorKey, load_floors, write_floors
+from pytest_sst2.results.merge import merge
+from pytest_sst2.results.record import Record
 from tools.fuzz.contract import SCRATCH, Target, require
 from tools.fuzz.damage import damaged_bytes, damaged_value
 
-_SAMPLES = Path(__file__).resolve().parents[2] / "tests" / "data"
+_SAMPLES = Path(__file__).resolve().parents[2] / "tests" / "samples"
 VERSIONS = ("1", "2", "2_packed", "3", "3_packed")
 # Half of a step of a packed probability, and what six digits round away.
 _PROBABILITY_ERROR = 1 / 8190 + 1e-6
@@ -34,7 +34,7 @@ def sample(version: str) -> str:
 
 
 def _read_results(data: bytes) -> None:
-    from pytest_sst2.baselines import load_results
+    from pytest_sst2.results.baselines import load_results
 
     path = SCRATCH.write("results.json", data)
     found = load_results(SCRATCH.folder, SCRATCH.folder, str(path))
@@ -170,7 +170,7 @@ _CACHE_PAYLOADS = [struct.pack("<QQ", *shape) + bytes(range(48)) for shape in _S
 
 def _signed_entry(script: bytes) -> bytes:
     """Return an entry of the cache that is damaged but signed for what it is, or, for one in four, not signed."""
-    from pytest_sst2 import embedding_cache
+    from pytest_sst2.methods.fast import embedding_cache
 
     payload = damaged_bytes(_CACHE_PAYLOADS, script[1:])
     if script[:1] and script[0] % 4 == 0:
@@ -181,7 +181,7 @@ def _signed_entry(script: bytes) -> bytes:
 def _read_cache(data: bytes) -> None:
     import numpy as np
 
-    from pytest_sst2.embedding_cache import EmbeddingCache
+    from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 
     SCRATCH.write(f"{_ADDRESS}.embeddings", data)
     cache = EmbeddingCache(SCRATCH.folder, 2**30)

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from homework.measure import ROOT, measure
 from homework.page import page
-from pytest_sst2.errors import Sst2Error
-from pytest_sst2.files import write_atomically
-from pytest_sst2.option_types import seeds
+from pytest_sst2.config.option_parsers import seeds
+from pytest_sst2.utils.atomic_write import write_atomically
+from pytest_sst2.utils.errors import Sst2Error
 
 
 def main() -> int:

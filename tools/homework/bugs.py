@@ -11,8 +11,8 @@ from homework.figures import accuracy, balanced_accuracy, change, code, gate_say
 from homework.measure import Findings, without_places
 from homework.plan import FOREIGN, WORK
 from homework.published import PROBE, ROBERTA, TINYBERT
-from pytest_sst2.records import Record
-from pytest_sst2.report.wording import signed_points
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.numbers import signed_points
 
 STAND_IN = Path(FOREIGN).name
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_sst2.comparison import compare
-from pytest_sst2.gate import ALPHA, FAIL_ON_DEFAULT, TOLERANCE
-from pytest_sst2.pairing import Pairing
-from pytest_sst2.records import Record
-from pytest_sst2.report.comparison import comparison_lines
-from pytest_sst2.report.wording import signed_points
-from pytest_sst2.results_file import Results
-from pytest_sst2.significance import AccuracyChange, compare_one_seed, compare_seeds
+from pytest_sst2.compare.comparison import compare
+from pytest_sst2.compare.pairing import Pairing
+from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, compare_seeds
+from pytest_sst2.config.verdict_rule import ALPHA, FAIL_ON_DEFAULT, TOLERANCE
+from pytest_sst2.report.comparison_text import comparison_lines
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.numbers import signed_points
 
 NOT_MEASURED = "not measured"
 _WIDTH = 118

@@ -26,11 +26,11 @@ from homework.plan import (
     notebook_runs,
     own_runs,
 )
-from pytest_sst2.recipes import PRESETS, evaluated_on
-from pytest_sst2.records import Failure, Record
-from pytest_sst2.results_file import Results, results_from_text
-from pytest_sst2.sources import load_source
-from pytest_sst2.splits import draw_splits
+from pytest_sst2.config.recipes import PRESETS, evaluated_on
+from pytest_sst2.data.sources import load_source
+from pytest_sst2.data.splits import draw_splits
+from pytest_sst2.results.file import Results, results_from_text
+from pytest_sst2.results.record import Failure, Record
 
 ROOT = Path(__file__).resolve().parents[2]
 _LAST_LINES = 15

@@ -10,9 +10,9 @@ from homework.figures import NOT_MEASURED, accuracy, change, code, flowing, mean
 from homework.measure import Findings, Outcome, without_places
 from homework.plan import ALWAYS, DATA, SEED, WORK, Extras, notebook_runs
 from homework.published import PUBLISHED, PublishedCell
-from pytest_sst2.gate import ALPHA, TOLERANCE
-from pytest_sst2.records import Record
-from pytest_sst2.significance import AccuracyChange, direction, holm
+from pytest_sst2.compare.significance import AccuracyChange, direction, holm
+from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.results.record import Record
 
 # Bugs that are still there, and the runs of the fine-tuned and of the frozen encoder with them.
 BUGS = {

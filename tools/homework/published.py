@@ -11,7 +11,7 @@ class PublishedCell:
 
     Attributes:
         label: How the page calls it.
-        model: The alias in ``pytest_sst2.catalog``.
+        model: The alias in ``pytest_sst2.config.catalog``.
         method: The method's name here.
         accuracies: On its held-out slice, after each epoch; one value where there are none.
     """

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_sst2.catalog import CATALOG
-from pytest_sst2.checkpoints import locate_files
+from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.models.locate import locate_files
 
 # Where BERT's vocabulary has its words, commonest first; before them are unused rows and single signs.
 FIRST_WORD = 1996

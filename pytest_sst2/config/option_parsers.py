@@ -1,0 +1,183 @@
+"""What option values may be: argparse types, so that a bad value dies at start-up with a sentence.
+
+They return plain values only, which xdist can send to its workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from pytest_sst2.utils.errors import quoted
+from pytest_sst2.utils.sanitize import one_line
+
+
+class BadValue(argparse.ArgumentTypeError):
+    """What is wrong with a value, which is quoted: without a token in an address, for logs are read by many."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+# Seeds go to numpy's legacy generator as well, which takes 32 bits.
+_LARGEST_SEED = 2**32 - 1
+# More rows, rounds or tokens than anybody has; libraries take them for 64 bits, some for 32.
+_LARGEST_COUNT = 10**9
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse ``a,b`` into its distinct names in order."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise BadValue(f"{quoted(text)} names nothing; give one name or several with commas: a,b")
+    return found
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number from 1 to a thousand million."""
+    digits = text.strip()
+    if not re.fullmatch(r"[0-9]{1,20}", digits) or int(digits) < 1:
+        raise BadValue(f"{quoted(text)} is not a whole number of at least 1")
+    if int(digits) > _LARGEST_COUNT:
+        raise BadValue(f"{quoted(text)} is more than {_LARGEST_COUNT:,}, the most that can be asked for")
+    return int(digits)
+
+
+def token_count(text: str) -> int:
+    """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
+    count = positive_int(text)
+    if count < 3:
+        raise BadValue(f"{quoted(text)} tokens leave no room for a word; at least 3 are needed")
+    return count
+
+
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
+    number = _number(text)
+    if not number > 0:
+        raise BadValue(f"{quoted(text)} is not a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise BadValue(f"{quoted(text)} is not a share from 0 to 1 (0.8 means 80 %)")
+    return number
+
+
+def probability(text: str) -> float:
+    """Parse a number above 0 and below 1."""
+    number = _number(text)
+    if not 0 < number < 1:
+        raise BadValue(f"{quoted(text)} is not a number above 0 and below 1")
+    return number
+
+
+def points(text: str) -> float:
+    """Parse percentage points from 0 to 100 into a share."""
+    number = _number(text)
+    if not 0 <= number <= 100:
+        raise BadValue(f"{quoted(text)} is not a number of percentage points from 0 to 100")
+    return number / 100
+
+
+def several_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser that takes some of ``allowed``, with commas, or ``none``."""
+    parse_one = one_of(allowed)
+
+    def parse(text: str) -> tuple[str, ...]:
+        return () if text.strip() == "none" else tuple(parse_one(name) for name in names(text))
+
+    return parse
+
+
+_UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
+
+
+def byte_size(text: str) -> int:
+    """Parse ``500MB`` or ``2GB`` into bytes; a KB is 1,024 of them."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?b?)\s*", text.lower(), re.ASCII)
+    unit = found and (found[2] if found[2] in _UNITS else f"{found[2]}b")
+    size = float(found[1]) * _UNITS[unit] if found and unit in _UNITS else 0.0
+    if not 1 <= size < math.inf:
+        raise BadValue(f"{quoted(text)} is not a size; write 500MB or 2GB")
+    return int(size)
+
+
+# float() would take digits of every script, and underscores between them.
+_NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
+
+
+def _number(text: str) -> float:
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(number):
+        raise BadValue(f"{quoted(text)} is not a number")
+    return number
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Parse ``42,7`` into distinct seeds."""
+    found = []
+    for part in names(text):
+        if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
+            raise BadValue(f"{quoted(part)} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
+        found.append(int(part))
+    return tuple(dict.fromkeys(found))
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Parse ``3/8``, the third of eight parts."""
+    found = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text, re.ASCII)
+    if found is None or not int(found[2]):
+        raise BadValue(f"{quoted(text)} is not a shard; write 3/8 for the third of eight")
+    number, of = int(found[1]), int(found[2])
+    if not 1 <= number <= of:
+        raise BadValue(f"{quoted(text)}: there is no such shard; of {of} they are 1/{of} to {of}/{of}")
+    return number, of
+
+
+# What others call it; by its letters alone ``gpu`` is nearest to ``cpu``.
+_OTHER_NAMES = {
+    **dict.fromkeys(("gpu", "nvidia"), "cuda"),
+    "metal": "mps",
+    "fp32": "float32",
+    **dict.fromkeys(("fp16", "half"), "float16"),
+    "bf16": "bfloat16",
+}
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser that takes one of ``allowed``."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            meant = _meant(text, allowed)
+            guess = f"; did you mean {meant!r}?" if meant else ""
+            raise BadValue(f"{quoted(text)} is not one of {', '.join(allowed)}{guess}")
+        return text
+
+    return parse
+
+
+def _meant(text: str, allowed: Sequence[str]) -> str:
+    """Return which of ``allowed`` somebody may have meant, empty where nothing is near."""
+    import difflib  # only a mistake pays for this import
+
+    other = _OTHER_NAMES.get(text.lower().partition(":")[0], "")
+    if other in allowed:
+        return other
+    numbers = re.findall("[0-9]+", text)
+    # Whoever writes another number means another number: float64 is no float16.
+    near = [name for name in allowed if not numbers or re.findall("[0-9]+", name) in ([], numbers)]
+    return next(iter(difflib.get_close_matches(text, near, n=1)), "")
+
+
+def text(value: str) -> str:
+    """Parse anything but nothing."""
+    if not value.strip():
+        raise BadValue("a value is missing")
+    return value

@@ -1,0 +1,54 @@
+"""The pocket set: 1,200 sentences that come with the package, which are not SST-2."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_sst2.data.readers import Rows
+from pytest_sst2.data.split_files import SPLIT_NAMES
+from pytest_sst2.utils.errors import Sst2Error
+
+POCKET_FILE = Path(__file__).parent / "pocket.tsv"
+POCKET_SHA256 = "471b5204ce9d17cf0b07df568ebc8dd695f262a7d8550e6c8223ae6b04a6fe8c"
+POCKET_NOTE = "built-in pocket set of 1,200 sentences, not SST-2"
+
+
+def pocket_rows() -> dict[str, Rows]:
+    """Return the rows of both splits.
+
+    Raises:
+        Sst2Error: Its file is missing, or is not the one that was released.
+    """
+    splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
+    for split, _kind, label, sentence in _pocket_lines():
+        splits[split].sentences.append(sentence)
+        splits[split].labels.append(int(label))
+    return splits
+
+
+def pocket_kinds() -> dict[str, str]:
+    """Return for each sentence of the pocket set what carries its verdict: ``negation``, ``irony`` and so on."""
+    return {sentence: kind for _split, kind, _label, sentence in _pocket_lines()}
+
+
+def _pocket_lines() -> Iterator[list[str]]:
+    return (line.split("\t") for line in _pocket_text().split("\n")[1:-1])
+
+
+def _pocket_text() -> str:
+    remedy = "Install it again: pip install --force-reinstall --no-deps pytest-sst2."
+    try:
+        content = POCKET_FILE.read_bytes()
+    except OSError as error:
+        raise Sst2Error(
+            f"{POCKET_FILE}, the pocket set, cannot be read ({error.strerror or error}). {remedy}"
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != POCKET_SHA256:
+        raise Sst2Error(
+            f"{POCKET_FILE} has SHA-256 {digest}, not the expected {POCKET_SHA256}, so it was damaged or changed. "
+            + remedy
+        )
+    return content.decode()

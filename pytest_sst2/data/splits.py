@@ -1,0 +1,119 @@
+"""The rows a recipe trains and evaluates on, drawn from a source by a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_sst2.config.recipes import PRESETS, Recipe
+from pytest_sst2.data.readers import Rows
+from pytest_sst2.data.sources import content_digest
+from pytest_sst2.results.record import DatasetInfo
+from pytest_sst2.utils.errors import Sst2Error
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from pytest_sst2.data.sources import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Sentences and their labels: ``labels`` has shape (n,), 0 negative and 1 positive. Equal only to itself."""
+
+    sentences: Sequence[str]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What one cell trains and is measured on."""
+
+    train: Examples
+    evaluation: Examples
+    info: DatasetInfo
+
+
+def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
+    """Return the training and evaluation rows of a recipe.
+
+    The train split is shuffled as ``datasets`` does it, ``train.shuffle(seed)``; rows 0 to ``train_size`` - 1 are
+    trained on. ``heldout`` evaluates on the rows from ``train_size`` + 1 on: with 5,000 and 5,000 these are exactly
+    rows 0-4999 and 5001-10000 of the published notebook, which left out row 5000. ``validation`` takes the first
+    ``eval_size`` rows of the official split in their own order.
+
+    A preset's train size that the data cannot fill takes all rows there are and says so in ``info.note``.
+
+    Raises:
+        Sst2Error: The data has too few rows for a size asked for, or for the held-out slice.
+    """
+    shuffled = source.dataset["train"].shuffle(seed=seed, keep_in_memory=True)
+    train_size, note = _train_size(source, recipe, len(shuffled))
+    train = _examples(shuffled.select(range(train_size)))
+    if recipe.evaluation == "heldout":
+        rows = _heldout_rows(source, recipe, train_size, len(shuffled))
+        evaluation = _examples(shuffled.select(rows))
+    else:
+        evaluation = _examples(_validation(source, recipe))
+    info = DatasetInfo(
+        name=source.name,
+        source=source.source,
+        revision=source.revision,
+        split=recipe.evaluation,
+        train_size=len(train),
+        eval_size=len(evaluation),
+        digest=_digest(train, evaluation),
+        note="; ".join(part for part in (source.note, note) if part),
+    )
+    return Splits(train, evaluation, info)
+
+
+def _train_size(source: Source, recipe: Recipe, available: int) -> tuple[int, str]:
+    wanted = recipe.train_size
+    if wanted is None or wanted <= available:
+        return available if wanted is None else wanted, ""
+    if recipe.train_size == PRESETS[recipe.name].train_size and recipe.evaluation == "validation":
+        return available, f"recipe {recipe.name} asks for {wanted:,} training rows, {source.name} has {available:,}"
+    raise Sst2Error(
+        f"{wanted:,} training rows are asked for, but {source.name} has {available:,}. Lower --sst2-train-size, or "
+        "name a larger data set with --sst2-data."
+    )
+
+
+def _heldout_rows(source: Source, recipe: Recipe, train_size: int, available: int) -> range:
+    first = train_size + 1
+    size = recipe.eval_size or 0
+    if first + size > available:
+        raise Sst2Error(
+            f"recipe {recipe.label} holds out rows {first:,} to {first + size - 1:,} of the shuffled train split, but "
+            f"{source.name} has {available:,} rows and {first + size:,} are needed. Use --sst2-eval validation, "
+            "smaller sizes (--sst2-train-size, --sst2-eval-size), or a larger data set with --sst2-data."
+        )
+    return range(first, first + size)
+
+
+def _validation(source: Source, recipe: Recipe) -> Dataset:
+    validation = source.dataset["validation"]
+    size = recipe.eval_size or len(validation)
+    if size > len(validation):
+        raise Sst2Error(
+            f"{size:,} evaluation rows are asked for, but the validation split of {source.name} has "
+            f"{len(validation):,}. Lower --sst2-eval-size."
+        )
+    return validation.select(range(size))
+
+
+def _examples(rows: Dataset) -> Examples:
+    return Examples(rows["sentence"][:], np.asarray(rows["label"][:], dtype=np.int64))
+
+
+def _digest(train: Examples, evaluation: Examples) -> str:
+    parts = [content_digest(Rows(list(part.sentences), part.labels.tolist())) for part in (train, evaluation)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,109 @@
+"""What is installed and what it runs on."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+from pytest_sst2.results.record import Environment
+from pytest_sst2.utils import processes as workers
+from pytest_sst2.utils.errors import Sst2Error
+
+# What changes threads, the precision of arithmetic or the order of sets without a word in any file.
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "PYTORCH_ENABLE_MPS_FALLBACK",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+
+
+def resolve_device(wanted: str) -> str:
+    """Return the device to use for ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        Sst2Error: That device is not here.
+    """
+    import torch
+
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, available in here.items() if available)
+    if not here[wanted]:
+        others = ", ".join(name for name, available in here.items() if available)
+        raise Sst2Error(
+            f"--sst2-device {wanted}: PyTorch {torch.__version__} finds no such device here. It has: {others}."
+        )
+    return wanted
+
+
+@functools.cache
+def collect_environment(device: str) -> Environment:
+    """Return the environment of this process, with ``device`` as resolved by ``resolve_device``."""
+    import torch
+
+    return Environment(
+        python=platform.python_version(),
+        implementation=platform.python_implementation(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=_package_versions(),
+        device=device,
+        device_name=torch.cuda.get_device_name() if device == "cuda" else device,
+        cpu_model=_cpu_model(),
+        cpu_cores=workers.cores(),
+        threads=torch.get_num_threads(),
+        blas=_blas(),
+        matmul_precision=torch.get_float32_matmul_precision(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        variables={name: os.environ[name] for name in VARIABLES if _is_given(name)},
+    )
+
+
+def _is_given(variable: str) -> bool:
+    """Tell whether a variable was set by whoever started this process: a share of the cores stands in ``threads``."""
+    return variable in os.environ and not workers.was_set_here(variable)
+
+
+def _package_versions() -> dict[str, str]:
+    """Return every installed distribution: which of them moved a number is for the comparison to find out."""
+    versions: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        described = distribution.metadata  # parsed anew each time it is asked for
+        # One half removed has no name; of two on the path the first is the one that is imported.
+        if name := described["Name"]:
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"] or "")
+    return dict(sorted(versions.items()))
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _blas() -> str:
+    """Return the linear algebra libraries numpy and torch have loaded, such as ``openblas 0.3.30``."""
+    import threadpoolctl
+
+    pools = threadpoolctl.threadpool_info()
+    return ", ".join(
+        sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools if pool["user_api"] == "blas"})
+    )

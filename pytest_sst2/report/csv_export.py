@@ -1,0 +1,93 @@
+"""The table as CSV, for spreadsheets and scripts: one record a row, plain numbers, units in the headers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_sst2.compare.comparison import CellComparison
+from pytest_sst2.report.results_table import FAILED, seconds_of, verdict
+from pytest_sst2.report.summary import Report
+from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.utils.sanitize import printable
+
+# A spreadsheet takes a text that begins so for a formula, in full width too. It may see such a beginning behind blanks,
+# and behind what separates cells where a comma is for decimals.
+_FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
+# A text that begins so may be taken for one that begins behind it.
+_BLANK_STARTS = ("\t", "\n")
+
+_OF_RECORD: dict[str, Callable[[Record], Any]] = {
+    "cell": lambda record: record.cell,
+    "model": lambda record: record.model,
+    "method": lambda record: record.method,
+    "seed": lambda record: record.seed,
+    "dataset": lambda record: record.dataset.name,
+    "split": lambda record: record.dataset.split,
+    "recipe": lambda record: record.recipe_label,
+    "accuracy": lambda record: round(record.accuracy, 6),
+    "accuracy_low": lambda record: record.accuracy_interval.low,
+    "accuracy_high": lambda record: record.accuracy_interval.high,
+    "correct": lambda record: record.correct,
+    "total": lambda record: record.total,
+    "floor": lambda record: record.floor.accuracy if record.floor else None,
+    "majority_accuracy": lambda record: round(record.majority_accuracy, 6),
+    "train_seconds": seconds_of("train", "fit"),
+    "encode_seconds": seconds_of("encode"),
+    "predict_seconds": seconds_of("predict"),
+    "cached_phases": lambda record: " ".join(phase.name for phase in record.phases if phase.cached),
+    "latency_p50_seconds": lambda record: record.latency.p50_seconds,
+    "latency_p95_seconds": lambda record: record.latency.p95_seconds,
+    "peak_bytes": lambda record: record.peak_bytes,
+    "device_peak_bytes": lambda record: record.device_peak_bytes,
+    "device": lambda record: record.environment.device,
+    "verdict": verdict,
+}
+_OF_COMPARISON: dict[str, Callable[[CellComparison], Any]] = {
+    "compared": lambda cell: cell.verdict,
+    "compared_seeds": lambda cell: " ".join(map(str, cell.seeds)),
+    "delta": lambda cell: cell.accuracy and round(cell.accuracy.delta, 6),
+    "delta_low": lambda cell: cell.accuracy and round(cell.accuracy.interval.low, 6),
+    "delta_high": lambda cell: cell.accuracy and round(cell.accuracy.interval.high, 6),
+    "p_adjusted": lambda cell: cell.adjusted_p,
+    "time_ratio": lambda cell: cell.costs.overall.ratio if cell.costs and cell.costs.overall else None,
+    "causes": lambda cell: "; ".join(cell.causes),
+}
+_ERROR = "error"
+
+
+def csv_text(report: Report) -> str:
+    """Return the table as CSV (RFC 4180): records, then cells without a number and why.
+
+    What a spreadsheet would take for a formula in a text is put behind an apostrophe; numbers stay numbers. What a
+    comparison found is about all seeds of a cell, and stands in the row of each.
+    """
+    compared = {(cell.model, cell.method): cell for cell in report.comparison.cells} if report.comparison else {}
+    headers = [*_OF_RECORD, *(_OF_COMPARISON if report.comparison else ()), _ERROR]
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, headers, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for record in report.records:
+        row = {name: value(record) for name, value in _OF_RECORD.items()}
+        if (cell := compared.get((record.model, record.method))) is not None:
+            row |= {name: value(cell) for name, value in _OF_COMPARISON.items()}
+        writer.writerow(_safe(row))
+    writer.writerows(_safe(_of_failure(failure)) for failure in report.failures)
+    return file.getvalue()
+
+
+def _of_failure(failure: Failure) -> dict[str, Any]:
+    fields = {"cell": failure.cell, "model": failure.model, "method": failure.method, "seed": failure.seed}
+    return {**fields, "verdict": FAILED, _ERROR: failure.error}
+
+
+def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _no_formula(printable(value)) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _no_formula(text: str) -> str:
+    safe = _FORMULA.sub(r"\1'\2", text)
+    return f"'{safe}" if safe.startswith(_BLANK_STARTS) else safe

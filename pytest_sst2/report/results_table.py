@@ -1,0 +1,145 @@
+"""The table of a run: its columns, for every report that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_sst2.results.record import Failure, Record
+
+NONE = "–"
+CACHED = "cached"
+FAILED = "FAILED"
+BELOW_FLOOR = "BELOW FLOOR"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its header, its text for a record, and the number to sort by; None where there is none."""
+
+    header: str
+    text: Callable[[Record], str]
+    number: Callable[[Record], float | None] | None = None
+    explained: str = ""
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its values are numbers."""
+        return self.number is not None
+
+
+def seconds_of(*names: str) -> Callable[[Record], float | None]:
+    """Return what gives the seconds of phases; those whose result came from a cache say nothing and are None."""
+
+    def seconds(record: Record) -> float | None:
+        cached = any(phase.cached for phase in record.phases if phase.name in names)
+        return None if cached else record.seconds(*names)
+
+    return seconds
+
+
+def _seconds_text(*names: str) -> Callable[[Record], str]:
+    seconds = seconds_of(*names)
+
+    def text(record: Record) -> str:
+        if any(phase.cached for phase in record.phases if phase.name in names):
+            return CACHED
+        value = seconds(record)
+        return NONE if value is None else f"{value:.2f}"
+
+    return text
+
+
+def _examples_per_second(record: Record) -> float | None:
+    return next((phase.examples_per_second for phase in record.phases if phase.name == "predict"), None)
+
+
+def _count(record: Record) -> str:
+    value = _examples_per_second(record)
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _interval(record: Record) -> str:
+    low, high = record.accuracy_interval
+    return f"{low:.3f}–{high:.3f}"
+
+
+def _over_majority(record: Record) -> float:
+    return 100 * (record.accuracy - record.majority_accuracy)
+
+
+def _megabytes(record: Record) -> str:
+    resident = f"{record.peak_bytes / 2**20:,.0f}"
+    if record.device_peak_bytes is None:
+        return resident
+    return f"{resident} + {record.device_peak_bytes / 2**20:,.0f} GPU"
+
+
+def verdict(record: Record) -> str:
+    """Return whether the floor is reached, in the words of the table."""
+    if record.floor is None:
+        return "no floor"
+    return "pass" if record.reaches_floor else BELOW_FLOOR
+
+
+COLUMNS = (
+    Column("method", lambda record: record.method),
+    Column("model", lambda record: record.model or NONE),
+    Column("seed", lambda record: str(record.seed), lambda record: record.seed),
+    Column(
+        "accuracy", lambda record: f"{record.accuracy:.4f}", lambda record: record.accuracy, "share of sentences right"
+    ),
+    Column("95 % interval", _interval, lambda record: record.accuracy_interval.low, "Wilson's score interval"),
+    Column(
+        "floor",
+        lambda record: f"{record.floor.accuracy:.4f}" if record.floor else NONE,
+        lambda record: record.floor.accuracy if record.floor else None,
+        "the least accuracy that passes",
+    ),
+    Column(
+        "Δ majority",
+        lambda record: f"{_over_majority(record):+.1f} pt",
+        _over_majority,
+        "points above always answering the commoner class",
+    ),
+    Column("train s", _seconds_text("train", "fit"), seconds_of("train", "fit"), "seconds to train or fit"),
+    Column("encode s", _seconds_text("encode"), seconds_of("encode"), "seconds to embed the training sentences"),
+    Column("predict s", _seconds_text("predict"), seconds_of("predict"), "seconds to answer all evaluation sentences"),
+    Column("ex/s", _count, _examples_per_second, "answers a second, in batches"),
+    Column(
+        "p50 ms",
+        lambda record: f"{1000 * record.latency.p50_seconds:.1f}",
+        lambda record: 1000 * record.latency.p50_seconds,
+        "milliseconds to answer one sentence, the median",
+    ),
+    Column("peak MB", _megabytes, lambda record: record.peak_bytes / 2**20, "highest resident memory of the process"),
+    Column("verdict", verdict),
+)
+HEADERS = tuple(column.header for column in COLUMNS)
+NUMERIC = tuple(column.header for column in COLUMNS if column.is_numeric)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the texts of its columns, and the record or the failure it shows."""
+
+    cells: tuple[str, ...]
+    record: Record | None
+    failure: Failure | None = None
+
+
+def rows(records: Sequence[Record], failures: Sequence[Failure] = ()) -> list[Row]:
+    """Return the rows: by method in the order they ran, the best model of each first, failures last."""
+    methods = dict.fromkeys([*(record.method for record in records), *(failure.method for failure in failures)])
+    found: list[Row] = []
+    for method in methods:
+        measured = [record for record in records if record.method == method]
+        measured.sort(key=lambda record: (-record.accuracy, record.model or "", record.seed))
+        found += [Row(tuple(column.text(record) for column in COLUMNS), record) for record in measured]
+        found += [_failure_row(failure) for failure in failures if failure.method == method]
+    return found
+
+
+def _failure_row(failure: Failure) -> Row:
+    blanks = [NONE] * (len(COLUMNS) - 4)
+    return Row((failure.method, failure.model or NONE, str(failure.seed), *blanks, FAILED), None, failure)

@@ -1,0 +1,210 @@
+"""Floors: the minimum accuracy a cell must reach, each with where it came from.
+
+A floors file is TOML, one ``[[floor]]`` table a cell::
+
+    [[floor]]
+    dataset = "pocket"
+    recipe = "quick"
+    model = "minilm"            # left out for methods that need no model
+    method = "linear-probe"
+    accuracy = 0.79
+    provenance = "measured: mean 0.8225, sd 0.0041 over 5 seeds; torch 2.13.0, ..."
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_sst2.utils.atomic_write import write_atomically
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.locks import one_at_a_time
+from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.sanitize import cut
+from pytest_sst2.utils.typed_json import shown
+
+MINIMUM_SEEDS = 5
+# A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
+# sd itself is uncertain, so that 1.5 points (1.6 standard errors of 872 examples at 92 %) are the least margin.
+LEAST_MARGIN = 0.015
+# Some three thousand floors; TOML is read at some 100 KB a second where it is at its worst.
+_LARGEST_BYTES = 2**20
+
+
+class FloorKey(NamedTuple):
+    """What a floor holds for. ``model`` is empty for methods that need no model."""
+
+    dataset: str
+    recipe: str
+    model: str
+    method: str
+
+    def __str__(self) -> str:
+        return " × ".join(part for part in (self.dataset, self.recipe, self.model, self.method) if part)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A minimum accuracy (0 to 1) and the sentence that says where it came from."""
+
+    accuracy: float
+    provenance: str
+
+
+class Floors:
+    """The floors of one file, looked up by data set, recipe label, model and method."""
+
+    def __init__(self, floors: dict[FloorKey, Floor], origin: str = "") -> None:
+        self._floors = floors
+        self.origin = origin
+
+    def find(self, key: FloorKey) -> Floor | None:
+        """Return the floor for exactly this cell, or None; a floor for other data or another recipe never applies."""
+        return self._floors.get(key)
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """The names of the data sets that the file has floors for."""
+        return frozenset(key.dataset for key in self._floors)
+
+    def __len__(self) -> int:
+        return len(self._floors)
+
+
+def load_floors(path: Path) -> Floors:
+    """Read a floors file.
+
+    Raises:
+        Sst2Error: The file is missing, is not TOML, or an entry lacks a key, repeats another or has no accuracy
+            between 0 and 1. The message names the file and the entry.
+    """
+    import tomllib
+
+    if not path.exists():
+        raise Sst2Error(
+            f"floors file {str(path)!r} does not exist. Name one with --sst2-floors FILE, or measure it: "
+            "--sst2-calibrate --sst2-seeds 1,2,3,4,5."
+        )
+    text = text_of(path, _LARGEST_BYTES)
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also where a number has more than 4,300 digits
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else cut(str(error), 200)
+        raise Sst2Error(f"floors file {str(path)!r} is not valid TOML: {reason}.") from error
+    entries = document.get("floor", [])
+    if not isinstance(entries, list) or set(document) - {"floor"}:
+        names = cut(", ".join(sorted(document)), 200)
+        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {names}.")
+    floors: dict[FloorKey, Floor] = {}
+    for number, entry in enumerate(entries, 1):
+        key, floor = _parse(entry, f"{path}, [[floor]] number {number}")
+        if key in floors:
+            raise Sst2Error(f"{path}, [[floor]] number {number}: a second floor for {cut(str(key), 200)}. Keep one.")
+        floors[key] = floor
+    return Floors(floors, str(path))
+
+
+def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
+    if not isinstance(entry, dict):
+        raise Sst2Error(f"{where}: a table is wanted, not {type(entry).__name__}.")
+    required = ("dataset", "recipe", "method", "accuracy", "provenance")
+    for name in required:
+        if name not in entry:
+            raise Sst2Error(f"{where}: {name!r} is missing. Every floor needs {', '.join(required)}.")
+    if unknown := set(entry) - {*required, "model"}:
+        raise Sst2Error(f"{where}: unknown key {shown(min(unknown))}. Allowed: {', '.join(required)}, model.")
+    texts = {name: entry.get(name, "") for name in ("dataset", "recipe", "model", "method", "provenance")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise Sst2Error(f"{where}: {name!r} must be text, not {shown(value)}.")
+    accuracy = entry["accuracy"]
+    if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
+        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {shown(accuracy)}.")
+    key = FloorKey(texts["dataset"], texts["recipe"], texts["model"], texts["method"])
+    return key, Floor(float(accuracy), texts["provenance"])
+
+
+def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
+    """Return the floor that the accuracies of several seeds justify.
+
+    mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
+
+    Args:
+        accuracies: From seed to accuracy, at least five.
+        versions: What they were measured with, for the provenance.
+        date: When they were measured, for the provenance.
+
+    Raises:
+        Sst2Error: Fewer than five accuracies.
+    """
+    if len(accuracies) < MINIMUM_SEEDS:
+        raise Sst2Error(f"a floor needs at least {MINIMUM_SEEDS} seeds, not {len(accuracies)}.")
+    import statistics
+
+    mean, deviation = statistics.mean(accuracies.values()), statistics.stdev(accuracies.values())
+    same = "" if deviation else " (the same for each: these rows do not depend on the seed, or hardly)"
+    floor = max(0.0, mean - max(2 * deviation, LEAST_MARGIN))
+    seeds = ",".join(map(str, sorted(accuracies)))
+    return Floor(
+        int(floor * 10_000) / 10_000,
+        f"measured {date}: mean {mean:.4f}, sd {deviation:.4f} over seeds {seeds}{same}; {versions}",
+    )
+
+
+class Lowered(NamedTuple):
+    """A floor that a calibration would lower: what stands in the file, and what was measured now."""
+
+    key: FloorKey
+    standing: float
+    measured: float
+
+
+def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool = False) -> list[Lowered]:
+    """Put floors into a file: entries of the same cell are raised, all others and the comments stay.
+
+    A floor is lowered only with ``overwrite``; without it the higher one stands. The file is replaced in one step, so
+    that an interrupted write leaves the old one whole, and of two runs that write at once neither loses what the other
+    has found.
+
+    Returns:
+        The floors that were left as they are because the new ones are lower.
+
+    Raises:
+        Sst2Error: The file cannot be written; what was there is unchanged.
+    """
+    with one_at_a_time(path):
+        return _written_floors(path, new, overwrite=overwrite)
+
+
+def _written_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool) -> list[Lowered]:
+    import tomlkit
+    from tomlkit.items import AoT
+
+    document = tomlkit.parse(text_of(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
+    tables = document.setdefault("floor", tomlkit.aot())
+    if not isinstance(tables, AoT):  # an array in one line is written out, so that it can be added to
+        written = tomlkit.aot()
+        for entry in tables.unwrap():
+            written.append(tomlkit.item(entry))
+        document["floor"] = tables = written
+    by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
+    lowered = []
+    for key, floor in sorted(new):
+        table = by_key.get(key)
+        if table is None:
+            table = tomlkit.table()
+            for name, value in key._asdict().items():
+                if value:
+                    table[name] = value
+            tables.append(table)
+        elif floor.accuracy < table["accuracy"] and not overwrite:
+            lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
+            continue
+        table["accuracy"] = floor.accuracy
+        table["provenance"] = floor.provenance
+    # tomlkit appends tables without the empty line between them that everybody else writes.
+    write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
+    return lowered

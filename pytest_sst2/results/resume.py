@@ -1,0 +1,102 @@
+"""Resume: which cells of an earlier, unfinished run are taken from its file, and why the others are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_sst2.results.environment_diff import environment_changes, software_changes
+from pytest_sst2.results.file import Results, results_from_text
+from pytest_sst2.results.record import UNREADABLE_CODE, Environment, Record, Weights
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.safe_read import text_of
+
+if TYPE_CHECKING:
+    from pytest_sst2.config.recipes import Recipe
+
+
+def load_unfinished(path: Path) -> Results:
+    """Return what an earlier run has measured; nothing where there is no file yet.
+
+    Raises:
+        Sst2Error: The file cannot be read, or is no results file.
+    """
+    if not path.exists():
+        return Results((), (), origin=path.name)
+    try:
+        return dataclasses.replace(results_from_text(text_of(path), str(path)), origin=path.name)
+    except Sst2Error as error:
+        raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """Under what a cell would be measured now, as far as it is known before its model is loaded.
+
+    Attributes:
+        recipe: The run's.
+        digest: Of the cell's rows.
+        weights: Of its model; None without one.
+        environment: Of the process that would measure it.
+        code: A digest of its method's module; empty for a built-in one.
+        metrics: Asked for beside accuracy.
+        rounds: Asked for.
+        timed: Whether nothing may come from a cache.
+        exclusive: Whether cells are to be timed alone.
+        anywhere: Whether it may run on another machine than this one.
+        processes: How many would train it together.
+    """
+
+    recipe: Recipe
+    digest: str
+    weights: Weights | None
+    environment: Environment
+    code: str = ""
+    metrics: Sequence[str] = ()
+    rounds: int = 1
+    timed: bool = False
+    exclusive: bool = False
+    anywhere: bool = False
+    processes: int = 1
+
+    def differ_from(self, record: Record) -> str:
+        """Return in what a record was measured otherwise, in a clause; empty where it stands for this cell."""
+        recipes = [dataclasses.replace(each, seeds=()) for each in (record.recipe, self.recipe)]
+        if recipes[0] != recipes[1]:
+            return f"recipe {self.recipe.label}, was {record.recipe_label}"
+        if record.dataset.digest != self.digest:
+            return "other rows"
+        if _identity(record.weights) != _identity(self.weights):
+            return "other weights"
+        if _has_other_files(record.weights, self.weights):
+            return "another config or tokenizer beside the weights"
+        if record.settings.get("code", "") != self.code or self.code == UNREADABLE_CODE:
+            return "other code of its method"
+        if lacking := [name for name in self.metrics if name not in record.metrics]:
+            return f"no {', '.join(lacking)}"
+        if len(record.rounds) < self.rounds:
+            return f"{len(record.rounds)} of {self.rounds} rounds"
+        if self.timed and any(phase.cached for made in record.rounds for phase in made.phases):
+            return "times from a cache"
+        if self.exclusive and record.placement.beside:
+            return "timed beside other workers"
+        if record.placement.processes != self.processes:
+            return f"{self.processes} process{'es' if self.processes > 1 else ''}, was {record.placement.processes}"
+        return self._other_environment(record.environment)
+
+    def _other_environment(self, before: Environment) -> str:
+        changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
+        shown = ", ".join(f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes[:2])
+        return f"{shown} and {len(changes) - 2} more" if len(changes) > 2 else shown
+
+
+def _has_other_files(before: Weights | None, now: Weights | None) -> bool:
+    """Tell whether the commits, or the digests of the small files of a folder, differ; False where one is unknown."""
+    revisions = {weights.revision for weights in (before, now) if weights and weights.revision}
+    return len(revisions) > 1
+
+
+def _identity(weights: Weights | None) -> str | None:
+    return weights.sha256 if weights else None

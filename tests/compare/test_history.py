@@ -1,0 +1,172 @@
+"""History: accuracy and calibrated time over the saved baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.cli.main import main
+from pytest_sst2.compare.history import history
+from pytest_sst2.report.history import bars, history_html, history_lines
+from pytest_sst2.report.svg import COLOURS, SHAPES, cycled
+from pytest_sst2.results.baselines import save_baseline
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.record import Phase, Record, Round
+from tests.support.record_factory import ENVIRONMENT, answered
+
+
+def measured(right: int, seconds: float, machine: float | None, *, cached: bool = False, **changes: object) -> Record:
+    phases = (Phase("load", 9.0), Phase("encode", seconds, 100, cached), Phase("fit", 1.0))
+    record = answered([index < right for index in range(100)], **changes)
+    return dataclasses.replace(record, rounds=(Round(seconds + 10, phases, machine, 5, None),))
+
+
+def saved(name: str, day: int, *records: Record) -> Results:
+    return Results(records, [], f"2026-08-{day:02d}T12:00:00+00:00" if day else "", name)
+
+
+def test_points_stand_in_the_order_of_saving_whatever_the_names() -> None:
+    (series,) = history([saved("a", 3, measured(80, 1, 0.01)), saved("z", 1, measured(90, 1, 0.01))])
+    assert [(point.baseline, point.accuracy) for point in series.points] == [("z", 0.9), ("a", 0.8)]
+
+
+def test_time_is_that_of_the_newest_machine_and_without_loading() -> None:
+    slow, fast = measured(90, 7, 0.02), measured(90, 3, 0.01)
+    (series,) = history([saved("old", 1, slow), saved("new", 2, fast)])
+    # 8 s of work on a machine half as fast are 4 s here: nothing has changed.
+    assert [point.seconds for point in series.points] == [pytest.approx(4.0), pytest.approx(4.0)]
+
+
+def test_cached_work_and_an_unknown_machine_have_no_time() -> None:
+    (series,) = history(
+        [
+            saved("one", 1, measured(90, 1, None)),
+            saved("two", 2, measured(90, 1, 0.01, cached=True)),
+            saved("three", 3, measured(90, 1, 0.01)),
+        ]
+    )
+    assert [point.seconds for point in series.points] == [None, None, pytest.approx(2.0)]
+
+
+def test_seeds_are_one_point_and_their_spread_is_kept() -> None:
+    (series,) = history([saved("a", 1, measured(80, 1, 0.01, seed=1), measured(90, 1, 0.01, seed=2))])
+    (point,) = series.points
+    assert (point.accuracy, point.spread, point.seeds) == (pytest.approx(0.85), pytest.approx(0.1), 2)
+
+
+def test_other_data_is_another_series() -> None:
+    record = measured(80, 1, 0.01)
+    other = dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, name="sst2"))
+    found = history([saved("a", 1, record), saved("b", 2, other)])
+    assert [(each.dataset, len(each.points)) for each in found] == [
+        ("reviews (sha256:0123456789ab) validation", 1),
+        ("sst2 validation", 1),
+    ]
+
+
+def test_sst2_is_one_data_set_wherever_it_came_from() -> None:
+    record = measured(80, 1, 0.01)
+    sources = [("hub", "bcdcba79d0"), ("folder", "sha256:0123456789ab")]
+    data = [dataclasses.replace(record.dataset, name="sst2", source=each, revision=rev) for each, rev in sources]
+    runs = [saved(f"v{day}", day, dataclasses.replace(record, dataset=data[day - 1])) for day in (1, 2)]
+    (series,) = history(runs)
+    assert len(series.points) == 2
+
+
+def test_another_device_is_another_series_with_a_machine_of_its_own() -> None:
+    on_gpu = dataclasses.replace(ENVIRONMENT, device="cuda:0")
+    runs = [
+        saved("v1", 1, measured(80, 3, 0.01)),
+        saved("v2", 2, measured(80, 3, 0.001, environment=on_gpu)),
+    ]
+    assert [(each.device, each.points[0].seconds) for each in history(runs)] == [
+        ("cpu", pytest.approx(4.0)),
+        ("cuda:0", pytest.approx(4.0)),
+    ]
+
+
+def test_the_newest_machine_is_one_for_all_cells_also_for_those_it_did_not_measure() -> None:
+    runs = [
+        saved("v1", 1, measured(80, 3, 0.02), measured(80, 3, 0.02, method="torch-probe")),
+        saved("v2", 2, measured(80, 3, 0.01)),
+    ]
+    assert {each.cell: each.points[0].seconds for each in history(runs)} == {
+        "minilm × linear-probe": pytest.approx(2.0),
+        "minilm × torch-probe": pytest.approx(2.0),
+    }
+
+
+def test_a_cell_that_missed_a_baseline_is_drawn_over_all_of_them_in_order() -> None:
+    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
+    late, both = measured(80, 3, 0.01, method="torch-probe"), measured(80, 3, 0.01)
+    page = history_html(history([saved("first", 1, both), saved("second", 2, late), saved("third", 3, both, late)]))
+    drawn = page[page.index("<svg") : page.index("</svg>")]
+    assert re.findall(r">(first|second|third)<", drawn) == ["first", "second", "third"]
+
+
+def test_no_two_of_many_cells_are_drawn_alike() -> None:
+    names = [f"cell {number}" for number in range(30)]
+    drawn = zip(cycled(COLOURS, names), cycled(SHAPES, names), strict=True)
+    assert len(set(drawn)) == 30
+
+
+def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
+    series = history(
+        [
+            saved("v1", 1, measured(80, 3, 0.01)),
+            saved("v2", 2, measured(90, 3, 0.01)),
+            saved("v3", 0, measured(85, 7, 0.01)),
+        ]
+    )
+    assert history_lines(series, 100)[:9] == [
+        "reviews (sha256:0123456789ab) validation · recipe quick train_size=500 · cpu",
+        "",
+        "cell                   baseline  saved       accuracy  Δ points  seeds  seconds  × the one before",
+        "---------------------  --------  ----------  --------  --------  -----  -------  ----------------",
+        "minilm × linear-probe  v3        no date       0.8500         –      1     8.00                 –",
+        "                       v1        2026-08-01    0.8000     −5.00      1     4.00              0.50",
+        "                       v2        2026-08-02    0.9000    +10.00      1     4.00              1.00",
+        "",
+        "▄▁█  accuracy of minilm × linear-probe, 0.8000 to 0.9000",
+    ]
+
+
+def test_bars_reach_from_the_lowest_to_the_highest() -> None:
+    assert bars([1, 2, 3]) == "▁▅█"
+    assert bars([2, 2]) == "▄▄"
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "100")
+
+    def save(self, name: str, record: Record) -> None:
+        save_baseline(Path(f".sst2/{name}.json").absolute(), [record], [], overwrite=False)
+
+    def test_all_baselines_are_shown_and_drawn(self, capsys: pytest.CaptureFixture[str]) -> None:
+        pytest.importorskip("altair")
+        pytest.importorskip("vl_convert")
+        self.save("v1", measured(80, 3, 0.01))
+        self.save("v2", measured(90, 3, 0.01))
+        assert main(["history", "-o", "out"]) == 0
+        output = capsys.readouterr().out
+        assert "v1" in output
+        assert f"as a page: {Path('out') / 'sst2-history.html'}" in output
+        assert "<svg" in Path("out/sst2-history.html").read_text(encoding="utf-8")
+
+    def test_some_baselines_may_be_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for name in ("v1", "v2"):
+            self.save(name, measured(80, 3, 0.01))
+        assert main(["history", "v2"]) == 0
+        output = capsys.readouterr().out
+        assert ("v1" in output, "v2" in output) == (False, True)
+
+    def test_without_a_baseline_it_says_how_to_save_one(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["history"]) == 2
+        assert "Save one with --sst2-save NAME." in capsys.readouterr().err

@@ -1,0 +1,303 @@
+"""Registry: names looked up with suggestions, Hub ids and folders told apart, and the matrix of cells."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry, distinct_models, plan_cells
+from pytest_sst2.utils.errors import Sst2Error
+
+REGISTRY = Registry(CATALOG, METHODS)
+PROBE, TFIDF = REGISTRY.method("linear-probe"), REGISTRY.method("tfidf")
+MINILM, ALBERT = REGISTRY.models["minilm"], REGISTRY.models["albert"]
+
+
+def model_folder(folder: Path, file: str = "config.json") -> Path:
+    folder.mkdir(parents=True)
+    (folder / file).write_text("{}", encoding="utf-8")
+    return folder
+
+
+def look_up(text: str, base: Path) -> ModelSpec:
+    return REGISTRY.model(text, base=base)
+
+
+def refusal(text: str, base: Path) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        look_up(text, base)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("spec", CATALOG, ids=lambda spec: spec.name)
+def test_an_alias_and_its_hub_id_are_the_same_entry(tmp_path: Path, spec: ModelSpec) -> None:
+    assert look_up(spec.name, tmp_path) is spec
+    assert look_up(spec.hub_id, tmp_path) is spec
+    assert look_up(spec.hub_id.upper(), tmp_path) is spec
+
+
+def test_a_hub_id_that_is_not_in_the_table_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert look_up("someone/Their-Model_2.1", tmp_path) == ModelSpec(
+        "someone/Their-Model_2.1", "someone/Their-Model_2.1"
+    )
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41", "my_branch-2"])
+def test_a_revision_is_part_of_the_name_so_that_no_floor_of_another_holds(tmp_path: Path, revision: str) -> None:
+    spec = look_up(f"{MINILM.hub_id}@{revision}", tmp_path)
+    assert (spec.name, spec.hub_id, spec.revision) == (f"{MINILM.hub_id}@{revision}", MINILM.hub_id, revision)
+    assert spec.weights_sha256 == ""
+
+
+@pytest.mark.parametrize("revision", ["refs/pr/1", "refs/convert/parquet", "feature/new-head"])
+def test_a_revision_may_hold_slashes_as_pull_requests_do(tmp_path: Path, revision: str) -> None:
+    assert look_up(f"someone/model@{revision}", tmp_path).revision == revision
+
+
+def test_another_revision_of_a_known_sentence_encoder_is_known_to_be_one(tmp_path: Path) -> None:
+    # Otherwise a cached copy without modules.json passes for complete, and the pooling silently is another.
+    assert look_up(f"{MINILM.hub_id}@main", tmp_path).sentence_encoder
+
+
+@pytest.mark.parametrize("file", ["config.json", "modules.json"])
+@pytest.mark.parametrize("text", ["my-model", "./my-model", "../{here}/my-model", "{here_path}/my-model"])
+def test_a_folder_with_a_model_is_taken_however_it_is_named(tmp_path: Path, file: str, text: str) -> None:
+    folder = model_folder(tmp_path / "my-model", file)
+    spec = look_up(text.format(here=tmp_path.name, here_path=tmp_path), tmp_path)
+    assert (spec.name, spec.hub_id, spec.folder) == ("my-model", "", folder)
+
+
+def test_a_folder_in_a_folder_wins_over_a_hub_id_of_the_same_spelling(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "out" / "checkpoint-500")
+    assert look_up("out/checkpoint-500", tmp_path).folder == folder
+    assert look_up("out/checkpoint-600", tmp_path).hub_id == "out/checkpoint-600"
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = model_folder(tmp_path / "my-model")
+    assert look_up("~/my-model", tmp_path / "elsewhere").folder == folder
+
+
+def test_an_alias_wins_over_a_folder_of_its_name(tmp_path: Path) -> None:
+    model_folder(tmp_path / "minilm")
+    assert look_up("minilm", tmp_path) is MINILM
+
+
+def test_a_folder_called_like_an_alias_does_not_pass_for_it(tmp_path: Path) -> None:
+    model_folder(tmp_path / "minilm")
+    assert look_up("./minilm", tmp_path).name != "minilm"
+
+
+def test_a_folder_without_a_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    message = refusal("./empty", tmp_path)
+    assert [part for part in ["'./empty'", "config.json", "save_pretrained"] if part not in message] == []
+
+
+def test_a_folder_without_a_model_does_not_hide_what_a_bare_word_could_mean(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    assert "unknown model 'tests'" in refusal("tests", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["./nothing", "/nothing/here", "a/b/c", "~/nothing-here", r"C:\models\mine"])
+def test_a_path_to_nothing_is_refused_with_the_forms_there_are(tmp_path: Path, text: str) -> None:
+    message = refusal(text, tmp_path)
+    parts = [f"no folder {text!r}", "aliases", "org/name@revision", "config.json"]
+    assert [part for part in parts if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("MiniLM", "minilm"), ("distillbert", "distilbert"), ("tiny-bert", "tinybert")],
+)
+def test_a_misspelt_model_is_refused_with_the_nearest_and_all_there_are(tmp_path: Path, text: str, near: str) -> None:
+    message = refusal(text, tmp_path)
+    assert message.startswith(f"unknown model {text!r}. Did you mean {near!r}?")
+    assert [spec.name for spec in CATALOG if spec.name not in message] == []
+    assert "org/name" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("all-MiniLM-L6-v2", "minilm"),
+        ("roberta-base", "roberta"),
+        ("distilbert-base-uncased", "distilbert"),
+        ("albert-base-v2", "albert"),
+        ("all-mpnet-base-v2", "mpnet"),
+        ("TinyBERT_General_4L_312D", "tinybert"),
+    ],
+)
+def test_a_hub_id_without_its_owner_gets_its_own_alias_as_the_guess(tmp_path: Path, text: str, near: str) -> None:
+    assert f"Did you mean {near!r}?" in refusal(text, tmp_path)
+
+
+def test_a_name_like_no_other_gets_no_guess(tmp_path: Path) -> None:
+    assert "Did you mean" not in refusal("zzz", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["org/name@", "org name", "org/na me", "@main", "org/näme"])
+def test_what_is_no_hub_id_is_refused(tmp_path: Path, text: str) -> None:
+    assert f"unknown model {text!r}" in refusal(text, tmp_path)
+
+
+def test_a_home_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    assert "~nobody-of-this-name" in refusal("~nobody-of-this-name/model", tmp_path)
+
+
+def test_a_name_too_long_for_any_file_is_refused(tmp_path: Path) -> None:
+    assert "unknown model" in refusal(300 * "x", tmp_path)
+
+
+def test_an_unknown_method_is_refused_with_the_nearest_and_all_there_are() -> None:
+    with pytest.raises(Sst2Error) as caught:
+        REGISTRY.method("finetune")
+    message = str(caught.value)
+    assert "unknown method 'finetune'. Did you mean 'fine-tune'?" in message
+    assert [method.name for method in METHODS if method.name not in message] == []
+
+
+def test_a_model_needs_a_place_it_is_found_at() -> None:
+    with pytest.raises(Sst2Error) as caught:
+        ModelSpec("mine")
+    assert [part for part in ["'mine'", "hub_id", "org/name", "folder"] if part not in str(caught.value)] == []
+
+
+def test_a_later_entry_replaces_an_earlier_one_of_its_name(tmp_path: Path) -> None:
+    pinned = ModelSpec("minilm", "someone/their-minilm", "v2")
+    method = MethodSpec("tfidf", lambda job: job, needs_model=False)
+    registry = Registry([*CATALOG, pinned], [*METHODS, method], added=["tfidf"])
+    assert registry.model("minilm", base=tmp_path) is pinned
+    assert registry.method("tfidf") is method
+    assert list(registry.models) == [spec.name for spec in CATALOG]
+    assert registry.added_methods == frozenset(), "its own benchmark runs it, so it must not run a second time"
+
+
+def test_the_matrix_runs_method_by_method_and_methods_without_a_model_once_a_seed() -> None:
+    cells = plan_cells([MINILM, ALBERT], [PROBE, TFIDF], [42, 7])
+    assert [cell.id for cell in cells] == [
+        "minilm-linear-probe-seed42",
+        "minilm-linear-probe-seed7",
+        "albert-linear-probe-seed42",
+        "albert-linear-probe-seed7",
+        "tfidf-seed42",
+        "tfidf-seed7",
+    ]
+    assert str(cells[0]) == cells[0].id
+
+
+def test_without_models_the_methods_that_need_none_are_left() -> None:
+    assert plan_cells([], [PROBE, TFIDF], [1]) == [Cell(None, TFIDF, 1)]
+
+
+def test_a_model_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "a" / "best")
+    names = ["minilm", MINILM.hub_id, "a/best", str(folder), f"{MINILM.hub_id}@main"]
+    specs = distinct_models(look_up(name, tmp_path) for name in names)
+    assert [spec.name for spec in specs] == ["minilm", "best", f"{MINILM.hub_id}@main"]
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [model_folder(tmp_path / place) for place in ("a/best", "b/best", "c/b/best", "d/b/best")]
+    specs = distinct_models(look_up(str(folder), tmp_path) for folder in folders)
+    assert [spec.name for spec in specs] == ["best", "b/best", "best#2", "best#3"]
+    assert [spec.folder for spec in specs] == folders
+
+
+# The catalogue.
+
+
+def test_every_name_can_be_typed_after_models() -> None:
+    assert [spec.name for spec in CATALOG if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", spec.name)] == []
+    assert len({spec.name for spec in CATALOG}) == len({spec.hub_id.lower() for spec in CATALOG}) == len(CATALOG)
+
+
+def test_every_entry_says_what_a_person_choosing_wants_to_know() -> None:
+    assert {spec.licence for spec in CATALOG} <= {"apache-2.0", "mit", "unstated"}
+    assert [spec.name for spec in CATALOG if not spec.parameters_millions or not spec.notes] == []
+
+
+def test_a_revision_is_pinned_to_a_commit_and_only_where_weights_were_verified() -> None:
+    for spec in CATALOG:
+        assert bool(spec.revision) == bool(spec.weights_sha256)
+        assert re.fullmatch(r"[0-9a-f]{40}", spec.revision or 40 * "0")
+
+
+def bert_parameters(hidden: int, layers: int, inner: int, **sizes: Any) -> int:
+    """Return the parameters of a BERT-like encoder, summed over its matrices."""
+    words, places, types = sizes.get("words", 30_522), sizes.get("places", 512), sizes.get("types", 2)
+    embeddings = (words + places + types + 2) * hidden
+    attention = 4 * (hidden * hidden + hidden)
+    feed_forward = hidden * inner + inner + inner * hidden + hidden
+    layer = attention + feed_forward + 4 * hidden
+    pooler = hidden * hidden + hidden if sizes.get("pooler", True) else 0
+    return embeddings + layers * layer + pooler
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("tinybert", bert_parameters(312, 4, 1200)),
+        ("tinybert-6l", bert_parameters(768, 6, 3072)),
+        ("distilbert", bert_parameters(768, 6, 3072, types=0, pooler=False)),
+        ("bert-base", bert_parameters(768, 12, 3072)),
+        ("roberta", bert_parameters(768, 12, 3072, words=50_265, places=514, types=1)),
+        ("distilroberta", bert_parameters(768, 6, 3072, words=50_265, places=514, types=1)),
+        ("minilm", bert_parameters(384, 6, 1536)),
+        ("minilm-l12", bert_parameters(384, 12, 1536)),
+        ("paraphrase-minilm-l3", bert_parameters(384, 3, 1536)),
+        ("bert-tiny", bert_parameters(128, 2, 512)),
+        ("bert-mini", bert_parameters(256, 4, 1024)),
+        ("bert-small", bert_parameters(512, 4, 2048)),
+        ("bert-medium", bert_parameters(512, 8, 2048)),
+        # MPNet has 32 relative positions for each of its 12 heads, and no token types.
+        ("mpnet", bert_parameters(768, 12, 3072, words=30_527, places=514, types=0) + 32 * 12),
+        ("bge-small", bert_parameters(384, 12, 1536)),
+        ("e5-small", bert_parameters(384, 12, 1536)),
+        ("gte-small", bert_parameters(384, 12, 1536)),
+        # ELECTRA has no pooler; the small one embeds in 128 dimensions and projects to 256.
+        ("electra-base", bert_parameters(768, 12, 3072, pooler=False)),
+        (
+            "electra-small",
+            bert_parameters(256, 12, 1024, words=-2, places=0, types=0, pooler=False)
+            + (30_522 + 512 + 2 + 2) * 128
+            + 128 * 256
+            + 256,
+        ),
+        # ALBERT likewise embeds in 128 dimensions, and its twelve layers are one.
+        (
+            "albert",
+            bert_parameters(768, 1, 3072, words=-2, places=0, types=0) + (30_000 + 512 + 2 + 2) * 128 + 128 * 768 + 768,
+        ),
+    ],
+)
+def test_the_parameter_count_is_that_of_the_architecture(name: str, count: int) -> None:
+    assert REGISTRY.models[name].parameters_millions == pytest.approx(count / 1e6, abs=0.05)
+
+
+def test_the_bundled_package_carries_the_weights_of_the_pinned_revision() -> None:
+    found = importlib.util.find_spec(MINILM.bundled)
+    if found is None or found.origin is None:
+        pytest.skip("needs the extra 'bundled'")
+    with (Path(found.origin).parent / "model" / "model.safetensors").open("rb") as weights:
+        assert hashlib.file_digest(weights, "sha256").hexdigest() == MINILM.weights_sha256
+
+
+def test_a_model_in_a_folder_whose_name_is_no_utf8_is_refused_before_a_library_stumbles_over_it(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"mod\xe8le")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(Sst2Error, match="is not valid UTF-8") as caught:
+        REGISTRY.model(str(folder), base=tmp_path)
+    assert "Rename the folder" in str(caught.value)

@@ -1,0 +1,66 @@
+"""The plugin must not be noticed where it is not used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = [
+    *("torch", "transformers", "datasets", "sklearn", "scipy", "numpy", "pandas", "pyarrow"),
+    *("tabulate", "tomlkit", "psutil", "huggingface_hub"),
+]
+
+
+def run_python(code: str, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_unrelated_run_imports_nothing_heavy_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_unrelated.py").write_text("def test_passes():\n    assert True\n", encoding="utf-8")
+    code = f"""
+import sys, pytest
+status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:benchmark", "test_unrelated.py"])
+assert status == 0
+assert "pytest_sst2.plugin" in sys.modules
+print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    assert "heavy: []" in run_python(code, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["test_unrelated.py"]
+
+
+def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
+    rooms = [
+        *("plugin", "session.results_plugin", "config.options", "session.settings", "config.verdict_rule"),
+        *("config.registry", "results.record", "results.fingerprint", "results.probe_sentences"),
+        *(
+            "results.file",
+            "results.baselines",
+            "session.session",
+            "results.floors",
+            "config.recipes",
+            "config.catalog",
+            "hookspec",
+            "cli.main",
+            "runner.sharding",
+            "cli.merge",
+        ),
+    ]
+    imports = "\n".join(f"import pytest_sst2.{room}" for room in rooms)
+    code = f"import sys\n{imports}\nprint('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    assert "heavy: []" in run_python(code, tmp_path)
+
+
+def test_collecting_only_loads_no_model_and_no_data(tmp_path: Path) -> None:
+    (tmp_path / "test_cells.py").write_text("def test_cell(sst2_run): ...\n", encoding="utf-8")
+    code = """
+import sys, pytest
+status = pytest.main(["-q", "--collect-only", "--sst2-data", "pocket", "-p", "no:cacheprovider", "test_cells.py"])
+assert status == 0
+print("heavy:", [name for name in ("torch", "transformers", "datasets") if name in sys.modules])
+"""
+    output = run_python(code, tmp_path)
+    assert "test_cells.py::test_cell[minilm-linear-probe-seed42]" in output
+    assert "heavy: []" in output

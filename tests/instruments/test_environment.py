@@ -1,0 +1,62 @@
+"""The environment: what could move a number or a time is in it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+import torch
+
+from pytest_sst2.instruments.environment import VARIABLES, collect_environment, resolve_device
+from pytest_sst2.utils.errors import Sst2Error
+
+
+def test_the_versions_are_those_that_are_installed() -> None:
+    packages = collect_environment("cpu").packages
+    for name in ("torch", "transformers", "sentence-transformers", "scikit-learn", "datasets", "numpy"):
+        assert packages[name] == metadata.version(name)
+
+
+def test_every_distribution_is_listed_by_its_one_name_in_order() -> None:
+    packages = collect_environment("cpu").packages
+    assert list(packages) == sorted(packages)
+    assert packages.keys() >= {"pytest", "pytest-sst2", "huggingface-hub"}
+    assert not [name for name in packages if name != name.lower() or "_" in name or "." in name]
+
+
+def test_variables_that_change_threads_or_precision_are_kept_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    monkeypatch.setenv("MY_SECRET_TOKEN", "x")
+    assert collect_environment.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
+
+
+def test_determinism_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collect_environment.__wrapped__("cpu").deterministic is False
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert collect_environment.__wrapped__("cpu").deterministic is True
+
+
+def test_threads_cores_and_libraries_are_told() -> None:
+    environment = collect_environment("cpu")
+    assert environment.threads >= 1
+    assert environment.cpu_cores >= 1
+    assert environment.cpu_model
+    assert environment.device == environment.device_name == "cpu"
+    assert environment.matmul_precision in ("highest", "high", "medium")
+
+
+def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == "cuda"
+
+
+def test_a_device_that_is_not_here_is_a_sentence_that_says_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(Sst2Error, match=r"--sst2-device cuda: .* no such device here\. It has: cpu"):
+        resolve_device("cuda")

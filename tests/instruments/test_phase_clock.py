@@ -1,0 +1,122 @@
+"""Phases add up, and peak memory sees what comes and goes."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from pytest_sst2.instruments.peak_memory import PeakMemory
+from pytest_sst2.instruments.phase_clock import PhaseClock
+
+
+def phases_by_name(clock: PhaseClock) -> dict[str, tuple[float, int]]:
+    return {phase.name: (phase.seconds, phase.examples) for phase in clock.phases}
+
+
+def test_a_phase_inside_another_is_taken_out_of_the_outer_one() -> None:
+    clock = PhaseClock()
+    start = time.perf_counter()
+    with clock.phase("train", examples=10):
+        time.sleep(0.02)
+        with clock.phase("predict", examples=3):
+            time.sleep(0.05)
+    total = time.perf_counter() - start
+    phases = phases_by_name(clock)
+    assert phases["predict"][0] >= 0.05
+    assert 0.02 <= phases["train"][0] < 0.05
+    assert phases["train"][0] + phases["predict"][0] <= total
+    assert (phases["train"][1], phases["predict"][1]) == (10, 3)
+
+
+def test_phases_of_one_name_are_added_up() -> None:
+    clock = PhaseClock()
+    for _ in range(3):
+        with clock.phase("predict", examples=5):
+            time.sleep(0.005)
+    (phase,) = clock.phases
+    assert phase.examples == 15
+    assert phase.seconds >= 0.015
+    assert phase.examples_per_second == pytest.approx(15 / phase.seconds)
+
+
+def test_a_phase_that_raises_is_not_recorded_and_does_not_spoil_the_next() -> None:
+    clock = PhaseClock()
+    with pytest.raises(ValueError, match="inside"), clock.phase("load"):
+        raise ValueError("inside")
+    with clock.phase("fit"):
+        pass
+    assert [phase.name for phase in clock.phases] == ["fit"]
+
+
+def test_the_device_is_waited_for_at_both_ends_of_a_phase() -> None:
+    waits: list[str] = []
+    clock = PhaseClock(lambda: waits.append("wait"))
+    with clock.phase("train"):
+        waits.append("work")
+    assert waits == ["wait", "work", "wait"]
+
+
+def test_what_is_done_between_phases_is_counted_to_none_of_them() -> None:
+    done: list[str] = []
+
+    def between() -> None:
+        done.append("between")
+        time.sleep(0.05)
+
+    clock = PhaseClock(between=between)
+    with clock.phase("rest"):
+        with clock.phase("load"):
+            done.append("load")
+        with clock.phase("fit"):
+            done.append("fit")
+    assert done == ["load", "between", "fit", "between", "between"]
+    assert sum(phase.seconds for phase in clock.phases) < 0.05
+
+
+def test_a_phase_without_examples_has_no_rate() -> None:
+    clock = PhaseClock()
+    with clock.phase("load"):
+        pass
+    assert clock.phases[0].examples_per_second is None
+
+
+@pytest.mark.parametrize("kernel_mark", [True, False])
+def test_memory_at_the_start_is_told_apart_from_what_was_added(
+    kernel_mark: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel_mark:
+        monkeypatch.setattr(PeakMemory, "_reset_mark", lambda self: False)
+    before = np.ones(25_000_000)  # 200 MB
+    with PeakMemory() as memory:
+        block = np.ones(25_000_000)
+        time.sleep(0.05)
+        del block
+    assert memory.start_bytes > before.nbytes
+    assert 150 * 2**20 < memory.peak_bytes - memory.start_bytes < 300 * 2**20
+
+
+@pytest.mark.parametrize("kernel_mark", [True, False])
+def test_peak_memory_sees_a_block_that_is_gone_before_the_end(
+    kernel_mark: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernel_mark:
+        monkeypatch.setattr(PeakMemory, "_reset_mark", lambda self: False)
+    with PeakMemory() as before:
+        time.sleep(0.03)
+    with PeakMemory() as during:
+        block = np.ones(25_000_000)  # 200 MB
+        time.sleep(0.05)
+        del block
+    assert during.peak_bytes - before.peak_bytes > 150 * 2**20
+
+
+def test_the_peak_of_one_cell_is_not_carried_into_the_next() -> None:
+    with PeakMemory() as large:
+        block = np.ones(25_000_000)
+        time.sleep(0.05)
+        del block
+    with PeakMemory() as small:
+        time.sleep(0.03)
+    assert small.peak_bytes < large.peak_bytes - 100 * 2**20

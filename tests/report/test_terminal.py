@@ -1,0 +1,154 @@
+"""The summary, to the letter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pytest_sst2.config.recipes import build_recipe
+from pytest_sst2.report.terminal import context_lines, table, warning_lines
+from pytest_sst2.results.floors import Floor
+from pytest_sst2.results.record import (
+    DatasetInfo,
+    Environment,
+    Failure,
+    Interval,
+    Latency,
+    Phase,
+    Placement,
+    Record,
+    Round,
+)
+
+PACKAGES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0", "scikit-learn": "1.9.1"}
+ENVIRONMENT = Environment(
+    python="3.11.7",
+    implementation="CPython",
+    platform="Linux x86_64",
+    packages=PACKAGES,
+    device="cpu",
+    device_name="cpu",
+    cpu_model="A CPU",
+    cpu_cores=2,
+    threads=2,
+    blas="openblas 0.3.30",
+    matmul_precision="highest",
+    deterministic=False,
+    variables={},
+)
+PHASES = (Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872))
+
+
+def rounds(*phases: Phase, device_peak_bytes: int | None = None) -> tuple[Round, ...]:
+    return (Round(7.0, phases, 0.004, 1000 * 2**20, 100 * 2**20, device_peak_bytes),)
+
+
+def make_record(**changes: Any) -> Record:
+    recipe = build_recipe("quick")
+    record = Record(
+        cell="minilm-linear-probe-seed42",
+        model="minilm",
+        method="linear-probe",
+        seed=42,
+        accuracy=0.8125,
+        accuracy_interval=Interval(0.78501, 0.83711),
+        correct=13,
+        total=16,
+        majority_accuracy=0.5,
+        dataset=DatasetInfo(
+            "sst2", "hub", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "validation", 2000, 872, "d" * 64
+        ),
+        recipe=recipe,
+        recipe_label=recipe.label,
+        environment=ENVIRONMENT,
+        placement=Placement(),
+        weights=None,
+        settings={},
+        fingerprint=None,
+        labels=(1,) * 13 + (0,) * 3,
+        predictions=(1,) * 16,
+        probabilities=(0.9,) * 16,
+        rounds=rounds(*PHASES),
+        latency=Latency(0.0123, 0.02, 50),
+    )
+    return dataclasses.replace(record, **changes)
+
+
+TFIDF = {"cell": "tfidf-seed42", "model": None, "method": "tfidf", "accuracy": 0.75}
+FAILURE = Failure("nope-linear-probe-seed42", "nope", "linear-probe", 42, "does not exist")
+
+
+def records() -> list[Record]:
+    return [
+        make_record(model="bert-tiny", accuracy=0.625, floor=Floor(0.7, "by hand")),
+        make_record(**TFIDF, rounds=rounds(Phase("fit", 0.1), Phase("predict", 0.0))),
+        make_record(floor=Floor(0.8, "by hand")),
+        make_record(
+            cell="minilm-torch-probe-seed42",
+            method="torch-probe",
+            rounds=rounds(Phase("encode", 0.01, 2000, cached=True), *PHASES[2:]),
+        ),
+    ]
+
+
+def test_at_160_columns_the_table_is_whole_grouped_by_method_and_the_best_model_first() -> None:
+    assert table(records(), [FAILURE], 160).split("\n") == [
+        "method        model      seed  accuracy  95 % interval   floor  Δ majority  train s  encode s  predict s  ex/s  p50 ms  peak MB  verdict",
+        "------------  ---------  ----  --------  -------------  ------  ----------  -------  --------  ---------  ----  ------  -------  -----------",
+        "linear-probe  minilm       42    0.8125    0.785–0.837  0.8000    +31.2 pt     0.25      4.12       2.00   436    12.3    1,000  pass",
+        "              bert-tiny    42    0.6250    0.785–0.837  0.7000    +12.5 pt     0.25      4.12       2.00   436    12.3    1,000  BELOW FLOOR",
+        "              nope         42         –              –       –           –        –         –          –     –       –        –  FAILED",
+        "tfidf         –            42    0.7500    0.785–0.837       –    +25.0 pt     0.10         –       0.00     –    12.3    1,000  no floor",
+        "torch-probe   minilm       42    0.8125    0.785–0.837       –    +31.2 pt     0.25    cached       2.00   436    12.3    1,000  no floor",
+    ]  # fmt: skip
+
+
+def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
+    assert table(records(), [FAILURE], 80).split("\n") == [
+        "method        model      seed  accuracy   floor  train s  encode s  verdict",
+        "------------  ---------  ----  --------  ------  -------  --------  -----------",
+        "linear-probe  minilm       42    0.8125  0.8000     0.25      4.12  pass",
+        "              bert-tiny    42    0.6250  0.7000     0.25      4.12  BELOW FLOOR",
+        "              nope         42         –       –        –         –  FAILED",
+        "tfidf         –            42    0.7500       –     0.10         –  no floor",
+        "torch-probe   minilm       42    0.8125       –     0.25    cached  no floor",
+        "(no room at 80 columns for: ex/s, Δ majority, p50 ms, predict s, 95 % interval, peak MB)",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
+def test_the_table_is_never_wider_than_the_terminal_whatever_a_model_is_called(width: int) -> None:
+    named = [make_record(model="an-organisation/a-model-with-a-very-long-name@revision"), *records()]
+    *lines, _ = table(named, [FAILURE], width).split("\n")
+    assert max(map(len, lines)) <= max(width, 52)
+    assert "accuracy" in lines[0]
+    assert "verdict" in lines[0]
+
+
+def test_without_a_limit_the_table_is_whole() -> None:
+    assert table(records()) == table(records(), (), 1000)
+
+
+def test_the_context_names_data_recipe_device_and_versions_and_any_substitution() -> None:
+    assert context_lines(make_record()) == [
+        "sst2 (8d51e7e4887a) validation n=872, trained on 2,000 · recipe quick · cpu × 2 threads · float32 · "
+        "Python 3.11.7, torch 2.13.0, transformers 5.23.0, sentence-transformers 6.2.0, scikit-learn 1.9.1"
+    ]
+    one = dataclasses.replace(make_record().environment, threads=1)
+    assert " · cpu × 1 thread · " in context_lines(make_record(environment=one))[0]
+    pocket = DatasetInfo("pocket", "pocket", "sha256:471b5204ce9d", "validation", 800, 400, "d" * 64, "not SST-2")
+    first, note = context_lines(make_record(dataset=pocket))
+    assert first.startswith("pocket (sha256:471b5204ce9d) validation n=400, trained on 800")
+    assert note == "NOTE: not SST-2"
+
+
+def test_memory_of_the_device_stands_beside_that_of_the_process() -> None:
+    assert "1,000 + 500 GPU" in table([make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))])
+
+
+def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:
+    records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
+    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
+    assert warning_lines(records[:1]) == ["warning: cut (a)"]

@@ -1,0 +1,351 @@
+"""Records: to and from JSON without loss, and what they say of themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_sst2.results.floors import FloorKey
+from pytest_sst2.results.record import Phase, Record, Round
+from pytest_sst2.results.validation import record_from_json
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.typed_json import read_plain
+from tests.support.record_factory import BARE, ENVIRONMENT, FINGERPRINT, PHASES, make_record
+
+# Fields that a file may lack.
+OPTIONAL = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if not field.default is field.default_factory is dataclasses.MISSING
+]
+
+
+def refusal(data: dict[str, Any]) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        record_from_json(data)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{}, BARE], ids=["full", "bare"])
+def test_a_record_comes_back_from_json_as_it_was(changes: dict[str, Any]) -> None:
+    record = make_record(**changes)
+    assert record_from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize("part", ["tokens", "encoder", "course"])
+def test_a_fingerprint_may_lack_what_a_method_does_not_have(part: str) -> None:
+    record = make_record(fingerprint=dataclasses.replace(FINGERPRINT, **{part: None}))
+    assert record_from_json(record.to_json()) == record
+
+
+def test_the_json_of_a_record_survives_json_itself() -> None:
+    plain = make_record().to_json()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["accuracy_interval"] == [0.300642, 0.954413]
+    assert plain["predictions"] == [1, 0, 1, 1]
+    assert plain["recipe"]["seeds"] == [42, 7]
+    assert plain["rounds"][1]["phases"][1] == {"name": "encode", "seconds": 2.25, "examples": 500, "cached": True}
+
+
+def test_the_json_names_every_field_of_the_record() -> None:
+    assert list(make_record().to_json()) == [field.name for field in dataclasses.fields(Record)]
+
+
+def test_the_json_is_apart_from_the_record() -> None:
+    record = make_record()
+    record.to_json()["settings"]["C"] = 2.0
+    assert record.settings["C"] == 1.0
+
+
+def test_a_record_cannot_be_changed_in_place() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_record().accuracy = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("accuracy", "reaches"), [(0.7, True), (0.71, True), (0.6999, False)])
+def test_a_floor_is_reached_from_exactly_its_accuracy_on(accuracy: float, reaches: bool) -> None:
+    assert make_record(accuracy=accuracy).reaches_floor is reaches
+
+
+def test_without_a_floor_anything_passes() -> None:
+    assert make_record(accuracy=0.0, floor=None).reaches_floor
+
+
+def test_a_floor_is_kept_under_data_recipe_label_model_and_method_but_not_seed() -> None:
+    expected = FloorKey("reviews", "quick train_size=500", "minilm", "linear-probe")
+    assert make_record().floor_key == make_record(seed=7).floor_key == expected
+    assert make_record(model=None).floor_key.model == ""
+
+
+def test_seconds_are_summed_over_the_phases_that_are_named() -> None:
+    record = make_record()
+    assert record.seconds("encode", "fit") == 2.25
+    assert record.seconds("train", "fit") == 0.25
+    assert record.seconds("train") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "median"),
+    [((4.0,), 4.0), ((4.0, 3.0), 3.0), ((5.0, 3.0, 4.0), 4.0), ((9.0, 1.0, 5.0, 3.0), 3.0)],
+)
+def test_the_phases_are_those_of_the_median_round_the_lower_of_two(seconds: tuple[float, ...], median: float) -> None:
+    rounds = tuple(Round(each, (Phase("fit", each),), 0.004, 5, 5) for each in seconds)
+    assert make_record(rounds=rounds).phases == (Phase("fit", median),)
+
+
+def test_memory_is_the_highest_of_any_round() -> None:
+    record = make_record()
+    assert (record.peak_bytes, record.device_peak_bytes) == (400_000_000, 1_000)
+    assert make_record(rounds=(Round(1.0, PHASES, 0.004, 5, 5),)).device_peak_bytes is None
+
+
+def test_the_headline_names_the_libraries_that_are_there_in_a_fixed_order() -> None:
+    packages = {"zlib": "1", "scikit-learn": "1.9.1", "torch": "2.13.0"}
+    environment = dataclasses.replace(ENVIRONMENT, packages=packages)
+    assert environment.headline == "torch 2.13.0, scikit-learn 1.9.1"
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (Phase("encode", 2.0, 500), 250.0),
+        (Phase("load", 2.0), None),
+        (Phase("predict", 0.0, 500), None),
+        (Phase("fit", 0.5, 500), 1000.0),
+        (Phase("encode", 2.0, 500, cached=True), None),
+    ],
+)
+def test_a_rate_needs_examples_and_time(phase: Phase, expected: float | None) -> None:
+    assert phase.examples_per_second == expected
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Record) if field.name not in OPTIONAL])
+def test_a_record_that_lacks_a_field_is_refused_with_the_fields_name(name: str) -> None:
+    plain = make_record().to_json()
+    del plain[name]
+    assert name in refusal(plain)
+
+
+PARTS = ["dataset", "recipe", "environment", "weights", "fingerprint", "latency", "floor"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_unknown_field_is_refused_with_its_name(part: str) -> None:
+    plain = make_record().to_json()
+    plain[part]["colour"] = "red"
+    with pytest.raises(Sst2Error, match="colour"):
+        record_from_json(plain)
+    with pytest.raises(Sst2Error, match="colour"):
+        record_from_json({**make_record().to_json(), "colour": "red"})
+
+
+@pytest.mark.parametrize("part", ["train", "evaluation", "tokens", "encoder", "course"])
+def test_an_unknown_field_of_a_fingerprint_is_refused_with_its_name(part: str) -> None:
+    plain = make_record().to_json()
+    plain["fingerprint"][part]["colour"] = "red"
+    with pytest.raises(Sst2Error, match="colour"):
+        record_from_json(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("accuracy_interval", [0.1]),
+        ("dataset", None),
+        ("recipe", "quick"),
+        ("fingerprint", 5),
+        ("fingerprint", {"train": {}}),
+        ("rounds", [[1, 2]]),
+        ("rounds", [{"seconds": 1.0, "phases": 5}]),
+        ("latency", []),
+        ("predictions", None),
+        ("labels", None),
+    ],
+)
+def test_a_part_of_another_shape_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(Sst2Error, match="not a record: "):
+        record_from_json({**make_record().to_json(), name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("cell", 5, "cell is 5, not text"),
+        ("model", 5, "model is 5, not text"),
+        ("method", None, "method is None, not text"),
+        ("seed", None, "seed is None, not a whole number"),
+        ("accuracy", "high", "accuracy is 'high', not a number"),
+        ("correct", 3.5, "correct is 3.5, not a whole number"),
+        ("total", "4", "total is '4', not a whole number"),
+        ("recipe_label", None, "recipe_label is None, not text"),
+        ("rounds", {}, "rounds is an object of 0, not a list"),
+        ("rounds", [], "rounds is empty"),
+        ("metrics", [], "metrics is a list of 0, not an object"),
+        ("settings", None, "settings is None, not an object"),
+        ("predictions", [1, 0, 1], "predictions has 3 values for 4 examples"),
+        ("probabilities", [0.9] * 5, "probabilities has 5 values for 4 examples"),
+        ("labels", [1, 0, 0], "labels has 3 values for 4 examples"),
+        ("labels", [1, 0, 0, 2], "labels has other values than 0 and 1"),
+        ("predictions", [1, 0, 0, -1], "predictions has other values than 0 and 1"),
+        ("probabilities", [0.9, 0.1, 0.5, 1.001], "a probability is outside 0 to 1"),
+        ("probabilities", [0.9, -0.001, 0.5, 1.0], "a probability is outside 0 to 1"),
+        ("metrics", {"f1": "high"}, "metrics['f1'] is 'high', not a number"),
+        ("metrics", {"f1": True}, "metrics['f1'] is True, not a number"),
+        ("metrics", {"f1": None}, "metrics['f1'] is None, not a number"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_with_its_name_and_itself(name: str, value: Any, reason: str) -> None:
+    assert refusal({**make_record().to_json(), name: value}) == f"not a record: {reason}."
+
+
+def test_a_record_of_no_example_is_refused() -> None:
+    empty: dict[str, Any] = {"total": 0, "labels": [], "predictions": [], "probabilities": []}
+    assert refusal({**make_record().to_json(), **empty}) == "not a record: total is 0."
+
+
+def test_certain_probabilities_are_probabilities() -> None:
+    record = make_record(probabilities=(0.0, 1.0, 0.0, 1.0))
+    assert record_from_json(record.to_json()) == record
+
+
+def test_a_record_of_one_example_is_one() -> None:
+    record = make_record(total=1, correct=1, labels=(1,), predictions=(1,), probabilities=(0.9,))
+    assert record_from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize(("text", "number"), [("NaN", math.nan), ("Infinity", math.inf), ("-Infinity", -math.inf)])
+def test_a_loss_that_diverged_and_a_metric_without_a_value_come_back_as_they_were(text: str, number: float) -> None:
+    epoch = dataclasses.replace(make_record().epochs[0], train_loss=number)
+    plain = make_record(epochs=(epoch,), metrics={"mcc": number}).to_json()
+    assert (plain["epochs"][0]["train_loss"], plain["metrics"]) == (text, {"mcc": text})
+    found = record_from_json(plain)
+    assert str(found.epochs[0].train_loss) == str(found.metrics["mcc"]) == str(number)
+    assert (found.epochs[0].number, found.epochs[0].eval_loss, found.epochs[0].eval_accuracy) == (1, 0.5, 0.75)
+
+
+def test_a_whole_number_is_a_measured_one() -> None:
+    found = record_from_json({**make_record().to_json(), "metrics": {"f1": 1}}).metrics["f1"]
+    assert (found, type(found)) == (1.0, float)
+
+
+@pytest.mark.parametrize("value", [np.float32(1.0), np.int64(3), np.array([1.0]), {1, 2}])
+def test_settings_of_somebodys_method_that_json_does_not_know_do_not_end_the_run(value: Any) -> None:
+    assert "C" in make_record(settings={"C": value}).to_json()["settings"]
+
+
+def _set(path: str, value: Any) -> dict[str, Any]:
+    plain = make_record().to_json()
+    *parts, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    holder: Any = plain
+    for part in parts:
+        holder = holder[part]
+    holder[last] = value
+    return plain
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("accuracy_interval.0", "accuracy_interval.low"),
+        ("accuracy_interval.1", "accuracy_interval.high"),
+        ("majority_accuracy", "majority_accuracy"),
+        ("latency.p50_seconds", "latency.p50_seconds"),
+        ("latency.p95_seconds", "latency.p95_seconds"),
+        ("dataset.train_size", "dataset.train_size"),
+        ("dataset.eval_size", "dataset.eval_size"),
+        ("placement.beside", "placement.beside"),
+        ("placement.processes", "placement.processes"),
+        ("placement.attempt", "placement.attempt"),
+        ("floor.accuracy", "floor.accuracy"),
+        ("epochs.0.number", "epochs[0].number"),
+        ("rounds.0.seconds", "rounds[0].seconds"),
+        ("rounds.1.peak_bytes", "rounds[1].peak_bytes"),
+        ("rounds.0.machine_seconds", "rounds[0].machine_seconds"),
+        ("rounds.0.grown_bytes", "rounds[0].grown_bytes"),
+        ("rounds.0.device_peak_bytes", "rounds[0].device_peak_bytes"),
+        ("rounds.1.machine_spread", "rounds[1].machine_spread"),
+        ("rounds.0.phases.0.seconds", "rounds[0].phases[0].seconds"),
+        ("rounds.1.phases.3.examples", "rounds[1].phases[3].examples"),
+    ],
+)
+@pytest.mark.parametrize("value", ["4", True, []])
+def test_what_reports_reckon_with_is_refused_where_it_is_no_number(path: str, name: str, value: Any) -> None:
+    shown = "a list of 0" if value == [] else repr(value)
+    assert re.fullmatch(
+        rf"not a record: {re.escape(name)} is {re.escape(shown)}, not a (whole )?number\.", refusal(_set(path, value))
+    )
+
+
+SHARES = [
+    ("accuracy", "accuracy"),
+    ("accuracy_interval.0", "accuracy_interval.low"),
+    ("accuracy_interval.1", "accuracy_interval.high"),
+    ("majority_accuracy", "majority_accuracy"),
+    ("floor.accuracy", "floor.accuracy"),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), SHARES)
+@pytest.mark.parametrize("value", [-0.001, 1.001, "NaN", "Infinity"])
+def test_a_share_is_none_of_less_than_nothing_or_more_than_all(path: str, name: str, value: Any) -> None:
+    shown = float(value) if isinstance(value, str) else value
+    assert refusal(_set(path, value)) == f"not a record: {name} is {shown}; 0 to 1 is wanted."
+
+
+@pytest.mark.parametrize("path", [path for path, _ in SHARES])
+@pytest.mark.parametrize("value", [0, 1.0])
+def test_nothing_and_all_are_shares(path: str, value: float) -> None:
+    assert record_from_json(_set(path, value)).cell == make_record().cell
+
+
+@pytest.mark.parametrize("correct", [-1, 5])
+def test_of_four_answers_no_fewer_than_none_and_no_more_than_four_are_right(correct: int) -> None:
+    assert refusal(_set("correct", correct)) == f"not a record: correct is {correct}; 0 to 4 is wanted."
+    assert record_from_json(_set("correct", 0)).correct == 0
+    assert record_from_json(_set("correct", 4)).correct == 4
+
+
+AMOUNTS = [
+    "seed",
+    *("latency.p50_seconds", "latency.p95_seconds", "dataset.train_size", "dataset.eval_size", "placement.beside"),
+    *(f"rounds[1].{name}" for name in ("seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread")),
+    *("rounds[1].phases[2].seconds", "rounds[1].phases[2].examples"),
+]
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_with(name: str) -> None:
+    path = re.sub(r"\[(\d)\]", r".\1", name)
+    for value in (-1, 2 * 10**18):
+        assert refusal(_set(path, value)) == f"not a record: {name} is {value}; 0 to 1e+18 is wanted.".replace(
+            str(value), str(float(value)) if "seconds" in name or "spread" in name else str(value)
+        )
+    for value in (0, 10**18):
+        assert record_from_json(_set(path, value)).cell == make_record().cell
+
+
+@pytest.mark.parametrize("name", ["placement.processes", "placement.attempt"])
+def test_the_first_attempt_and_a_process_alone_are_counted_as_one(name: str) -> None:
+    assert refusal(_set(name, 0)) == f"not a record: {name} is 0; 1 to 1e+18 is wanted."
+    assert record_from_json(_set(name, 1)).cell == make_record().cell
+
+
+@pytest.mark.parametrize("values", [[-(2**70)], [2**63], [1, -(2**63)]])
+def test_a_whole_number_of_a_list_fits_into_64_bits_as_one_alone_does(values: list[int]) -> None:
+    with pytest.raises(ValueError, match="a whole number of 64 bits"):
+        read_plain(tuple[int, ...], values, "labels")
+    assert read_plain(tuple[int, ...], [-(2**63) + 1, 2**63 - 1], "labels")
+
+
+def test_a_machine_of_no_time_at_all_is_none_that_others_can_be_divided_by() -> None:
+    for value in (-1.0, 1e-13, 2e18):
+        told = f"rounds[0].machine_seconds is {value}; 1e-12 to 1e+18 is wanted"
+        assert refusal(_set("rounds.0.machine_seconds", value)) == f"not a record: {told}."
+    for value in (None, 0, 1e-12, 1e18):
+        assert record_from_json(_set("rounds.0.machine_seconds", value)).rounds[0].machine_seconds == value

@@ -1,0 +1,186 @@
+"""What a Hub can do wrong, each fault defined once: for the tests, and for tools/checks/hub_faults.py."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_sst2.data.sources import HUB_ID
+from tests.support.loopback_hub import LoopbackHub, RepoType
+
+MODEL_ID = "org/words"
+LOG_IN_PAGE = "<!doctype html><html><body>Welcome to our network, please log in</body></html>"
+HTML = {"Content-Type": "text/html"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository, and what the requests for it look like at each stage of a download."""
+
+    repo_type: RepoType
+    repo_id: str
+
+    @property
+    def listing(self) -> str:
+        return f"GET /api/{self.repo_type}s/{self.repo_id}"
+
+    @property
+    def tree(self) -> str:
+        return f"{self.listing}/tree"
+
+    @property
+    def files(self) -> str:
+        return f"{'datasets/' if self.repo_type == 'dataset' else ''}{self.repo_id}/resolve/"
+
+    @property
+    def headers(self) -> str:
+        return f"HEAD /{self.files}"
+
+    @property
+    def bodies(self) -> str:
+        return f"GET /{self.files}"
+
+
+MODEL = Place("model", MODEL_ID)
+DATA = Place("dataset", HUB_ID)
+
+
+@dataclass(frozen=True)
+class HubFault:
+    """One way in which a Hub fails.
+
+    Attributes:
+        name: What it does, in the words of the table in docs/reliability.md.
+        order: Orders it of the server, for one repository.
+        said: What the user must read of it, as regular expressions.
+        alone: Whether it is the watch over the client's process that ends it, and not the client.
+        token: Whether the user is logged in.
+        endpoint: The address to ask in place of the server's.
+    """
+
+    name: str
+    order: Callable[[LoopbackHub, Place], None]
+    said: tuple[str, ...]
+    alone: bool = False
+    token: bool = False
+    endpoint: Callable[[LoopbackHub], str] = lambda server: server.address
+
+    def __str__(self) -> str:
+        return self.name.replace(",", "").replace(":", "").replace(" ", "-")
+
+    def unsaid(self, text: str) -> list[str]:
+        """Return what the user must read and does not."""
+        return [pattern for pattern in self.said if not re.search(pattern, text)]
+
+
+def refused_port(_: LoopbackHub) -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+def answers(stage: str, status: int, **headers: str) -> Callable[[LoopbackHub, Place], None]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda server, place: server.fault(getattr(place, stage), "status", status, headers=named)
+
+
+def does(stage: str, kind: str, value: int = 0, text: str = "") -> Callable[[LoopbackHub, Place], None]:
+    return lambda server, place: server.fault(getattr(place, stage), kind, value, text=text)  # type: ignore[arg-type]
+
+
+def page_in_place_of(stage: str) -> Callable[[LoopbackHub, Place], None]:
+    def order(server: LoopbackHub, place: Place) -> None:
+        server.fault(getattr(place, stage), "status", 200, text=LOG_IN_PAGE, headers=HTML)
+
+    return order
+
+
+def nothing(server: LoopbackHub, place: Place) -> None:
+    pass
+
+
+DATE = "Wed, 21 Oct 2065 07:28:00 GMT"
+NOT_A_HUB = ("not what a Hub answers",)
+# The client itself sees some of these by its own timeouts, if it is let wait for them.
+GIVEN_UP = ("given up", "nothing more came")
+DAMAGED = ("is damaged, and was removed", "run again")
+
+FAULTS = (
+    HubFault("refused port", nothing, ("cannot be reached", "refused"), alone=True, endpoint=refused_port),
+    HubFault(
+        "dead name", nothing, ("cannot be reached",), alone=True, endpoint=lambda _: "http://no-such-host.invalid"
+    ),
+    HubFault(
+        "no sign of life", lambda server, _: server.fault("", "hang"), ("cannot be reached", "timed out"), alone=True
+    ),
+    HubFault("401", answers("listing", 401), ("HTTP 401", "hf auth login", "HF_TOKEN")),
+    HubFault("401 for files", answers("headers", 401), ("HTTP 401", "hf auth login", "HF_TOKEN")),
+    HubFault("expired token", answers("listing", 401), ("refuses HF_TOKEN", "expired", "make a new one"), token=True),
+    HubFault(
+        "expired token, public repository",
+        lambda server, place: server.fault(place.repo_id, "status", 401, if_token=True),
+        ("refuses HF_TOKEN", "can be read without one", "unset HF_TOKEN"),
+        token=True,
+    ),
+    HubFault("403", answers("listing", 403), ("HTTP 403", "HF_TOKEN")),
+    HubFault("403, gated", answers("listing", 403, X_Error_Code="GatedRepo"), ("is gated", "terms", "HF_TOKEN")),
+    HubFault("403 for files, gated", answers("headers", 403, X_Error_Code="GatedRepo"), ("is gated", "terms")),
+    HubFault("404", answers("listing", 404, X_Error_Code="RepoNotFound"), ("has no", "private", "HF_TOKEN")),
+    HubFault(
+        "404 for a listed file", answers("headers", 404, X_Error_Code="EntryNotFound"), ("HTTP 404", "try again later")
+    ),
+    HubFault("429", answers("listing", 429), ("HTTP 429", "too many requests", "HF_TOKEN")),
+    HubFault("429 for files", answers("headers", 429), ("HTTP 429", "too many requests", "HF_TOKEN")),
+    HubFault(
+        "429, Retry-After: 3600",
+        answers("listing", 429, Retry_After="3600"),
+        ("HTTP 429", "pause of 3600 s"),
+        alone=True,
+    ),
+    HubFault(
+        "429 for files, Retry-After: 3600",
+        answers("headers", 429, Retry_After="3600"),
+        ("HTTP 429", "pause of 3601 s"),
+        alone=True,
+    ),
+    HubFault("429, Retry-After: a date", answers("listing", 429, Retry_After=DATE), ("HTTP 429", "too many")),
+    HubFault(
+        "429 for files, Retry-After: a date",
+        answers("bodies", 429, Retry_After=DATE),
+        ("HTTP 429", "too many"),
+    ),
+    HubFault("500", answers("listing", 500), ("HTTP 500", "try again later")),
+    HubFault("502 for files", answers("headers", 502), ("HTTP 502", "try again later")),
+    HubFault("503", answers("listing", 503), ("HTTP 503", "try again later")),
+    HubFault("503 for bodies", answers("bodies", 503), ("HTTP 503", "try again later")),
+    HubFault("listing hangs", does("listing", "hang"), ("could not be had", "timed out")),
+    HubFault("tree hangs", does("tree", "hang"), GIVEN_UP, alone=True),
+    HubFault("headers of files hang", does("headers", "hang"), GIVEN_UP, alone=True),
+    HubFault("bodies hang", does("bodies", "hang"), GIVEN_UP, alone=True),
+    HubFault("bodies hang in the middle", does("bodies", "hang-in-body", 100), GIVEN_UP, alone=True),
+    HubFault("listing trickles, a byte a second", does("listing", "trickle", 10), GIVEN_UP, alone=True),
+    HubFault("bodies trickle, a byte a second", does("bodies", "trickle", 100), GIVEN_UP, alone=True),
+    HubFault("connections are dropped", does("listing", "drop"), ("could not be had", "disconnected")),
+    HubFault("connections are dropped, for bodies", does("bodies", "drop"), ("could not be had",)),
+    HubFault("bodies are cut short", does("bodies", "truncate", 100), ("could not be had",)),
+    HubFault("one flipped bit", does("bodies", "flip"), DAMAGED),
+    HubFault("a body longer than it is said to be", does("bodies", "length", -7), ("could not be had", "size")),
+    HubFault("a body shorter than it is said to be", does("bodies", "length", 7), ("given up|could not be had",)),
+    HubFault("a size other than the listed", does("files", "answer", text="not this"), DAMAGED),
+    HubFault("redirects in a circle", does("listing", "redirect"), ("sends every request on", "without end")),
+    HubFault("redirects of files in a circle", does("files", "redirect"), ("sends every request on", "without end")),
+    HubFault(
+        "redirect to a host that is not there",
+        lambda server, place: server.fault(place.files, "redirect", text="http://no-such-host.invalid"),
+        ("could not be had",),
+    ),
+    HubFault("a log-in page in place of the listing", page_in_place_of("listing"), NOT_A_HUB),
+    HubFault("a log-in page in place of files", page_in_place_of("files"), NOT_A_HUB),
+    HubFault("JSON that is no listing", does("listing", "answer", text='["words"]'), NOT_A_HUB),
+    HubFault("JSON cut off", does("listing", "answer", text='{"_id": "0", "id": '), NOT_A_HUB),
+    HubFault("a commit that is a path", does("listing", "answer", text='{"id": "0", "sha": "../../x"}'), NOT_A_HUB),
+    HubFault("a listing without end", does("listing", "endless", text="x"), ("more than any listing",), alone=True),
+    HubFault("a body without end", does("bodies", "endless"), ("sends more of", "than the"), alone=True),
+)

@@ -1,0 +1,153 @@
+"""Trials: what a run in an environment gives, and several of them as one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.results.file import Results, results_text
+from pytest_sst2.results.record import Failure
+from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial, without_numbers
+from pytest_sst2.upgrade.environments import BuiltEnvironment
+from tests.support.record_factory import answered
+
+RIGHT = [True, False, True, True]
+
+
+def environment_that(folder: Path, script: str) -> BuiltEnvironment:
+    """An environment whose interpreter runs a script instead."""
+    python = folder / "environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!{sys.executable}\nimport os, sys\n{script}\n")
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return BuiltEnvironment(folder / "environment", {}, 0.0)
+
+
+WRITES = """
+file = next(each.partition("=")[2] for each in sys.argv if each.startswith("--sst2-json="))
+open(file, "w").write(open({source!r}).read())
+open({log!r}, "a").write(repr([sys.argv, sorted(os.environ)]) + "\\n")
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(
+        ("benchmarks",), ("--sst2-models=models/minilm,other", "--sst2-seeds=1,2", "--sst2-data=pocket"), tmp_path
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its interpreter is a script")
+class TestRunning:
+    def test_what_it_wrote_is_read_and_not_measured_again(
+        self, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONPATH", "/somewhere")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/somewhere")
+        source, log = tmp_path / "source.json", tmp_path / "calls"
+        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        environment = environment_that(tmp_path, WRITES.format(source=str(source), log=str(log)))
+        file = tmp_path / "runs" / "before-1.json"
+        for _ in range(2):
+            assert run_trial(environment, plan, file).records[0].accuracy == 0.75
+        (call,) = log.read_text().splitlines()
+        for part in ("benchmarks", "--sst2-data=pocket", "--sst2-no-cache", "--sst2-min-accuracy=0", "sst2_compare="):
+            assert part in call
+        assert "PYTHONPATH" not in call
+        assert "GITHUB_STEP_SUMMARY" not in call
+
+    def test_an_interpreter_that_cannot_be_run_is_a_sentence(self, plan: Plan, tmp_path: Path) -> None:
+        nothing = BuiltEnvironment(tmp_path / "nowhere", {}, 0.0)
+        with pytest.raises(TrialError, match="No such file"):
+            run_trial(nothing, plan, tmp_path / "a.json")
+
+    @pytest.mark.parametrize(
+        ("script", "said"),
+        [
+            ("print('x'); sys.exit(4)", "x (exit status 4)"),
+            ("print('ERROR: no such option\\n'); sys.exit(4)", "no such option (exit status 4)"),
+            ("raise ImportError('cannot import name X')", "ImportError: cannot import name X (exit status 1)"),
+            ("os.kill(os.getpid(), 9)", "it was ended by signal 9"),
+            ("", "it said nothing (exit status 0)"),
+        ],
+    )
+    def test_what_gave_nothing_says_why_and_where_to_read_on(
+        self, script: str, said: str, plan: Plan, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "runs" / "after-1.json"
+        with pytest.raises(TrialError) as caught:
+            run_trial(environment_that(tmp_path, script), plan, file)
+        assert said in str(caught.value)
+        assert str(file.with_suffix(".log")) in str(caught.value)
+        assert not file.exists()
+
+    def test_a_run_that_was_interrupted_is_no_result(self, plan: Plan, tmp_path: Path) -> None:
+        source, log = tmp_path / "source.json", tmp_path / "calls"
+        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        script = WRITES.format(source=str(source), log=str(log)) + "\nsys.exit(2)"
+        with pytest.raises(TrialError, match="exit status 2"):
+            run_trial(environment_that(tmp_path, script), plan, tmp_path / "a.json")
+        assert not (tmp_path / "a.json").exists()
+
+    def test_a_run_without_a_cell_is_no_result(self, plan: Plan, tmp_path: Path) -> None:
+        source, log = tmp_path / "source.json", tmp_path / "calls"
+        source.write_text(results_text([], []), encoding="utf-8")
+        with pytest.raises(TrialError, match="no benchmark was run: benchmarks has none"):
+            run_trial(
+                environment_that(tmp_path, WRITES.format(source=str(source), log=str(log))), plan, tmp_path / "a.json"
+            )
+
+
+class TestPlan:
+    def test_one_cell_is_asked_for_as_its_model_was_typed_with_all_its_seeds(self, plan: Plan) -> None:
+        records = [answered(RIGHT, seed=seed) for seed in (1, 2)]
+        assert plan.only(records).flags == (
+            "--sst2-data=pocket",
+            "--sst2-models=models/minilm",
+            "--sst2-methods=linear-probe",
+            "--sst2-seeds=1,2",
+        )
+
+    def test_a_name_that_was_typed_goes_before_a_folder_that_ends_so(self, tmp_path: Path) -> None:
+        plan = Plan(("benchmarks",), ("--sst2-models=models/minilm,minilm",), tmp_path)
+        assert "--sst2-models=minilm" in plan.only([answered(RIGHT)]).flags
+
+    def test_models_that_were_not_typed_are_left_to_the_ini_file(self, tmp_path: Path) -> None:
+        flags = Plan(("benchmarks",), (), tmp_path).only([answered(RIGHT)]).flags
+        assert flags == ("--sst2-methods=linear-probe", "--sst2-seeds=42")
+
+    def test_a_method_without_a_model_needs_none(self, plan: Plan) -> None:
+        flags = plan.only([answered(RIGHT, model=None, method="tfidf", seed=7)]).flags
+        assert flags == ("--sst2-data=pocket", "--sst2-methods=tfidf", "--sst2-seeds=7")
+
+
+class TestMerging:
+    def test_the_rounds_of_all_passes_are_kept(self) -> None:
+        first = answered(RIGHT)
+        found = merged([Results([first], [])] * 3, "before")
+        assert len(found.records[0].rounds) == 3 * len(first.rounds)
+        assert (found.origin, found.records[0].warnings) == ("before", first.warnings)
+
+    def test_answers_that_differ_between_two_passes_are_a_warning(self) -> None:
+        other = answered([not RIGHT[0], *RIGHT[1:]])
+        (record,) = merged([Results([answered(RIGHT)], []), Results([other], [])], "before").records
+        assert "differ in 1 of 4 answers" in record.warnings[-1]
+
+    def test_a_cell_that_failed_in_any_pass_has_no_number(self) -> None:
+        record = answered(RIGHT)
+        failure = Failure(record.cell, record.model, record.method, record.seed, "out of memory")
+        found = merged([Results([record], []), Results([], [failure])], "after")
+        assert (found.records, found.failures) == ([], [failure])
+
+    def test_a_cell_that_a_pass_lacks_has_no_number_either(self) -> None:
+        record, other = answered(RIGHT), answered(RIGHT, seed=7, cell="other")
+        assert merged([Results([record, other], []), Results([record], [])], "a").records[0].cell == record.cell
+
+    def test_reasons_are_told_once_with_their_cells(self) -> None:
+        failures = [Failure(f"{model}-x", model, "x", 1, "broken") for model in ("a", "b")]
+        assert without_numbers(Results([], failures)) == "a × x, b × x: broken"
+        assert without_numbers(Results([], [])) == ""

@@ -1,0 +1,501 @@
+"""The upgrade check from the command line: real environments of small wheels, culprits among innocent changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.cli.main import main
+from pytest_sst2.results.file import results_text
+from pytest_sst2.results.record import Failure, Phase, Record, Round
+from pytest_sst2.upgrade import benchmark_runs as trials
+from pytest_sst2.upgrade import command, installers
+from pytest_sst2.upgrade import environments as kept_environments
+from pytest_sst2.upgrade.benchmark_runs import Plan
+from pytest_sst2.upgrade.environments import BuiltEnvironment
+from pytest_sst2.upgrade.pins import Pins
+from tests.support.fake_wheels import write_light_runner, write_wheel
+from tests.support.record_factory import answered
+
+INNOCENT = [f"innocent{number}" for number in range(9)]
+BEFORE = {**dict.fromkeys(INNOCENT, "1.0"), "culprit": "1.0"}
+AFTER = [f"{name}==2.0" for name in BEFORE]
+TOTAL = 400
+FAILURE = Failure("planted-seed42", None, "planted", 42, "ImportError: cannot import name 'x'")
+
+
+def record(*, lost: int = 0, seconds: float = 4.0) -> Record:
+    rounds = (Round(seconds, (Phase("encode", seconds, 100),), 0.004, 400_000_000, 100_000_000),)
+    made = answered([index >= lost for index in range(TOTAL)], model=None, method="planted", cell="planted-seed42")
+    return dataclasses.replace(made, rounds=rounds, weights=None)
+
+
+def wrong(pins: Pins) -> Record | Failure:
+    return record(lost=30 if pins["culprit"] == "2.0" else 0)
+
+
+def slow(pins: Pins) -> Record | Failure:
+    return record(seconds=16.0 if pins["culprit"] == "2.0" else 4.0)
+
+
+def crashing(pins: Pins) -> Record | Failure:
+    return FAILURE if pins["culprit"] == "2.0" else record()
+
+
+def both(pins: Pins) -> Record | Failure:
+    return record(lost=30 if pins["culprit"] == pins["innocent4"] == "2.0" else 0)
+
+
+class Trials:
+    """Stands for pytest in an environment: what it measures is decided by what is installed."""
+
+    def __init__(self) -> None:
+        self.behaviour: Callable[[Pins], Record | Failure] = wrong
+        self.run: list[str] = []
+        self.interrupt_at = 0
+
+    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+        self.run.append(file.stem)
+        if len(self.run) == self.interrupt_at:
+            raise KeyboardInterrupt
+        log.write_text("")
+        found = self.behaviour(environment.pins)
+        records, failures = ([found], []) if isinstance(found, Record) else ([], [found])
+        file.write_text(results_text(records, failures), encoding="utf-8")
+        return 0
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    for name in INNOCENT:
+        for version in ("1.0", "2.0"):
+            # The later seventh does not go with the earlier eighth, nor the other way round.
+            requires = ["innocent8==" + version] if name == "innocent7" else []
+            write_wheel(folder, name, version, {f"{name}.py": ""}, requires)
+    for version in ("1.0", "1.1", "1.2", "2.0"):
+        write_wheel(folder, "culprit", version, {"culprit.py": ""})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_light_runner(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(autouse=True)
+def measured(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
+    """No network, an own cache and folder, and trials that take no time."""
+    if installers._uv_path() is None:
+        pytest.skip("uv is not installed; test_upgrade_environments.py tries pip")
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "PYTEST_SST2_CACHE": str(tmp_path / "cache"),
+        "COLUMNS": "120",
+    }.items():
+        monkeypatch.setenv(name, value)
+    made = Trials()
+    monkeypatch.setattr(trials, "_run", made)
+    monkeypatch.setattr(command, "write_wheel", lambda _: runner)
+    monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "before.txt").write_text("".join(f"{name}=={version}\n" for name, version in BEFORE.items()))
+    return made
+
+
+def upgrade(*arguments: str) -> int:
+    return main(["upgrade", "--from", "before.txt", *arguments])
+
+
+def said_by(environment: Path) -> str:
+    code = "import sys; print(*sys.version_info[:2], sep='.')"
+    python = installers.python_of(environment)
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class TestComparing:
+    def test_both_sides_are_measured_by_turns_and_compared(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert upgrade(*AFTER, "--passes", "3") == 1
+        assert measured.run == ["before-1", "after-1", "after-2", "before-2", "before-3", "after-3"]
+        output = capsys.readouterr().out
+        assert "10 packages changed: culprit 1.0 → 2.0, innocent0 1.0 → 2.0" in output
+        assert "FAILS: 1 of 1 regressed, 1 of 1 drifted" in output or "FAILS: 1 of 1 regressed" in output
+        assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE) is None  # the records were made elsewhere
+
+    def test_what_is_harmless_holds(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+        measured.behaviour = lambda _: record()
+        assert upgrade("innocent0==2.0") == 0
+        output = capsys.readouterr().out
+        assert "1 package changed: innocent0 1.0 → 2.0" in output
+        assert "HOLDS: 1 of 1 unchanged" in output
+
+    def test_a_package_that_is_named_alone_becomes_the_newest(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda _: record()
+        assert upgrade("innocent0", "--with", "innocent1") == 0
+        assert "1 package changed: innocent0 1.0 → 2.0" in capsys.readouterr().out
+
+    def test_all_that_the_resolver_moved_is_named(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+        measured.behaviour = lambda _: record()
+        assert upgrade("innocent7==2.0", "--with", "innocent8") == 0
+        assert "2 packages changed: innocent7 1.0 → 2.0, innocent8 1.0 → 2.0" in capsys.readouterr().out
+
+    def test_nothing_to_change_is_told_before_anything_is_run(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert upgrade("innocent0==1.0") == 0
+        assert "nothing changes" in capsys.readouterr().out
+        assert measured.run == []
+
+    def test_the_newest_of_everything_may_be_asked_for(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert upgrade("--latest", "--with", "culprit") == 1
+        assert "1 package changed: culprit 1.0 → 2.0" in capsys.readouterr().out
+
+    def test_two_lock_files_may_be_compared(
+        self, measured: Trials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "after.txt").write_text("culprit==1.2\n")
+        assert upgrade("--to", "after.txt", "--with", "culprit") == 0
+        assert "1 package changed: culprit 1.0 → 1.2" in capsys.readouterr().out
+
+    def test_another_interpreter_may_be_compared_with(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+        found = subprocess.run(
+            [str(installers._uv_path()), "python", "find", other], capture_output=True, text=True, check=False
+        )
+        if found.returncode != 0:
+            pytest.skip(f"there is no Python {other} here")
+        measured.behaviour = lambda _: record()
+        assert upgrade("--python", other, "--with", "culprit") == 0
+        output = capsys.readouterr().out
+        assert f"no package changes, the interpreter does: {other}" in output
+        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+        versions = {said_by(folder) for folder in kept_environments.upgrade_folder().glob("environments/*/")}
+        assert versions == {other, f"{sys.version_info[0]}.{sys.version_info[1]}"}
+
+    def test_the_report_is_written_where_it_is_asked_for(self, measured: Trials) -> None:
+        pytest.importorskip("altair")
+        pytest.importorskip("vl_convert")
+        assert upgrade("culprit==2.0", "-o", "out") == 1
+        assert "regressed" in Path("out/sst2-report.md").read_text(encoding="utf-8")
+
+    def test_an_earlier_side_that_cannot_run_ends_it_with_a_sentence(
+        self, measured: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+            log.write_text("ImportError: no good\n")
+            return 1
+
+        monkeypatch.setattr(trials, "_run", fails)
+        assert upgrade("culprit==2.0") == 2
+        assert "pytest-sst2: before cannot run: ImportError: no good (exit status 1)." in capsys.readouterr().err
+
+    def test_a_later_side_that_cannot_be_had_ends_it_with_a_sentence(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert upgrade("culprit==9.9") == 2
+        assert "pytest-sst2: after cannot run: " in capsys.readouterr().err
+        assert measured.run == []
+
+
+class TestBlaming:
+    def steps(self, output: str) -> int:
+        return len(re.findall(r"^step \d+:", output, re.MULTILINE))
+
+    @pytest.mark.parametrize(
+        ("behaviour", "kind"),
+        [(wrong, "regressed"), (slow, "slower"), (crashing, "crash")],
+        ids=["wrong", "slow", "crashing"],
+    )
+    def test_a_culprit_among_nine_innocent_is_named_in_few_steps(
+        self,
+        behaviour: Callable[[Pins], Record | Failure],
+        kind: str,
+        measured: Trials,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        measured.behaviour = behaviour
+        status = upgrade(*AFTER, "--bisect")
+        output = capsys.readouterr().out
+        assert status == {"regressed": 1, "slower": 0, "crash": 2}[kind]
+        assert f"bisecting 10 changes: {kind} in planted" in output
+        assert "culprit 1.0 → 2.0 alone reproduces it (planted: " in output
+        assert 1 <= self.steps(output) <= 2 * math.log2(10) + 2
+
+    def test_two_that_are_needed_together_are_both_named(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = both
+        upgrade(*AFTER, "--bisect", "--versions")
+        output = capsys.readouterr().out
+        assert "no single package, so no first bad release" in output
+        assert (
+            "culprit 1.0 → 2.0 and innocent4 1.0 → 2.0 reproduce it together, and not one without the other" in output
+        )
+
+    def test_changes_that_do_not_fit_apart_are_never_taken_apart(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
+        upgrade(*AFTER, "--bisect")
+        output = capsys.readouterr().out
+        assert "cannot be installed" not in output
+        assert "innocent7 1.0 → 2.0 (tied to innocent8 1.0 → 2.0) reproduces it (planted: " in output
+
+    def test_of_tied_changes_the_one_that_was_named_comes_first(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
+        upgrade("innocent8==2.0", "--with", "innocent7", "--bisect")
+        output = capsys.readouterr().out
+        assert "innocent8 1.0 → 2.0 (tied to innocent7 1.0 → 2.0) reproduces it" in output
+
+    def test_where_nothing_runs_at_all_the_culprit_is_found_too(
+        self, measured: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+            if environment.pins["culprit"] == "2.0":
+                log.write_text("ImportError: no good\n")
+                return 1
+            return measured(environment, plan, file, log)
+
+        monkeypatch.setattr(trials, "_run", fails)
+        assert upgrade(*AFTER, "--bisect") == 2
+        output = capsys.readouterr().out
+        assert "after cannot run: ImportError: no good" in output
+        assert "culprit 1.0 → 2.0 alone reproduces it (every cell: ImportError: no good" in output
+
+    def test_the_first_bad_release_is_found_between_the_two(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda pins: record(lost=30 if pins["culprit"] >= "1.2" else 0)
+        upgrade("culprit==2.0", "--bisect", "--versions")
+        output = capsys.readouterr().out
+        assert "first bad release: culprit 1.2; the last good one that was tested is 1.1" in output
+
+    def test_what_is_not_seen_again_has_no_culprit(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+        seen: list[Pins] = []
+
+        def once(pins: Pins) -> Record | Failure:
+            seen.append(pins)
+            return record(lost=30 if pins["culprit"] == "2.0" and len(seen) <= 4 else 0)
+
+        measured.behaviour = once
+        assert upgrade(*AFTER, "--bisect") == 1
+        output = capsys.readouterr().out
+        assert "once more in the later environment: holds" in output
+        assert "regressed in planted comes and goes" in output
+        assert self.steps(output) == 0
+
+    def test_another_crash_is_not_taken_for_the_one_that_is_looked_for(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def two_kinds(pins: Pins) -> Record | Failure:
+            if pins["culprit"] == "2.0":
+                return FAILURE
+            later = sum(version == "2.0" for version in pins.values())
+            return dataclasses.replace(FAILURE, error="OutOfMemory: none left") if later in (5, 6) else record()
+
+        measured.behaviour = two_kinds
+        upgrade(*AFTER, "--bisect")
+        assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
+
+    def test_a_cell_that_failed_before_is_no_crash_of_the_upgrade(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda _: FAILURE
+        upgrade(*AFTER, "--bisect")
+        output = capsys.readouterr().out
+        assert "nothing to bisect" in output
+        assert "note: no number in the earlier environment either: planted: ImportError" in output
+
+    def test_where_all_is_well_there_is_nothing_to_bisect(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        measured.behaviour = lambda _: record()
+        assert upgrade(*AFTER, "--bisect") == 0
+        assert "nothing to bisect" in capsys.readouterr().out
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("at", range(1, 8))
+    def test_the_same_command_goes_on_where_it_was_broken_off(
+        self, at: int, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        whole = Trials()
+        measured.interrupt_at = at
+        assert upgrade(*AFTER, "--bisect") == 130
+        assert "interrupted" in capsys.readouterr().err
+        done = measured.run[:-1]
+        measured.run, measured.interrupt_at = [], 0
+        assert upgrade(*AFTER, "--bisect") == 1
+        assert not set(done) & set(measured.run)
+        assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
+        assert whole.run == []
+
+    def test_benchmarks_that_were_changed_in_the_meantime_are_measured_anew(
+        self, measured: Trials, tmp_path: Path
+    ) -> None:
+        measured.interrupt_at = 3
+        (tmp_path / "conftest.py").write_text("A = 1\n")
+        assert upgrade("culprit==2.0") == 130
+        measured.run, measured.interrupt_at = [], 0
+        (tmp_path / "conftest.py").write_text("A = 2\n")
+        upgrade("culprit==2.0")
+        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+
+    def test_two_of_the_same_check_do_not_run_at_once(
+        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        inner: list[int] = []
+
+        def again(pins: Pins) -> Record | Failure:
+            if not inner:
+                inner.append(0)
+                inner[0] = upgrade("culprit==2.0")
+            return record()
+
+        measured.behaviour = again
+        assert upgrade("culprit==2.0") == 0
+        assert inner == [2]
+        assert "the same check is running already" in capsys.readouterr().err
+
+    def test_one_that_came_to_its_end_is_measured_anew(self, measured: Trials) -> None:
+        upgrade("culprit==2.0")
+        first, measured.run = measured.run, []
+        upgrade("culprit==2.0")
+        assert measured.run == first == ["before-1", "after-1", "after-2", "before-2"]
+
+    def test_clean_removes_what_is_kept(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        upgrade("culprit==2.0")
+        kept = tmp_path / "cache" / "upgrade"
+        assert kept.is_dir()
+        assert main(["upgrade", "--clean"]) == 0
+        assert f"{kept}: removed" in capsys.readouterr().out
+        assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to upgrade"),
+        (["a=1"], "'a=1' is no requirement"),
+        (["a==1", "--to", "before.txt"], "--to names every version"),
+        (["a==1", "--versions"], "give both"),
+        (["--python", "3.12", "--bisect"], "--bisect looks among packages"),
+        (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' is not there"),
+        (["a==1", "--to", "nowhere.txt"], "--to names every version"),
+        (["--to", "nowhere.txt"], "'nowhere.txt' cannot be read"),
+        (["a==1", "-o", "before.txt"], "this is a file"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_before_anything_is_built(
+    arguments: list[str], said: str, measured: Trials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert upgrade(*arguments) == 2
+    assert said in capsys.readouterr().err
+    assert measured.run == []
+    assert not (tmp_path / "cache" / "upgrade" / "environments").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--sst2-seeds=x"], ["--sst2-data"], ["--sst2-recipe=none"], ["--passes", "0"]])
+def test_an_option_of_the_benchmarks_is_checked_as_pytest_would(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        upgrade("a==1", *arguments)
+    assert arguments[0].partition("=")[0] in capsys.readouterr().err
+
+
+def test_options_of_the_benchmarks_reach_them_as_typed(measured: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Plan] = []
+
+    def looked(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+        seen.append(plan)
+        return measured(environment, plan, file, log)
+
+    monkeypatch.setattr(trials, "_run", looked)
+    upgrade("culprit==2.0", "--models", "a,b", "--sst2-seeds=1,3", "--sst2-seeds=4", "--sst2-trust-remote-code")
+    assert seen[0].flags == ("--sst2-models=a,b", "--sst2-seeds=4", "--sst2-trust-remote-code")
+    assert seen[0].targets == ("--pyargs", "pytest_sst2.benchmarks")
+
+
+CONFTEST = """
+from pytest_sst2 import MethodSpec
+
+
+def length(job):
+    import culprit
+
+    with job.clock.phase("fit", examples=len(job.train)):
+        threshold = culprit.threshold([len(sentence) for sentence in job.train.sentences])
+    return lambda sentences: [float(len(sentence) > threshold) for sentence in sentences]
+
+
+def pytest_sst2_methods():
+    return [MethodSpec("length", length, needs_model=False)]
+"""
+THRESHOLD = "def threshold(lengths):\n    return sorted(lengths)[len(lengths) // {part}]\n"
+
+
+@pytest.mark.processes
+def test_pytest_itself_is_run_in_both_environments_and_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()  # the real trials, and the real look at the benchmarks
+    if installers._uv_path() is None:
+        pytest.skip("uv is not installed")
+    index, project = tmp_path / "real-index", tmp_path / "project"
+    for version, part in (("1.0", 2), ("2.0", 10)):
+        write_wheel(index, "culprit", version, {"culprit.py": THRESHOLD.format(part=part)})
+        write_wheel(index, "innocent", version, {"innocent.py": ""})
+    light = write_light_runner(tmp_path / "wheels")
+    (project / "benchmarks").mkdir(parents=True)
+    (project / "conftest.py").write_text(CONFTEST)
+    (project / "benchmarks" / "test_length.py").write_text("def test_length(sst2_run):\n    sst2_run.measure()\n")
+    (project / "before.txt").write_text("culprit==1.0\ninnocent==1.0\n")
+    for name, value in {
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "PYTEST_SST2_CACHE": str(tmp_path / "real-cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(command, "write_wheel", lambda _: light)
+    monkeypatch.chdir(project)
+    asked = ["culprit==2.0", "innocent==2.0", "--methods=length", "--sst2-data=pocket", "--passes=1", "--bisect"]
+    assert upgrade(*asked) == 0, capsys.readouterr().err
+    output = capsys.readouterr().out
+    assert "1 of 1 drifted" in output
+    assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE)
+    assert "culprit 1.0 → 2.0 alone reproduces it (length: " in output
+
+
+def test_requirements_may_stand_on_both_sides_of_an_option(
+    measured: Trials, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured.behaviour = lambda _: record()
+    upgrade("innocent0==2.0", "--passes=1", "innocent1==2.0")
+    assert "2 packages changed: innocent0 1.0 → 2.0, innocent1 1.0 → 2.0" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        upgrade("innocent0==2.0", "--no-such-option")
+    with pytest.raises(SystemExit):
+        main(["compare", "a", "b", "c"])

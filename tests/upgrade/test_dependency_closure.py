@@ -1,0 +1,77 @@
+"""Bonds: what must change together, from what both versions require."""
+
+from __future__ import annotations
+
+from packaging.markers import default_environment
+
+from pytest_sst2.upgrade.dependency_closure import Closure, Installed, closure_over
+from pytest_sst2.upgrade.pins import changes_between
+
+MARKERS = {name: str(value) for name, value in default_environment().items()}
+
+
+def closure_of(before: dict[str, tuple[str, list[str]]], after: dict[str, tuple[str, list[str]]]) -> Closure:
+    sides = [
+        Installed(
+            {name: version for name, (version, _) in side.items()},
+            {name: requires for name, (_, requires) in side.items()},
+            MARKERS,
+        )
+        for side in (before, after)
+    ]
+    return closure_over(changes_between(sides[0].pins, sides[1].pins), *sides)
+
+
+def of(closure: Closure, *names: str) -> set[str]:
+    return set(closure(frozenset(names)))
+
+
+def test_a_later_version_brings_what_it_requires_and_nothing_else() -> None:
+    closure = closure_of(
+        {"transformers": ("4", ["hub<1"]), "hub": ("0.3", []), "numpy": ("1", [])},
+        {"transformers": ("5", ["hub>=1", "numpy>=1"]), "hub": ("2", []), "numpy": ("2", [])},
+    )
+    # The later one needs the later hub, and the earlier one does not take it: they go together.
+    assert of(closure, "transformers") == of(closure, "hub") == {"transformers", "hub"}
+    assert of(closure, "numpy") == {"numpy"}
+    assert of(closure, "numpy", "hub") == {"numpy", "hub", "transformers"}
+    assert of(closure) == set()
+
+
+def test_needs_are_followed_to_their_end() -> None:
+    closure = closure_of(
+        {"a": ("1", []), "b": ("1", []), "c": ("1", [])},
+        {"a": ("2", ["b>=2"]), "b": ("2", ["c>=2"]), "c": ("2", [])},
+    )
+    assert of(closure, "a") == {"a", "b", "c"}
+    assert of(closure, "b") == {"b", "c"}
+    assert of(closure, "c") == {"c"}
+
+
+def test_a_package_that_is_new_comes_with_who_requires_it_and_one_that_is_gone_stays_with_who_did() -> None:
+    closure = closure_of(
+        {"a": ("1", ["old"]), "old": ("1", [])},
+        {"a": ("2", ["new>=3"]), "new": ("3", [])},
+    )
+    assert of(closure, "a") == {"a", "new"}
+    # Without the old one the earlier version of a is not whole.
+    assert of(closure, "old") == {"old", "a", "new"}
+    assert of(closure, "new") == {"new"}
+
+
+def test_what_is_required_elsewhere_or_as_an_extra_binds_nobody() -> None:
+    closure = closure_of(
+        {"a": ("1", []), "b": ("1", [])},
+        {"a": ("2", ["b>=2; sys_platform == 'nowhere'", "b>=2; extra == 'dev'", "what is this"]), "b": ("2", [])},
+    )
+    assert of(closure, "a") == {"a"}
+
+
+def test_versions_of_no_standard_bind_nobody() -> None:
+    closure = closure_of({"a": ("1", []), "b": ("odd", [])}, {"a": ("2", ["b>=2"]), "b": ("odder", [])})
+    assert of(closure, "a") == {"a"}
+
+
+def test_a_prerelease_is_taken_as_installers_do_that_were_told_to() -> None:
+    closure = closure_of({"a": ("1", []), "b": ("2.0rc1", [])}, {"a": ("2", ["b>=2.0rc1"]), "b": ("2.0", [])})
+    assert of(closure, "a") == {"a"}

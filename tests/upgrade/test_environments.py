@@ -1,0 +1,358 @@
+"""Environments by the real uv and the real pip, from wheels that lie in a folder: no network, nothing half-built."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.upgrade import environments, installers
+from pytest_sst2.upgrade.environments import Environments, look_into
+from pytest_sst2.upgrade.installers import Installer, InstallError, Pip, Uv, Wanted
+from tests.support.fake_wheels import write_light_runner, write_wheel
+
+PYTHON = str(getattr(sys, "_base_executable", sys.executable))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of wheels: a in three versions, b that needs a from 2 on in its second, one that does not build."""
+    folder = tmp_path_factory.mktemp("index")
+    for version in ("1.0", "1.5", "2.0"):
+        write_wheel(folder, "a", version, {"a.py": f"VERSION = {version!r}\n"})
+    write_wheel(folder, "b", "1.0", {"b.py": "VERSION = '1.0'\n"}, ["a<2"])
+    write_wheel(folder, "b", "2.0", {"b.py": "VERSION = '2.0'\n"}, ["a>=2"])
+    write_wheel(folder, "picky", "1.0", {"picky.py": ""}, ["a<2", "b>=2"])
+    for version in ("1.0", "1.0+cpu"):
+        write_wheel(folder, "labelled", version, {"labelled.py": f"BUILD = {version!r}\n"})
+    write_broken_source(folder)
+    return folder
+
+
+def write_broken_source(folder: Path) -> None:
+    """Write a source distribution whose own build backend fails."""
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": "def build_wheel(*_, **__):\n    raise RuntimeError('compiler not found')\n",
+    }
+    with tarfile.open(folder / "broken-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"broken-1.0/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+
+
+@pytest.fixture(autouse=True)
+def _offline(index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX", "PIP_CONSTRAINT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(index),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "UV_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    installers._indexes_of_pip.cache_clear()
+
+
+@pytest.fixture(params=["uv", "pip"])
+def installer(request: pytest.FixtureRequest) -> Installer:
+    if request.param == "pip":
+        return Pip()
+    path = installers._uv_path()
+    if path is None:
+        pytest.skip("uv is not installed")
+    return Uv(path)
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_light_runner(tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture
+def built(tmp_path: Path, installer: Installer, runner: Path) -> Environments:
+    return Environments(tmp_path / "environments", installer, runner)
+
+
+def said_in(python: Path, code: str) -> str:
+    return subprocess.run([str(python), "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class TestBuilding:
+    def test_it_holds_the_packages_and_the_runner_and_is_kept_by_content(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        assert said_in(first.python, "import a, pytest_sst2; print(a.VERSION)") == "1.0"
+        assert first.seconds > 0
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert (again.folder, again.seconds) == (first.folder, 0.0)
+        other = built.build({"a": "2.0"}, PYTHON)
+        assert other.folder != first.folder
+        assert said_in(other.python, "import a; print(a.VERSION)") == "2.0"
+
+    def test_what_is_in_it_is_told_with_what_it_requires(self, built: Environments) -> None:
+        found = look_into(built.build({"a": "2.0", "b": "2.0"}, PYTHON))
+        assert (found.pins["a"], found.pins["b"]) == ("2.0", "2.0")
+        assert list(found.requires["b"]) == ["a>=2"]
+        assert found.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+    def test_one_that_was_cut_off_is_built_anew(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        (first.folder / "ready.json").unlink()
+        (first.folder / "half").write_text("a file")
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert again.seconds > 0
+        assert not (again.folder / "half").exists()
+        assert json.loads((again.folder / "ready.json").read_text())["pins"] == {"a": "1.0"}
+
+    def test_one_whose_interpreter_is_gone_is_built_anew(self, built: Environments) -> None:
+        first = built.build({"a": "1.0"}, PYTHON)
+        first.python.unlink()
+        again = built.build({"a": "1.0"}, PYTHON)
+        assert again.seconds > 0
+        assert said_in(again.python, "import a; print(a.VERSION)") == "1.0"
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, InstallError("no room")])
+    def test_what_breaks_it_off_leaves_nothing(
+        self, built: Environments, error: BaseException | type[BaseException], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(folder: Path, pins: object, wheel: Path) -> None:
+            assert folder.is_dir()
+            raise error
+
+        monkeypatch.setattr(built.installer, "install", broken)
+        with pytest.raises(type(error) if isinstance(error, BaseException) else error):
+            built.build({"a": "1.0"}, PYTHON)
+        assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
+
+    def test_a_version_that_is_nowhere_is_a_sentence_and_leaves_nothing(self, built: Environments) -> None:
+        with pytest.raises(InstallError) as caught:
+            built.build({"a": "9.9"}, PYTHON)
+        assert "a==9.9" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
+
+    def test_two_that_want_the_same_one_build_it_once(
+        self, tmp_path: Path, runner: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[Path] = []
+
+        class Slow:
+            name = "slow"
+
+            def create(self, folder: Path, python: str) -> None:
+                made.append(folder)
+                installers.python_of(folder).parent.mkdir(parents=True)
+                installers.python_of(folder).touch()
+
+            def install(self, folder: Path, pins: object, wheel: Path) -> None:
+                threading.Event().wait(0.2)
+
+        both = Environments(tmp_path, Slow(), runner)  # type: ignore[arg-type]
+        threads = [threading.Thread(target=both.build, args=({"a": "1.0"}, PYTHON)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+
+    def test_where_nothing_can_be_kept_it_says_so(self, tmp_path: Path, runner: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InstallError, match="no environment can be kept in"):
+            Environments(tmp_path / "file" / "environments", Pip(), runner).build({"a": "1.0"}, PYTHON)
+
+
+class TestResolving:
+    def before(self, built: Environments) -> environments.BuiltEnvironment:
+        return built.build({"a": "1.0", "b": "1.0"}, PYTHON)
+
+    def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, installer: Installer) -> None:
+        found = installer.resolve(Wanted(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON, None)
+        assert found == {"a": "1.0", "b": "1.0"}
+
+    def test_what_need_not_move_stays(self, installer: Installer, built: Environments) -> None:
+        before = self.before(built)
+        wanted = Wanted(("a", "b", "b<2"), {}, before.pins)
+        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "1.0", "b": "1.0"}
+
+    def test_what_must_move_moves(self, installer: Installer, built: Environments) -> None:
+        before = self.before(built)
+        wanted = Wanted(("a", "b", "b==2.0"), {}, before.pins)
+        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "2.0", "b": "2.0"}
+
+    def test_what_is_named_becomes_the_newest_that_fits(self, installer: Installer, built: Environments) -> None:
+        before = built.build({"a": "1.0", "b": "1.0"}, PYTHON)
+        wanted = Wanted(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
+        newest = {"uv": {"a": "2.0", "b": "2.0"}, "pip": {"a": "1.5", "b": "1.0"}}
+        assert installer.resolve(wanted, str(before.python), before.folder) == newest[installer.name]
+
+    def test_what_is_named_and_there_already_stays_in_the_answer(
+        self, installer: Installer, built: Environments
+    ) -> None:
+        before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
+        found = installer.resolve(Wanted(("a==2.0",), {}, {}), str(before.python), before.folder)
+        assert found["a"] == "2.0"
+
+    def test_a_build_stays_the_build_it_is(self, installer: Installer, built: Environments) -> None:
+        pins = installer.resolve(Wanted(("labelled",), {"labelled": "1.0"}, {}), PYTHON, None)
+        assert pins == {"labelled": "1.0+cpu"}
+        before = built.build(pins, PYTHON)
+        assert said_in(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
+        wanted = Wanted(("labelled", "a<2"), {}, before.pins)
+        after = installer.resolve(wanted, str(before.python), before.folder)
+        assert after == {"labelled": "1.0+cpu", "a": "1.5"}
+
+    def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
+        assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}
+
+    @pytest.mark.parametrize(
+        ("roots", "pins", "said"),
+        [
+            (("b",), {"a": "1.0", "b": "2.0"}, "a"),
+            (("picky",), {}, "picky"),
+            (("nowhere==1",), {}, "nowhere"),
+            (("a==9.9",), {}, "a==9.9"),
+        ],
+    )
+    def test_what_does_not_fit_is_a_sentence(
+        self, roots: tuple[str, ...], pins: dict[str, str], said: str, installer: Installer
+    ) -> None:
+        with pytest.raises(InstallError) as caught:
+            installer.resolve(Wanted(roots, pins, {}), PYTHON, None)
+        message = str(caught.value)
+        assert said in message
+        assert "\n" not in message
+        assert "Traceback" not in message
+        assert message.endswith(".")
+
+    def test_a_package_that_does_not_build_is_a_sentence_with_the_cause(self, installer: Installer) -> None:
+        with pytest.raises(
+            InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not found"
+        ) as caught:
+            installer.resolve(Wanted(("broken",), {}, {}), PYTHON, None)
+        assert "\n" not in str(caught.value)
+
+    def test_an_index_that_refuses_to_answer_is_a_sentence(
+        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("UV_NO_INDEX", "UV_OFFLINE", "PIP_NO_INDEX"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        with pytest.raises(InstallError, match="the package index cannot be reached"):
+            installer.resolve(Wanted(("nowhere",), {}, {}), PYTHON, None)
+
+    def test_releases_between_two_are_told_the_oldest_first(self, installer: Installer, index: Path) -> None:
+        assert installer.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
+        assert installer.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
+        assert installer.releases("a", "1.0", "1.5", PYTHON) == []
+
+    def test_bounds_may_have_the_label_of_a_build(self, installer: Installer) -> None:
+        if installer.name == "uv":
+            assert installer.releases("a", "1.0+cpu", "2.0+cpu", PYTHON) == ["1.5"]
+
+    def test_an_index_that_fails_ends_no_list_of_releases_in_silence(
+        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*_: object) -> str:
+            raise InstallError("the package index cannot be reached.")
+
+        monkeypatch.setattr(installer, "_run", fails)
+        with pytest.raises(InstallError, match="cannot be reached"):
+            installer.releases("a", "1.0", "2.0", PYTHON)
+
+
+def test_a_python_that_is_not_here_is_a_sentence() -> None:
+    with pytest.raises(InstallError, match=r"there is no python3\.99 on the path"):
+        Pip().create(Path("anywhere"), "3.99")
+
+
+def test_without_uv_and_pip_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(InstallError) as caught:
+        Pip().install(tmp_path, {"a": "1.0"}, tmp_path / "runner.whl")
+    assert str(caught.value) == "neither uv nor pip is installed here. Run: python -m ensurepip."
+
+
+def test_where_pip_is_not_there_its_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "No module named pip")
+    monkeypatch.setattr(installers.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://a.invalid https://b.invalid")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
+    installers._indexes_of_pip.cache_clear()
+    try:
+        assert installers._indexes_of_pip() == {
+            "UV_INDEX": "https://a.invalid https://b.invalid",
+            "UV_FIND_LINKS": "/wheels,/more",
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+        }
+    finally:
+        installers._indexes_of_pip.cache_clear()
+
+
+NO_NETWORK = "WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found for x"
+
+
+@pytest.mark.parametrize(
+    ("reason", "output", "said"),
+    [
+        (installers._pip_reason, "ERROR: Could not install: [Errno 28] No space left on device", "the disk is full"),
+        (
+            installers._uv_reason,
+            "error: failed\n  Caused by: No space left on device (os error 28)",
+            "the disk is full",
+        ),
+        (installers._pip_reason, NO_NETWORK, "cannot be reached (No matching distribution found for x)"),
+        (
+            installers._uv_reason,
+            "error: Failed to fetch: `x`\n  Caused by: dns error",
+            "the package index cannot be reached",
+        ),
+        (
+            installers._uv_reason,
+            "× Failed to build `x==1`\n├─▶ The build backend failed",
+            "cannot be built: Failed to build `x",
+        ),
+        (
+            installers._pip_reason,
+            "ERROR: Failed to build 'x' when getting requirements",
+            "cannot be built: Failed to build 'x'",
+        ),
+        (installers._pip_reason, "", "no reason given."),
+        (installers._uv_reason, "", "no reason given."),
+    ],
+)
+def test_what_an_installer_says_becomes_one_sentence(reason: Callable[[str], str], output: str, said: str) -> None:
+    message = installers._sentence(output, reason)
+    assert said in message
+    assert "\n" not in message
+
+
+def test_uv_is_told_of_the_indexes_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = https://a.invalid/simple\nextra-index-url =\n  https://b.invalid\n")
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    installers._indexes_of_pip.cache_clear()
+    found = installers._indexes_of_pip()
+    assert found["UV_DEFAULT_INDEX"] == "https://a.invalid/simple"
+    assert found["UV_INDEX"] == "https://b.invalid"
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    installers._indexes_of_pip.cache_clear()

@@ -1,0 +1,260 @@
+"""Files: written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.utils.atomic_write import check_writable, write_atomically
+from pytest_sst2.utils.errors import Sst2Error
+
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="modes, pipes and file size limits are POSIX")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refusal(path: Path, text: str = "new", *, overwrite: bool = True) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        write_atomically(path, text, overwrite=overwrite)
+    return str(caught.value)
+
+
+def without_links(self: Path, target: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_file_is_written_as_utf8_with_plain_newlines(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "results.json", "déjà vu\nΔ\n")
+    assert (tmp_path / "results.json").read_bytes() == "déjà vu\nΔ\n".encode()
+
+
+def test_folders_that_are_not_there_are_made(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "b" / "results.json", "new")
+    assert (tmp_path / "a" / "b" / "results.json").read_text(encoding="utf-8") == "new"
+
+
+def test_a_relative_path_starts_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomically(Path("results.json"), "new")
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == "new"
+
+
+def test_a_reader_in_the_middle_of_the_old_file_reads_it_to_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old and whole", encoding="utf-8")
+    with path.open(encoding="utf-8") as reader:
+        assert reader.read(3) == "old"
+        write_atomically(path, "new")
+        assert reader.read() == " and whole"
+    assert path.read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize("name", ["results.json", "odd [1] *.json"])
+def test_what_a_killed_writer_left_is_swept_up_after_an_hour_and_nothing_else(tmp_path: Path, name: str) -> None:
+    names = (f".{name}.old.part", f".{name}.young.part", ".other.json.old.part", f"{name}.old.part")
+    old, young, of_another, visible = (tmp_path / each for each in names)
+    for path in (old, young, of_another, visible):
+        path.write_text("half", encoding="utf-8")
+        if path != young:
+            os.utime(path, (time.time() - 3700,) * 2)
+    write_atomically(tmp_path / name, "new")
+    assert [path.exists() for path in (old, young, of_another, visible)] == [False, True, True, True]
+
+
+class TestNotOverwriting:
+    def test_a_new_file_is_written_and_nothing_else_left(self, tmp_path: Path) -> None:
+        write_atomically(tmp_path / "main.json", "new", overwrite=False)
+        assert (tmp_path / "main.json").read_text(encoding="utf-8") == "new"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+        assert (tmp_path / "main.json").stat().st_nlink == 1
+
+    @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+    def test_a_file_that_is_there_stays_to_the_letter(
+        self, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not links:
+            monkeypatch.setattr(Path, "hardlink_to", without_links)
+        path = tmp_path / "main.json"
+        path.write_text("old", encoding="utf-8")
+        assert "exists" in refusal(path, overwrite=False)
+        assert path.read_text(encoding="utf-8") == "old"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+    def test_a_file_system_without_hard_links_will_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Path, "hardlink_to", without_links)
+        write_atomically(tmp_path / "main.json", "new", overwrite=False)
+        assert (tmp_path / "main.json").read_text(encoding="utf-8") == "new"
+        assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
+
+    def test_of_two_writers_the_first_wins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "main.json"
+        real = os.fsync
+
+        def somebody_is_faster(handle: int) -> None:
+            real(handle)
+            path.write_text("theirs", encoding="utf-8")
+
+        monkeypatch.setattr(os, "fsync", somebody_is_faster)
+        assert "exists" in refusal(path, overwrite=False)
+        assert path.read_text(encoding="utf-8") == "theirs"
+
+
+def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "results.json", "new")
+    write_atomically(tmp_path / "results.json", "newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+@contextlib.contextmanager
+def full_disk(free_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``free_bytes``."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@needs_posix
+def test_a_disk_that_fills_up_leaves_the_old_file_whole_and_no_half_of_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old", encoding="utf-8")
+    with full_disk(free_bytes=1000), pytest.raises(Sst2Error) as caught:
+        write_atomically(path, 10_000 * "new")
+    assert [part for part in [str(path), "cannot write", "unchanged"] if part not in str(caught.value)] == []
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_an_interrupt_leaves_the_old_file_whole_and_no_half_of_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "results.json"
+    path.write_text("old", encoding="utf-8")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_the_text_is_on_the_disk_before_it_takes_the_targets_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, bool]] = []
+    real = os.fsync
+
+    def watch(handle: int) -> None:
+        seen.append((os.fstat(handle).st_size, (tmp_path / "results.json").exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write_atomically(tmp_path / "results.json", "new")
+    assert seen == [(3, False)]
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.json").mkdir()
+    assert str(tmp_path / "results.json") in refusal(tmp_path / "results.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file", encoding="utf-8")
+    assert "cannot write" in refusal(tmp_path / "results" / "results.json")
+    assert (tmp_path / "results").read_text(encoding="utf-8") == "a file"
+
+
+@needs_posix
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_mode_that_open_would_give_it(tmp_path: Path, umask: int, expected: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "results.json", "new")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "results.json") == expected
+
+
+@needs_posix
+def test_a_file_kept_from_others_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(0o600)
+    write_atomically(path, "new")
+    assert mode(path) == 0o600
+
+
+@needs_posix
+def test_a_link_stays_a_link_and_the_file_behind_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("old", encoding="utf-8")
+    (tmp_path / "floors.toml").symlink_to(tmp_path / "real.toml")
+    write_atomically(tmp_path / "floors.toml", "new")
+    assert (tmp_path / "floors.toml").is_symlink()
+    assert (tmp_path / "real.toml").read_text(encoding="utf-8") == "new"
+
+
+@needs_posix
+def test_a_pipe_or_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(Sst2Error):
+        check_writable(pipe, "--sst2-json")
+        write_atomically(pipe, "new")
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_text_that_cannot_be_encoded_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("old", encoding="utf-8")
+    # What the name of a folder that is not UTF-8 looks like in Python.
+    assert "cannot write" in refusal(path, "models/caf\udce9")
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_a_file_that_can_be_written_passes_the_check_and_is_not_made_by_it(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder" / "results.json", "--sst2-json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_where_a_file_is_wanted_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(Sst2Error) as caught:
+        check_writable(tmp_path, "--sst2-json")
+    assert [part for part in ["--sst2-json", str(tmp_path), "name a file in it"] if part not in str(caught.value)] == []
+
+
+def test_a_file_where_a_folder_is_wanted_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file", encoding="utf-8")
+    with pytest.raises(Sst2Error) as caught:
+        check_writable(tmp_path / "results" / "deep" / "results.json", "--sst2-json")
+    assert f"{str(tmp_path / 'results')!r} is not a writable folder" in str(caught.value)
+
+
+@needs_posix
+def test_a_folder_that_may_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(Sst2Error, match="not a writable folder"):
+            check_writable(tmp_path / "results.json", "--sst2-json")
+        assert "unchanged" in refusal(tmp_path / "results.json")
+    finally:
+        tmp_path.chmod(0o700)

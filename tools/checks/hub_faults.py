@@ -1,0 +1,133 @@
+"""Meet every fault of ``tests/support/hub_faults.py`` with the real clients, and time what the user reads of it.
+
+    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability.md]
+
+Each fault is met by a process that wants a model and by one that wants SST-2; with ``--whole`` by whole runs of pytest,
+which takes an hour. Afterwards the Hub is sound, and the cache is checked: offline nothing may be taken from it, and
+then it must hold what the Hub has. The seconds are those from the client's first request until the sentence is there.
+The table replaces what stands between two comments of the output file. It takes about ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.support.hub_faults import DATA, FAULTS, MODEL, HubFault, Place
+from tests.support.hub_runs import (
+    TOKEN,
+    digests,
+    environment,
+    options_for,
+    run_benchmarks,
+    serve,
+    take,
+    write_repositories,
+)
+from tests.support.loopback_hub import running_hub
+
+BEGIN, END = "<!-- hub-faults:begin -->", "<!-- hub-faults:end -->"
+HEADERS = ("the Hub", "what the user reads, in short", "model, seconds", "SST-2, seconds")
+
+
+@dataclass(frozen=True)
+class Met:
+    """What became of one fault met by one process."""
+
+    fault: HubFault
+    place: Place
+    said: str
+    seconds: float
+    broken: list[str]
+
+    @property
+    def in_short(self) -> str:
+        """The clause that says why, without what is the same in all."""
+        clause = re.search(r"has no complete copy(?: of \S+)?, and (.*?)\. (?:Ways on|Three ways on)", self.said)
+        text = clause.group(1) if clause else self.said[:200] or "nothing"
+        text = re.sub(r"\b[0-9a-f]{40,64}\b", "DIGEST", text).replace(self.place.repo_id, "ID")
+        return re.sub(r"http://(127\.0\.0\.1:\d+|no-such-host\.invalid)", "HUB", text)
+
+
+def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whole: bool) -> Met:
+    """Ask a Hub that fails, and look at what is left of it."""
+    with running_hub() as server, tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        serve(server, repositories)
+        fault.order(server, place)
+        login = {"HF_TOKEN": TOKEN} if fault.token else {}
+        told = environment(fault.endpoint(server), home, **login)
+        if whole:
+            run = run_benchmarks(*options_for(place), told=told, folder=home)
+            output, said, seconds = run.output, " ".join(run.sentences), run.seconds
+        else:
+            answer = take(place, told)
+            output = said = answer.get("said", "")
+            seconds = answer["seconds"]
+        if server.first_question is not None:
+            seconds = time.perf_counter() - server.first_question
+        broken = [f"not said: {pattern}" for pattern in fault.unsaid(output)]
+        broken += ["a traceback"] * ("Traceback" in output) + ["the token"] * (TOKEN in output)
+        broken += ["it passed"] * (not said) + [f"{seconds:.0f} s"] * (seconds > 60)
+        broken += [f"left behind: {path.name}" for path in home.rglob("*.incomplete")]
+        server.forget()
+        offline = take(place, {**told, "HF_HUB_OFFLINE": "1"})
+        broken += ["a bad snapshot is taken offline"] * ("said" not in offline)
+        sound = take(place, environment(server.address, home))
+        broken += ["the cache is not what the Hub has"] * (sound.get("files") != digests(repositories[place]))
+        return Met(fault, place, said, seconds, broken)
+
+
+def table(met: list[Met]) -> Iterator[str]:
+    """Yield the lines of the Markdown table, one a fault."""
+    yield f"| {' | '.join(HEADERS)} |"
+    yield f"|{' --- |' * len(HEADERS)}"
+    for fault in dict.fromkeys(each.fault for each in met):
+        by_place = {each.place: each for each in met if each.fault is fault}
+        seconds = [f"{by_place[place].seconds:.0f}" if place in by_place else "" for place in (MODEL, DATA)]
+        yield f"| {fault.name} | {next(iter(by_place.values())).in_short} | {' | '.join(seconds)} |"
+
+
+def main() -> int:
+    """Meet every fault, write the table, and return 1 where one was not met as promised."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--whole", action="store_true", help="by whole runs of pytest")
+    parser.add_argument("--only", help="the faults whose name holds this")
+    parser.add_argument("--beside", type=int, default=3, help="runs beside each other")
+    parser.add_argument("-o", "--output", type=Path, help="the file whose table is replaced; else it is printed")
+    arguments = parser.parse_args()
+    faults = [fault for fault in FAULTS if not arguments.only or arguments.only in fault.name]
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.beside) as pool:
+        repositories = write_repositories(Path(scratch))
+        jobs = [
+            pool.submit(meet, fault, place, repositories, whole=arguments.whole)
+            for fault in faults
+            for place in (MODEL, DATA)
+        ]
+        met = []
+        for job in jobs:
+            met.append(job.result())
+            each = met[-1]
+            print(f"{each.fault.name}, {each.place.repo_type}: {each.seconds:.1f} s {each.broken}", file=sys.stderr)
+    text = "\n".join(table(met))
+    if arguments.output is None:
+        print(text)
+    else:
+        page = arguments.output.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        after = rest.partition(END)[2]
+        arguments.output.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    return int(any(each.broken for each in met))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The JSON Schema of results files, from the dataclasses that they are written from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pytest_sst2.results import file as results_file
+from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.utils.typed_json import NOT_FINITE
+
+
+@dataclass(frozen=True)
+class ResultsFile:
+    """What one run of pytest-sst2 measured, as --sst2-json writes it.
+
+    A field with a default may be missing: files that an earlier release wrote lack those that were added since.
+
+    Attributes:
+        schema_version: What the file is read by; another number is another schema.
+        saved: When it was written, in ISO 8601 with a time zone; empty where that is not known.
+        shard: "3/8" where this is one part of a run, "1+2/8" where it is two of them, empty where it is the whole.
+        records: One a measured cell, whether it reached its floor or not.
+        failures: One a cell without a number.
+        planned: The ids of all cells that were to be measured, in every shard; those of neither list are missing.
+    """
+
+    schema_version: int
+    saved: str
+    shard: str
+    records: Sequence[Record]
+    failures: Sequence[Failure]
+    planned: Sequence[str]
+
+
+def results_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what --sst2-json writes, from the dataclasses that it is written from."""
+    made = TypeAdapter(ResultsFile).json_schema()
+    parts = {name: _described(part) for name, part in sorted(made.pop("$defs").items())}
+    top = _described(made)
+    for field in ("train_loss", "eval_loss", "eval_accuracy"):
+        _may_diverge(parts["Epoch"]["properties"][field])
+    _may_diverge(parts["Record"]["properties"]["metrics"]["additionalProperties"])
+    top["properties"]["schema_version"]["const"] = results_file.SCHEMA_VERSION
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:pytest-sst2:results:{results_file.SCHEMA_VERSION}",
+        **top,
+        "title": f"Results of pytest-sst2, version {results_file.SCHEMA_VERSION}",
+        "$defs": parts,
+    }
+
+
+def _may_diverge(field: dict[str, Any]) -> None:
+    """Allow what stands in JSON for a number that is not finite."""
+    field["anyOf"] = [{"type": field.pop("type")}, {"enum": list(NOT_FINITE)}]
+
+
+def _described(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of one class: closed, and what its docstring says of a field beside that field."""
+    about, said = docstring_parts(part.get("description", ""))
+    for name, field in part.get("properties", {}).items():
+        field.pop("title", None)  # its name once more, in capitals
+        if name in said:
+            field["description"] = said[name]
+    # What a reader wants to know of it first comes first.
+    head = {key: value for key, value in (("title", part.get("title")), ("description", about)) if value}
+    rest = {key: value for key, value in part.items() if key not in head}
+    closed = {"additionalProperties": False} if "properties" in part else {}
+    return {**head, **rest, **closed}
+
+
+_ATTRIBUTES = re.compile(r"^Attributes:\n((?:[ ]{4}.*\n?|\n)+)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^[ ]{4}(\w+): (.*(?:\n[ ]{8}.*)*)", re.MULTILINE)
+
+
+def docstring_parts(text: str) -> tuple[str, dict[str, str]]:
+    """Return what a Google-style docstring says of the whole, and of each attribute, each as one line of Markdown."""
+    found = _ATTRIBUTES.search(text)
+    attributes = dict(_ATTRIBUTE.findall(found[1])) if found else {}
+    about = text[: found.start()] if found else text
+    return flowing(about), {name: flowing(said) for name, said in attributes.items()}
+
+
+def flowing(text: str) -> str:
+    """Return a text of several lines as one, its code marked as in Markdown."""
+    return " ".join(text.split()).replace("``", "`")
