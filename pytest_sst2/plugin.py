@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.cell_run import CellRun, Timer
-    from pytest_sst2.session.results_plugin import Gatherer
+    from pytest_sst2.session.results_plugin import ResultsPlugin
     from pytest_sst2.session.settings import Settings
     from pytest_sst2.session.torchrun import CellAlong
 
@@ -81,7 +81,7 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, where anything was set; a mistake in them ends the run here with exit status 4."""
     from pytest_sst2.session.benchmark_timer import WithoutPytestBenchmark, WithPytestBenchmark
-    from pytest_sst2.session.results_plugin import Gatherer
+    from pytest_sst2.session.results_plugin import ResultsPlugin
 
     config.addinivalue_line("markers", MARKER)
     if is_anything_set(config):
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if processes() > 1:
         _join_ranks(config)
     if not hasattr(config, "workerinput") and rank() == 0:
-        gatherer = Gatherer(lambda: settings_of(config), lambda: workbench_of(config))
+        gatherer = ResultsPlugin(lambda: settings_of(config), lambda: workbench_of(config))
         config.pluginmanager.register(gatherer, _GATHERER)
         _hold_results(config, gatherer)
         if config.option.sst2_compare or config.option.sst2_save:
@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timer(), "sst2-timer")
 
 
-def _hold_results(config: pytest.Config, gatherer: Gatherer) -> None:
+def _hold_results(config: pytest.Config, gatherer: ResultsPlugin) -> None:
     """Keep other runs from the results file that this one is to write.
 
     Raises:

@@ -219,7 +219,7 @@ def _settings_of_seeds(records: Sequence[Record]) -> frozenset[str]:
 
 
 def _is_trained_in_steps(record: Record) -> bool:
-    course = record.fingerprint.course if record.fingerprint else None
+    course = record.fingerprint.training if record.fingerprint else None
     return course is not None and course.first_loss is not None
 
 

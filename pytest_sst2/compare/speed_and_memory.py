@@ -128,7 +128,7 @@ def _not_comparable(before: Sequence[Record], after: Sequence[Record]) -> str:
     records = (*before, *after)
     if any(each.machine_seconds is None for record in records for each in record.rounds):
         return "times not compared: one side was saved before the machine's own speed was measured"
-    if any(record.placement.beside for record in records):
+    if any(record.placement.concurrent_workers for record in records):
         return "times not compared: one side was measured beside other workers on the same cores"
     old, new = before[0].placement.processes, after[0].placement.processes
     if old != new:
@@ -223,7 +223,7 @@ def _memory(old: Sequence[Round], new: Sequence[Round]) -> MemoryChange | None:
     if all(device):
         first, second = (int(statistics.median_low(side)) for side in device)
         return MemoryChange(first, second, _rose(first, second))
-    grown = [[each.grown_bytes for each in rounds if each.grown_bytes is not None] for rounds in (old, new)]
+    grown = [[each.peak_growth_bytes for each in rounds if each.peak_growth_bytes is not None] for rounds in (old, new)]
     first, second = (max(each.peak_bytes for each in rounds) for rounds in (old, new))
     if not all(grown):
         return None

@@ -111,12 +111,12 @@ def see_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) -> S
         sketch=_sketch(together),
         length=round(float(np.linalg.norm(embeddings, axis=1).mean()), 6),
         dimensions=embeddings.shape[1],
-        grain=weights.grain,
+        effective_dtype=weights.grain,
         config=_config(module),
         pooling=_pooling(embeddings, hidden) if hidden else "",
         hidden=_sketch(np.array([each.mean(axis=0) for each in hidden])) if hidden else "",
-        unsteady=_share(first, second, scale),
-        company=_share(together[lonely], alone, scale),
+        nondeterminism=_share(first, second, scale),
+        batch_sensitivity=_share(together[lonely], alone, scale),
         autocast=next(iter(seen), ""),
     )
     identity = hashlib.sha256(weights.digest.encode() + np.ascontiguousarray(together).tobytes()).hexdigest()

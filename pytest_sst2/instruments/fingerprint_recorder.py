@@ -1,4 +1,4 @@
-"""Witness: takes a cell's fingerprints while the cell runs, from the very objects it works with."""
+"""FingerprintRecorder: takes a cell's fingerprints while the cell runs, from the very objects it works with."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from pytest_sst2.instruments.encoder_fingerprint import (
     weights_of,
 )
 from pytest_sst2.results.fingerprint import (
-    CourseFingerprint,
     EncoderFingerprint,
     Fingerprint,
     RowsFingerprint,
     TokensFingerprint,
+    TrainingFingerprint,
     packed_bits,
     packed_floats,
 )
@@ -51,7 +51,7 @@ _SMALL_TENSOR = 5000
 
 
 @dataclass(frozen=True)
-class EncoderSight:
+class EncoderObservation:
     """What a witness saw of an encoder and its tokenizer.
 
     Attributes:
@@ -65,24 +65,24 @@ class EncoderSight:
     identity: str
 
 
-class Witness:
+class FingerprintRecorder:
     """What the methods of one round let it see.
 
     Args:
         clock: Its work is phase ``fingerprint`` there, which is counted to nothing else.
-        awake: False in later rounds: the same cell leaves the same fingerprints.
+        enabled: False in later rounds: the same cell leaves the same fingerprints.
         whole_batches: False where several processes share each batch out: the part that the model is given in this one
             compares with nothing.
     """
 
-    def __init__(self, clock: PhaseClock, *, awake: bool = True, whole_batches: bool = True) -> None:
+    def __init__(self, clock: PhaseClock, *, enabled: bool = True, whole_batches: bool = True) -> None:
         self._clock = clock
-        self.awake = awake
+        self.enabled = enabled
         self._whole_batches = whole_batches
         self.tokens: TokensFingerprint | None = None
         self.encoder: EncoderFingerprint | None = None
-        self.course: CourseFingerprint | None = None
-        self.sight: EncoderSight | None = None
+        self.training: TrainingFingerprint | None = None
+        self.sight: EncoderObservation | None = None
         self._tokenizer: Any = None
         self._ids: Sequence[Sequence[int]] | None = None
         # Not kept alive: the model of a round is let go before the next.
@@ -90,38 +90,38 @@ class Witness:
         self._steps = _Steps()
         self._first_batch = _FirstBatch()
 
-    def saw_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
+    def record_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
         """Take the fingerprint of a tokenizer.
 
         Args:
             tokenizer: The tokenizer itself.
             tokenize: From sentences to their token ids, cut to length as the method cuts them.
         """
-        if self.awake:
+        if self.enabled:
             with self._clock.phase(PHASE):
                 self._ids = tokenize(fixed_sentences())
                 self.tokens = tokens_fingerprint(tokenizer, self._ids)
                 self._tokenizer = tokenizer
 
-    def saw_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def record_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
         """Take the fingerprint of an encoder as it was loaded, and from here on watch the steps of its training.
 
         Args:
             module: A ``torch.nn.Module`` with all its weights, a head that is to be trained included.
             embed: From n sentences to an array of shape (n, d).
         """
-        if self.awake:
+        if self.enabled:
             with self._clock.phase(PHASE):
                 seen = see_encoder(module, embed, self._ids)
                 tokens = self.tokens
                 if self._tokenizer is not None and seen.ids is not None and seen.ids is not self._ids:
                     tokens = tokens_fingerprint(self._tokenizer, seen.ids)
                 self._tokenizer = None
-                self.recall(module, EncoderSight(tokens, seen.fingerprint, seen.identity))
+                self.recall(module, EncoderObservation(tokens, seen.fingerprint, seen.identity))
 
-    def recall(self, module: Any, sight: EncoderSight) -> None:
+    def recall(self, module: Any, sight: EncoderObservation) -> None:
         """Take what another witness saw of the very same encoder; from here on watch the steps of a training."""
-        if not self.awake:
+        if not self.enabled:
             return
         self.sight, self.tokens, self.encoder = sight, sight.tokens, sight.encoder
         with contextlib.suppress(TypeError):  # not everything can be referred to weakly
@@ -129,24 +129,24 @@ class Witness:
         self._steps.watch()
         self._first_batch.watch(module)
 
-    def saw_course(self, course: CourseFingerprint) -> None:
+    def record_training(self, course: TrainingFingerprint) -> None:
         """Keep how the optimisation went, with what was seen of its steps and of what they changed."""
         self._steps.stop()
         self._first_batch.stop()
         batch = self._first_batch
-        self.course = dataclasses.replace(
+        self.training = dataclasses.replace(
             course,
             **self._steps.found(),
             first_batch=batch.digests if self._whole_batches else "",
             autocast=batch.autocast,
         )
         module = self._module()
-        if self.awake and module is not None and self.encoder is not None:
+        if self.enabled and module is not None and self.encoder is not None:
             with self._clock.phase(PHASE):
                 now = weights_of(module).parts
                 changed = tuple(part for part, digest in self.encoder.parts.items() if now.get(part) != digest)
                 weights = hashlib.sha256(repr(sorted(now.items())).encode()).hexdigest()[:16]
-                self.course = dataclasses.replace(self.course, trained=changed, weights=weights)
+                self.training = dataclasses.replace(self.training, trained=changed, weights=weights)
 
     def fingerprint(
         self, train: Examples, evaluation: Examples, predict: Callable[[Sequence[str]], np.ndarray]
@@ -164,11 +164,11 @@ class Witness:
             train=rows_fingerprint(train),
             evaluation=rows_fingerprint(evaluation),
             logits=packed_floats(np.log(clipped / (1 - clipped)).tolist()),
-            second_pass=round(float(np.abs(once - again).max()), 6),
+            repeat_max_diff=round(float(np.abs(once - again).max()), 6),
             tokens=self.tokens,
             encoder=self.encoder,
-            course=self.course,
-            asked=_asked(read),
+            training=self.training,
+            prediction_token_ids=_asked(read),
         )
 
 
@@ -182,7 +182,7 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
         order=_digest(rows.sentences),
         count=len(rows),
         distinct=len(set(rows.sentences)),
-        letters=_digest(sorted(_letters(sentence) for sentence in rows.sentences)),
+        normalized_digest=_digest(sorted(_letters(sentence) for sentence in rows.sentences)),
     )
 
 
@@ -262,7 +262,7 @@ class _Steps:
         self._handles, self._before = [], []
 
     def found(self) -> dict[str, Any]:
-        """Return fields of ``CourseFingerprint``; none where there were no steps."""
+        """Return fields of ``TrainingFingerprint``; none where there were no steps."""
         if not self._rates:
             return {}
         mean = float(f"{sum(self._rates) / len(self._rates):.6g}")

@@ -22,7 +22,7 @@ import numpy as np
 from pytest_sst2.config.recipes import Recipe
 from pytest_sst2.config.registry import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
-from pytest_sst2.instruments.fingerprint_recorder import Witness
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
@@ -45,7 +45,7 @@ class Job:
         seed: Decides everything random.
         clock: ``with job.clock.phase("fit", examples=n):`` around the work.
         loader: Loads tokenizers and models; knows the device.
-        witness: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
+        recorder: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
         model: The encoder to start from; None for methods that need none.
         cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
         frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
@@ -59,7 +59,7 @@ class Job:
     seed: int
     clock: PhaseClock
     loader: ModelLoader
-    witness: Witness
+    recorder: FingerprintRecorder
     model: ModelSpec | None = None
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None

@@ -66,7 +66,7 @@ class Features:
         return rows[[number[tuple(sentence)] for sentence in ids]]
 
     def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
-        cache, sight = self.job.cache, self.job.witness.sight
+        cache, sight = self.job.cache, self.job.recorder.sight
         if cache is None or sight is None:
             return self._real(self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step))
         # Batches of another size move embeddings by 1e-7, which the fixed sentences are too few to show.
@@ -100,7 +100,7 @@ class Features:
 
 
 def load_features(job: Job) -> Features:
-    """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the witness.
+    """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the recorder.
 
     Where the cell before has loaded the same one, that is taken, and the phase is marked as cached.
     """
@@ -115,14 +115,16 @@ def load_features(job: Job) -> Features:
             encoder = job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=limit)
             embedder = Embedder(encoder, job.parts)
     if kept is not None:
-        job.witness.recall(embedder.encoder, sight)
+        job.recorder.recall(embedder.encoder, sight)
         return Features(job, embedder)
     if embedder.prepared_ids([""]) is not None:
-        job.witness.saw_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or [])
+        job.recorder.record_tokenizer(
+            embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or []
+        )
     features = Features(job, embedder)
-    job.witness.saw_encoder(embedder.encoder, features)
-    if job.frozen is not None and job.witness.sight is not None:
-        job.frozen.keep(key, embedder, job.witness.sight)
+    job.recorder.record_encoder(embedder.encoder, features)
+    if job.frozen is not None and job.recorder.sight is not None:
+        job.frozen.keep(key, embedder, job.recorder.sight)
     return features
 
 

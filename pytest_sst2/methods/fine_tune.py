@@ -19,7 +19,7 @@ from pytest_sst2.methods.fast.trimmed_embedding import Reduction, reduction_to
 from pytest_sst2.methods.truncation import truncation_warnings
 from pytest_sst2.models.library_compat import sampling_arguments
 from pytest_sst2.models.max_length import longest_input
-from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.record import Epoch
 from pytest_sst2.utils.atomic_write import scratch_folder
 from pytest_sst2.utils.errors import Sst2Error
@@ -139,7 +139,7 @@ def train(job: Job) -> Trained:
 
 
 def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
-    """Return the model as it is loaded, shown to the witness, and the training rows as it is to be given them."""
+    """Return the model as it is loaded, shown to the recorder, and the training rows as it is to be given them."""
     _check_dtype(job)
     if job.frozen is not None:
         job.frozen.let_go()
@@ -151,8 +151,8 @@ def _prepared(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
     model.config.pad_token_id = tokenizer.pad_token_id
     length = _usable_length(job, tokenizer, model)
     classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
-    job.witness.saw_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
-    job.witness.saw_encoder(model, classifier.embed)
+    job.recorder.record_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
+    job.recorder.record_encoder(model, classifier.embed)
     with job.clock.phase("tokenize", examples=len(job.train)):
         encoded = classifier.tokenize(job.train.sentences)
         rows = [
@@ -230,14 +230,14 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
 def _run_trainer(
     job: Job, classifier: SequenceClassifier, rows: list[dict[str, Any]], arguments: TrainingArguments
 ) -> tuple[tuple[Epoch, ...], float]:
-    """Train in place, show the witness how it went, and return the learning curve and the last epoch's loss."""
+    """Train in place, show the recorder how it went, and return the learning curve and the last epoch's loss."""
     from torch.utils.data import DataLoader
     from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer
 
     reduction = reduction_to(classifier.model, (row["input_ids"] for row in rows))
     observer = _observer(job, classifier, reduction)
     pad = DataCollatorWithPadding(classifier.tokenizer)
-    order = OrderDigest(limit=len(rows) if job.witness.awake else 0)
+    order = OrderDigest(limit=len(rows) if job.recorder.enabled else 0)
 
     def collate(batch: list[dict[str, Any]]) -> Any:
         for row in batch:
@@ -269,8 +269,8 @@ def _run_trainer(
     training = job.clock.phase("train", examples=len(rows) * job.recipe.epochs)
     with training, quick_dropout(classifier.model), reduction.applied():
         trainer.train()
-    job.witness.saw_course(
-        CourseFingerprint(
+    job.recorder.record_training(
+        TrainingFingerprint(
             steps=int(trainer.state.global_step),
             first_loss=observer.losses[0][1],
             first_gradient_norm=observer.first_gradient_norm,

@@ -25,7 +25,7 @@ def train(job: Job) -> Trained:
     with job.clock.phase("fit", examples=len(job.train)):
         model = fit_logistic(features, job.train.labels, job.seed)
     course = course_of(model, features, job.train.labels)
-    job.witness.saw_course(course)
+    job.recorder.record_training(course)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         return np.asarray(model.predict_proba(embed(sentences))[:, 1])

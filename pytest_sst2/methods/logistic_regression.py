@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
 _SPELLINGS_OF_PENALTY = ("penalty", "l1_ratio")
@@ -65,7 +65,7 @@ def _l2(estimator: Any) -> dict[str, Any]:
     return {"penalty": "l2"} if penalty is not None and penalty.default == "l2" else {"l1_ratio": 0.0}
 
 
-def course_of(model: Any, features: Any, labels: np.ndarray) -> CourseFingerprint:
+def course_of(model: Any, features: Any, labels: np.ndarray) -> TrainingFingerprint:
     """Return how many iterations a fitted regression took, and how steep its objective still is.
 
     The gradient is that of mean log-loss + ‖w‖² / (2 C n), at the weights and the intercept.
@@ -73,10 +73,10 @@ def course_of(model: Any, features: Any, labels: np.ndarray) -> CourseFingerprin
     wrong_by = model.predict_proba(features)[:, 1] - labels
     weights = np.asarray(features.T @ wrong_by).ravel() / len(labels) + model.coef_[0] / (model.C * len(labels))
     steepest = max(float(np.abs(weights).max()), abs(float(wrong_by.mean())))
-    return CourseFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{steepest:.3g}"))
+    return TrainingFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{steepest:.3g}"))
 
 
-def stopping_warnings(course: CourseFingerprint) -> tuple[str, ...]:
+def stopping_warnings(course: TrainingFingerprint) -> tuple[str, ...]:
     """Say when a regression was stopped before it was anywhere near its minimum."""
     if course.last_gradient is None or course.last_gradient <= _GRADIENT_ACCEPTED:
         return ()

@@ -15,7 +15,7 @@ import numpy as np
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.features import load_features
 from pytest_sst2.methods.logistic_regression import MAX_ITERATIONS, C
-from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
 GRADIENT_TOLERANCE = 1e-7
@@ -33,7 +33,7 @@ def train(job: Job) -> Trained:
         features = embed(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
         layer, course = fit_linear(features, job.train.labels)
-    job.witness.saw_course(course)
+    job.recorder.record_training(course)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         with torch.inference_mode():
@@ -51,7 +51,7 @@ def train(job: Job) -> Trained:
     return Trained(predict, settings, warnings=embed.warnings())
 
 
-def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, CourseFingerprint]:
+def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingFingerprint]:
     """Return a ``torch.nn.Linear`` (d to 1, float64, on the CPU) that minimises mean log-loss + ‖w‖² / (2 C n).
 
     This is scikit-learn's objective divided by C · n, so the minimum is the same. It is convex: the start (zeros)
@@ -98,4 +98,4 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, CourseFin
             "its accuracy means nothing."
         )
     steps = int(optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"])
-    return layer, CourseFingerprint(steps=steps, last_gradient=float(f"{steepest:.3g}"))
+    return layer, TrainingFingerprint(steps=steps, last_gradient=float(f"{steepest:.3g}"))

@@ -10,6 +10,7 @@ Schema history:
            once in ``shared``, and what is one value an example is base64 (see ``_pack``).
 3 (0.3.0)  A record has ``placement``, which takes up the environment's ``workers``; the file has ``planned`` and
            ``shard``.
+4 (0.4.0)  Fields have names that explain themselves (see ``_RENAMED_IN_4``); their values are as before.
 
 Old files are migrated when they are read, one version at a time, and never rewritten.
 """
@@ -27,7 +28,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_sst2.results.fingerprint import packed_bits, unpacked_bits
-from pytest_sst2.results.record import Failure, Placement, Record
+from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.redact import redacted
@@ -35,7 +36,7 @@ from pytest_sst2.utils.sanitize import cut, plain_json
 from pytest_sst2.utils.strict_json import NotJsonError, json_of
 from pytest_sst2.utils.typed_json import read_plain, shown
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Between two lines.
 SEPARATOR = ",\n"
 
@@ -152,9 +153,11 @@ def results_from_text(text: str, origin: str) -> Results:
         )
     try:
         for step in range(version, SCHEMA_VERSION):
-            data = _MIGRATIONS[step](data)
+            data = _MIGRATIONS.get(step, dict)(data)
         shared = data.get("shared")
         plain = data["records"] if shared is None else [_unpack(each, shared) for each in data["records"]]
+        if version < 4:
+            plain = [_record_from_version_3(record) for record in plain]
         records = [record_from_json(each) for each in plain]
         failures = list(read_plain(Sequence[Failure], data["failures"], "failures"))  # type: ignore[type-abstract]
         planned = read_plain(tuple[str, ...], data["planned"], "planned")
@@ -300,14 +303,51 @@ def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
     environments = data.get("shared") or [record["environment"] for record in data["records"]]
     numbers = [record["environment"] for record in data["records"]] if "shared" in data else range(len(environments))
     workers = {number: environments[number].pop("workers", 1) for number in set(numbers)}
-    placements = [
-        Placement("xdist" if workers[number] > 1 else "serial", beside=workers[number] - 1) for number in numbers
-    ]
     records = [
-        {**record, "placement": asdict(placement)}
-        for record, placement in zip(data["records"], placements, strict=True)
+        {**record, "placement": _placement_of_version_3(workers[number])}
+        for record, number in zip(data["records"], numbers, strict=True)
     ]
     return {**data, "schema_version": 3, "records": records, "planned": [], "shard": ""}
+
+
+def _placement_of_version_3(workers: int) -> dict[str, Any]:
+    executor = "xdist" if workers > 1 else "serial"
+    nothing = {"node": "", "worker": "", "processes": 1, "attempt": 1, "started": None, "finished": None}
+    return {"executor": executor, "beside": workers - 1, **nothing}
+
+
+# From the part of a record to its fields' old and new names.
+_RENAMED_IN_4: Mapping[tuple[str, ...], Mapping[str, str]] = {
+    ("placement",): {"beside": "concurrent_workers"},
+    ("fingerprint", "train"): {"letters": "normalized_digest"},
+    ("fingerprint", "evaluation"): {"letters": "normalized_digest"},
+    ("fingerprint", "encoder"): {
+        "grain": "effective_dtype",
+        "unsteady": "nondeterminism",
+        "company": "batch_sensitivity",
+    },
+    ("fingerprint",): {"second_pass": "repeat_max_diff", "course": "training", "asked": "prediction_token_ids"},
+}
+
+
+def _record_from_version_3(record: dict[str, Any]) -> dict[str, Any]:
+    rounds = [_renamed(each, {"grown_bytes": "peak_growth_bytes"}) for each in record["rounds"]]
+    record = {**record, "rounds": rounds}
+    for path, names in _RENAMED_IN_4.items():
+        record = _renamed_at(record, path, names)
+    return record
+
+
+def _renamed_at(part: dict[str, Any], path: Sequence[str], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``part`` with fields renamed in the mapping at ``path``; unchanged if it has no such mapping."""
+    if not path:
+        return _renamed(part, names)
+    inner = part.get(path[0])
+    return part if inner is None else {**part, path[0]: _renamed_at(inner, path[1:], names)}
+
+
+def _renamed(part: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in part.items()}
 
 
 _MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1, 2: _from_version_2}

@@ -31,7 +31,7 @@ class RowsFingerprint:
         order: Digest of the sentences in the order used.
         count: Rows.
         distinct: Different sentences among them.
-        letters: Digest of the sentences without spaces, case and accents, whatever their order.
+        normalized_digest: Digest of the sentences without spaces, case and accents, whatever their order.
     """
 
     sentences: str
@@ -39,7 +39,7 @@ class RowsFingerprint:
     order: str
     count: int
     distinct: int
-    letters: str = ""
+    normalized_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class EncoderFingerprint:
             (Johnson and Lindenstrauss 1984, Contemporary Mathematics 26).
         length: Mean Euclidean length of the embeddings.
         dimensions: Numbers in one embedding.
-        grain: The narrowest type that holds every weight without loss.
+        effective_dtype: The narrowest type that holds every weight without loss.
         config: Values of the model's config that decide what it computes.
         pooling: How an embedding follows from the last hidden states, found by trial: ``mean``, ``cls``, ``max``,
             ``lasttoken``; empty where it is none of these.
         hidden: A sketch, like the one of the embeddings, of each sentence's mean last hidden state.
-        unsteady: Share by which embeddings differ when the same sentences are embedded again.
-        company: Share by which an embedding differs from that of the sentence embedded alone.
+        nondeterminism: Share by which embeddings differ when the same sentences are embedded again.
+        batch_sensitivity: Share by which an embedding differs from that of the sentence embedded alone.
     """
 
     dtype: str
@@ -91,17 +91,17 @@ class EncoderFingerprint:
     sketch: str
     length: float
     dimensions: int
-    grain: str = ""
+    effective_dtype: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     pooling: str = ""
     hidden: str = ""
-    unsteady: float = 0.0
-    company: float = 0.0
+    nondeterminism: float = 0.0
+    batch_sensitivity: float = 0.0
     autocast: str = ""
 
 
 @dataclass(frozen=True)
-class CourseFingerprint:
+class TrainingFingerprint:
     """How the optimisation went; None where a method has no such thing.
 
     Attributes:
@@ -145,11 +145,11 @@ class Fingerprint:
         train: The training rows.
         evaluation: The evaluation rows.
         logits: Log-odds the trained classifier gave the fixed sentences: 64 float32, in base64.
-        second_pass: The largest change of such a probability when the classifier was asked again.
+        repeat_max_diff: The largest change of such a probability when the classifier was asked again.
         tokens: None for methods without a tokenizer.
         encoder: None for methods without an encoder.
-        course: None for methods that optimise nothing.
-        asked: Digests of the token ids that the trained classifier read when it was asked, as in
+        training: None for methods that optimise nothing.
+        prediction_token_ids: Digests of the token ids that the trained classifier read when it was asked, as in
             ``TokensFingerprint.ids`` but sorted; empty where that could not be seen.
     """
 
@@ -157,11 +157,11 @@ class Fingerprint:
     train: RowsFingerprint
     evaluation: RowsFingerprint
     logits: str
-    second_pass: float
+    repeat_max_diff: float
     tokens: TokensFingerprint | None = None
     encoder: EncoderFingerprint | None = None
-    course: CourseFingerprint | None = None
-    asked: str = ""
+    training: TrainingFingerprint | None = None
+    prediction_token_ids: str = ""
 
 
 def check_fingerprint(fingerprint: Fingerprint) -> None:
@@ -171,7 +171,12 @@ def check_fingerprint(fingerprint: Fingerprint) -> None:
         ValueError: Which part, and why.
     """
     count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
-    sizes: dict[str, float] = {"asked": len(_unpacked("asked", unpacked_digests, fingerprint.asked)) or count}
+    sizes: dict[str, float] = {
+        "prediction_token_ids": len(
+            _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
+        )
+        or count
+    }
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)

@@ -54,7 +54,7 @@ class Round:
         machine_seconds: What a GFLOP of fixed work took beside it: the unit in which machines and moments compare.
             None where it was not measured.
         peak_bytes: The highest resident memory of the process.
-        grown_bytes: How much higher that is than at the start of the round; None where it was not measured.
+        peak_growth_bytes: How much higher that is than at the start of the round; None where it was not measured.
         machine_spread: How unsteady the machine was: the range of its seconds, measured between the phases, by their
             mean.
         device_peak_bytes: The highest allocated on the accelerator; None without one.
@@ -64,7 +64,7 @@ class Round:
     phases: Sequence[Phase]
     machine_seconds: float | None
     peak_bytes: int
-    grown_bytes: int | None
+    peak_growth_bytes: int | None
     device_peak_bytes: int | None = None
     machine_spread: float = 0.0
 
@@ -169,7 +169,7 @@ class Placement:
         executor: ``serial``, ``xdist``, ``ray`` or ``torchrun``.
         node: The name of the machine; empty where it is not known.
         worker: The process among several, such as ``gw1``; empty where there was one.
-        beside: How many other workers may have been at work on the same cores while it was timed.
+        concurrent_workers: How many other workers may have been at work on the same cores while it was timed.
         processes: How many processes trained it together.
         attempt: 1, or more where earlier ones were lost with their node or process.
         started: When its work began, in seconds since 1970; None where it is not known.
@@ -179,7 +179,7 @@ class Placement:
     executor: str = "serial"
     node: str = ""
     worker: str = ""
-    beside: int = 0
+    concurrent_workers: int = 0
     processes: int = 1
     attempt: int = 1
     started: float | None = None

@@ -80,7 +80,7 @@ class Conditions:
             return f"{len(record.rounds)} of {self.rounds} rounds"
         if self.timed and any(phase.cached for made in record.rounds for phase in made.phases):
             return "times from a cache"
-        if self.exclusive and record.placement.beside:
+        if self.exclusive and record.placement.concurrent_workers:
             return "timed beside other workers"
         if record.placement.processes != self.processes:
             return f"{self.processes} process{'es' if self.processes > 1 else ''}, was {record.placement.processes}"

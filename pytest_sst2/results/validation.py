@@ -75,12 +75,12 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
         ("latency.p95_seconds", 0, record.latency.p95_seconds),
         ("dataset.train_size", 0, record.dataset.train_size),
         ("dataset.eval_size", 0, record.dataset.eval_size),
-        ("placement.beside", 0, record.placement.beside),
+        ("placement.concurrent_workers", 0, record.placement.concurrent_workers),
         ("placement.processes", 1, record.placement.processes),
         ("placement.attempt", 1, record.placement.attempt),
     )
     for number, made in enumerate(record.rounds):
-        for name in ("seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread"):
+        for name in ("seconds", "peak_bytes", "peak_growth_bytes", "device_peak_bytes", "machine_spread"):
             yield f"rounds[{number}].{name}", 0, getattr(made, name)
         # Times are divided by it, where it is something.
         yield f"rounds[{number}].machine_seconds", _LEAST_MACHINE_SECONDS, made.machine_seconds or None

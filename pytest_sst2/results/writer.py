@@ -1,4 +1,4 @@
-"""Journal: the results file of a run, written anew as each cell is finished, and whole at every moment.
+"""ResultsWriter: the results file of a run, written anew as each cell is finished, and whole at every moment.
 
 A run that is killed leaves every cell that it finished, in a file that any reader of results can read.
 """
@@ -16,7 +16,7 @@ from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 
 
-class Journal:
+class ResultsWriter:
     """What has been measured so far, on disk.
 
     Lines are kept as they are written: to write a file anew is to copy them, 50 ms for 1,000 cells of 872 examples.

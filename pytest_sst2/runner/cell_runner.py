@@ -15,7 +15,7 @@ import numpy as np
 from pytest_sst2.compare.significance import wilson_interval
 from pytest_sst2.instruments.devices import device_peak_bytes, reset_device_peak, synchronizer
 from pytest_sst2.instruments.fingerprint_recorder import PHASE as FINGERPRINT_PHASE
-from pytest_sst2.instruments.fingerprint_recorder import Witness
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds
 from pytest_sst2.instruments.peak_memory import PeakMemory
 from pytest_sst2.instruments.phase_clock import PhaseClock
@@ -59,11 +59,11 @@ class Repetition:
 
     trained: Trained
     probabilities: np.ndarray
-    witness: Witness
+    recorder: FingerprintRecorder
     phases: tuple[Phase, ...]
     machine_seconds: tuple[float, ...]
     peak_bytes: int
-    grown_bytes: int
+    peak_growth_bytes: int
     device_peak_bytes: int | None
 
     @property
@@ -177,8 +177,8 @@ class CellRunner:
     def _repetition(self) -> Repetition:
         clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
         whole = self.placement.processes == 1 and self._parts == 1
-        witness = Witness(clock, awake=not self.rounds, whole_batches=whole)
-        job = self._job(clock, witness)
+        recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=whole)
+        job = self._job(clock, recorder)
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
@@ -186,7 +186,7 @@ class CellRunner:
         return Repetition(
             trained,
             probabilities,
-            witness,
+            recorder,
             clock.phases,
             tuple(self._machine_seconds),
             memory.peak_bytes,
@@ -208,9 +208,9 @@ class CellRunner:
         """
         gc.collect()
         clock = PhaseClock()
-        train(self.cell.method, self._job(clock, Witness(clock, awake=False)))
+        train(self.cell.method, self._job(clock, FingerprintRecorder(clock, enabled=False)))
 
-    def _job(self, clock: PhaseClock, witness: Witness) -> Job:
+    def _job(self, clock: PhaseClock, recorder: FingerprintRecorder) -> Job:
         return Job(
             train=self.splits.train,
             evaluation=self.splits.evaluation,
@@ -218,7 +218,7 @@ class CellRunner:
             seed=self.cell.seed,
             clock=clock,
             loader=self.loader,
-            witness=witness,
+            recorder=recorder,
             model=self.cell.model,
             cache=self.cache,
             frozen=self.frozen,
@@ -236,7 +236,7 @@ class CellRunner:
         correct = int((first.predictions == labels).sum())
         interval = wilson_interval(correct, len(labels))
         majority = majority_accuracy(self.splits.train.labels, labels)
-        fingerprint = first.witness.fingerprint(self.splits.train, self.splits.evaluation, self._checked(predict))
+        fingerprint = first.recorder.fingerprint(self.splits.train, self.splits.evaluation, self._checked(predict))
         record = Record(
             cell=self.cell.id,
             model=self.cell.model_name,
@@ -268,9 +268,9 @@ class CellRunner:
                 *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
                 *disagreement_warnings([each.predictions for each in self.rounds]),
-                *passes_warnings(fingerprint.second_pass),
+                *passes_warnings(fingerprint.repeat_max_diff),
                 *evidence_warnings(len(self.recipe.seeds), len(labels)),
-                *company_warnings(self.placement.beside),
+                *company_warnings(self.placement.concurrent_workers),
                 *repetition_warnings(self.environment.device, deterministic=self.environment.deterministic),
             ),
         )
@@ -298,7 +298,7 @@ class CellRunner:
                 machine_seconds=round(unit, 9),
                 machine_spread=round((max(each.machine_seconds) - min(each.machine_seconds)) / unit, 4),
                 peak_bytes=each.peak_bytes,
-                grown_bytes=each.grown_bytes,
+                peak_growth_bytes=each.peak_growth_bytes,
                 device_peak_bytes=each.device_peak_bytes,
             )
 

@@ -1,4 +1,4 @@
-"""Workbench: what the cells of one run share, made when the first of them needs it and kept to the end."""
+"""RunContext: what the cells of one run share, made when the first of them needs it and kept to the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _INSTALLED_FLOORS = Path(__file__).parents[1] / "benchmarks" / "floors.toml"
 
 
-class Workbench:
+class RunContext:
     """The data, device, models and floors of one run."""
 
     def __init__(self, settings: Settings) -> None:

@@ -82,12 +82,12 @@ def disagreement_warnings(rounds: Sequence[np.ndarray]) -> tuple[str, ...]:
     return (f"not reproducible: rounds of the same seed differ in up to {max(different)} predictions",)
 
 
-def passes_warnings(second_pass: float) -> tuple[str, ...]:
+def passes_warnings(repeat_max_diff: float) -> tuple[str, ...]:
     """Say when one trained classifier, asked twice, gives different answers."""
-    if second_pass <= _PASSES_DIFFER:
+    if repeat_max_diff <= _PASSES_DIFFER:
         return ()
     return (
-        f"asked twice, the same classifier gives probabilities up to {second_pass:.2g} apart: dropout is on, or "
+        f"asked twice, the same classifier gives probabilities up to {repeat_max_diff:.2g} apart: dropout is on, or "
         "something else in it is random",
     )
 

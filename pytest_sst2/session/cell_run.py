@@ -17,7 +17,7 @@ from pytest_sst2.utils.sanitize import MOST_CHARACTERS, cut, printable
 
 if TYPE_CHECKING:
     from pytest_sst2.config.registry import Cell
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
 
 
 class Timer(Protocol):
@@ -46,7 +46,7 @@ class CellRun:
     """One cell of the matrix, ready to be measured; the value of the fixture ``sst2_run``."""
 
     def __init__(
-        self, cell: Cell, workbench: Callable[[], Workbench], timer: Timer, item: pytest.Item, *, exclusive: bool
+        self, cell: Cell, workbench: Callable[[], RunContext], timer: Timer, item: pytest.Item, *, exclusive: bool
     ) -> None:
         self.cell = cell
         self._exclusive = exclusive
@@ -110,7 +110,7 @@ class CellRun:
         self._timer.describe(record)
         return record
 
-    def _measured(self, workbench: Workbench) -> Record:
+    def _measured(self, workbench: RunContext) -> Record:
         working = workbench.progress.working_on(self.cell.id, self.cell.method.name)
         memory = told_in_a_sentence(self.cell, workbench.settings.recipe)
         with working, memory, self._output(shown=workbench.settings.talkative):

@@ -1,4 +1,4 @@
-"""Gatherer: takes Records off the test reports, and has the session write, compare and print at the end."""
+"""ResultsPlugin: takes Records off the test reports, and has the session write, compare and print at the end."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_sst2.results.record import Record
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.session import Session
     from pytest_sst2.session.settings import Settings
 
 
-class Gatherer:
+class ResultsPlugin:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(self, settings: Callable[[], Settings], workbench: Callable[[], Workbench]) -> None:
+    def __init__(self, settings: Callable[[], Settings], workbench: Callable[[], RunContext]) -> None:
         self._settings = settings
         self._workbench = workbench
         # Made for the first cell, so that a run without cells does not pay for the import.

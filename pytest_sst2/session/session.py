@@ -17,7 +17,7 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.floors import MINIMUM_SEEDS, FloorKey, calibrated_floor, write_floors
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import record_from_json
-from pytest_sst2.results.writer import Journal
+from pytest_sst2.results.writer import ResultsWriter
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import counted, shortened
 
@@ -62,13 +62,13 @@ class Session:
         self._early: set[str] = set()
 
     @cached_property
-    def _journal(self) -> Journal | None:
+    def _journal(self) -> ResultsWriter | None:
         """Where records are written as they come; begun with the first, so that nothing is touched before."""
         settings = self.settings
         if (path := settings.results_path) is None:
             return None
         resumes = settings.resume_path is not None and path.resolve() == settings.resume_path.resolve()
-        return Journal(
+        return ResultsWriter(
             path,
             self.planned,
             shard=str(settings.shard or ""),
@@ -125,7 +125,7 @@ class Session:
         self.failures.append(made)
         self._write_down(lambda journal: journal.add_failure(made))
 
-    def _write_down(self, write: Callable[[Journal], None]) -> None:
+    def _write_down(self, write: Callable[[ResultsWriter], None]) -> None:
         """Write to the journal; what goes wrong there stops no run, and is told at its end."""
         if self._journal is None:
             return
@@ -184,7 +184,7 @@ class Session:
         failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
         self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
 
-    def _close(self, journal: Journal, *, complete: bool) -> None:
+    def _close(self, journal: ResultsWriter, *, complete: bool) -> None:
         """Write the results file for the last time."""
         try:
             journal.close(complete=complete and not self._results.missing, without=self._strangers())

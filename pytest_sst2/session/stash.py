@@ -11,11 +11,11 @@ from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
     from pytest_sst2.config.registry import ModelSpec
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.session.settings import Settings
 
 _SETTINGS = pytest.StashKey["Settings"]()
-_WORKBENCH = pytest.StashKey["Workbench"]()
+_WORKBENCH = pytest.StashKey["RunContext"]()
 
 
 def is_anything_set(config: pytest.Config) -> bool:
@@ -63,12 +63,12 @@ def read_results_again(config: pytest.Config) -> None:
     config.stash[_SETTINGS] = read_again(settings_of(config))
 
 
-def workbench_of(config: pytest.Config) -> Workbench:
+def workbench_of(config: pytest.Config) -> RunContext:
     """Return the run's workbench; the first caller pays for the imports."""
     if _WORKBENCH not in config.stash:
-        from pytest_sst2.runner.context import Workbench
+        from pytest_sst2.runner.context import RunContext
 
-        config.stash[_WORKBENCH] = Workbench(settings_of(config))
+        config.stash[_WORKBENCH] = RunContext(settings_of(config))
     return config.stash[_WORKBENCH]
 
 

@@ -22,7 +22,7 @@ from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.config.registry import Cell
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
 
 
 def _is_together(item: pytest.Item) -> bool:
@@ -38,7 +38,7 @@ class Leader:
         workbench: The run's.
     """
 
-    def __init__(self, workbench: Callable[[], Workbench]) -> None:
+    def __init__(self, workbench: Callable[[], RunContext]) -> None:
         self._workbench = workbench
 
     @pytest.hookimpl(trylast=True)
@@ -56,7 +56,7 @@ class Follower:
         workbench: The run's.
     """
 
-    def __init__(self, config: pytest.Config, workbench: Callable[[], Workbench]) -> None:
+    def __init__(self, config: pytest.Config, workbench: Callable[[], RunContext]) -> None:
         self._config = config
         self._workbench = workbench
         self._follows = False
@@ -158,7 +158,7 @@ class CellAlong:
     """A cell that rank 0 measures and this rank trains along; the value of the fixture ``sst2_run`` here."""
 
     def __init__(
-        self, cell: Cell, workbench: Callable[[], Workbench], item: pytest.Item, say: Callable[[str], None]
+        self, cell: Cell, workbench: Callable[[], RunContext], item: pytest.Item, say: Callable[[str], None]
     ) -> None:
         self.cell = cell
         self._workbench = workbench

@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
 if TYPE_CHECKING:
     from pytest_sst2.config.registry import Cell
-    from pytest_sst2.session.results_plugin import Gatherer
+    from pytest_sst2.session.results_plugin import ResultsPlugin
 
 # Folders and parameters may have brackets of their own: the name of the test function has none.
 _PARAMETER = re.compile(r"::\w+\[(.*)\]$", re.DOTALL)
@@ -118,7 +118,7 @@ class Distribution:
         cell_of_test: What tells cells from other tests.
     """
 
-    def __init__(self, gatherer: Gatherer, cell_of_test: Callable[[], CellOfTest]) -> None:
+    def __init__(self, gatherer: ResultsPlugin, cell_of_test: Callable[[], CellOfTest]) -> None:
         self._gatherer = gatherer
         self._cell_of_test = cell_of_test
 

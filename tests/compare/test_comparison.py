@@ -14,7 +14,7 @@ from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.verdict_rule import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
-from pytest_sst2.results.fingerprint import CourseFingerprint
+from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.record import Failure, Record
 from tests.support.record_factory import ENVIRONMENT, FINGERPRINT, answered, of_schema_1
 
@@ -73,7 +73,7 @@ class TestOneSeed:
         assert only_cell([WHOLE], [WHOLE]).notes == ()
         (note,) = only_cell([WHOLE], [EIGHT_LOST]).notes
         assert note.startswith("one seed: this is about two trained classifiers")
-        probe = dataclasses.replace(FINGERPRINT, course=CourseFingerprint(steps=20, last_gradient=1e-5))
+        probe = dataclasses.replace(FINGERPRINT, training=TrainingFingerprint(steps=20, last_gradient=1e-5))
         fixed = only_cell(*([dataclasses.replace(each, fingerprint=probe)] for each in (WHOLE, EIGHT_LOST)))
         assert (fixed.verdict, fixed.notes) == ("regressed", ())
 

@@ -22,12 +22,12 @@ from tests.support.record_factory import ENVIRONMENT, make_record, of_schema_1
 
 MB = 2**20
 UNIT = 0.004
-BESIDE = Placement("xdist", "here", "gw1", beside=1)
+BESIDE = Placement("xdist", "here", "gw1", concurrent_workers=1)
 
 
 def rounds(*seconds: float, unit: float = UNIT, phase: str = "encode", **fields: Any) -> tuple[Round, ...]:
     """Return a round for each of ``seconds``, spent in one phase."""
-    cost = {"peak_bytes": 800 * MB, "grown_bytes": 100 * MB, **fields}
+    cost = {"peak_bytes": 800 * MB, "peak_growth_bytes": 100 * MB, **fields}
     return tuple(Round(each, (Phase(phase, each, 500),), unit, **cost) for each in seconds)
 
 
@@ -204,7 +204,9 @@ class TestNotComparable:
 
 
 def memory(peak: int, grown: int | None, device: int | None = None) -> tuple[Round, ...]:
-    return rounds(2.0, peak_bytes=peak * MB, grown_bytes=grown and grown * MB, device_peak_bytes=device and device * MB)
+    return rounds(
+        2.0, peak_bytes=peak * MB, peak_growth_bytes=grown and grown * MB, device_peak_bytes=device and device * MB
+    )
 
 
 class TestMemory:

@@ -175,7 +175,7 @@ def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> N
     from pytest_sst2.config.recipes import PRESETS
     from pytest_sst2.config.registry import METHODS, Registry
     from pytest_sst2.data.splits import Examples
-    from pytest_sst2.instruments.fingerprint_recorder import Witness
+    from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
     from pytest_sst2.instruments.phase_clock import PhaseClock
     from pytest_sst2.methods.base import Job, train
     from pytest_sst2.models.loader import ModelLoader
@@ -194,7 +194,7 @@ def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> N
         seed=42,
         clock=clock,
         loader=ModelLoader(),
-        witness=Witness(clock),
+        recorder=FingerprintRecorder(clock),
         model=registry.models["minilm"],
     )
     probabilities = train(registry.method("linear-probe"), job).predict(sst2.sentences)

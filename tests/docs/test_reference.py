@@ -17,7 +17,7 @@ from tools.docs import reference
 
 
 def test_reference_and_schema_are_up_to_date() -> None:
-    command = [sys.executable, str(ROOT / "tools" / "reference.py"), "--check"]
+    command = [sys.executable, str(ROOT / "tools" / "docs" / "reference.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

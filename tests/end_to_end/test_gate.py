@@ -126,7 +126,7 @@ class TestLifeCycle:
         assert str(saved.stdout).count("SST-2 benchmark") == 1
         data = results(project.path / "r.json")
         assert {record["method"] for record in data["records"]} == {"tfidf", "majority"}
-        assert {record["placement"]["beside"] for record in data["records"]} == {1}
+        assert {record["placement"]["concurrent_workers"] for record in data["records"]} == {1}
 
         alone = project.runpytest(*METHODS, "--sst2-compare", "main")
         assert alone.ret == 0

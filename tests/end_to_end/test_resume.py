@@ -79,7 +79,7 @@ class TestConditions:
         assert now(**changes).differ_from(RECORD) == reason
 
     def test_times_taken_beside_others_do_not_count_as_exclusive(self) -> None:
-        beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", beside=1))
+        beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
         assert now().differ_from(beside) == ""
         assert now(exclusive=True).differ_from(beside) == "timed beside other workers"
 

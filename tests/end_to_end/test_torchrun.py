@@ -157,7 +157,7 @@ class TestOneModel:
         one, two = only(alone.records("alone.json")), together.records()["dry-fine-tune-seed42"]
         assert one.fingerprint is not None
         assert two.fingerprint is not None
-        old, new = one.fingerprint.course, two.fingerprint.course
+        old, new = one.fingerprint.training, two.fingerprint.training
         assert old is not None
         assert new is not None
         # Eight steps an epoch, with the same rows in the same order, at the same rates, to the same place.

@@ -121,14 +121,14 @@ def fault(
 
 def measure(world: World, method: str) -> Results:
     """Run one cell as the plugin does; an error becomes the Failure that the plugin would report."""
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.utils.errors import Sst2Error
 
     collect_environment.cache_clear()  # what an upgrade changes, it changes before the process starts
     model = ModelSpec("encoder", folder=world.model) if METHOD[method].needs_model else None
     cell = Cell(model, METHOD[method], world.recipe.seeds[0])
     try:
-        workbench = Workbench(_settings(world))
+        workbench = RunContext(_settings(world))
         runner = workbench.runner(cell)
         runner.run_rounds(world.rounds)
         record = runner.record(workbench.floor_for)

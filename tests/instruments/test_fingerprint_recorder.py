@@ -1,4 +1,4 @@
-"""Witness: fingerprints of a tiny encoder; the same twice is the same, and each change shows where it was made."""
+"""FingerprintRecorder: fingerprints of a tiny encoder are repeatable, and each change shows where it was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.registry import METHODS, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.encoder_fingerprint import of_fixed_sentences, see_encoder, tokens_fingerprint, weights_of
-from pytest_sst2.instruments.fingerprint_recorder import OrderDigest, Witness, rows_fingerprint
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder, OrderDigest, rows_fingerprint
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Job, Trained, train
 from pytest_sst2.methods.fast.embedder import Embedder
@@ -61,8 +61,8 @@ class TestEncoder:
         assert fingerprint_of(encoder) == taken
         assert (taken.dtype, taken.dimensions, taken.length, taken.pooling) == ("float32", 32, 1.0, "mean")
         assert taken.parts.keys() == {"embeddings", "layer 0", "layer 1", "pooler"}
-        assert (taken.unsteady, taken.grain) == (0.0, "float32")
-        assert taken.company < 1e-4
+        assert (taken.nondeterminism, taken.effective_dtype) == (0.0, "float32")
+        assert taken.batch_sensitivity < 1e-4
         assert taken.config["num_hidden_layers"] == 2
 
     @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ class TestEncoder:
             for _, weight in weights(encoder):
                 weight.copy_(weight.bfloat16().float())
         found = fingerprint_of(encoder)
-        assert (found.dtype, found.grain) == ("float32", "bfloat16")
+        assert (found.dtype, found.effective_dtype) == ("float32", "bfloat16")
 
     def test_scaled_embeddings_have_another_length_and_the_same_direction(
         self, encoder: Any, taken: EncoderFingerprint
@@ -135,13 +135,13 @@ class TestEncoder:
             found = torch.nn.functional.dropout(torch.tensor(embed(sentences)), 0.5)
             return np.asarray(found.numpy())
 
-        assert see_encoder(encoder, dropping).fingerprint.unsteady > 0.1
+        assert see_encoder(encoder, dropping).fingerprint.nondeterminism > 0.1
 
     def test_embeddings_that_depend_on_their_batch_are_told(self, encoder: Any) -> None:
         embed = Embedder(encoder)
         found = see_encoder(encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1))).fingerprint
-        assert found.company == pytest.approx(1.0, abs=1e-3)
-        assert found.unsteady == 0.0
+        assert found.batch_sensitivity == pytest.approx(1.0, abs=1e-3)
+        assert found.nondeterminism == 0.0
 
     def test_sentences_are_given_back_in_their_order(self) -> None:
         lengths = of_fixed_sentences(lambda asked: np.array([[len(each)] for each in asked]))
@@ -199,7 +199,7 @@ class TestRows:
         assert digest([1], [2], [3], [9]) == digest([1], [2], [3])  # a second pass is not looked at
 
 
-def job(spec: ModelSpec, *, awake: bool = True) -> Job:
+def job(spec: ModelSpec, *, enabled: bool = True) -> Job:
     sentences, labels = sentences_and_labels(48)
     clock = PhaseClock()
     return Job(
@@ -209,7 +209,7 @@ def job(spec: ModelSpec, *, awake: bool = True) -> Job:
         seed=42,
         clock=clock,
         loader=ModelLoader("cpu"),
-        witness=Witness(clock, awake=awake),
+        recorder=FingerprintRecorder(clock, enabled=enabled),
         model=spec,
     )
 
@@ -217,27 +217,27 @@ def job(spec: ModelSpec, *, awake: bool = True) -> Job:
 def witnessed(spec: ModelSpec, method: str, **changes: Any) -> tuple[Fingerprint, Trained]:
     made = dataclasses.replace(job(spec), **changes)
     trained = train(METHOD[method], made)
-    return made.witness.fingerprint(made.train, made.evaluation, trained.predict), trained
+    return made.recorder.fingerprint(made.train, made.evaluation, trained.predict), trained
 
 
 class TestMethods:
     def test_a_witness_that_sleeps_takes_nothing(self, spec: ModelSpec) -> None:
-        asleep = job(spec, awake=False)
+        asleep = job(spec, enabled=False)
         train(METHOD["linear-probe"], asleep)
-        assert (asleep.witness.tokens, asleep.witness.encoder) == (None, None)
+        assert (asleep.recorder.tokens, asleep.recorder.encoder) == (None, None)
         assert "fingerprint" not in [phase.name for phase in asleep.clock.phases]
 
     @pytest.mark.parametrize("method", ["fine-tune", "linear-probe", "torch-probe"])
     def test_the_same_cell_twice_has_the_same_fingerprint_and_no_drift(self, spec: ModelSpec, method: str) -> None:
         first, again = (witnessed(spec, method)[0] for _ in range(2))
         assert first == again
-        assert None not in (first.tokens, first.encoder, first.course)
+        assert None not in (first.tokens, first.encoder, first.training)
         before, after = (make_record(fingerprint=each) for each in (first, again))
         assert drift_causes(before, after) == ()
 
     def test_fine_tuning_shows_its_steps_and_what_they_changed(self, spec: ModelSpec) -> None:
         found, trained = witnessed(spec, "fine-tune")
-        course = found.course
+        course = found.training
         assert course is not None
         assert (course.steps, course.learning_rate) == (4, pytest.approx(5e-3))
         # 5e-3 falls to nothing in four steps: 4/4, 3/4, 2/4 and 1/4 of it.
@@ -250,7 +250,7 @@ class TestMethods:
         assert not [name for name in trained.settings if "fingerprint" in name]
 
     def test_a_probe_s_encoder_is_not_trained(self, spec: ModelSpec) -> None:
-        course = witnessed(spec, "linear-probe")[0].course
+        course = witnessed(spec, "linear-probe")[0].training
         assert course is not None
         assert not course.trained
         assert course.first_loss is None

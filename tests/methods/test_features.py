@@ -13,7 +13,7 @@ import pytest
 
 from pytest_sst2.config.registry import METHODS
 from pytest_sst2.data.splits import Examples
-from pytest_sst2.instruments.fingerprint_recorder import Witness
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.methods.base import Job, train
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
@@ -132,10 +132,10 @@ class TestFrozenEncoder:
         train(METHOD["linear-probe"], first)
         train(METHOD["torch-probe"], second)
         assert cached_phases(second) == ["load", "encode"]
-        assert second.witness.encoder == first.witness.encoder
-        assert second.witness.tokens == first.witness.tokens
-        assert second.witness.course is not None
-        assert second.witness.course.trained == ()
+        assert second.recorder.encoder == first.recorder.encoder
+        assert second.recorder.tokens == first.recorder.tokens
+        assert second.recorder.training is not None
+        assert second.recorder.training.trained == ()
 
     def test_another_type_or_length_is_loaded(self, tiny_encoder: Path) -> None:
         frozen = FrozenEncoder()
@@ -227,7 +227,7 @@ class TestNumbers:
         self, method: str, kept: bool, overflowing: Path, cache: EmbeddingCache
     ) -> None:
         job = job_with(cache if kept else None, overflowing, train=Examples([*"abcd", "clumsy"], np.arange(5) % 2))
-        job = dataclasses.replace(job, witness=Witness(job.clock, awake=kept))
+        job = dataclasses.replace(job, recorder=FingerprintRecorder(job.clock, enabled=kept))
         with pytest.raises(Sst2Error) as caught:
             train(METHOD[method], job)
         message = str(caught.value)

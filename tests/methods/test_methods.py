@@ -17,7 +17,7 @@ import torch
 from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.config.registry import METHODS, MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
-from pytest_sst2.instruments.fingerprint_recorder import Witness
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods import fine_tune, torch_probe
 from pytest_sst2.methods import logistic_regression as logistic
@@ -36,7 +36,7 @@ def examples(start: int, stop: int) -> Examples:
     return Examples(sentences[start:], np.array(labels[start:]))
 
 
-def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int = 42, *, awake: bool = True) -> Job:
+def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int = 42, *, enabled: bool = True) -> Job:
     clock = PhaseClock()
     return Job(
         train=examples(0, 120),
@@ -45,7 +45,7 @@ def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int 
         seed=seed,
         clock=clock,
         loader=ModelLoader("cpu"),
-        witness=Witness(clock, awake=awake),
+        recorder=FingerprintRecorder(clock, enabled=enabled),
         model=ModelSpec(model.name, folder=model) if model else None,
     )
 

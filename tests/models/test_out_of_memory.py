@@ -201,7 +201,7 @@ class TestHalving:
         assert halved.probabilities == pytest.approx(whole.probabilities, abs=1e-4)
         losses = [[epoch.train_loss for epoch in each.epochs] for each in (whole, halved)]
         assert losses[1] == pytest.approx(losses[0], abs=1e-5)
-        courses = [each.fingerprint.course for each in (whole, halved) if each.fingerprint]
+        courses = [each.fingerprint.training for each in (whole, halved) if each.fingerprint]
         assert courses[0] is not None
         assert courses[1] is not None
         assert (courses[1].steps, courses[1].order) == (courses[0].steps, courses[0].order)

@@ -208,7 +208,7 @@ class TestReading:
     def test_a_damaged_or_newer_file_is_a_sentence_with_its_name(self, tmp_path: Path) -> None:
         path = save(tmp_path, "main")
         whole = path.read_text(encoding="utf-8")
-        for text in ("", whole[:-500], whole.replace('"schema_version": 3', '"schema_version": 4')):
+        for text in ("", whole[:-500], whole.replace('"schema_version": 4', '"schema_version": 5')):
             path.write_text(text, encoding="utf-8")
             assert str(path) in refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
 

@@ -66,7 +66,7 @@ class TestPlain:
     def test_a_file_has_its_version_first_and_a_record_a_line(self) -> None:
         text = results_text([make_record(), make_record(seed=7)], [FAILURE], saved=SAVED)
         lines = text.split("\n")
-        assert lines[:2] == [f'{{"schema_version": 3, "saved": "{SAVED}", "shard": "",', '"records": [']
+        assert lines[:2] == [f'{{"schema_version": 4, "saved": "{SAVED}", "shard": "",', '"records": [']
         assert [json.loads(line.rstrip(","))["seed"] for line in lines[2:4]] == [42, 7]
         assert lines[4:] == ["],", lines[5], ""]
         assert "“few”" in text
@@ -117,15 +117,16 @@ class TestOldFiles:
         data = json.loads((FROZEN / "results_version_2.json").read_text(encoding="utf-8"))
         data["records"][1]["environment"]["workers"] = 4
         read = results_from_text(json.dumps(data), "old.json").records
-        assert [each.placement for each in read] == [Placement(), Placement("xdist", beside=3), Placement()]
+        assert [each.placement for each in read] == [Placement(), Placement("xdist", concurrent_workers=3), Placement()]
 
-    def test_schema_3_of_0_3_0(self) -> None:
+    @pytest.mark.parametrize("version", [3, 4])
+    def test_schemas_3_of_0_3_0_and_4_of_0_4_0(self, version: int) -> None:
         where = Placement("ray", "node-a", "ray 4711", 0, 1, 2, 1_700_000_000.5, 1_700_000_009.25)
         records = [make_record(placement=where), make_record(seed=7, cell="minilm-linear-probe-seed7")]
         planned = ("minilm-linear-probe-seed42", "minilm-linear-probe-seed7", "other")
-        plain = frozen("results_version_3.json")
+        plain = frozen(f"results_version_{version}.json")
         assert plain == Results(records, [FAILURE], SAVED, "old.json", planned, "2/3")
-        packed = frozen("results_version_3_packed.json")
+        packed = frozen(f"results_version_{version}_packed.json")
         assert [*map(without_probabilities, packed.records)] == [*map(without_probabilities, records)]
         assert (packed.failures, packed.planned, packed.shard) == ([FAILURE], planned, "2/3")
 
@@ -262,7 +263,7 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
         ("null", ["old.json", "--sst2-save"]),
         ("[" * 100_000, ["old.json", "--sst2-json"]),
         ('{"benchmarks": []}', ["old.json", "--sst2-json", "schema_version"]),
-        ('{"schema_version": 4, "records": []}', ["old.json", "version 4", "versions 1 to 3", "Upgrade pytest-sst2"]),
+        ('{"schema_version": 5, "records": []}', ["old.json", "version 5", "versions 1 to 4", "Upgrade pytest-sst2"]),
         ('{"schema_version": 0, "records": []}', ["old.json", "version 0"]),
         ('{"schema_version": true, "records": []}', ["old.json", "version True"]),
         ('{"schema_version": "2", "records": []}', ["old.json", "version '2'"]),
@@ -274,7 +275,8 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
         ('{"schema_version": 1, "records": [], "failures": [{"cell": "a"}]}', ["old.json", "model"]),
         ('{"schema_version": 2, "records": [], "failures": []}', ["old.json", "saved"]),
         ('{"schema_version": 2, "saved": "", "records": [{}], "failures": []}', ["old.json", "environment"]),
-        ('{"schema_version": 3, "saved": "", "records": [{}], "failures": []}', ["old.json", "not a record"]),
+        ('{"schema_version": 3, "saved": "", "records": [{}], "failures": []}', ["old.json", "rounds is missing"]),
+        ('{"schema_version": 4, "saved": "", "records": [{}], "failures": []}', ["old.json", "not a record"]),
         ('{"schema_version": 3, "saved": "", "records": [], "failures": []}', ["old.json", "planned"]),
         ('{"schema_version": 2, "saved": "", "records": 5, "failures": []}', ["old.json"]),
     ],

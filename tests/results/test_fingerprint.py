@@ -68,7 +68,7 @@ def test_half_a_float_or_no_base64_is_refused(text: str) -> None:
         unpacked_floats(text)
 
 
-@pytest.mark.parametrize("missing", [(), ("tokens",), ("encoder",), ("course",), ("tokens", "encoder", "course")])
+@pytest.mark.parametrize("missing", [(), ("tokens",), ("encoder",), ("training",), ("tokens", "encoder", "training")])
 def test_a_fingerprint_comes_back_from_json(missing: tuple[str, ...]) -> None:
     fingerprint = dataclasses.replace(FINGERPRINT, **dict.fromkeys(missing))
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(fingerprint)))

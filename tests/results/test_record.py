@@ -38,7 +38,7 @@ def test_a_record_comes_back_from_json_as_it_was(changes: dict[str, Any]) -> Non
     assert record_from_json(record.to_json()) == record
 
 
-@pytest.mark.parametrize("part", ["tokens", "encoder", "course"])
+@pytest.mark.parametrize("part", ["tokens", "encoder", "training"])
 def test_a_fingerprint_may_lack_what_a_method_does_not_have(part: str) -> None:
     record = make_record(fingerprint=dataclasses.replace(FINGERPRINT, **{part: None}))
     assert record_from_json(record.to_json()) == record
@@ -145,7 +145,7 @@ def test_an_unknown_field_is_refused_with_its_name(part: str) -> None:
         record_from_json({**make_record().to_json(), "colour": "red"})
 
 
-@pytest.mark.parametrize("part", ["train", "evaluation", "tokens", "encoder", "course"])
+@pytest.mark.parametrize("part", ["train", "evaluation", "tokens", "encoder", "training"])
 def test_an_unknown_field_of_a_fingerprint_is_refused_with_its_name(part: str) -> None:
     plain = make_record().to_json()
     plain["fingerprint"][part]["colour"] = "red"
@@ -259,7 +259,7 @@ def _set(path: str, value: Any) -> dict[str, Any]:
         ("latency.p95_seconds", "latency.p95_seconds"),
         ("dataset.train_size", "dataset.train_size"),
         ("dataset.eval_size", "dataset.eval_size"),
-        ("placement.beside", "placement.beside"),
+        ("placement.concurrent_workers", "placement.concurrent_workers"),
         ("placement.processes", "placement.processes"),
         ("placement.attempt", "placement.attempt"),
         ("floor.accuracy", "floor.accuracy"),
@@ -267,7 +267,7 @@ def _set(path: str, value: Any) -> dict[str, Any]:
         ("rounds.0.seconds", "rounds[0].seconds"),
         ("rounds.1.peak_bytes", "rounds[1].peak_bytes"),
         ("rounds.0.machine_seconds", "rounds[0].machine_seconds"),
-        ("rounds.0.grown_bytes", "rounds[0].grown_bytes"),
+        ("rounds.0.peak_growth_bytes", "rounds[0].peak_growth_bytes"),
         ("rounds.0.device_peak_bytes", "rounds[0].device_peak_bytes"),
         ("rounds.1.machine_spread", "rounds[1].machine_spread"),
         ("rounds.0.phases.0.seconds", "rounds[0].phases[0].seconds"),
@@ -313,8 +313,17 @@ def test_of_four_answers_no_fewer_than_none_and_no_more_than_four_are_right(corr
 
 AMOUNTS = [
     "seed",
-    *("latency.p50_seconds", "latency.p95_seconds", "dataset.train_size", "dataset.eval_size", "placement.beside"),
-    *(f"rounds[1].{name}" for name in ("seconds", "peak_bytes", "grown_bytes", "device_peak_bytes", "machine_spread")),
+    *(
+        "latency.p50_seconds",
+        "latency.p95_seconds",
+        "dataset.train_size",
+        "dataset.eval_size",
+        "placement.concurrent_workers",
+    ),
+    *(
+        f"rounds[1].{name}"
+        for name in ("seconds", "peak_bytes", "peak_growth_bytes", "device_peak_bytes", "machine_spread")
+    ),
     *("rounds[1].phases[2].seconds", "rounds[1].phases[2].examples"),
 ]
 

@@ -44,7 +44,7 @@ def fine_tuning(model: int, seed: int, examples: int) -> Record:
             hidden=hidden,
             config={f"value_number_{number}": 0.1 for number in range(12)},
         ),
-        course=dataclasses.replace(FINGERPRINT.course, trained=tuple(parts), first_loss=draw.random()),
+        training=dataclasses.replace(FINGERPRINT.training, trained=tuple(parts), first_loss=draw.random()),
     )
     return make_record(
         cell=f"model{model}-fine-tune-seed{seed}",

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.record import Failure, Record
-from pytest_sst2.results.writer import Journal
+from pytest_sst2.results.writer import ResultsWriter
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import results
 from tests.support.record_factory import make_record
@@ -53,7 +53,7 @@ def before(path: Path, number: str = "") -> Path:
 
 class TestWriting:
     def test_the_file_is_valid_after_every_record_and_says_what_is_missing(self, path: Path) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         assert not path.exists()
         for number, name in enumerate(PLANNED[:2], 1):
             journal.add(cell(name))
@@ -66,7 +66,7 @@ class TestWriting:
         assert read(path).saved
 
     def test_it_is_the_text_that_one_writing_of_everything_gives(self, path: Path) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         made = [cell(name) for name in PLANNED[:2]]
         for record in made:
             journal.add(record)
@@ -75,7 +75,7 @@ class TestWriting:
         assert path.read_text(encoding="utf-8") == wanted
 
     def test_a_failure_that_was_tried_again_gives_way_to_the_record_and_the_other_way_round(self, path: Path) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         journal.add_failure(failure("a-seed1"))
         journal.add(cell("a-seed1"))
         assert (names(path), read(path).failures) == (["a-seed1"], [])
@@ -85,7 +85,7 @@ class TestWriting:
     def test_an_error_of_the_disk_leaves_the_file_and_a_later_write_has_everything(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         journal.add(cell("a-seed1"))
 
         def full(_handle: int) -> None:
@@ -108,7 +108,7 @@ class TestAnotherRunsFile:
         def fail(_path: Path) -> bytes:
             raise OSError(5, "Input/output error")
 
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         with monkeypatch.context() as patched:
             patched.setattr(Path, "read_bytes", fail)
             with pytest.raises(Sst2Error, match=r"Input/output error\. It is not written over"):
@@ -116,7 +116,7 @@ class TestAnotherRunsFile:
         assert path.read_text(encoding="utf-8") == old
 
     def test_it_is_put_aside_until_the_run_is_complete(self, path: Path, old: str) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         assert path.read_text(encoding="utf-8") == old
         journal.add(cell("a-seed1"))
         assert names(path) == ["a-seed1"]
@@ -126,15 +126,15 @@ class TestAnotherRunsFile:
         assert not before(path).exists()
 
     def test_it_stays_aside_where_the_run_was_stopped(self, path: Path, old: str) -> None:
-        journal = Journal(path, PLANNED)
+        journal = ResultsWriter(path, PLANNED)
         journal.add(cell("a-seed1"))
         journal.close(complete=False)
         assert before(path).read_text(encoding="utf-8") == old
         assert journal.aside == before(path)
 
     def test_two_runs_cut_off_in_turn_leave_both_what_was_there(self, path: Path, old: str) -> None:
-        Journal(path, PLANNED).add(cell("a-seed1"))
-        last = Journal(path, PLANNED)
+        ResultsWriter(path, PLANNED).add(cell("a-seed1"))
+        last = ResultsWriter(path, PLANNED)
         last.add(cell("b-seed1"))
         assert before(path).read_text(encoding="utf-8") == old
         assert names(before(path, "-2")) == ["a-seed1"]
@@ -146,7 +146,7 @@ class TestAnotherRunsFile:
 class TestResumedFile:
     def test_what_stands_in_it_stays_with_failures_and_plan(self, path: Path) -> None:
         standing = Results([cell("a-seed1")], [failure("b-seed1")], planned=PLANNED)
-        journal = Journal(path, ("c-seed1", "d-seed1"), standing=standing)
+        journal = ResultsWriter(path, ("c-seed1", "d-seed1"), standing=standing)
         journal.add(cell("c-seed1"))
         found = read(path)
         assert [record.cell for record in found.records] == ["a-seed1", "c-seed1"]
@@ -155,13 +155,13 @@ class TestResumedFile:
         assert found.missing == ["d-seed1"]
 
     def test_a_taken_record_is_not_written_again(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        journal = Journal(path, PLANNED, standing=Results([cell("a-seed1")], []))
+        journal = ResultsWriter(path, PLANNED, standing=Results([cell("a-seed1")], []))
         monkeypatch.setattr("pytest_sst2.results.writer.write_atomically", lambda *_: pytest.fail("written"))
         journal.add(cell("a-seed1"))
 
     def test_a_cell_measured_again_puts_the_file_aside(self, path: Path) -> None:
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
-        journal = Journal(path, PLANNED, standing=read(path))
+        journal = ResultsWriter(path, PLANNED, standing=read(path))
         journal.add(cell("a-seed1", accuracy=0.5), again=True)
         journal.close(complete=True)
         assert results(path)["records"][0]["accuracy"] == 0.5
@@ -171,7 +171,7 @@ class TestResumedFile:
     def test_a_cell_that_failed_or_is_of_another_table_is_put_aside(self, path: Path, how: str) -> None:
         text = results_text([cell("a-seed1"), cell("b-seed1")], [], planned=PLANNED)
         path.write_text(text, encoding="utf-8")
-        journal = Journal(path, ("b-seed1",), standing=read(path))
+        journal = ResultsWriter(path, ("b-seed1",), standing=read(path))
         if how == "failed":
             journal.add_failure(failure("a-seed1"))
         journal.close(complete=True, without=["a-seed1"] if how == "without" else [])
@@ -182,7 +182,7 @@ class TestResumedFile:
     def test_a_leftover_of_an_earlier_run_does_not_stand_in_the_way(self, path: Path, old: str) -> None:
         shutil.copy(path, before(path))
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
-        journal = Journal(path, PLANNED, standing=read(path))
+        journal = ResultsWriter(path, PLANNED, standing=read(path))
         journal.add(dataclasses.replace(cell("a-seed1"), accuracy=0.5), again=True)
         assert before(path).read_text(encoding="utf-8") == old
         assert journal.aside == before(path, "-2")

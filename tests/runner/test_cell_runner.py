@@ -113,8 +113,8 @@ def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: A
     assert 0.06 <= cost.seconds < 0.5  # fit, predict, and what no phase accounts for
     assert cost.machine_seconds is not None
     assert 0 < cost.machine_seconds < 1
-    assert cost.grown_bytes is not None
-    assert cost.grown_bytes >= 0
+    assert cost.peak_growth_bytes is not None
+    assert cost.peak_growth_bytes >= 0
 
 
 def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment: Any) -> None:
@@ -122,8 +122,8 @@ def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment:
     found = measure(runner).fingerprint
     assert found is not None
     assert (found.train.count, found.evaluation.count) == (4, 10)
-    assert (found.tokens, found.encoder, found.course) == (None, None, None)
-    assert found.second_pass == 0.0
+    assert (found.tokens, found.encoder, found.training) == (None, None, None)
+    assert found.repeat_max_diff == 0.0
     # The log-odds of three in four are log 3.
     assert unpacked_floats(found.logits) == pytest.approx([math.log(3)] * 64)
 
@@ -140,17 +140,17 @@ def test_the_learning_curve_ends_with_what_the_classifier_reached(environment: A
 
 
 def test_only_the_first_round_is_witnessed(environment: Any) -> None:
-    awake: list[bool] = []
+    enabled: list[bool] = []
 
     def train(job: Job) -> Any:
-        awake.append(job.witness.awake)
+        enabled.append(job.recorder.enabled)
         return lambda sentences: np.full(len(sentences), 0.9)
 
     runner = make_runner(train, environment)
     for _ in range(3):
         runner.prepare_round()
         runner.run_round()
-    assert awake == [True, False, False]
+    assert enabled == [True, False, False]
     assert len(runner.record(no_floor).rounds) == 3
 
 
@@ -159,7 +159,7 @@ def test_a_classifier_that_answers_otherwise_when_asked_again_is_told(environmen
     runner = make_runner(lambda job: lambda sentences: draws.uniform(0.6, 0.7, len(sentences)), environment)
     record = measure(runner)
     assert record.fingerprint is not None
-    assert 0.05 < record.fingerprint.second_pass < 0.1
+    assert 0.05 < record.fingerprint.repeat_max_diff < 0.1
     assert [warning for warning in record.warnings if warning.startswith("asked twice")]
 
 

@@ -144,7 +144,7 @@ PAYLOADS = (*HTML_PAYLOADS, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
 # Names in these are written by somebody else too.
 _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "parts", "optimizer"))
 # Texts that are numbers or digests written densely, which no reader ever sees.
-_DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|asked|order|first_batch)$")
+_DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|prediction_token_ids|order|first_batch)$")
 # Of a few forms each: any other is refused when the file is read.
 _FEW = ("evaluation", "dtype")
 _ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|^\.shard)$")
@@ -154,8 +154,8 @@ _LOOKED_UP = re.compile(r"\.(NAME|source|split|recipe\.\w+|phases\.name|fixed_se
 # What another upgrade changed in the cells of the later run, so that each kind of cause is told.
 _CHANGED = {
     "minilm-linear-probe-seed42": ("encoder", "weights"),
-    "minilm-fine-tune-seed1": ("course", "settings"),
-    "minilm-fine-tune-seed2": ("course", "settings"),
+    "minilm-fine-tune-seed1": ("training", "settings"),
+    "minilm-fine-tune-seed2": ("training", "settings"),
     "other-tfidf-seed42": ("recipe", "dataset"),
 }
 

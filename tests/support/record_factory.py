@@ -9,11 +9,11 @@ from typing import Any
 
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.fingerprint import (
-    CourseFingerprint,
     EncoderFingerprint,
     Fingerprint,
     RowsFingerprint,
     TokensFingerprint,
+    TrainingFingerprint,
     packed_bits,
     packed_floats,
     packed_text,
@@ -73,7 +73,7 @@ FINGERPRINT = Fingerprint(
     train=RowsFingerprint("aaaa", packed_bits([1, 0, 1, 1, 0]), "bbbb", 5, 4),
     evaluation=RowsFingerprint("cccc", packed_bits([1, 0, 0, 1]), "dddd", 4, 4),
     logits=packed_floats([index / 8 - 4 for index in range(64)]),
-    second_pass=0.0,
+    repeat_max_diff=0.0,
     tokens=TokensFingerprint("BertTokenizer", 30_522, token_digests(), (7,) * 64, pieces_of("[CLS]", "[SEP]")),
     encoder=EncoderFingerprint(
         dtype="float32",
@@ -82,14 +82,14 @@ FINGERPRINT = Fingerprint(
         sketch=packed_floats(SKETCH),
         length=1.0,
         dimensions=384,
-        grain="float32",
+        effective_dtype="float32",
         config={"hidden_act": "gelu", "num_hidden_layers": 2},
         pooling="mean",
         hidden=packed_floats(SKETCH),
-        unsteady=0.0,
-        company=1e-7,
+        nondeterminism=0.0,
+        batch_sensitivity=1e-7,
     ),
-    course=CourseFingerprint(
+    training=TrainingFingerprint(
         steps=32,
         last_gradient=5e-5,
         first_loss=0.7,
@@ -102,7 +102,7 @@ FINGERPRINT = Fingerprint(
         first_batch="abab:cdcd",
         trained=("embeddings", "layer 0", "layer 1", "classifier"),
     ),
-    asked=token_digests(),
+    prediction_token_ids=token_digests(),
 )
 
 
@@ -158,7 +158,7 @@ FAILURE = Failure("albert-fine-tune-seed42", "albert", "fine-tune", 42, "model '
 
 def of_schema_1(record: Record) -> Record:
     """Return what is left of a record in a file of the first schema."""
-    unmeasured = {"machine_seconds": None, "grown_bytes": None, "machine_spread": 0.0}
+    unmeasured = {"machine_seconds": None, "peak_growth_bytes": None, "machine_spread": 0.0}
     rounds = tuple(dataclasses.replace(each, **unmeasured) for each in record.rounds)
     return dataclasses.replace(record, fingerprint=None, labels=(), rounds=rounds)
 
@@ -192,7 +192,7 @@ def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record
 def with_fingerprint(base: Record | None = None, **changes: Any) -> Record:
     """Return a record whose fingerprint differs; a dict changes these fields of that part, anything else replaces it.
 
-    ``with_fingerprint(encoder={"dtype": "bfloat16"}, second_pass=0.5)``.
+    ``with_fingerprint(encoder={"dtype": "bfloat16"}, repeat_max_diff=0.5)``.
     """
     record = base or make_record()
     assert record.fingerprint is not None

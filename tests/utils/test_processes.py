@@ -118,8 +118,12 @@ class TestPlacement:
         assert placement.here().executor == "serial"
         for name, value in FOURTH.items():
             monkeypatch.setenv(name, value)
-        assert (placement.here().executor, placement.here().worker, placement.here().beside) == ("xdist", "gw3", 3)
-        assert placement.here(exclusive=True).beside == 0
+        assert (placement.here().executor, placement.here().worker, placement.here().concurrent_workers) == (
+            "xdist",
+            "gw3",
+            3,
+        )
+        assert placement.here(exclusive=True).concurrent_workers == 0
 
     def test_ranks_of_one_training_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORLD_SIZE", "2")

@@ -65,7 +65,7 @@ def different_fields(before: Record, after: Record, *, same_seeds: bool = True) 
     found += _different_rows("training", old.train, new.train)
     found += _different_rows("evaluation", old.evaluation, new.evaluation)
     found = _with_revisions(found, before, after)
-    if not found and _same_tokens(old, new) and same_rows_in_another_order(old.course, new.course):
+    if not found and _same_tokens(old, new) and same_rows_in_another_order(old.training, new.training):
         order = "training order: the optimiser was given the same rows in another order"
         settings = ", ".join(_different_settings(before, after).values())
         found.append(f"{order} ({settings})" if settings else order)
@@ -112,7 +112,11 @@ def _with_revisions(found: list[str], before: Record, after: Record) -> list[str
 
 
 def _difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
-    return "with other spaces, case or accents" if old.letters and old.letters == new.letters else "not the same ones"
+    return (
+        "with other spaces, case or accents"
+        if old.normalized_digest and old.normalized_digest == new.normalized_digest
+        else "not the same ones"
+    )
 
 
 def _rows(rows: RowsFingerprint) -> str:
@@ -144,12 +148,12 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if not same_seed:
         return tuple(dict.fromkeys(causes))
     course = [
-        *(() if tokens else rows_causes(old.course, new.course)),
-        *course_causes(old.course, new.course, settings),
+        *(() if tokens else rows_causes(old.training, new.training)),
+        *course_causes(old.training, new.training, settings),
         *(asked_causes(old, new) if comparable and not tokens else ()),
     ]
     if alike and not course:
-        course += first_step_causes(old.course, new.course)
+        course += first_step_causes(old.training, new.training)
     causes += course
     if not (old.encoder and new.encoder and is_unsteady(old.encoder, new.encoder)):
         causes += passes_causes(old, new)

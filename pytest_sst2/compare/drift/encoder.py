@@ -95,7 +95,11 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     where = f"in {len(names)} of {len(everything)} parts ({_listed(names)})"
     if missing := [name for name in old.parts if name not in new.parts]:
         where += f"; {_listed(missing)} not there at all"
-    rounded = f"rounded to {new.grain}" if new.grain != old.grain and new.grain != "float32" else ""
+    rounded = (
+        f"rounded to {new.effective_dtype}"
+        if new.effective_dtype != old.effective_dtype and new.effective_dtype != "float32"
+        else ""
+    )
     if before.weights and after.weights and before.weights.sha256 != after.weights.sha256:
         end = f", {rounded}" if rounded else ""
         yield f"another checkpoint ({_checkpoint(after)}, was {_checkpoint(before)}): weights differ {where}{end}"
@@ -111,7 +115,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _is_frozen(record: Record) -> bool:
-    course = record.fingerprint.course if record.fingerprint else None
+    course = record.fingerprint.training if record.fingerprint else None
     return course is None or course.first_loss is None
 
 
@@ -138,17 +142,17 @@ def _embedding_causes(
         yield f"embeddings have {new.dimensions} dimensions, had {old.dimensions}"
     elif is_unsteady(old, new):
         yield (
-            f"embedded twice, a sentence gets two embeddings ({100 * new.unsteady:.3g} % apart): dropout is on in the "
-            "encoder, or something else is random"
+            f"embedded twice, a sentence gets two embeddings ({100 * new.nondeterminism:.3g} % apart): dropout is "
+            "on in the encoder, or something else is random"
         )
-    elif max(old.unsteady, new.unsteady) > UNSTEADY_TOLERANCE:
+    elif max(old.nondeterminism, new.nondeterminism) > UNSTEADY_TOLERANCE:
         return
     elif same_weights and same_tokens.all() and (count := _reordered(old, new)):
         yield f"embeddings come back in another order than the sentences ({count})"
     elif _depends_on_company(old, new):
         yield (
-            f"embeddings depend on the sentences beside them (by up to {100 * new.company:.3g} %): padding is attended "
-            "to, counted in the pooling, or on another side"
+            f"embeddings depend on the other sentences of a batch (by up to {100 * new.batch_sensitivity:.3g} %): "
+            "padding is attended to, counted in the pooling, or on another side"
         )
     elif old.pooling and new.pooling and old.pooling != new.pooling:
         yield f"pooling {new.pooling}, was {old.pooling}"
@@ -158,14 +162,14 @@ def _embedding_causes(
 
 def is_unsteady(old: EncoderFingerprint, new: EncoderFingerprint) -> bool:
     """Tell whether the encoder no longer gives a sentence the same embedding each time."""
-    return new.unsteady > UNSTEADY_TOLERANCE >= old.unsteady
+    return new.nondeterminism > UNSTEADY_TOLERANCE >= old.nondeterminism
 
 
 def _depends_on_company(old: EncoderFingerprint, new: EncoderFingerprint) -> bool:
     """Tell whether embeddings have come to depend on what they are batched with, and not on their arithmetic alone."""
     if not old.hidden or not new.hidden or _moved(_sketched(old.hidden), _sketched(new.hidden)).any():
-        return new.company > COMPANY_TOLERANCE >= old.company
-    return new.company > max(EMBEDDING_TOLERANCE, 10 * old.company)
+        return new.batch_sensitivity > COMPANY_TOLERANCE >= old.batch_sensitivity
+    return new.batch_sensitivity > max(EMBEDDING_TOLERANCE, 10 * old.batch_sensitivity)
 
 
 def _moved_causes(

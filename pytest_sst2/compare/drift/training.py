@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import CourseFingerprint, Fingerprint, unpacked_digests, unpacked_floats
+from pytest_sst2.results.fingerprint import Fingerprint, TrainingFingerprint, unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
 
 # The first batch's loss, gradient and step move by a few percent where dropout draws other masks.
@@ -33,7 +33,7 @@ _RELATIVE = 1e-4
 
 
 def course_causes(
-    old: CourseFingerprint | None, new: CourseFingerprint | None, settings: Collection[str]
+    old: TrainingFingerprint | None, new: TrainingFingerprint | None, settings: Collection[str]
 ) -> Iterator[str]:
     """Give what differs in how the optimisation went and is not told by the names of settings that differ."""
     if old is None or new is None:
@@ -59,7 +59,7 @@ def course_causes(
         )
 
 
-def _optimiser_causes(old: CourseFingerprint, new: CourseFingerprint, settings: Collection[str]) -> Iterator[str]:
+def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settings: Collection[str]) -> Iterator[str]:
     """Give what the optimiser did otherwise although the settings do not say so."""
     told = " ".join(settings)
     for name in new.optimizer:
@@ -103,7 +103,7 @@ def _trained_causes(old: Collection[str], new: Collection[str]) -> Iterator[str]
             yield f"the training {verb} {len(parts)} parts of the encoder ({shown}){frozen}"
 
 
-def first_step_causes(old: CourseFingerprint | None, new: CourseFingerprint | None) -> Iterator[str]:
+def first_step_causes(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> Iterator[str]:
     """Give what differs in the first step of two trainings that start from the same rows, weights and settings."""
     if old is None or new is None:
         return
@@ -129,13 +129,13 @@ def _ratio(old: float | None, new: float | None) -> float | None:
     return new / old if old and new else None
 
 
-def same_rows_in_another_order(old: CourseFingerprint | None, new: CourseFingerprint | None) -> bool:
+def same_rows_in_another_order(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
     """Tell whether two optimisers were given the same rows in different orders."""
     (one, rows), (other, other_rows) = _rows_given(old), _rows_given(new)
     return bool(one and other) and one != other and (rows == other_rows or not (rows and other_rows))
 
 
-def rows_causes(old: CourseFingerprint | None, new: CourseFingerprint | None) -> Iterator[str]:
+def rows_causes(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> Iterator[str]:
     """Give whether two optimisers were given different rows, although the data and the tokenizer are the same."""
     (_, rows), (_, other_rows) = _rows_given(old), _rows_given(new)
     if old is None or new is None or old.steps != new.steps:
@@ -159,7 +159,7 @@ def rows_causes(old: CourseFingerprint | None, new: CourseFingerprint | None) ->
         )
 
 
-def _rows_given(course: CourseFingerprint | None) -> tuple[str, str]:
+def _rows_given(course: TrainingFingerprint | None) -> tuple[str, str]:
     """Return digests of the rows an optimiser was given: in their order, and whatever their order; empty if unknown."""
     ordered, _, whatever_order = ((course.order if course else None) or "").partition(":")
     return ordered, whatever_order
@@ -167,21 +167,21 @@ def _rows_given(course: CourseFingerprint | None) -> tuple[str, str]:
 
 def passes_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Give whether the trained classifier, asked twice, no longer answers the same."""
-    if new.second_pass > SECOND_PASS_TOLERANCE >= old.second_pass:
+    if new.repeat_max_diff > SECOND_PASS_TOLERANCE >= old.repeat_max_diff:
         yield (
-            f"asked twice, the same classifier answers differently (probabilities up to {new.second_pass:.2g} apart): "
-            "dropout is on while predicting, or something else is random"
+            f"asked twice, the same classifier answers differently (probabilities up to {new.repeat_max_diff:.2g} "
+            "apart): dropout is on while predicting, or something else is random"
         )
 
 
 def asked_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Give whether the trained classifier reads other tokens when it is asked, though the tokenizer is the same."""
-    if not old.asked or not new.asked:
+    if not old.prediction_token_ids or not new.prediction_token_ids:
         return
-    lost = Counter(unpacked_digests(old.asked))
-    lost.subtract(unpacked_digests(new.asked))
+    lost = Counter(unpacked_digests(old.prediction_token_ids))
+    lost.subtract(unpacked_digests(new.prediction_token_ids))
     if count := sum(number for number in lost.values() if number > 0):
-        total = len(unpacked_digests(new.asked))
+        total = len(unpacked_digests(new.prediction_token_ids))
         yield (
             f"when predicting, the model reads other tokens for {count} of {total} fixed sentences, "
             "though it was trained on the same: they are cut or prepared otherwise"
@@ -206,12 +206,12 @@ def answer_causes(before: Record, after: Record, *, alike: bool) -> Iterator[str
     if not alike:
         return
     similarity = cosine(first, second)
-    regression = old.course is not None and old.course.first_loss is None
+    regression = old.training is not None and old.training.first_loss is None
     if similarity < (REGRESSION_COSINE if regression else LOGITS_COSINE):
         cosines = f"cosine of the fixed sentences' logits {similarity:.3f}"
         yield (
             f"the training went as before, but the answers differ ({cosines}): predicting changed, not training"
-            if _same_training(old.course, new.course)
+            if _same_training(old.training, new.training)
             else f"the same up to training, but the trained classifiers differ ({cosines}): {_training_changed(old)}"
             f"{_learning(before, after)}"
         )
@@ -225,7 +225,7 @@ def answer_causes(before: Record, after: Record, *, alike: bool) -> Iterator[str
         )
 
 
-def _same_training(old: CourseFingerprint | None, new: CourseFingerprint | None) -> bool:
+def _same_training(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
     """Tell whether two trainings ended in the same place, to the last bit that was kept of it."""
     if old is None or new is None:
         return False
@@ -242,13 +242,13 @@ def _learning(before: Record, after: Record) -> str:
     """Return from where on a training in epochs went another way, and how well it had learnt its rows at the end."""
     if not before.epochs or not after.epochs:
         return ""
-    old, new = (each.fingerprint.course if each.fingerprint else None for each in (before, after))
+    old, new = (each.fingerprint.training if each.fingerprint else None for each in (before, after))
     first = "from the first batch on, as with other dropout masks" if _first_losses_differ(old, new) else "later on"
     losses = f"{after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"
     return f" {first}; loss of the last epoch {losses}"
 
 
-def _first_losses_differ(old: CourseFingerprint | None, new: CourseFingerprint | None) -> bool:
+def _first_losses_differ(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
     ratio = _ratio(old.first_loss, new.first_loss) if old and new else None
     return ratio is not None and abs(ratio - 1) > _RELATIVE
 

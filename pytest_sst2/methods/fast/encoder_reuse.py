@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from pytest_sst2.instruments.fingerprint_recorder import EncoderSight
+from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation
 from pytest_sst2.methods.fast.embedder import Embedder
 
 
@@ -17,13 +17,13 @@ class FrozenEncoder:
     """
 
     _key: Hashable = None
-    _kept: tuple[Embedder, EncoderSight] | None = None
+    _kept: tuple[Embedder, EncoderObservation] | None = None
 
-    def get(self, key: Hashable) -> tuple[Embedder, EncoderSight] | None:
+    def get(self, key: Hashable) -> tuple[Embedder, EncoderObservation] | None:
         """Return the encoder kept under a key, None where it is another or none."""
         return self._kept if self._key == key else None
 
-    def keep(self, key: Hashable, embedder: Embedder, sight: EncoderSight) -> None:
+    def keep(self, key: Hashable, embedder: Embedder, sight: EncoderObservation) -> None:
         """Keep an encoder in the place of the one before."""
         self._key, self._kept = key, (embedder, sight)
 

@@ -34,7 +34,7 @@ from pytest_sst2.runner.sharding import Costs
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.session.settings import Settings
 
 # How often a cell is tried whose node or process was lost.
@@ -53,7 +53,7 @@ class RayCluster:
         Sst2Error: There is no such cluster.
     """
 
-    def __init__(self, workbench: Workbench) -> None:
+    def __init__(self, workbench: RunContext) -> None:
         self._workbench = workbench
         self._ray, self._started_here = connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())

@@ -21,7 +21,7 @@ from pytest_sst2.utils.output_filter import cleaned
 if TYPE_CHECKING:
     from pytest_sst2.config.registry import Cell
     from pytest_sst2.results.record import Record
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.session.settings import Settings
 
 Answer = dict[str, Any]
@@ -47,7 +47,7 @@ class Order:
 
 
 # The run that this process last worked for, with its workbench: models and embeddings are kept from cell to cell.
-_kept: dict[tuple[str, str], tuple[Order, Workbench]] = {}
+_kept: dict[tuple[str, str], tuple[Order, RunContext]] = {}
 
 
 def measure(
@@ -89,7 +89,7 @@ def measure(
         return {"error": str(error)}
 
 
-def _begin(order: Order, device: str) -> tuple[Order, Workbench]:
+def _begin(order: Order, device: str) -> tuple[Order, RunContext]:
     """Make this process ready for the cells of a run."""
     if order.version != __version__:
         raise Sst2Error(
@@ -98,16 +98,16 @@ def _begin(order: Order, device: str) -> tuple[Order, Workbench]:
         )
     # Before torch is loaded, which asks for its threads but once.
     workers.limit_threads(order.cpus, owned=True)
-    from pytest_sst2.runner.context import Workbench
+    from pytest_sst2.runner.context import RunContext
 
-    bench = Workbench(replace(order.settings, device=device))
+    bench = RunContext(replace(order.settings, device=device))
     bench.source = order.source.unpacked()
     # Whatever started this process may have said to it, for another purpose, that it is a rank of torchrun's.
     bench.team = Team()
     return order, bench
 
 
-def _record(bench: Workbench, order: Order, cell: Cell, get: Get) -> Record:
+def _record(bench: RunContext, order: Order, cell: Cell, get: Get) -> Record:
     if cell.model is not None and not bench.loader.has(cell.model):
         bench.loader.adopt(cell.model, order.models[cell.model.name].unpacked(get))
     runner = bench.runner(cell)

@@ -100,17 +100,17 @@ class TestIncomparable:
         assert different_fields(BASE, dataclasses.replace(BASE, dataset=moved.dataset)) == ()
 
     def test_the_same_rows_given_to_the_optimiser_in_another_order(self) -> None:
-        after = with_fingerprint(course={"order": "9999:ffff"})
+        after = with_fingerprint(training={"order": "9999:ffff"})
         assert different_fields(BASE, after) == (
             "training order: the optimiser was given the same rows in another order",
         )
         # Other tokens make other rows, whatever their order.
         assert different_fields(BASE, with_fingerprint(after, tokens={"ids": token_digests(3)})) == ()
         # And so does whatever else changes the rows themselves.
-        assert different_fields(BASE, with_fingerprint(course={"order": "9999:8888"})) == ()
+        assert different_fields(BASE, with_fingerprint(training={"order": "9999:8888"})) == ()
         # A method that keeps no order has none to differ.
-        assert different_fields(BASE, with_fingerprint(course={"order": None})) == ()
-        assert different_fields(BASE, with_fingerprint(course=None)) == ()
+        assert different_fields(BASE, with_fingerprint(training={"order": None})) == ()
+        assert different_fields(BASE, with_fingerprint(training=None)) == ()
 
 
 class TestFirstSchema:
@@ -152,7 +152,7 @@ class TestDraws:
         after = with_fingerprint(
             dataclasses.replace(BASE, seed=7),
             encoder={"parts": {**BASE.fingerprint.encoder.parts, "classifier": "c9", "pooler": "99"}},
-            course={"order": "9999:8888", "first_loss": 7.0, "first_gradient_norm": 25.0, "first_batch": "1:2"},
+            training={"order": "9999:8888", "first_loss": 7.0, "first_gradient_norm": 25.0, "first_batch": "1:2"},
             logits=packed_floats([4 - index / 8 for index in range(64)]),
         )
         assert drift_causes(BASE, after) == ()
@@ -241,15 +241,15 @@ class TestChain:
     def test_what_comes_before_the_training_explains_loss_gradient_and_logits(
         self, upstream: dict[str, Any], words: str
     ) -> None:
-        after = with_fingerprint(self.FAR_LOGITS, course={"first_loss": 7.0, "first_gradient_norm": 250.0})
+        after = with_fingerprint(self.FAR_LOGITS, training={"first_loss": 7.0, "first_gradient_norm": 250.0})
         assert words in cause(with_fingerprint(after, **upstream))
 
     def test_a_setting_explains_them_too(self) -> None:
-        after = with_fingerprint(self.FAR_LOGITS, course={"first_loss": 7.0})
+        after = with_fingerprint(self.FAR_LOGITS, training={"first_loss": 7.0})
         assert cause(dataclasses.replace(after, settings={**BASE.settings, "C": 2.0})) == "C 2, was 1"
 
     def test_so_does_the_course_of_the_training(self) -> None:
-        assert cause(with_fingerprint(self.FAR_LOGITS, course={"steps": 64})) == "64 training steps, were 32"
+        assert cause(with_fingerprint(self.FAR_LOGITS, training={"steps": 64})) == "64 training steps, were 32"
 
     def test_another_way_to_compute_the_same_explains_nothing(self) -> None:
         found = drift_causes(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))

@@ -17,14 +17,14 @@ from pytest_sst2.compare.drift.encoder import (
     different_values,
 )
 from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import CourseFingerprint, packed_floats
+from pytest_sst2.results.fingerprint import TrainingFingerprint, packed_floats
 from pytest_sst2.results.record import Record, Weights
 from tests.support.record_factory import SKETCH, make_record, token_digests, with_fingerprint
 
 BASE = make_record()
 PARTS = BASE.fingerprint.encoder.parts
 ROWS = np.array(SKETCH).reshape(64, 2)
-FROZEN = CourseFingerprint(steps=20, last_gradient=1e-5)
+FROZEN = TrainingFingerprint(steps=20, last_gradient=1e-5)
 
 
 def encoded(base: Record = BASE, **changes: Any) -> Record:
@@ -74,7 +74,7 @@ class TestWeights:
         assert found.endswith("they changed places")
 
     def test_weights_rounded_on_the_way_are_told_by_their_grain(self) -> None:
-        rounded = encoded(parts=dict.fromkeys(PARTS, "99"), grain="bfloat16")
+        rounded = encoded(parts=dict.fromkeys(PARTS, "99"), effective_dtype="bfloat16")
         assert cause(rounded).endswith("although the files are the same: rounded to bfloat16 on the way")
 
     def test_a_head_and_a_pooler_that_start_from_other_numbers(self) -> None:
@@ -85,8 +85,8 @@ class TestWeights:
 
     def test_to_a_frozen_encoder_head_and_pooler_are_nothing(self) -> None:
         before, after = (
-            with_fingerprint(course=FROZEN),
-            with_fingerprint(course=FROZEN, encoder={"parts": {**PARTS, "classifier": "99", "pooler": "99"}}),
+            with_fingerprint(training=FROZEN),
+            with_fingerprint(training=FROZEN, encoder={"parts": {**PARTS, "classifier": "99", "pooler": "99"}}),
         )
         assert drift_causes(before, after) == ()
         other = with_fingerprint(after, encoder={"parts": {**PARTS, "layer 0": "99"}})
@@ -102,13 +102,13 @@ class TestEmbeddings:
         assert cause(encoded(dimensions=768, sketch=sketched(-ROWS))) == "embeddings have 768 dimensions, had 384"
 
     def test_dropout_in_the_encoder_is_told_and_silences_what_it_makes_of_the_rest(self) -> None:
-        after = encoded(unsteady=0.25, sketch=sketched(ROWS * 1.3), company=0.3)
-        assert cause(with_fingerprint(after, second_pass=0.2)).startswith(
+        after = encoded(nondeterminism=0.25, sketch=sketched(ROWS * 1.3), batch_sensitivity=0.3)
+        assert cause(with_fingerprint(after, repeat_max_diff=0.2)).startswith(
             "embedded twice, a sentence gets two embeddings (25 % apart): dropout is on"
         )
-        assert drift_causes(BASE, encoded(unsteady=UNSTEADY_TOLERANCE)) == ()
+        assert drift_causes(BASE, encoded(nondeterminism=UNSTEADY_TOLERANCE)) == ()
         # One that was always so is not compared.
-        assert drift_causes(encoded(unsteady=0.25), after) == ()
+        assert drift_causes(encoded(nondeterminism=0.25), after) == ()
 
     def test_embeddings_in_another_order_than_the_sentences(self) -> None:
         rows = ROWS.copy()
@@ -122,11 +122,13 @@ class TestEmbeddings:
         assert "same hidden states, but embeddings differ" in cause(encoded(pooling="", sketch=sketched(-ROWS)))
 
     def test_embeddings_that_depend_on_their_company(self) -> None:
-        assert "embeddings depend on the sentences beside them (by up to 20 %)" in cause(encoded(company=0.2))
-        assert drift_causes(BASE, encoded(company=EMBEDDING_TOLERANCE)) == ()
+        assert "embeddings depend on the other sentences of a batch (by up to 20 %)" in cause(
+            encoded(batch_sensitivity=0.2)
+        )
+        assert drift_causes(BASE, encoded(batch_sensitivity=EMBEDDING_TOLERANCE)) == ()
         # Where the hidden states have moved, lower precision is enough to explain a little of it.
         moved = sketched(ROWS * 1.001)
-        assert "arithmetic" in cause(encoded(company=COMPANY_TOLERANCE, hidden=moved, sketch=moved))
+        assert "arithmetic" in cause(encoded(batch_sensitivity=COMPANY_TOLERANCE, hidden=moved, sketch=moved))
 
     @pytest.mark.parametrize(("length", "words"), [(1.0, "normalisation dropped"), (9.0, "scaled differently")])
     def test_other_lengths_in_the_same_directions(self, length: float, words: str) -> None:

@@ -16,17 +16,17 @@ from pytest_sst2.compare.drift.training import (
     GRADIENT_ACCEPTED,
     SECOND_PASS_TOLERANCE,
 )
-from pytest_sst2.results.fingerprint import CourseFingerprint, packed_floats, unpacked_floats
+from pytest_sst2.results.fingerprint import TrainingFingerprint, packed_floats, unpacked_floats
 from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, token_digests, with_fingerprint
 
 BASE = make_record()
-COURSE = BASE.fingerprint.course
+COURSE = BASE.fingerprint.training
 LOGITS = np.array(unpacked_floats(BASE.fingerprint.logits))
 
 
 def course(base: Record = BASE, **changes: Any) -> Record:
-    return with_fingerprint(base, course=changes)
+    return with_fingerprint(base, training=changes)
 
 
 def with_settings(record: Record, **changes: Any) -> Record:
@@ -66,14 +66,14 @@ class TestOptimiser:
         assert cause(course(steps=1_600)) == "1,600 training steps, were 32"
 
     def test_iterations_of_a_solver_are_not_steps(self) -> None:
-        frozen = CourseFingerprint(steps=20, last_gradient=1e-5)
-        before, after = (with_fingerprint(course=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
+        frozen = TrainingFingerprint(steps=20, last_gradient=1e-5)
+        before, after = (with_fingerprint(training=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
         assert drift_causes(before, after) == ()
 
     @pytest.mark.parametrize(("gradient", "told"), [(GRADIENT_ACCEPTED, False), (2e-3, True)])
     def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, told: bool) -> None:
-        before = with_fingerprint(course=CourseFingerprint(steps=20, last_gradient=1e-5))
-        after = with_fingerprint(course=CourseFingerprint(steps=5, last_gradient=gradient))
+        before = with_fingerprint(training=TrainingFingerprint(steps=20, last_gradient=1e-5))
+        after = with_fingerprint(training=TrainingFingerprint(steps=5, last_gradient=gradient))
         found = drift_causes(before, after)
         assert bool(found) is told
         assert not told or (
@@ -128,21 +128,21 @@ class TestFirstStep:
     def test_what_was_not_measured_is_not_compared(self) -> None:
         empty = {"first_loss": None, "first_gradient_norm": None, "first_update": None, "learning_rate": None}
         assert drift_causes(BASE, course(**empty)) == ()
-        assert drift_causes(BASE, with_fingerprint(course=None)) == ()
+        assert drift_causes(BASE, with_fingerprint(training=None)) == ()
 
 
 class TestAnswers:
     @pytest.mark.parametrize(("change", "told"), [(SECOND_PASS_TOLERANCE, False), (0.0011, True)])
     def test_a_classifier_that_answers_otherwise_when_asked_again(self, change: float, told: bool) -> None:
-        found = drift_causes(BASE, with_fingerprint(second_pass=change))
+        found = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
         assert bool(found) is told
         assert not told or found[0].startswith("asked twice, the same classifier answers differently (probabilities up")
-        assert drift_causes(with_fingerprint(second_pass=0.5), with_fingerprint(second_pass=0.6)) == ()
+        assert drift_causes(with_fingerprint(repeat_max_diff=0.5), with_fingerprint(repeat_max_diff=0.6)) == ()
 
     def test_other_tokens_read_when_predicting_than_when_training(self) -> None:
-        found = cause(with_fingerprint(asked=token_digests(3, 4)))
+        found = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
         assert found.startswith("when predicting, the model reads other tokens for 2 of 64 fixed sentences")
-        assert drift_causes(BASE, with_fingerprint(asked="")) == ()
+        assert drift_causes(BASE, with_fingerprint(prediction_token_ids="")) == ()
 
     def test_opposite_answers_are_told_whatever_came_before(self) -> None:
         turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))

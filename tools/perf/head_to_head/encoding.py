@@ -80,7 +80,7 @@ def _probe(material: Material, train_size: int, *, second: bool) -> Any:
     method = next(spec for spec in METHODS if spec.name == "linear-probe")
 
     def phase(cache: EmbeddingCache, number: int) -> Any:
-        job = material.job("minilm", number + 1, train_size, cache=cache, awake=True)
+        job = material.job("minilm", number + 1, train_size, cache=cache, enabled=True)
         with kept_heap():
             train(method, job)
         return next(phase for phase in job.clock.phases if phase.name == "encode")

@@ -13,7 +13,7 @@ from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.config.registry import METHODS, ModelSpec, Registry
 from pytest_sst2.data.sources import Source, load_source
 from pytest_sst2.data.splits import Splits, draw_splits
-from pytest_sst2.instruments.fingerprint_recorder import Witness
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Job
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
@@ -55,10 +55,10 @@ class Material:
         train_size: int,
         *,
         cache: EmbeddingCache | None = None,
-        awake: bool = False,
+        enabled: bool = False,
         **changes: Any,
     ) -> Job:
-        """Return what a method gets to train one classifier, as the runner makes it; ``awake`` takes fingerprints."""
+        """Return what a method gets to train one classifier, as the runner makes it; ``enabled`` takes fingerprints."""
         recipe, splits = self.rows(seed, train_size, **changes)
         clock = PhaseClock()
         return Job(
@@ -68,7 +68,7 @@ class Material:
             seed,
             clock,
             self.loader,
-            Witness(clock, awake=awake),
+            FingerprintRecorder(clock, enabled=enabled),
             self.model(model),
             cache,
         )
