@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_sst2.session.cell_run import CellRun
+from pytest_sst2 import CellRun
 
 
 @pytest.mark.sst2("linear-probe")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import MethodSpec, ModelSpec
+    from pytest_sst2.config.specs import MethodSpec, ModelSpec
 
 
 @pytest.hookspec

@@ -14,7 +14,6 @@ import pytest
 from pytest_sst2 import hookspec
 from pytest_sst2.config import options
 from pytest_sst2.session.cell_items import cell_of, cells_of, parameters
-from pytest_sst2.session.matrix import cells_for, whole_matrix
 from pytest_sst2.session.stash import (
     has_settings,
     is_anything_set,
@@ -30,7 +29,7 @@ from pytest_sst2.utils.sanitize import one_line
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.data.sources import Source
     from pytest_sst2.data.splits import Splits
     from pytest_sst2.results.record import Record
@@ -95,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.option.sst2_compare or config.option.sst2_save:
             gatherer.gathering()  # tells whoever typed these when there was nothing to compare or to save
         if _is_distributed(config):
+            from pytest_sst2.config.matrix import whole_matrix
             from pytest_sst2.session.xdist import CellOfTest, Distribution
 
             distribution = Distribution(gatherer, lambda: CellOfTest(whole_matrix(settings_of(config))))
@@ -152,6 +152,8 @@ def _join_ranks(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
     if "sst2_cell" in metafunc.fixturenames:
+        from pytest_sst2.config.matrix import cells_for
+
         try:
             cells = cells_for(settings_of(metafunc.config), metafunc.definition.get_closest_marker("sst2"))
         except Sst2Error as error:

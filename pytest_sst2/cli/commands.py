@@ -8,9 +8,8 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import PRESETS
-from pytest_sst2.config.registry import METHODS
 from pytest_sst2.results.baselines import FOLDER, load_baseline, load_results, project_folder, saved_baselines
 from pytest_sst2.results.file import Results
 from pytest_sst2.utils.errors import Sst2Error

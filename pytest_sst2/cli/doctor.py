@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.recipes import PRESETS
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data.sources import Source, cached_hub, load_pocket
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.hub import snapshot as hub

@@ -7,7 +7,7 @@ every record names the commit that was really used.
 
 from __future__ import annotations
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 
 # Of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, as the Hub lists it.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -100,4 +100,37 @@ CATALOG: tuple[ModelSpec, ...] = (
         sentence_encoder=True,
     ),
     ModelSpec("gte-small", "thenlper/gte-small", None, "mit", 33.4, "half precision on disk", sentence_encoder=True),
+)
+
+METHODS: tuple[MethodSpec, ...] = (
+    MethodSpec(
+        "fine-tune",
+        "pytest_sst2.methods.fine_tune:train",
+        notes="every layer trained with the Hugging Face Trainer",
+        together=True,
+    ),
+    MethodSpec(
+        "linear-probe",
+        "pytest_sst2.methods.linear_probe:train",
+        notes="frozen sentence embeddings and scikit-learn's LogisticRegression",
+        frozen=True,
+    ),
+    MethodSpec(
+        "torch-probe",
+        "pytest_sst2.methods.torch_probe:train",
+        notes="the same embeddings and the same objective, minimised in PyTorch",
+        frozen=True,
+    ),
+    MethodSpec(
+        "tfidf",
+        "pytest_sst2.methods.tfidf:train",
+        needs_model=False,
+        notes="TF-IDF unigrams and logistic regression: what words alone can do",
+    ),
+    MethodSpec(
+        "majority",
+        "pytest_sst2.methods.majority:train",
+        needs_model=False,
+        notes="the commoner class of the training rows: what no model at all can do",
+    ),
 )

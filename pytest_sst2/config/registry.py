@@ -1,144 +1,19 @@
-"""What can be asked for: model and method specs, look-up with suggestions, and the cells they make.
-
-Light on purpose: pytest imports this module in every run of anybody's tests. Loading is in ``models`` and
-``methods``.
-"""
+"""Registry: looks up models and methods by name, and suggests the nearest name for a mistake."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
+from pytest_sst2.config.catalog import METHODS
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.utils.errors import Sst2Error, quoted
 from pytest_sst2.utils.paths import folder_at, slashes_hint
 from pytest_sst2.utils.safe_read import is_utf8
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Where a pretrained encoder is found and what is known of it; light, since loading is elsewhere.
-
-    Attributes:
-        name: What people type after ``--models`` and what tables and ids show.
-        hub_id: ``org/name`` on the Hub; empty for a model that is only a folder.
-        revision: A branch, tag or commit; None follows the Hub's main branch. The resolved commit is recorded.
-        licence: SPDX identifier as the model card states it, ``unstated`` where it states none.
-        parameters_millions: Size of the encoder, for choosing; None where unknown.
-        notes: One line a person choosing a model wants to know.
-        folder: A local folder with config, weights and tokenizer; wins over ``hub_id``.
-        sentence_encoder: True where the repository is known to carry sentence-transformers modules, which decide
-            the pooling: a cached copy without them is then incomplete.
-        weights_sha256: Digest that ``model.safetensors`` must have; empty where none was verified.
-        bundled: Name of an installed package that carries the weights, used when neither cache nor Hub has them.
-    """
-
-    name: str
-    hub_id: str = ""
-    revision: str | None = None
-    licence: str = "unstated"
-    parameters_millions: float | None = None
-    notes: str = ""
-    folder: Path | None = None
-    sentence_encoder: bool = False
-    weights_sha256: str = ""
-    bundled: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.hub_id and self.folder is None:
-            raise Sst2Error(f"model {self.name!r} needs a hub_id ('org/name') or a folder.")
-
-
-@dataclass(frozen=True)
-class MethodSpec:
-    """How a classifier is made.
-
-    Attributes:
-        name: What people type after ``--methods``.
-        train: A callable that takes a ``Job`` and returns a classifier: a callable from a list of sentences to
-            an array with the probability of the positive class for each (or a ``Trained`` that carries one).
-            ``"package.module:function"`` names one that is imported when the first cell needs it.
-        needs_model: False for methods that read the sentences alone; they run once, not once a model.
-        frozen: True where the encoder is never trained, so that cells of one model can share it: under pytest-xdist
-            they go to one worker.
-        notes: One line for ``pytest-sst2 methods``.
-        together: True where all processes of torchrun are to train it together; else the first does it alone.
-    """
-
-    name: str
-    train: str | Callable[[Any], Any]
-    needs_model: bool = True
-    notes: str = ""
-    frozen: bool = False
-    together: bool = False
-
-
-METHODS: tuple[MethodSpec, ...] = (
-    MethodSpec(
-        "fine-tune",
-        "pytest_sst2.methods.fine_tune:train",
-        notes="every layer trained with the Hugging Face Trainer",
-        together=True,
-    ),
-    MethodSpec(
-        "linear-probe",
-        "pytest_sst2.methods.linear_probe:train",
-        notes="frozen sentence embeddings and scikit-learn's LogisticRegression",
-        frozen=True,
-    ),
-    MethodSpec(
-        "torch-probe",
-        "pytest_sst2.methods.torch_probe:train",
-        notes="the same embeddings and the same objective, minimised in PyTorch",
-        frozen=True,
-    ),
-    MethodSpec(
-        "tfidf",
-        "pytest_sst2.methods.tfidf:train",
-        needs_model=False,
-        notes="TF-IDF unigrams and logistic regression: what words alone can do",
-    ),
-    MethodSpec(
-        "majority",
-        "pytest_sst2.methods.majority:train",
-        needs_model=False,
-        notes="the commoner class of the training rows: what no model at all can do",
-    ),
-)
-
-
-@dataclass(frozen=True, repr=False)
-class Cell:
-    """One square of the matrix: model × method × seed."""
-
-    model: ModelSpec | None
-    method: MethodSpec
-    seed: int
-
-    @property
-    def id(self) -> str:
-        """The pytest id: ``minilm-linear-probe-seed42``, or ``tfidf-seed42`` where no model is used."""
-        names = [self.model.name] if self.model else []
-        return "-".join([*names, self.method.name, f"seed{self.seed}"])
-
-    @property
-    def model_name(self) -> str | None:
-        """The model's name, None for a method without one."""
-        return self.model.name if self.model else None
-
-    @property
-    def shared_encoder(self) -> str:
-        """The model whose frozen encoder the cell has in common with others; empty where it has none."""
-        return self.model.name if self.model and self.method.frozen else ""
-
-    def __repr__(self) -> str:
-        # Short, since pytest-benchmark writes it into its files: no paths, no addresses.
-        return self.id
 
 
 class Registry:
@@ -239,40 +114,3 @@ def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> 
     guess = f"Did you mean {known[near[0]]!r}? " if near else ""
     names = [right for spelling, right in known.items() if spelling == right]
     return f"unknown {kind} {quoted(name)}. {guess}{kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()
-
-
-def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:
-    """Return the matrix in the order it is run: method by method, so that alike cells stand together.
-
-    Methods that need no model have one cell a seed, however many models are asked for.
-    """
-    cells = []
-    for method in methods:
-        columns: Sequence[ModelSpec | None] = models if method.needs_model else [None]
-        cells += [Cell(model, method, seed) for model in columns for seed in seeds]
-    return cells
-
-
-def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
-    """Return the models without repetition; two folders of one name are told apart by their parent's name."""
-    kept: dict[tuple[str, str | None, Path | None], ModelSpec] = {}
-    for spec in specs:
-        kept.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
-    taken: dict[str, ModelSpec] = {}
-    for spec in kept.values():
-        taken[_free_name(spec, taken)] = spec
-    return tuple(_renamed(spec, name) for name, spec in taken.items())
-
-
-def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
-    if spec.name not in taken:
-        return spec.name
-    named = f"{spec.folder.parent.name}/{spec.name}" if spec.folder else spec.name
-    number = 2
-    while named in taken:
-        named, number = f"{spec.name}#{number}", number + 1
-    return named
-
-
-def _renamed(spec: ModelSpec, name: str) -> ModelSpec:
-    return spec if spec.name == name else dataclasses.replace(spec, name=name)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.config.recipes import Recipe
-from pytest_sst2.config.registry import MethodSpec, ModelSpec
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock

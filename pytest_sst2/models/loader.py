@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.bundled import bundled_folder, verify_bundled
 from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
 from pytest_sst2.models.guarded_calls import LibraryCall

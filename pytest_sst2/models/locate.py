@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.client import PICKLES
 from pytest_sst2.hub.errors import HubError

@@ -15,7 +15,7 @@ from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
     from pytest_sst2.config.recipes import Recipe
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
 
 # Into how many parts a batch is divided when whole ones do not fit onto the accelerator.
 HALVES = 2

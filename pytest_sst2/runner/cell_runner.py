@@ -40,7 +40,7 @@ from pytest_sst2.runner.result_warnings import (
 
 if TYPE_CHECKING:
     from pytest_sst2.config.recipes import Recipe
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.data.splits import Splits
     from pytest_sst2.instruments.progress import Progress
     from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache

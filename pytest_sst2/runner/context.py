@@ -25,7 +25,7 @@ from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.results.record import Environment, Record
     from pytest_sst2.runner.ray.driver import RayCluster
     from pytest_sst2.session.settings import Settings

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_sst2.config.registry import Cell
 from pytest_sst2.config.shard import Shard
+from pytest_sst2.config.specs import Cell
 from pytest_sst2.instruments.progress import duration
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
 
 
 def parameters(item: pytest.Item) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from pytest_sst2.utils.output_filter import cleaned
 from pytest_sst2.utils.sanitize import MOST_CHARACTERS, cut, printable
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.runner.context import RunContext
 
 

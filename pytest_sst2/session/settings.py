@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sst2.config.matrix import distinct_models
 from pytest_sst2.config.option_values import base_of, times_are_asked_for, value_of
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS
 from pytest_sst2.config.recipes import Recipe, build_recipe
-from pytest_sst2.config.registry import MethodSpec, ModelSpec, Registry, distinct_models
+from pytest_sst2.config.registry import Registry
 from pytest_sst2.config.rootdir_check import check_root
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.report.write import check_folder
 from pytest_sst2.results.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.utils.atomic_write import check_writable

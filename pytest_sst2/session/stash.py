@@ -10,7 +10,7 @@ from pytest_sst2.config import options
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import ModelSpec
+    from pytest_sst2.config.specs import ModelSpec
     from pytest_sst2.runner.context import RunContext
     from pytest_sst2.session.settings import Settings
 
@@ -38,8 +38,8 @@ def settings_of(config: pytest.Config) -> Settings:
         pytest.UsageError: Something in them is wrong.
     """
     if _SETTINGS not in config.stash:
-        from pytest_sst2.config.catalog import CATALOG
-        from pytest_sst2.config.registry import METHODS, Registry
+        from pytest_sst2.config.catalog import CATALOG, METHODS
+        from pytest_sst2.config.registry import Registry
         from pytest_sst2.session.settings import read_settings
 
         try:

@@ -21,7 +21,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.runner.context import RunContext
 
 

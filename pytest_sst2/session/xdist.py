@@ -11,7 +11,7 @@ import pytest
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.session.results_plugin import ResultsPlugin
 
 # Folders and parameters may have brackets of their own: the name of the test function has none.

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import PRESETS
-from pytest_sst2.config.registry import METHODS
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.results.baselines import save_baseline
 from tests.support.record_factory import answered

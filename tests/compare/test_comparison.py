@@ -10,8 +10,8 @@ import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
 from pytest_sst2.compare.speed_and_memory import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.config.options import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.verdict_rule import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.fingerprint import TrainingFingerprint

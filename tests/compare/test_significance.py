@@ -22,7 +22,7 @@ from pytest_sst2.compare.significance import (
     paired_bootstrap_interval,
     smallest_detectable_drop,
 )
-from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 
 POINT = 0.01
 

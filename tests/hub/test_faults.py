@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data import sources
 from pytest_sst2.hub import client as hub_client
 from pytest_sst2.hub import lock as hub_lock

@@ -14,8 +14,9 @@ import torch
 
 from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.compare.drift.similarity import cosine
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.registry import METHODS, ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.encoder_fingerprint import of_fixed_sentences, see_encoder, tokens_fingerprint, weights_of
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder, OrderDigest, rows_fingerprint

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.config.registry import METHODS
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.methods.base import Job, train

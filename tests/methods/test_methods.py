@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import Recipe, build_recipe
-from pytest_sst2.config.registry import METHODS, MethodSpec, ModelSpec
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock

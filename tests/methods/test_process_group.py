@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.registry import METHODS
 from pytest_sst2.instruments.fingerprint_recorder import OrderDigest
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.batch_sharing import random_batches, share_of

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.config.catalog import CATALOG
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data import pocket as the_pocket_set
 from pytest_sst2.data import sources
 from pytest_sst2.models.bundled import LISTS, bundled_folder, verify_bundled

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.catalog import CATALOG, MINILM_SHA256
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.locate import LocatedModel
@@ -99,7 +99,7 @@ def to_old_layout(folder: Path) -> Path:
 LOCATE_TWICE = """
 import json, os, urllib.request
 from pytest_sst2.models.loader import ModelLoader
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 
 spec = ModelSpec("mine", "org/mine", sentence_encoder=True)
 first = ModelLoader().locate(spec).weights

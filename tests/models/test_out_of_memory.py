@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from pytest_sst2.compare.drift.causes import drift_causes
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.registry import METHODS, Cell, MethodSpec, ModelSpec
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples, Splits
 from pytest_sst2.methods import features
 from pytest_sst2.methods.base import Job

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.utils.errors import Sst2Error
 

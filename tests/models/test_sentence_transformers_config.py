@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.sentence_transformers_config import refuse_vocabulary_elsewhere
 from pytest_sst2.utils.errors import Sst2Error

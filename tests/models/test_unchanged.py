@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.locate import LocatedModel

@@ -261,7 +261,7 @@ def _toml(text: str) -> str:
 _BROKEN_METHOD = """
 import sys
 import warnings
-from pytest_sst2.config.registry import MethodSpec
+from pytest_sst2.config.specs import MethodSpec
 
 def train(job):
     evil = EVIL

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.registry import Cell, MethodSpec
+from pytest_sst2.config.specs import Cell, MethodSpec
 from pytest_sst2.data.splits import Examples, Splits
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.models.loader import ModelLoader

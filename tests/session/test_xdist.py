@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from pytest_sst2.config.registry import METHODS, Cell, ModelSpec, plan_cells
+from pytest_sst2.config.catalog import METHODS
+from pytest_sst2.config.matrix import plan_cells
+from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.session.xdist import CellOfTest, CellScheduling, LateScheduling
 from tests.conftest import results
 

@@ -103,7 +103,7 @@ from pathlib import Path
 from pytest_sst2.models import locate as checkpoints
 from pytest_sst2.data import sources
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 
 # A shell's background job, and so a test in one, has it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison
 from pytest_sst2.compare.speed_and_memory import CostChange, MemoryChange, PhaseChange
-from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade.minimize import Answer

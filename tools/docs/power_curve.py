@@ -19,7 +19,7 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_sst2.compare.significance import direction, holm, mcnemar_p
-from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 
 SIZES = (872, 5000)
 DROPS = np.arange(0, 5.01, 0.25) / 100

@@ -27,10 +27,10 @@ from pytest_sst2 import hookspec, plugin
 from pytest_sst2.cli import main as cli
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS
 from pytest_sst2.config import options
-from pytest_sst2.config import verdict_rule as gate
-from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config import options as gate
+from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import PRESETS
-from pytest_sst2.config.registry import METHODS, MethodSpec, ModelSpec
+from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.instruments.environment import VARIABLES
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.report.write import NAMES

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.locate import locate_files
 from pytest_sst2.upgrade.pins import read_pins
 from tools.fuzz.contract import SCRATCH, Target, require

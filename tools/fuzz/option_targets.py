@@ -16,9 +16,9 @@ from unittest import mock
 import pytest
 
 from pytest_sst2 import plugin
-from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.options import OPTIONS, Option
-from pytest_sst2.config.registry import METHODS, Registry
+from pytest_sst2.config.registry import Registry
 from pytest_sst2.session.settings import Settings, read_settings
 from pytest_sst2.utils.errors import Sst2Error
 from tools.fuzz.contract import SCRATCH, Target, require

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.history import history
-from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.floors import Floor, FloorKey, load_floors, write_floors
 from pytest_sst2.results.merge import merge

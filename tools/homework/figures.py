@@ -11,7 +11,7 @@ import numpy as np
 from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.pairing import Pairing
 from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, compare_seeds
-from pytest_sst2.config.verdict_rule import ALPHA, FAIL_ON_DEFAULT, TOLERANCE
+from pytest_sst2.config.options import ALPHA, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.report.comparison_text import comparison_lines
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record

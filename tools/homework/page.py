@@ -11,7 +11,7 @@ from homework.measure import Findings, Outcome, without_places
 from homework.plan import ALWAYS, DATA, SEED, WORK, Extras, notebook_runs
 from homework.published import PUBLISHED, PublishedCell
 from pytest_sst2.compare.significance import AccuracyChange, direction, holm
-from pytest_sst2.config.verdict_rule import ALPHA, TOLERANCE
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.record import Record
 
 # Bugs that are still there, and the runs of the fine-tuned and of the frozen encoder with them.

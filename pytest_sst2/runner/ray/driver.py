@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 
 from pytest_sst2 import __version__
-from pytest_sst2.config.registry import Cell, ModelSpec, Registry
+from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.methods.base import code_digest, innermost
 from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.results.validation import record_from_json

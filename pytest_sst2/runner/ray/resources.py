@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_sst2.config.registry import Cell
+from pytest_sst2.config.specs import Cell
 from pytest_sst2.utils.errors import Sst2Error
 
 

@@ -19,7 +19,7 @@ from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
 from pytest_sst2.utils.output_filter import cleaned
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.registry import Cell
+    from pytest_sst2.config.specs import Cell
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.context import RunContext
     from pytest_sst2.session.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.models.loader import ModelLoader
 from tests.support.tiny_models import add_sentence_modules, sentences_and_labels, write_encoder

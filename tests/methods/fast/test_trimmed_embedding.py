@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.methods.fast.trimmed_embedding import UsedRows, reduction_to
 from pytest_sst2.models.loader import ModelLoader
 from tests.support.tiny_models import write_encoder

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import pytest
 
 from pytest_sst2 import __version__
-from pytest_sst2.config.registry import METHODS, Cell, ModelSpec
+from pytest_sst2.config.catalog import METHODS
+from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Placement
 from pytest_sst2.runner.ray import worker as node

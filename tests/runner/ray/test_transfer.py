@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.config.registry import ModelSpec
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data.sources import load_folder, load_pocket
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.models.loader import ModelLoader

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.config.registry import METHODS
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_sst2.config.registry import METHODS
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.fast.malloc import kept_heap
 from tools.perf.head_to_head.material import Material

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import Recipe, build_recipe
-from pytest_sst2.config.registry import METHODS, ModelSpec, Registry
+from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data.sources import Source, load_source
 from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.config.registry import METHODS
+from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.fast.malloc import kept_heap
 from pytest_sst2.methods.fine_tune import SequenceClassifier

@@ -1,0 +1,76 @@
+"""The matrix: the cells of a run, and those that a test is run for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
+from pytest_sst2.utils.errors import Sst2Error
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_sst2.session.settings import Settings
+
+
+def whole_matrix(settings: Settings) -> list[Cell]:
+    """Return every cell that could be asked for by these settings."""
+    return plan_cells(settings.models, settings.methods, settings.recipe.seeds)
+
+
+def cells_for(settings: Settings, marker: pytest.Mark | None) -> list[Cell]:
+    """Return the cells that a test with ``@pytest.mark.sst2`` is run for, all of them without the marker.
+
+    Raises:
+        Sst2Error: The marker is given something else than it takes, or an unknown method.
+    """
+    wanted: set[str] = set(settings.registry.methods)
+    if marker is not None:
+        if set(marker.kwargs) - {"added"} or (marker.args and marker.kwargs):
+            raise Sst2Error(f"it takes names of methods, or added=True alone, not {marker.args} {marker.kwargs}.")
+        if marker.args:
+            wanted = {settings.registry.method(name).name for name in marker.args}
+        elif marker.kwargs.get("added"):
+            wanted = set(settings.registry.added_methods)
+    methods = [method for method in settings.methods if method.name in wanted]
+    return plan_cells(settings.models, methods, settings.recipe.seeds)
+
+
+def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:
+    """Return the matrix in the order it is run: method by method, so that alike cells stand together.
+
+    Methods that need no model have one cell a seed, however many models are asked for.
+    """
+    cells = []
+    for method in methods:
+        columns: Sequence[ModelSpec | None] = models if method.needs_model else [None]
+        cells += [Cell(model, method, seed) for model in columns for seed in seeds]
+    return cells
+
+
+def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
+    """Return the models without repetition; two folders of one name are told apart by their parent's name."""
+    kept: dict[tuple[str, str | None, Path | None], ModelSpec] = {}
+    for spec in specs:
+        kept.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
+    taken: dict[str, ModelSpec] = {}
+    for spec in kept.values():
+        taken[_free_name(spec, taken)] = spec
+    return tuple(_renamed(spec, name) for name, spec in taken.items())
+
+
+def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
+    if spec.name not in taken:
+        return spec.name
+    named = f"{spec.folder.parent.name}/{spec.name}" if spec.folder else spec.name
+    number = 2
+    while named in taken:
+        named, number = f"{spec.name}#{number}", number + 1
+    return named
+
+
+def _renamed(spec: ModelSpec, name: str) -> ModelSpec:
+    return spec if spec.name == name else dataclasses.replace(spec, name=name)
