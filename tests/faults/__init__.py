@@ -11,6 +11,6 @@ from tests.faults.harness import FAULTS, Fault, World
 
 # Each adds its faults to the list; in the order of the chain from sentences to answers.
 for _group in ("encoders", "tokenizers", "embeddings", "classifiers", "fine_tuning", "rows_and_answers", "costs"):
-    importlib.import_module(f"tests.faults.of_{_group}")
+    importlib.import_module(f"tests.faults.{_group}")
 
 __all__ = ["FAULTS", "Fault", "World"]

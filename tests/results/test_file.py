@@ -275,7 +275,7 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
         ('{"schema_version": 1, "records": [], "failures": [{"cell": "a"}]}', ["old.json", "model"]),
         ('{"schema_version": 2, "records": [], "failures": []}', ["old.json", "saved"]),
         ('{"schema_version": 2, "saved": "", "records": [{}], "failures": []}', ["old.json", "environment"]),
-        ('{"schema_version": 3, "saved": "", "records": [{}], "failures": []}', ["old.json", "rounds is missing"]),
+        ('{"schema_version": 3, "saved": "", "records": [{}], "failures": []}', ["old.json", "'rounds' is missing"]),
         ('{"schema_version": 4, "saved": "", "records": [{}], "failures": []}', ["old.json", "not a record"]),
         ('{"schema_version": 3, "saved": "", "records": [], "failures": []}', ["old.json", "planned"]),
         ('{"schema_version": 2, "saved": "", "records": 5, "failures": []}', ["old.json"]),

@@ -144,6 +144,7 @@ class TestTruncation:
         self, tokenizer: BertTokenizer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+        caplog.set_level(logging.WARNING, logger="transformers")
         tokenizer.model_max_length = 5
         assert truncation_warnings(tokenizer, 5, rows(self.LONG), rows("it")) == (
             "100% of the training sentences were cut to 5 tokens",
