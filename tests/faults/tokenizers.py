@@ -160,7 +160,7 @@ def _cut_left(patch: pytest.MonkeyPatch, world: World) -> None:
     tokenizer_loaded(patch, change)
 
 
-@fault("padded on the other side", (LINEAR,), "named", r"depend on .*beside.*padding")
+@fault("padded on the other side", (LINEAR,), "named", r"depend on .*other sentences.*padding")
 def _pad_left(patch: pytest.MonkeyPatch, world: World) -> None:
     def change(tokenizer: Any) -> None:
         tokenizer.padding_side = "left"
