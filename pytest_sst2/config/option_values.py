@@ -13,7 +13,7 @@ import pytest
 from pytest_sst2.config.option_parsers import BadValue
 from pytest_sst2.config.options import UNSET, Option
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.sanitize import cut
+from pytest_sst2.utils.formatting import truncate
 
 # Options of pytest-benchmark that keep or judge a time.
 _TIMES_KEPT = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
@@ -54,7 +54,7 @@ def _listed(items: Sequence[Any]) -> str:
         raise BadValue("it names nothing; give a value, or leave the line out for the default")
     for item in items:
         if not isinstance(item, str | int | float) or isinstance(item, bool):
-            shown = cut(json.dumps(item, default=str), 100)
+            shown = truncate(json.dumps(item, default=str), 100)
             raise BadValue(f"{shown} is neither a text nor a number, and nothing else may stand in its list")
     return ",".join(map(str, items))
 

@@ -22,7 +22,8 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.report.write import check_folder
 from pytest_sst2.results.floors import MINIMUM_SEEDS, Floors, load_floors
 from pytest_sst2.utils.atomic_write import check_writable
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.utils.processes import processes
 
