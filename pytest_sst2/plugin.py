@@ -15,10 +15,10 @@ from pytest_sst2 import hookspec
 from pytest_sst2.config import options
 from pytest_sst2.session.cell_items import cell_of, cells_of, parameters
 from pytest_sst2.session.stash import (
-    has_settings,
+    inputs_of,
     is_anything_set,
+    matrix_of,
     model_of,
-    read_results_again,
     settings_of,
     workbench_of,
 )
@@ -29,6 +29,7 @@ from pytest_sst2.utils.sanitize import one_line
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.data.sources import Source
     from pytest_sst2.data.splits import Splits
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.cell_run import CellRun, Timer
     from pytest_sst2.session.results_plugin import ResultsPlugin
-    from pytest_sst2.session.settings import Settings
     from pytest_sst2.session.torchrun import CellAlong
 
 DIVISION = pytest.StashKey["Division"]()
@@ -83,21 +83,26 @@ def pytest_configure(config: pytest.Config) -> None:
     from pytest_sst2.session.results_plugin import ResultsPlugin
 
     config.addinivalue_line("markers", MARKER)
-    if is_anything_set(config):
+    is_used = is_anything_set(config)
+    if is_used:
         settings_of(config)
     if processes() > 1:
         _join_ranks(config)
-    if not hasattr(config, "workerinput") and rank() == 0:
-        gatherer = ResultsPlugin(lambda: settings_of(config), lambda: workbench_of(config))
+    is_controller = not hasattr(config, "workerinput") and rank() == 0
+    if is_controller:
+        gatherer = ResultsPlugin(config)
         config.pluginmanager.register(gatherer, _GATHERER)
-        _hold_results(config, gatherer)
+        if is_used and not config.option.collectonly:
+            _lock_results(config, gatherer)
+    if is_used:
+        inputs_of(config)  # after the lock: another run may have added its last cells to the file just before
+    if is_controller:
         if config.option.sst2_compare or config.option.sst2_save:
             gatherer.gathering()  # tells whoever typed these when there was nothing to compare or to save
         if _is_distributed(config):
-            from pytest_sst2.config.matrix import whole_matrix
             from pytest_sst2.session.xdist import CellOfTest, Distribution
 
-            distribution = Distribution(gatherer, lambda: CellOfTest(whole_matrix(settings_of(config))))
+            distribution = Distribution(gatherer, lambda: CellOfTest(matrix_of(config).cells))
             config.pluginmanager.register(distribution, "sst2-distribution")
     # The name is another where it is loaded by -p pytest_benchmark.plugin.
     has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
@@ -105,21 +110,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timer(), "sst2-timer")
 
 
-def _hold_results(config: pytest.Config, gatherer: ResultsPlugin) -> None:
-    """Keep other runs from the results file that this one is to write.
+def _lock_results(config: pytest.Config, gatherer: ResultsPlugin) -> None:
+    """Keep other runs from writing the results file of this run.
 
     Raises:
-        pytest.UsageError: Another run writes it, or what another has written there is no results file.
+        pytest.UsageError: Another run is writing it.
     """
-    if not has_settings(config) or config.option.collectonly:
-        return
     settings = settings_of(config)
     if settings.results_path is None:
         return
     try:
-        gatherer.hold(settings.results_path, "--sst2-json" if settings.json_path else "--sst2-resume")
-        # Another run may have ended between the first reading and here, and its last cells would be lost.
-        read_results_again(config)
+        gatherer.hold(settings.results_path, settings.results_option)
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -152,10 +153,8 @@ def _join_ranks(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for ``sst2_cell`` (or ``sst2_run``) one run a cell."""
     if "sst2_cell" in metafunc.fixturenames:
-        from pytest_sst2.config.matrix import cells_for
-
         try:
-            cells = cells_for(settings_of(metafunc.config), metafunc.definition.get_closest_marker("sst2"))
+            cells = matrix_of(metafunc.config).cells_for(metafunc.definition.get_closest_marker("sst2"))
         except Sst2Error as error:
             raise pytest.Collector.CollectError(f"@pytest.mark.sst2: {error}") from None
         # What pytest does with an empty list depends on the project's settings; None is ours to drop.
@@ -174,7 +173,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     from pytest_sst2.runner.sharding import divide
 
-    division: Division = divide(cells, shard, settings_of(config).known_costs)
+    division: Division = divide(cells, shard, inputs_of(config).known_costs)
     config.stash[DIVISION] = division
     _deselect(config, items, [item for item in items if (cell := cell_of(item)) and cell.id in division.others])
     if (gatherer := config.pluginmanager.getplugin(_GATHERER)) is not None:
@@ -236,12 +235,13 @@ def _send_out(config: pytest.Config, cells: Iterable[Cell]) -> None:
     workbench = workbench_of(config)
     gatherer = config.pluginmanager.getplugin(_GATHERER)
     try:
-        workbench.cluster = RayCluster(workbench)
-        config.pluginmanager.register(Ending(workbench.cluster), "sst2-cluster")
-        workbench.cluster.submit(cells, lambda: gatherer.gathering().early_writer())
+        cluster = RayCluster(workbench, inputs_of(config).known_costs)
+        workbench.executor = cluster
+        config.pluginmanager.register(Ending(cluster), "sst2-cluster")
+        cluster.submit(cells, lambda: gatherer.gathering().early_writer())
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
-    workbench.progress.elsewhere = workbench.cluster.progress
+    workbench.progress.elsewhere = cluster.progress
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -253,7 +253,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
         source = workbench_of(config).source
         origin = source.note or f"{source.name} from {source.place or source.source}"
         lines.append(f"{origin}; recipe {settings.recipe.label}")
-        baseline = settings.baseline
+        baseline = inputs_of(config).baseline
         if baseline is not None and (other := _other_than(baseline.records, source, settings)):
             lines.append(f"WARNING: baseline {baseline.origin!r} is of {other}: no cell can be compared with it")
     return [one_line(f"sst2: {line}") for line in lines]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,30 +14,61 @@ from pytest_sst2.utils.errors import Sst2Error
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_sst2.session.settings import Settings
+    from pytest_sst2.config.registry import Registry
+    from pytest_sst2.config.settings import Settings
 
 
-def whole_matrix(settings: Settings) -> list[Cell]:
-    """Return every cell that could be asked for by these settings."""
-    return plan_cells(settings.models, settings.methods, settings.recipe.seeds)
+@dataclass(frozen=True)
+class Matrix:
+    """The models, methods and seeds of a run.
 
-
-def cells_for(settings: Settings, marker: pytest.Mark | None) -> list[Cell]:
-    """Return the cells that a test with ``@pytest.mark.sst2`` is run for, all of them without the marker.
-
-    Raises:
-        Sst2Error: The marker is given something else than it takes, or an unknown method.
+    Attributes:
+        models: Distinct models in the order given.
+        methods: Methods in the order given; all of them if none was named.
+        seeds: Seeds in the order given.
+        registry: Where the names were looked up.
     """
-    wanted: set[str] = set(settings.registry.methods)
-    if marker is not None:
+
+    models: tuple[ModelSpec, ...]
+    methods: tuple[MethodSpec, ...]
+    seeds: tuple[int, ...]
+    registry: Registry
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of the run."""
+        return plan_cells(self.models, self.methods, self.seeds)
+
+    def cells_for(self, marker: pytest.Mark | None) -> list[Cell]:
+        """Return the cells that a test with ``@pytest.mark.sst2`` is run for; all cells without the marker.
+
+        Raises:
+            Sst2Error: An argument of the marker is invalid, or a method is unknown.
+        """
+        if marker is None:
+            return self.cells
         if set(marker.kwargs) - {"added"} or (marker.args and marker.kwargs):
             raise Sst2Error(f"it takes names of methods, or added=True alone, not {marker.args} {marker.kwargs}.")
+        wanted = set(self.registry.methods)
         if marker.args:
-            wanted = {settings.registry.method(name).name for name in marker.args}
+            wanted = {self.registry.method(name).name for name in marker.args}
         elif marker.kwargs.get("added"):
-            wanted = set(settings.registry.added_methods)
-    methods = [method for method in settings.methods if method.name in wanted]
-    return plan_cells(settings.models, methods, settings.recipe.seeds)
+            wanted = set(self.registry.added_methods)
+        return plan_cells(self.models, [method for method in self.methods if method.name in wanted], self.seeds)
+
+
+def read_matrix(settings: Settings, registry: Registry) -> Matrix:
+    """Look up the models and methods of a run.
+
+    Raises:
+        Sst2Error: A name is unknown, or a folder holds no model.
+    """
+    return Matrix(
+        models=distinct_models(registry.model(name, base=settings.models_base) for name in settings.models),
+        methods=tuple(registry.method(name) for name in settings.methods or registry.methods),
+        seeds=settings.recipe.seeds,
+        registry=registry,
+    )
 
 
 def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:

@@ -11,7 +11,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.safe_read import text_of
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.shard import Shard
+    from pytest_sst2.config.settings import Shard
 
 
 def check_spared(path: Path, option: str, compared: Path | None) -> None:

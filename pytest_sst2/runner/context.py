@@ -25,33 +25,51 @@ from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
+    from pytest_sst2.results.file import Results
     from pytest_sst2.results.record import Environment, Record
-    from pytest_sst2.runner.ray.driver import RayCluster
-    from pytest_sst2.session.settings import Settings
+    from pytest_sst2.runner.executor import Executor
 
 # Where the benchmarks and their floors lie in an installed package.
 _INSTALLED_FLOORS = Path(__file__).parents[1] / "benchmarks" / "floors.toml"
 
 
 class RunContext:
-    """The data, device, models and floors of one run."""
+    """The data, device, models and floors of one run.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The run's.
+        floors: Floors of the file that the user named; None if none was named.
+        baseline: Results that the run is compared with, or None.
+        unfinished: Results of the file to resume, or None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        floors: Floors | None = None,
+        baseline: Results | None = None,
+        unfinished: Results | None = None,
+    ) -> None:
         self.settings = settings
+        self.baseline = baseline
+        self._given_floors = floors
         self._splits: dict[int, Splits] = {}
         self.frozen = FrozenEncoder()
         self.progress = Progress()
         self.placement = placement.here(exclusive=settings.exclusive)
-        # Where the cells are measured, if it is not in this process.
-        self.cluster: RayCluster | None = None
+        self._unfinished = {record.cell: record for record in unfinished.records} if unfinished else {}
+        # Measures the cells; None if this process does.
+        self.executor: Executor | None = None
         self.team = Team.here()
 
     @cached_property
     def source(self) -> Source:
         """The data set."""
         settings = self.settings
-        return load_source(settings.data, ci=settings.ci, floors=settings.floors, baseline=settings.baseline)
+        return load_source(settings.data, ci=settings.ci, floors=self._given_floors, baseline=self.baseline)
 
     @cached_property
     def device(self) -> str:
@@ -79,8 +97,8 @@ class RunContext:
         """The floors: the file the user named, else the project's, else the installed one; none when calibrating."""
         if self.settings.calibrate:
             return Floors({})
-        if self.settings.floors is not None:
-            return self.settings.floors
+        if self._given_floors is not None:
+            return self._given_floors
         for path in (self.settings.floors_path, _INSTALLED_FLOORS):
             if path.is_file():
                 return load_floors(path)
@@ -170,25 +188,20 @@ class RunContext:
             rounds=self.settings.rounds,
             timed=self.cache is None,
             exclusive=self.settings.exclusive,
-            anywhere=self.cluster is not None,
+            anywhere=self.executor is not None,
             processes=self.team.processes if cell.method.together else 1,
         )
         if reason := now.differ_from(before):
             return None, reason
         return replace(before, floor=self.floor_for(before.floor_key)), ""
 
-    @cached_property
-    def _unfinished(self) -> dict[str, Record]:
-        found = self.settings.unfinished
-        return {record.cell: record for record in found.records} if found else {}
-
     def _environment_for(self, cell: Cell) -> Environment:
         """Return what a cell would run on now: this process, or a node of the cluster."""
-        if self.cluster is None:
+        if self.executor is None:
             return self.environment
-        return replace(self._environment_of_nodes, device=self.cluster.device_of(cell))
+        return replace(self._environment_of_nodes, device=self.executor.device_of(cell))
 
     @cached_property
     def _environment_of_nodes(self) -> Environment:
-        assert self.cluster is not None  # noqa: S101 - asked for a cell of its alone
-        return self.cluster.environment()
+        assert self.executor is not None  # noqa: S101 - asked for a cell of its alone
+        return self.executor.environment()

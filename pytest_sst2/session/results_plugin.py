@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sst2.session.stash import inputs_of, settings_of, workbench_of
 from pytest_sst2.utils import locks
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
@@ -16,18 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_sst2.results.record import Record
-    from pytest_sst2.runner.context import RunContext
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.session import Session
-    from pytest_sst2.session.settings import Settings
 
 
 class ResultsPlugin:
     """Hooks of the process that sees every report: any but an xdist worker."""
 
-    def __init__(self, settings: Callable[[], Settings], workbench: Callable[[], RunContext]) -> None:
-        self._settings = settings
-        self._workbench = workbench
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         # Made for the first cell, so that a run without cells does not pay for the import.
         self.session: Session | None = None
         # The ids of all cells of the run, in every shard, as soon as they are known.
@@ -39,7 +37,7 @@ class ResultsPlugin:
     def _start(self) -> Session:
         from pytest_sst2.session.session import Session
 
-        self.session = Session(self._settings())
+        self.session = Session(settings_of(self._config), inputs_of(self._config))
         return self.session
 
     def hold(self, path: Path, option: str) -> None:
@@ -104,7 +102,7 @@ class ResultsPlugin:
     def _sentences_of(self, record: Record) -> Sequence[str] | None:
         """Return a record's evaluation sentences; under xdist this process has yet to load the data."""
         try:
-            splits = self._workbench().splits(record.seed)
+            splits = workbench_of(self._config).splits(record.seed)
         except Sst2Error:
             return None
         return splits.evaluation.sentences if splits.info.digest == record.dataset.digest else None
@@ -127,7 +125,7 @@ class ResultsPlugin:
             from pytest_sst2.report.comparison_text import comparison_lines
 
             parts["SST-2 comparison"] = comparison_lines(
-                self.session.comparison, self._settings().fail_on, writer.fullwidth
+                self.session.comparison, settings_of(config).fail_on, writer.fullwidth
             )
         for title, lines in parts.items():
             terminalreporter.section(title)

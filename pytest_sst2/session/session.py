@@ -19,14 +19,15 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.results.writer import ResultsWriter
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import plural, shorten
+from pytest_sst2.utils.formatting import counted, shortened
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.data.sentence_lookup import SentencesOf
     from pytest_sst2.report.summary import Report
     from pytest_sst2.runner.sharding import Division
-    from pytest_sst2.session.settings import Settings
+    from pytest_sst2.session.inputs import Inputs
 
 
 class Session:
@@ -44,8 +45,9 @@ class Session:
             the empty text for one that was taken from it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings = settings
+        self.inputs = inputs
         self._by_cell: dict[str, Record] = {}
         # Cells that several tests have measured, or one that was run again.
         self._measured_again: dict[str, None] = {}
@@ -67,12 +69,11 @@ class Session:
         settings = self.settings
         if (path := settings.results_path) is None:
             return None
-        resumes = settings.resume_path is not None and path.resolve() == settings.resume_path.resolve()
         return ResultsWriter(
             path,
             self.planned,
             shard=str(settings.shard or ""),
-            standing=settings.unfinished if resumes else None,
+            standing=self.inputs.unfinished if settings.resumes_in_place else None,
         )
 
     @property
@@ -105,7 +106,7 @@ class Session:
         """Return what writes down a record whose test has yet to ask for it; it may be called from another thread."""
         # Made here: of two threads each might make a journal of its own.
         _ = self._journal
-        standing = {each.cell for each in self.settings.unfinished.records} if self.settings.unfinished else set()
+        standing = {each.cell for each in self.inputs.unfinished.records} if self.inputs.unfinished else set()
 
         def write(record: Record) -> None:
             self._early.add(record.cell)
@@ -158,8 +159,8 @@ class Session:
             )
         if self._journal is not None:
             self._close(self._journal, complete=complete)
-        if self.settings.unfinished is not None:
-            self._tell_resumed(self.settings.unfinished)
+        if self.inputs.unfinished is not None:
+            self._tell_resumed(self.inputs.unfinished)
         if self.division is not None:
             self.notes.append(self.division.line)
         others = self.division.others if self.division else ()
@@ -167,21 +168,21 @@ class Session:
             done = (
                 f" ({len(written)} of them were measured and written)" if (written := self._early & {*unheard}) else ""
             )
-            self.notes.append(f"{plural(len(unheard), 'cell')} had no turn{done}: {shorten(unheard)}")
+            self.notes.append(f"{counted(len(unheard), 'cell')} had no turn{done}: {shortened(unheard)}")
         if self._measured_again:
             self.notes.append(
-                f"{plural(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "
-                f"the last stands: {shorten([*self._measured_again])}"
+                f"{counted(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "
+                f"the last stands: {shortened([*self._measured_again])}"
             )
         if self.settings.calibrate:
             self._calibrate()
-        if self.settings.baseline is not None:
-            self._compare(self.settings.baseline)
-        if self.settings.save_path is not None:
-            self._save(self.settings.save_path, complete=complete)
+        if self.inputs.baseline is not None:
+            self._compare(self.inputs.baseline)
+        if self.inputs.save_path is not None:
+            self._save(self.inputs.save_path, complete=complete)
         # Last, so that it says what went wrong before.
         stopped = () if complete else ("the run was stopped before its last cell",)
-        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
+        failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
         self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
 
     def _close(self, journal: ResultsWriter, *, complete: bool) -> None:
@@ -193,7 +194,7 @@ class Session:
             return
         more = journal.count - len(self.records)
         self.notes.append(
-            f"{plural(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
+            f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
         )
         if self._unwritten:
             self.notes.append(f"not every record could be written when it was finished, but now: {self._unwritten}")
@@ -204,7 +205,7 @@ class Session:
         """Return the ids of cells in the resumed file that cannot stand in one table with those of this run."""
         ours = {_table_of(record) for record in self.records}
         told = self._results.told
-        before = self.settings.unfinished.records if self.settings.unfinished else ()
+        before = self.inputs.unfinished.records if self.inputs.unfinished else ()
         return [each.cell for each in before if ours and each.cell not in told and _table_of(each) not in ours]
 
     def _tell_resumed(self, unfinished: Results) -> None:
@@ -215,9 +216,9 @@ class Session:
         taken = again.pop("", 0)
         mine = self.division.mine if self.division else self.planned
         total = max(len(mine), len(self._results.told))
-        self.notes.append(f"{taken} of {plural(total, 'cell')} taken from {unfinished.origin}")
+        self.notes.append(f"{taken} of {counted(total, 'cell')} taken from {unfinished.origin}")
         self.notes += [
-            f"{plural(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
+            f"{counted(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
         ]
 
     @property
@@ -271,7 +272,7 @@ class Session:
     def _write_report(self, folder: Path, report: Report, measured: Results, sentences_of: SentencesOf) -> None:
         from pytest_sst2.report.cells import cell_reports
 
-        cells = cell_reports(measured, sentences_of, self.settings.baseline, self.comparison)
+        cells = cell_reports(measured, sentences_of, self.inputs.baseline, self.comparison)
         paths = write_report(folder, report, cells)
         self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
 
@@ -287,7 +288,7 @@ class Session:
     def _save(self, path: Path, *, complete: bool) -> None:
         """Save a baseline, unless something is missing in it: a gate would pass where it has nothing to compare."""
         if not complete or self.failures or not self.records:
-            missing = f"{plural(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
+            missing = f"{counted(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
             missing = missing if self.records else "no cell was measured"
             self.problems.append(f"baseline {path.stem!r} was not saved: {missing}. What was there is unchanged.")
             return
@@ -296,7 +297,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
         else:
-            self.notes.append(f"baseline {path.stem!r} with {plural(len(self.records), 'record')} in {path}")
+            self.notes.append(f"baseline {path.stem!r} with {counted(len(self.records), 'record')} in {path}")
 
     def _calibrate(self) -> None:
         today = datetime.now(UTC).date().isoformat()
@@ -314,7 +315,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
             return
-        self.notes.append(f"{plural(len(floors) - len(lowered), 'floor')} in {self.settings.floors_path}")
+        self.notes.append(f"{counted(len(floors) - len(lowered), 'floor')} in {self.settings.floors_path}")
         self.problems += [
             f"the floor of {low.key} stays {low.standing:.4f}: these seeds would lower it to {low.measured:.4f}. "
             "--sst2-overwrite lowers it."

@@ -1,4 +1,4 @@
-"""What belongs to one run of pytest and is kept in its config: settings and workbench, each made when first wanted."""
+"""What a run of pytest keeps in ``config.stash``: settings, matrix, inputs and run context, each made on first use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pytest_sst2.config import options
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pytest_sst2.config.matrix import Matrix
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import ModelSpec
     from pytest_sst2.runner.context import RunContext
-    from pytest_sst2.session.settings import Settings
+    from pytest_sst2.session.inputs import Inputs
 
-_SETTINGS = pytest.StashKey["Settings"]()
+_SETTINGS = pytest.StashKey["tuple[Settings, Matrix]"]()
+_INPUTS = pytest.StashKey["Inputs"]()
 _WORKBENCH = pytest.StashKey["RunContext"]()
 
 
@@ -26,52 +29,66 @@ def is_anything_set(config: pytest.Config) -> bool:
     return any(hook.get_hookimpls() for hook in hooks)
 
 
-def has_settings(config: pytest.Config) -> bool:
-    """Tell whether the settings were read, which in a run without a benchmark they may never be."""
-    return _SETTINGS in config.stash
-
-
 def settings_of(config: pytest.Config) -> Settings:
-    """Return the run's settings; they are read when first wanted, which in most runs is never.
+    """Return the settings of the run.
 
     Raises:
-        pytest.UsageError: Something in them is wrong.
+        pytest.UsageError: A value is invalid.
     """
+    return _configured(config)[0]
+
+
+def matrix_of(config: pytest.Config) -> Matrix:
+    """Return the models, methods and seeds of the run; raises as ``settings_of``."""
+    return _configured(config)[1]
+
+
+def _configured(config: pytest.Config) -> tuple[Settings, Matrix]:
     if _SETTINGS not in config.stash:
         from pytest_sst2.config.catalog import CATALOG, METHODS
+        from pytest_sst2.config.matrix import read_matrix
         from pytest_sst2.config.registry import Registry
-        from pytest_sst2.session.settings import read_settings
+        from pytest_sst2.config.settings import read_settings
 
         try:
-            models = [spec for found in config.hook.pytest_sst2_models() for spec in found]
-            methods = [spec for found in config.hook.pytest_sst2_methods() for spec in found]
+            settings = read_settings(config)
+            models = [spec for specs in config.hook.pytest_sst2_models() for spec in specs]
+            methods = [spec for specs in config.hook.pytest_sst2_methods() for spec in specs]
             registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-            config.stash[_SETTINGS] = read_settings(config, registry)
+            config.stash[_SETTINGS] = settings, read_matrix(settings, registry)
         except Sst2Error as error:
             raise pytest.UsageError(str(error)) from error
     return config.stash[_SETTINGS]
 
 
-def read_results_again(config: pytest.Config) -> None:
-    """Read again what stands in the results file to resume.
+def inputs_of(config: pytest.Config) -> Inputs:
+    """Return the files that the run has loaded.
 
     Raises:
-        Sst2Error: It is no results file any more.
+        pytest.UsageError: A file is missing or invalid, or an output would replace something that must stay.
     """
-    from pytest_sst2.session.settings import read_again
+    if _INPUTS not in config.stash:
+        from pytest_sst2.session.inputs import load_inputs
 
-    config.stash[_SETTINGS] = read_again(settings_of(config))
+        try:
+            config.stash[_INPUTS] = load_inputs(settings_of(config), is_worker=hasattr(config, "workerinput"))
+        except Sst2Error as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_INPUTS]
 
 
 def workbench_of(config: pytest.Config) -> RunContext:
-    """Return the run's workbench; the first caller pays for the imports."""
+    """Return the run context; the first caller pays for the imports."""
     if _WORKBENCH not in config.stash:
         from pytest_sst2.runner.context import RunContext
 
-        config.stash[_WORKBENCH] = RunContext(settings_of(config))
+        inputs = inputs_of(config)
+        config.stash[_WORKBENCH] = RunContext(
+            settings_of(config), floors=inputs.floors, baseline=inputs.baseline, unfinished=inputs.unfinished
+        )
     return config.stash[_WORKBENCH]
 
 
 def model_of(config: pytest.Config, name: str) -> ModelSpec:
-    """Return the model of a name, looked up as ``--models`` would; raises as that does."""
-    return settings_of(config).registry.model(name, base=config.invocation_params.dir)
+    """Return the model called ``name``, looked up as ``--models`` does; raises as that does."""
+    return matrix_of(config).registry.model(name, base=config.invocation_params.dir)

@@ -6,8 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import quoted
+from pytest_sst2.utils.errors import Sst2Error, quoted
 
 
 def slashes_hint(text: str) -> str:

@@ -257,10 +257,10 @@ class TestNotSaved:
 class TestOptions:
     def test_a_baseline_of_a_newer_schema_is_refused_at_the_start(self, project: pytest.Pytester) -> None:
         project.mkdir(".sst2")
-        baseline(project).write_text('{"schema_version": 4, "records": []}', encoding="utf-8")
+        baseline(project).write_text('{"schema_version": 5, "records": []}', encoding="utf-8")
         result = project.runpytest(*METHODS, "--sst2-compare", "main")
         assert result.ret == USAGE_ERROR
-        result.stderr.fnmatch_lines(["ERROR: *main.json has schema version 4; *Upgrade pytest-sst2 to read it."])
+        result.stderr.fnmatch_lines(["ERROR: *main.json has schema version 5; *Upgrade pytest-sst2 to read it."])
         result.stdout.no_fnmatch_line("*collected*")
 
     def test_drift_alone_fails_only_those_who_ask_for_it(self, project: pytest.Pytester) -> None:
@@ -332,6 +332,6 @@ class TestOptions:
     def test_a_saved_baseline_is_packed_json(self, project: pytest.Pytester) -> None:
         save(project, "--methods", "majority")
         data = json.loads(baseline(project).read_text(encoding="utf-8"))
-        assert data["schema_version"] == 3
+        assert data["schema_version"] == 4
         assert data["shared"]
         assert isinstance(data["records"][0]["predictions"], str)

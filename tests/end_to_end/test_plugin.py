@@ -38,7 +38,7 @@ class TestRunning:
             ]
         )
         data = results(project.path / "out" / "results.json")
-        assert data["schema_version"] == 3
+        assert data["schema_version"] == 4
         assert data["failures"] == []
         by_method = {record["method"]: record for record in data["records"]}
         assert set(by_method) == {"linear-probe", "tfidf", "majority", "fine-tune"}

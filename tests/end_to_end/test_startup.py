@@ -33,7 +33,7 @@ print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
 
 def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
     rooms = [
-        *("plugin", "session.results_plugin", "config.options", "session.settings", "config.matrix"),
+        *("plugin", "session.results_plugin", "config.options", "config.settings", "config.matrix", "session.inputs"),
         *("config.registry", "config.specs", "results.record", "results.fingerprint", "results.probe_sentences"),
         *(
             "results.file",

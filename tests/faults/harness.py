@@ -15,13 +15,12 @@ import pytest
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import Recipe
-from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.settings import Settings
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.instruments.environment import collect_environment
 from pytest_sst2.report.comparison_text import findings
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.session.cell_run import failure_of
-from pytest_sst2.session.settings import Settings
 
 METHOD: dict[str, MethodSpec] = {spec.name: spec for spec in METHODS}
 LINEAR, TORCH, TUNE, WORDS, MAJORITY = "linear-probe", "torch-probe", "fine-tune", "tfidf", "majority"
@@ -144,20 +143,22 @@ def measure(world: World, method: str) -> Results:
 def _settings(world: World) -> Settings:
     return Settings(
         models=(),
+        models_base=world.scratch,
         methods=(),
-        registry=Registry((), METHODS),
         data=world.data,
         recipe=world.recipe,
         device="cpu",
         rounds=world.rounds,
         cache_bytes=None,  # a fault that was embedded once would be found again in the next test
         metrics=(),
-        floors=None,
+        rootdir=world.scratch,
         floors_path=world.scratch / "no-floors.toml",
+        floors_given=False,
         min_accuracy=None,
         calibrate=False,
-        save_path=None,
-        baseline=None,
+        save=None,
+        compare=None,
+        compare_base=world.scratch,
         fail_on=(),
         tolerance=0.005,
         alpha=0.01,
@@ -166,13 +167,11 @@ def _settings(world: World) -> Settings:
         json_path=None,
         report_path=None,
         resume_path=None,
-        unfinished=None,
         executor="local",
         ray_address=None,
         ray_cpus=1,
         exclusive=False,
         shard=None,
-        known_costs=None,
         talkative=False,
         ci=False,
     )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sst2.config.catalog import METHODS
-from pytest_sst2.config.shard import Shard
+from pytest_sst2.config.settings import Shard
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.results.baselines import save_baseline
 from pytest_sst2.results.file import Results

@@ -17,9 +17,11 @@ import pytest
 
 from pytest_sst2 import plugin
 from pytest_sst2.config.catalog import CATALOG, METHODS
+from pytest_sst2.config.matrix import read_matrix
 from pytest_sst2.config.options import OPTIONS, Option
 from pytest_sst2.config.registry import Registry
-from pytest_sst2.session.settings import Settings, read_settings
+from pytest_sst2.config.settings import Settings, read_settings
+from pytest_sst2.session.inputs import load_inputs
 from pytest_sst2.utils.errors import Sst2Error
 from tools.fuzz.contract import SCRATCH, Target, require
 
@@ -122,7 +124,10 @@ def _read_settings(data: bytes) -> None:
     except pytest.UsageError as error:  # pytest's own sentence, with the types' in it, after how pytest is called
         raise Sst2Error(str(error).splitlines()[-1]) from error
     config.invocation_params = dataclasses.replace(config.invocation_params, args=tuple(arguments), dir=config.rootpath)
-    settings = read_settings(config, Registry(CATALOG, METHODS))
+    settings = read_settings(config)
+    load_inputs(settings, is_worker=False)
+    matrix = read_matrix(settings, Registry(CATALOG, METHODS))
+    require(bool(matrix.models) and bool(matrix.methods), "nothing to measure")
     _check_settings(settings)
 
 
@@ -132,7 +137,6 @@ def _without_files(option: argparse.Namespace) -> argparse.Namespace:
 
 
 def _check_settings(settings: Settings) -> None:
-    require(bool(settings.models) and bool(settings.methods), "nothing to measure")
     require(settings.rounds >= 1 and 0 <= settings.tolerance <= 1 and 0 < settings.alpha < 1, f"{settings}")
     require(bool(settings.recipe.seeds) and bool(settings.recipe.label), f"{settings.recipe}")
     require(settings.recipe.train_size is None or settings.recipe.train_size >= 1, f"{settings.recipe}")

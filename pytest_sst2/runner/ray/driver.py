@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 
 from pytest_sst2 import __version__
-from pytest_sst2.config.registry import Registry
 from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.methods.base import code_digest, innermost
 from pytest_sst2.results.record import Environment, Placement, Record
@@ -35,8 +34,9 @@ from pytest_sst2.runner.sharding import Costs
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pytest_sst2.config.settings import Settings
+    from pytest_sst2.results.file import Results
     from pytest_sst2.runner.context import RunContext
-    from pytest_sst2.session.settings import Settings
 
 # How often a cell is tried whose node or process was lost.
 ATTEMPTS = 3
@@ -49,13 +49,15 @@ class RayCluster:
 
     Args:
         workbench: The run's data, models and floors, where it was started.
+        known_costs: Baseline with the seconds of cells, by which they are ordered; None without one.
 
     Raises:
         Sst2Error: There is no such cluster.
     """
 
-    def __init__(self, workbench: RunContext) -> None:
+    def __init__(self, workbench: RunContext, known_costs: Results | None) -> None:
         self._workbench = workbench
+        self._cost = Costs(known_costs.records if known_costs else ())
         self._ray, self._started_here = connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())
         self._on_cpus = self._ray.remote(_task)
@@ -92,12 +94,11 @@ class RayCluster:
                 self._answers[cell.id].set_exception(errors[cell.model])
         _by_value(self._ray, wanted.values())
         self._order = self._ray.put(
-            Order(__version__, _of_cells(self._settings), ship_source(self._workbench.source), models, self._cpus)
+            Order(__version__, self._settings, ship_source(self._workbench.source), models, self._cpus)
         )
         self._tell = gather()
         # Ray takes them in this order. The dearest first, or the last to start would keep all others waiting.
-        cost = Costs(self._settings.known_costs.records if self._settings.known_costs else ())
-        for cell in sorted(wanted.values(), key=cost, reverse=True):
+        for cell in sorted(wanted.values(), key=self._cost, reverse=True):
             if not self._answers[cell.id].done():
                 self._send(cell, attempt=1)
         self._thread.start()
@@ -193,7 +194,7 @@ class RayCluster:
     def _known_memory(self) -> dict[tuple[str | None, str, bool], int]:
         """The highest peak in the baseline of each model, method, and whether that was on a GPU."""
         found: dict[tuple[str | None, str, bool], int] = {}
-        for each in self._settings.baseline.records if self._settings.baseline else ():
+        for each in self._workbench.baseline.records if self._workbench.baseline else ():
             key = (each.model, each.method, each.environment.device == "cuda")
             found[key] = max(each.peak_bytes, found.get(key, 0))
         return found
@@ -320,22 +321,6 @@ def _installed() -> Environment:
     from pytest_sst2.instruments.environment import collect_environment
 
     return collect_environment("cpu")
-
-
-def _of_cells(settings: Settings) -> Settings:
-    """Return the settings without what only the start of the run needs, some of which is large or cannot travel."""
-    return dataclasses.replace(
-        settings,
-        models=(),
-        methods=(),
-        registry=Registry((), ()),
-        baseline=None,
-        known_costs=None,
-        unfinished=None,
-        floors=None,
-        metrics=(),
-        executor="local",
-    )
 
 
 def _by_value(ray: Any, cells: Iterable[Cell]) -> None:

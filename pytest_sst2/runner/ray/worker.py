@@ -19,10 +19,10 @@ from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
 from pytest_sst2.utils.output_filter import cleaned
 
 if TYPE_CHECKING:
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.context import RunContext
-    from pytest_sst2.session.settings import Settings
 
 Answer = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Order:
 
     Attributes:
         version: Of this package, where the run was started.
-        settings: Of the run, without what only its start needs.
+        settings: Of the run.
         source: The data set.
         models: By their spec's name.
         cpus: How many cores each cell owns.
@@ -100,7 +100,8 @@ def _begin(order: Order, device: str) -> tuple[Order, RunContext]:
     workers.limit_threads(order.cpus, owned=True)
     from pytest_sst2.runner.context import RunContext
 
-    bench = RunContext(replace(order.settings, device=device))
+    # The node measures here, and further metrics are computed where the run was started.
+    bench = RunContext(replace(order.settings, device=device, executor="local", metrics=()))
     bench.source = order.source.unpacked()
     # Whatever started this process may have said to it, for another purpose, that it is a rank of torchrun's.
     bench.team = Team()

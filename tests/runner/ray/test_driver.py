@@ -307,11 +307,11 @@ class TestNeeds:
     MODEL = ModelSpec("tiny", folder=Path("tiny"))
     METHOD: ClassVar = {method.name: method for method in METHODS}
 
-    def needs(self, cell: Cell, **asked: Any) -> tuple[Needs, str]:
-        settings = SimpleNamespace(**{"device": "auto", "ray_cpus": 2, "baseline": None, **asked})
+    def needs(self, cell: Cell, baseline: Results | None = None, **changed: Any) -> tuple[Needs, str]:
+        settings = SimpleNamespace(**{"device": "auto", "ray_cpus": 2, **changed})
         loader = SimpleNamespace(locate=lambda _: SimpleNamespace(size_bytes=100 * MB))
         cluster = RayCluster.__new__(RayCluster)
-        cluster._workbench = SimpleNamespace(settings=settings, loader=loader)  # type: ignore[assignment]
+        cluster._workbench = SimpleNamespace(settings=settings, loader=loader, baseline=baseline)  # type: ignore[assignment]
         cluster._capacity = Capacity(TestCapacity.NODES)
         return cluster._needs(cell), cluster.device_of(cell)
 
@@ -330,8 +330,8 @@ class TestNeeds:
 
     def test_what_a_cell_took_before_is_better_than_a_guess(self) -> None:
         before = make_record(model="tiny", method="fine-tune", cell="tiny-fine-tune-seed1", seed=1)
-        asked = {"baseline": Results([before], []), "device": "cpu"}
-        assert self.needs(Cell(self.MODEL, self.METHOD["fine-tune"], 42), **asked)[0].memory_bytes == before.peak_bytes
+        cell = Cell(self.MODEL, self.METHOD["fine-tune"], 42)
+        assert self.needs(cell, Results([before], []), device="cpu")[0].memory_bytes == before.peak_bytes
 
 
 class TestNode:

@@ -1,0 +1,320 @@
+"""Settings: the options of one run, parsed from the command line and the ini file.
+
+``Settings`` holds plain values, so that it can be pickled for a worker. ``session.inputs`` loads the files that they
+name, and ``config.matrix`` looks up the models and methods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_sst2.config.option_parsers import BadValue
+from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, UNSET, Option
+from pytest_sst2.config.recipes import Recipe, build_recipe
+from pytest_sst2.config.rootdir_check import check_root
+from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
+from pytest_sst2.utils.processes import processes
+from pytest_sst2.utils.sanitize import cut
+
+# Options of pytest-benchmark that keep or judge a time.
+_KEEPS_TIMES = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One part of a run, ``3/8``: ``number`` counts from 1 to ``of``."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of all options, checked as far as possible without loading a file.
+
+    Attributes:
+        models: Models as typed, in order.
+        models_base: Folder that relative model paths start from.
+        methods: Methods as typed, in order; empty for all.
+        data: ``auto``, ``hub``, ``pocket`` or the absolute path of a folder.
+        recipe: The preset with its overrides.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        rounds: Repetitions of each cell.
+        cache_bytes: Size limit of the embedding cache; None switches the cache off.
+        metrics: Names of metrics in addition to accuracy.
+        rootdir: Folder of the project; ``.sst2/`` is in it.
+        floors_path: The floors file. ``--sst2-calibrate`` writes it.
+        floors_given: Whether the user named the floors file, which must exist then.
+        min_accuracy: One floor for every cell, or None.
+        calibrate: Write floors instead of asserting them.
+        save: Name of the baseline to save, or None.
+        compare: Name or path of the baseline to compare with, or None.
+        compare_base: Folder that a relative ``compare`` starts from.
+        fail_on: What fails the comparison.
+        tolerance: Accuracy that may be lost, as a share.
+        alpha: Significance level.
+        overwrite: Replace a saved baseline, lower a floor.
+        trust_remote_code: Allow code from model repositories.
+        json_path: File to write the records to, or None.
+        report_path: Folder to write the report to, or None.
+        resume_path: Results file to resume, or None.
+        executor: ``local`` or ``ray``.
+        ray_address: Address of the Ray cluster; None starts a new one.
+        ray_cpus: Cores that each cell owns on Ray.
+        exclusive: Measure one cell at a time.
+        shard: The part of the cells to measure; None for all of them.
+        talkative: Whether libraries may print to the terminal (``-v``).
+        ci: Whether this is a CI run, where data is never substituted.
+    """
+
+    models: tuple[str, ...]
+    models_base: Path
+    methods: tuple[str, ...]
+    data: str
+    recipe: Recipe
+    device: str
+    rounds: int
+    cache_bytes: int | None
+    metrics: tuple[str, ...]
+    rootdir: Path
+    floors_path: Path
+    floors_given: bool
+    min_accuracy: float | None
+    calibrate: bool
+    save: str | None
+    compare: str | None
+    compare_base: Path
+    fail_on: tuple[str, ...]
+    tolerance: float
+    alpha: float
+    overwrite: bool
+    trust_remote_code: bool
+    json_path: Path | None
+    report_path: Path | None
+    resume_path: Path | None
+    executor: str
+    ray_address: str | None
+    ray_cpus: int
+    exclusive: bool
+    shard: Shard | None
+    talkative: bool
+    ci: bool
+
+    @property
+    def results_path(self) -> Path | None:
+        """File that records are written to as they finish: ``--sst2-json``, else ``--sst2-resume``."""
+        return self.json_path or self.resume_path
+
+    @property
+    def results_option(self) -> str:
+        """The option that named ``results_path``."""
+        return "--sst2-json" if self.json_path else "--sst2-resume"
+
+    @property
+    def resumes_in_place(self) -> bool:
+        """Whether the resumed file is also the file that records are written to."""
+        if self.resume_path is None:
+            return False
+        return self.json_path is None or self.json_path.resolve() == self.resume_path.resolve()
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Parse command line and ini file into Settings.
+
+    Relative paths start from the folder pytest was called in; those of an ini file from the folder of the ini file.
+
+    Raises:
+        Sst2Error: A value is wrong, a data folder is missing, or two options contradict each other.
+    """
+    check_root(config)
+    values = {option.name: option_value(config, option) for option in OPTIONS}
+    base = {option.name: _base_folder(config, option) for option in OPTIONS}
+    paths = {
+        name: path_given(base[name], values[name], f"--sst2-{name}") if values[name] else None
+        for name in ("json", "report", "resume")
+    }
+    return Settings(
+        models=values["models"],
+        models_base=base["models"],
+        methods=values["methods"] or (),
+        data=_data_source(values["data"], base["data"]),
+        recipe=_recipe(values),
+        device=values["device"],
+        rounds=values["rounds"],
+        cache_bytes=None if values["no_cache"] or _keeps_times(config, values) else values["cache_size"],
+        metrics=values["metrics"] or (),
+        rootdir=config.rootpath,
+        floors_path=_floors_path(config, values["floors"], base["floors"]),
+        floors_given=bool(values["floors"]),
+        min_accuracy=values["min_accuracy"],
+        calibrate=_calibrate(values),
+        save=values["save"],
+        compare=values["compare"],
+        compare_base=base["compare"],
+        fail_on=values["fail_on"],
+        tolerance=values["tolerance"],
+        alpha=values["alpha"],
+        overwrite=bool(values["overwrite"]),
+        trust_remote_code=bool(values["trust_remote_code"]),
+        json_path=paths["json"],
+        report_path=paths["report"],
+        resume_path=paths["resume"],
+        executor=_executor(config, values),
+        ray_address=values["ray_address"],
+        ray_cpus=values["ray_cpus"],
+        exclusive=bool(values["exclusive"]),
+        shard=_shard(values),
+        talkative=getattr(config.option, "verbose", 0) > 0,
+        ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
+    )
+
+
+def option_value(config: pytest.Config, option: Option) -> Any:
+    """Return the parsed value of an option: command line before ini file before default.
+
+    Raises:
+        Sst2Error: The value in the ini file is invalid.
+    """
+    given = getattr(config.option, option.dest, None)
+    if isinstance(given, list):  # argparse of Python 3.11 stores [] for --sst2-data=-- without calling the parser
+        raise Sst2Error(f"{option.flag}: a value is missing.")
+    if given is not None:
+        return given
+    try:
+        ini = config.getini(option.dest)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # an unclosed quote, or no boolean
+        raise Sst2Error(f"ini option {option.dest}: {error}") from error
+    if option.parse is None:
+        return bool(ini)
+    if ini is UNSET or ini == "":
+        return option.parse(option.default) if option.default is not None else None
+    try:
+        return option.parse(_joined(ini) if isinstance(ini, list) else str(ini))
+    except argparse.ArgumentTypeError as error:
+        raise Sst2Error(f"ini option {option.dest}: {error}") from error
+
+
+def _joined(items: Sequence[Any]) -> str:
+    """Return the items of a TOML list as they would be typed on the command line.
+
+    Raises:
+        BadValue: The list is empty, or one item is neither a text nor a number.
+    """
+    if not items:
+        raise BadValue("it names nothing; give a value, or leave the line out for the default")
+    for item in items:
+        if not isinstance(item, str | int | float) or isinstance(item, bool):
+            text = cut(json.dumps(item, default=str), 100)
+            raise BadValue(f"{text} is neither a text nor a number, and nothing else may stand in its list")
+    return ",".join(map(str, items))
+
+
+def _base_folder(config: pytest.Config, option: Option) -> Path:
+    """Return the folder that a relative path in the value of an option starts from."""
+    if getattr(config.option, option.dest, None) is not None or config.inipath is None:
+        return config.invocation_params.dir
+    return config.inipath.parent
+
+
+def _recipe(values: Mapping[str, Any]) -> Recipe:
+    return build_recipe(
+        values["recipe"],
+        train_size=values["train_size"],
+        evaluation=values["eval"],
+        eval_size=values["eval_size"],
+        seeds=values["seeds"],
+        epochs=values["epochs"],
+        batch_size=values["batch_size"],
+        learning_rate=values["learning_rate"],
+        max_length=values["max_length"],
+        dtype=values["dtype"],
+    )
+
+
+def _keeps_times(config: pytest.Config, values: Mapping[str, Any]) -> bool:
+    """Return whether the run is made for its times, which cached embeddings would falsify."""
+    return values["rounds"] > 1 or any(getattr(config.option, f"benchmark_{name}", None) for name in _KEEPS_TIMES)
+
+
+def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
+    """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
+    if given:
+        return path_given(base, given, "--sst2-floors")
+    usual = Path("benchmarks") / "floors.toml"
+    here = config.invocation_params.dir / usual
+    return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
+
+
+def _data_source(data: str, base: Path) -> str:
+    if data in DATA_SOURCES:
+        return data
+    folder = folder_at(base, data)
+    if folder is None:
+        raise Sst2Error(
+            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below "
+            f"{base}.{slashes_hint(data)} "
+            "A folder needs files for train and validation with the columns sentence and label."
+        )
+    return str(folder)
+
+
+def _calibrate(values: Mapping[str, Any]) -> bool:
+    if values["calibrate"] and values["min_accuracy"] is not None:
+        raise Sst2Error("--sst2-calibrate writes floors and --sst2-min-accuracy overrides them; give one of the two.")
+    return bool(values["calibrate"])
+
+
+def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
+    """Return where the cells run.
+
+    Raises:
+        Sst2Error: Ray is not installed, or the options contradict each other.
+    """
+    executor = str(values["executor"])
+    if executor != "ray":
+        if values["ray_address"]:
+            raise Sst2Error("--sst2-ray-address says where Ray is; add --sst2-executor ray to run the cells there.")
+        return executor
+    if importlib.util.find_spec("ray") is None:
+        raise Sst2Error("--sst2-executor ray needs Ray, which is not installed: pip install 'pytest-sst2[ray]'.")
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
+        raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both hand out the cells; give one of the two.")
+    if processes() > 1:
+        raise Sst2Error("--sst2-executor ray cannot run under torchrun, whose processes would each start every cell.")
+    return executor
+
+
+def _shard(values: Mapping[str, Any]) -> Shard | None:
+    """Return the part of the cells to measure.
+
+    Raises:
+        Sst2Error: Another option needs all cells, which one shard does not have.
+    """
+    if not values["shard"]:
+        return None
+    shard = Shard(*values["shard"])
+    if values["save"]:
+        raise Sst2Error(
+            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a "
+            f"file with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
+        )
+    if values["calibrate"]:
+        raise Sst2Error(
+            f"--sst2-calibrate with --sst2-shard {shard} would make floors of some of the seeds. Write each shard to a "
+            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate from all of "
+            "them: --sst2-calibrate --sst2-resume all.json."
+        )
+    return shard

@@ -1,0 +1,122 @@
+"""Inputs: the files that the settings name, loaded before the first model, and checks of where outputs go.
+
+A mistake in one of them ends the run with exit status 4 before anything is measured or overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_sst2.config.settings import Settings
+from pytest_sst2.report.write import check_folder
+from pytest_sst2.results.baselines import check_free, find_baseline, load_baseline, newest_baseline
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.floors import MINIMUM_SEEDS, Floors, load_floors
+from pytest_sst2.results.output_checks import check_replaceable, check_shard, check_spared
+from pytest_sst2.results.resume import load_unfinished
+from pytest_sst2.utils.atomic_write import check_writable
+from pytest_sst2.utils.errors import Sst2Error
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run loads before its first cell.
+
+    Attributes:
+        floors: Floors of the file that the user named; None if none was named.
+        baseline: Results that this run is compared with, or None.
+        unfinished: Results of the file to resume, or None.
+        known_costs: Baseline with the time and memory of cells, for dividing them among shards and ordering them on
+            Ray; None if there is none or it is not needed.
+        save_path: File that the baseline of this run is written to, or None.
+    """
+
+    floors: Floors | None = None
+    baseline: Results | None = None
+    unfinished: Results | None = None
+    known_costs: Results | None = None
+    save_path: Path | None = None
+
+
+def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
+    """Check where outputs go, and load the files that the settings name.
+
+    Args:
+        settings: The run's.
+        is_worker: Whether this process is a worker of pytest-xdist. Workers write no results, and start when the
+            controller may have begun to write them.
+
+    Raises:
+        Sst2Error: A file is missing or invalid, or an output would replace something that must stay.
+    """
+    if settings.calibrate:
+        _check_calibration(settings)
+    for path, option in ((settings.json_path, "--sst2-json"), (settings.resume_path, "--sst2-resume")):
+        if path is not None:
+            check_writable(path, option)
+    if not is_worker:
+        _check_results_path(settings)
+    if settings.report_path is not None:
+        check_folder(settings.report_path, "--sst2-report")
+    save_path = None
+    if settings.save:
+        save_path = check_free(settings.rootdir, settings.save, overwrite=settings.overwrite)
+    baseline = None
+    if settings.compare:
+        baseline = load_baseline(settings.rootdir, settings.compare_base, settings.compare)
+    return Inputs(
+        floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate else None,
+        baseline=baseline,
+        unfinished=_load_unfinished(settings),
+        known_costs=_load_known_costs(settings, baseline),
+        save_path=save_path,
+    )
+
+
+def _check_calibration(settings: Settings) -> None:
+    seeds = settings.recipe.seeds
+    if len(seeds) < MINIMUM_SEEDS:
+        raise Sst2Error(
+            f"--sst2-calibrate needs at least {MINIMUM_SEEDS} seeds and got {len(seeds)}: one number says "
+            "nothing of how much seeds differ. Add --sst2-seeds 1,2,3,4,5."
+        )
+    check_writable(settings.floors_path, "--sst2-floors")
+    if settings.floors_path.exists():
+        load_floors(settings.floors_path)
+
+
+def _check_results_path(settings: Settings) -> None:
+    """Refuse to write results over a baseline, or over a file that holds no results."""
+    path = settings.results_path
+    if path is None:
+        return
+    compared = None
+    if settings.compare:
+        compared = find_baseline(settings.rootdir, settings.compare_base, settings.compare)
+    check_spared(path, settings.results_option, compared)
+    if not settings.resumes_in_place:
+        check_replaceable(path, settings.results_option)
+
+
+def _load_unfinished(settings: Settings) -> Results | None:
+    if settings.resume_path is None:
+        return None
+    unfinished = load_unfinished(settings.resume_path)
+    if settings.shard is not None and settings.resumes_in_place:
+        check_shard(settings.resume_path, unfinished, settings.shard)
+    return unfinished
+
+
+def _load_known_costs(settings: Settings, baseline: Results | None) -> Results | None:
+    if settings.shard is None and settings.executor != "ray":
+        return None
+    if baseline is not None:
+        return baseline
+    try:
+        return newest_baseline(settings.rootdir)
+    except Sst2Error as error:
+        raise Sst2Error(
+            "the newest baseline says what cells cost, by which --sst2-shard divides them and --sst2-executor ray "
+            f"puts them in order. {error} Mend or remove it, or name another with --sst2-compare."
+        ) from error
