@@ -25,7 +25,7 @@ from pytest_sst2.hub.errors import HubError
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, cache_folder
 from pytest_sst2.models import locate as checkpoints
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.formatting import plural
 
 State = Literal["ok", "missing", "broken"]
 _DISTRIBUTION = "pytest-sst2"
@@ -129,7 +129,7 @@ def _device() -> Finding:
         "device",
         found.device,
         "ok",
-        f"{name}, {counted(found.cpu_cores, 'core')}, {counted(found.threads, 'thread')} of torch",
+        f"{name}, {plural(found.cpu_cores, 'core')}, {plural(found.threads, 'thread')} of torch",
     )
 
 

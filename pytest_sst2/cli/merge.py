@@ -11,7 +11,7 @@ from pytest_sst2.results.file import results_text
 from pytest_sst2.results.merge import merge
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
 
 
@@ -35,8 +35,8 @@ def run(asked: argparse.Namespace) -> tuple[str, int]:
             results.records, results.failures, saved=results.saved, planned=results.planned, shard=results.shard
         )
         write_atomically(path, text, overwrite=asked.overwrite)
-        count = counted(len(results.records), "record")
-        lines.append(f"{count} of {counted(len(asked.files), 'file')} in {path}")
+        count = plural(len(results.records), "record")
+        lines.append(f"{count} of {plural(len(asked.files), 'file')} in {path}")
     lines += found.gaps
     if save_path is None:
         return "\n".join(map(one_line, lines)), 0 if found.is_complete else 1
@@ -45,7 +45,7 @@ def run(asked: argparse.Namespace) -> tuple[str, int]:
         lines.append(f"baseline {asked.save!r} was not saved: {why}. What was there is unchanged.")
         return "\n".join(map(one_line, lines)), 1
     save_baseline(save_path, results.records, results.failures, overwrite=asked.overwrite)
-    lines.append(f"baseline {asked.save!r} with {counted(len(results.records), 'record')} in {save_path}")
+    lines.append(f"baseline {asked.save!r} with {plural(len(results.records), 'record')} in {save_path}")
     return "\n".join(map(one_line, lines)), 0
 
 

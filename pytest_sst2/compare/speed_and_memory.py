@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special
 
 from pytest_sst2.results.record import Environment, Record, Round
+from pytest_sst2.utils.formatting import relative_margin
 
 # A phase may become this much slower before anybody is told, however sure it is.
 SPEED_TOLERANCE = 0.10
@@ -114,13 +115,10 @@ def compare_costs(before: Sequence[Record], after: Sequence[Record]) -> CostChan
         changes.append(_phase_change("all", names, old, new, other_machine=bool(machine)))
     limits = ["one round"] if min(len(old), len(new)) == 1 else []
     limits += [f"another machine ({machine})"] if machine else []
-    notes = [f"{', '.join(limits)}: cannot tell below {shown_margin(changes[-1].margin)}"] if changes and limits else []
+    notes = (
+        [f"{', '.join(limits)}: cannot tell below {relative_margin(changes[-1].margin)}"] if changes and limits else []
+    )
     return CostChange(tuple(changes), memory, tuple(notes))
-
-
-def shown_margin(margin: float) -> str:
-    """Return ``±40 %``, or ``a factor of 3.5`` where a percentage would be more than a hundred."""
-    return f"±{100 * margin:.0f} %" if margin <= 1 else f"a factor of {1 + margin:.1f}"
 
 
 def _not_comparable(before: Sequence[Record], after: Sequence[Record]) -> str:

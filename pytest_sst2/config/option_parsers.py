@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from pytest_sst2.utils.errors import quoted
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.sanitize import one_line
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.specs import MethodSpec, ModelSpec
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.paths import folder_at, slashes_hint
 from pytest_sst2.utils.safe_read import is_utf8
 

@@ -21,10 +21,10 @@ from pytest_sst2.config.option_parsers import BadValue
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, UNSET, Option
 from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.config.rootdir_check import check_root
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
 from pytest_sst2.utils.processes import processes
-from pytest_sst2.utils.sanitize import cut
 
 # Options of pytest-benchmark that keep or judge a time.
 _KEEPS_TIMES = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
@@ -217,7 +217,7 @@ def _joined(items: Sequence[Any]) -> str:
         raise BadValue("it names nothing; give a value, or leave the line out for the default")
     for item in items:
         if not isinstance(item, str | int | float) or isinstance(item, bool):
-            text = cut(json.dumps(item, default=str), 100)
+            text = truncate(json.dumps(item, default=str), 100)
             raise BadValue(f"{text} is neither a text nor a number, and nothing else may stand in its list")
     return ",".join(map(str, items))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.safe_read import check_ordinary
-from pytest_sst2.utils.sanitize import cut
 
 # A batch is whole in memory.
 _BATCH_ROWS = 2**14
@@ -134,7 +134,7 @@ def _in_a_sentence(path: Path, kind: str) -> Iterator[None]:
             "front of a shuffle anyway."
         ) from error
     except Exception as error:  # whatever C++ found: pyarrow hands on what it did not expect as RuntimeError
-        reason = cut(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
+        reason = truncate(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
         raise Sst2Error(
             f"{path}: not a readable {kind} file: {reason}. Write it anew, or copy it once more."
         ) from error
@@ -147,7 +147,7 @@ def _check_types(path: Path, schema: Any, columns: Sequence[str]) -> None:
         kind = schema.field(name).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_nested(plain) or isinstance(plain, pa.BaseExtensionType) or pa.types.is_run_end_encoded(plain):
-            raise Sst2Error(f"{path}: column {name!r} is of type {cut(str(kind), 80)}; plain values are wanted.")
+            raise Sst2Error(f"{path}: column {name!r} is of type {truncate(str(kind), 80)}; plain values are wanted.")
 
 
 def _check_declared_size(path: Path, metadata: Any) -> None:

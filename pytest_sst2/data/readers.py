@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
-import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pytest_sst2.data.arrow import arrow_values, parquet_values
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.safe_read import is_utf8, lines_of, text_of
-from pytest_sst2.utils.sanitize import cut
 from pytest_sst2.utils.strict_json import NotJsonError, json_of
 
 COLUMNS = ("sentence", "label")
@@ -96,29 +95,22 @@ def _what_is_wrong(sentence: Any, label: Any) -> str:
     if sentence is None or (isinstance(sentence, str) and not sentence.strip()):
         return "the sentence is empty; text is wanted."
     if not isinstance(sentence, str):
-        return f"the sentence is {_shown(sentence)}; text is wanted."
+        return f"the sentence is {quoted(sentence)}; text is wanted."
     if not is_utf8(sentence):
         return f"the sentence {ascii(sentence)[:60]} holds half a surrogate pair."
     if "\0" in sentence:
-        return f"the sentence {_shown(sentence)} has a NUL character, which no text has."
+        return f"the sentence {quoted(sentence)} has a NUL character, which no text has."
     # A digit of another script looks like the one that is wanted.
-    spelt = f", in ASCII {cut(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
-    unlabelled = isinstance(label, str | int | float) and _shown(label).strip("' ") in ("-1", "-1.0")
+    spelt = f", in ASCII {truncate(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
+    unlabelled = isinstance(label, str | int | float) and quoted(label).strip("' ") in ("-1", "-1.0")
     hint = " (-1 marks the unlabelled test split, which cannot be scored)" if unlabelled else ""
-    return f"the label is {_shown(label)}{spelt}; only 0 (negative) and 1 (positive) are allowed{hint}."
+    return f"the label is {quoted(label)}{spelt}; only 0 (negative) and 1 (positive) are allowed{hint}."
 
 
 # What the classes 0 and 1 are called.
 _CLASSES = (("negative", "neg"), ("positive", "pos"))
 # 1.0 as above, in a text file.
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
-
-
-def _shown(value: Any) -> str:
-    """Return the value as Python writes it, cut to what fits in a sentence."""
-    return cut(_REPR.repr(value), 160)
 
 
 def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
@@ -152,7 +144,7 @@ def _check_schema(found: Sequence[str], more: Mapping[bytes, bytes], name: str) 
     negative, positive = _CLASSES
     if len(names) == 2 and (names[0] in positive or names[1] in negative):
         raise Sst2Error(
-            f"{name}: its labels are 0 for {_shown(names[0])} and 1 for {_shown(names[1])}, and 0 is negative and 1 "
+            f"{name}: its labels are 0 for {quoted(names[0])} and 1 for {quoted(names[1])}, and 0 is negative and 1 "
             "positive here. Write it anew with the labels turned round (1 - label) and their names with them."
         )
 

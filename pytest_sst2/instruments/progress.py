@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from pytest_sst2.utils.formatting import duration
 from pytest_sst2.utils.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -118,14 +119,6 @@ class Progress:
             return None
         this, *others = (statistics.fmean(self._finished_seconds[method]) for method in to_come)
         return max(0.0, this - (self._now() - self._cell_started)) + sum(others)
-
-
-def duration(seconds: float) -> str:
-    """Return ``12 s``, ``3 min`` or ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Display:

@@ -11,7 +11,7 @@ from pytest_sst2.models.out_of_memory import is_out_of_memory
 from pytest_sst2.models.sentence_transformers_config import SHORTEST
 from pytest_sst2.results.probe_sentences import fixed_sentences
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.typed_json import shown
+from pytest_sst2.utils.formatting import quoted
 
 # Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
 _ROUNDED_UP = 0.01
@@ -138,7 +138,7 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
             "one vector of its tokens, as a Pooling does."
         ) from error
     if getattr(embeddings, "ndim", 0) != 2:
-        given = shown(getattr(embeddings, "shape", embeddings))
+        given = quoted(getattr(embeddings, "shape", embeddings))
         raise Sst2Error(
             f"model {call.name!r}: its modules in {folder} give {given} for one sentence, and not one vector. "
             "Pool its tokens: add a Pooling to modules.json."

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.strict_json import read_json
-from pytest_sst2.utils.typed_json import shown
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (
@@ -227,7 +227,7 @@ def _shapes(name: str, path: Path) -> Iterator[list[int]]:
 
 
 def _asks_too_much(name: str, key: str, value: int, held: str) -> Sst2Error:
-    asked = f"{value:,}" if value.bit_length() < 100 else shown(value)
+    asked = f"{value:,}" if value.bit_length() < 100 else quoted(value)
     return Sst2Error(
         f"model {name!r}: its config.json asks for {key} = {asked}, but {held}. "
         "Its config and its weights do not belong together."

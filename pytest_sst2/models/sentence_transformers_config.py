@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.strict_json import read_json
-from pytest_sst2.utils.typed_json import shown
 
 SHORTEST = 3
 """The fewest tokens of an input: one word between the two special ones."""
@@ -113,7 +113,7 @@ def refuse_other_kind(name: str, folder: Path) -> None:
     kind = _settings(name, path).get("model_type") if path.is_file() else None
     if kind not in (None, _KIND):
         raise Sst2Error(
-            f"model {name!r}: {path} says that it is a {shown(kind)} and not a {_KIND}, so that its modules would be "
+            f"model {name!r}: {path} says that it is a {quoted(kind)} and not a {_KIND}, so that its modules would be "
             "left out and its tokens pooled by mean. Take a sentence encoder for the probes, or have it fine-tuned: "
             "--methods fine-tune."
         )
@@ -165,7 +165,7 @@ def _refuse_length(name: str, path: Path, settings: dict[str, Any]) -> None:
         value = settings.get(key)
         if value is not None and not (isinstance(value, int | float) and value >= SHORTEST):
             raise Sst2Error(
-                f"model {name!r}: {path} allows {shown(value)} tokens "
+                f"model {name!r}: {path} allows {quoted(value)} tokens "
                 f"({key}); at least {SHORTEST} are needed for one word between the two special ones."
             )
 
@@ -179,6 +179,7 @@ def _methods(settings: dict[str, Any]) -> list[Any]:
 
 def _refused(name: str, path: Path, key: str, value: Any, allowed: str) -> Sst2Error:
     return Sst2Error(
-        f"model {name!r}: {path} sets {key} to {shown(value)}, with which another model would be loaded than the files "
-        f"that are verified make. {allowed} Take it out, and save the model as it is to be with save_pretrained()."
+        f"model {name!r}: {path} sets {key} to {quoted(value)}, with which another model would be loaded than the "
+        f"files that are verified make. {allowed} Take it out, and save the model as it is to be with "
+        "save_pretrained()."
     )

@@ -8,8 +8,7 @@ from typing import Any
 from pytest_sst2.compare.slices import SliceScore, moved_most
 from pytest_sst2.report import charts
 from pytest_sst2.report.cells import CellReport, Confusion
-from pytest_sst2.utils.formatting import counted
-from pytest_sst2.utils.numbers import p_value, signed_points
+from pytest_sst2.utils.formatting import p_value, plural, signed_points
 
 _MOST_FLIPS = 50
 _MOST_MOVED = 10
@@ -38,7 +37,7 @@ def cell_details(cell: CellReport) -> dict[str, Any]:
 
 
 def _summary(cell: CellReport) -> str:
-    seeds = counted(len(cell.records), "seed")
+    seeds = plural(len(cell.records), "seed")
     if cell.comparison is None or cell.comparison.accuracy is None:
         return f"{cell.accuracy:.4f} · {seeds}"
     change = cell.comparison.accuracy
@@ -114,7 +113,7 @@ def _flips(cell: CellReport) -> dict[str, Any]:
     if len(cell.flips) > _MOST_FLIPS:
         title += f": the worst {_MOST_FLIPS} of {len(cell.flips):,}"
     else:
-        title += f": {counted(len(cell.flips), 'sentence')}"
+        title += f": {plural(len(cell.flips), 'sentence')}"
     headers = ["sentence", "label", *(["before", "after"] if cell.is_compared else ["answer"])]
     numbers = ["P(positive) before", "P(positive) after"] if cell.is_compared else ["P(positive)"]
     rows = []

@@ -11,7 +11,7 @@ from pytest_sst2.compare.significance import wilson_interval
 from pytest_sst2.report.cells import Calibration, CellReport
 from pytest_sst2.report.svg import COLOURS, DASHES, SHAPES, Figure, colour, cycled, drawn, legend
 from pytest_sst2.results.record import Interval
-from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.formatting import shorten, signed_points
 
 if TYPE_CHECKING:
     import altair as alt
@@ -41,7 +41,7 @@ def time_charts(cells: Sequence[CellReport]) -> list[Figure]:
             f"both faster and more accurate. {_WHISKERS}"
         )
         if cached:
-            caption += f" Not drawn, since a part of their work was taken from the cache: {_few(cached)}."
+            caption += f" Not drawn, since a part of their work was taken from the cache: {shorten(cached, 10)}."
         found.append(_time_chart("Accuracy against the time of a classifier", caption, "seconds", whole))
     single = [
         (cell, 1000 * statistics.median([record.latency.p50_seconds for record in cell.records])) for cell in cells
@@ -393,11 +393,6 @@ def _interval(cell: CellReport) -> Interval:
     """Return the interval of one classifier of the cell's mean accuracy."""
     total = cell.records[0].total
     return wilson_interval(round(cell.accuracy * total), total)
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def _is_cached(cell: CellReport) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
-from pytest_sst2.compare.speed_and_memory import CostChange, shown_margin
+from pytest_sst2.compare.speed_and_memory import CostChange
 from pytest_sst2.report.text_table import fitted, left_out_line
-from pytest_sst2.utils.formatting import counted
-from pytest_sst2.utils.numbers import p_value, signed_points
+from pytest_sst2.utils.formatting import p_value, plural, relative_margin, signed_points
 from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.sanitize import one_line, plain_json
 
@@ -95,7 +94,7 @@ def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
     seeds = sum(map(len, comparison.seeds_only_before.values()))
     for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
         if missing:
-            said += f"; {counted(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
+            said += f"; {plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
     status = comparison.exit_status(fail_on)
     head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
     return f"{head}: {said}"
@@ -149,7 +148,7 @@ def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
             name = "all phases together" if phase.name == "all" else phase.name
             yield (
                 f"{name} {phase.ratio:.2f} × what it was in units of the machine's speed ({phase.before_seconds:.2f} s "
-                f"→ {phase.after_seconds:.2f} s; noise {shown_margin(phase.margin)})"
+                f"→ {phase.after_seconds:.2f} s; noise {relative_margin(phase.margin)})"
             )
 
 

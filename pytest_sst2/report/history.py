@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_sst2 import __version__
 from pytest_sst2.compare.history import Point, Series
 from pytest_sst2.report.text_table import fitted, left_out_line
-from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.formatting import signed_points
 from pytest_sst2.utils.sanitize import one_line
 
 HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× the one before")

@@ -10,8 +10,8 @@ from pytest_sst2.report import comparison_text as compared
 from pytest_sst2.report import results_table as table
 from pytest_sst2.report.summary import Report
 from pytest_sst2.report.terminal import context_lines, warning_lines
-from pytest_sst2.utils.formatting import counted
-from pytest_sst2.utils.sanitize import cut, one_line
+from pytest_sst2.utils.formatting import plural, truncate
+from pytest_sst2.utils.sanitize import one_line
 
 _SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
 # With these less than 60 lines are to be seen before anything is unfolded.
@@ -62,7 +62,7 @@ def _head(report: Report) -> str:
 
 def escaped(text: str, most: int = _MOST_OF_LINE) -> str:
     """Return text as Markdown that shows it as it is: it starts no tag, link, code, emphasis or cell, and no line."""
-    shown = cut(" ".join(one_line(text).split()), most)
+    shown = truncate(" ".join(one_line(text).split()), most)
     return _LINKED.sub(r"\g<0><!-- -->", _SPECIAL.sub(r"\\\1", shown))
 
 
@@ -95,7 +95,7 @@ def _list(lines: Sequence[str]) -> str:
 def _more_findings(lines: Sequence[str], room: int) -> str:
     """Return the findings that are not shown at once, as many of them as there is room for."""
     return _folded(
-        counted(len(lines), "more finding"), _as_many_as_fit(lambda most: _cut_list(lines, most), len(lines), room)
+        plural(len(lines), "more finding"), _as_many_as_fit(lambda most: _cut_list(lines, most), len(lines), room)
     )
 
 

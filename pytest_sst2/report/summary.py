@@ -12,7 +12,7 @@ from pytest_sst2.report.reproduce import TESTS_UNKNOWN, install_command, run_com
 from pytest_sst2.results.environment_diff import environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
-from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.formatting import plural, shorten
 
 Standing = Literal["good", "bad", "unclear"]
 
@@ -87,9 +87,8 @@ def _mixture(records: Sequence[Record]) -> list[str]:
     others = [each.environment for each in records[1:] if each.environment != records[0].environment]
     if others:
         changes = environment_changes(records[0].environment, others[0])
-        shown = ", ".join(f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes[:3])
-        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-        found.append(f"note: not all cells were measured in one environment: {shown}{more}")
+        values = [f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes]
+        found.append(f"note: not all cells were measured in one environment: {shorten(values, 3)}")
     return found
 
 
@@ -104,9 +103,9 @@ def verdict_of(
     held = sum(record.floor is not None and record.reaches_floor for record in results.records)
     total, failed = len(results.records), len(results.failures)
     troubles = (
-        f"{low} of {counted(total, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
-        f"{counted(failed, 'cell')} without a number" if failed else "",
-        f"{counted(len(problems), 'problem')} with the run" if problems else "",
+        f"{low} of {plural(total, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
+        f"{plural(failed, 'cell')} without a number" if failed else "",
+        f"{plural(len(problems), 'problem')} with the run" if problems else "",
     )
     trouble = ", ".join(filter(None, troubles))
     if comparison is not None:
@@ -120,5 +119,5 @@ def verdict_of(
     if not total:
         return "NOTHING MEASURED: no cell has a number", "unclear"
     if held == total:
-        return f"PASSES: {counted(total, 'cell')}, {'each reaches' if total > 1 else 'it reaches'} its floor", "good"
-    return f"MEASURED: {counted(total, 'cell')}, {held or 'none'} of them with a floor to reach", "unclear"
+        return f"PASSES: {plural(total, 'cell')}, {'each reaches' if total > 1 else 'it reaches'} its floor", "good"
+    return f"MEASURED: {plural(total, 'cell')}, {held or 'none'} of them with a floor to reach", "unclear"

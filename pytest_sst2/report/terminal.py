@@ -8,7 +8,7 @@ from typing import Protocol
 from pytest_sst2.report.results_table import HEADERS, NUMERIC, rows
 from pytest_sst2.report.text_table import fitted, left_out_line
 from pytest_sst2.results.record import Failure, Record
-from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
 
 # What goes first where the terminal is narrow: what other columns say better, then what is nobody's first question.
@@ -57,7 +57,7 @@ def context_lines(record: Record) -> list[str]:
     data, environment = record.dataset, record.environment
     lines = [
         f"{data.name} ({_short(data.revision)}) {data.split} n={data.eval_size:,}, trained on {data.train_size:,} · "
-        f"recipe {record.recipe_label} · {environment.device} × {counted(environment.threads, 'thread')} · "
+        f"recipe {record.recipe_label} · {environment.device} × {plural(environment.threads, 'thread')} · "
         f"{record.recipe.dtype} · Python {environment.python}, {environment.headline}"
     ]
     if data.note:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.sanitize import one_line
 
 _GAP = 2
@@ -44,7 +45,7 @@ def fitted(
     if width is not None and shortened:
         column = kept.index(headers.index(shortened))
         room = _widest(row[column] for row in shown) - (_width(headers, rows, kept) - width)
-        shown = [[*row[:column], _cut(row[column], max(room, 8)), *row[column + 1 :]] for row in shown]
+        shown = [[*row[:column], truncate(row[column], max(room, 8)), *row[column + 1 :]] for row in shown]
     rule = ["-" * _widest(column) for column in zip(*shown, strict=True)]
     text: str = tabulate(
         # The headers as a row of their own: tabulate would widen each column by two for them.
@@ -67,7 +68,3 @@ def _width(headers: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence
 
 def _widest(texts: Iterable[str]) -> int:
     return max(map(len, texts))
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"

@@ -14,9 +14,9 @@ from pathlib import Path
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.safe_read import text_of
-from pytest_sst2.utils.sanitize import cut
 
 FOLDER = ".sst2"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -111,8 +111,8 @@ def load_results(folder: Path, base: Path, wanted: str) -> Results:
     counted = Counter(record.cell for record in found.records)
     if twice := [cell for cell, count in counted.items() if count > 1]:
         raise Sst2Error(
-            f"{path} holds {cut(', '.join(twice), 100)} more than once, and which of its numbers counts is not known. "
-            "Save the results anew, or take all but one of its lines out."
+            f"{path} holds {truncate(', '.join(twice), 100)} more than once, and which of its numbers counts is not "
+            "known. Save the results anew, or take all but one of its lines out."
         )
     return replace(found, origin=wanted)
 

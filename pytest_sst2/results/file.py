@@ -31,10 +31,11 @@ from pytest_sst2.results.fingerprint import packed_bits, unpacked_bits
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.sanitize import cut, plain_json
+from pytest_sst2.utils.sanitize import plain_json
 from pytest_sst2.utils.strict_json import NotJsonError, json_of
-from pytest_sst2.utils.typed_json import read_plain, shown
+from pytest_sst2.utils.typed_json import read_plain
 
 SCHEMA_VERSION = 4
 # Between two lines.
@@ -148,7 +149,7 @@ def results_from_text(text: str, origin: str) -> Results:
         ) from error
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise Sst2Error(
-            f"{origin} has schema version {shown(version)}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
+            f"{origin} has schema version {quoted(version)}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
             "Upgrade pytest-sst2 to read it."
         )
     try:
@@ -186,14 +187,14 @@ def given_shards(text: str) -> tuple[tuple[int, ...], int]:
     numbers = tuple(map(int, found[1].split("+"))) if found else ()
     count = int(found[2]) if found else 0
     if not numbers or not all(1 <= number <= count for number in numbers):
-        raise ValueError(f"shard is {shown(text)}, which is none; 3/8 is the third of eight")
+        raise ValueError(f"shard is {quoted(text)}, which is none; 3/8 is the third of eight")
     return numbers, count
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, NotJsonError):
         return error.placed
-    return cut(f"{error} is missing" if isinstance(error, KeyError) else str(error), 200)
+    return truncate(f"{error} is missing" if isinstance(error, KeyError) else str(error), 200)
 
 
 def _dumps(value: Any) -> str:
@@ -224,7 +225,7 @@ def _unpack(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
         if holder is not None and holder[name] is not None:
             index = holder[name]
             if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
-                raise ValueError(f"{'.'.join(path)} refers to part {shown(index)} of {len(shared)}")
+                raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
             holder[name] = shared[index]
     record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.locks import one_at_a_time
 from pytest_sst2.utils.safe_read import text_of
-from pytest_sst2.utils.sanitize import cut
-from pytest_sst2.utils.typed_json import shown
 
 MINIMUM_SEEDS = 5
 # A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
@@ -92,17 +91,19 @@ def load_floors(path: Path) -> Floors:
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also where a number has more than 4,300 digits
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else cut(str(error), 200)
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else truncate(str(error), 200)
         raise Sst2Error(f"floors file {str(path)!r} is not valid TOML: {reason}.") from error
     entries = document.get("floor", [])
     if not isinstance(entries, list) or set(document) - {"floor"}:
-        names = cut(", ".join(sorted(document)), 200)
+        names = truncate(", ".join(sorted(document)), 200)
         raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {names}.")
     floors: dict[FloorKey, Floor] = {}
     for number, entry in enumerate(entries, 1):
         key, floor = _parse(entry, f"{path}, [[floor]] number {number}")
         if key in floors:
-            raise Sst2Error(f"{path}, [[floor]] number {number}: a second floor for {cut(str(key), 200)}. Keep one.")
+            raise Sst2Error(
+                f"{path}, [[floor]] number {number}: a second floor for {truncate(str(key), 200)}. Keep one."
+            )
         floors[key] = floor
     return Floors(floors, str(path))
 
@@ -115,14 +116,14 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
         if name not in entry:
             raise Sst2Error(f"{where}: {name!r} is missing. Every floor needs {', '.join(required)}.")
     if unknown := set(entry) - {*required, "model"}:
-        raise Sst2Error(f"{where}: unknown key {shown(min(unknown))}. Allowed: {', '.join(required)}, model.")
+        raise Sst2Error(f"{where}: unknown key {quoted(min(unknown))}. Allowed: {', '.join(required)}, model.")
     texts = {name: entry.get(name, "") for name in ("dataset", "recipe", "model", "method", "provenance")}
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise Sst2Error(f"{where}: {name!r} must be text, not {shown(value)}.")
+            raise Sst2Error(f"{where}: {name!r} must be text, not {quoted(value)}.")
     accuracy = entry["accuracy"]
     if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
-        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {shown(accuracy)}.")
+        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {quoted(accuracy)}.")
     key = FloorKey(texts["dataset"], texts["recipe"], texts["model"], texts["method"])
     return key, Floor(float(accuracy), texts["provenance"])
 

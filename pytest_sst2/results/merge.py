@@ -9,7 +9,7 @@ from pytest_sst2.results.environment_diff import software_changes
 from pytest_sst2.results.file import Results, given_shards
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import counted, shortened
+from pytest_sst2.utils.formatting import plural, shorten
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,9 @@ class Merged:
         """What is missing, in words."""
         found = []
         if missing := self.results.missing:
-            found.append(
-                f"{counted(len(missing), 'cell')} of {len(self.results.planned)} missing: {shortened(missing)}"
-            )
+            found.append(f"{plural(len(missing), 'cell')} of {len(self.results.planned)} missing: {shorten(missing)}")
         if numbers := self.missing_shards:
-            names = shortened([f"{number}/{self.shards}" for number in numbers])
+            names = shorten([f"{number}/{self.shards}" for number in numbers])
             found.append(f"no file of {'shard' if len(numbers) == 1 else 'shards'} {names}")
         return found
 
@@ -107,7 +105,7 @@ def _check_once(files: Sequence[Results]) -> None:
     for (first, second), cells in twice.items():
         are = "is" if len(cells) == 1 else "are"
         raise Sst2Error(
-            f"{shortened(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one "
+            f"{shorten(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one "
             "of the two out, or compare them with pytest-sst2 compare."
         )
 
@@ -154,7 +152,7 @@ def _check_software(files: Sequence[Results]) -> None:
     for record, origin in measured:
         before, now = first.environment, record.environment
         if record.environment != first.environment and (changes := software_changes(before, now)):
-            shown = shortened([f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes], 4)
+            shown = shorten([f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes], 4)
             raise Sst2Error(
                 f"{first.cell} in {where!r} and {record.cell} in {origin!r} were measured in different environments: "
                 f"{shown}. Shards are of one run only where each has the same versions and kind of device; compare "
@@ -188,5 +186,5 @@ def _notes(files: Sequence[Results], whole: Results) -> Iterator[str]:
                     f"{failure.error}"
                 )
     if whole.failures:
-        names = shortened([failure.cell for failure in whole.failures])
-        yield f"{counted(len(whole.failures), 'cell')} without a number: {names}"
+        names = shorten([failure.cell for failure in whole.failures])
+        yield f"{plural(len(whole.failures), 'cell')} without a number: {names}"

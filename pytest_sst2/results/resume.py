@@ -11,6 +11,7 @@ from pytest_sst2.results.environment_diff import environment_changes, software_c
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import UNREADABLE_CODE, Environment, Record, Weights
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.safe_read import text_of
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ class Conditions:
 
     def _other_environment(self, before: Environment) -> str:
         changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
-        shown = ", ".join(f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes[:2])
-        return f"{shown} and {len(changes) - 2} more" if len(changes) > 2 else shown
+        return shorten([f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes], 2)
 
 
 def _has_other_files(before: Weights | None, now: Weights | None) -> bool:

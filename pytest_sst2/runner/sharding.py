@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from pytest_sst2.config.settings import Shard
 from pytest_sst2.config.specs import Cell
-from pytest_sst2.instruments.progress import duration
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import duration
 
 # What a cell of a built-in method takes beside a linear probe's, where no baseline says more. Measured on the pocket
 # set with the bundled minilm, recipe quick, one thread, nothing cached: 18.4, 10.6, 13.5, 0.08 and 0.001 s.

@@ -11,9 +11,10 @@ import pytest
 from pytest_sst2.models.out_of_memory import told_in_a_sentence
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
 from pytest_sst2.utils.output_filter import cleaned
-from pytest_sst2.utils.sanitize import MOST_CHARACTERS, cut, printable
+from pytest_sst2.utils.sanitize import MOST_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
@@ -133,7 +134,7 @@ class CellRun:
 
 def failure_of(cell: Cell, reason: str) -> Failure:
     """Return what is kept of a cell without a number; the reason may quote anything."""
-    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, cut(printable(reason), MOST_CHARACTERS))
+    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, truncate(printable(reason), MOST_CHARACTERS))
 
 
 def below_floor(record: Record) -> str:

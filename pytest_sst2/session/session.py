@@ -19,7 +19,7 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.results.writer import ResultsWriter
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import counted, shortened
+from pytest_sst2.utils.formatting import plural, shorten
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
@@ -168,11 +168,11 @@ class Session:
             done = (
                 f" ({len(written)} of them were measured and written)" if (written := self._early & {*unheard}) else ""
             )
-            self.notes.append(f"{counted(len(unheard), 'cell')} had no turn{done}: {shortened(unheard)}")
+            self.notes.append(f"{plural(len(unheard), 'cell')} had no turn{done}: {shorten(unheard)}")
         if self._measured_again:
             self.notes.append(
-                f"{counted(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "
-                f"the last stands: {shortened([*self._measured_again])}"
+                f"{plural(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "
+                f"the last stands: {shorten([*self._measured_again])}"
             )
         if self.settings.calibrate:
             self._calibrate()
@@ -182,7 +182,7 @@ class Session:
             self._save(self.inputs.save_path, complete=complete)
         # Last, so that it says what went wrong before.
         stopped = () if complete else ("the run was stopped before its last cell",)
-        failed = (f"{counted(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
+        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
         self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
 
     def _close(self, journal: ResultsWriter, *, complete: bool) -> None:
@@ -194,7 +194,7 @@ class Session:
             return
         more = journal.count - len(self.records)
         self.notes.append(
-            f"{counted(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
+            f"{plural(len(self.records), 'record')} in {journal.path}{f', beside {more} more' if more else ''}"
         )
         if self._unwritten:
             self.notes.append(f"not every record could be written when it was finished, but now: {self._unwritten}")
@@ -216,9 +216,9 @@ class Session:
         taken = again.pop("", 0)
         mine = self.division.mine if self.division else self.planned
         total = max(len(mine), len(self._results.told))
-        self.notes.append(f"{taken} of {counted(total, 'cell')} taken from {unfinished.origin}")
+        self.notes.append(f"{taken} of {plural(total, 'cell')} taken from {unfinished.origin}")
         self.notes += [
-            f"{counted(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
+            f"{plural(count, 'cell')} of it measured again: {reason}" for reason, count in again.most_common()
         ]
 
     @property
@@ -288,7 +288,7 @@ class Session:
     def _save(self, path: Path, *, complete: bool) -> None:
         """Save a baseline, unless something is missing in it: a gate would pass where it has nothing to compare."""
         if not complete or self.failures or not self.records:
-            missing = f"{counted(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
+            missing = f"{plural(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
             missing = missing if self.records else "no cell was measured"
             self.problems.append(f"baseline {path.stem!r} was not saved: {missing}. What was there is unchanged.")
             return
@@ -297,7 +297,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
         else:
-            self.notes.append(f"baseline {path.stem!r} with {counted(len(self.records), 'record')} in {path}")
+            self.notes.append(f"baseline {path.stem!r} with {plural(len(self.records), 'record')} in {path}")
 
     def _calibrate(self) -> None:
         today = datetime.now(UTC).date().isoformat()
@@ -315,7 +315,7 @@ class Session:
         except Sst2Error as error:
             self.problems.append(str(error))
             return
-        self.notes.append(f"{counted(len(floors) - len(lowered), 'floor')} in {self.settings.floors_path}")
+        self.notes.append(f"{plural(len(floors) - len(lowered), 'floor')} in {self.settings.floors_path}")
         self.problems += [
             f"the floor of {low.key} stays {low.standing:.4f}: these seeds would lower it to {low.measured:.4f}. "
             "--sst2-overwrite lowers it."

@@ -17,6 +17,7 @@ from pytest_sst2.upgrade.installers import InstallError, Wanted
 from pytest_sst2.upgrade.minimize import Answer, Culprits, Release, first_bad_release, smallest_set
 from pytest_sst2.upgrade.pins import Change, Pins, changes_between, lines_of
 from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
+from pytest_sst2.utils.formatting import shorten
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,7 @@ class Bisection:
 def described(changes: Mapping[str, Change], names: Sequence[str] | frozenset[str]) -> str:
     """Return some changes in words, three of them and how many more."""
     shown = [str(changes[name]) for name in sorted(names)]
-    more = f" and {len(shown) - 3} more" if len(shown) > 4 else ""
-    return ", ".join(shown[:3] if more else shown) + more
+    return shorten(shown, 3 if len(shown) > 4 else 4)
 
 
 def blamed(changes: Mapping[str, Change], culprits: Culprits, blame: Sequence[Blamed], symptom: Symptom) -> str:

@@ -35,7 +35,7 @@ from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirement
 from pytest_sst2.upgrade.runner_wheel import write_wheel
 from pytest_sst2.upgrade.symptom import Symptom, symptom_of
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import counted
+from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
 
 _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
@@ -78,7 +78,7 @@ def run(asked: argparse.Namespace, tell: Say, width: int | None) -> tuple[str, i
     if not sides.changes and sides.python == sides.python_after:
         return "nothing changes: both environments are the same, package by package", HOLDS
     say(
-        f"{counted(len(sides.changes), 'package')} changed: {', '.join(map(str, sides.changes))}"
+        f"{plural(len(sides.changes), 'package')} changed: {', '.join(map(str, sides.changes))}"
         if sides.changes
         else f"no package changes, the interpreter does: {sides.python_after}"
     )
@@ -234,7 +234,7 @@ class _Finding:
             say=self._say,
             asked_for=[canonicalize_name(each.name) for each in read_requirements(self._asked.requirements)],
         )
-        self._say(f"bisecting {counted(len(changes), 'change')}: {symptom.kind} in {symptom.name}: {symptom.said}")
+        self._say(f"bisecting {plural(len(changes), 'change')}: {symptom.kind} in {symptom.name}: {symptom.said}")
         if not bisection.is_repeatable():
             return [f"it was not seen again, so nothing is to blame: {symptom.kind} in {symptom.name} comes and goes"]
         culprits = bisection.culprits()
@@ -247,7 +247,7 @@ class _Finding:
                 lines.append(f"its releases could not be asked for: {error}")
             else:
                 lines.append(_first_bad(release, blame[0].names[0]))
-        return [*lines, f"{counted(bisection.steps, 'set')} asked about between the two environments"]
+        return [*lines, f"{plural(bisection.steps, 'set')} asked about between the two environments"]
 
 
 def _first_bad(release: Release | None, name: str) -> str:

@@ -21,6 +21,7 @@ from packaging.version import Version
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version, read_pins
 from pytest_sst2.utils.atomic_write import scratch_folder, temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import truncate
 
 
 class InstallError(Sst2Error):
@@ -338,5 +339,4 @@ def _last_line(output: str) -> str:
 
 
 def _shortened(text: str, most: int = 400) -> str:
-    plain = " ".join(text.split()).rstrip(".")
-    return plain if len(plain) <= most else f"{plain[:most]} …"
+    return truncate(" ".join(text.split()).rstrip("."), most)

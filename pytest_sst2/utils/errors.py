@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.sanitize import cut, one_line
+from pytest_sst2.utils.sanitize import one_line
 
 # What is longer is a file poured into a terminal; what to do stands at the end.
 _LONGEST = 2_000
@@ -24,8 +24,3 @@ class Sst2Error(Exception):
         if len(whole) > _LONGEST:
             whole = f"{whole[: _LONGEST - _ENDING]} … {whole[-_ENDING:]}"
         super().__init__(one_line(whole))
-
-
-def quoted(text: str) -> str:
-    """Return what was typed as Python writes it, cut to what fits in a sentence."""
-    return cut(repr(text), 100)

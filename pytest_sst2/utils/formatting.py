@@ -1,16 +1,58 @@
-"""Counting: how many there are of something, and which, in words."""
+"""Format numbers, counts, lists and values for messages and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+_MINUS = "−"
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """Return ``1 record`` or ``2 records``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """Return ``a, b and 12 more``."""
+def shorten(names: Sequence[str], most: int = 8) -> str:
+    """Return ``a, b and 12 more``: at most ``most`` names and the number of the others."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def truncate(text: str, most: int) -> str:
+    """Return at most ``most`` characters of a text; the last of them is … if some are missing."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def quoted(value: Any, most: int = 100) -> str:
+    """Return a value for a message: its ``repr()``, truncated, or the size of a container or of a huge number."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 100:
+        return "a number of more than 30 digits"
+    # A file may hold a text of 100 MB.
+    return truncate(repr(value[:most] if isinstance(value, str | bytes) else value), most)
+
+
+def duration(seconds: float) -> str:
+    """Return ``12 s``, ``3 min`` or ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def signed_points(share: float, digits: int = 2) -> str:
+    """Return a share as signed percentage points; zero has no sign."""
+    text = f"{100 * share:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def relative_margin(margin: float) -> str:
+    """Return ``±40 %``, or ``a factor of 3.5`` if the margin is more than 100 %."""
+    return f"±{100 * margin:.0f} %" if margin <= 1 else f"a factor of {1 + margin:.1f}"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with four digits."""
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 
 
 def slashes_hint(text: str) -> str:

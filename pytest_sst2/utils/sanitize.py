@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.redact import redacted
 
 # A sentence of SST-2 has at most 268 characters, a line that names many cells some thousands.
@@ -39,12 +40,7 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     shown = _without_controls(redacted(text)[: 4 * most]).replace("\t", " ")
     if "\n" in shown:
         shown = " ".join(filter(None, map(str.strip, shown.split("\n"))))
-    return cut(shown, most)
-
-
-def cut(text: str, most: int) -> str:
-    """Return text of at most ``most`` characters, the last of them … where some are missing."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return truncate(shown, most)
 
 
 def plain_json(text: str) -> str:

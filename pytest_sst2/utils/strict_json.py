@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.safe_read import LARGEST_BYTES, text_of
-from pytest_sst2.utils.sanitize import cut
 
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
@@ -61,5 +61,5 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise NotJsonError(f"{cut(repr(twice), 60)} occurs twice in one object")
+        raise NotJsonError(f"{truncate(repr(twice), 60)} occurs twice in one object")
     return found

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pytest_sst2.utils.sanitize import cut
+from pytest_sst2.utils.formatting import quoted
 
 T = TypeVar("T")
 _Read = Callable[[Any, str], Any]
@@ -64,16 +64,7 @@ def _reader(hint: Any) -> _Read:
 
 
 def _wrong(where: str, value: Any, wanted: str) -> ValueError:
-    return ValueError(f"{where or 'it'} is {shown(value)}, not {wanted}")
-
-
-def shown(value: Any) -> str:
-    """Return a value for a message, in few words however large it is."""
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 100:
-        return "a number of more than 30 digits"
-    return cut(repr(value), 60)
+    return ValueError(f"{where or 'it'} is {quoted(value)}, not {wanted}")
 
 
 def _text(value: Any, where: str) -> str:
@@ -145,7 +136,7 @@ def _mapping(hint: Any) -> _Read:
     def read_all(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object")
-        return {name: read(each, f"{where}[{shown(name)}]") for name, each in value.items()}
+        return {name: read(each, f"{where}[{quoted(name)}]") for name, each in value.items()}
 
     return read_all
 
@@ -175,7 +166,7 @@ def _fields_of(kind: Any) -> _Read:
         if lacking := [name for name in needed if name not in value]:
             raise ValueError(f"{within}{lacking[0]} is missing")
         if unknown := value.keys() - fields.keys():
-            raise ValueError(f"{within}{shown(min(unknown))} is no field that is known")
+            raise ValueError(f"{within}{quoted(min(unknown))} is no field that is known")
         return kind(**{name: readers[name](each, f"{within}{name}") for name, each in value.items()})
 
     return read

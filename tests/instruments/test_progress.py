@@ -17,7 +17,8 @@ import pytest
 
 from pytest_sst2.instruments import progress as module
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.instruments.progress import Display, Progress, duration
+from pytest_sst2.instruments.progress import Display, Progress
+from pytest_sst2.utils.formatting import duration
 
 
 class Clock:

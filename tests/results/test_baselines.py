@@ -20,7 +20,8 @@ from pytest_sst2.results.baselines import (
     save_baseline,
 )
 from pytest_sst2.results.file import results_text
-from pytest_sst2.utils.errors import Sst2Error, quoted
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from tests.support.record_factory import FAILURE, make_record
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.file import Results
-from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.formatting import signed_points
 from tests.faults import FAULTS, Fault, World
 from tests.faults.harness import NOTHING, cell_of, compared, is_caught, measure, named_cause, sentences_of
 

@@ -12,7 +12,7 @@ from homework.measure import Findings, without_places
 from homework.plan import FOREIGN, WORK
 from homework.published import PROBE, ROBERTA, TINYBERT
 from pytest_sst2.results.record import Record
-from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.formatting import signed_points
 
 STAND_IN = Path(FOREIGN).name
 

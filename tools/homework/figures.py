@@ -15,7 +15,7 @@ from pytest_sst2.config.options import ALPHA, FAIL_ON_DEFAULT, TOLERANCE
 from pytest_sst2.report.comparison_text import comparison_lines
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
-from pytest_sst2.utils.numbers import signed_points
+from pytest_sst2.utils.formatting import signed_points
 
 NOT_MEASURED = "not measured"
 _WIDTH = 118

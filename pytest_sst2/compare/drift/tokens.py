@@ -9,6 +9,7 @@ import numpy as np
 
 from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint, unpacked_text
 from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
+from pytest_sst2.utils.formatting import truncate
 
 Pieces = Sequence[Sequence[str]]
 
@@ -30,8 +31,7 @@ def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str
     if same.all():
         return
     different = [index for index, equal in enumerate(same) if not equal]
-    text = fixed_sentences()[different[0]]
-    first = text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 1]}…"
+    first = truncate(fixed_sentences()[different[0]], _SHOWN_LETTERS)
     count = f"token ids differ for {len(different)} of {len(same)} fixed sentences"
     yield f"{count} (first: “{first}”){_reason(old, new, different)}"
 
