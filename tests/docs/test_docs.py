@@ -200,7 +200,7 @@ def test_every_message_in_troubleshooting_is_still_said() -> None:
 
 def test_every_cause_in_upgrades_was_really_told_of_a_fault() -> None:
     quoted = re.findall(r"`(?:drift|incomparable): ([^`]+)`", (DOCS / "upgrades.md").read_text(encoding="utf-8"))
-    told = (DOCS / "verdicts.md").read_text(encoding="utf-8")
+    told = (DOCS / "injected-faults.md").read_text(encoding="utf-8")
     assert len(quoted) > 5
     for sentence in quoted:
         assert re.search(".*".join(re.escape(part.strip()) for part in sentence.split("...")), told), sentence
