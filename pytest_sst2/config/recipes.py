@@ -71,7 +71,7 @@ class Recipe:
         return " ".join(parts)
 
 
-# Trainer defaults of the notebook: 3 epochs, batch 8, learning rate 5e-5 (see docs/architecture.md for its published table).
+# Trainer defaults of the notebook: 3 epochs, batch 8, learning rate 5e-5 (docs/homework.md).
 _HOMEWORK = Recipe(
     name="homework9",
     train_size=5000,

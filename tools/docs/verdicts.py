@@ -1,6 +1,6 @@
 """Inject every fault of ``tests/faults`` into a real encoder, and write what the gate makes of each.
 
-    python tools/docs/verdicts.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o docs/injected-faults.md]
+    python tools/docs/verdicts.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o FILE]
 
 The table replaces what stands between two comments of the output file; nothing else in it is touched. With ``--only``
 the rows are printed and no file is written. It takes half an hour on one core of a laptop.
@@ -154,7 +154,8 @@ def main() -> int:
     parser.add_argument("--data", default="pocket", help="pocket or a folder; default: %(default)s")
     parser.add_argument("--train-size", type=int, default=300, help="default: %(default)s")
     parser.add_argument("--only", default="", metavar="NAME", help="faults whose name has this in it")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/injected-faults.md"), help="default: %(default)s")
+    output = Path("docs/injected-faults.md")
+    parser.add_argument("-o", "--output", type=Path, default=output, help="default: %(default)s")
     options = parser.parse_args()
     model = (options.model or bundled_encoder()).resolve()
     recipe = build_recipe("quick", train_size=options.train_size, seeds=(42,))
