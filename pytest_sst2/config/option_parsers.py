@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.sanitize import one_line
+from pytest_sst2.utils.suggest import closest, did_you_mean
 
 
 class BadValue(argparse.ArgumentTypeError):
@@ -155,25 +156,24 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in allowed:
-            meant = _meant(text, allowed)
-            guess = f"; did you mean {meant!r}?" if meant else ""
-            raise BadValue(f"{quoted(text)} is not one of {', '.join(allowed)}{guess}")
+            guess = _closest(text, allowed)
+            raise BadValue(
+                f"{quoted(text)} is not one of {', '.join(allowed)}{'.' if guess else ''}{did_you_mean(guess)}"
+            )
         return text
 
     return parse
 
 
-def _meant(text: str, allowed: Sequence[str]) -> str:
-    """Return which of ``allowed`` somebody may have meant, empty where nothing is near."""
-    import difflib  # only a mistake pays for this import
-
+def _closest(text: str, allowed: Sequence[str]) -> str:
+    """Return the allowed value that is most like the text; empty if none is near."""
     other = _OTHER_NAMES.get(text.lower().partition(":")[0], "")
     if other in allowed:
         return other
     numbers = re.findall("[0-9]+", text)
-    # Whoever writes another number means another number: float64 is no float16.
+    # Another number is another value: float64 does not mean float16.
     near = [name for name in allowed if not numbers or re.findall("[0-9]+", name) in ([], numbers)]
-    return next(iter(difflib.get_close_matches(text, near, n=1)), "")
+    return closest(text, near)
 
 
 def text(value: str) -> str:

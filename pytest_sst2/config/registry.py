@@ -13,6 +13,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.paths import folder_at, slashes_hint
 from pytest_sst2.utils.safe_read import is_utf8
+from pytest_sst2.utils.suggest import closest, did_you_mean
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 
@@ -109,9 +110,6 @@ def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> 
         known: From every spelling that people use to the name that is right.
         tail: What else is allowed.
     """
-    import difflib  # only a mistake pays for this import
-
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    guess = f"Did you mean {known[near[0]]!r}? " if near else ""
+    guess = did_you_mean(known.get(closest(name.lower(), known), ""))
     names = [right for spelling, right in known.items() if spelling == right]
-    return f"unknown {kind} {quoted(name)}. {guess}{kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()
+    return f"unknown {kind} {quoted(name)}.{guess} {kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()

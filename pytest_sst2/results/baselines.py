@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.suggest import closest, did_you_mean
 
 FOLDER = ".sst2"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -95,8 +95,7 @@ def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
             f"no baseline {quoted(wanted)}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has "
             f"none. Save one with --sst2-save NAME."
         )
-    near = difflib.get_close_matches(wanted, saved)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    guess = did_you_mean(closest(wanted, saved))
     raise Sst2Error(f"no baseline {quoted(wanted)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 

@@ -130,7 +130,7 @@ class TestCompare:
         [
             (["main"], "required: AFTER"),
             (["main", "main", "--format", "html"], "invalid choice: 'html'"),
-            (["main", "main", "--fail-on", "slow"], "did you mean 'slower'?"),
+            (["main", "main", "--fail-on", "slow"], "Did you mean 'slower'?"),
             (["main", "main", "--tolerance", "-1"], "percentage points"),
             (["main", "main", "--alpha", "2"], "above 0 and below 1"),
         ],

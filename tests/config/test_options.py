@@ -48,7 +48,7 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
         (["--sst2-min-accuracy", "80"], ["'80' is not a share from 0 to 1"]),
         (["--sst2-dtype", "int8"], ["'int8' is not one of float32, bfloat16, float16"]),
         (["--sst2-device", "tpu"], ["'tpu' is not one of auto, cpu, cuda, mps"]),
-        (["--sst2-device", "gpu"], ["'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cuda'[?]"]),
+        (["--sst2-device", "gpu"], ["'gpu' is not one of auto, cpu, cuda, mps. Did you mean 'cuda'[?]"]),
         (["--models", ","], ["names nothing"]),
         (["--sst2-data", "nowhere"], ["'nowhere' is neither auto, hub, pocket nor a folder"]),
         (["--models", "./nowhere"], ["no folder './nowhere'"]),
@@ -262,7 +262,7 @@ def test_the_gate_s_rule_is_half_a_point_at_one_percent_and_can_stand_in_an_ini_
 def test_a_guess_is_what_was_meant_or_there_is_none(text: str, allowed: tuple[str, ...], guess: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         option_types.one_of(allowed)(text)
-    assert str(caught.value).partition("; ")[2] == (f"did you mean {guess!r}?" if guess else "")
+    assert str(caught.value).partition(". ")[2] == (f"Did you mean {guess!r}?" if guess else "")
 
 
 @pytest.mark.parametrize("value", ["", " ", ",,"])
