@@ -61,13 +61,13 @@ def report(asked: argparse.Namespace) -> tuple[str, int]:
     before = _found(load_baseline, asked.compare) if asked.compare else None
 
     from pytest_sst2.compare import comparison
-    from pytest_sst2.data.sentence_lookup import SentenceBook, sources_at_hand
+    from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
     from pytest_sst2.report.cells import cell_reports
     from pytest_sst2.report.summary import make_report
 
     found = comparison.compare(before, after, tolerance=asked.tolerance, alpha=asked.alpha) if before else None
     made = make_report(after, found, asked.fail_on)
-    cells = cell_reports(after, SentenceBook(sources_at_hand(asked.data)), before, found)
+    cells = cell_reports(after, SentenceLookup(local_sources(asked.data)), before, found)
     paths = write_report(asked.output, made, cells)
     return _text([made.verdict, *map(str, paths)]), 0
 

@@ -1,1 +1,9 @@
-"""To be written."""
+"""SST-2 from the Hub, a folder or the pocket set, and the rows that a recipe draws from it.
+
+- ``sources``: loads the data set that ``--sst2-data`` names. Start here.
+- ``splits``: draws the training and evaluation rows of a recipe by seed.
+- ``folders``: decides which files of a folder are the train and the validation split.
+- ``readers``: reads TSV, CSV, JSON and Parquet files and checks every row; ``arrow`` validates Parquet and Arrow data.
+- ``pocket``: the 1,200 sentences in the package (``pocket.tsv``), which are not SST-2.
+- ``sentence_lookup``: finds the sentences of a record for reports.
+"""

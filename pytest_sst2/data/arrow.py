@@ -1,8 +1,8 @@
-"""Parquet and Arrow files: two of their columns, batch by batch, each batch verified before a value of it is touched.
+"""Read columns of Parquet and Arrow files in batches, and validate each batch before reading a value from it.
 
-pyarrow trusts a file: offsets that lead out of a buffer are followed when a value is asked for, and end the process.
-So every batch is validated in full first. Only columns of plain values are read, and dictionaries are not spread out
-over their rows, since a small file can ask for more memory than there is in either way.
+pyarrow trusts a file: it follows offsets that point outside a buffer, which crashes the process. Therefore every batch
+is fully validated first. Only columns of plain values are read, and dictionary columns are not decoded to one value
+per row. Otherwise a small file could require more memory than the machine has.
 """
 
 from __future__ import annotations
@@ -17,47 +17,46 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.safe_read import check_ordinary
 
-# A batch is whole in memory.
+# One whole batch is in memory at a time.
 _BATCH_ROWS = 2**14
-_FEW_ROWS = 2**8
-_LARGEST_GROUP_BYTES = 2**29
+_SMALL_BATCH_ROWS = 2**8
+_MAX_GROUP_BYTES = 2**29
 _OFFSET, _SIGNED, _SHORT = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
-# Told the names of all columns and what the schema says besides.
+# Called with the names of all columns and the schema's metadata.
 CheckSchema = Callable[[Sequence[str], Mapping[bytes, bytes]], None]
 
 
 def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns, row by row.
+    """Yield the values of some columns of a Parquet file, row by row.
 
     Args:
         path: The file.
-        columns: Names of columns that hold no lists and no structures.
-        check_schema: Called before any value is read; raises where the columns are not as they should be.
+        columns: Names of columns without lists or structs.
+        check_schema: Called before any value is read. Raises if the columns are invalid.
 
     Raises:
-        Sst2Error: It is no parquet file, is damaged, or is larger than what may stand in memory.
+        Sst2Error: The file is not Parquet, is damaged, or is too large to read into memory.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     check_ordinary(path)
-    with _in_a_sentence(path, "parquet"):
+    with _readable_errors(path, "Parquet"):
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
         check_schema(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         _check_declared_size(path, metadata)
-        begun = False
+        has_yielded = False
         try:
             for row in _parquet_batches(path, columns, columns, _BATCH_ROWS):
-                begun = True
+                has_yielded = True
                 yield row
         except (pa.ArrowNotImplementedError, OSError):
-            # Texts written as their difference from the text before cannot be had as a dictionary. What is damaged
-            # cannot be had in the other way either.
-            if begun:
+            # pyarrow cannot read delta-encoded text as a dictionary. A damaged file fails again without one.
+            if has_yielded:
                 raise
-            yield from _parquet_batches(path, columns, (), _FEW_ROWS)
+            yield from _parquet_batches(path, columns, (), _SMALL_BATCH_ROWS)
 
 
 def _parquet_batches(
@@ -71,39 +70,39 @@ def _parquet_batches(
 
 
 def arrow_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns of an Arrow stream, as ``datasets`` keeps it; else as ``parquet_values``."""
+    """Yield the values of some columns of an Arrow stream, as ``datasets`` saves it; see ``parquet_values``."""
     import pyarrow as pa
 
     check_ordinary(path)
-    with _in_a_sentence(path, "Arrow"), pa.OSFile(str(path)) as source:
+    with _readable_errors(path, "Arrow"), pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
         check_schema(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         source.seek(0)
         _refuse_compressed(path, source)
         source.seek(0)
-        wanted = pa.ipc.IpcReadOptions(
+        options = pa.ipc.IpcReadOptions(
             included_fields=[schema.names.index(name) for name in columns], use_threads=False
         )
-        for batch in pa.ipc.open_stream(source, options=wanted):
+        for batch in pa.ipc.open_stream(source, options=options):
             yield from _values(batch, columns)
 
 
 def _refuse_compressed(path: Path, source: Any) -> None:
-    """Refuse a stream whose batches are compressed, which ``datasets`` never writes: 13 KB can be 300 MB unpacked."""
+    """Refuse a stream with compressed batches. ``datasets`` never writes one, and 13 KB can decompress to 300 MB."""
     import pyarrow as pa
 
     for message in pa.ipc.MessageReader.open_stream(source):
         table = _Table.root_of(message.metadata.to_pybytes())
-        header = table.child(2)  # of a Message: its header, here a batch of rows or of a dictionary
+        header = table.child(2)  # field 2 of a Message: its header, here a RecordBatch or a DictionaryBatch
         if message.type == "dictionary":
             header = header and header.child(1)
         if message.type in ("dictionary", "record batch") and header and header.child(3):
-            raise Sst2Error(f"{path}: it is compressed, which datasets never does. Save it anew with save_to_disk.")
+            raise Sst2Error(f"{path} is compressed, which datasets never does. Save it again with save_to_disk.")
 
 
 class _Table(NamedTuple):
-    """A table of a flatbuffer, the format in which Arrow describes its batches: where it begins in the bytes."""
+    """A table at ``start`` in a flatbuffer, the format of Arrow's metadata."""
 
     data: bytes
     start: int
@@ -113,31 +112,30 @@ class _Table(NamedTuple):
         return cls(data, *_OFFSET.unpack_from(data))
 
     def child(self, number: int) -> _Table | None:
-        """Return the table that a field refers to; None where the field is not set."""
+        """Return the table that a field refers to, or None if the field is not set."""
         fields = self.start - _SIGNED.unpack_from(self.data, self.start)[0]
-        place = fields + 4 + 2 * number
-        if place >= fields + _SHORT.unpack_from(self.data, fields)[0]:
+        entry = fields + 4 + 2 * number
+        if entry >= fields + _SHORT.unpack_from(self.data, fields)[0]:
             return None
-        field = self.start + _SHORT.unpack_from(self.data, place)[0]
+        field = self.start + _SHORT.unpack_from(self.data, entry)[0]
         return None if field == self.start else _Table(self.data, field + _OFFSET.unpack_from(self.data, field)[0])
 
 
 @contextmanager
-def _in_a_sentence(path: Path, kind: str) -> Iterator[None]:
+def _readable_errors(path: Path, kind: str) -> Iterator[None]:
+    """Raise every error of pyarrow as an ``Sst2Error``."""
     try:
         yield
     except Sst2Error:
         raise
     except MemoryError as error:
         raise Sst2Error(
-            f"{path} does not fit into the memory that is free here. Keep a part of its rows: a recipe trains on the "
-            "front of a shuffle anyway."
+            f"{path} does not fit into the free memory. Keep only a part of its rows: recipes train on the first rows "
+            "of a shuffle."
         ) from error
-    except Exception as error:  # whatever C++ found: pyarrow hands on what it did not expect as RuntimeError
+    except Exception as error:  # pyarrow raises unexpected C++ errors as RuntimeError
         reason = truncate(" ".join(str(error).split()).rstrip("."), 200) or type(error).__name__
-        raise Sst2Error(
-            f"{path}: not a readable {kind} file: {reason}. Write it anew, or copy it once more."
-        ) from error
+        raise Sst2Error(f"{path} is not a readable {kind} file: {reason}. Write, copy or download it again.") from error
 
 
 def _check_types(path: Path, schema: Any, columns: Sequence[str]) -> None:
@@ -147,19 +145,23 @@ def _check_types(path: Path, schema: Any, columns: Sequence[str]) -> None:
         kind = schema.field(name).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_nested(plain) or isinstance(plain, pa.BaseExtensionType) or pa.types.is_run_end_encoded(plain):
-            raise Sst2Error(f"{path}: column {name!r} is of type {truncate(str(kind), 80)}; plain values are wanted.")
+            raise Sst2Error(
+                f"{path}: column {name!r} has type {truncate(str(kind), 80)}; only plain values are allowed. Convert "
+                "it to text or integers."
+            )
 
 
 def _check_declared_size(path: Path, metadata: Any) -> None:
-    """Refuse what is too large once unpacked, all columns together.
+    """Refuse a file with a row group that is too large when decompressed, all columns together.
 
-    What the file says of one column is not asked for: pyarrow 26 ends the process where that is damaged.
+    The metadata of single columns is not read: pyarrow 26 crashes the process if it is damaged.
     """
     size = max((metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)), default=0)
-    if size > _LARGEST_GROUP_BYTES:
+    if size > _MAX_GROUP_BYTES:
         raise Sst2Error(
-            f"{path}: one of its row groups has {size / 2**20:,.0f} MB once unpacked, and at most "
-            f"{_LARGEST_GROUP_BYTES / 2**20:,.0f} MB are. Write it anew with these columns alone, in smaller groups."
+            f"{path}: a row group has {size / 2**20:,.0f} MB decompressed; at most "
+            f"{_MAX_GROUP_BYTES / 2**20:,.0f} MB are allowed. Write the file again with the columns sentence and label "
+            "only, in smaller row groups."
         )
 
 
@@ -169,7 +171,7 @@ def _values(batch: Any, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _plain(array: Any) -> list[Any]:
-    """Return an array's values; those of a dictionary as the same objects wherever they occur."""
+    """Return an array's values. Equal values of a dictionary array are one shared object."""
     import pyarrow as pa
 
     if not pa.types.is_dictionary(array.type):

@@ -1,4 +1,4 @@
-"""The pocket set: 1,200 sentences that come with the package, which are not SST-2."""
+"""Load the pocket set: 1,200 sentences in the package, which are not SST-2."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_sst2.data.folders import SPLIT_NAMES
 from pytest_sst2.data.readers import Rows
-from pytest_sst2.data.split_files import SPLIT_NAMES
 from pytest_sst2.utils.errors import Sst2Error
 
 POCKET_FILE = Path(__file__).parent / "pocket.tsv"
@@ -19,7 +19,7 @@ def pocket_rows() -> dict[str, Rows]:
     """Return the rows of both splits.
 
     Raises:
-        Sst2Error: Its file is missing, or is not the one that was released.
+        Sst2Error: The file is missing, or differs from the released one.
     """
     splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
     for split, _kind, label, sentence in _pocket_lines():
@@ -29,7 +29,7 @@ def pocket_rows() -> dict[str, Rows]:
 
 
 def pocket_kinds() -> dict[str, str]:
-    """Return for each sentence of the pocket set what carries its verdict: ``negation``, ``irony`` and so on."""
+    """Return the linguistic kind of each sentence, for example ``negation`` or ``irony``."""
     return {sentence: kind for _split, kind, _label, sentence in _pocket_lines()}
 
 
@@ -38,17 +38,15 @@ def _pocket_lines() -> Iterator[list[str]]:
 
 
 def _pocket_text() -> str:
-    remedy = "Install it again: pip install --force-reinstall --no-deps pytest-sst2."
+    remedy = "Reinstall the package: pip install --force-reinstall --no-deps pytest-sst2."
     try:
         content = POCKET_FILE.read_bytes()
     except OSError as error:
-        raise Sst2Error(
-            f"{POCKET_FILE}, the pocket set, cannot be read ({error.strerror or error}). {remedy}"
-        ) from error
+        raise Sst2Error(f"the pocket set {POCKET_FILE} cannot be read ({error.strerror or error}). {remedy}") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != POCKET_SHA256:
         raise Sst2Error(
-            f"{POCKET_FILE} has SHA-256 {digest}, not the expected {POCKET_SHA256}, so it was damaged or changed. "
+            f"the pocket set {POCKET_FILE} was damaged or changed: its SHA-256 is {digest}, expected {POCKET_SHA256}. "
             + remedy
         )
     return content.decode()

@@ -1,4 +1,4 @@
-"""Readers: a file of sentences and labels in, checked rows out, and a sentence with file and line when it is broken."""
+"""Read sentences and labels from a file, and check every row. Errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pytest_sst2.utils.safe_read import is_utf8, lines_of, text_of
 from pytest_sst2.utils.strict_json import NotJsonError, json_of
 
 COLUMNS = ("sentence", "label")
-# All rows of a split stand in memory: three million of SST-2's phrases, or a quarter of a GB of text.
-MOST_ROWS = 2**22
-MOST_CHARACTERS = 2**28
-# The most that csv takes where a C long has 32 bits.
-_LONGEST_FIELD = 2**31 - 1
+# All rows of a split are in memory: at most 4 million sentences, or 256 million characters.
+MAX_ROWS = 2**22
+MAX_CHARACTERS = 2**28
+# The largest limit that csv accepts on platforms with a 32-bit C long.
+_MAX_FIELD_CHARACTERS = 2**31 - 1
 
 
 class Rows(NamedTuple):
@@ -37,17 +37,17 @@ class _RawRow(NamedTuple):
 
 
 def read_rows(path: Path) -> Rows:
-    """Read one file by its suffix: .tsv, .csv, .jsonl, .json or .parquet.
+    """Read a file in the format of its suffix: .tsv, .csv, .jsonl, .json or .parquet.
 
-    Labels are 0 or 1, as numbers or text. Columns other than ``sentence`` and ``label`` are passed over.
+    Labels are 0 or 1, as numbers or text. Columns other than ``sentence`` and ``label`` are ignored.
 
     Raises:
-        Sst2Error: A column is missing, a label is another, a sentence is empty, the text is not UTF-8, or there are
-            no rows or too many. The message names the file and the line.
+        Sst2Error: A column is missing, a label is neither 0 nor 1, a sentence is empty, the text is not UTF-8, or there
+            are no rows or too many. The message names the file and the line.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise Sst2Error(f"{path} cannot be read: only {', '.join(READERS)} files are.")
+        raise Sst2Error(f"{path} cannot be read: its suffix must be one of {', '.join(READERS)}.")
     rows = check_rows(reader(path), path.name)
     if not rows.sentences:
         raise Sst2Error(f"{path} has no rows: at least one sentence with its label is needed.")
@@ -55,23 +55,24 @@ def read_rows(path: Path) -> Rows:
 
 
 def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
-    """Check every row and gather sentences and labels.
+    """Check every row and collect the sentences and labels.
 
     Raises:
-        Sst2Error: A sentence is not text, is empty or has a NUL in it, a label is neither 0 nor 1, or there is more
-            than may stand in memory.
+        Sst2Error: A sentence is not text, is empty or contains NUL, a label is neither 0 nor 1, or there are more rows
+            or characters than allowed.
     """
     rows = Rows([], [])
     characters = 0
     for place, sentence, label in raw:
         number = _number(label)
-        if number is None or _is_wrong(sentence):
-            raise Sst2Error(f"{name}, {place}: {_what_is_wrong(sentence, label)}")
+        if number is None or _is_invalid(sentence):
+            raise Sst2Error(f"{name}, {place}: {_problem(sentence, label)}")
         characters += len(sentence)
-        if len(rows.labels) == MOST_ROWS or characters > MOST_CHARACTERS:
+        if len(rows.labels) == MAX_ROWS or characters > MAX_CHARACTERS:
             raise Sst2Error(
-                f"{name}, {place}: more than {MOST_ROWS:,} rows, or {MOST_CHARACTERS // 2**20:,} million characters, "
-                "are not read into memory. Keep a part of them: a recipe trains on the front of a shuffle anyway."
+                f"{name}, {place}: the split is too large; at most {MAX_ROWS:,} rows and {MAX_CHARACTERS // 2**20:,} "
+                "million characters are allowed. Keep only a part of its rows: recipes train on the first rows of a "
+                "shuffle."
             )
         rows.sentences.append(sentence)
         rows.labels.append(number)
@@ -79,45 +80,45 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
 
 
 def _number(label: Any) -> int | None:
-    """Return the label as a number, None where it is neither 0 nor 1."""
+    """Return the label as a number, or None if it is neither 0 nor 1."""
     if type(label) is str:
         return _LABELS.get(label.strip())
-    # 1.0 is what pandas makes of 1 in a column that once had a gap.
+    # pandas writes 1 as 1.0 in a column that had a missing value.
     return int(label) if type(label) in (int, float) and label in (0, 1) else None
 
 
-def _is_wrong(sentence: Any) -> bool:
+def _is_invalid(sentence: Any) -> bool:
     return type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not is_utf8(sentence)
 
 
-def _what_is_wrong(sentence: Any, label: Any) -> str:
-    """Return a sentence on a row that is not as it should be."""
+def _problem(sentence: Any, label: Any) -> str:
+    """Return a sentence that describes the problem of an invalid row."""
     if sentence is None or (isinstance(sentence, str) and not sentence.strip()):
-        return "the sentence is empty; text is wanted."
+        return "the sentence is empty; it must contain text."
     if not isinstance(sentence, str):
-        return f"the sentence is {quoted(sentence)}; text is wanted."
+        return f"the sentence is {quoted(sentence)}; it must be text."
     if not is_utf8(sentence):
-        return f"the sentence {ascii(sentence)[:60]} holds half a surrogate pair."
+        return f"the sentence {ascii(sentence)[:60]} contains half a surrogate pair; it must be valid Unicode."
     if "\0" in sentence:
-        return f"the sentence {quoted(sentence)} has a NUL character, which no text has."
-    # A digit of another script looks like the one that is wanted.
-    spelt = f", in ASCII {truncate(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
+        return f"the sentence {quoted(sentence)} contains a NUL character. Remove it."
+    # Digits of other scripts can look the same as ASCII digits.
+    in_ascii = f", in ASCII {truncate(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
     unlabelled = isinstance(label, str | int | float) and quoted(label).strip("' ") in ("-1", "-1.0")
     hint = " (-1 marks the unlabelled test split, which cannot be scored)" if unlabelled else ""
-    return f"the label is {quoted(label)}{spelt}; only 0 (negative) and 1 (positive) are allowed{hint}."
+    return f"the label is {quoted(label)}{in_ascii}; only 0 (negative) and 1 (positive) are allowed{hint}."
 
 
-# What the classes 0 and 1 are called.
+# Names of the classes 0 and 1.
 _CLASSES = (("negative", "neg"), ("positive", "pos"))
-# 1.0 as above, in a text file.
+# Labels in text, 1.0 as written by pandas.
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
-    """Yield the rows of the Arrow files that hold one split of a saved data set.
+    """Yield the rows of the Arrow files of one saved split.
 
     Raises:
-        Sst2Error: ``sentence`` or ``label`` is not among a file's columns, or a file is damaged.
+        Sst2Error: A file has no column ``sentence`` or ``label``, or is damaged.
     """
     number = 0
     for path in paths:
@@ -126,31 +127,31 @@ def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
             yield _RawRow(f"row {number}", sentence, label)
 
 
-def _check_columns(found: Sequence[str], name: str) -> None:
+def _check_columns(names: Sequence[str], place: str) -> None:
     for column in COLUMNS:
-        if found.count(column) != 1:
-            problem = f"there is no column {column!r}" if column not in found else f"column {column!r} occurs twice"
-            shown = ", ".join(repr(text[:40]) for text in found[:6]) or "none"
-            raise Sst2Error(f"{name}: {problem}. Its columns are {shown}; 'sentence' and 'label' are needed.")
+        if names.count(column) != 1:
+            problem = f"there is no column {column!r}" if column not in names else f"column {column!r} occurs twice"
+            available = ", ".join(repr(name[:40]) for name in names[:6]) or "none"
+            raise Sst2Error(f"{place}: {problem}. Its columns are: {available}; 'sentence' and 'label' are needed.")
 
 
-def _check_schema(found: Sequence[str], more: Mapping[bytes, bytes], name: str) -> None:
-    """Refuse a file without our columns, and one whose labels are named the other way round than ours.
+def _check_schema(columns: Sequence[str], metadata: Mapping[bytes, bytes], name: str) -> None:
+    """Refuse a file without the required columns, or with label names in reverse order.
 
-    ``datasets`` keeps their names in what Parquet and Arrow let a schema say besides.
+    ``datasets`` stores the label names in the schema's metadata.
     """
-    _check_columns(found, name)
-    names = _label_names(more.get(b"huggingface", b"").decode(errors="replace"))
+    _check_columns(columns, name)
+    names = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"))
     negative, positive = _CLASSES
     if len(names) == 2 and (names[0] in positive or names[1] in negative):
         raise Sst2Error(
-            f"{name}: its labels are 0 for {quoted(names[0])} and 1 for {quoted(names[1])}, and 0 is negative and 1 "
-            "positive here. Write it anew with the labels turned round (1 - label) and their names with them."
+            f"{name}: its labels are 0 for {quoted(names[0])} and 1 for {quoted(names[1])}, but 0 must be "
+            "negative and 1 positive. Write the file again with label = 1 - label and the names swapped."
         )
 
 
 def _label_names(text: str) -> list[str]:
-    """Return the names of the labels, in lower case, from what ``datasets`` says of a file; none where it says none."""
+    """Return the label names in lower case from the schema metadata of ``datasets``, or none if there are none."""
     try:
         names = json_of(text)["info"]["features"]["label"]["names"]
         return [name.lower() for name in names]
@@ -159,7 +160,7 @@ def _label_names(text: str) -> list[str]:
 
 
 def _read_tsv(path: Path) -> Iterator[_RawRow]:
-    """Yield the rows of a TSV file as GLUE writes it: tabs separate, and quotes are ordinary characters."""
+    """Yield the rows of a TSV file as GLUE writes it: separated by tabs, without quoting."""
     lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in lines_of(path))
     header = next(lines, (1, ""))[1].split("\t")
     _check_columns(header, f"{path.name}, line 1")
@@ -180,31 +181,31 @@ def _read_csv(path: Path) -> Iterator[_RawRow]:
         header = _next_fields(reader) or []
         _check_columns(header, f"{path.name}, line 1")
         sentence, label = (header.index(column) for column in COLUMNS)
-        first = reader.line_num + 1  # of the row that is read next: a quoted sentence may run over lines
+        first = reader.line_num + 1  # first line of the next row: a quoted sentence can span several lines
         while (fields := _next_fields(reader)) is not None:
             place, first = f"line {first}", reader.line_num + 1
             if fields and len(fields) != len(header):
                 raise Sst2Error(
                     f"{path.name}, {place}: {len(fields)} columns where the header has {len(header)}. "
-                    "Sentences with commas or line breaks need quotes around them."
+                    "Put quotes around sentences that contain commas or line breaks."
                 )
             if fields:
                 yield _RawRow(place, fields[sentence], fields[label])
     except csv.Error as error:
-        reason = str(error).partition(" - ")[0]  # after which it says how to call open()
+        reason = str(error).partition(" - ")[0]  # the rest is advice on calling open()
         raise Sst2Error(f"{path.name}, line {first}: not valid CSV: {reason}.") from error
 
 
 def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
-    """Return the fields of the next row, however long they are; None at the end.
+    """Return the fields of the next row, of any length, or None at the end.
 
-    The limit of 131,072 characters is one of the whole process, so it is lifted for the one row alone.
+    The default limit of 131,072 characters is process-wide. Therefore it is raised only while one row is read.
     """
-    usual = csv.field_size_limit(_LONGEST_FIELD)
+    default = csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     try:
         return next(reader, None)
     finally:
-        csv.field_size_limit(usual)
+        csv.field_size_limit(default)
 
 
 def _read_json(path: Path) -> Iterator[_RawRow]:
@@ -214,8 +215,8 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
     if first is None:
         return
     if first[1].lstrip().startswith("["):
-        found = _parsed(text_of(path), path.name, "line")
-        entries: Iterable[tuple[str, Any]] = ((f"entry {number}", entry) for number, entry in enumerate(found, 1))
+        array = _parsed(text_of(path), path.name, "line")
+        entries: Iterable[tuple[str, Any]] = ((f"entry {number}", entry) for number, entry in enumerate(array, 1))
     else:
         entries = (
             (f"line {number}", _parsed(line, f"{path.name}, line {number}", "column"))
@@ -223,7 +224,7 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
         )
     for place, entry in entries:
         if not isinstance(entry, dict):
-            raise Sst2Error(f"{path.name}, {place}: an object with 'sentence' and 'label' is wanted.")
+            raise Sst2Error(f"{path.name}, {place}: not a JSON object; it must have 'sentence' and 'label'.")
         _check_columns(list(entry), f"{path.name}, {place}")
         yield _RawRow(place, entry["sentence"], entry["label"])
 

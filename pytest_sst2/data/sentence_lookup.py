@@ -1,4 +1,4 @@
-"""The sentences of records, which hold none: looked up in the data they were measured on, or not shown."""
+"""Look up the evaluation sentences of records, which store none, in local copies of their data sets."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from pytest_sst2.results.record import Record
 from pytest_sst2.utils.errors import Sst2Error
 
 SentencesOf = Callable[[Record], Sequence[str] | None]
-"""From a record to its evaluation sentences in their order; None where they are not at hand."""
+"""Maps a record to its evaluation sentences in order, or to None if they are not available."""
 
 
-class SentenceBook:
-    """The evaluation sentences of records, drawn again from a source and checked against the record's digest.
+class SentenceLookup:
+    """Draws the evaluation sentences of a record again from its data set, and checks them against the record's digest.
 
     Args:
-        source_for: From a record to the data set that it may have been measured on; None where there is none at hand.
+        source_for: Maps a record to a local copy of its data set, or to None if there is none.
     """
 
     def __init__(self, source_for: Callable[[Record], Source | None]) -> None:
         self._source_for = source_for
-        self._found: dict[str, Sequence[str] | None] = {}
+        self._by_digest: dict[str, Sequence[str] | None] = {}
 
     def __call__(self, record: Record) -> Sequence[str] | None:
-        """Return the record's evaluation sentences, None where they cannot be had."""
+        """Return the record's evaluation sentences, or None if they are not available."""
         digest = record.dataset.digest
-        if digest not in self._found:
-            self._found[digest] = self._look_up(record)
-        return self._found[digest]
+        if digest not in self._by_digest:
+            self._by_digest[digest] = self._look_up(record)
+        return self._by_digest[digest]
 
     def _look_up(self, record: Record) -> Sequence[str] | None:
-        if record.recipe.name not in PRESETS:  # of another release, which may have drawn otherwise
+        if record.recipe.name not in PRESETS:  # from another release, which may draw other rows
             return None
         try:
             source = self._source_for(record)
             if source is None:
                 return None
             splits = draw_splits(source, record.recipe, record.seed)
-        except Sst2Error:  # damaged, or too small to be the data it was measured on
+        except Sst2Error:  # damaged, or too small to be the record's data
             return None
         return splits.evaluation.sentences if splits.info.digest == record.dataset.digest else None
 
 
-def sources_at_hand(folder: Path | None = None) -> Callable[[Record], Source | None]:
-    """Return what finds a record's data on this machine, without asking the network.
+def local_sources(folder: Path | None = None) -> Callable[[Record], Source | None]:
+    """Return a function that finds a record's data set on this machine, without using the network.
 
     Args:
-        folder: Where the user says that it lies; without it, the pocket set and the Hub's cache are looked into.
+        folder: The folder of the data set. None searches the pocket set and the Hub's cache.
 
     Raises:
-        Sst2Error: The folder holds no data set.
+        Sst2Error: The folder contains no data set.
     """
-    named = load_folder(folder) if folder is not None else None
+    given = load_folder(folder) if folder is not None else None
     known: dict[str, Source | None] = {}
 
     def find(record: Record) -> Source | None:
-        if named is not None:
-            return named
+        if given is not None:
+            return given
         name = record.dataset.name
         if name not in known:
-            known[name] = _at_hand(name)
+            known[name] = _local_source(name)
         return known[name]
 
     return find
 
 
-def _at_hand(name: str) -> Source | None:
+def _local_source(name: str) -> Source | None:
     if name == "pocket":
         return load_pocket()
     return cached_hub() if name in ("sst2", HUB_ID) else None

@@ -1,4 +1,4 @@
-"""SST-2 as a ``datasets.DatasetDict`` from the Hub, a local folder, or the built-in pocket set."""
+"""Load a data set as a ``datasets.DatasetDict``: SST-2 from the Hub, a local folder, or the built-in pocket set."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
-from pytest_sst2.data.readers import READERS, Rows, read_rows
-from pytest_sst2.data.saved_folders import is_saved, saved_rows
-from pytest_sst2.data.split_files import find_splits, not_ordinary
+from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_rows
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.utils.errors import Sst2Error
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 HUB_ID = "stanfordnlp/sst2"
 HUB_FILES = ("*train*.parquet", "*validation*.parquet")
-# SST-2 as GLUE ships it: how many rows, and the SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
+# SST-2 as GLUE ships it: number of rows, and SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
 _SST2 = {
     "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
     "validation": (872, "fdb21a491401989324087047283a5b5277124937d43f7bb90df4bd7c18b8cc96"),
@@ -32,10 +31,10 @@ _SST2 = {
 
 @dataclass(frozen=True)
 class Source:
-    """A data set and its origin; the fields mean what they mean in ``DatasetInfo``.
+    """A data set and its origin. The fields have the same meaning as in ``DatasetInfo``.
 
-    ``place`` is the folder that its files were found in, empty where it is from none; it stands in no record, since
-    the same data may lie anywhere.
+    ``place`` is the folder that contains the files of a local data set, otherwise empty. Records do not include it
+    because the same data can be stored anywhere.
     """
 
     dataset: DatasetDict
@@ -49,20 +48,20 @@ class Source:
 def load_source(
     data: str, *, ci: bool = False, floors: Floors | None = None, baseline: Results | None = None
 ) -> Source:
-    """Return the data set that ``--sst2-data`` asks for.
+    """Return the data set that ``--sst2-data`` names.
 
-    ``auto`` takes the Hub's cached copy, else downloads it, else falls back to the pocket set with a note that says
-    so, unless that substitution could pass for a result: under CI, or when floors or a baseline of other data were
-    asked for.
+    ``auto`` uses the copy in the Hub's cache, otherwise downloads SST-2, otherwise falls back to the pocket set with a
+    note. There is no fallback where the pocket set could be mistaken for a result on SST-2: under CI, or with floors
+    or a baseline of other data.
 
     Args:
         data: ``auto``, ``hub``, ``pocket`` or a folder.
         ci: Whether this is a CI run.
-        floors: The floors file that the user named, if any.
-        baseline: What the run is to be compared with, if anything.
+        floors: The floors file that the user named, or None.
+        baseline: The results that the run is compared with, or None.
 
     Raises:
-        Sst2Error: The data cannot be had or is not as it should be.
+        Sst2Error: The data is not available or is invalid.
     """
     if data == "pocket":
         return load_pocket()
@@ -72,29 +71,29 @@ def load_source(
         return load_hub()
     except HubError as error:
         tried = (
-            f"SST-2 could not be had from the Hub: the cache in {hub.cache_folder()} has no complete copy of {HUB_ID}, "
-            f"and {error}."
+            f"SST-2 could not be downloaded from the Hub: the cache in {hub.cache_folder()} has no complete copy of "
+            f"{HUB_ID}, and {error}."
         )
         if data == "hub":
-            raise Sst2Error(f"{tried} {_WAYS_ON}") from error
+            raise Sst2Error(f"{tried} {_NEXT_STEPS}") from error
         if ci:
-            raise Sst2Error(f"{tried} Under CI nothing is put in its place. {_WAYS_ON}") from error
+            raise Sst2Error(f"{tried} The pocket set does not replace it under CI. {_NEXT_STEPS}") from error
         if floors is not None and "pocket" not in floors.datasets:
             raise Sst2Error(
-                f"{tried} {floors.origin} has floors for other data than the pocket set, so nothing is put in its "
-                f"place. {_WAYS_ON}"
+                f"{tried} The pocket set does not replace it because {floors.origin} has no floors for the pocket set. "
+                f"{_NEXT_STEPS}"
             ) from error
         if baseline is not None and "pocket" not in {record.dataset.name for record in baseline.records}:
             raise Sst2Error(
-                f"{tried} Baseline {baseline.origin!r} is of other data than the pocket set, so nothing is put in its "
-                f"place. {_WAYS_ON}"
+                f"{tried} The pocket set does not replace it because baseline {baseline.origin!r} was not measured on "
+                f"the pocket set. {_NEXT_STEPS}"
             ) from error
-        return load_pocket(note=f"{POCKET_NOTE}, taken because {error}")
+        return load_pocket(note=f"{POCKET_NOTE}, used because {error}")
 
 
-_WAYS_ON = (
-    "Three ways on: run once where the Hub can be reached, to fill the cache; --sst2-data=FOLDER with your own copy; "
-    "or --sst2-data pocket for the built-in set, which is not SST-2."
+_NEXT_STEPS = (
+    "Next steps: run once where the Hub can be reached, to fill the cache; use --sst2-data=FOLDER with your own copy; "
+    "or use --sst2-data=pocket for the built-in set, which is not SST-2."
 )
 
 
@@ -102,18 +101,18 @@ def load_hub() -> Source:
     """Return SST-2 from the Hub's cache, or download it.
 
     Raises:
-        HubError: It is in neither.
-        Sst2Error: The files are not as they should be.
+        HubError: It is not in the cache, and the download failed.
+        Sst2Error: A file is invalid.
     """
     return _hub_source(hub_snapshot())
 
 
 def hub_snapshot() -> hub.Snapshot:
-    """Return SST-2's files, from the Hub's cache or downloaded.
+    """Return SST-2's files from the Hub's cache, or download them.
 
     Raises:
-        HubError: They are in neither.
-        Sst2Error: They are in the cache, and no longer what the Hub gave.
+        HubError: They are not in the cache, and the download failed.
+        Sst2Error: A cached file was damaged or replaced since its download.
     """
     return _cached_snapshot() or hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete)
 
@@ -126,10 +125,10 @@ def _cached_snapshot() -> hub.Snapshot | None:
 
 
 def cached_hub() -> Source | None:
-    """Return SST-2 from the Hub's cache without asking any network, None where it is not there.
+    """Return SST-2 from the Hub's cache without using the network, or None on a cache miss.
 
     Raises:
-        Sst2Error: The files are not as they should be.
+        Sst2Error: A file is invalid.
     """
     snapshot = _cached_snapshot()
     return None if snapshot is None else _hub_source(snapshot)
@@ -141,7 +140,7 @@ def _hub_source(snapshot: hub.Snapshot) -> Source:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Tell whether a cached snapshot has both splits with all their shards."""
+    """Return whether a cached snapshot has both splits with all their shards."""
     try:
         return find_splits(folder) is not None
     except Sst2Error:
@@ -149,17 +148,17 @@ def _is_complete(folder: Path) -> bool:
 
 
 def load_folder(folder: Path) -> Source:
-    """Return the data set in a folder: GLUE TSV, CSV, JSON lines, parquet (shards too), or ``save_to_disk``.
+    """Return the data set in a folder: GLUE TSV, CSV, JSON lines, Parquet (sharded or not), or ``save_to_disk``.
 
-    A data set whose content is SST-2's is called ``sst2``, any other by the folder's name, since neither floors nor
-    baselines of SST-2 hold for it.
+    A data set with SST-2's content is named ``sst2``. Any other has the folder's name, because floors and baselines of
+    SST-2 do not apply to it.
 
     Raises:
-        Sst2Error: A split is missing or a file is not as it should be; the message names file and line.
+        Sst2Error: A split is missing or a file is invalid. The message names the file and the line.
     """
     try:
         dataset, home = _read_folder(folder)
-    except OSError as error:  # a folder that may not be listed
+    except OSError as error:  # no permission to list the folder
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
     name = _known_name(dataset) or _folder_name(folder)
@@ -167,17 +166,17 @@ def load_folder(folder: Path) -> Source:
 
 
 def _folder_name(folder: Path) -> str:
-    """Return the folder's name, unless it is one by which floors and baselines of another data set would be found."""
+    """Return the folder's name, changed if floors and baselines of another data set would match it."""
     return f"folder {folder.name}" if folder.name in ("sst2", "pocket", HUB_ID) else folder.name
 
 
 def load_pocket(note: str = POCKET_NOTE) -> Source:
-    """Return the built-in pocket set, which is never called SST-2; raises as ``pocket_rows``."""
+    """Return the built-in pocket set, which is never named SST-2; raises the same as ``pocket_rows``."""
     return Source(dataset_of(pocket_rows()), "pocket", "pocket", f"sha256:{POCKET_SHA256[:12]}", note)
 
 
 def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
-    """Return the SHA-256 of sentences and labels in order; with ``strip`` outer spaces do not count."""
+    """Return the SHA-256 of sentences and labels in order; ``strip`` ignores leading and trailing spaces."""
     if not isinstance(rows, Rows):
         rows = Rows(rows["sentence"][:], rows["label"][:])
     digest = hashlib.sha256()
@@ -187,7 +186,7 @@ def content_digest(rows: Dataset | Rows, *, strip: bool = False) -> str:
 
 
 def _known_name(dataset: DatasetDict) -> str | None:
-    """Return ``sst2`` when the content is SST-2's, whatever the files were called."""
+    """Return ``sst2`` if the content is SST-2's, whatever the file names, otherwise None."""
     same = all(
         len(dataset[name]) == size and content_digest(dataset[name], strip=True) == digest
         for name, (size, digest) in _SST2.items()
@@ -196,33 +195,45 @@ def _known_name(dataset: DatasetDict) -> str | None:
 
 
 def _read_folder(folder: Path) -> tuple[DatasetDict, Path]:
-    """Return the data set of a folder, and the folder in it that holds the files of both splits."""
+    """Return the data set of a folder, and the folder below it that contains the files of both splits."""
     if is_saved(folder):
-        return dataset_of(saved_rows(folder)), folder
-    found = find_splits(folder)
-    if found is None:
+        saved = {
+            name: _saved_rows(paths, f"{folder.name}, split {name!r}") for name, paths in saved_files(folder).items()
+        }
+        return dataset_of(saved), folder
+    splits = find_splits(folder)
+    if splits is None:
         raise Sst2Error(
-            f"{folder} holds no data set: a file each for train and validation is needed (train.tsv and dev.tsv, "
-            f"train-00000-of-00001.parquet and so on; {', '.join(READERS)}), or a folder made by "
-            f"DatasetDict.save_to_disk.{_passed_over(folder)}"
+            f"{folder} contains no data set. It needs one file each for train and validation (train.tsv and dev.tsv, "
+            f"train-00000-of-00001.parquet, ...; formats: {', '.join(READERS)}), or the output of "
+            f"DatasetDict.save_to_disk.{_skipped(folder)}"
         )
-    splits = {}
-    for name, paths in found.files.items():
-        parts = [read_rows(path) for path in paths]
-        splits[name] = Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
-    return dataset_of(splits), found.home
+    rows = {name: _joined([read_rows(path) for path in paths]) for name, paths in splits.files.items()}
+    return dataset_of(rows), splits.home
 
 
-def _passed_over(folder: Path) -> str:
-    """Return a sentence, after a space, on what has a file's name in a folder and is none; empty where nothing has."""
-    odd = not_ordinary(folder)
-    if not odd:
+def _saved_rows(paths: list[Path], name: str) -> Rows:
+    rows = check_rows(arrow_rows(paths), name)
+    if not rows.sentences:
+        raise Sst2Error(f"{name} has no rows: at least one sentence with its label is needed.")
+    return rows
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    return Rows([s for part in parts for s in part.sentences], [y for part in parts for y in part.labels])
+
+
+def _skipped(folder: Path) -> str:
+    """Return a sentence, after a space, on entries with a data file's suffix that are not files; otherwise empty."""
+    names = not_regular_files(folder)
+    if not names:
         return ""
-    return f" {', '.join(odd[:3])} {'is' if len(odd) == 1 else 'are'} passed over: a folder, a pipe or a broken link."
+    verb = "was" if len(names) == 1 else "were"
+    return f" {', '.join(names[:3])} {verb} skipped: not a regular file but a folder, a pipe or a broken link."
 
 
 def dataset_of(splits: dict[str, Rows]) -> DatasetDict:
-    """Return rows as the library's data set, in memory."""
+    """Return rows as an in-memory ``datasets.DatasetDict``."""
     import datasets
 
     features = datasets.Features(

@@ -1,4 +1,4 @@
-"""The rows a recipe trains and evaluates on, drawn from a source by a seed."""
+"""Draw the training and evaluation rows of a recipe from a data set, by seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Sentences and their labels: ``labels`` has shape (n,), 0 negative and 1 positive. Equal only to itself."""
+    """Sentences and their labels.
+
+    ``labels`` has shape (n,), 0 is negative and 1 positive. Instances compare by identity.
+    """
 
     sentences: Sequence[str]
     labels: np.ndarray
@@ -34,7 +37,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Splits:
-    """What one cell trains and is measured on."""
+    """The rows that one cell trains on and is evaluated on."""
 
     train: Examples
     evaluation: Examples
@@ -44,15 +47,15 @@ class Splits:
 def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
     """Return the training and evaluation rows of a recipe.
 
-    The train split is shuffled as ``datasets`` does it, ``train.shuffle(seed)``; rows 0 to ``train_size`` - 1 are
-    trained on. ``heldout`` evaluates on the rows from ``train_size`` + 1 on: with 5,000 and 5,000 these are exactly
-    rows 0-4999 and 5001-10000 of the published notebook, which left out row 5000. ``validation`` takes the first
-    ``eval_size`` rows of the official split in their own order.
+    ``datasets`` shuffles the train split with ``train.shuffle(seed)``; training uses rows 0 to ``train_size`` - 1.
+    ``heldout`` evaluates on the rows from ``train_size`` + 1 on. With 5,000 and 5,000 rows these are exactly rows
+    0-4999 and 5001-10000 of the published notebook, which omitted row 5000. ``validation`` uses the first
+    ``eval_size`` rows of the official split in their original order.
 
-    A preset's train size that the data cannot fill takes all rows there are and says so in ``info.note``.
+    If the data has fewer rows than a preset's train size, all rows are used and ``info.note`` mentions it.
 
     Raises:
-        Sst2Error: The data has too few rows for a size asked for, or for the held-out slice.
+        Sst2Error: The data has too few rows for a size that was set, or for the held-out slice.
     """
     shuffled = source.dataset["train"].shuffle(seed=seed, keep_in_memory=True)
     train_size, note = _train_size(source, recipe, len(shuffled))
@@ -76,14 +79,14 @@ def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
 
 
 def _train_size(source: Source, recipe: Recipe, available: int) -> tuple[int, str]:
-    wanted = recipe.train_size
-    if wanted is None or wanted <= available:
-        return available if wanted is None else wanted, ""
-    if recipe.train_size == PRESETS[recipe.name].train_size and recipe.evaluation == "validation":
-        return available, f"recipe {recipe.name} asks for {wanted:,} training rows, {source.name} has {available:,}"
+    size = recipe.train_size
+    if size is None or size <= available:
+        return available if size is None else size, ""
+    if size == PRESETS[recipe.name].train_size and recipe.evaluation == "validation":
+        return available, f"recipe {recipe.name} asks for {size:,} training rows, {source.name} has {available:,}"
     raise Sst2Error(
-        f"{wanted:,} training rows are asked for, but {source.name} has {available:,}. Lower --sst2-train-size, or "
-        "name a larger data set with --sst2-data."
+        f"recipe {recipe.name} needs {size:,} training rows, but {source.name} has {available:,}. Lower "
+        "--sst2-train-size, or name a larger data set with --sst2-data."
     )
 
 
@@ -93,7 +96,7 @@ def _heldout_rows(source: Source, recipe: Recipe, train_size: int, available: in
     if first + size > available:
         raise Sst2Error(
             f"recipe {recipe.label} holds out rows {first:,} to {first + size - 1:,} of the shuffled train split, but "
-            f"{source.name} has {available:,} rows and {first + size:,} are needed. Use --sst2-eval validation, "
+            f"{source.name} has {available:,} rows and {first + size:,} are needed. Use --sst2-eval=validation, "
             "smaller sizes (--sst2-train-size, --sst2-eval-size), or a larger data set with --sst2-data."
         )
     return range(first, first + size)
@@ -104,7 +107,7 @@ def _validation(source: Source, recipe: Recipe) -> Dataset:
     size = recipe.eval_size or len(validation)
     if size > len(validation):
         raise Sst2Error(
-            f"{size:,} evaluation rows are asked for, but the validation split of {source.name} has "
+            f"recipe {recipe.name} needs {size:,} evaluation rows, but the validation split of {source.name} has "
             f"{len(validation):,}. Lower --sst2-eval-size."
         )
     return validation.select(range(size))

@@ -210,14 +210,14 @@ class _Finding:
         return lines, found.exit_status(self._asked.fail_on), symptom_of(before, after, found)
 
     def _report(self, before: Results, after: Results, found: Comparison) -> Sequence[Path]:
-        from pytest_sst2.data.sentence_lookup import SentenceBook, sources_at_hand
+        from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
         from pytest_sst2.report.cells import cell_reports
         from pytest_sst2.report.summary import make_report
         from pytest_sst2.report.write import write_report
 
         data = next((flag.partition("=")[2] for flag in self._plan.flags if flag.startswith("--sst2-data=")), "")
         folder = Path(data) if data and Path(data).is_dir() else None
-        cells = cell_reports(after, SentenceBook(sources_at_hand(folder)), before, found)
+        cells = cell_reports(after, SentenceLookup(local_sources(folder)), before, found)
         return write_report(self._asked.output, make_report(after, found, self._asked.fail_on), cells)
 
     def _blamed(self, symptom: Symptom) -> list[str]:

