@@ -29,7 +29,7 @@ html_show_copyright = False
 CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
     "Look it up": ("reference", "troubleshooting", "licences"),
-    "What it rests on": ("verdict", "verdicts", "injected-faults", "results", "performance", "homework"),
+    "What it rests on": ("verdict", "verdicts", "injected-faults", "results", "performance", "scale-measured", "homework"),
     "Behind it": ("reliability", "security", "architecture"),
 }
 
