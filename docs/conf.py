@@ -29,7 +29,8 @@ html_show_copyright = False
 CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
     "Look it up": ("reference", "troubleshooting", "licences"),
-    "What it rests on": ("verdict", "verdicts", "injected-faults", "results", "performance", "scale-measured", "homework"),
+    "What it rests on": ("verdict", "verdicts", "results", "performance", "homework"),
+    "Appendix": ("injected-faults", "scale-measured"),
     "Behind it": ("reliability", "security", "architecture"),
 }
 
