@@ -17,7 +17,7 @@ TEXT = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^(\w\S*)==(\S+)(.*\n(?:[ ]+.*\n)*)", TEXT, re.MULTILINE)
 LOCKED = {canonicalize_name(name): version for name, version, _ in ENTRIES}
 # Of tools that tox installs beside the extras.
-NOT_OF_AN_EXTRA = {"atheris", "coverage", "matplotlib", "mutmut"}
+NOT_OF_AN_EXTRA = {"coverage", "matplotlib", "mutmut"}
 
 
 def test_every_pin_of_the_tested_set_is_locked_in_the_same_version() -> None:
