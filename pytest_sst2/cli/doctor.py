@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -72,7 +71,7 @@ def examine() -> list[Finding]:
         *data,
         *(_model(spec, reach) for spec in CATALOG),
         *_recipes(data[0].state == "ok"),
-        _installer(),
+        _uv(),
     ]
 
 
@@ -248,17 +247,13 @@ def _recipes(has_sst2: bool) -> Iterator[Finding]:
             yield Finding("recipes", name, "ok", "on SST-2 and on the pocket set" if has_sst2 else "on the pocket set")
 
 
-def _installer() -> Finding:
-    from pytest_sst2.upgrade.installers import installer
+def _uv() -> Finding:
+    from pytest_sst2.upgrade.uv import uv_path
 
-    found = installer().name
-    if found == "pip" and importlib.util.find_spec("pip") is None:
-        return Finding(
-            "upgrade", "uv or pip", "missing", "neither is here to build environments", "python -m ensurepip"
-        )
     said = "builds the environments of `pytest-sst2 upgrade`"
-    remedy = "" if found == "uv" else "python -m pip install uv makes them in seconds instead of minutes"
-    return Finding("upgrade", found, "ok", said, remedy)
+    if uv_path() is None:
+        return Finding("upgrade", "uv", "missing", said, f"python -m pip install '{_DISTRIBUTION}[upgrade]'")
+    return Finding("upgrade", "uv", "ok", said)
 
 
 def verdict(findings: list[Finding]) -> tuple[str, int]:

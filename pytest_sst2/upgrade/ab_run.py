@@ -18,8 +18,8 @@ from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.results.file import Results
 from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
-from pytest_sst2.upgrade.installers import InstallError, Wanted
 from pytest_sst2.upgrade.pins import Change, Pins, changes_between
+from pytest_sst2.upgrade.uv import InstallError, Wanted
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -85,7 +85,7 @@ def build_sides(upgrade: Upgrade, environments: Environments, say: Say) -> Sides
     python = str(getattr(sys, "_base_executable", sys.executable))
     roots = _roots(upgrade, environments.runner)
     with _side(BEFORE):
-        pins = environments.installer.resolve(Wanted(roots, upgrade.base, {}), python, None)
+        pins = environments.uv.resolve(Wanted(roots, upgrade.base, {}), python)
         before = _build(environments, pins, python, BEFORE, say)
     with _side(AFTER):
         python_after = upgrade.python or python
@@ -114,22 +114,23 @@ def _roots(upgrade: Upgrade, runner: str) -> tuple[str, ...]:
 def _resolve_after(
     upgrade: Upgrade, environments: Environments, roots: Sequence[str], before: BuiltEnvironment
 ) -> dict[str, str]:
-    installer, asked = environments.installer, tuple(map(str, upgrade.requirements))
-    wanted = (*roots, *asked)
+    uv = environments.uv
+    python = upgrade.python or str(before.python)
+    wanted = (*roots, *map(str, upgrade.requirements))
     if upgrade.target is not None:
-        return installer.resolve(Wanted(wanted, upgrade.target, {}), upgrade.python or str(before.python), None)
+        return uv.resolve(Wanted(wanted, upgrade.target, {}), python)
     if upgrade.latest:
-        return installer.resolve(Wanted(wanted, {}, {}), upgrade.python or str(before.python), None)
+        return uv.resolve(Wanted(wanted, {}, {}), python)
     # What is named becomes the newest that its requirement allows; everything else stays where it can.
     named = {canonicalize_name(each.name) for each in upgrade.requirements}
     kept = {name: version for name, version in before.pins.items() if name not in named}
     if upgrade.python is None:
-        return installer.resolve(Wanted(wanted, {}, kept), str(before.python), before.folder)
+        return uv.resolve(Wanted(wanted, {}, kept), python)
     try:
-        return installer.resolve(Wanted(wanted, kept, {}), upgrade.python, None)
+        return uv.resolve(Wanted(wanted, kept, {}), python)
     except InstallError:
         # Some of these versions are not for the other interpreter, or what was named needs others.
-        return installer.resolve(Wanted(wanted, {}, kept), upgrade.python, None)
+        return uv.resolve(Wanted(wanted, {}, kept), python)
 
 
 def _build(environments: Environments, pins: Pins, python: str, name: str, say: Say) -> BuiltEnvironment:

@@ -13,10 +13,10 @@ from pytest_sst2.upgrade.ab_run import Say, Sides
 from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial
 from pytest_sst2.upgrade.dependency_closure import Closure, closure_over
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, look_into
-from pytest_sst2.upgrade.installers import InstallError, Wanted
 from pytest_sst2.upgrade.minimize import Answer, Culprits, Release, first_bad_release, smallest_set
 from pytest_sst2.upgrade.pins import Change, Pins, changes_between, lines_of
 from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
+from pytest_sst2.upgrade.uv import InstallError, Wanted
 from pytest_sst2.utils.formatting import shorten
 
 
@@ -111,7 +111,7 @@ class Bisection:
         change = self._changes[self.blame(culprits)[0].names[0]]
         if len(culprits.groups) > 1 or len(culprits.groups[0]) > 1 or change.before is None or change.after is None:
             return None
-        between = self.environments.installer.releases(change.name, change.before, change.after, self.sides.python)
+        between = self.environments.uv.releases(change.name, change.before, change.after, self.sides.python)
         self.say(f"{change.name}: {len(between)} releases between {change.before} and {change.after}")
         return first_bad_release(
             change.before, between, change.after, lambda each: self._test_release(change.name, each)
@@ -135,7 +135,7 @@ class Bisection:
             InstallError: A package requires another, or another version.
         """
         roots = (self.environments.runner, *lines_of(pins))
-        found = self.environments.installer.resolve(Wanted(roots, pins, {}), self.sides.python, None)
+        found = self.environments.uv.resolve(Wanted(roots, pins, {}), self.sides.python)
         if missing := changes_between(pins, found):
             raise InstallError(f"they need {', '.join(map(str, missing[:3]))} besides.")
         return pins
@@ -145,7 +145,7 @@ class Bisection:
 
         def pins() -> Pins:
             wanted = Wanted((*self.sides.roots, f"{name}=={version}"), {}, kept)
-            return self.environments.installer.resolve(wanted, self.sides.python, self.sides.before.folder)
+            return self.environments.uv.resolve(wanted, self.sides.python)
 
         return self._asked(f"{name} {version}", pins)
 

@@ -29,11 +29,11 @@ from pytest_sst2.upgrade.ab_run import (
 from pytest_sst2.upgrade.benchmark_runs import Plan, without_numbers
 from pytest_sst2.upgrade.bisection import Bisection, blamed
 from pytest_sst2.upgrade.environments import Environments, upgrade_folder
-from pytest_sst2.upgrade.installers import InstallError, installer
 from pytest_sst2.upgrade.minimize import Release
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
 from pytest_sst2.upgrade.runner_wheel import write_wheel
 from pytest_sst2.upgrade.symptom import Symptom, symptom_of
+from pytest_sst2.upgrade.uv import InstallError, find_uv
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
@@ -67,13 +67,14 @@ def run(asked: argparse.Namespace, tell: Say, width: int | None) -> tuple[str, i
             "--python VERSION."
         )
     _check(asked)
+    uv = find_uv()
     upgrade, notes = _upgrade(asked)
     plan = _plan(asked)
     _check_benchmarks(plan)
     for note in notes:
         say(note)
     folder = upgrade_folder()
-    built = Environments(folder / "environments", installer(), write_wheel(folder / "wheels"))
+    built = Environments(folder / "environments", uv, write_wheel(folder / "wheels"))
     sides = build_sides(upgrade, built, say)
     if not sides.changes and sides.python == sides.python_after:
         return "nothing changes: both environments are the same, package by package", HOLDS

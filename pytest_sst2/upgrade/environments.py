@@ -17,8 +17,8 @@ import filelock
 
 from pytest_sst2.methods.fast.embedding_cache import cache_folder
 from pytest_sst2.upgrade.dependency_closure import Installed
-from pytest_sst2.upgrade.installers import Installer, InstallError, python_of
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version
+from pytest_sst2.upgrade.uv import InstallError, Uv, python_of
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -81,7 +81,7 @@ def upgrade_folder() -> Path:
 def clean() -> tuple[Path, int]:
     """Remove everything that was kept; return the folder and the bytes that are free again.
 
-    Files that environments share with an installer's cache count in full, though removing them frees nothing.
+    Files that environments share with uv's cache count in full, though removing them frees nothing.
     """
     folder = upgrade_folder()
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -97,13 +97,13 @@ class Environments:
 
     Args:
         folder: Where they are kept.
-        installer: What builds them.
+        uv: What builds them.
         wheel: The runner.
     """
 
-    def __init__(self, folder: Path, installer: Installer, wheel: Path) -> None:
+    def __init__(self, folder: Path, uv: Uv, wheel: Path) -> None:
         self.folder = folder
-        self.installer = installer
+        self.uv = uv
         self.wheel = wheel
 
     @property
@@ -117,7 +117,7 @@ class Environments:
         Raises:
             InstallError: It cannot be built; nothing of it is left.
         """
-        folder = self.folder / _content_key(pins, self.wheel, python, self.installer.name)
+        folder = self.folder / _content_key(pins, self.wheel, python)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f"{folder}.lock"):
@@ -134,8 +134,8 @@ class Environments:
         shutil.rmtree(folder, ignore_errors=True)
         start = time.monotonic()
         try:
-            self.installer.create(folder, python)
-            self.installer.install(folder, pins, self.wheel)
+            self.uv.create(folder, python)
+            self.uv.install(folder, pins, self.wheel)
             seconds = time.monotonic() - start
             write_atomically(folder / _READY, json.dumps({"pins": dict(pins), "seconds": round(seconds, 1)}, indent=1))
         except BaseException:
@@ -145,9 +145,9 @@ class Environments:
         return BuiltEnvironment(folder, pins, seconds)
 
 
-def _content_key(pins: Pins, wheel: Path, python: str, installer: str) -> str:
+def _content_key(pins: Pins, wheel: Path, python: str) -> str:
     # The wheel's folder is named after what is in it.
-    text = "\n".join([python, platform.python_version(), installer, wheel.parent.name, *lines_of(pins)])
+    text = "\n".join([python, platform.python_version(), wheel.parent.name, *lines_of(pins)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.data import pocket
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.models import locate as checkpoints
+from pytest_sst2.upgrade import uv
 from pytest_sst2.utils.errors import Sst2Error
 
 
@@ -139,6 +140,14 @@ def test_the_deberta_models_need_their_extra(monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(doctor.metadata, "version", looked_up)
         assert ("its tokenizer needs" in found("deberta-v3-small").said) is not here
+
+
+@pytest.mark.parametrize(("path", "is_there"), [("/usr/bin/uv", True), (None, False)])
+def test_uv_comes_with_the_extra_upgrade(path: str | None, is_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uv, "uv_path", lambda: path)
+    finding = found("uv")
+    assert finding.state == ("ok" if is_there else "missing")
+    assert ("pytest-sst2[upgrade]" in finding.remedy) is not is_there
 
 
 @pytest.mark.parametrize(

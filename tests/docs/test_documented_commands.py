@@ -24,8 +24,8 @@ from pytest_sst2.cli.main import main
 from pytest_sst2.results.file import results_from_text
 from pytest_sst2.upgrade import ab_run as upgrade_check
 from pytest_sst2.upgrade import command as upgrade_command
-from pytest_sst2.upgrade.installers import Wanted
 from pytest_sst2.upgrade.pins import Pins
+from pytest_sst2.upgrade.uv import Wanted
 from tests.support import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
@@ -197,15 +197,13 @@ def run_cli(arguments: list[str], command: str, capsys: pytest.CaptureFixture[st
     assert status == 0, command
 
 
-class NoInstaller:
-    """Stands for uv and pip: everything that is asked for can be had, and nothing is installed."""
-
-    name = "none"
+class NoUv:
+    """Stands for uv: every requirement resolves, and nothing is installed."""
 
     def create(self, folder: Path, python: str) -> None:
         folder.mkdir(parents=True)
 
-    def resolve(self, wanted: Wanted, python: str, at: Path | None) -> dict[str, str]:
+    def resolve(self, wanted: Wanted, python: str) -> dict[str, str]:
         asked = [Requirement(each) for each in wanted.roots]
         return {"torch": "2.13.0"} | {each.name: "2.0" for each in asked if not each.url}
 
@@ -226,7 +224,7 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
     found = results_from_text(results.read_text(encoding="utf-8"), "results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
-        patch.setattr(upgrade_command, "installer", NoInstaller)
+        patch.setattr(upgrade_command, "find_uv", NoUv)
         patch.setattr(upgrade_command, "write_wheel", lambda folder: folder / "content" / "runner.whl")
         patch.setattr(upgrade_check, "run_trial", lambda environment, plan, file: found)
         run_cli(arguments, command, capsys)

@@ -324,20 +324,12 @@ def test_results_of_another_machine_with_what_can_be_told_by_its_form(workplace:
     assert workplace.leaks() == []
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
-def test_an_index_that_refuses(workplace: Workplace, installer: str) -> None:
-    if installer == "uv":
-        if shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") is None:
-            pytest.skip("uv is not installed")
-        said = workplace.sst2("upgrade", "nothing-like-it==1.0", status=2)
-        refused = f"http://me:{UV}@127.0.0.1:1/simple"
-        said += workplace.sst2("upgrade", "--latest", status=2, UV_INDEX_URL=refused, PIP_INDEX_URL=refused)
-    else:
-        script = "from pytest_sst2.upgrade import command, installers; installers._uv_path = lambda: None; "
-        script += "command.installer = installers.installer; import sys; from pytest_sst2.cli.main import main; "
-        script += "sys.exit(main(sys.argv[1:]))"
-        (workplace.project / "without_uv.py").write_text(script)
-        said = workplace.run("upgrade", "nothing-like-it==1.0", status=2, module="without_uv")
+def test_an_index_that_refuses(workplace: Workplace) -> None:
+    if shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") is None:
+        pytest.skip("uv is not installed")
+    said = workplace.sst2("upgrade", "nothing-like-it==1.0", status=2)
+    refused = f"http://me:{UV}@127.0.0.1:1/simple"
+    said += workplace.sst2("upgrade", "--latest", status=2, UV_INDEX_URL=refused, PIP_INDEX_URL=refused)
     assert "cannot" in said
     assert workplace.leaks() == []
 

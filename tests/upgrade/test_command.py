@@ -16,7 +16,7 @@ from pytest_sst2.cli.main import main
 from pytest_sst2.results.file import results_text
 from pytest_sst2.results.record import Failure, Phase, Record, Round
 from pytest_sst2.upgrade import benchmark_runs as trials
-from pytest_sst2.upgrade import command, installers
+from pytest_sst2.upgrade import command, uv
 from pytest_sst2.upgrade import environments as kept_environments
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.environments import BuiltEnvironment
@@ -93,8 +93,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def measured(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
     """No network, an own cache and folder, and trials that take no time."""
-    if installers._uv_path() is None:
-        pytest.skip("uv is not installed; test_upgrade_environments.py tries pip")
+    if uv.uv_path() is None:
+        pytest.skip("uv is not installed")
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -120,7 +120,7 @@ def upgrade(*arguments: str) -> int:
 
 def said_by(environment: Path) -> str:
     code = "import sys; print(*sys.version_info[:2], sep='.')"
-    python = installers.python_of(environment)
+    python = uv.python_of(environment)
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -179,7 +179,7 @@ class TestComparing:
     ) -> None:
         other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
         found = subprocess.run(
-            [str(installers._uv_path()), "python", "find", other], capture_output=True, text=True, check=False
+            [str(uv.uv_path()), "python", "find", other], capture_output=True, text=True, check=False
         )
         if found.returncode != 0:
             pytest.skip(f"there is no Python {other} here")
@@ -416,6 +416,18 @@ def test_what_cannot_be_done_is_a_sentence_before_anything_is_built(
     assert not (tmp_path / "cache" / "upgrade" / "environments").exists()
 
 
+def test_without_uv_nothing_is_built(
+    measured: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(uv, "uv_path", lambda: None)
+    assert upgrade("culprit==2.0") == 2
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1
+    assert 'Run: pip install "pytest-sst2[upgrade]"' in output.err
+    assert output.out == ""
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize("arguments", [["--sst2-seeds=x"], ["--sst2-data"], ["--sst2-recipe=none"], ["--passes", "0"]])
 def test_an_option_of_the_benchmarks_is_checked_as_pytest_would(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -461,7 +473,7 @@ def test_pytest_itself_is_run_in_both_environments_and_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()  # the real trials, and the real look at the benchmarks
-    if installers._uv_path() is None:
+    if uv.uv_path() is None:
         pytest.skip("uv is not installed")
     index, project = tmp_path / "real-index", tmp_path / "project"
     for version, part in (("1.0", 2), ("2.0", 10)):

@@ -1,22 +1,22 @@
-"""Environments by the real uv and the real pip, from wheels that lie in a folder: no network, nothing half-built."""
+"""Environments built by the real uv from wheels in a folder, without a network."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_sst2.upgrade import environments, installers
+from pytest_sst2.upgrade import environments
+from pytest_sst2.upgrade import uv as uv_module
 from pytest_sst2.upgrade.environments import Environments, look_into
-from pytest_sst2.upgrade.installers import Installer, InstallError, Pip, Uv, Wanted
+from pytest_sst2.upgrade.uv import InstallError, Uv, Wanted, find_uv
+from pytest_sst2.utils.errors import Sst2Error
 from tests.support.fake_wheels import write_light_runner, write_wheel
 
 PYTHON = str(getattr(sys, "_base_executable", sys.executable))
@@ -65,14 +65,12 @@ def _offline(index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
     }.items():
         monkeypatch.setenv(name, value)
-    installers._indexes_of_pip.cache_clear()
+    uv_module._indexes_of_pip.cache_clear()
 
 
-@pytest.fixture(params=["uv", "pip"])
-def installer(request: pytest.FixtureRequest) -> Installer:
-    if request.param == "pip":
-        return Pip()
-    path = installers._uv_path()
+@pytest.fixture
+def uv() -> Uv:
+    path = uv_module.uv_path()
     if path is None:
         pytest.skip("uv is not installed")
     return Uv(path)
@@ -84,8 +82,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def built(tmp_path: Path, installer: Installer, runner: Path) -> Environments:
-    return Environments(tmp_path / "environments", installer, runner)
+def built(tmp_path: Path, uv: Uv, runner: Path) -> Environments:
+    return Environments(tmp_path / "environments", uv, runner)
 
 
 def said_in(python: Path, code: str) -> str:
@@ -133,7 +131,7 @@ class TestBuilding:
             assert folder.is_dir()
             raise error
 
-        monkeypatch.setattr(built.installer, "install", broken)
+        monkeypatch.setattr(built.uv, "install", broken)
         with pytest.raises(type(error) if isinstance(error, BaseException) else error):
             built.build({"a": "1.0"}, PYTHON)
         assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
@@ -151,12 +149,10 @@ class TestBuilding:
         made: list[Path] = []
 
         class Slow:
-            name = "slow"
-
             def create(self, folder: Path, python: str) -> None:
                 made.append(folder)
-                installers.python_of(folder).parent.mkdir(parents=True)
-                installers.python_of(folder).touch()
+                uv_module.python_of(folder).parent.mkdir(parents=True)
+                uv_module.python_of(folder).touch()
 
             def install(self, folder: Path, pins: object, wheel: Path) -> None:
                 threading.Event().wait(0.2)
@@ -172,51 +168,48 @@ class TestBuilding:
     def test_where_nothing_can_be_kept_it_says_so(self, tmp_path: Path, runner: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(InstallError, match="no environment can be kept in"):
-            Environments(tmp_path / "file" / "environments", Pip(), runner).build({"a": "1.0"}, PYTHON)
+            Environments(tmp_path / "file" / "environments", Uv("uv"), runner).build({"a": "1.0"}, PYTHON)
 
 
 class TestResolving:
     def before(self, built: Environments) -> environments.BuiltEnvironment:
         return built.build({"a": "1.0", "b": "1.0"}, PYTHON)
 
-    def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, installer: Installer) -> None:
-        found = installer.resolve(Wanted(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON, None)
+    def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, uv: Uv) -> None:
+        found = uv.resolve(Wanted(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON)
         assert found == {"a": "1.0", "b": "1.0"}
 
-    def test_what_need_not_move_stays(self, installer: Installer, built: Environments) -> None:
+    def test_what_need_not_move_stays(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
         wanted = Wanted(("a", "b", "b<2"), {}, before.pins)
-        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "1.0", "b": "1.0"}
+        assert uv.resolve(wanted, str(before.python)) == {"a": "1.0", "b": "1.0"}
 
-    def test_what_must_move_moves(self, installer: Installer, built: Environments) -> None:
+    def test_what_must_move_moves(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
         wanted = Wanted(("a", "b", "b==2.0"), {}, before.pins)
-        assert installer.resolve(wanted, str(before.python), before.folder) == {"a": "2.0", "b": "2.0"}
+        assert uv.resolve(wanted, str(before.python)) == {"a": "2.0", "b": "2.0"}
 
-    def test_what_is_named_becomes_the_newest_that_fits(self, installer: Installer, built: Environments) -> None:
+    def test_what_is_named_becomes_the_newest_that_fits(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "1.0", "b": "1.0"}, PYTHON)
         wanted = Wanted(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
-        newest = {"uv": {"a": "2.0", "b": "2.0"}, "pip": {"a": "1.5", "b": "1.0"}}
-        assert installer.resolve(wanted, str(before.python), before.folder) == newest[installer.name]
+        assert uv.resolve(wanted, str(before.python)) == {"a": "2.0", "b": "2.0"}
 
-    def test_what_is_named_and_there_already_stays_in_the_answer(
-        self, installer: Installer, built: Environments
-    ) -> None:
+    def test_what_is_named_and_there_already_stays_in_the_answer(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
-        found = installer.resolve(Wanted(("a==2.0",), {}, {}), str(before.python), before.folder)
+        found = uv.resolve(Wanted(("a==2.0",), {}, {}), str(before.python))
         assert found["a"] == "2.0"
 
-    def test_a_build_stays_the_build_it_is(self, installer: Installer, built: Environments) -> None:
-        pins = installer.resolve(Wanted(("labelled",), {"labelled": "1.0"}, {}), PYTHON, None)
+    def test_a_build_stays_the_build_it_is(self, uv: Uv, built: Environments) -> None:
+        pins = uv.resolve(Wanted(("labelled",), {"labelled": "1.0"}, {}), PYTHON)
         assert pins == {"labelled": "1.0+cpu"}
         before = built.build(pins, PYTHON)
         assert said_in(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
         wanted = Wanted(("labelled", "a<2"), {}, before.pins)
-        after = installer.resolve(wanted, str(before.python), before.folder)
+        after = uv.resolve(wanted, str(before.python))
         assert after == {"labelled": "1.0+cpu", "a": "1.5"}
 
-    def test_without_preferences_everything_is_the_newest(self, installer: Installer) -> None:
-        assert installer.resolve(Wanted(("a",), {}, {}), PYTHON, None) == {"a": "2.0"}
+    def test_without_preferences_everything_is_the_newest(self, uv: Uv) -> None:
+        assert uv.resolve(Wanted(("a",), {}, {}), PYTHON) == {"a": "2.0"}
 
     @pytest.mark.parametrize(
         ("roots", "pins", "said"),
@@ -228,26 +221,24 @@ class TestResolving:
         ],
     )
     def test_what_does_not_fit_is_a_sentence(
-        self, roots: tuple[str, ...], pins: dict[str, str], said: str, installer: Installer
+        self, roots: tuple[str, ...], pins: dict[str, str], said: str, uv: Uv
     ) -> None:
         with pytest.raises(InstallError) as caught:
-            installer.resolve(Wanted(roots, pins, {}), PYTHON, None)
+            uv.resolve(Wanted(roots, pins, {}), PYTHON)
         message = str(caught.value)
         assert said in message
         assert "\n" not in message
         assert "Traceback" not in message
         assert message.endswith(".")
 
-    def test_a_package_that_does_not_build_is_a_sentence_with_the_cause(self, installer: Installer) -> None:
+    def test_a_package_that_does_not_build_is_a_sentence_with_the_cause(self, uv: Uv) -> None:
         with pytest.raises(
             InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not found"
         ) as caught:
-            installer.resolve(Wanted(("broken",), {}, {}), PYTHON, None)
+            uv.resolve(Wanted(("broken",), {}, {}), PYTHON)
         assert "\n" not in str(caught.value)
 
-    def test_an_index_that_refuses_to_answer_is_a_sentence(
-        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_index_that_refuses_to_answer_is_a_sentence(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("UV_NO_INDEX", "UV_OFFLINE", "PIP_NO_INDEX"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -255,92 +246,66 @@ class TestResolving:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         with pytest.raises(InstallError, match="the package index cannot be reached"):
-            installer.resolve(Wanted(("nowhere",), {}, {}), PYTHON, None)
+            uv.resolve(Wanted(("nowhere",), {}, {}), PYTHON)
 
-    def test_releases_between_two_are_told_the_oldest_first(self, installer: Installer, index: Path) -> None:
-        assert installer.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
-        assert installer.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
-        assert installer.releases("a", "1.0", "1.5", PYTHON) == []
+    def test_releases_between_two_are_told_the_oldest_first(self, uv: Uv, index: Path) -> None:
+        assert uv.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
+        assert uv.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
+        assert uv.releases("a", "1.0", "1.5", PYTHON) == []
 
-    def test_bounds_may_have_the_label_of_a_build(self, installer: Installer) -> None:
-        if installer.name == "uv":
-            assert installer.releases("a", "1.0+cpu", "2.0+cpu", PYTHON) == ["1.5"]
+    def test_bounds_may_have_the_label_of_a_build(self, uv: Uv) -> None:
+        assert uv.releases("a", "1.0+cpu", "2.0+cpu", PYTHON) == ["1.5"]
 
     def test_an_index_that_fails_ends_no_list_of_releases_in_silence(
-        self, installer: Installer, monkeypatch: pytest.MonkeyPatch
+        self, uv: Uv, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fails(*_: object) -> str:
             raise InstallError("the package index cannot be reached.")
 
-        monkeypatch.setattr(installer, "_run", fails)
+        monkeypatch.setattr(uv, "_run", fails)
         with pytest.raises(InstallError, match="cannot be reached"):
-            installer.releases("a", "1.0", "2.0", PYTHON)
+            uv.releases("a", "1.0", "2.0", PYTHON)
 
 
-def test_a_python_that_is_not_here_is_a_sentence() -> None:
-    with pytest.raises(InstallError, match=r"there is no python3\.99 on the path"):
-        Pip().create(Path("anywhere"), "3.99")
-
-
-def test_without_uv_and_pip_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(InstallError) as caught:
-        Pip().install(tmp_path, {"a": "1.0"}, tmp_path / "runner.whl")
-    assert str(caught.value) == "neither uv nor pip is installed here. Run: python -m ensurepip."
+def test_without_uv_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uv_module, "uv_path", lambda: None)
+    with pytest.raises(Sst2Error) as caught:
+        find_uv()
+    assert str(caught.value) == (
+        "`pytest-sst2 upgrade` builds environments with uv, which is not installed. "
+        'Run: pip install "pytest-sst2[upgrade]"'
+    )
 
 
 def test_where_pip_is_not_there_its_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "No module named pip")
-    monkeypatch.setattr(installers.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(uv_module.subprocess, "run", lambda *_, **__: failed)
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://a.invalid https://b.invalid")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
-    installers._indexes_of_pip.cache_clear()
+    uv_module._indexes_of_pip.cache_clear()
     try:
-        assert installers._indexes_of_pip() == {
+        assert uv_module._indexes_of_pip() == {
             "UV_INDEX": "https://a.invalid https://b.invalid",
             "UV_FIND_LINKS": "/wheels,/more",
             "UV_INDEX_STRATEGY": "unsafe-best-match",
         }
     finally:
-        installers._indexes_of_pip.cache_clear()
-
-
-NO_NETWORK = "WARNING: Retrying ... NewConnectionError\nERROR: No matching distribution found for x"
+        uv_module._indexes_of_pip.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("reason", "output", "said"),
+    ("output", "sentence"),
     [
-        (installers._pip_reason, "ERROR: Could not install: [Errno 28] No space left on device", "the disk is full"),
-        (
-            installers._uv_reason,
-            "error: failed\n  Caused by: No space left on device (os error 28)",
-            "the disk is full",
-        ),
-        (installers._pip_reason, NO_NETWORK, "cannot be reached (No matching distribution found for x)"),
-        (
-            installers._uv_reason,
-            "error: Failed to fetch: `x`\n  Caused by: dns error",
-            "the package index cannot be reached",
-        ),
-        (
-            installers._uv_reason,
-            "× Failed to build `x==1`\n├─▶ The build backend failed",
-            "cannot be built: Failed to build `x",
-        ),
-        (
-            installers._pip_reason,
-            "ERROR: Failed to build 'x' when getting requirements",
-            "cannot be built: Failed to build 'x'",
-        ),
-        (installers._pip_reason, "", "no reason given."),
-        (installers._uv_reason, "", "no reason given."),
+        ("error: failed\n  Caused by: No space left on device (os error 28)", "the disk is full"),
+        ("error: Failed to fetch: `x`\n  Caused by: dns error", "the package index cannot be reached"),
+        ("× Failed to build `x==1`\n├─▶ The build backend failed", "cannot be built: Failed to build `x"),
+        ("", "no reason given."),
     ],
 )
-def test_what_an_installer_says_becomes_one_sentence(reason: Callable[[str], str], output: str, said: str) -> None:
-    message = installers._sentence(output, reason)
-    assert said in message
+def test_an_error_of_uv_becomes_one_sentence(output: str, sentence: str) -> None:
+    message = uv_module.error_sentence(output)
+    assert sentence in message
     assert "\n" not in message
 
 
@@ -350,9 +315,9 @@ def test_uv_is_told_of_the_indexes_that_pip_is_told_of(monkeypatch: pytest.Monke
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    installers._indexes_of_pip.cache_clear()
-    found = installers._indexes_of_pip()
+    uv_module._indexes_of_pip.cache_clear()
+    found = uv_module._indexes_of_pip()
     assert found["UV_DEFAULT_INDEX"] == "https://a.invalid/simple"
     assert found["UV_INDEX"] == "https://b.invalid"
     assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
-    installers._indexes_of_pip.cache_clear()
+    uv_module._indexes_of_pip.cache_clear()

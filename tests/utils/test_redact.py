@@ -15,7 +15,8 @@ import pytest
 from pytest_sst2.instruments.environment import VARIABLES
 from pytest_sst2.results.record import Record
 from pytest_sst2.session.torchrun import Follower
-from pytest_sst2.upgrade.installers import InstallError, _run, _uv_reason
+from pytest_sst2.upgrade.uv import InstallError
+from pytest_sst2.upgrade.uv import run as run_uv
 from pytest_sst2.utils import redact as redaction
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.redact import _KEY_NAME, _SECRET_NAME, MARK, redacted
@@ -182,10 +183,10 @@ class TestWhereItIsTakenOut:
         follower.pytest_unconfigure()
         assert capfd.readouterr().err == f"[rank 0] no {MARK}\N{REPLACEMENT CHARACTER}]0;owned\n[rank 0] more\n"
 
-    def test_of_what_an_installer_says(self) -> None:
+    def test_of_what_uv_prints(self) -> None:
         code = f"import sys; sys.exit('error: no https://me:{SECRET}@mirror.example/simple')"
         with pytest.raises(InstallError, match=r"no https://\*\*\*@mirror\.example/simple"):
-            _run([sys.executable, "-c", code], {}, _uv_reason)
+            run_uv([sys.executable, "-c", code], {})
 
     def test_no_variable_that_is_recorded_has_the_name_of_a_secret(self) -> None:
         assert [name for name in VARIABLES if _SECRET_NAME.search(name) or _KEY_NAME.search(name)] == []
