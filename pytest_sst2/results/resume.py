@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pytest_sst2.results.environment_diff import environment_changes, software_c
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import UNREADABLE_CODE, Environment, Record, Weights
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import shorten
+from pytest_sst2.utils.formatting import plural, shorten
 from pytest_sst2.utils.safe_read import text_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,24 @@ def load_unfinished(path: Path) -> Results:
         return dataclasses.replace(results_from_text(text_of(path), str(path)), origin=path.name)
     except Sst2Error as error:
         raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
+
+
+def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) -> list[str]:
+    """Return lines that count the cells taken from the resumed file; none if the file was empty.
+
+    Args:
+        unfinished: The content of the file when the run started.
+        resumed: From the id of a cell to the reason why it was measured again; an empty text if it was not.
+        total: Number of cells of the run.
+    """
+    if not unfinished.told and not unfinished.planned:
+        return []
+    again = Counter(resumed.values())
+    taken = again.pop("", 0)
+    return [
+        f"{taken} of {plural(total, 'cell')} taken from {unfinished.origin}",
+        *(f"{count} of its cells measured again: {reason}" for reason, count in again.most_common()),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

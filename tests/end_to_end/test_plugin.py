@@ -132,7 +132,8 @@ class TestRunning:
         result.stdout.fnmatch_lines(
             [
                 "2 records in *r.json",
-                "2 cells measured more than once, by several tests or a rerun; the last stands: majority-*, tfidf-*",
+                "2 cells measured more than once, by several tests or a rerun; "
+                "the last record wins: majority-*, tfidf-*",
                 "baseline 'main' with 2 records in *",
             ]
         )

@@ -236,9 +236,9 @@ class TestLifeCycle:
         assert trained(cells) == [1, 2, 3]
         result.stdout.fnmatch_lines(
             [
-                "what it held before is in *r.json.before",
+                "its previous content is in *r.json.before",
                 "0 of 3 cells taken from r.json",
-                "3 cells of it measured again: recipe quick train_size=50 *, was quick train_size=60 *",
+                "3 of its cells measured again: recipe quick train_size=50 *, was quick train_size=60 *",
             ]
         )
         assert results(cells.path / "r.json.before")["records"][0]["recipe"]["train_size"] == 60
@@ -250,7 +250,7 @@ class TestLifeCycle:
         cells.makeconftest(CONFTEST.replace("0.1", "0.25"))
         trained(cells)
         result = cells.runpytest("--sst2-seeds", "1")
-        result.stdout.fnmatch_lines(["1 cell of it measured again: other code of its method"])
+        result.stdout.fnmatch_lines(["1 of its cells measured again: other code of its method"])
         assert trained(cells) == [1]
 
     def test_a_file_that_is_begun_says_nothing_of_what_was_taken_from_it(self, cells: pytest.Pytester) -> None:
@@ -300,7 +300,7 @@ class TestLifeCycle:
         (cells.path / "broken-3").touch()
         cells.runpytest()
         result = cells.runpytest("-k", "seed1")
-        result.stdout.fnmatch_lines(["1 record in *r.json, beside 1 more"])
+        result.stdout.fnmatch_lines(["1 record in *r.json, and 1 from earlier runs"])
         found = results(cells.path / "r.json")
         assert seeds(cells.path / "r.json") == [1, 2]
         assert [each["seed"] for each in found["failures"]] == [3]
@@ -357,7 +357,7 @@ class TestLifeCycle:
         config = json.loads((folder / "tokenizer_config.json").read_text())
         (folder / "tokenizer_config.json").write_text(json.dumps({**config, "do_lower_case": False}))
         changed = project.runpytest(*asked)
-        changed.stdout.fnmatch_lines(["1 cell of it measured again: another config or tokenizer beside the weights"])
+        changed.stdout.fnmatch_lines(["1 of its cells measured again: another config or tokenizer beside the weights"])
 
     def test_a_disk_that_is_full_for_a_while_stops_no_run(
         self, cells: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -376,7 +376,7 @@ class TestLifeCycle:
         monkeypatch.setattr(journal, "write_atomically", full_at_the_second)
         result = cells.runpytest()
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["not every record could be written when it was finished, but now: *No space*"])
+        result.stdout.fnmatch_lines(["the results file is complete now, but an earlier write failed: *No space*"])
         assert seeds(cells.path / "r.json") == [1, 2, 3]
         monkeypatch.setattr(journal, "write_atomically", lambda *_, **__: (_ for _ in ()).throw(Sst2Error("disk full")))
         failed = cells.runpytest("--sst2-json", "n.json")

@@ -277,7 +277,7 @@ class TestFailures:
         done = run(folder, TWO_RANKS, *self.ASKED, data=tiny_data, fault="step 0")
         assert done.status != 0
         assert "rank 0 failed in dry-fine-tune-seed42 and the other ranks did not" in done.out
-        assert "1 cell had no turn: wet-fine-tune-seed42" in done.out
+        assert "1 cell did not run: wet-fine-tune-seed42" in done.out
         assert "RuntimeError: out of memory" in done.out
 
     def test_ranks_with_their_tests_in_another_order_do_not_wait_for_each_other(

@@ -100,7 +100,7 @@ class TestOfARun:
         monkeypatch.setattr(html, "html_text", broken)
         result = project.runpytest("--methods", "majority", "--sst2-report", "out", "--sst2-json", "r.json")
         assert result.ret == 1
-        result.stdout.fnmatch_lines(["majority *", "ERROR: the report could not be made: TypeError: no such chart"])
+        result.stdout.fnmatch_lines(["majority *", "ERROR: the report could not be written: TypeError: no such chart"])
         assert (project.path / "r.json").exists()
 
     def test_a_run_that_was_stopped_or_failed_otherwise_does_not_pass(

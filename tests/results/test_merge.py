@@ -250,7 +250,7 @@ class TestLifeCycle:
             run = project.runpytest_subprocess(*asked, *how) if how else project.runpytest(*asked)
             assert run.ret == 0
             run.stdout.fnmatch_lines([f"*shard {number}/3: * of 6 cells, by method: no baseline is known"])
-            assert "had no turn" not in run.stdout.str()
+            assert "did not run" not in run.stdout.str()
             data = results(project.path / file)
             assert (data["shard"], len(data["planned"])) == (f"{number}/3", 6)
         assert main(["merge", *files, "-o", "all.json", "--save", "joined"]) == 0
