@@ -30,7 +30,7 @@ CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
     "Look it up": ("reference", "troubleshooting", "licences"),
     "What it rests on": ("verdict", "verdicts", "results", "performance", "homework"),
-    "Appendix": ("injected-faults", "scale-measured"),
+    "Appendix": ("injected-faults", "reliability-tests", "scale-measured"),
     "Behind it": ("reliability", "security", "architecture"),
 }
 

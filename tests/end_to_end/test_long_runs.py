@@ -11,7 +11,7 @@ from tools.perf.scale_memory import CELLS_OF_A_SEED, FIRST, MOST_GROWTH, After, 
 
 @pytest.mark.processes
 def test_the_memory_of_one_process_does_not_grow_from_cell_to_cell(tmp_path: Path) -> None:
-    """A sample of ``python -m tools.perf.scale_memory --cells 200`` (docs/reliability.md)."""
+    """A sample of ``python -m tools.perf.scale_memory --cells 200`` (docs/reliability-tests.md)."""
     measured = measure(tmp_path, seeds=3)
     assert len({each.cell for each in measured}) == len(measured) == 3 * CELLS_OF_A_SEED
     assert growth(measured) <= MOST_GROWTH

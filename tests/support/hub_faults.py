@@ -52,7 +52,7 @@ class HubFault:
     """One way in which a Hub fails.
 
     Attributes:
-        name: What it does, in the words of the table in docs/reliability.md.
+        name: What it does, in the words of the table in docs/reliability-tests.md.
         order: Orders it of the server, for one repository.
         said: What the user must read of it, as regular expressions.
         alone: Whether it is the watch over the client's process that ends it, and not the client.

@@ -1,7 +1,7 @@
 """Kills while files are written: what a run keeps is what it was or what it was to be, whole, wherever the kill came.
 
 ``SST2_KILLS=100 pytest tests/utils/test_atomic_write_kills.py -s`` kills a serial run a hundred times: at random
-moments among its cells, after the last, and in the middle of a random write. Figures: docs/reliability.md.
+moments among its cells, after the last, and in the middle of a random write. Figures: docs/reliability-tests.md.
 """
 
 from __future__ import annotations

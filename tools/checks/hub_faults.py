@@ -1,6 +1,6 @@
 """Meet every fault of ``tests/support/hub_faults.py`` with the real clients, and time what the user reads of it.
 
-    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability.md]
+    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability-tests.md]
 
 Each fault is met by a process that wants a model and by one that wants SST-2; with ``--whole`` by whole runs of pytest,
 which takes an hour. Afterwards the Hub is sound, and the cache is checked: offline nothing may be taken from it, and
