@@ -13,8 +13,8 @@ mutmut makes the faults, forks a process for each and runs the tests that reach 
   no less than 50 seconds.
 
 Each mutant that was not killed is printed as a difference. The exit status is 1 where less than 85 % of a module's
-mutants were killed. What stands outside of functions (constants, patterns, fields) is not mutated. docs/reliability-tests.md
-has the figures, and says of what survives why it does.
+mutants were killed. What stands outside of functions (constants, patterns, fields) is not mutated.
+docs/reliability-tests.md has the figures and the survivors.
 """
 
 from __future__ import annotations
