@@ -14,9 +14,8 @@ from pytest_sst2 import __version__
 from pytest_sst2.cli import commands
 from pytest_sst2.config import option_parsers as option_types
 from pytest_sst2.config.options import ALPHA, BARE_FLAGS, FAIL_ON, FAIL_ON_DEFAULT, OPTIONS, TOLERANCE, Option
-from pytest_sst2.utils.encoding import encodable
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.sanitize import one_line, printable
+from pytest_sst2.utils.sanitize import encodable, one_line, printable
 
 _FORMATS = ("text", "markdown", "json")
 _MISTAKE = 2

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import truncate
-from pytest_sst2.utils.safe_read import check_ordinary
+from pytest_sst2.utils.safe_read import check_regular_file
 
 # One whole batch is in memory at a time.
 _BATCH_ROWS = 2**14
@@ -40,7 +40,7 @@ def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_ordinary(path)
+    check_regular_file(path)
     with _readable_errors(path, "Parquet"):
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
@@ -73,7 +73,7 @@ def arrow_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) 
     """Yield the values of some columns of an Arrow stream, as ``datasets`` saves it; see ``parquet_values``."""
     import pyarrow as pa
 
-    check_ordinary(path)
+    check_regular_file(path)
     with _readable_errors(path, "Arrow"), pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
         check_schema(schema.names, schema.metadata or {})

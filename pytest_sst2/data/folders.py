@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pytest_sst2.data.readers import READERS
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.strict_json import read_json
+from pytest_sst2.utils.safe_read import read_json
 
 SPLIT_NAMES: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),

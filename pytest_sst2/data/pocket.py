@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_sst2.data.folders import SPLIT_NAMES
 from pytest_sst2.data.readers import Rows
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import sha256_digest
 
 POCKET_FILE = Path(__file__).parent / "pocket.tsv"
 POCKET_SHA256 = "471b5204ce9d17cf0b07df568ebc8dd695f262a7d8550e6c8223ae6b04a6fe8c"
@@ -43,7 +43,7 @@ def _pocket_text() -> str:
         content = POCKET_FILE.read_bytes()
     except OSError as error:
         raise Sst2Error(f"the pocket set {POCKET_FILE} cannot be read ({error.strerror or error}). {remedy}") from error
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256_digest(content)
     if digest != POCKET_SHA256:
         raise Sst2Error(
             f"the pocket set {POCKET_FILE} was damaged or changed: its SHA-256 is {digest}, expected {POCKET_SHA256}. "

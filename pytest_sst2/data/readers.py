@@ -12,8 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_sst2.data.arrow import arrow_values, parquet_values
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
-from pytest_sst2.utils.safe_read import is_utf8, lines_of, text_of
-from pytest_sst2.utils.strict_json import NotJsonError, json_of
+from pytest_sst2.utils.safe_read import NotJsonError, is_utf8, parse_json, read_lines, read_text
 
 COLUMNS = ("sentence", "label")
 # All rows of a split are in memory: at most 4 million sentences, or 256 million characters.
@@ -153,7 +152,7 @@ def _check_schema(columns: Sequence[str], metadata: Mapping[bytes, bytes], name:
 def _label_names(text: str) -> list[str]:
     """Return the label names in lower case from the schema metadata of ``datasets``, or none if there are none."""
     try:
-        names = json_of(text)["info"]["features"]["label"]["names"]
+        names = parse_json(text)["info"]["features"]["label"]["names"]
         return [name.lower() for name in names]
     except (NotJsonError, LookupError, TypeError, AttributeError):
         return []
@@ -161,7 +160,7 @@ def _label_names(text: str) -> list[str]:
 
 def _read_tsv(path: Path) -> Iterator[_RawRow]:
     """Yield the rows of a TSV file as GLUE writes it: separated by tabs, without quoting."""
-    lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in lines_of(path))
+    lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in read_lines(path))
     header = next(lines, (1, ""))[1].split("\t")
     _check_columns(header, f"{path.name}, line 1")
     sentence, label = (header.index(column) for column in COLUMNS)
@@ -176,7 +175,7 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
 
 def _read_csv(path: Path) -> Iterator[_RawRow]:
     first = 1
-    reader = csv.reader((line for _, line in lines_of(path)), strict=True)
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
     try:
         header = _next_fields(reader) or []
         _check_columns(header, f"{path.name}, line 1")
@@ -210,12 +209,12 @@ def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
 
 def _read_json(path: Path) -> Iterator[_RawRow]:
     """Yield the rows of JSON lines, or of one JSON array of objects."""
-    lines = ((number, line) for number, line in lines_of(path) if line.strip())
+    lines = ((number, line) for number, line in read_lines(path) if line.strip())
     first = next(lines, None)
     if first is None:
         return
     if first[1].lstrip().startswith("["):
-        array = _parsed(text_of(path), path.name, "line")
+        array = _parsed(read_text(path), path.name, "line")
         entries: Iterable[tuple[str, Any]] = ((f"entry {number}", entry) for number, entry in enumerate(array, 1))
     else:
         entries = (
@@ -231,7 +230,7 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
 
 def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
     try:
-        return json_of(text)
+        return parse_json(text)
     except NotJsonError as error:
         place = getattr(error, unit)
         at = f", {unit} {place}" if place else ""

@@ -13,6 +13,7 @@ from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -160,9 +161,9 @@ def load_folder(folder: Path) -> Source:
         dataset, home = _read_folder(folder)
     except OSError as error:  # no permission to list the folder
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
-    digest = hashlib.sha256("".join(content_digest(split) for split in dataset.values()).encode()).hexdigest()
+    digest = short_digest("".join(content_digest(split) for split in dataset.values()), 12)
     name = _known_name(dataset) or _folder_name(folder)
-    return Source(dataset, name, "folder", f"sha256:{digest[:12]}", place=str(home))
+    return Source(dataset, name, "folder", f"sha256:{digest}", place=str(home))
 
 
 def _folder_name(folder: Path) -> str:

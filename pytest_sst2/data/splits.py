@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.sources import content_digest
 from pytest_sst2.results.record import DatasetInfo
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import sha256_digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -119,4 +119,4 @@ def _examples(rows: Dataset) -> Examples:
 
 def _digest(train: Examples, evaluation: Examples) -> str:
     parts = [content_digest(Rows(list(part.sentences), part.labels.tolist())) for part in (train, evaluation)]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    return sha256_digest("".join(parts))

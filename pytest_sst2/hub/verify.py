@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_sst2.hub.client import ListedFile
 from pytest_sst2.utils.hashing import file_digest, git_digest
-from pytest_sst2.utils.strict_json import json_of
+from pytest_sst2.utils.safe_read import parse_json
 from pytest_sst2.utils.typed_json import read_plain
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -85,7 +85,7 @@ def kept_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
         commit: The snapshot's.
     """
     try:
-        kept = json_of((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
+        kept = parse_json((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
         if kept["format_version"] != _KNOWN_FORMAT:
             return {}
         return {name: _kept_file(entry) for name, entry in kept["files"].items()}

@@ -22,6 +22,7 @@ from pytest_sst2.results.fingerprint import (
     packed_text,
 )
 from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.utils.hashing import sha256_digest, short_digest
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 Ids = Sequence[Sequence[int]]
@@ -119,7 +120,7 @@ def see_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) -> S
         batch_sensitivity=_share(together[lonely], alone, scale),
         autocast=next(iter(seen), ""),
     )
-    identity = hashlib.sha256(weights.digest.encode() + np.ascontiguousarray(together).tobytes()).hexdigest()
+    identity = sha256_digest(weights.digest.encode() + np.ascontiguousarray(together).tobytes())
     return SeenEncoder(fingerprint, ids, identity)
 
 
@@ -299,7 +300,7 @@ def weights_of(module: Any) -> Weights:
         if _part(name) in HEADS:
             continue
         narrow -= {each for each in narrow if not _holds(each, plain)}
-    digests = {part: hashlib.sha256(b"".join(sorted(each))).hexdigest()[:8] for part, each in tensors.items()}
+    digests = {part: short_digest(b"".join(sorted(each)), 8) for part, each in tensors.items()}
     return Weights(digests, min(narrow, default="float32"), whole.hexdigest())
 
 

@@ -34,6 +34,7 @@ from pytest_sst2.results.fingerprint import (
     packed_floats,
 )
 from pytest_sst2.results.probe_sentences import fixed_sentences, fixed_sentences_digest
+from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
     from pytest_sst2.data.splits import Examples
@@ -145,7 +146,7 @@ class FingerprintRecorder:
             with self._clock.phase(PHASE):
                 now = weights_of(module).parts
                 changed = tuple(part for part, digest in self.encoder.parts.items() if now.get(part) != digest)
-                weights = hashlib.sha256(repr(sorted(now.items())).encode()).hexdigest()[:16]
+                weights = short_digest(repr(sorted(now.items())))
                 self.training = dataclasses.replace(self.training, trained=changed, weights=weights)
 
     def fingerprint(
@@ -193,10 +194,7 @@ def _letters(sentence: str) -> str:
 
 
 def _digest(sentences: Any) -> str:
-    digest = hashlib.sha256()
-    for sentence in sentences:
-        digest.update(sentence.encode() + b"\n")
-    return digest.hexdigest()[:16]
+    return short_digest("".join(f"{sentence}\n" for sentence in sentences))
 
 
 @contextlib.contextmanager
@@ -327,7 +325,7 @@ class _FirstBatch:
         classes = labels.tolist() if labels is not None and len(labels) == len(rows) else []
         pairs = sorted(zip(rows, classes or [0] * len(rows), strict=True))
         given = [[row for row, _ in pairs], [label for _, label in pairs] if classes else []]
-        texts = [hashlib.sha256(repr(each).encode()).hexdigest()[:16] if each else "" for each in given]
+        texts = [short_digest(repr(each)) if each else "" for each in given]
         self.digests = self.digests or ":".join(texts)
 
 
@@ -335,7 +333,6 @@ class OrderDigest:
     """Digests of the first ``limit`` training rows: in the order an optimiser sees them, and whatever their order."""
 
     def __init__(self, limit: int) -> None:
-        self._digest = hashlib.sha256()
         self._rows: list[bytes] = []
         self._left = limit
 
@@ -343,10 +340,8 @@ class OrderDigest:
         """Take the next row; those beyond the limit are passed over."""
         if self._left:
             self._left -= 1
-            row = repr(list(token_ids)).encode()
-            self._digest.update(row)
-            self._rows.append(hashlib.sha256(row).digest()[:8])
+            self._rows.append(repr(list(token_ids)).encode())
 
     def __str__(self) -> str:
-        whatever_order = hashlib.sha256(b"".join(sorted(self._rows)))
-        return f"{self._digest.hexdigest()[:16]}:{whatever_order.hexdigest()[:16]}"
+        row_digests = sorted(hashlib.sha256(row).digest()[:8] for row in self._rows)
+        return f"{short_digest(b''.join(self._rows))}:{short_digest(b''.join(row_digests))}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import importlib
 import inspect
 import random
@@ -30,6 +29,7 @@ from pytest_sst2.methods.process_group import Team
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.record import UNREADABLE_CODE, Epoch
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import sha256_digest
 
 Classifier = Callable[[Sequence[str]], np.ndarray]
 
@@ -134,7 +134,7 @@ def code_digest(method: MethodSpec) -> str:
         return ""
     try:
         source = inspect.getsourcefile(function if inspect.isroutine(function) else type(function))
-        return hashlib.sha256(Path(source or "").read_bytes()).hexdigest()
+        return sha256_digest(Path(source or "").read_bytes())
     except (TypeError, OSError):
         return UNREADABLE_CODE
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_sst2.models.safety import inside
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.strict_json import read_json
+from pytest_sst2.utils.safe_read import read_json
 
 # Where a module that routes says which modules are below it; the second is of releases before 5.
 _ROUTES = ("router_config.json", "config.json")

@@ -6,7 +6,6 @@ Weights are taken from safetensors only: a pickle can run code when it is read.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +35,8 @@ from pytest_sst2.models.sentence_transformers_config import refuse_loading_setti
 from pytest_sst2.models.unchanged import contents, refuse_changes
 from pytest_sst2.results.record import Weights
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.hashing import file_digest
-from pytest_sst2.utils.strict_json import read_json
+from pytest_sst2.utils.hashing import file_digest, sha256_digest
+from pytest_sst2.utils.safe_read import read_json
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -255,7 +254,7 @@ def _files_digest(folder: Path, transformer: Path) -> str:
     for place in all_folders(folder, transformer):
         files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
         digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
-    return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return "sha256:" + sha256_digest("\n".join(digests))
 
 
 def _weights_digest(folder: Path, transformer: Path) -> str:
@@ -267,4 +266,4 @@ def _weights_digest(folder: Path, transformer: Path) -> str:
     for module in module_folders(folder, transformer):
         files += weight_files(module)
     digests = [file_digest(path) for path in files]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return digests[0] if len(digests) == 1 else sha256_digest("\n".join(digests))

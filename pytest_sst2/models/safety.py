@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
-from pytest_sst2.utils.strict_json import read_json
+from pytest_sst2.utils.safe_read import read_json
 
 # Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
 _WIDTHS = (

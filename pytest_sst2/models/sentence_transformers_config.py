@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
-from pytest_sst2.utils.strict_json import read_json
+from pytest_sst2.utils.safe_read import read_json
 
 SHORTEST = 3
 """The fewest tokens of an input: one word between the two special ones."""

@@ -15,7 +15,7 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
-from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.safe_read import read_text
 from pytest_sst2.utils.suggest import closest, did_you_mean
 
 FOLDER = ".sst2"
@@ -106,7 +106,7 @@ def load_results(folder: Path, base: Path, wanted: str) -> Results:
         Sst2Error: There are none, they cannot be read, or one cell has two numbers.
     """
     path = find_baseline(folder, base, wanted)
-    found = results_from_text(text_of(path), str(path))
+    found = results_from_text(read_text(path), str(path))
     counted = Counter(record.cell for record in found.records)
     if twice := [cell for cell, count in counted.items() if count > 1]:
         raise Sst2Error(

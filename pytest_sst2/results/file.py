@@ -33,8 +33,8 @@ from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.redact import redacted
+from pytest_sst2.utils.safe_read import NotJsonError, parse_json
 from pytest_sst2.utils.sanitize import plain_json
-from pytest_sst2.utils.strict_json import NotJsonError, json_of
 from pytest_sst2.utils.typed_json import read_plain
 
 SCHEMA_VERSION = 4
@@ -141,7 +141,7 @@ def results_from_text(text: str, origin: str) -> Results:
         Sst2Error: It is not JSON, not a results file, damaged, or of a newer schema.
     """
     try:
-        data = json_of(text)
+        data = parse_json(text)
         version = data["schema_version"]
     except (NotJsonError, KeyError, TypeError) as error:
         raise Sst2Error(

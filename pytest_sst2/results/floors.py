@@ -23,7 +23,7 @@ from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.locks import one_at_a_time
-from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.safe_read import read_text
 
 MINIMUM_SEEDS = 5
 # A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
@@ -87,7 +87,7 @@ def load_floors(path: Path) -> Floors:
             f"floors file {str(path)!r} does not exist. Name one with --sst2-floors FILE, or measure it: "
             "--sst2-calibrate --sst2-seeds 1,2,3,4,5."
         )
-    text = text_of(path, _LARGEST_BYTES)
+    text = read_text(path, _LARGEST_BYTES)
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also where a number has more than 4,300 digits
@@ -184,7 +184,7 @@ def _written_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwr
     import tomlkit
     from tomlkit.items import AoT
 
-    document = tomlkit.parse(text_of(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
+    document = tomlkit.parse(read_text(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
     tables = document.setdefault("floor", tomlkit.aot())
     if not isinstance(tables, AoT):  # an array in one line is written out, so that it can be added to
         written = tomlkit.aot()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_sst2.results.baselines import FOLDER
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
     from pytest_sst2.config.settings import Shard
@@ -46,7 +46,7 @@ def check_replaceable(path: Path, option: str) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        results_from_text(text_of(path), str(path))
+        results_from_text(read_text(path), str(path))
     except Sst2Error as error:
         raise Sst2Error(f"{option}: {error} It would be replaced; name another file.") from error
 

@@ -7,8 +7,9 @@ changed: fingerprints of other sentences cannot be compared. Their digest is kep
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
+
+from pytest_sst2.utils.hashing import short_digest
 
 _FILE = Path(__file__).parent / "probe_sentences.txt"
 
@@ -21,7 +22,7 @@ def fixed_sentences() -> tuple[str, ...]:
 
 def fixed_sentences_digest() -> str:
     """Return the first 16 digits of their SHA-256."""
-    return hashlib.sha256("\n".join(fixed_sentences()).encode()).hexdigest()[:16]
+    return short_digest("\n".join(fixed_sentences()))
 
 
 def has_capitals(sentence: str) -> bool:

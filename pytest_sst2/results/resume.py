@@ -13,7 +13,7 @@ from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import UNREADABLE_CODE, Environment, Record, Weights
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural, shorten
-from pytest_sst2.utils.safe_read import text_of
+from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
     from pytest_sst2.config.recipes import Recipe
@@ -28,7 +28,7 @@ def load_unfinished(path: Path) -> Results:
     if not path.exists():
         return Results((), (), origin=path.name)
     try:
-        return dataclasses.replace(results_from_text(text_of(path), str(path)), origin=path.name)
+        return dataclasses.replace(results_from_text(read_text(path), str(path)), origin=path.name)
     except Sst2Error as error:
         raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
 

@@ -115,7 +115,7 @@ class ResultsPlugin:
             return
         from pytest_sst2.report.ansi import coloured
         from pytest_sst2.report.terminal import summary_lines
-        from pytest_sst2.utils.encoding import encodable
+        from pytest_sst2.utils.sanitize import encodable
 
         writer = config.get_terminal_writer()
         # pytest would write an escape in the place of a sign, six letters for one.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -21,7 +19,8 @@ from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
 from pytest_sst2.upgrade.pins import Change, Pins, changes_between
 from pytest_sst2.upgrade.uv import InstallError, Wanted
 from pytest_sst2.utils.atomic_write import write_atomically
-from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import short_digest
+from pytest_sst2.utils.locks import lock_file
 
 Say = Callable[[str], None]
 """Told of every step as it is taken."""
@@ -158,17 +157,9 @@ def only_one(folder: Path) -> Iterator[None]:
         Sst2Error: One does.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(f"{folder}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise Sst2Error(
-            "the same check is running already; wait for it, or end it: both would measure worse."
-        ) from None
-    try:
+    busy = "the same check is running already; wait for it, or end it: both would measure worse."
+    with lock_file(Path(f"{folder}.lock"), busy=busy):
         yield
-    finally:
-        lock.release()
 
 
 def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, say: Say) -> Measured:
@@ -212,7 +203,5 @@ def run_folder(kept: Path, sides: Sides, plan: Plan, passes: int) -> Path:
     It is named after both environments, what is run in them, and the code of the benchmarks themselves.
     """
     parts = (sides.before.key, sides.after.key, str(passes), str(plan.folder), *plan.targets, *plan.flags)
-    digest = hashlib.sha256("\n".join(parts).encode())
-    for path in plan.files():
-        digest.update(path.read_bytes())
-    return kept / digest.hexdigest()[:16]
+    contents = b"".join(path.read_bytes() for path in plan.files())
+    return kept / short_digest("\n".join(parts).encode() + contents)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from pytest_sst2.upgrade.pins import Change, Pins, changes_between, lines_of
 from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
 from pytest_sst2.upgrade.uv import InstallError, Wanted
 from pytest_sst2.utils.formatting import shorten
+from pytest_sst2.utils.hashing import short_digest
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Bisection:
         if self.symptom.records:
             self.plan = self.plan.only(self.symptom.records)
         # What another cell gave answers nothing about this one.
-        self.folder /= hashlib.sha256("\n".join(self.plan.flags).encode()).hexdigest()[:16]
+        self.folder /= short_digest("\n".join(self.plan.flags))
 
     def culprits(self) -> Culprits:
         """Return the smallest set of changes that shows the symptom."""

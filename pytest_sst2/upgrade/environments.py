@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from pytest_sst2.methods.fast.embedding_cache import cache_folder
 from pytest_sst2.upgrade.dependency_closure import Installed
 from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version
 from pytest_sst2.upgrade.uv import InstallError, Uv, python_of
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import short_digest
+from pytest_sst2.utils.locks import lock_file
 
 _READY = "ready.json"
 # Run by the interpreter of an environment: what it holds, as JSON.
@@ -120,7 +119,7 @@ class Environments:
         folder = self.folder / _content_key(pins, self.wheel, python)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(f"{folder}.lock"):
+            with lock_file(Path(f"{folder}.lock")):
                 # An interpreter that was upgraded or removed leaves an environment behind that does not run.
                 if not (folder / _READY).is_file() or not python_of(folder).exists():
                     return self._built(folder, pins, python)
@@ -148,7 +147,7 @@ class Environments:
 def _content_key(pins: Pins, wheel: Path, python: str) -> str:
     # The wheel's folder is named after what is in it.
     text = "\n".join([python, platform.python_version(), wheel.parent.name, *lines_of(pins)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(text)
 
 
 def look_into(environment: BuiltEnvironment) -> Installed:

@@ -13,6 +13,7 @@ import pytest_sst2
 from pytest_sst2.upgrade.pins import OURS
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import short_digest
 
 # The oldest moment that a zip can name: the same content is the same wheel whenever it is made.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -31,7 +32,7 @@ def write_wheel(folder: Path) -> Path:
     """
     content = wheel_bytes()
     name = f"{OURS.replace('-', '_')}-{pytest_sst2.__version__}-py3-none-any.whl"
-    path = folder / hashlib.sha256(content).hexdigest()[:16] / name
+    path = folder / short_digest(content) / name
     if not path.is_file():
         write_atomically(path, content)
     return path

@@ -1,4 +1,4 @@
-"""Digests of files, worked out once a process and again when a file has been touched since."""
+"""SHA-256 digests of texts and files; git's ids of files. A file is hashed once per process until it changes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ import hashlib
 import time
 from pathlib import Path
 
-# A file system's clock has ticks. Within one a file can change twice and look as if it had changed once.
+# File systems record times in ticks. Within one, a file can change twice with the same time.
 _SETTLED_NS = 2_000_000_000
+
+
+def sha256_digest(content: bytes | str) -> str:
+    """Return the SHA-256 of bytes, or of a text as UTF-8, in 64 hexadecimal digits."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def short_digest(content: bytes | str, digits: int = 16) -> str:
+    """Return the first hexadecimal digits of the SHA-256: enough to name a file or to notice a change."""
+    return sha256_digest(content)[:digits]
 
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     path = path.resolve()
     state = path.stat()
@@ -31,10 +41,10 @@ def _digest_of_state(path: Path, _stamp: tuple[int, ...]) -> str:
 
 
 def git_digest(path: Path) -> str:
-    """Return the id that git gives a file: the SHA-1 of ``blob``, its size and its content.
+    """Return git's id of a file: the SHA-1 of ``blob``, its size and its content.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:

@@ -1,14 +1,13 @@
-"""Locks: one writer at a time, where two would undo what the other did.
+"""Locks between processes of one machine.
 
-They are the system's and lie in the folder for temporary files, named after what they guard: a process that dies lets
-go of its locks, and nothing is left beside the user's files. Other machines that write to the same disk are not kept
-out.
+``one_at_a_time`` and ``take`` lock in the temporary folder, in a file named after what they guard. A process that dies
+releases its locks, and no lock file is left next to the user's files. They don't exclude other machines that write to
+the same disk; ``lock_file`` does if the file is on that disk.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,24 +15,25 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2.utils.atomic_write import temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# What a cell of --sst2-exclusive has for itself.
+# The name of the lock that a cell of --sst2-exclusive holds.
 EXCLUSIVE = "the machine"
 
 
 @contextlib.contextmanager
 def one_at_a_time(guarded: Path | str) -> Iterator[None]:
-    """Wait until nobody else on this machine is in the body for the same, and keep others waiting.
+    """Wait until no other process of this machine is in the body with the same argument, then run the body.
 
     Args:
-        guarded: A file or a folder, or the name of something else.
+        guarded: A file, a folder, or any other name.
 
     Raises:
-        Sst2Error: There is no folder for temporary files, or no lock can be had there.
-        RuntimeError: This thread holds it already.
+        Sst2Error: The temporary folder cannot be written or does not support locks.
+        RuntimeError: This thread holds the lock already.
     """
     lock = _acquired(guarded)
     try:
@@ -43,11 +43,11 @@ def one_at_a_time(guarded: Path | str) -> Iterator[None]:
 
 
 def take(path: Path, option: str) -> Callable[[], None]:
-    """Be the only run that writes a file, to the end of the process or until what is returned is called.
+    """Lock a file that only this run may write; return the function that releases it before the process ends.
 
     Args:
         path: The file.
-        option: What asked for it, as it is typed.
+        option: The option that names it, as typed.
 
     Raises:
         Sst2Error: Another run writes it, or as ``one_at_a_time``.
@@ -58,28 +58,53 @@ def take(path: Path, option: str) -> Callable[[], None]:
         lock = _acquired(path, timeout=0)
     except Timeout:
         raise Sst2Error(
-            f"{option} {str(path)!r} is being written by another run, and each would write over what the other has "
-            "measured. Wait for that run, or name another file."
+            f"{option} {str(path)!r} is being written by another run, and each would overwrite the other's results. "
+            "Wait for that run, or name another file."
         ) from None
     return lambda: lock.release(force=True)
 
 
+@contextlib.contextmanager
+def lock_file(path: Path, busy: str = "") -> Iterator[None]:
+    """Hold the lock of a lock file in the body.
+
+    Args:
+        path: The lock file, in a folder that exists.
+        busy: The error if another process holds the lock; without it, wait until the lock is released.
+
+    Raises:
+        Sst2Error: Another process holds the lock and ``busy`` is given.
+        OSError: The file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0 if busy else -1)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Sst2Error(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _acquired(guarded: Path | str, timeout: float = -1) -> BaseFileLock:
-    """Return the lock, held; waits ``timeout`` seconds for it, or without end, and raises filelock's Timeout then."""
+    """Return the held lock; wait ``timeout`` seconds, or without end if negative, then raise filelock's Timeout."""
     from filelock import FileLock, Timeout
 
     name = os.fsencode(guarded.resolve()) if isinstance(guarded, Path) else guarded.encode()
     user = os.getuid() if hasattr(os, "getuid") else "all"
-    path = temporary_folder() / f"pytest-sst2-{user}-{hashlib.sha256(name).hexdigest()[:16]}.lock"
+    path = temporary_folder() / f"pytest-sst2-{user}-{short_digest(name)}.lock"
     lock = FileLock(path)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
         raise
-    except (OSError, NotImplementedError) as error:  # the latter on a file system that knows no locks
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: the file system does not support locks
         raise Sst2Error(
             f"{str(path)!r}, which keeps other processes away from {str(guarded)!r}, cannot be locked: "
-            f"{getattr(error, 'strerror', None) or error}. Remove it if it is no ordinary file, or set TMPDIR to a "
-            "folder of your own, on a disk that knows locks."
+            f"{getattr(error, 'strerror', None) or error}. Remove it if it is not a regular file, or set TMPDIR to a "
+            "folder of your own, on a disk that supports locks."
         ) from error
     return lock

@@ -1,20 +1,23 @@
-"""Files that somebody else may have written: their bytes and text, or a sentence that says what they are instead."""
+"""Read files that others may have written: their bytes, text or JSON, or an error that says what is wrong."""
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 
-# What is read stands in memory, some of it several times over.
+# The content is held in memory, in part several times.
 LARGEST_BYTES = 2**28
 _MB = 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# What files begin with that are given for text most often, and what to do about it.
+# First bytes of the files most often passed instead of text, and the remedy for each.
 _OTHER_KINDS = (
     (
         rb"\xff\xfe|\xfe\xff",
@@ -30,76 +33,85 @@ _OTHER_KINDS = (
 )
 
 
-def content_of(path: Path, largest: int = LARGEST_BYTES) -> bytes:
-    """Return an ordinary file's bytes.
+class NotJsonError(ValueError):
+    """Text that isn't JSON: the reason, and the line and column if known."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(reason)
+        self.line, self.column = line, column
+
+    @property
+    def placed(self) -> str:
+        """The reason, with line and column if known."""
+        return f"{self} in line {self.line:,}, column {self.column:,}" if self.line else str(self)
+
+
+def check_regular_file(path: Path, largest: int = LARGEST_BYTES) -> None:
+    """Raise unless the path is a regular file of at most ``largest`` bytes.
+
+    The file isn't opened, because opening a pipe blocks until somebody writes to it.
 
     Raises:
-        Sst2Error: As ``check_ordinary``, or it cannot be read.
+        Sst2Error: The path doesn't exist, is a folder, a pipe, a device or a circular link, or the file is too large.
     """
-    check_ordinary(path, largest)
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise Sst2Error(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(state.st_mode):
+        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "not a regular file but a pipe, a socket or a device"
+        raise Sst2Error(f"{path} cannot be read: it is {kind}.")
+    if state.st_size > largest:
+        raise _too_large(path, state.st_size, largest)
+
+
+def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        Sst2Error: As ``check_regular_file``, or the file cannot be read.
+    """
+    check_regular_file(path, largest)
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)
     except OSError as error:
         raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
-    if len(data) > largest:  # it has grown since
+    if len(data) > largest:  # the file has grown since the check
         raise _too_large(path, len(data), largest)
     return data
 
 
-def check_ordinary(path: Path, largest: int = LARGEST_BYTES) -> None:
-    """Refuse, before it is opened, what is no file of bearable size: to open a pipe is to wait for a writer.
+def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:
+    """Return the text of a UTF-8 file, without its byte order mark.
 
     Raises:
-        Sst2Error: It is not there, a folder, a pipe, a device, a link in a circle, or too large.
+        Sst2Error: As ``read_bytes``, or the file isn't UTF-8 text.
     """
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-        raise Sst2Error(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file but a pipe, a socket or a device"
-        raise Sst2Error(f"{path} cannot be read: it is {kind}.")
-    if found.st_size > largest:
-        raise _too_large(path, found.st_size, largest)
-
-
-def _too_large(path: Path, size: int, largest: int) -> Sst2Error:
-    return Sst2Error(
-        f"{path} cannot be read: it has {size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are read into memory."
-    )
-
-
-def text_of(path: Path, largest: int = LARGEST_BYTES) -> str:
-    """Return the text of a file in UTF-8, without its byte order mark.
-
-    Raises:
-        Sst2Error: As ``content_of``; or it is no text in UTF-8.
-    """
-    data = content_of(path, largest)
-    refuse_other_kinds(path, data)
+    data = read_bytes(path, largest)
+    _check_kind(path, data)
     try:
         return _decoded(data.removeprefix(_BYTE_ORDER_MARK), str(path))
-    except Sst2Error:  # again, for the number of the line
-        for _ in lines_of(path, str(path)):
+    except Sst2Error:  # decode again line by line, for the line number
+        for _ in read_lines(path, str(path)):
             pass
         raise
 
 
-def lines_of(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
-    """Yield the lines of a text file with their numbers from 1, and their ends as they stand.
+def read_lines(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file with their numbers from 1, line ends included.
 
-    Lines end in LF or CRLF; where there is no LF at all, in CR, as Excel still writes it for a Macintosh.
+    Lines end in LF or CRLF. Without any LF they end in CR, as in Excel's CSV for Macintosh.
 
     Args:
         path: The file.
-        name: What it is called in messages; by default its name without the folder.
+        name: The file's name in errors; the name without its folder by default.
 
     Raises:
-        Sst2Error: As ``text_of``; the message names the line.
+        Sst2Error: As ``read_text``; the message names the line.
     """
-    data = content_of(path)
-    refuse_other_kinds(path, data)
+    data = read_bytes(path)
+    _check_kind(path, data)
     end = b"\n" if b"\n" in data or b"\r" not in data else b"\r"
     start, number = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0, 0
     while start < len(data):
@@ -109,6 +121,57 @@ def lines_of(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
         start = stop
 
 
+def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
+    """Return the value of a JSON file of at most ``largest`` bytes.
+
+    Raises:
+        Sst2Error: As ``read_text``, or the text isn't JSON.
+    """
+    try:
+        return parse_json(read_text(path, largest))
+    except NotJsonError as error:
+        raise Sst2Error(f"{path} is not readable JSON: {error.placed}.") from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text whose objects have no duplicate keys.
+
+    Raises:
+        NotJsonError: The text isn't JSON, is nested too deeply, or has a duplicate key or a number of more than
+            4,300 digits.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise NotJsonError(error.msg, error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise NotJsonError("it is nested too deeply") from error
+    except ValueError as error:
+        raise NotJsonError(str(error)) from error
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether the text can be encoded as UTF-8: without lone surrogates, as names of other encodings have."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_large(path: Path, size: int, largest: int) -> Sst2Error:
+    return Sst2Error(
+        f"{path} cannot be read: it has {size / _MB:,.0f} MB, and at most {largest / _MB:,.0f} MB are allowed."
+    )
+
+
+def _check_kind(path: Path, data: bytes) -> None:
+    """Raise if the first bytes show a file that isn't UTF-8 text."""
+    for beginning, remedy in _OTHER_KINDS:
+        if re.match(beginning, data):
+            raise Sst2Error(f"{path} {remedy.format(name=path.name)}.")
+
+
 def _decoded(data: bytes, where: str) -> str:
     try:
         text = data.decode()
@@ -116,27 +179,16 @@ def _decoded(data: bytes, where: str) -> str:
         raise Sst2Error(f"{where}: not valid UTF-8. Convert the file to UTF-8.") from None
     if "\0" in text:
         raise Sst2Error(
-            f"{where}: a NUL character, which no text has. The file is damaged, or is UTF-16 without its mark; then "
-            "convert it: iconv -f UTF-16LE -t UTF-8."
+            f"{where}: a NUL character, which no text has. The file is damaged, or is UTF-16 without a byte order "
+            "mark; then convert it: iconv -f UTF-16LE -t UTF-8."
         )
     return text
 
 
-def refuse_other_kinds(path: Path, data: bytes) -> None:
-    """Refuse what is known by its first bytes to be no UTF-8 text.
-
-    Raises:
-        Sst2Error: What it is, and what to do.
-    """
-    for beginning, what in _OTHER_KINDS:
-        if re.match(beginning, data):
-            raise Sst2Error(f"{path} {what.format(name=path.name)}.")
-
-
-def is_utf8(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8: half a surrogate pair cannot, nor a file's name of other bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise NotJsonError(f"{quoted(duplicate)} occurs twice in one object")
+    return values

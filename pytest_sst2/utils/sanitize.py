@@ -1,8 +1,8 @@
-"""Outgoing: a text as it may leave the program, whoever wrote it: without secrets and without control characters.
+"""Make text safe to print: without secrets, control characters and characters that the output cannot encode.
 
-What reaches a terminal or a report may have been written by the author of a model, of a data set, of a results file.
-A control character would let it move the cursor, change the window's title or the clipboard, and hide what stands
-there; an override of the direction of writing would show other words than are there.
+Text on a terminal or in a report may come from the author of a model, a data set or a results file. Control characters
+could move the cursor, change the window title or the clipboard, or hide text. Bidirectional overrides could show other
+words than the text has.
 """
 
 from __future__ import annotations
@@ -12,44 +12,76 @@ import re
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.redact import redacted
 
-# A sentence of SST-2 has at most 268 characters, a line that names many cells some thousands.
+# A sentence of SST-2 has at most 268 characters; a line that names many cells has some thousands.
 MOST_CHARACTERS = 5_000
 
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
-# Control characters but for tab and line feed; those that are invisible, but for the joiners that letters and emoji
-# need; embeddings, overrides and isolates of direction; halves of surrogate pairs and noncharacters, which are allowed
-# neither in XML nor in UTF-8.
+# Control characters except tab and line feed; invisible characters except the joiners that letters and emoji need;
+# bidirectional embeddings, overrides and isolates; lone surrogates and noncharacters, which XML and UTF-8 don't allow.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
 )
+# Typographic characters of our reports and the ASCII character that replaces each. One for one: columns keep their
+# width.
+_NEAREST = str.maketrans("·×–—−±Δ…→✓✗⚠✅❌≤≥‘’“”", "|x---+D~>ox!ox<>''\"\"")
 
 
 def printable(text: str) -> str:
-    """Return text without secrets, every line end as one line feed, and � for all that no report can show."""
+    """Return text without secrets, with line feeds as line ends and � in place of every unprintable character."""
     return _without_controls(redacted(text))
+
+
+def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return printable text as one line of at most ``most`` characters."""
+    # Redact before truncating: a part of a secret would not be recognised. Only the part to show is cleaned.
+    line = _without_controls(redacted(text)[: 4 * most]).replace("\t", " ")
+    if "\n" in line:
+        line = " ".join(filter(None, map(str.strip, line.split("\n"))))
+    return truncate(line, most)
+
+
+def plain_json(text: str) -> str:
+    """Return JSON of the same value, with every unprintable character escaped."""
+    # In JSON such a character can only be part of a string.
+    return _UNPRINTABLE.sub(lambda match: "".join(f"\\u{unit:04x}" for unit in _utf16_units(match[0])), text)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Return text that an encoding can encode: other characters become the nearest ASCII character, else ``?``.
+
+    Args:
+        text: The text.
+        encoding: The output's encoding; if it is None or unknown, the text is returned as it is.
+    """
+    if encoding is None:
+        return text
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(char if _can_encode(encoding, char) else _nearest(char, encoding) for char in text)
+    except LookupError:
+        pass
+    return text
 
 
 def _without_controls(text: str) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", _LINE_ENDS.sub("\n", text))
 
 
-def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return printable text on one line, cut after ``most`` characters: it can begin no line of its own."""
-    # Redacted before it is cut: half a secret would not be known for one. The rest is not done for what is not shown.
-    shown = _without_controls(redacted(text)[: 4 * most]).replace("\t", " ")
-    if "\n" in shown:
-        shown = " ".join(filter(None, map(str.strip, shown.split("\n"))))
-    return truncate(shown, most)
-
-
-def plain_json(text: str) -> str:
-    """Return JSON in which all that cannot be shown is escaped, and which says the same."""
-    # In JSON such a character can only stand within a string.
-    return _UNPRINTABLE.sub(lambda found: "".join(f"\\u{unit:04x}" for unit in _units(found[0])), text)
-
-
-def _units(character: str) -> list[int]:
-    """Return the UTF-16 code units of a character."""
-    code = ord(character)
+def _utf16_units(char: str) -> list[int]:
+    code = ord(char)
     return [code] if code < 0x10000 else [0xD800 + ((code - 0x10000) >> 10), 0xDC00 + (code & 0x3FF)]
+
+
+def _nearest(char: str, encoding: str) -> str:
+    nearest = char.translate(_NEAREST)
+    return nearest if _can_encode(encoding, nearest) else "?"
+
+
+def _can_encode(encoding: str, char: str) -> bool:
+    try:
+        char.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -539,7 +539,7 @@ def test_a_saved_split_lists_only_files_of_its_own_folder(tmp_path: Path, named:
     [
         ("[]", "does not contain a JSON object. Save the data set again with save_to_disk."),
         ("{", "is not readable JSON: Expecting property name enclosed in double quotes in line 1, column 2."),
-        (" " * (2**20 + 1), "cannot be read: it has 1 MB, and at most 1 MB are read into memory."),
+        (" " * (2**20 + 1), "cannot be read: it has 1 MB, and at most 1 MB are allowed."),
         ("{}", NOT_LOCAL),
     ],
 )

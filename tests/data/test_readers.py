@@ -20,7 +20,7 @@ import pytest
 from pytest_sst2.data import arrow as arrow_files
 from pytest_sst2.data import readers
 from pytest_sst2.data.readers import READERS, Rows, read_rows
-from pytest_sst2.utils import safe_read as text_files
+from pytest_sst2.utils import safe_read
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support import SAMPLES
 
@@ -412,7 +412,7 @@ class TestNotRegularFiles:
     @pytest.mark.parametrize("name", ["train.tsv", "train.json", "train.parquet"])
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path, name: str) -> None:
         os.mkfifo(tmp_path / name)
-        assert "it is no ordinary file but a pipe" in refusal(tmp_path / name)
+        assert "it is not a regular file but a pipe" in refusal(tmp_path / name)
 
     @needs_posix
     @pytest.mark.parametrize("name", ["train.tsv", "train.parquet"])
@@ -428,14 +428,14 @@ class TestNotRegularFiles:
     def test_a_file_of_a_terabyte_is_refused_before_it_is_read(self, tmp_path: Path, name: str) -> None:
         with (tmp_path / name).open("wb") as file:
             file.truncate(2**40)  # a sparse file
-        assert "it has 1,048,576 MB, and at most 256 MB are read into memory" in refusal(tmp_path / name)
+        assert "it has 1,048,576 MB, and at most 256 MB are allowed" in refusal(tmp_path / name)
 
     def test_a_file_that_grows_while_it_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path, "train.tsv", b"sentence\tlabel\n" + b"good\t1\n" * 100)
-        monkeypatch.setattr(text_files, "check_ordinary", lambda *_: None)
+        monkeypatch.setattr(safe_read, "check_regular_file", lambda *_: None)
         with pytest.raises(Sst2Error, match="at most 0 MB are read"):
-            text_files.content_of(path, 500)
-        assert len(text_files.content_of(path, path.stat().st_size)) == path.stat().st_size
+            safe_read.read_bytes(path, 500)
+        assert len(safe_read.read_bytes(path, path.stat().st_size)) == path.stat().st_size
 
     def test_a_table_that_does_not_fit_into_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write_parquet(tmp_path, {"sentence": ["a"], "label": [1]})

@@ -16,8 +16,8 @@ from pytest_sst2.report.html import html_text
 from pytest_sst2.report.markdown import markdown
 from pytest_sst2.results.record import Placement
 from pytest_sst2.runner.result_warnings import repetition_warnings
-from pytest_sst2.utils.encoding import encodable
 from pytest_sst2.utils.paths import slashes_hint
+from pytest_sst2.utils.sanitize import encodable
 from tests.conftest import results
 from tests.runner.test_cell_runner import answering, make_runner, measure
 from tests.support.record_factory import ENVIRONMENT

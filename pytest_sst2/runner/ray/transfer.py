@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.sources import Source, dataset_of
 from pytest_sst2.methods.fast.embedding_cache import cache_folder
@@ -20,6 +18,7 @@ from pytest_sst2.models.layout import module_folders
 from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest
+from pytest_sst2.utils.locks import lock_file
 
 Put = Callable[[Any], Any]
 """Puts a value where every machine can get it; returns what it is got by."""
@@ -80,7 +79,7 @@ class ShippedModel:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of several processes that want it at once the first writes it; the others must not write under its feet.
             # The lock lies beside it, since several machines may share the cache.
-            with FileLock(folder.with_suffix(".lock")):
+            with lock_file(folder.with_suffix(".lock")):
                 if _digest(folder, self.files) != self.digest:
                     _write(folder, self.files, get)
         except OSError as error:
