@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import TrainingFingerprint
+from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
 _SPELLINGS_OF_PENALTY = ("penalty", "l1_ratio")
 C = 1.0
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
-# A regression that reached its tolerance ends well below this; one that was stopped, well above.
-_GRADIENT_ACCEPTED = 1e-3
 
 
 def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
@@ -78,11 +76,11 @@ def course_of(model: Any, features: Any, labels: np.ndarray) -> TrainingFingerpr
 
 def stopping_warnings(course: TrainingFingerprint) -> tuple[str, ...]:
     """Say when a regression was stopped before it was anywhere near its minimum."""
-    if course.last_gradient is None or course.last_gradient <= _GRADIENT_ACCEPTED:
+    if course.last_gradient is None or course.last_gradient <= CONVERGED_GRADIENT:
         return ()
     return (
         f"the classifier did not converge: after {course.steps} iterations its gradient is {course.last_gradient:.1e}, "
-        f"more than {_GRADIENT_ACCEPTED:g}",
+        f"more than {CONVERGED_GRADIENT:g}",
     )
 
 

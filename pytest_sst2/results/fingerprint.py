@@ -17,6 +17,10 @@ from typing import Any
 HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
 # Pieces of each fixed sentence that are kept as text: enough to show where two tokenizers part.
 KEPT_PIECES = 32
+# The most a probability may move when the classifier predicts twice: half precision stays below this.
+REPEAT_TOLERANCE = 1e-3
+# A regression that reached its tolerance ends with a gradient well below this; one that was stopped, well above.
+CONVERGED_GRADIENT = 1e-3
 # No more is unpacked, whatever a file says.
 _LONGEST_TEXT = 2**20
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import numpy as np
 
 from pytest_sst2.data.splits import Examples
+from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE
 from pytest_sst2.results.record import Interval
 
 # Fewer examples leave an accuracy of 80 % uncertain by more than 3.5 points (95 % interval).
@@ -16,8 +17,6 @@ _FEW_EXAMPLES = 500
 # Evaluation sentences that share a phrase with a training sentence are worth a word from this share on.
 _OVERLAP_SHARE = 0.01
 _SHORTEST_PHRASE = 3
-# What arithmetic in reduced precision may move a probability by when one batch is run twice.
-_PASSES_DIFFER = 1e-3
 
 
 def collapse_warnings(
@@ -84,7 +83,7 @@ def disagreement_warnings(rounds: Sequence[np.ndarray]) -> tuple[str, ...]:
 
 def passes_warnings(repeat_max_diff: float) -> tuple[str, ...]:
     """Say when one trained classifier, asked twice, gives different answers."""
-    if repeat_max_diff <= _PASSES_DIFFER:
+    if repeat_max_diff <= REPEAT_TOLERANCE:
         return ()
     return (
         f"asked twice, the same classifier gives probabilities up to {repeat_max_diff:.2g} apart: dropout is on, or "

@@ -9,7 +9,14 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import Fingerprint, TrainingFingerprint, unpacked_digests, unpacked_floats
+from pytest_sst2.results.fingerprint import (
+    CONVERGED_GRADIENT,
+    REPEAT_TOLERANCE,
+    Fingerprint,
+    TrainingFingerprint,
+    unpacked_digests,
+    unpacked_floats,
+)
 from pytest_sst2.results.record import Record
 
 # The first batch's loss, gradient and step move by a few percent where dropout draws other masks.
@@ -24,9 +31,6 @@ REGRESSION_COSINE = 0.999
 OPPOSITE = -0.7
 # Answers to the evaluation rows may spread more than those to the fixed sentences, not as much as this.
 ANSWERS_CORRELATION = 0.9
-# As in the diagnosis of a single run: what asking twice may move a probability by, how steep a minimum may be.
-SECOND_PASS_TOLERANCE = 1e-3
-GRADIENT_ACCEPTED = 1e-3
 # A packed file keeps probabilities to 1/4095.
 _PROBABILITY_STEP = 1 / 4095
 _RELATIVE = 1e-4
@@ -48,7 +52,7 @@ def course_causes(
     if (
         old.last_gradient is not None
         and new.last_gradient is not None
-        and new.last_gradient > GRADIENT_ACCEPTED >= old.last_gradient
+        and new.last_gradient > CONVERGED_GRADIENT >= old.last_gradient
         and (not settings or not {"tol", "max_iter"}.isdisjoint(settings))
     ):
         stopped = "stopped before it converged, or " if new.steps <= old.steps else ""
@@ -167,7 +171,7 @@ def _rows_given(course: TrainingFingerprint | None) -> tuple[str, str]:
 
 def passes_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
     """Give whether the trained classifier, asked twice, no longer answers the same."""
-    if new.repeat_max_diff > SECOND_PASS_TOLERANCE >= old.repeat_max_diff:
+    if new.repeat_max_diff > REPEAT_TOLERANCE >= old.repeat_max_diff:
         yield (
             f"asked twice, the same classifier answers differently (probabilities up to {new.repeat_max_diff:.2g} "
             "apart): dropout is on while predicting, or something else is random"

@@ -13,10 +13,14 @@ from pytest_sst2.compare.drift.training import (
     FIRST_GRADIENT_TOLERANCE,
     FIRST_LOSS_TOLERANCE,
     FIRST_UPDATE_TOLERANCE,
-    GRADIENT_ACCEPTED,
-    SECOND_PASS_TOLERANCE,
 )
-from pytest_sst2.results.fingerprint import TrainingFingerprint, packed_floats, unpacked_floats
+from pytest_sst2.results.fingerprint import (
+    CONVERGED_GRADIENT,
+    REPEAT_TOLERANCE,
+    TrainingFingerprint,
+    packed_floats,
+    unpacked_floats,
+)
 from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, token_digests, with_fingerprint
 
@@ -70,7 +74,7 @@ class TestOptimiser:
         before, after = (with_fingerprint(training=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
         assert drift_causes(before, after) == ()
 
-    @pytest.mark.parametrize(("gradient", "told"), [(GRADIENT_ACCEPTED, False), (2e-3, True)])
+    @pytest.mark.parametrize(("gradient", "told"), [(CONVERGED_GRADIENT, False), (2e-3, True)])
     def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, told: bool) -> None:
         before = with_fingerprint(training=TrainingFingerprint(steps=20, last_gradient=1e-5))
         after = with_fingerprint(training=TrainingFingerprint(steps=5, last_gradient=gradient))
@@ -132,7 +136,7 @@ class TestFirstStep:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize(("change", "told"), [(SECOND_PASS_TOLERANCE, False), (0.0011, True)])
+    @pytest.mark.parametrize(("change", "told"), [(REPEAT_TOLERANCE, False), (0.0011, True)])
     def test_a_classifier_that_answers_otherwise_when_asked_again(self, change: float, told: bool) -> None:
         found = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
         assert bool(found) is told
