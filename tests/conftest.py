@@ -41,6 +41,14 @@ def _cache_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_NUMBERS)}"))
 
 
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own() -> None:
+    """Let each test set secrets: a process reads them once."""
+    from pytest_sst2.utils import redact
+
+    redact._known_secrets.cache_clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Tiny models lose more by handing work to a second thread than they gain."""

@@ -13,7 +13,6 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
-from pytest_sst2.utils.output_filter import cleaned
 from pytest_sst2.utils.sanitize import MOST_CHARACTERS, printable
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class CellRun:
         if capture is None:
             yield
             return
-        with capture.global_and_fixture_disabled(), cleaned():
+        with capture.global_and_fixture_disabled():
             yield
 
 

@@ -228,7 +228,7 @@ class TestInARun:
             test_added="import pytest\n@pytest.mark.sst2(added=True)\ndef test_added(sst2_run): sst2_run.measure()\n"
         )
         result = project.runpytest(
-            *("--sst2-models", model, "--sst2-data", data, "--methods", "linear-probe,broken", "-rA", "-v", "-l"),
+            *("--sst2-models", model, "--sst2-data", data, "--methods", "linear-probe,broken", "-rA", "-l"),
             *("--sst2-json=out.json", "--junitxml=junit.xml", "--benchmark-json=times.json"),
             "--sst2-floors=floors.toml",
         )

@@ -16,7 +16,6 @@ from pytest_sst2.runner.ray.transfer import Get, ShippedModel, ShippedSource
 from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
-from pytest_sst2.utils.output_filter import cleaned
 
 if TYPE_CHECKING:
     from pytest_sst2.config.settings import Settings
@@ -76,7 +75,7 @@ def measure(
     """
     try:
         # Loading libraries and data for a cell would disturb the times of another as its training would.
-        with cleaned(), one_at_a_time(EXCLUSIVE) if exclusive else contextlib.nullcontext():
+        with one_at_a_time(EXCLUSIVE) if exclusive else contextlib.nullcontext():
             if (run, device) not in _kept:
                 begun = _begin(order(), device)
                 _kept.clear()
