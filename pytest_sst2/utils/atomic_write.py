@@ -1,4 +1,4 @@
-"""Writing a file so that a reader, a kill or a full disk never leaves half of one."""
+"""Write files atomically: a reader, a kill or a full disk never sees or leaves a part of one."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pathlib import Path
 from pytest_sst2.utils.errors import Sst2Error
 
 _PART = ".part"
-# What is left of a file by a writer that was killed is nobody's after this time: writing takes seconds.
+# A scratch file of this age belongs to a writer that was killed: writing takes seconds.
 _ABANDONED_SECONDS = 3600.0
 
 
 def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
-    """Write ``content``, text as UTF-8, to ``path``: complete or not at all.
+    """Write bytes, or a text as UTF-8, to a file: all of it or nothing.
 
-    It goes to a new file beside the target, is flushed to disk and then takes the target's name. What a killed writer
-    has left of the same file is removed.
+    The content is written to a scratch file next to the target and flushed to disk. Then the scratch file takes the
+    target's name. Scratch files of killed writers are removed.
 
     Args:
         path: The target.
-        content: What it is to hold.
-        overwrite: Whether a file already there may be replaced; if not, of two writers the first wins.
+        content: The new content.
+        overwrite: Whether an existing file may be replaced; if not, the first of two writers wins.
 
     Raises:
-        Sst2Error: It cannot be written; a file already there is untouched.
+        Sst2Error: The file cannot be written; an existing file is unchanged.
     """
     path = path.resolve()
-    _check_ordinary(path)
+    _check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
@@ -42,7 +42,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
-            _set_usual_mode(Path(scratch), path)
+            _set_mode(Path(scratch), path)
             if overwrite:
                 Path(scratch).replace(path)
             else:
@@ -58,24 +58,24 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
     sweep_abandoned(path.parent, glob.escape(path.name))
 
 
-def sweep_abandoned(folder: Path, named: str) -> None:
-    """Remove what writers that were killed an hour ago or earlier have left of files.
+def sweep_abandoned(folder: Path, pattern: str) -> None:
+    """Remove scratch files that writers left when they were killed, at least an hour ago.
 
     Args:
-        folder: Where they were to write.
-        named: A pattern for the names that the files were to have.
+        folder: The folder of the target files.
+        pattern: A glob pattern for the names of the target files.
     """
-    with contextlib.suppress(OSError):  # another process was quicker, or the folder may not be listed
-        for part in folder.glob(f".{named}.*{_PART}"):
+    with contextlib.suppress(OSError):  # another process removed it first, or the folder cannot be listed
+        for part in folder.glob(f".{pattern}.*{_PART}"):
             if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
                 part.unlink()
 
 
 def append_whole(path: Path, text: str) -> None:
-    """Add text to the end of a file, all of it or nothing.
+    """Append text to a file: all of it or nothing.
 
     Raises:
-        OSError: It cannot be written; what was there is unchanged.
+        OSError: The text cannot be written; the file is unchanged.
     """
     with path.open("ab") as file:
         before = file.tell()
@@ -92,23 +92,23 @@ def temporary_folder() -> Path:
     """Return the folder for temporary files.
 
     Raises:
-        Sst2Error: None of those that the system names can be written.
+        Sst2Error: The system has no temporary folder that can be written.
     """
     try:
         return Path(tempfile.gettempdir())
     except OSError as error:
         raise Sst2Error(
-            "there is no folder that temporary files can be written to: none of those that this system names has room "
-            "and may be written. Set TMPDIR to one that has a few MB free."
+            "temporary files cannot be written: this system has no temporary folder that is writable and has room. "
+            "Set TMPDIR to a writable folder with a few MB free."
         ) from error
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
-    """Give an empty folder that is removed afterwards.
+    """Create an empty temporary folder; remove it at the end.
 
     Raises:
-        Sst2Error: It cannot be made.
+        Sst2Error: The folder cannot be created.
     """
     temporary = temporary_folder()
     with contextlib.ExitStack() as stack:
@@ -116,19 +116,19 @@ def scratch_folder() -> Iterator[str]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pytest-sst2-", ignore_cleanup_errors=True))
         except OSError as error:
             raise Sst2Error(
-                f"a folder for temporary files cannot be made in {str(temporary)!r}: {error.strerror or error}. Set "
-                "TMPDIR to a folder that can be written and has a few MB free."
+                f"a temporary folder cannot be created in {str(temporary)!r}: {error.strerror or error}. Set TMPDIR to "
+                "a writable folder with a few MB free."
             ) from error
         yield folder
 
 
 def _take_name(scratch: Path, path: Path) -> None:
-    """Give a finished file the target's name, in one step that fails where there is one of that name."""
+    """Rename the scratch file to the target in one step that fails if the target exists."""
     try:
         path.hardlink_to(scratch)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: a moment remains in which another writer could come
+    except OSError:  # no hard links on this file system: another writer could still create the target in between
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         scratch.replace(path)
@@ -137,14 +137,14 @@ def _take_name(scratch: Path, path: Path) -> None:
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Refuse, before any work is done, a result file that could not be written at the end.
+    """Raise before any work if an output file could not be written at the end.
 
     Raises:
         Sst2Error: ``path`` is a folder or a device, or its nearest existing folder is not writable.
     """
     if path.is_dir():
         raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
-    _check_ordinary(path)
+    _check_regular(path)
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -152,14 +152,14 @@ def check_writable(path: Path, option: str) -> None:
         raise Sst2Error(f"{option} {str(path)!r} cannot be written: {str(folder)!r} is not a writable folder.")
 
 
-def _check_ordinary(path: Path) -> None:
-    """Refuse a device or a pipe: a file moved into its place would remove it from the system."""
+def _check_regular(path: Path) -> None:
+    """Raise for a device or a pipe: a file renamed to it would replace it."""
     if path.exists() and not path.is_file():
-        raise Sst2Error(f"cannot write {str(path)!r}: it is no ordinary file. What was there is unchanged.")
+        raise Sst2Error(f"cannot write {str(path)!r}: it is not a regular file. What was there is unchanged.")
 
 
-def _set_usual_mode(scratch: Path, target: Path) -> None:
-    """Give a file made by mkstemp (readable by its owner alone) the target's mode, or what open() would give."""
+def _set_mode(scratch: Path, target: Path) -> None:
+    """Set the mode of the target, or of a new file: mkstemp lets only the owner read the scratch file."""
     if target.exists():
         scratch.chmod(target.stat().st_mode & 0o777)
         return

@@ -1,26 +1,26 @@
-"""The one error a person at the terminal is meant to read."""
+"""Sst2Error: the error whose message is printed without a traceback."""
 
 from __future__ import annotations
 
 from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.sanitize import one_line
 
-# What is longer is a file poured into a terminal; what to do stands at the end.
-_LONGEST = 2_000
-_ENDING = 500
+# A longer message quotes a whole file. Its end is kept because it says what to do next.
+_MOST_CHARACTERS = 2_000
+_CHARACTERS_OF_END = 500
 
 
 class Sst2Error(Exception):
-    """A sentence for the person at the terminal.
+    """An error that the user can correct.
 
-    The message says what went wrong, what was given, what is allowed and what to do next.
-    It is shown as it stands, without a traceback, so it must make sense alone. It may quote what somebody else wrote,
-    in a file or an answer from a network: secrets and control characters are taken out here, once for all errors.
+    The message says what failed, the value, what is allowed and what to do next. It is printed alone, without a
+    traceback. Because it may quote a file or an answer from the network, secrets and control characters are removed
+    here, once for all errors.
     """
 
     def __init__(self, message: str) -> None:
-        # Before anything is cut: half a secret would not be known for one.
+        # Redact before truncating: a part of a secret would not be recognised.
         whole = redacted(message)
-        if len(whole) > _LONGEST:
-            whole = f"{whole[: _LONGEST - _ENDING]} … {whole[-_ENDING:]}"
+        if len(whole) > _MOST_CHARACTERS:
+            whole = f"{whole[: _MOST_CHARACTERS - _CHARACTERS_OF_END]} … {whole[-_CHARACTERS_OF_END:]}"
         super().__init__(one_line(whole))

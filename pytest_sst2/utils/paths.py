@@ -1,4 +1,4 @@
-"""Paths as they are typed: from which folder, in whose home, of which system."""
+"""Paths as typed by the user: relative, in a home folder, or in the notation of Windows."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from pytest_sst2.utils.formatting import quoted
 
 
 def slashes_hint(text: str) -> str:
-    """Return what to say of a path as Windows writes it where this is not Windows; empty for any other."""
+    """Return a hint to append to an error about a Windows path on another system; empty for any other path."""
     if os.name == "nt" or ("\\" not in text and not re.match(r"[A-Za-z]:/", text)):
         return ""
     plain = re.sub(r"^[A-Za-z]:", "", text.replace("\\", "/"))
-    return f" This looks like a path of Windows; this system has no drives and writes it with slashes, {plain!r} say."
+    return f" This looks like a Windows path; this system has no drives and writes it with slashes: {plain!r}."
 
 
 def path_given(base: Path, text: str, option: str) -> Path:
-    """Return the path that was typed, from ``base`` where it is relative.
+    """Return the path that was typed; a relative one starts from ``base``.
 
     Raises:
-        Sst2Error: No file can be called so, it is a path of another system, or it is in the home folder of nobody.
+        Sst2Error: The path is invalid, is written for another system, or is in the home folder of an unknown user.
     """
     try:
         path = base / Path(text).expanduser()
         is_there = path.exists()
     except RuntimeError as error:
         raise Sst2Error(
-            f"{option} {quoted(text)} is in a home folder, and this system knows of none ({error}). Write the whole "
+            f"{option} {quoted(text)} is in a home folder that this system does not know ({error}). Write the whole "
             "path."
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise Sst2Error(f"{option} {quoted(text)} is no path here: {reason}.") from error
+        raise Sst2Error(f"{option} {quoted(text)} is not a valid path: {reason}.") from error
     if "\0" in text:
-        raise Sst2Error(f"{option} {quoted(text)} is no path here: it holds a NUL character.")
+        raise Sst2Error(f"{option} {quoted(text)} is not a valid path: it has a NUL character.")
     if (hint := slashes_hint(text)) and not is_there:
-        raise Sst2Error(f"{option} {quoted(text)} would be one file of that name in {str(base)!r}.{hint}")
+        raise Sst2Error(f"{option} {quoted(text)} would be a single file of that name in {str(base)!r}.{hint}")
     return path
 
 
 def folder_at(base: Path, text: str) -> Path | None:
-    """Return the folder that ``text`` names, or None where there is none or it cannot be a path at all."""
+    """Return the existing folder that a text names; None if there is none or the text is not a valid path."""
     try:
         folder = (base / Path(text).expanduser()).resolve()
         return folder if folder.is_dir() else None

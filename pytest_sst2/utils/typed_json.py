@@ -1,7 +1,7 @@
-"""Dataclasses from plain values of JSON, each value held against its type hint.
+"""Build dataclasses from parsed JSON and check every value against its type hint.
 
-A file that somebody else has written can hold anything anywhere. What is not of the type that is annotated is refused
-here, with the place where it stands, so that no report has to reckon with it.
+A file from elsewhere can hold any value anywhere. An error names the place of a value of a wrong type, so that later
+code can rely on the types.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from pytest_sst2.utils.formatting import quoted
 T = TypeVar("T")
 _Read = Callable[[Any, str], Any]
 
-# How a number that is not finite stands in JSON: a loss that diverged, a metric that is not defined.
+# JSON strings of the numbers that are not finite: a loss that diverged, a metric that is not defined.
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
 def read_plain(kind: type[T], value: Any, where: str = "") -> T:
-    """Return an instance of a dataclass (or of another type that can be annotated) from plain values.
+    """Return an instance of a dataclass, or of another annotated type, built from parsed JSON.
 
-    Sequences become tuples, whole numbers become floats where floats are annotated, and so do the words for numbers
-    that are not finite. What is annotated as ``Any`` is taken as it is.
+    Sequences become tuples. For a ``float``, integers and the strings of ``NOT_FINITE`` become floats. A value that is
+    annotated as ``Any`` stays as it is.
 
     Args:
         kind: The type.
-        value: What JSON made of it.
-        where: Where it stands, for the message; empty at the top.
+        value: The parsed JSON.
+        where: The place of the value for errors; empty at the top level.
 
     Raises:
         ValueError: A field is missing, unknown or of another type. The message names it.
     """
     read: _Read = _reader(kind)  # type: ignore[arg-type]  # every type is hashable
-    made: T = read(value, where)
-    return made
+    instance: T = read(value, where)
+    return instance
 
 
 @functools.cache
 def _reader(hint: Any) -> _Read:
-    """Return what reads values of a type hint."""
+    """Return the function that checks and converts values of a type hint."""
     if hint is Any:
         return lambda value, _where: value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (UnionType, typing.Union):
-        return _optional(next(each for each in arguments if each is not NoneType))
+        return _optional(next(argument for argument in arguments if argument is not NoneType))
     if origin is Literal:
         return _one_of(arguments)
     if dataclasses.is_dataclass(hint):
@@ -63,8 +63,8 @@ def _reader(hint: Any) -> _Read:
     return _NUMBERS_AND_TEXT[hint]
 
 
-def _wrong(where: str, value: Any, wanted: str) -> ValueError:
-    return ValueError(f"{where or 'it'} is {quoted(value)}, not {wanted}")
+def _wrong(where: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f"{where or 'it'} is {quoted(value)}, not {expected}")
 
 
 def _text(value: Any, where: str) -> str:
@@ -77,7 +77,7 @@ def _whole(value: Any, where: str) -> int:
     if type(value) is not int:
         raise _wrong(where, value, "a whole number")
     if value.bit_length() > 63:
-        raise _wrong(where, value, "a whole number of 64 bits")
+        raise _wrong(where, value, "a 64-bit whole number")
     return value
 
 
@@ -118,10 +118,10 @@ def _several(hint: Any) -> _Read:
     def read_all(value: Any, where: str) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise _wrong(where, value, "a list")
-        # Thousands of predictions are of one type mostly, which is seen at once.
+        # Fast path: thousands of predictions of one type.
         if hint in (int, float, str) and set(map(type, value)) == {hint} and (hint is not int or _have_64_bits(value)):
             return tuple(value)
-        return tuple(read(each, f"{where}[{number}]") for number, each in enumerate(value))
+        return tuple(read(item, f"{where}[{index}]") for index, item in enumerate(value))
 
     return read_all
 
@@ -136,7 +136,7 @@ def _mapping(hint: Any) -> _Read:
     def read_all(value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object")
-        return {name: read(each, f"{where}[{quoted(name)}]") for name, each in value.items()}
+        return {name: read(item, f"{where}[{quoted(name)}]") for name, item in value.items()}
 
     return read_all
 
@@ -148,38 +148,38 @@ def _named_tuple(kind: Any) -> _Read:
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple) or len(value) != len(readers):
             raise _wrong(where, value, f"a list of {len(readers)}")
-        return kind(*(read(each, f"{where}.{name}") for (name, read), each in zip(readers, value, strict=True)))
+        return kind(*(read(item, f"{where}.{name}") for (name, read), item in zip(readers, value, strict=True)))
 
     return read
 
 
 def _fields_of(kind: Any) -> _Read:
     hints = get_type_hints(kind)
-    fields = {each.name: each for each in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     readers = {name: _reader(hints[name]) for name in fields}
-    needed = [name for name, each in fields.items() if each.default is each.default_factory is dataclasses.MISSING]
+    required = [name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object")
         within = f"{where}." if where else ""
-        if lacking := [name for name in needed if name not in value]:
-            raise ValueError(f"{within}{lacking[0]} is missing")
+        if missing := [name for name in required if name not in value]:
+            raise ValueError(f"{within}{missing[0]} is missing")
         if unknown := value.keys() - fields.keys():
-            raise ValueError(f"{within}{quoted(min(unknown))} is no field that is known")
-        return kind(**{name: readers[name](each, f"{within}{name}") for name, each in value.items()})
+            raise ValueError(f"{within}{quoted(min(unknown))} is not a known field")
+        return kind(**{name: readers[name](item, f"{within}{name}") for name, item in value.items()})
 
     return read
 
 
 def check_range(where: str, value: float, least: float = -math.inf, most: float = math.inf) -> None:
-    """Refuse a number that is not finite or out of its range, both ends allowed.
+    """Raise unless a number is finite and from ``least`` to ``most``, both included.
 
     Raises:
-        ValueError: What it is and what it may be.
+        ValueError: The message has the number and the allowed range.
     """
     if not (math.isfinite(value) and least <= value <= most):
         allowed = (
             "finite" if least == -math.inf else f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
         )
-        raise ValueError(f"{where} is {value}; {allowed} is wanted")
+        raise ValueError(f"{where} is {value}; it must be {allowed}")

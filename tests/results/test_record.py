@@ -295,7 +295,7 @@ SHARES = [
 @pytest.mark.parametrize("value", [-0.001, 1.001, "NaN", "Infinity"])
 def test_a_share_is_none_of_less_than_nothing_or_more_than_all(path: str, name: str, value: Any) -> None:
     shown = float(value) if isinstance(value, str) else value
-    assert refusal(_set(path, value)) == f"not a record: {name} is {shown}; 0 to 1 is wanted."
+    assert refusal(_set(path, value)) == f"not a record: {name} is {shown}; it must be 0 to 1."
 
 
 @pytest.mark.parametrize("path", [path for path, _ in SHARES])
@@ -306,7 +306,7 @@ def test_nothing_and_all_are_shares(path: str, value: float) -> None:
 
 @pytest.mark.parametrize("correct", [-1, 5])
 def test_of_four_answers_no_fewer_than_none_and_no_more_than_four_are_right(correct: int) -> None:
-    assert refusal(_set("correct", correct)) == f"not a record: correct is {correct}; 0 to 4 is wanted."
+    assert refusal(_set("correct", correct)) == f"not a record: correct is {correct}; it must be 0 to 4."
     assert record_from_json(_set("correct", 0)).correct == 0
     assert record_from_json(_set("correct", 4)).correct == 4
 
@@ -332,7 +332,7 @@ AMOUNTS = [
 def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_with(name: str) -> None:
     path = re.sub(r"\[(\d)\]", r".\1", name)
     for value in (-1, 2 * 10**18):
-        assert refusal(_set(path, value)) == f"not a record: {name} is {value}; 0 to 1e+18 is wanted.".replace(
+        assert refusal(_set(path, value)) == f"not a record: {name} is {value}; it must be 0 to 1e+18.".replace(
             str(value), str(float(value)) if "seconds" in name or "spread" in name else str(value)
         )
     for value in (0, 10**18):
@@ -341,20 +341,20 @@ def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_w
 
 @pytest.mark.parametrize("name", ["placement.processes", "placement.attempt"])
 def test_the_first_attempt_and_a_process_alone_are_counted_as_one(name: str) -> None:
-    assert refusal(_set(name, 0)) == f"not a record: {name} is 0; 1 to 1e+18 is wanted."
+    assert refusal(_set(name, 0)) == f"not a record: {name} is 0; it must be 1 to 1e+18."
     assert record_from_json(_set(name, 1)).cell == make_record().cell
 
 
 @pytest.mark.parametrize("values", [[-(2**70)], [2**63], [1, -(2**63)]])
 def test_a_whole_number_of_a_list_fits_into_64_bits_as_one_alone_does(values: list[int]) -> None:
-    with pytest.raises(ValueError, match="a whole number of 64 bits"):
+    with pytest.raises(ValueError, match="a 64-bit whole number"):
         read_plain(tuple[int, ...], values, "labels")
     assert read_plain(tuple[int, ...], [-(2**63) + 1, 2**63 - 1], "labels")
 
 
 def test_a_machine_of_no_time_at_all_is_none_that_others_can_be_divided_by() -> None:
     for value in (-1.0, 1e-13, 2e18):
-        told = f"rounds[0].machine_seconds is {value}; 1e-12 to 1e+18 is wanted"
+        told = f"rounds[0].machine_seconds is {value}; it must be 1e-12 to 1e+18"
         assert refusal(_set("rounds.0.machine_seconds", value)) == f"not a record: {told}."
     for value in (None, 0, 1e-12, 1e18):
         assert record_from_json(_set("rounds.0.machine_seconds", value)).rounds[0].machine_seconds == value

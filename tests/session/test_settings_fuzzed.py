@@ -115,7 +115,7 @@ def test_damaged_values_are_read_or_refused(config, options):
         ("json", "~no-such-user/x", INI, "--sst2-json '~no-such-user/x' is in a home folder"),
         ("report", "~no-such-user/x", INI, "--sst2-report '~no-such-user/x' is in a home folder"),
         ("floors", "~no-such-user/x", INI, "--sst2-floors '~no-such-user/x' is in a home folder"),
-        ("json", "a" * 300, INI, "is no path here: File name too long"),
+        ("json", "a" * 300, INI, "is not a valid path: File name too long"),
         ("data", "a" * 300, INI, "is neither auto, hub, pocket nor a folder"),
     ],
 )
