@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 
 from pytest_sst2.instruments.peak_memory import PeakMemory
 from pytest_sst2.instruments.phase_clock import PhaseClock
+from pytest_sst2.results.record import Placement
+from tests.runner.test_cell_runner import answering, make_runner, measure
+from tests.support.record_factory import ENVIRONMENT
 
 
 def phases_by_name(clock: PhaseClock) -> dict[str, tuple[float, int]]:
@@ -120,3 +124,12 @@ def test_the_peak_of_one_cell_is_not_carried_into_the_next() -> None:
     with PeakMemory() as small:
         time.sleep(0.03)
     assert small.peak_bytes < large.peak_bytes - 100 * 2**20
+
+
+def test_a_clock_that_is_put_back_makes_no_time_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+    backwards = itertools.count(1_800_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
+    record = measure(make_runner(answering([0.9] * 10), ENVIRONMENT, placement=Placement()))
+    assert record.placement.finished >= record.placement.started > 0
+    assert all(phase.seconds >= 0 for cost in record.rounds for phase in cost.phases)
+    assert record.rounds[0].seconds >= 0

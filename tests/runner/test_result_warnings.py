@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from pathlib import Path
@@ -12,6 +13,10 @@ from transformers import BertTokenizer
 
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.report.html import html_text
+from pytest_sst2.report.markdown import markdown
+from pytest_sst2.report.summary import make_report
+from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Interval
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,
@@ -23,7 +28,9 @@ from pytest_sst2.runner.result_warnings import (
     passes_warnings,
     repetition_warnings,
 )
+from tests.runner.test_cell_runner import answering, make_runner, measure
 from tests.support import tiny_models
+from tests.support.record_factory import ENVIRONMENT
 
 
 def rows(*sentences: str) -> Examples:
@@ -231,3 +238,12 @@ class TestDevices:
         said = repetition_warnings(device, deterministic=deterministic)
         assert bool(said) != repeats
         assert all(device in each for each in said)
+
+    def test_a_record_of_a_gpu_says_it_in_every_report(self) -> None:
+        gpu = dataclasses.replace(ENVIRONMENT, device="cuda", device_name="a GPU")
+        record = measure(make_runner(answering([0.9] * 10), gpu))
+        (warning,) = repetition_warnings("cuda", deterministic=False)
+        assert warning in record.warnings
+        report = make_report(Results([record], [], origin="this run"), None, (), ())
+        assert "not promised to repeat" in markdown(report)
+        assert "not promised to repeat" in html_text(report, [])
