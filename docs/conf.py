@@ -41,6 +41,8 @@ def setup(app: Any) -> None:
 
 
 def _add_contents(_app: Any, page: str, source: list[str]) -> None:
+    if page == "licences":  # pip-licenses writes a table without a heading
+        source[0] = f"# Licences of the tested set\n\n{source[0]}"
     if page == "index":
         for caption, pages in CONTENTS.items():
             there = [name for name in pages if (Path(__file__).parent / f"{name}.md").exists()]
