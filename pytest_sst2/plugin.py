@@ -23,7 +23,6 @@ from pytest_sst2.session.stash import (
     workbench_of,
 )
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.processes import check_launch, processes, rank
 from pytest_sst2.utils.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -37,13 +36,11 @@ if TYPE_CHECKING:
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.cell_run import CellRun, Timer
     from pytest_sst2.session.results_plugin import ResultsPlugin
-    from pytest_sst2.session.torchrun import CellAlong
 
 DIVISION = pytest.StashKey["Division"]()
 _DIVISION_TOLD = pytest.StashKey[bool]()
 
 _GATHERER = "sst2-gatherer"
-_RANK = "sst2-rank"
 
 MARKER = (
     "sst2(*methods, added=False): run the test once for every selected cell of these methods; without any, of all "
@@ -86,9 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_used = is_anything_set(config)
     if is_used:
         settings_of(config)
-    if processes() > 1:
-        _join_ranks(config)
-    is_controller = not hasattr(config, "workerinput") and rank() == 0
+    is_controller = not hasattr(config, "workerinput")
     if is_controller:
         gatherer = ResultsPlugin(config)
         config.pluginmanager.register(gatherer, _GATHERER)
@@ -128,26 +123,6 @@ def _lock_results(config: pytest.Config, gatherer: ResultsPlugin) -> None:
 def _is_distributed(config: pytest.Config) -> bool:
     """Tell whether pytest-xdist hands the tests out."""
     return config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no"
-
-
-def _join_ranks(config: pytest.Config) -> None:
-    """Be one of the processes that torchrun started.
-
-    Raises:
-        pytest.UsageError: pytest-xdist is to be used as well.
-    """
-    from pytest_sst2.session.torchrun import Follower, Leader
-
-    if _is_distributed(config) and is_anything_set(config):
-        try:
-            check_launch(xdist=True)
-        except Sst2Error as error:
-            raise pytest.UsageError(str(error)) from error
-    if hasattr(config, "workerinput"):
-        return
-    leads = rank() == 0
-    joined = Leader(lambda: workbench_of(config)) if leads else Follower(config, lambda: workbench_of(config))
-    config.pluginmanager.register(joined, _RANK)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -190,10 +165,9 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], unwanted: Sequenc
 def _runs_cells(config: pytest.Config, items: list[pytest.Item]) -> bool:
     """Tell whether this process is about to run cells, and may stop the run if something is wrong with them.
 
-    Under xdist the workers collect, and a worker that stops looks like a crash: there each cell fails by itself. Of
-    torchrun's processes the first checks for all.
+    Under xdist the workers collect, and a worker that stops looks like a crash: there each cell fails by itself.
     """
-    if config.option.collectonly or hasattr(config, "workerinput") or rank():
+    if config.option.collectonly or hasattr(config, "workerinput"):
         return False
     return any("sst2_cell" in getattr(item, "fixturenames", ()) for item in items)
 
@@ -210,7 +184,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     cells = cells_of(session.items)
     try:
-        workbench_of(config).check(together=any(cell.method.together for cell in cells))
+        workbench_of(config).check()
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     from pytest_sst2.instruments.progress import display_for
@@ -315,15 +289,10 @@ def sst2_cell(request: pytest.FixtureRequest) -> Cell:
 
 
 @pytest.fixture
-def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun | CellAlong:
+def sst2_run(sst2_cell: Cell, sst2_timer: Timer, request: pytest.FixtureRequest) -> CellRun:
     """The cell's run: ``record = sst2_run.measure()``, then ``sst2_run.assert_reaches_floor(record)``."""
     from pytest_sst2.session.cell_run import CellRun
 
-    if rank():
-        from pytest_sst2.session.torchrun import CellAlong
-
-        follower = request.config.pluginmanager.getplugin(_RANK)
-        return CellAlong(sst2_cell, lambda: workbench_of(request.config), request.node, follower.say)
     settings = settings_of(request.config)
     # On a cluster it is the node that measures one cell at a time.
     exclusive = settings.exclusive and settings.executor == "local"

@@ -107,7 +107,6 @@ METHODS: tuple[MethodSpec, ...] = (
         "fine-tune",
         "pytest_sst2.methods.fine_tune:train",
         notes="every layer trained with the Hugging Face Trainer",
-        together=True,
     ),
     MethodSpec(
         "linear-probe",

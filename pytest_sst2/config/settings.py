@@ -24,7 +24,6 @@ from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
-from pytest_sst2.utils.processes import processes
 
 # Options of pytest-benchmark that keep or judge a time.
 _KEEPS_TIMES = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
@@ -292,8 +291,6 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
         raise Sst2Error("--sst2-executor ray needs Ray, which is not installed: pip install 'pytest-sst2[ray]'.")
     if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
         raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both hand out the cells; give one of the two.")
-    if processes() > 1:
-        raise Sst2Error("--sst2-executor ray cannot run under torchrun, whose processes would each start every cell.")
     return executor
 
 

@@ -66,7 +66,6 @@ class MethodSpec:
         frozen: True where the encoder is never trained, so that cells of one model can share it: under pytest-xdist
             they go to one worker.
         notes: One line for ``pytest-sst2 methods``.
-        together: True where all processes of torchrun are to train it together; else the first does it alone.
     """
 
     name: str
@@ -74,7 +73,6 @@ class MethodSpec:
     needs_model: bool = True
     notes: str = ""
     frozen: bool = False
-    together: bool = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,7 +25,6 @@ from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
-from pytest_sst2.methods.process_group import Team
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.record import UNREADABLE_CODE, Epoch
 from pytest_sst2.utils.errors import Sst2Error
@@ -49,7 +48,6 @@ class Job:
         model: The encoder to start from; None for methods that need none.
         cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
         frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
-        team: The processes that train together, where the method is one for that.
         parts: Into how many parts a batch is divided, because whole ones did not fit onto the accelerator.
     """
 
@@ -63,7 +61,6 @@ class Job:
     model: ModelSpec | None = None
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None
-    team: Team = field(default_factory=Team)
     parts: int = 1
 
     @property
@@ -112,8 +109,7 @@ def train(method: MethodSpec, job: Job) -> Trained:
     The caller's generators are put back as they were.
     """
     function = _function(method)
-    device = job.loader.device
-    with job.team.connected(device) if method.together else contextlib.nullcontext(), seeded(job.seed, device):
+    with seeded(job.seed, job.loader.device):
         trained = function(job)
     if not isinstance(trained, Trained):
         trained = Trained(trained)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ import numpy as np
 
 from pytest_sst2.instruments.fingerprint_recorder import OrderDigest
 from pytest_sst2.methods.base import Job, Trained, epoch_of, overflow_remedy
-from pytest_sst2.methods.batch_sharing import WEIGHT, in_parts, random_batches, share_of, weighted
 from pytest_sst2.methods.fast.length_batching import TrainingBatches, length_batches, tokens_per_batch
 from pytest_sst2.methods.fast.quick_dropout import quick_dropout
 from pytest_sst2.methods.fast.trimmed_embedding import Reduction, reduction_to
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 _NOT_SETTINGS = (
     *("dir", "hub", "log", "report", "run_name", "project", "push", "trackio", "disable_tqdm", "local_rank"),
     "include_num_input_tokens_seen",
+)
+# A pod or a batch system may set them for other reasons. accelerate takes them for a distributed training.
+_LAUNCHER_VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+    *("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"),
 )
 
 
@@ -115,16 +120,14 @@ def train(job: Job) -> Trained:
     """Fine-tune every layer and the new head; weights stay in float32 and reduced precision is autocast's alone.
 
     Nothing is written: no checkpoint, no log, no report to any service. After each epoch but the last the evaluation
-    rows are predicted for the learning curve (phase ``evaluate``). With several processes they train one model: each
-    has its share of every batch, and the first predicts.
+    rows are predicted for the learning curve (phase ``evaluate``).
 
     Raises:
         Sst2Error: The loss became infinite or not a number, or the device cannot train in the recipe's type.
     """
-    with job.team.together():
-        classifier, rows = _prepared(job)
+    classifier, rows = _prepared(job)
     tokenizer, model = classifier.tokenizer, classifier.model
-    with scratch_folder() as scratch:
+    with scratch_folder() as scratch, _without_launcher():
         arguments = _arguments(job, scratch)
         epochs, last_loss = _run_trainer(job, classifier, rows, arguments)
     settings = {**_settings(arguments), "max_length": classifier.max_length, "head": type(model).__name__}
@@ -194,7 +197,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=scratch,
         num_train_epochs=job.recipe.epochs,
-        per_device_train_batch_size=job.recipe.batch_size // job.team.processes,
+        per_device_train_batch_size=job.recipe.batch_size,
         gradient_accumulation_steps=1,
         learning_rate=job.recipe.learning_rate,
         lr_scheduler_type="linear",
@@ -242,20 +245,13 @@ def _run_trainer(
     def collate(batch: list[dict[str, Any]]) -> Any:
         for row in batch:
             order.add(row["input_ids"])
-        if job.team.processes == 1:
-            return pad(batch)
-        # Shared out here and not by accelerate, which gives some rows twice, and loses rows of a short batch.
-        share, weight = share_of(batch, job.team.rank, job.team.processes)
-        return {**pad(share), WEIGHT: weight}
+        return pad(batch)
 
-    class BatchingTrainer(in_parts(weighted(Trainer), job.parts)):  # type: ignore[misc]
+    class BatchingTrainer(_in_parts(Trainer, job.parts)):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:
-            if job.recipe.group_by_length:
-                batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
-            elif job.team.processes > 1:
-                batches = random_batches(rows, job.recipe.batch_size, job.seed)
-            else:
+            if not job.recipe.group_by_length:
                 return super().get_train_dataloader()
+            batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
             loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
             return loader
 
@@ -288,9 +284,48 @@ def _run_trainer(
     return tuple(epochs), last_loss
 
 
+def _in_parts(trainer: type[Any], parts: int) -> type[Any]:
+    """Return a Trainer that computes each batch in parts and adds up their gradients.
+
+    The loss, the order of the rows and the number of steps stay those of whole batches. Only the dropout masks
+    differ. The Trainer's own gradient accumulation would weigh the last batches of an epoch, and batches with an
+    odd number of rows, differently.
+
+    Args:
+        trainer: The Hugging Face Trainer.
+        parts: Largest number of parts. A batch with fewer rows has one part per row.
+    """
+
+    class TrainerInParts(trainer):  # type: ignore[misc]
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            # Otherwise the Trainer expects a sum over the whole batch, which some models do not compute.
+            self.model_accepts_loss_kwargs = False
+            return self._weight * super().compute_loss(model, inputs, *args, **kwargs)
+
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            count = len(inputs["labels"])
+            losses = []
+            for first in range(min(parts, count)):
+                part = {name: values[first::parts] for name, values in inputs.items()}
+                self._weight = len(part["labels"]) / count
+                losses.append(super().training_step(model, part, *args, **kwargs))
+            return sum(losses)
+
+    return trainer if parts == 1 else TrainerInParts
+
+
+@contextlib.contextmanager
+def _without_launcher() -> Iterator[None]:
+    """Hide from accelerate the variables of torchrun and MPI: it would wait for processes that do not exist."""
+    hidden = {name: os.environ.pop(name) for name in _LAUNCHER_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ |= hidden
+
+
 def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) -> Any:
     """Return the callback that keeps losses and learning rates, and the learning curve."""
-    import torch
     from transformers import TrainerCallback
 
     class Observer(TrainerCallback):  # type: ignore[misc]
@@ -302,11 +337,6 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
             self.first_gradient_norm: float | None = None
             self.learning_rate = 0.0
 
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            if job.team.rank:
-                # Every rank has come to the same numbers by now: its rows would be dropped like those of the first.
-                torch.manual_seed(job.seed + job.team.rank)
-
         def on_step_begin(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
             self.learning_rate = max(self.learning_rate, *(group["lr"] for group in optimizer.param_groups))
 
@@ -314,7 +344,7 @@ def _observer(job: Job, classifier: SequenceClassifier, reduction: Reduction) ->
             job.clock.step(state.global_step, state.max_steps)
 
         def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-            if state.global_step >= state.max_steps or job.team.rank:
+            if state.global_step >= state.max_steps:
                 return
             with job.clock.phase("evaluate", examples=len(job.evaluation)), reduction.lifted():
                 self.curve.append((state.global_step, classifier(job.evaluation.sentences)))

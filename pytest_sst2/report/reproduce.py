@@ -30,10 +30,10 @@ TESTS_UNKNOWN = "# benchmarks stands for the tests that measured these cells: a 
 def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) -> list[str]:
     """Return the commands that measure these cells again and no others.
 
-    There is one for each data set, recipe, device, number of rounds and of processes that train together, for each
-    setting of the variables that change threads or precision, and for methods that were not run with the same models
-    and seeds. They name what decides the numbers, not how else it was run. Data and models that were read from a folder
-    are named by a placeholder, since a record does not keep where they lay.
+    There is one for each data set, recipe, device, number of rounds, for each setting of the variables that change
+    threads or precision, and for methods that were not run with the same models and seeds. They name what decides the
+    numbers, not how else it was run. Data and models that were read from a folder are named by a placeholder, since a
+    record does not keep where they lay.
 
     Args:
         records: Those to measure again.
@@ -41,10 +41,10 @@ def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) 
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault((_variables(record), *_launcher(record), *_shared_flags(record)), []).append(record)
+        groups.setdefault((_variables(record), *_shared_flags(record)), []).append(record)
     named = _TESTS if tests is None else tests
     return [
-        _variables(group[0]) + shlex.join([*_launcher(group[0]), *named, *cells, *_shared_flags(group[0])])
+        _variables(group[0]) + shlex.join(["pytest", *named, *cells, *_shared_flags(group[0])])
         for group in groups.values()
         for cells in _cell_flags(group)
     ]
@@ -67,13 +67,6 @@ def install_command(records: Sequence[Record]) -> str:
 def _variables(record: Record) -> str:
     """Return what is set for a command before it, with a space behind it; empty where nothing was."""
     return "".join(f"{name}={shlex.quote(value)} " for name, value in sorted(record.environment.variables.items()))
-
-
-def _launcher(record: Record) -> list[str]:
-    """Return what starts pytest, in as many processes as trained a record."""
-    if record.placement.processes == 1:
-        return ["pytest"]
-    return ["torchrun", "--standalone", f"--nproc-per-node={record.placement.processes}", "-m", "pytest"]
 
 
 def _cell_flags(records: Sequence[Record]) -> list[list[str]]:

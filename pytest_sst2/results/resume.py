@@ -66,7 +66,6 @@ class Conditions:
         timed: Whether nothing may come from a cache.
         exclusive: Whether cells are to be timed alone.
         anywhere: Whether it may run on another machine than this one.
-        processes: How many would train it together.
     """
 
     recipe: Recipe
@@ -79,7 +78,6 @@ class Conditions:
     timed: bool = False
     exclusive: bool = False
     anywhere: bool = False
-    processes: int = 1
 
     def differ_from(self, record: Record) -> str:
         """Return in what a record was measured otherwise, in a clause; empty where it stands for this cell."""
@@ -102,8 +100,8 @@ class Conditions:
             return "times from a cache"
         if self.exclusive and record.placement.concurrent_workers:
             return "timed beside other workers"
-        if record.placement.processes != self.processes:
-            return f"{self.processes} process{'es' if self.processes > 1 else ''}, was {record.placement.processes}"
+        if record.placement.processes != 1:
+            return f"1 process, was {record.placement.processes}"
         return self._other_environment(record.environment)
 
     def _other_environment(self, before: Environment) -> str:

@@ -21,7 +21,6 @@ from pytest_sst2.instruments.peak_memory import PeakMemory
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Classifier, Job, Trained, code_digest, epoch_of, train
 from pytest_sst2.methods.fast.malloc import kept_heap
-from pytest_sst2.methods.process_group import Team
 from pytest_sst2.models.out_of_memory import HALVES, is_accelerator_full, is_out_of_memory, let_go
 from pytest_sst2.results.record import Environment, Epoch, Phase, Placement, Record, Round
 from pytest_sst2.runner import metrics
@@ -86,7 +85,6 @@ class CellRunner:
         cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
         frozen: Keeps the frozen encoder of the cell before, likewise.
         progress: Told what is being done.
-        team: The processes that train together, this one alone if it is None.
     """
 
     def __init__(
@@ -101,7 +99,6 @@ class CellRunner:
         cache: EmbeddingCache | None = None,
         frozen: FrozenEncoder | None = None,
         progress: Progress | None = None,
-        team: Team | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -110,13 +107,10 @@ class CellRunner:
         self.environment = environment
         self._started, self._began = round(time.time(), 3), time.perf_counter()
         self.placement = dataclasses.replace(placement, started=self._started)
-        if not cell.method.together:
-            self.placement = dataclasses.replace(self.placement, processes=1)
         self.metric_names = metric_names
         self.cache = cache
         self.frozen = frozen
         self.progress = progress
-        self.team = team or Team()
         self.rounds: list[Repetition] = []
         # Into how many parts each batch is divided.
         self._parts = 1
@@ -146,8 +140,6 @@ class CellRunner:
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
         """
-        if self.cell.method.together:
-            self.team.call(self.cell.id)
         try:
             self.rounds.append(self._repetition())
         except Exception as error:
@@ -167,17 +159,16 @@ class CellRunner:
 
     @property
     def _may_halve(self) -> bool:
-        """Whether batches may be halved: once, before anything was measured, and where this process alone trains.
+        """Whether batches may be halved: once, and before anything was measured.
 
         A method that a conftest adds makes batches of its own, if any.
         """
         ours = self.cell.model is not None and not self._code
-        return ours and self._parts == 1 and not self.rounds and self.placement.processes == 1
+        return ours and self._parts == 1 and not self.rounds
 
     def _repetition(self) -> Repetition:
         clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
-        whole = self.placement.processes == 1 and self._parts == 1
-        recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=whole)
+        recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
         with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
             trained = train(self.cell.method, job)
@@ -200,16 +191,6 @@ class CellRunner:
             self.prepare_round()
             self.run_round()
 
-    def train_along(self) -> None:
-        """Train as ``run_round`` does in rank 0 at the same time, and keep nothing of it.
-
-        Raises:
-            Sst2Error: The cell cannot be trained, here or in another rank.
-        """
-        gc.collect()
-        clock = PhaseClock()
-        train(self.cell.method, self._job(clock, FingerprintRecorder(clock, enabled=False)))
-
     def _job(self, clock: PhaseClock, recorder: FingerprintRecorder) -> Job:
         return Job(
             train=self.splits.train,
@@ -222,7 +203,6 @@ class CellRunner:
             model=self.cell.model,
             cache=self.cache,
             frozen=self.frozen,
-            team=self.team,
             parts=self._parts,
         )
 

@@ -15,13 +15,11 @@ from pytest_sst2.methods.base import code_digest
 from pytest_sst2.methods.fast.embedding_cache import NOT_KEPT, EmbeddingCache, cache_folder
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
-from pytest_sst2.methods.process_group import Team
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
 from pytest_sst2.runner.cell_runner import CellRunner
-from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
@@ -63,7 +61,6 @@ class RunContext:
         self._unfinished = {record.cell: record for record in unfinished.records} if unfinished else {}
         # Measures the cells; None if this process does.
         self.executor: Executor | None = None
-        self.team = Team.here()
 
     @cached_property
     def source(self) -> Source:
@@ -73,13 +70,10 @@ class RunContext:
 
     @cached_property
     def device(self) -> str:
-        """The device, ``auto`` resolved: for each process of torchrun its GPU, the CPU where cells run elsewhere."""
+        """The device, ``auto`` resolved; the CPU where cells run elsewhere."""
         if self.settings.executor == "ray":
             return "cpu"
-        device = environment.resolve_device(self.settings.device)
-        if device == "cuda" and workers.processes() > 1:
-            workers.take_local_gpu()
-        return device
+        return environment.resolve_device(self.settings.device)
 
     @cached_property
     def loader(self) -> ModelLoader:
@@ -120,17 +114,12 @@ class RunContext:
         metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
         return self.settings.metrics
 
-    def check(self, *, together: bool = False) -> None:
+    def check(self) -> None:
         """Load all that does not depend on a model, so that a mistake is reported before any work is done.
-
-        Args:
-            together: Whether some cell is to be trained by all processes of torchrun.
 
         Raises:
             Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
         """
-        if together:
-            self.team.check(self.settings.recipe.batch_size, self.device)
         with collector_paused():
             _ = self.metric_names, self.floors, self.device
             for seed in self.settings.recipe.seeds:
@@ -162,7 +151,6 @@ class RunContext:
                 self.cache,
                 self.frozen if self.cache is not None else None,
                 self.progress,
-                self.team,
             )
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
@@ -189,7 +177,6 @@ class RunContext:
             timed=self.cache is None,
             exclusive=self.settings.exclusive,
             anywhere=self.executor is not None,
-            processes=self.team.processes if cell.method.together else 1,
         )
         if reason := now.differ_from(before):
             return None, reason

@@ -6,7 +6,7 @@ import os
 import platform
 
 from pytest_sst2.results.record import Placement
-from pytest_sst2.utils.processes import check_launch, processes, rank, xdist_workers
+from pytest_sst2.utils.processes import xdist_workers
 
 
 def here(*, exclusive: bool = False) -> Placement:
@@ -14,14 +14,8 @@ def here(*, exclusive: bool = False) -> Placement:
 
     Args:
         exclusive: Whether cells are measured one at a time, whoever else there is.
-
-    Raises:
-        Sst2Error: As ``check_launch``.
     """
     node, workers = platform.node(), xdist_workers()
-    check_launch(xdist="PYTEST_XDIST_WORKER" in os.environ)
-    if processes() > 1:
-        return Placement("torchrun", node, f"rank {rank()}", processes=processes())
     if "PYTEST_XDIST_WORKER" in os.environ:
         return Placement("xdist", node, os.environ["PYTEST_XDIST_WORKER"], 0 if exclusive else workers - 1)
     return Placement("serial", node)

@@ -88,10 +88,6 @@ class CellRun:
     def _failed(self, reason: str) -> None:
         self._item.stash[FAILURE] = failure_of(self.cell, reason)
         self._timer.leave_out()
-        if self._workbench().team.lost:
-            self._item.session.shouldfail = (
-                f"rank 0 failed in {self.cell.id} and the other ranks did not: they cannot train together any more"
-            )
 
     def _measure(self) -> Record:
         workbench = self._workbench()

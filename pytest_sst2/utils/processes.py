@@ -1,14 +1,12 @@
 """Workers: which of several processes this one is, and its share of the machine. Loads neither torch nor numpy.
 
-pytest-xdist tells its workers in their environment who they are, and torchrun tells its ranks.
+pytest-xdist tells its workers in their environment who they are.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-
-from pytest_sst2.utils.errors import Sst2Error
 
 # What the thread pools of torch, numpy, scipy and scikit-learn ask for when they are made.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -23,34 +21,9 @@ def cores() -> int:
 
 
 def xdist_workers() -> int:
-    """Return how many pytest-xdist workers run at once; 1 without pytest-xdist."""
-    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-
-
-def processes() -> int:
-    """Return how many processes torchrun or ``accelerate launch`` started for one training; 1 without them."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-
-
-def rank() -> int:
-    """Return which of those this one is, from 0; the first reports."""
-    return int(os.environ["RANK"]) if processes() > 1 else 0
-
-
-def check_launch(*, xdist: bool) -> None:
-    """Refuse pytest-xdist in a process of torchrun.
-
-    Args:
-        xdist: Whether pytest-xdist is at work.
-
-    Raises:
-        Sst2Error: It is, and there are several processes.
-    """
-    if xdist and processes() > 1:
-        raise Sst2Error(
-            f"pytest-xdist (-n) cannot be used in the {processes()} processes of torchrun: they train each cell "
-            "together, and xdist's workers would each train another. Leave out -n, or torchrun."
-        )
+    """Return how many pytest-xdist workers run at once; 1 without pytest-xdist, or if the variable has no number."""
+    count = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
+    return max(1, int(count)) if count.isascii() and count.isdigit() else 1
 
 
 def was_set_here(variable: str) -> bool:
@@ -107,20 +80,3 @@ def _take_gpu(number: int) -> None:
     given = os.environ.get(_DEVICES, "")
     names = [name.strip() for name in given.split(",") if name.strip()] or [str(index) for index in range(count)]
     os.environ[_DEVICES] = names[number % count]
-
-
-def take_local_gpu() -> None:
-    """Have this process of torchrun work on the GPU of its number on this machine; before any model is loaded.
-
-    Raises:
-        Sst2Error: There are fewer GPUs than processes.
-    """
-    import torch
-
-    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if number >= count:
-        raise Sst2Error(
-            f"rank {rank()} is process {number + 1} on this machine, which has {count} GPU{'s' if count > 1 else ''}; "
-            f"each needs one of its own. Give torchrun --nproc-per-node {count}, or pytest --sst2-device cpu."
-        )
-    torch.cuda.set_device(number)

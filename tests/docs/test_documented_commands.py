@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +30,6 @@ from tests.support import ROOT
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
 # Small sizes, and no method that takes long; whatever a command says itself comes later and wins.
 SMALL = "-p no:cacheprovider --sst2-methods=linear-probe,majority --sst2-train-size=60 --sst2-eval-size=20"
-# What starts several processes, and the module that does it here.
-LAUNCHERS = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
 # Whether a run is slower than the one before is the machine's affair here.
 UNDECIDED = "slower"
 
@@ -96,9 +93,9 @@ def save(clone: pytest.Pytester, *arguments: str) -> None:
 
 
 def starts_several(command: str) -> bool:
-    """Tell whether a command starts pytest-xdist, torchrun or Ray."""
+    """Tell whether a command starts pytest-xdist or Ray."""
     words = command.split()
-    return words[0] in LAUNCHERS or not {"-n", "--sst2-executor"}.isdisjoint(words)
+    return not {"-n", "--sst2-executor"}.isdisjoint(words)
 
 
 def pages(*, several: bool) -> list[str]:
@@ -152,8 +149,6 @@ def check(words: list[str], command: str, clone: pytest.Pytester, capsys: pytest
         name, words = words[2], words[2:]
     if name == "pytest":
         run_pytest(words[1:], command, clone)
-    elif name in LAUNCHERS:
-        run_in_ranks([sys.executable, "-m", LAUNCHERS[name], *words[1:]], command, clone)
     elif words[:2] == ["pytest-sst2", "upgrade"]:
         run_upgrade(words[1:], command, clone, capsys)
     elif name == "pytest-sst2":
@@ -175,16 +170,6 @@ def run_pytest(arguments: list[str], command: str, clone: pytest.Pytester) -> No
         arguments = ["benchmarks", *arguments[2:]]  # the same files; only a built package has them under that name
     result = clone.runpytest_inprocess(*arguments)
     assert result.ret == 0 or (result.ret == 1 and UNDECIDED in command), f"{command} ended with {result.ret}"
-
-
-def run_in_ranks(words: list[str], command: str, clone: pytest.Pytester) -> None:
-    """Start several processes, on the CPU whatever there is."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*words, "--sst2-device=cpu"], cwd=clone.path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
-    assert done.stdout.count("= SST-2 benchmark =") == 1, command
 
 
 def run_cli(arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]) -> None:

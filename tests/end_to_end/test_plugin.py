@@ -109,6 +109,21 @@ class TestRunning:
             assert len(record["rounds"]) == 3
             assert all(each["machine_seconds"] > 0 for each in record["rounds"])
 
+    def test_variables_of_launchers_change_nothing(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "PYTEST_XDIST_WORKER_COUNT": "abc"}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        passed = project.runpytest("--methods", "majority", "--sst2-json", "r.json")
+        passed.assert_outcomes(passed=1)
+        passed.stdout.fnmatch_lines(["*= SST-2 benchmark =*"])
+        (record,) = results(project.path / "r.json")["records"]
+        assert (record["placement"]["executor"], record["placement"]["processes"]) == ("serial", 1)
+        failed = project.runpytest("--methods", "majority", "--sst2-min-accuracy", "1")
+        failed.assert_outcomes(failed=1)
+        assert failed.ret == 1
+
     def test_further_metrics_stand_in_the_record(self, project: pytest.Pytester) -> None:
         project.runpytest("--methods", "tfidf", "--sst2-metrics", "f1,matthews_correlation", "--sst2-json", "r.json")
         (record,) = results(project.path / "r.json")["records"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -81,6 +82,22 @@ def test_every_method_learns_what_separable_sentences_teach(name: str, phases: l
     probabilities = trained.predict(job.evaluation.sentences)
     assert probabilities.shape == (40,)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_variables_of_a_launcher_do_not_change_a_training(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers() -> tuple[np.ndarray, object]:
+        job = make_job(tiny_encoder, build_recipe("quick", epochs=1, batch_size=8))
+        trained = train(METHOD["fine-tune"], job)
+        return trained.predict(job.evaluation.sentences), trained.settings
+
+    without, settings = answers()
+    variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    probabilities, same_settings = answers()
+    assert (probabilities == without).all()
+    assert same_settings == settings
+    assert {name: os.environ[name] for name in variables} == variables
 
 
 def test_sentences_without_a_word_are_nothing_to_count() -> None:

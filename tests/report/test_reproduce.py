@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.report.reproduce import install_command, run_commands
-from pytest_sst2.results.record import Placement, Record
+from pytest_sst2.results.record import Record
 from tests.support.record_factory import ENVIRONMENT, make_record
 
 
@@ -164,10 +164,3 @@ def test_a_model_that_was_a_folder_is_named_by_a_placeholder() -> None:
 def test_a_limit_of_the_probes_is_asked_for_again_where_it_is_that_of_fine_tuning() -> None:
     (command,) = run_commands([of_recipe(build_recipe("quick", max_length=128))])
     assert "--sst2-max-length=128" in command
-
-
-def test_what_several_processes_trained_is_started_with_them() -> None:
-    alone, two = make_record(), make_record(placement=Placement("torchrun", processes=2), method="fine-tune")
-    one, other = run_commands([alone, two])
-    assert one.startswith(f"{THREADS}pytest benchmarks ")
-    assert other.startswith(f"{THREADS}torchrun --standalone --nproc-per-node=2 -m pytest benchmarks ")

@@ -125,9 +125,16 @@ class TestPlacement:
         )
         assert placement.here(exclusive=True).concurrent_workers == 0
 
-    def test_ranks_of_one_training_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("WORLD_SIZE", "2")
-        assert workers.processes() == 1
-        monkeypatch.setenv("RANK", "1")
-        assert (workers.processes(), workers.rank()) == (2, 1)
-        assert (placement.here().executor, placement.here().processes) == ("torchrun", 2)
+    @pytest.mark.parametrize("count", ["abc", "", "-3", "2.5", "\N{SUPERSCRIPT TWO}"])
+    def test_a_count_of_workers_that_is_not_a_number_means_one(
+        self, monkeypatch: pytest.MonkeyPatch, count: str
+    ) -> None:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
+        assert workers.xdist_workers() == 1
+
+    def test_variables_of_a_launcher_are_ignored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = placement.here()
+        for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+            monkeypatch.setenv(name, value)
+        assert placement.here() == expected
+        assert (expected.executor, expected.processes) == ("serial", 1)

@@ -13,7 +13,6 @@ import pytest
 
 from pytest_sst2.instruments.environment import VARIABLES
 from pytest_sst2.results.record import Record
-from pytest_sst2.session.torchrun import Follower
 from pytest_sst2.upgrade.uv import InstallError
 from pytest_sst2.upgrade.uv import run as run_uv
 from pytest_sst2.utils.errors import Sst2Error
@@ -155,15 +154,6 @@ class TestPlaces:
     def test_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_TOKEN", SECRET)
         assert str(Sst2Error(f"no {SECRET}")) == f"no {MARK}"
-
-    def test_the_output_of_a_rank(
-        self, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("HF_TOKEN", SECRET)
-        follower = Follower(pytestconfig, pytest.fail)
-        follower.say(f"no {SECRET}\x1b]0;owned\nmore")
-        follower.pytest_unconfigure()
-        assert capfd.readouterr().err == f"[rank 0] no {MARK}\N{REPLACEMENT CHARACTER}]0;owned\n[rank 0] more\n"
 
     def test_the_output_of_uv(self) -> None:
         code = f"import sys; sys.exit('error: no https://me:{SECRET}@mirror.example/simple')"

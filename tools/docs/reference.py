@@ -303,9 +303,6 @@ ENVIRONMENT = {
     "compared",
     "PYTEST_XDIST_WORKER": "set by pytest-xdist: the worker's name, which stands in the record and says which of "
     "several GPUs it takes",
-    "RANK": "set by torchrun: which of its processes this one is; the first reports",
-    "WORLD_SIZE": "set by torchrun: how many processes train a cell together",
-    "LOCAL_RANK": "set by torchrun: the number of this process's GPU on its machine",
 }
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__
-from pytest_sst2.methods.process_group import Team
 from pytest_sst2.models.out_of_memory import told_in_a_sentence
 from pytest_sst2.results.record import Placement
 from pytest_sst2.runner.ray.transfer import Get, ShippedModel, ShippedSource
@@ -102,8 +101,6 @@ def _begin(order: Order, device: str) -> tuple[Order, RunContext]:
     # The node measures here, and further metrics are computed where the run was started.
     bench = RunContext(replace(order.settings, device=device, executor="local", metrics=()))
     bench.source = order.source.unpacked()
-    # Whatever started this process may have said to it, for another purpose, that it is a rank of torchrun's.
-    bench.team = Team()
     return order, bench
 
 
