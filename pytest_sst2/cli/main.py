@@ -13,7 +13,16 @@ from typing import Any, NoReturn
 from pytest_sst2 import __version__
 from pytest_sst2.cli import commands
 from pytest_sst2.config import option_parsers as option_types
-from pytest_sst2.config.options import ALPHA, BARE_FLAGS, FAIL_ON, FAIL_ON_DEFAULT, OPTIONS, TOLERANCE, Option
+from pytest_sst2.config.options import (
+    ALPHA,
+    BARE_FLAGS,
+    FAIL_ON,
+    FAIL_ON_DEFAULT,
+    OPTIONS,
+    RENAMED_FAIL_ON,
+    TOLERANCE,
+    Option,
+)
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import encodable, one_line, printable
 
@@ -216,6 +225,14 @@ class _Passed(argparse.Action):
         namespace.flags = [*others, typed]
 
 
+def _fail_on(text: str) -> tuple[str, ...]:
+    """Parse ``--fail-on``; an old word is replaced, with a warning on stderr."""
+    words = option_types.several_of(FAIL_ON, RENAMED_FAIL_ON)(text)
+    return option_types.current_words(
+        words, RENAMED_FAIL_ON, lambda message: print(f"pytest-sst2: warning: --fail-on: {message}", file=sys.stderr)
+    )
+
+
 def _add_rule(parser: argparse.ArgumentParser, *, prefixed: bool = False) -> None:
     """Add the gate's rule; with ``prefixed`` under the names that it has as options of pytest, too."""
 
@@ -225,7 +242,7 @@ def _add_rule(parser: argparse.ArgumentParser, *, prefixed: bool = False) -> Non
 
     add(
         "fail-on",
-        type=option_types.several_of(FAIL_ON),
+        type=_fail_on,
         default=FAIL_ON_DEFAULT,
         metavar="A,B",
         help=f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})",

@@ -71,13 +71,13 @@ class CellComparison:
 
     @property
     def flags(self) -> frozenset[str]:
-        """What ``--sst2-fail-on`` can ask for of a cell: regressed, slower, heavier, drifted, incomparable."""
+        """What ``--sst2-fail-on`` can ask for of a cell: regressed, slower, more-memory, drifted, incomparable."""
         found = {
             "regressed": self.verdict == "regressed",
             "incomparable": self.verdict == "incomparable",
             "drifted": bool(self.causes),
             "slower": self.costs is not None and self.costs.slower,
-            "heavier": self.costs is not None and self.costs.heavier,
+            "more-memory": self.costs is not None and self.costs.heavier,
         }
         return frozenset(name for name, holds in found.items() if holds)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.sanitize import one_line
@@ -86,14 +86,35 @@ def points(text: str) -> float:
     return number / 100
 
 
-def several_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return a parser that takes some of ``allowed``, with commas, or ``none``."""
+def several_of(allowed: Sequence[str], renamed: Collection[str] = ()) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser for some of ``allowed``, separated by commas, or ``none``.
+
+    Args:
+        allowed: The words.
+        renamed: Old words, which are returned as typed; ``current_words`` replaces them.
+    """
     parse_one = one_of(allowed)
 
     def parse(text: str) -> tuple[str, ...]:
-        return () if text.strip() == "none" else tuple(parse_one(name) for name in names(text))
+        if text.strip() == "none":
+            return ()
+        return tuple(name if name in renamed else parse_one(name) for name in names(text))
 
     return parse
+
+
+def current_words(words: Sequence[str], renamed: Mapping[str, str], warn: Callable[[str], None]) -> tuple[str, ...]:
+    """Return distinct words, with every old word replaced by its new one.
+
+    Args:
+        words: As parsed by ``several_of``.
+        renamed: From old words to new ones.
+        warn: Called with one sentence for every old word.
+    """
+    for word in words:
+        if word in renamed:
+            warn(f"{word!r} is deprecated; use {renamed[word]!r}.")
+    return tuple(dict.fromkeys(renamed.get(word, word) for word in words))
 
 
 _UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}

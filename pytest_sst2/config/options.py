@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -32,7 +32,9 @@ from pytest_sst2.config.option_parsers import (
 from pytest_sst2.config.recipes import DTYPES, EVALUATION_SPLITS, PRESETS
 
 # What can fail a comparison. Missing cells are not in the default: -k and --methods leave cells out on purpose.
-FAIL_ON = ("regressed", "slower", "heavier", "drifted", "incomparable", "missing")
+FAIL_ON = ("regressed", "slower", "more-memory", "drifted", "incomparable", "missing")
+# Old words that still work in this release, with a warning.
+RENAMED_FAIL_ON = {"heavier": "more-memory"}
 FAIL_ON_DEFAULT = "regressed,incomparable"
 
 ALPHA = 0.01  # share of unchanged cells that may be reported as changed
@@ -49,13 +51,23 @@ BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
 @dataclass(frozen=True)
 class Option:
-    """One option and its ini twin. ``parse`` None makes it a switch."""
+    """One option of the command line and of the ini file.
+
+    Attributes:
+        name: ``train_size`` for ``--sst2-train-size`` and ``sst2_train_size``.
+        help: The help text.
+        parse: Parses the value; None for a switch.
+        metavar: The placeholder of the value in the help.
+        default: The value without the option, as typed.
+        old_name: The name in earlier releases, which still works with a warning.
+    """
 
     name: str
     help: str
     parse: Callable[[str], Any] | None = None
     metavar: str | None = None
     default: str | None = None
+    old_name: str = ""
 
     @property
     def flag(self) -> str:
@@ -66,6 +78,11 @@ class Option:
     def dest(self) -> str:
         """The name in ``config.option`` and in an ini file."""
         return f"sst2_{self.name}"
+
+    @property
+    def old(self) -> Option | None:
+        """The same option under its old name; None if it was never renamed."""
+        return replace(self, name=self.old_name, old_name="") if self.old_name else None
 
     @property
     def ini_kind(self) -> Literal["args", "bool", "string"]:
@@ -96,10 +113,16 @@ OPTIONS: tuple[Option, ...] = (
     Option("metrics", "further metrics beside accuracy", names, "f1,..."),
     Option("floors", "minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
     Option("min_accuracy", "one floor for every cell instead of the file's", share, "X"),
-    Option("calibrate", "write the floors file from the seeds measured in this run"),
+    Option("calibrate_floors", "write the floors file from the seeds measured in this run", old_name="calibrate"),
     Option("save", "keep the records of this run as a baseline in .sst2/", text, "NAME"),
     Option("compare", "compare with a baseline or results file and set the exit status", text, "NAME|FILE"),
-    Option("fail_on", f"what fails a comparison: {', '.join(FAIL_ON)}", several_of(FAIL_ON), "A,B", FAIL_ON_DEFAULT),
+    Option(
+        "fail_on",
+        f"what fails a comparison: {', '.join(FAIL_ON)}",
+        several_of(FAIL_ON, RENAMED_FAIL_ON),
+        "A,B",
+        FAIL_ON_DEFAULT,
+    ),
     Option("tolerance", "percentage points of accuracy that may be lost", points, "X", f"{100 * TOLERANCE:g}"),
     Option("alpha", "level of significance, after Holm's correction", probability, "X", f"{ALPHA:g}"),
     Option("overwrite", "replace a saved baseline, lower a floor"),
@@ -119,22 +142,32 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare every prefixed option and its ini twin."""
     group = parser.getgroup("sst2", "SST-2 benchmarks")
     for option in OPTIONS:
-        shown = f"{option.help} (default: {option.default})" if option.default else option.help
-        if option.parse is None:
-            group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=shown)
-        else:
-            group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=shown)
-        default = None if option.parse is None else UNSET
-        parser.addini(option.dest, shown, type=option.ini_kind, default=default)
+        text = f"{option.help} (default: {option.default})" if option.default else option.help
+        _add_option(parser, group, option, text, text)
+        if option.old is not None:
+            _add_option(parser, group, option.old, argparse.SUPPRESS, f"deprecated: use {option.dest}")
+
+
+def _add_option(
+    parser: pytest.Parser, group: pytest.OptionGroup, option: Option, help_text: str, ini_help: str
+) -> None:
+    if option.parse is None:
+        group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=help_text)
+    else:
+        group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=help_text)
+    default = None if option.parse is None else UNSET
+    parser.addini(option.dest, ini_help, type=option.ini_kind, default=default)
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:
-    """Tell whether the command line or an ini file says anything of an option; a switch in an ini file may say no."""
+    """Return whether the command line or the ini file sets an option, or its old name; a switch must be on."""
+    if option.old is not None and is_set(config, option.old):
+        return True
     if getattr(config.option, option.dest, None) is not None:
         return True
     try:
         ini = config.getini(option.dest)
-    except (TypeError, ValueError, pytest.UsageError):  # what is wrong with it is told where its value is read
+    except (TypeError, ValueError, pytest.UsageError):  # reported when the value is read
         return True
     return bool(ini) if option.parse is None else ini is not UNSET
 

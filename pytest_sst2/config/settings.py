@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config.option_parsers import BadValue
-from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, UNSET, Option
+from pytest_sst2.config.option_parsers import BadValue, current_words
+from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, UNSET, Option, is_set
 from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
@@ -55,10 +55,10 @@ class Settings:
         cache_bytes: Size limit of the embedding cache; None switches the cache off.
         metrics: Names of metrics in addition to accuracy.
         rootdir: Folder of the project; ``.sst2/`` is in it.
-        floors_path: The floors file. ``--sst2-calibrate`` writes it.
+        floors_path: The floors file. ``--sst2-calibrate-floors`` writes it.
         floors_given: Whether the user named the floors file, which must exist then.
         min_accuracy: One floor for every cell, or None.
-        calibrate: Write floors instead of asserting them.
+        calibrate_floors: Write floors instead of asserting them.
         save: Name of the baseline to save, or None.
         compare: Name or path of the baseline to compare with, or None.
         compare_base: Folder that a relative ``compare`` starts from.
@@ -92,7 +92,7 @@ class Settings:
     floors_path: Path
     floors_given: bool
     min_accuracy: float | None
-    calibrate: bool
+    calibrate_floors: bool
     save: str | None
     compare: str | None
     compare_base: Path
@@ -159,11 +159,11 @@ def read_settings(config: pytest.Config) -> Settings:
         floors_path=_floors_path(config, values["floors"], base["floors"]),
         floors_given=bool(values["floors"]),
         min_accuracy=values["min_accuracy"],
-        calibrate=_calibrate(values),
+        calibrate_floors=_calibrate_floors(values),
         save=values["save"],
         compare=values["compare"],
         compare_base=base["compare"],
-        fail_on=values["fail_on"],
+        fail_on=_fail_on(config, values["fail_on"]),
         tolerance=values["tolerance"],
         alpha=values["alpha"],
         overwrite=bool(values["overwrite"]),
@@ -187,6 +187,9 @@ def option_value(config: pytest.Config, option: Option) -> Any:
     Raises:
         Sst2Error: The value in the ini file is invalid.
     """
+    if option.old is not None and is_set(config, option.old):
+        _warn_deprecated(config, f"{option.old.flag} is deprecated; use {option.flag} ({option.dest} in an ini file).")
+        return option_value(config, option.old)
     given = getattr(config.option, option.dest, None)
     if isinstance(given, list):  # argparse of Python 3.11 stores [] for --sst2-data=-- without calling the parser
         raise Sst2Error(f"{option.flag}: a value is missing.")
@@ -226,6 +229,24 @@ def _base_folder(config: pytest.Config, option: Option) -> Path:
     if getattr(config.option, option.dest, None) is not None or config.inipath is None:
         return config.invocation_params.dir
     return config.inipath.parent
+
+
+def _fail_on(config: pytest.Config, words: tuple[str, ...]) -> tuple[str, ...]:
+    return current_words(words, RENAMED_FAIL_ON, lambda text: _warn_deprecated(config, f"--sst2-fail-on: {text}"))
+
+
+def _warn_deprecated(config: pytest.Config, message: str) -> None:
+    """Issue a DeprecationWarning, once per run and not once per worker.
+
+    Raises:
+        Sst2Error: Warnings are errors in this run.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        config.issue_config_time_warning(DeprecationWarning(message), stacklevel=2)
+    except DeprecationWarning as error:
+        raise Sst2Error(message) from error
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
@@ -270,10 +291,12 @@ def _data_source(data: str, base: Path) -> str:
     return str(folder)
 
 
-def _calibrate(values: Mapping[str, Any]) -> bool:
-    if values["calibrate"] and values["min_accuracy"] is not None:
-        raise Sst2Error("--sst2-calibrate writes floors and --sst2-min-accuracy overrides them; give one of the two.")
-    return bool(values["calibrate"])
+def _calibrate_floors(values: Mapping[str, Any]) -> bool:
+    if values["calibrate_floors"] and values["min_accuracy"] is not None:
+        raise Sst2Error(
+            "--sst2-calibrate-floors writes floors and --sst2-min-accuracy overrides them; give one of the two."
+        )
+    return bool(values["calibrate_floors"])
 
 
 def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
@@ -308,10 +331,10 @@ def _shard(values: Mapping[str, Any]) -> Shard | None:
             f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a "
             f"file with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
         )
-    if values["calibrate"]:
+    if values["calibrate_floors"]:
         raise Sst2Error(
-            f"--sst2-calibrate with --sst2-shard {shard} would make floors of some of the seeds. Write each shard to a "
-            "file with --sst2-json, join them with pytest-sst2 merge FILE ... -o all.json, and calibrate from all of "
-            "them: --sst2-calibrate --sst2-resume all.json."
+            f"--sst2-calibrate-floors with --sst2-shard {shard} would make floors from some of the seeds. Write each "
+            "shard to a file with --sst2-json, join the files with pytest-sst2 merge FILE ... -o all.json, and "
+            "calibrate from all seeds: --sst2-calibrate-floors --sst2-resume all.json."
         )
     return shard

@@ -31,7 +31,7 @@ NUMERIC = ("before", "after", "Δ points", "p (Holm)", "could detect")
 _LEFT_OUT_FIRST = ("peak MB", "could detect", "seeds", "time", "before", "p (Holm)", "95 % interval", "after")
 _NONE = "–"
 # What a cell's flags are called when cells are counted.
-_COUNTED = ("regressed", "improved", "incomparable", "slower", "heavier", "drifted")
+_COUNTED = ("regressed", "improved", "incomparable", "slower", "more-memory", "drifted")
 
 
 def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
@@ -116,7 +116,7 @@ def findings(comparison: Comparison) -> list[str]:
     lines += _told(cells, "incomparable", lambda cell: cell.reasons)
     lines += _told(cells, "drift", lambda cell: cell.causes)
     lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
-    lines += _told(cells, "heavier", lambda cell: _memory(cell.costs) if "heavier" in cell.flags else ())
+    lines += _told(cells, "more-memory", lambda cell: _memory(cell.costs) if "more-memory" in cell.flags else ())
     lines += _told(cells, "faster", lambda cell: _changed_phases(cell.costs, "faster"))
     lines += _told(cells, "note", lambda cell: (*cell.notes, *(cell.costs.notes if cell.costs else ())))
     if comparison.only_after:

@@ -20,7 +20,18 @@ _MOST_FOLDED_ROWS = 5
 _MOST_FINDINGS = 5
 _MOST_COMMANDS = 2
 # What comes first in the list of findings, by its first word: what fails a run, its causes, then what is good to know.
-_RANKS = ("ERROR", "no number", "incomparable", "missing", "drift", "slower", "heavier", "note", "warning", "faster")
+_RANKS = (
+    "ERROR",
+    "no number",
+    "incomparable",
+    "missing",
+    "drift",
+    "slower",
+    "more-memory",
+    "note",
+    "warning",
+    "faster",
+)
 # A comment on GitHub has room for 65,536 characters in all. What is folded has what the rest leaves of these.
 _MOST_CHARACTERS = 60_000
 # Of one line, and of one cell of a table.

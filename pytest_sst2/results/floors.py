@@ -85,7 +85,7 @@ def load_floors(path: Path) -> Floors:
     if not path.exists():
         raise Sst2Error(
             f"floors file {str(path)!r} does not exist. Name one with --sst2-floors FILE, or measure it: "
-            "--sst2-calibrate --sst2-seeds 1,2,3,4,5."
+            "--sst2-calibrate-floors --sst2-seeds 1,2,3,4,5."
         )
     text = read_text(path, _LARGEST_BYTES)
     try:

@@ -89,7 +89,7 @@ class RunContext:
     @cached_property
     def floors(self) -> Floors:
         """The floors: the file the user named, else the project's, else the installed one; none when calibrating."""
-        if self.settings.calibrate:
+        if self.settings.calibrate_floors:
             return Floors({})
         if self._given_floors is not None:
             return self._given_floors

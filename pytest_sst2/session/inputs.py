@@ -50,7 +50,7 @@ def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
     Raises:
         Sst2Error: A file is missing or invalid, or an output would replace something that must stay.
     """
-    if settings.calibrate:
+    if settings.calibrate_floors:
         _check_calibration(settings)
     for path, option in ((settings.json_path, "--sst2-json"), (settings.resume_path, "--sst2-resume")):
         if path is not None:
@@ -66,7 +66,7 @@ def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
     if settings.compare:
         baseline = load_baseline(settings.rootdir, settings.compare_base, settings.compare)
     return Inputs(
-        floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate else None,
+        floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate_floors else None,
         baseline=baseline,
         unfinished=_load_unfinished(settings),
         known_costs=_load_known_costs(settings, baseline),
@@ -78,7 +78,7 @@ def _check_calibration(settings: Settings) -> None:
     seeds = settings.recipe.seeds
     if len(seeds) < MINIMUM_SEEDS:
         raise Sst2Error(
-            f"--sst2-calibrate needs at least {MINIMUM_SEEDS} seeds and got {len(seeds)}: one number says "
+            f"--sst2-calibrate-floors needs at least {MINIMUM_SEEDS} seeds and got {len(seeds)}: one number says "
             "nothing of how much seeds differ. Add --sst2-seeds 1,2,3,4,5."
         )
     check_writable(settings.floors_path, "--sst2-floors")

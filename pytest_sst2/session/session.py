@@ -154,7 +154,7 @@ class Session:
         if self._writer is not None:
             self._close(self._writer, complete=complete)
         self._add_notes()
-        if self.settings.calibrate:
+        if self.settings.calibrate_floors:
             floors = calibrate_floors(self.records, self.settings.floors_path, overwrite=self.settings.overwrite)
             self.notes += floors.notes
             self.problems += floors.problems

@@ -17,7 +17,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 # What an ini file may ask of a run that is none of a trial's business.
-_NOT_OF_A_TRIAL = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate=false")
+_NOT_OF_A_TRIAL = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
 # The same of the variables: other packages, a summary that is ours to write, options of the outer run.
 _NOT_FOR_A_TRIAL = (
     "PYTHONPATH",

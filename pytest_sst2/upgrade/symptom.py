@@ -13,9 +13,9 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
 from pytest_sst2.upgrade.minimize import Answer
 
-Kind = Literal["crash", "regressed", "drifted", "slower", "heavier"]
+Kind = Literal["crash", "regressed", "drifted", "slower", "more-memory"]
 # The worst first; what is surest to be told apart goes before what takes several rounds.
-KINDS: tuple[Kind, ...] = ("crash", "regressed", "drifted", "slower", "heavier")
+KINDS: tuple[Kind, ...] = ("crash", "regressed", "drifted", "slower", "more-memory")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Symptom:
     @property
     def is_of_costs(self) -> bool:
         """Whether it takes several rounds to be seen."""
-        return self.kind in ("slower", "heavier")
+        return self.kind in ("slower", "more-memory")
 
 
 def symptom_of(before: Results, after: Results, comparison: Comparison) -> Symptom | None:

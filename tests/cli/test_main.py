@@ -89,6 +89,12 @@ class TestCompare:
         assert output.out.splitlines()[0] == outcome
         assert output.err == ""
 
+    def test_an_old_word_of_fail_on_still_works_with_a_warning(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["compare", "main", "main", "--fail-on", "heavier"]) == 0
+        assert capsys.readouterr().err == (
+            "pytest-sst2: warning: --fail-on: 'heavier' is deprecated; use 'more-memory'.\n"
+        )
+
     def test_names_are_found_from_folders_below_and_paths_from_here(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -110,14 +116,14 @@ class TestCompare:
             (["main", "mian"], "no baseline 'mian': it is neither a file nor one of main, sst2, worse. Did you mean"),
             (["nowhere/x.json", "main"], "no baseline 'nowhere/x.json'"),
             (["main", "damaged.json"], "damaged.json is not a results file"),
-            (["newer.json", "main"], "newer.json has schema version 4"),
+            (["newer.json", "main"], "newer.json has schema version 5"),
         ],
     )
     def test_what_cannot_be_read_is_one_sentence(
         self, arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "damaged.json").write_text("{", encoding="utf-8")
-        (tmp_path / "newer.json").write_text('{"schema_version": 4}', encoding="utf-8")
+        (tmp_path / "newer.json").write_text('{"schema_version": 5}', encoding="utf-8")
         assert main(["compare", *arguments]) == 2
         output = capsys.readouterr()
         assert output.out == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import re
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,17 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
         (["--models", ","], ["names nothing"]),
         (["--sst2-data", "nowhere"], ["'nowhere' is neither auto, hub, pocket nor a folder"]),
         (["--models", "./nowhere"], ["no folder './nowhere'"]),
-        (["--sst2-floors", "nowhere.toml"], ["'*nowhere.toml' does not exist", "--sst2-calibrate"]),
-        (["--sst2-calibrate"], ["at least 5 seeds and got 1", "--sst2-seeds 1,2,3,4,5"]),
-        (["--sst2-calibrate", "--sst2-seeds", "1,2,3,4,5", "--sst2-min-accuracy", "0.5"], ["give one of the two"]),
+        (["--sst2-floors", "nowhere.toml"], ["'*nowhere.toml' does not exist", "--sst2-calibrate-floors"]),
+        (["--sst2-calibrate-floors"], ["at least 5 seeds and got 1", "--sst2-seeds 1,2,3,4,5"]),
+        (
+            ["--sst2-calibrate-floors", "--sst2-seeds", "1,2,3,4,5", "--sst2-min-accuracy", "0.5"],
+            ["give one of the two"],
+        ),
         (["--sst2-json", "."], ["is a folder; name a file"]),
-        (["--sst2-fail-on", "regressed,slow"], ["'slow' is not one of regressed, slower, heavier", "mean 'slower'?"]),
+        (
+            ["--sst2-fail-on", "regressed,slow"],
+            ["'slow' is not one of regressed, slower, more-memory", "mean 'slower'?"],
+        ),
         (["--sst2-fail-on", ","], ["names nothing"]),
         (["--sst2-tolerance", "-1"], ["'-1' is not a number of percentage points from 0 to 100"]),
         (["--sst2-tolerance", "101"], ["'101' is not a number of percentage points"]),
@@ -332,3 +339,53 @@ class TestTheTablesOfATomlFile:
         reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
         lists = ", ".join(f"`{option.dest}`" for option in options.OPTIONS if option.ini_kind == "args")
         assert f"these are lists of quoted texts: {lists} (" in reference
+
+
+SEEDS = "--sst2-seeds=1,2,3,4,5"
+
+
+class TestOldNames:
+    """They work for one more release, with a warning."""
+
+    def test_the_old_flag_still_calibrates(self, project: pytest.Pytester) -> None:
+        result = project.runpytest("--methods=majority", "--sst2-calibrate", SEEDS, "--sst2-floors=floors.toml")
+        result.assert_outcomes(passed=5, warnings=1)
+        result.stdout.fnmatch_lines_random(
+            [
+                "1 floor in *floors.toml",
+                "*DeprecationWarning: --sst2-calibrate is deprecated; use --sst2-calibrate-floors*",
+            ]
+        )
+
+    def test_so_does_the_old_ini_option(self, cells: pytest.Pytester) -> None:
+        cells.makeini("[pytest]\nsst2_calibrate = true\n")
+        result = cells.runpytest("--collect-only", "-q", "--methods=majority", "--sst2-seeds=1")
+        assert result.ret == USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --sst2-calibrate-floors needs at least 5 seeds and got 1*"])
+        cells.makeini("[pytest]\nsst2_calibrate = false\n")
+        result = cells.runpytest("--collect-only", "-q", "--methods=majority", "--sst2-seeds=1")
+        assert collected(result) == ["majority-seed1"]
+        assert "deprecated" not in result.stdout.str()
+
+    @pytest.mark.parametrize("in_ini", [False, True])
+    def test_an_old_word_of_the_gate_is_the_new_one(self, pytester: pytest.Pytester, in_ini: bool) -> None:
+        pytester.makepyfile("def test_cell(sst2_settings): print('rule:', sst2_settings.fail_on)")
+        if in_ini:
+            pytester.makeini("[pytest]\nsst2_fail_on = heavier, slower, more-memory\n")
+        result = pytester.runpytest("-s", *([] if in_ini else ["--sst2-fail-on=heavier,slower,more-memory"]))
+        result.stdout.fnmatch_lines(
+            [
+                "*rule: ('more-memory', 'slower')",
+                "*DeprecationWarning: --sst2-fail-on: 'heavier' is deprecated; use 'more-memory'.",
+            ]
+        )
+
+    def test_where_warnings_are_errors_the_run_ends_with_the_sentence(self, cells: pytest.Pytester) -> None:
+        result = cells.runpytest("-W", "error", "--sst2-fail-on=heavier")
+        assert result.ret == USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --sst2-fail-on: 'heavier' is deprecated; use 'more-memory'."])
+
+    def test_the_help_shows_the_new_flag_alone(self, pytester: pytest.Pytester) -> None:
+        help_text = pytester.runpytest("--help").stdout.str()
+        assert "--sst2-calibrate-floors" in help_text
+        assert not re.search(r"--sst2-calibrate(?!-)", help_text)

@@ -70,7 +70,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     asked = ["--methods=majority,linear-probe", "--sst2-seeds=1,2,3,4,5", "--sst2-save=main", "--sst2-overwrite"]
-    asked += ["--sst2-json=disk/r.json", "--sst2-calibrate", "--sst2-floors=disk/floors.toml"]
+    asked += ["--sst2-json=disk/r.json", "--sst2-calibrate-floors", "--sst2-floors=disk/floors.toml"]
     return project.runpytest_inprocess(*asked, "--sst2-report=disk/report", *arguments)
 
 

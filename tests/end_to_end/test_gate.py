@@ -311,7 +311,7 @@ class TestOptions:
         assert "SST-2" not in str(plain.stdout)
 
     def test_calibrating_lowers_no_floor_unless_told_to(self, project: pytest.Pytester) -> None:
-        arguments = ("--sst2-calibrate", "--sst2-seeds", "1,2,3,4,5", "--methods", "majority")
+        arguments = ("--sst2-calibrate-floors", "--sst2-seeds", "1,2,3,4,5", "--methods", "majority")
         assert project.runpytest(*arguments).ret == 0
         floors = project.path / "benchmarks" / "floors.toml"
         raised = floors.read_text(encoding="utf-8").replace("accuracy = 0.485", "accuracy = 0.9")

@@ -215,7 +215,7 @@ class TestFloors:
 
     def test_calibrating_writes_floors_that_the_next_run_asserts(self, project: pytest.Pytester) -> None:
         seeds = ["--sst2-seeds", "1,2,3,4,5", "--methods", "majority"]
-        calibrated = project.runpytest("--sst2-calibrate", *seeds)
+        calibrated = project.runpytest("--sst2-calibrate-floors", *seeds)
         calibrated.assert_outcomes(passed=5)
         calibrated.stdout.fnmatch_lines(["1 floor in *floors.toml"])
         text = (project.path / "benchmarks" / "floors.toml").read_text(encoding="utf-8")

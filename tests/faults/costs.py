@@ -39,7 +39,7 @@ def _slow_training(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, Trainer, "training_step", wrapper)
 
 
-@fault("memory doubled while encoding", PROBES, "heavier", r"^peak memory \d")
+@fault("memory doubled while encoding", PROBES, "more-memory", r"^peak memory \d")
 def _heavy(patch: pytest.MonkeyPatch, world: World) -> None:
     import psutil
     from sentence_transformers import SentenceTransformer

@@ -61,7 +61,7 @@ class Fault:
     Attributes:
         name: What it is, in words.
         methods: The methods it is injected into.
-        outcome: What must come of it: ``regressed``, ``incomparable``, ``slower``, ``heavier``, or ``named`` where
+        outcome: What must come of it: ``regressed``, ``incomparable``, ``slower``, ``more-memory``, or ``named`` where
             the accuracy may stand or fall but the cause must be told.
         cause: A regular expression for one of the sentences that tell it.
         inject: Patches what it has to, and returns the world to run in if that is another.
@@ -155,7 +155,7 @@ def _settings(world: World) -> Settings:
         floors_path=world.scratch / "no-floors.toml",
         floors_given=False,
         min_accuracy=None,
-        calibrate=False,
+        calibrate_floors=False,
         save=None,
         compare=None,
         compare_base=world.scratch,
@@ -192,7 +192,9 @@ def sentences_of(comparison: Comparison) -> list[str]:
     """Return what the comparison says of the cell, as the report has it, without the cell's name."""
     name = f" ({cell_of(comparison).name})"
     told = [line.partition(": ") for line in findings(comparison)]
-    return [text.removesuffix(name) for word, _, text in told if word in ("incomparable", "drift", "slower", "heavier")]
+    return [
+        text.removesuffix(name) for word, _, text in told if word in ("incomparable", "drift", "slower", "more-memory")
+    ]
 
 
 def is_caught(comparison: Comparison) -> bool:

@@ -62,7 +62,7 @@ FOUND = [
     "incomparable: seed 7, was 42 (tfidf)",
     "drift: max_seq_length 5, was 256 (minilm × linear-probe, albert × fine-tune)",
     "slower: encode 1.60 × what it was in units of the machine's speed (2.00 s → 3.20 s; noise ±30 %) (minilm × linear-probe)",
-    "heavier: peak memory 1.50 × what it was (800 MB → 1,200 MB) (minilm × linear-probe)",
+    "more-memory: peak memory 1.50 × what it was (800 MB → 1,200 MB) (minilm × linear-probe)",
     "faster: all phases together 0.50 × what it was in units of the machine's speed (2.00 s → 1.00 s; noise ±10 %) (albert × fine-tune)",
     "note: one seed (minilm × linear-probe)",
     "note: one round: cannot tell below ±25 % (minilm × linear-probe, albert × fine-tune)",
@@ -78,7 +78,7 @@ FOUND = [
 
 def test_at_160_columns_the_outcome_comes_first_and_each_sentence_once() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160)[:24] == [
-        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 heavier, 2 of 3 drifted; 1 cell of the baseline was not run",
+        "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 more-memory, 2 of 3 drifted; 1 cell of the baseline was not run",
         "main (saved 2026-08-01T12:00:00+00:00) → this run; regressed means more than 0.5 points lost and p ≤ 0.01 after Holm's correction",
         "",
         "cell                   seeds    verdict       before   after  Δ points  95 % interval   p (Holm)  could detect  time          peak MB",
@@ -178,7 +178,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert data["outcome"].startswith("FAILS: 1 of 3 regressed")
     assert [cell["name"] for cell in data["cells"]] == ["minilm × linear-probe", "albert × fine-tune", "tfidf"]
     first, second, third = data["cells"]
-    assert first["flags"] == ["drifted", "heavier", "regressed", "slower"]
+    assert first["flags"] == ["drifted", "more-memory", "regressed", "slower"]
     assert first["accuracy"] == {**dataclasses.asdict(CHANGE), "interval": [-0.035, -0.0126], "error_parts": []}
     assert (first["adjusted_p"], first["detectable"], first["causes"]) == (0.00008, 0.0126, [*DRIFT])
     assert first["costs"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])

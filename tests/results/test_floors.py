@@ -182,7 +182,7 @@ def test_a_broken_file_is_refused_with_its_name_and_the_entry(tmp_path: Path, te
 
 def test_a_file_that_is_not_there_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
     message = refusal(tmp_path / "floors.toml")
-    parts = [str(tmp_path / "floors.toml"), "does not exist", "--sst2-floors", "--sst2-calibrate --sst2-seeds"]
+    parts = [str(tmp_path / "floors.toml"), "does not exist", "--sst2-floors", "--sst2-calibrate-floors --sst2-seeds"]
     assert [part for part in parts if part not in message] == []
 
 

@@ -165,7 +165,10 @@ class TestAsked:
         ("arguments", "part"),
         [
             (["--sst2-save", "main"], "ERROR: --sst2-save with --sst2-shard 1/2 *pytest-sst2 merge * --save main."),
-            (["--sst2-calibrate", "--sst2-seeds", "1,2,3,4,5"], "ERROR: --sst2-calibrate with *pytest-sst2 merge *"),
+            (
+                ["--sst2-calibrate-floors", "--sst2-seeds", "1,2,3,4,5"],
+                "ERROR: --sst2-calibrate-floors with *pytest-sst2 merge *",
+            ),
         ],
     )
     def test_what_needs_all_cells_is_refused(self, cells: pytest.Pytester, arguments: list[str], part: str) -> None:

@@ -42,14 +42,14 @@ class TestFinding:
         [
             (cell(causes=("C 2, was 1", "predictions differ")), "drifted", "C 2, was 1"),
             (cell(costs=SLOWER), "slower", "fit takes 3.00 × as long"),
-            (cell(costs=HEAVIER), "heavier", "peak memory 2.50 ×"),
+            (cell(costs=HEAVIER), "more-memory", "peak memory 2.50 ×"),
         ],
     )
     def test_it_is_told_in_a_clause(self, shown: CellComparison, kind: str, said: str) -> None:
         symptom = found(shown)
         assert (symptom.kind, symptom.cell, symptom.said, symptom.name) == (kind, CELL, said, "minilm × linear-probe")
         assert symptom.records == (RIGHT,)
-        assert symptom.is_of_costs is (kind in ("slower", "heavier"))
+        assert symptom.is_of_costs is (kind in ("slower", "more-memory"))
 
     def test_the_worst_goes_before_what_is_less_bad_whatever_the_order_of_the_cells(self) -> None:
         other = dataclasses.replace(RIGHT, model="albert")

@@ -121,7 +121,7 @@ class Project:
         """Start pytest, which goes on with what r.json has."""
         asked = [f"--sst2-data={self.data}", "--sst2-train-size=60", f"--models={self.encoder}"]
         asked += ["--methods=steady,linear-probe", "--sst2-resume=r.json", f"--sst2-seeds={','.join(map(str, SEEDS))}"]
-        asked += ["--sst2-save=main", "--sst2-overwrite", "--sst2-calibrate", "--sst2-floors=floors.toml"]
+        asked += ["--sst2-save=main", "--sst2-overwrite", "--sst2-calibrate-floors", "--sst2-floors=floors.toml"]
         asked += ["--sst2-report=report"] if report else []
         os.environ["PYTEST_SST2_CACHE"] = str(self.path / "cache")
         return forked_runs.start(self.path, asked, killed_at_write=killed_at_write)

@@ -86,7 +86,7 @@ class Bench:
         verdict = cell.verdict
         if cell.accuracy is not None and cell.accuracy.delta:
             verdict += f" ({signed_points(cell.accuracy.delta, digits=1)} points)"
-        verdict = ", ".join([verdict, *sorted(cell.flags & {"slower", "heavier"})])
+        verdict = ", ".join([verdict, *sorted(cell.flags & {"slower", "more-memory"})])
         return Row(
             fault, method, verdict, is_caught(comparison), self._shown(named or next(iter(said), "")), bool(named)
         )

@@ -148,7 +148,7 @@ def compare_with(fault: Fault, method: str, baseline: Baseline) -> tuple[CellCom
     return cell_of(comparison), named_cause(fault, comparison), sentences_of(comparison)
 
 
-COSTLY = ("slower", "heavier")
+COSTLY = ("slower", "more-memory")
 # Both methods of a pair share the code that a fault is in: the second is injected where it goes another way.
 BOTH = ("loaded in bfloat16", "random weights", "C a hundred")
 
@@ -181,7 +181,7 @@ class TestHarmless:
         world, before = baseline(NOTHING, method)
         after = measure(world, method)
         # Times and memory of so small runs are start-up's.
-        assert cell_of(compared(before, after)).flags <= {"slower", "heavier"}
+        assert cell_of(compared(before, after)).flags <= {"slower", "more-memory"}
         assert cell_of(compared(before, after)).accuracy.delta == 0.0  # type: ignore[union-attr]
 
     @pytest.mark.parametrize("method", [LINEAR, TUNE])
@@ -276,9 +276,9 @@ class TestCosts:
         assert named_cause(fault, compared(before, after)), cell_of(compared(before, after)).costs
 
     def test_memory_held_while_encoding_is_heavier(self, baseline: Baseline) -> None:
-        fault = next(each for each in FAULTS if each.outcome == "heavier")
+        fault = next(each for each in FAULTS if each.outcome == "more-memory")
         cell, named, said = compare_with(fault, LINEAR, baseline)
-        assert "heavier" in cell.flags
+        assert "more-memory" in cell.flags
         assert named, said
         assert cell.causes == ()
 
