@@ -1,4 +1,4 @@
-"""Small wheels made by hand, and a runner that borrows what is heavy from here: upgrades without a network."""
+"""Small hand-made wheels, and a runner that uses this environment's heavy packages: upgrades without a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, str],
     """Write a wheel of a pure package."""
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-    lines += [f"Requires-Dist: {each}" for each in requires]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     content = {
         **files,
         f"{info}/METADATA": "\n".join([*lines, ""]),
@@ -26,7 +26,7 @@ def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, str],
 
 
 def write_light_runner(folder: Path) -> Path:
-    """Write the runner as a wheel that requires nothing and looks into this environment for what it imports."""
+    """Write the runner as a wheel without requirements that imports from this environment."""
     import io
 
     with zipfile.ZipFile(io.BytesIO(wheel_bytes())) as archive:
@@ -37,7 +37,7 @@ def write_light_runner(folder: Path) -> Path:
     metadata = files[f"{info}/METADATA"].splitlines()
     files[f"{info}/METADATA"] = "\n".join(line for line in metadata if not line.startswith("Requires-Dist:")) + "\n"
     files["borrowed.pth"] = sysconfig.get_paths()["purelib"] + "\n"
-    # Named after its content, as the real one.
+    # The folder is named after the content, as for the real wheel.
     digest = hashlib.sha256("".join(files).encode()).hexdigest()[:16]
     return _zipped(folder / digest / f"{info.removesuffix('.dist-info')}-py3-none-any.whl", files, info)
 

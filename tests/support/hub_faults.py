@@ -1,4 +1,4 @@
-"""What a Hub can do wrong, each fault defined once: for the tests, and for tools/checks/hub_faults.py."""
+"""The faults of a Hub, each defined once for the tests and for tools/checks/hub_faults.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HTML = {"Content-Type": "text/html"}
 
 @dataclass(frozen=True)
 class Place:
-    """A repository, and what the requests for it look like at each stage of a download."""
+    """A repository and the requests for it at each stage of a download."""
 
     repo_type: RepoType
     repo_id: str
