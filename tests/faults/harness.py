@@ -61,9 +61,9 @@ class Fault:
     Attributes:
         name: Its description.
         methods: The methods it is injected into.
-        outcome: What must come of it: ``regressed``, ``incomparable``, ``slower``, ``more-memory``, or ``named`` where
-            the accuracy may stand or fall but the cause must be told.
-        cause: A regular expression for one of the sentences that tell it.
+        outcome: The expected result: ``regressed``, ``incomparable``, ``slower``, ``more-memory``, or ``named`` if
+            the cause must be reported whatever the accuracy.
+        cause: A regular expression that one finding must match.
         inject: Patches the code; returns the world to run in if it differs.
         ground: Changes the world of both runs, such as to an encoder that normalises.
         rounds: Repetitions of each run, for faults of time.

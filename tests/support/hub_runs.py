@@ -20,7 +20,7 @@ from tests.support.tiny_models import add_sentence_modules, sentences_and_labels
 
 PACKAGES = Path(pytest_sst2.__file__).parents[1]  # the checkout, or an environment's site-packages
 TOKEN = "hf_theTokenThatNobodyMayRead"
-# What of a run's lines tells of the Hub; the rest is the table's and pytest's.
+# Lines of a run about the Hub have one of these.
 _TELLS = ("could not be had", "was damaged or replaced")
 
 
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def sentences(self) -> list[str]:
-        """The lines that tell of the Hub."""
+        """The lines about the Hub."""
         return [line.strip() for line in self.output.splitlines() if any(word in line for word in _TELLS)]
 
 
@@ -126,13 +126,13 @@ print(json.dumps(answer))
 
 
 def start_taking(place: Place, told: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a process that takes a repository from the cache or the Hub, as a run does before anything else."""
+    """Start a process that loads a repository from the cache or the Hub, as a run does first."""
     command = [sys.executable, "-P", "-c", _TAKE, place.repo_type, place.repo_id]
     return subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def taken(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return what such a process found: ``files`` by digest, or what it ``said``; and the ``seconds`` it took."""
+    """Return the result of such a process: digests of the ``files``, or the error (``said``), and the ``seconds``."""
     output, complaints = process.communicate(timeout=120)
     assert process.returncode == 0, complaints
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])
