@@ -1,1 +1,13 @@
-"""The upgrade check: two environments, the same benchmarks in both, and which package is to blame."""
+"""The same benchmarks in two environments, and which package (or release) causes a difference.
+
+- ``command.py``: what ``pytest-sst2 upgrade`` does, step by step; start here.
+- ``ab_run.py``: resolves and builds both environments, and runs the benchmarks in them in turns.
+- ``bisection.py``: looks for the packages that cause a difference, and for the first bad release.
+- ``minimize.py``: the search algorithms of the bisection, without environments.
+- ``symptom.py``: what the bisection looks for, such as a crash or a regression.
+- ``benchmark_runs.py``: runs pytest in an environment and merges several passes.
+- ``environments.py``: builds environments, keeps them and reuses them; ``uv.py`` calls uv.
+- ``pins.py``: versions of packages, read from lock files and from this environment.
+- ``dependency_closure.py``: which package changes need each other.
+- ``runner_wheel.py``: packs this package as a wheel, so that both environments run the same code.
+"""

@@ -1,4 +1,4 @@
-"""The upgrade check: two sets of packages, an environment of each, and the same benchmarks in both by turns."""
+"""Resolve and build two environments, and run the same benchmarks in them in turns (an A/B run)."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from packaging.utils import canonicalize_name
 
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.results.file import Results
-from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial
+from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, merge_passes, run_benchmarks
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
-from pytest_sst2.upgrade.pins import Change, Pins, changes_between
-from pytest_sst2.upgrade.uv import InstallError, Wanted
+from pytest_sst2.upgrade.pins import Pins, VersionChange, changes_between
+from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.locks import lock_file
 
-Say = Callable[[str], None]
-"""Told of every step as it is taken."""
+Notify = Callable[[str], None]
+"""Called with one line of progress at each step."""
 
 BEFORE, AFTER = "before", "after"
 _FINISHED = "finished"
 
 
 @dataclass(frozen=True)
-class Upgrade:
-    """What is asked: from which packages, to which.
+class UpgradeRequest:
+    """The packages of both environments, as requested on the command line.
 
     Attributes:
-        base: The pins of the earlier environment, as far as they are known.
-        requirements: What the later one must have.
-        target: The pins of the later one, where a lock file names them; else None.
-        latest: Whether the later one is to have the newest of everything that fits.
+        base: The pins of the earlier environment.
+        requirements: Requirements of the later one.
+        target: All pins of the later one, if a lock file names them.
+        latest: Whether the later one gets the newest versions that fit together.
         python: The interpreter of the later one; None for that of the earlier.
-        also: What both must have besides the runner and what it needs.
+        extra_requirements: Requirements of both, in addition to the runner and its dependencies.
     """
 
     base: Pins
@@ -47,7 +47,7 @@ class Upgrade:
     target: Pins | None = None
     latest: bool = False
     python: str | None = None
-    also: tuple[str, ...] = ()
+    extra_requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,93 +55,100 @@ class Sides:
     """Both environments.
 
     Attributes:
-        before: The earlier.
-        after: The later.
-        changes: The packages in which they differ, all that the resolver moved.
-        roots: What both must have, as requirements.
-        python: The interpreter of the earlier, a path.
-        python_after: That of the later, a path or a version.
+        before: The earlier one.
+        after: The later one.
+        changes: The packages in which they differ, including those that uv moved.
+        roots: The requirements of both.
+        python: The interpreter of the earlier one, a path.
+        python_after: That of the later one, a path or a version.
     """
 
     before: BuiltEnvironment
     after: BuiltEnvironment
-    changes: tuple[Change, ...]
+    changes: tuple[VersionChange, ...]
     roots: tuple[str, ...]
     python: str
     python_after: str
 
 
 class SideError(InstallError):
-    """One of the two sides cannot be had; the message begins with which."""
+    """One of the two environments cannot be built or used; the message names it."""
 
 
-def build_sides(upgrade: Upgrade, environments: Environments, say: Say) -> Sides:
+def build_sides(upgrade: UpgradeRequest, environments: Environments, notify: Notify) -> Sides:
     """Resolve and build both environments.
 
     Raises:
-        SideError: One of them cannot be had.
+        SideError: One of them cannot be built.
     """
     python = str(getattr(sys, "_base_executable", sys.executable))
     roots = _roots(upgrade, environments.runner)
-    with _side(BEFORE):
-        pins = environments.uv.resolve(Wanted(roots, upgrade.base, {}), python)
-        before = _build(environments, pins, python, BEFORE, say)
-    with _side(AFTER):
+    with _name_side(BEFORE):
+        pins = environments.uv.resolve(ResolutionRequest(roots, upgrade.base, {}), python)
+        before = _build(environments, pins, python, BEFORE, notify)
+    with _name_side(AFTER):
         python_after = upgrade.python or python
         later = _resolve_after(upgrade, environments, roots, before)
-        after = _build(environments, later, python_after, AFTER, say)
+        after = _build(environments, later, python_after, AFTER, notify)
     return Sides(before, after, changes_between(pins, later), roots, python, python_after)
 
 
 @contextlib.contextmanager
-def _side(name: str) -> Iterator[None]:
-    """Say, of what cannot be had in the body, on which side it was."""
+def _name_side(name: str) -> Iterator[None]:
+    """Name the environment in errors of the body."""
     try:
         yield
     except InstallError as error:
-        raise SideError(f"{name} cannot run: {error}") from error
+        raise SideError(f"the '{name}' environment failed: {error}") from error
 
 
-def _roots(upgrade: Upgrade, runner: str) -> tuple[str, ...]:
-    """Return what both sides must have: the runner, bundled weights that are here, and what was named."""
+def _roots(upgrade: UpgradeRequest, runner: str) -> tuple[str, ...]:
+    """Return the requirements of both environments: the runner, installed bundled weights, and named packages."""
     bundled = [spec.bundled.replace("_", "-") for spec in CATALOG if spec.bundled]
-    named = [canonicalize_name(each.name) for each in upgrade.requirements]
-    wanted = [name for name in dict.fromkeys((*bundled, *named)) if name in upgrade.base]
-    return (runner, *wanted, *upgrade.also)
+    named = [canonicalize_name(requirement.name) for requirement in upgrade.requirements]
+    in_base = [name for name in dict.fromkeys((*bundled, *named)) if name in upgrade.base]
+    return (runner, *in_base, *upgrade.extra_requirements)
 
 
 def _resolve_after(
-    upgrade: Upgrade, environments: Environments, roots: Sequence[str], before: BuiltEnvironment
+    upgrade: UpgradeRequest, environments: Environments, roots: Sequence[str], before: BuiltEnvironment
 ) -> dict[str, str]:
     uv = environments.uv
     python = upgrade.python or str(before.python)
-    wanted = (*roots, *map(str, upgrade.requirements))
+    requirements = (*roots, *map(str, upgrade.requirements))
     if upgrade.target is not None:
-        return uv.resolve(Wanted(wanted, upgrade.target, {}), python)
+        return uv.resolve(ResolutionRequest(requirements, upgrade.target, {}), python)
     if upgrade.latest:
-        return uv.resolve(Wanted(wanted, {}, {}), python)
-    # What is named becomes the newest that its requirement allows; everything else stays where it can.
-    named = {canonicalize_name(each.name) for each in upgrade.requirements}
-    kept = {name: version for name, version in before.pins.items() if name not in named}
+        return uv.resolve(ResolutionRequest(requirements, {}, {}), python)
+    # Named packages become the newest that their requirement allows. All others keep their version if possible.
+    named = {canonicalize_name(requirement.name) for requirement in upgrade.requirements}
+    others = {name: version for name, version in before.pins.items() if name not in named}
     if upgrade.python is None:
-        return uv.resolve(Wanted(wanted, {}, kept), python)
+        return uv.resolve(ResolutionRequest(requirements, {}, others), python)
     try:
-        return uv.resolve(Wanted(wanted, kept, {}), python)
+        return uv.resolve(ResolutionRequest(requirements, others, {}), python)
     except InstallError:
-        # Some of these versions are not for the other interpreter, or what was named needs others.
-        return uv.resolve(Wanted(wanted, {}, kept), python)
+        # Some versions do not support the other interpreter, or do not fit the named packages.
+        return uv.resolve(ResolutionRequest(requirements, {}, others), python)
 
 
-def _build(environments: Environments, pins: Pins, python: str, name: str, say: Say) -> BuiltEnvironment:
+def _build(environments: Environments, pins: Pins, python: str, name: str, notify: Notify) -> BuiltEnvironment:
     built = environments.build(pins, python)
     how = f"built in {built.seconds:.0f} s" if built.seconds else "kept from an earlier run"
-    say(f"{name}: {len(pins)} packages, {how} ({built.folder})")
+    notify(f"{name}: {len(pins)} packages, {how} ({built.folder})")
     return built
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What both sides measured, and where single passes are kept until the check is done."""
+class Measurements:
+    """The results of both environments.
+
+    Attributes:
+        before: The merged passes in the earlier environment.
+        after: Those in the later one; None if the benchmarks did not run there.
+        after_error: Why they did not run there.
+        folder: Where the results of single passes are kept until the command is finished.
+    """
 
     before: Results
     after: Results | None
@@ -150,58 +157,57 @@ class Measured:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Keep another command from measuring the same check at the same time.
+def exclusive_run(folder: Path) -> Iterator[None]:
+    """Keep other commands from running the same upgrade check at the same time.
 
     Raises:
-        Sst2Error: One does.
+        Sst2Error: Another command runs it already.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    busy = "the same check is running already; wait for it, or end it: both would measure worse."
+    busy = (
+        "the same upgrade check is already running, and two at once would distort each other's times. "
+        "Wait until it ends, or stop it."
+    )
     with lock_file(Path(f"{folder}.lock"), busy=busy):
         yield
 
 
-def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, say: Say) -> Measured:
-    """Run the benchmarks in both environments by turns: before, after, after, before, and so on.
+def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, notify: Notify) -> Measurements:
+    """Run the benchmarks in both environments in turns: before, after, after, before, and so on.
 
-    A machine that becomes slower in the meantime hurts both alike. A pass that is there from a run that was interrupted
-    is not measured again.
+    Because of this order a machine that becomes slower affects both alike. Passes of an interrupted command are reused.
 
     Raises:
-        SideError: They do not run in the earlier environment.
+        SideError: The benchmarks do not run in the earlier environment.
     """
     if (folder / _FINISHED).is_file():
         shutil.rmtree(folder, ignore_errors=True)
-    found: dict[str, list[Results]] = {BEFORE: [], AFTER: []}
+    results: dict[str, list[Results]] = {BEFORE: [], AFTER: []}
     after_error = ""
     for number in range(1, passes + 1):
         for name in (BEFORE, AFTER) if number % 2 else (AFTER, BEFORE):
             if name == AFTER and after_error:
                 continue
             file = folder / f"{name}-{number}.json"
-            there = " (from the run that was interrupted)" if file.is_file() else ""
-            say(f"{name}: pass {number} of {passes}{there}")
+            reused = " (reused from the interrupted command)" if file.is_file() else ""
+            notify(f"{name}: pass {number} of {passes}{reused}")
             try:
-                found[name].append(run_trial(getattr(sides, name), plan, file))
-            except TrialError as error:
+                results[name].append(run_benchmarks(getattr(sides, name), plan, file))
+            except BenchmarkRunError as error:
                 if name == BEFORE:
-                    raise SideError(f"{BEFORE} cannot run: {error}") from error
+                    raise SideError(f"the '{BEFORE}' environment failed: {error}") from error
                 after_error = str(error)
-    after = merged(found[AFTER], AFTER) if found[AFTER] and not after_error else None
-    return Measured(merged(found[BEFORE], BEFORE), after, after_error, folder)
+    after = merge_passes(results[AFTER], AFTER) if results[AFTER] and not after_error else None
+    return Measurements(merge_passes(results[BEFORE], BEFORE), after, after_error, folder)
 
 
-def finish(measured: Measured) -> None:
-    """Say that the check came to its end: the same command will measure anew."""
-    write_atomically(measured.folder / _FINISHED, "")
+def mark_finished(measurements: Measurements) -> None:
+    """Mark the passes as used, so that the next command measures again."""
+    write_atomically(measurements.folder / _FINISHED, "")
 
 
-def run_folder(kept: Path, sides: Sides, plan: Plan, passes: int) -> Path:
-    """Return where a check keeps what it measured until it is done.
-
-    It is named after both environments, what is run in them, and the code of the benchmarks themselves.
-    """
+def run_folder(parent: Path, sides: Sides, plan: Plan, passes: int) -> Path:
+    """Return the folder of an A/B run, named after both environments, the plan, and the code of the benchmarks."""
     parts = (sides.before.key, sides.after.key, str(passes), str(plan.folder), *plan.targets, *plan.flags)
     contents = b"".join(path.read_bytes() for path in plan.files())
-    return kept / short_digest("\n".join(parts).encode() + contents)
+    return parent / short_digest("\n".join(parts).encode() + contents)

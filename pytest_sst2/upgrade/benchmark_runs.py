@@ -1,4 +1,4 @@
-"""Trials: the benchmarks run in an environment, as a user would run them there, and what came of it."""
+"""Run the benchmarks in an environment, as a user would, and merge the results of several passes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
-# What an ini file may ask of a run that is none of a trial's business.
-_NOT_OF_A_TRIAL = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
-# The same of the variables: other packages, a summary that is ours to write, options of the outer run.
-_NOT_FOR_A_TRIAL = (
+# Settings of an ini file that would make a run compare, save or report by itself.
+_INI_OVERRIDES = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
+# These would bring packages of this environment, options of the outer pytest, or a second summary on GitHub.
+_DROPPED_VARIABLES = (
     "PYTHONPATH",
     "PYTHONHOME",
     "VIRTUAL_ENV",
@@ -28,15 +28,16 @@ _NOT_FOR_A_TRIAL = (
     "PYTEST_PLUGINS",
     "PYTEST_CURRENT_TEST",
 )
+_CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
 
 
-class TrialError(Sst2Error):
-    """An environment in which the benchmarks do not run at all; the message says why."""
+class BenchmarkRunError(Sst2Error):
+    """The benchmarks do not run in an environment; the message says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run in every environment.
+    """What pytest runs in every environment.
 
     Attributes:
         targets: What pytest collects: a folder of benchmarks, or ``--pyargs`` and a package.
@@ -49,73 +50,70 @@ class Plan:
     folder: Path
 
     def files(self) -> list[Path]:
-        """Return the files that decide what is run: the benchmarks', and what pytest reads in the working folder."""
-        named = [self.folder / target.partition("::")[0] for target in self.targets]
-        read = [self.folder / name for name in ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")]
-        code = [path for each in named for path in ([each] if each.is_file() else each.rglob("*.py"))]
-        return sorted(path for path in {*read, *code} if path.is_file())
+        """Return the benchmarks and the configuration files of pytest, which decide what is run."""
+        targets = [self.folder / target.partition("::")[0] for target in self.targets]
+        names = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+        code = [path for target in targets for path in ([target] if target.is_file() else target.rglob("*.py"))]
+        return sorted(path for path in {*code, *(self.folder / name for name in names)} if path.is_file())
 
     def only(self, records: Sequence[Record]) -> Plan:
-        """Return the plan for the records of one cell: its model, method and seeds, and otherwise the same."""
+        """Return the plan for the model, method and seeds of the records of one cell."""
         typed = next((flag.partition("=")[2] for flag in self.flags if flag.startswith("--sst2-models=")), "")
-        kept = tuple(flag for flag in self.flags if flag.partition("=")[0] not in _CELL_FLAGS)
+        others = tuple(flag for flag in self.flags if flag.partition("=")[0] not in _CELL_FLAGS)
         first = records[0]
-        # Where none was typed, an ini file or the default names them, and the cell is among these.
+        # Without --sst2-models, the default or an ini file names the models, and the cell is among them.
         models = [f"--sst2-models={_as_typed(first.model, typed)}"] if first.model and typed else []
         seeds = ",".join(str(record.seed) for record in records)
-        return replace(self, flags=(*kept, *models, f"--sst2-methods={first.method}", f"--sst2-seeds={seeds}"))
-
-
-_CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
+        return replace(self, flags=(*others, *models, f"--sst2-methods={first.method}", f"--sst2-seeds={seeds}"))
 
 
 def _as_typed(model: str, typed: str) -> str:
-    """Return what was typed for a model: a folder goes by its last part once it is found."""
+    """Return a model as it was typed, because a record names a folder by its last part only."""
     names = typed.split(",")
-    return next((each for each in names if Path(each).name == Path(model).name), model) if model not in names else model
+    return next((name for name in names if Path(name).name == Path(model).name), model) if model not in names else model
 
 
-def run_trial(environment: BuiltEnvironment, plan: Plan, file: Path) -> Results:
-    """Run the benchmarks once in an environment, and return what they wrote to ``file``.
+def run_benchmarks(environment: BuiltEnvironment, plan: Plan, file: Path) -> Results:
+    """Run the benchmarks once in an environment, write their results to ``file``, and return them.
 
-    What pytest says goes to a file of the same name that ends in ``.log``. A result that is there from an earlier run
-    is not measured again.
+    The output of pytest is written next to it, with the suffix ``.log``. If the file exists, nothing is run.
 
     Raises:
-        TrialError: No result came of it.
+        BenchmarkRunError: The run has no results.
     """
     log = file.with_suffix(".log")
     if not file.is_file():
         part = file.with_suffix(".part")
         part.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
-        status = _run(environment, plan, part, log)
-        # 0: all is well, 1: a cell failed; what was interrupted, or could not begin, is no result.
+        status = _run_pytest(environment, plan, part, log)
+        # 0: passed, 1: a cell failed. After any other status the results are incomplete.
         if status not in (0, 1) or not part.is_file():
-            raise TrialError(f"{_reason(log, status)} All that it said is in {log}.")
+            raise BenchmarkRunError(f"{_reason(log, status)} The whole output is in {log}.")
         part.replace(file)
-    found = results_from_text(file.read_text(encoding="utf-8"), str(file))
-    if not found.records and not found.failures:
-        raise TrialError(f"no benchmark was run: {' '.join(plan.targets)} has none for these options. See {log}.")
-    return found
+    results = results_from_text(file.read_text(encoding="utf-8"), str(file))
+    if not results.records and not results.failures:
+        targets = " ".join(plan.targets)
+        raise BenchmarkRunError(f"no benchmark was run: {targets} has none for these options. See {log}.")
+    return results
 
 
-def _run(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+def _run_pytest(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
     command = [str(environment.python), "-P", "-m", "pytest", *plan.targets, *plan.flags, f"--sst2-json={file}"]
-    # Floors are not what is asked; cached embeddings would be those of another environment's time.
+    # Floors are judged elsewhere, and cached embeddings would hide the time and memory of this environment.
     command += ["--sst2-min-accuracy=0", "--sst2-no-cache", "-p", "no:cacheprovider"]
-    for setting in _NOT_OF_A_TRIAL:
+    for setting in _INI_OVERRIDES:
         command += ["-o", setting]
-    variables = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_TRIAL}
+    variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     try:
         with log.open("w", encoding="utf-8") as output:
-            return _logged(command, plan.folder, variables, output)
+            return run_logged(command, plan.folder, variables, output)
     except OSError as error:
-        raise TrialError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
+        raise BenchmarkRunError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
 
 
-def _logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], log: TextIO) -> int:
-    """Run a command to its end and return its exit status; what it says is written down, without secrets."""
+def run_logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], log: TextIO) -> int:
+    """Run a command, write its output without secrets to ``log``, and return its exit status."""
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -126,7 +124,7 @@ def _logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], 
         encoding="utf-8",
         errors="replace",
     ) as process:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 - stdout is a pipe
         try:
             for line in process.stdout:
                 log.write(printable(line))
@@ -138,39 +136,39 @@ def _logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], 
 
 
 def _reason(log: Path, status: int) -> str:
-    """Return in one sentence why a run wrote nothing: the last error it names, else its last line."""
+    """Return one sentence with the last error in the output of a run, or its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "E  ", "ImportError", "ModuleNotFoundError"))]
     named = [line for line in lines if ("Error: " in line or "Exception: " in line) and not line.startswith("File ")]
-    said = (named or errors or lines or ["it said nothing"])[-1].removeprefix("E  ").removeprefix("ERROR: ").strip()
+    last = (named or errors or lines or ["no output"])[-1].removeprefix("E  ").removeprefix("ERROR: ").strip()
     if status < 0:
-        said = f"it was ended by signal {-status}; {said}"
+        last = f"ended by signal {-status}; {last}"
     hint = (
-        " What the project's own settings ask of pytest must be in both environments: --with PLUGIN."
+        " Plugins that the project's pytest settings need must be in both environments: add --with PLUGIN."
         if status == 4
         else ""
     )
-    return f"{said[:400].rstrip('.')} (exit status {status}).{hint}"
+    return f"{last[:400].rstrip('.')} (exit status {status}).{hint}"
 
 
-def merged(passes: Sequence[Results], origin: str) -> Results:
-    """Return several runs of the same cells as one: the answers of the first, the rounds of all.
+def merge_passes(passes: Sequence[Results], origin: str) -> Results:
+    """Return several passes over the same cells as one: the answers of the first, the rounds of all.
 
-    Where two passes in one environment give other answers to a cell its record warns of it: what differs between
-    environments may be no more than that. A cell that failed in any pass has no number.
+    If the answers of two passes differ, the record gets a warning, because environments may differ for the same reason.
+    A cell that failed in any pass has no record.
     """
-    failures: dict[str, Failure] = {failure.cell: failure for each in passes for failure in each.failures}
-    by_pass = [{record.cell: record for record in each.records} for each in passes]
+    failures: dict[str, Failure] = {failure.cell: failure for results in passes for failure in results.failures}
+    by_pass = [{record.cell: record for record in results.records} for results in passes]
     records = []
     for cell, first in by_pass[0].items():
-        others = [each[cell] for each in by_pass[1:] if cell in each]
+        others = [by_cell[cell] for by_cell in by_pass[1:] if cell in by_cell]
         if cell not in failures and len(others) == len(passes) - 1:
-            records.append(_one_record(first, others))
+            records.append(_merge_records(first, others))
     return Results(records, list(failures.values()), "", origin)
 
 
-def _one_record(first: Record, others: Sequence[Record]) -> Record:
-    rounds = tuple(each for record in (first, *others) for each in record.rounds)
+def _merge_records(first: Record, others: Sequence[Record]) -> Record:
+    rounds = tuple(one_round for record in (first, *others) for one_round in record.rounds)
     differing = max(
         (sum(a != b for a, b in zip(first.predictions, other.predictions, strict=True)) for other in others), default=0
     )
@@ -178,9 +176,9 @@ def _one_record(first: Record, others: Sequence[Record]) -> Record:
     return replace(first, rounds=rounds, warnings=(*first.warnings, *([warning] if differing else [])))
 
 
-def without_numbers(results: Results) -> str:
-    """Return what kept cells from having a number, each reason once, or an empty text."""
-    reasons: dict[str, list[str]] = {}
+def failure_summary(results: Results) -> str:
+    """Return which cells failed and why, each reason once; empty if none failed."""
+    cells_by_error: dict[str, list[str]] = {}
     for failure in results.failures:
-        reasons.setdefault(failure.error, []).append(cell_name((failure.model, failure.method)))
-    return "; ".join(f"{', '.join(dict.fromkeys(cells))}: {reason}" for reason, cells in reasons.items())
+        cells_by_error.setdefault(failure.error, []).append(cell_name((failure.model, failure.method)))
+    return "; ".join(f"{', '.join(dict.fromkeys(cells))}: {error}" for error, cells in cells_by_error.items())

@@ -1,62 +1,65 @@
-"""Blame: which of the changed packages shows the symptom, and which of its releases was the first to."""
+"""Find the packages that cause a symptom, and the first bad release, by testing environments between the two."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_sst2.results.environment_diff import FIRST_PACKAGES
 from pytest_sst2.results.file import Results
-from pytest_sst2.upgrade.ab_run import Say, Sides
-from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial
-from pytest_sst2.upgrade.dependency_closure import Closure, closure_over
-from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, look_into
-from pytest_sst2.upgrade.minimize import Answer, Culprits, Release, first_bad_release, smallest_set
-from pytest_sst2.upgrade.pins import Change, Pins, changes_between, lines_of
-from pytest_sst2.upgrade.symptom import Symptom, answer_of, same_crash
-from pytest_sst2.upgrade.uv import InstallError, Wanted
+from pytest_sst2.upgrade.ab_run import Notify, Sides
+from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, merge_passes, run_benchmarks
+from pytest_sst2.upgrade.dependency_closure import Closure, dependency_closure
+from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, inspect_environment
+from pytest_sst2.upgrade.minimize import FirstBadRelease, MinimalSet, Outcome, first_bad_release, minimal_set
+from pytest_sst2.upgrade.pins import Pins, VersionChange, changes_between, pin_lines
+from pytest_sst2.upgrade.symptom import Symptom, is_same_crash, outcome_of
+from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest
 from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.hashing import short_digest
 
+Changes = Mapping[str, VersionChange]
+"""From the name of a package to its change."""
+
 
 @dataclass(frozen=True)
-class Blamed:
-    """A culprit and what is tied to it.
+class Cause:
+    """A package that causes the symptom, with the packages tied to it.
 
     Attributes:
-        names: The culprit first; the others cannot be installed without it, nor it without them.
-        is_range: Whether it is a range of changes between which nothing could be tested.
+        names: The package first; the others need it and are needed by it.
+        is_range: Whether these are several changes, between which nothing could be tested.
     """
 
     names: tuple[str, ...]
     is_range: bool
 
-    def told(self, changes: Mapping[str, Change]) -> str:
+    def describe(self, changes: Changes) -> str:
         """Return the changes in words."""
         first, *others = self.names
         if self.is_range:
-            return described(changes, self.names)
+            return describe_changes(changes, self.names)
         tied = f" (tied to {', '.join(str(changes[name]) for name in others)})" if others else ""
         return f"{changes[first]}{tied}"
 
 
 @dataclass
 class Bisection:
-    """Asks environments between the two whether they show a symptom.
+    """Test whether environments between the two reproduce a symptom.
 
     Attributes:
-        sides: Both ends.
-        symptom: What is looked for.
-        environments: What builds those between.
-        plan: What is run in them: the symptom's cell.
-        passes: How often, where the symptom is one of costs.
-        tolerance: As for the comparison.
-        alpha: As for the comparison.
-        folder: Where what was measured is kept until the end.
-        say: Told of every step.
-        asked_for: The packages that were named, which come first where several are tied to each other.
-        steps: How many sets have been asked about so far.
+        sides: Both environments.
+        symptom: The symptom.
+        environments: Builds those between.
+        plan: What is run; narrowed to the cell of the symptom.
+        passes: The number of passes, if the symptom needs several.
+        tolerance: As in the comparison.
+        alpha: As in the comparison.
+        folder: Where results are kept until the command is finished.
+        notify: Called at each step.
+        named: The packages named on the command line. Of several tied packages they are listed first.
+        steps: The number of sets tested so far.
     """
 
     sides: Sides
@@ -67,57 +70,57 @@ class Bisection:
     tolerance: float
     alpha: float
     folder: Path
-    say: Say
-    asked_for: Sequence[str] = ()
+    notify: Notify
+    named: Sequence[str] = ()
     steps: int = 0
-    _changes: Mapping[str, Change] = field(init=False)
+    _changes: Changes = field(init=False)
     _closure: Closure = field(init=False)
 
     def __post_init__(self) -> None:
         self._changes = {change.name: change for change in self.sides.changes}
-        before, after = look_into(self.sides.before), look_into(self.sides.after)
-        self._closure = closure_over(self.sides.changes, before, after)
+        before, after = inspect_environment(self.sides.before), inspect_environment(self.sides.after)
+        self._closure = dependency_closure(self.sides.changes, before, after)
         if self.symptom.records:
             self.plan = self.plan.only(self.symptom.records)
-        # What another cell gave answers nothing about this one.
+        # Results of another cell must not be reused for this one.
         self.folder /= short_digest("\n".join(self.plan.flags))
 
-    def culprits(self) -> Culprits:
-        """Return the smallest set of changes that shows the symptom."""
-        return smallest_set(list(self._changes), self._closure, self._test_set)
-
     def is_repeatable(self) -> bool:
-        """Return whether the later environment shows the symptom once more: what chance made has no culprit."""
-        answer, why = self._answered(lambda: self.sides.after.pins)
-        self.say(f"once more in the later environment: {answer.value}{f' ({why})' if why else ''}")
-        return answer is Answer.SHOWS
+        """Return whether the later environment reproduces the symptom when it is measured again."""
+        outcome, why = self._outcome(lambda: self.sides.after.pins)
+        self.notify(f"repeated in the later environment: {_with_reason(outcome, why)}")
+        return outcome is Outcome.BAD
 
-    def blame(self, culprits: Culprits) -> list[Blamed]:
-        """Return each culprit with what is tied to it: those that were asked for by name first in each."""
-        rank = {name: number for number, name in enumerate((*self.asked_for, *FIRST_PACKAGES))}
-        found = []
-        for group in culprits.groups:
+    def minimal_set(self) -> MinimalSet:
+        """Return a smallest set of changes that reproduces the symptom."""
+        return minimal_set(list(self._changes), self._closure, self._test_set)
+
+    def causes(self, minimal: MinimalSet) -> list[Cause]:
+        """Return each cause with the packages tied to it, those named on the command line first."""
+        rank = {name: number for number, name in enumerate((*self.named, *FIRST_PACKAGES))}
+        causes = []
+        for group in minimal.groups:
             tied = {other for name in group for other in self._tied(name)}
             names = sorted(tied, key=lambda name: (rank.get(name, len(rank)), name))
-            found.append(Blamed(tuple(names), is_range=len(group) > 1))
-        return found
+            causes.append(Cause(tuple(names), is_range=len(group) > 1))
+        return causes
 
     def _tied(self, name: str) -> set[str]:
-        """Return the changes that this one needs and that need it: nobody can install one without the others."""
+        """Return the changes that this one needs and that need it, itself among them."""
         return {other for other in self._closure(frozenset((name,))) if name in self._closure(frozenset((other,)))}
 
-    def first_bad(self, culprits: Culprits) -> Release | None:
-        """Return the first release of the culprit that shows the symptom; None where it is not one package alone."""
-        change = self._changes[self.blame(culprits)[0].names[0]]
-        if len(culprits.groups) > 1 or len(culprits.groups[0]) > 1 or change.before is None or change.after is None:
+    def first_bad_release(self, minimal: MinimalSet) -> FirstBadRelease | None:
+        """Return the first release that reproduces the symptom, None if a single package does not cause it."""
+        change = self._changes[self.causes(minimal)[0].names[0]]
+        if len(minimal.groups) > 1 or len(minimal.groups[0]) > 1 or change.before is None or change.after is None:
             return None
         between = self.environments.uv.releases(change.name, change.before, change.after, self.sides.python)
-        self.say(f"{change.name}: {len(between)} releases between {change.before} and {change.after}")
+        self.notify(f"{change.name}: {len(between)} releases between {change.before} and {change.after}")
         return first_bad_release(
-            change.before, between, change.after, lambda each: self._test_release(change.name, each)
+            change.before, between, change.after, lambda version: self._test_release(change.name, version)
         )
 
-    def _test_set(self, names: frozenset[str]) -> Answer:
+    def _test_set(self, names: frozenset[str]) -> Outcome:
         pins = {**self.sides.before.pins}
         for name in names:
             version = self._changes[name].after
@@ -125,78 +128,83 @@ class Bisection:
                 pins.pop(name, None)
             else:
                 pins[name] = version
-        said = f"{len(names)} of {len(self._changes)} changes: {described(self._changes, names)}"
-        return self._asked(said, lambda: self._fitting(pins))
+        description = f"{len(names)} of {len(self._changes)} changes: {describe_changes(self._changes, names)}"
+        return self._test(description, lambda: self._checked(pins))
 
-    def _fitting(self, pins: Pins) -> Pins:
+    def _checked(self, pins: Pins) -> Pins:
         """Return the pins if they fit together.
 
         Raises:
-            InstallError: A package requires another, or another version.
+            InstallError: A package needs another package or another version.
         """
-        roots = (self.environments.runner, *lines_of(pins))
-        found = self.environments.uv.resolve(Wanted(roots, pins, {}), self.sides.python)
-        if missing := changes_between(pins, found):
-            raise InstallError(f"they need {', '.join(map(str, missing[:3]))} besides.")
+        roots = (self.environments.runner, *pin_lines(pins))
+        resolved = self.environments.uv.resolve(ResolutionRequest(roots, pins, {}), self.sides.python)
+        if missing := changes_between(pins, resolved):
+            raise InstallError(f"these versions also need {', '.join(map(str, missing[:3]))}.")
         return pins
 
-    def _test_release(self, name: str, version: str) -> Answer:
-        kept = {each: pinned for each, pinned in self.sides.before.pins.items() if each != name}
+    def _test_release(self, name: str, version: str) -> Outcome:
+        others = {other: pinned for other, pinned in self.sides.before.pins.items() if other != name}
 
         def pins() -> Pins:
-            wanted = Wanted((*self.sides.roots, f"{name}=={version}"), {}, kept)
-            return self.environments.uv.resolve(wanted, self.sides.python)
+            request = ResolutionRequest((*self.sides.roots, f"{name}=={version}"), {}, others)
+            return self.environments.uv.resolve(request, self.sides.python)
 
-        return self._asked(f"{name} {version}", pins)
+        return self._test(f"{name} {version}", pins)
 
-    def _asked(self, said: str, pins: Callable[[], Pins]) -> Answer:
+    def _test(self, description: str, pins: Callable[[], Pins]) -> Outcome:
         self.steps += 1
-        answer, why = self._answered(pins)
-        self.say(f"step {self.steps}: {said}: {answer.value}{f' ({why})' if why else ''}")
-        return answer
+        outcome, why = self._outcome(pins)
+        self.notify(f"step {self.steps}: {description}: {_with_reason(outcome, why)}")
+        return outcome
 
-    def _answered(self, pins: Callable[[], Pins]) -> tuple[Answer, str]:
+    def _outcome(self, pins: Callable[[], Pins]) -> tuple[Outcome, str]:
         try:
             environment = self.environments.build(pins(), self.sides.python)
         except InstallError as error:
-            return Answer.UNKNOWN, f"cannot be installed: {error}"
+            return Outcome.UNTESTABLE, f"cannot be installed: {error}"
         try:
-            trial = self._measured(environment)
-        except TrialError as error:
-            same = self.symptom.kind == "crash" and same_crash(self.symptom.said, str(error))
-            return (Answer.SHOWS, "") if same else (Answer.UNKNOWN, f"cannot run: {error}")
-        answer = answer_of(self.symptom, trial, tolerance=self.tolerance, alpha=self.alpha)
-        return answer, "its cell has no number, or none to compare" if answer is Answer.UNKNOWN else ""
+            results = self._measure(environment)
+        except BenchmarkRunError as error:
+            is_same = self.symptom.kind == "crash" and is_same_crash(self.symptom.summary, str(error))
+            return (Outcome.BAD, "") if is_same else (Outcome.UNTESTABLE, f"cannot run: {error}")
+        outcome = outcome_of(self.symptom, results, tolerance=self.tolerance, alpha=self.alpha)
+        return outcome, "the cell has no result that can be compared" if outcome is Outcome.UNTESTABLE else ""
 
-    def _measured(self, environment: BuiltEnvironment) -> Results:
-        count = self.passes if self.symptom.is_of_costs else 1
+    def _measure(self, environment: BuiltEnvironment) -> Results:
+        count = self.passes if self.symptom.needs_passes else 1
         files = [self.folder / f"{environment.key}-{number}.json" for number in range(1, count + 1)]
-        return merged([run_trial(environment, self.plan, file) for file in files], environment.key)
+        return merge_passes([run_benchmarks(environment, self.plan, file) for file in files], environment.key)
 
 
-def described(changes: Mapping[str, Change], names: Sequence[str] | frozenset[str]) -> str:
-    """Return some changes in words, three of them and how many more."""
-    shown = [str(changes[name]) for name in sorted(names)]
-    return shorten(shown, 3 if len(shown) > 4 else 4)
+def _with_reason(outcome: Outcome, why: str) -> str:
+    return f"{outcome.value} ({why})" if why else outcome.value
 
 
-def blamed(changes: Mapping[str, Change], culprits: Culprits, blame: Sequence[Blamed], symptom: Symptom) -> str:
-    """Return the finding in one sentence.
+def describe_changes(changes: Changes, names: Collection[str]) -> str:
+    """Return some changes in words: at most four, or three and the number of the others."""
+    texts = [str(changes[name]) for name in sorted(names)]
+    return shorten(texts, 3 if len(texts) > 4 else 4)
+
+
+def cause_sentence(changes: Changes, minimal: MinimalSet, causes: Sequence[Cause], symptom: Symptom) -> str:
+    """Return in one sentence which packages cause the symptom.
 
     Args:
-        changes: All, by name.
-        culprits: What was found.
-        blame: Each of them with what is tied to it.
-        symptom: What they cause.
+        changes: All changes.
+        minimal: The smallest set.
+        causes: Its groups, with the packages tied to them.
+        symptom: The symptom.
     """
-    said = " and ".join(each.told(changes) for each in blame)
-    tied = {name for each in blame for name in each.names}
-    brought = sorted(culprits.names - tied)
-    besides = f", with {described(changes, brought)}, which it needs," if brought else ""
-    what = f"({symptom.name}: {symptom.said})"
-    if any(each.is_range for each in blame):
-        return f"among {said}{besides} is the cause; between them nothing could be tested {what}"
-    if len(blame) > 1:
-        alone = "and not one without the other" if culprits.is_minimal else "and what one does alone cannot be told"
-        return f"{said}{besides} reproduce it together, {alone} {what}"
-    return f"{said}{besides}{'' if brought or len(tied) > 1 else ' alone'} reproduces it {what}"
+    description = " and ".join(cause.describe(changes) for cause in causes)
+    tied = {name for cause in causes for name in cause.names}
+    needed = sorted(minimal.names - tied)
+    with_needed = f", with {describe_changes(changes, needed)}, which it needs," if needed else ""
+    what = f"({symptom.name}: {symptom.summary})"
+    if any(cause.is_range for cause in causes):
+        return f"the cause is among {description}{with_needed}; no smaller set could be tested {what}"
+    if len(causes) > 1:
+        alone = "but none without the others" if minimal.is_minimal else "but a smaller set could not be tested"
+        return f"{description}{with_needed} reproduce it together, {alone} {what}"
+    alone = "" if needed or len(tied) > 1 else " alone"
+    return f"{description}{with_needed}{alone} reproduces it {what}"

@@ -1,4 +1,4 @@
-"""Bonds: which changes of packages need each other, from what both versions require."""
+"""Compute which version changes need each other, from the requirements of both environments."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytest_sst2.upgrade.pins import Change, Pins
+from pytest_sst2.upgrade.pins import Pins, VersionChange
 
 
 @dataclass(frozen=True)
-class Installed:
-    """What an environment holds.
+class InstalledPackages:
+    """The packages of an environment.
 
     Attributes:
-        pins: Its packages.
-        requires: From the name of a package to the requirements it states (PEP 508).
-        markers: What markers are evaluated with.
+        pins: Their versions.
+        requires: From the name of a package to its requirements (PEP 508).
+        markers: The values of environment markers.
     """
 
     pins: Pins
@@ -29,52 +29,55 @@ class Installed:
 
 
 Closure = Callable[[frozenset[str]], frozenset[str]]
-"""From some changes to these and all that must change with them."""
+"""From the names of some changes to these and all changes they need."""
 
 
-def closure_over(changes: Sequence[Change], before: Installed, after: Installed) -> Closure:
-    """Return what completes a set of changes to one that keeps every requirement that both environments keep.
+def dependency_closure(
+    changes: Sequence[VersionChange], before: InstalledPackages, after: InstalledPackages
+) -> Closure:
+    """Return the function that completes a set of changes, so that all requirements stay satisfied.
 
-    A change needs another where its later version does not take the other's earlier one, or the other's earlier version
-    does not take its later one. Such needs have one premise each, so that the union of complete sets is complete.
+    A change needs another if its later version excludes the other's earlier version, or if its later version is
+    excluded by the other's earlier version. Each need follows from a single change, so a union of complete sets is
+    complete.
     """
-    changed = {change.name: change for change in changes}
-    needs: dict[str, set[str]] = {name: set() for name in changed}
-    for holder, requirement in _requirements(after, changed):
+    by_name = {change.name: change for change in changes}
+    needs: dict[str, set[str]] = {name: set() for name in by_name}
+    for holder, requirement in _requirements(after, by_name):
         name = canonicalize_name(requirement.name)
-        if name in changed and name != holder and not _takes(requirement, changed[name].before):
+        if name in by_name and name != holder and not _allows(requirement, by_name[name].before):
             needs[holder].add(name)
-    for holder, requirement in _requirements(before, changed):
+    for holder, requirement in _requirements(before, by_name):
         name = canonicalize_name(requirement.name)
-        if name in changed and name != holder and not _takes(requirement, changed[name].after):
+        if name in by_name and name != holder and not _allows(requirement, by_name[name].after):
             needs[name].add(holder)
 
     def closure(names: frozenset[str]) -> frozenset[str]:
-        found, waiting = set(names), list(names)
-        while waiting:
-            new = needs[waiting.pop()] - found
-            found |= new
-            waiting += new
-        return frozenset(found)
+        complete, pending = set(names), list(names)
+        while pending:
+            new = needs[pending.pop()] - complete
+            complete |= new
+            pending += new
+        return frozenset(complete)
 
     return closure
 
 
-def _requirements(side: Installed, holders: Iterable[str]) -> Iterable[tuple[str, Requirement]]:
-    """Yield what each of the packages requires in an environment, as far as it is said for it and without extras."""
-    environment = {**side.markers, "extra": ""}
+def _requirements(environment: InstalledPackages, holders: Iterable[str]) -> Iterable[tuple[str, Requirement]]:
+    """Yield the requirements of the named packages that apply in an environment, without those of extras."""
+    markers = {**environment.markers, "extra": ""}
     for holder in holders:
-        for text in side.requires.get(holder, ()):
+        for text in environment.requires.get(holder, ()):
             try:
                 requirement = Requirement(text)
-                if requirement.marker is None or requirement.marker.evaluate(environment):
+                if requirement.marker is None or requirement.marker.evaluate(markers):
                     yield holder, requirement
             except (InvalidRequirement, UndefinedEnvironmentName, InvalidVersion):
-                continue  # the installer has the last word on whether a set fits
+                continue  # uv checks every set of versions again before it is installed
 
 
-def _takes(requirement: Requirement, version: str | None) -> bool:
-    """Tell whether a requirement is kept by a version; None is for a package that is not there."""
+def _allows(requirement: Requirement, version: str | None) -> bool:
+    """Return whether a requirement allows a version; None stands for a package that is not installed."""
     if version is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Environments: built once for a set of packages, kept, and used again only if they were built to their end."""
+"""Build environments, keep them by content, and reuse those that are complete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.methods.fast.embedding_cache import cache_folder
-from pytest_sst2.upgrade.dependency_closure import Installed
-from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version
+from pytest_sst2.upgrade.dependency_closure import InstalledPackages
+from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version
 from pytest_sst2.upgrade.uv import InstallError, Uv, python_of
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
@@ -22,14 +22,14 @@ from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.locks import lock_file
 
 _READY = "ready.json"
-# Run by the interpreter of an environment: what it holds, as JSON.
-_LOOK = """
+# Run by the interpreter of an environment: prints its packages and marker values as JSON.
+_INSPECT_SCRIPT = """
 import json, os, platform, re, sys
 from importlib import metadata
-found = {}
-for each in metadata.distributions():
-    name = re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower()
-    found.setdefault(name, [each.version, each.requires or []])
+packages = {}
+for distribution in metadata.distributions():
+    name = re.sub("[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+    packages.setdefault(name, [distribution.version, distribution.requires or []])
 markers = {
     "implementation_name": sys.implementation.name,
     "implementation_version": platform.python_version(),
@@ -43,18 +43,18 @@ markers = {
     "python_version": ".".join(platform.python_version_tuple()[:2]),
     "sys_platform": sys.platform,
 }
-print(json.dumps({"packages": found, "markers": markers}))
+print(json.dumps({"packages": packages, "markers": markers}))
 """
 
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """An environment that is complete.
+    """A complete environment.
 
     Attributes:
-        folder: Where it is.
-        pins: What is in it.
-        seconds: What building it took; 0 where it was there already.
+        folder: Its folder.
+        pins: Its packages.
+        seconds: How long the build took; 0 if it was reused.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class BuiltEnvironment:
 
     @property
     def key(self) -> str:
-        """What names its content."""
+        """The name of its folder, derived from its content."""
         return self.folder.name
 
     @property
@@ -73,14 +73,14 @@ class BuiltEnvironment:
 
 
 def upgrade_folder() -> Path:
-    """Return where environments, wheels and measurements of upgrades are kept, in the cache folder."""
+    """Return the folder of environments, wheels and results of upgrade checks, inside the cache folder."""
     return cache_folder().absolute() / "upgrade"
 
 
-def clean() -> tuple[Path, int]:
-    """Remove everything that was kept; return the folder and the bytes that are free again.
+def remove_kept() -> tuple[Path, int]:
+    """Remove the folder of upgrade checks; return its path and its size in bytes.
 
-    Files that environments share with uv's cache count in full, though removing them frees nothing.
+    Files that environments share with uv's cache count in full, although removing them frees nothing.
     """
     folder = upgrade_folder()
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -89,15 +89,15 @@ def clean() -> tuple[Path, int]:
 
 
 class Environments:
-    """Builds environments below a folder, each named after its content.
+    """Build environments in a folder, each named after its content.
 
-    An environment is used again only where the file that is written last is there, so that one whose building was cut
-    off is built anew. Two commands that want the same one wait for each other.
+    The file ``ready.json`` is written last. An environment without it is incomplete and is built again. Two commands
+    that need the same environment wait for each other.
 
     Args:
-        folder: Where they are kept.
-        uv: What builds them.
-        wheel: The runner.
+        folder: Where environments are kept.
+        uv: Builds them.
+        wheel: The wheel of this package.
     """
 
     def __init__(self, folder: Path, uv: Uv, wheel: Path) -> None:
@@ -107,11 +107,11 @@ class Environments:
 
     @property
     def runner(self) -> str:
-        """The runner as a requirement (PEP 508)."""
-        return f"{OURS} @ {self.wheel.absolute().as_uri()}"
+        """The wheel of this package as a requirement (PEP 508)."""
+        return f"{DISTRIBUTION} @ {self.wheel.absolute().as_uri()}"
 
     def build(self, pins: Pins, python: str) -> BuiltEnvironment:
-        """Return an environment that holds these packages and the runner.
+        """Return an environment with these packages and the runner, built or reused.
 
         Raises:
             InstallError: It cannot be built; nothing of it is left.
@@ -120,16 +120,17 @@ class Environments:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with lock_file(Path(f"{folder}.lock")):
-                # An interpreter that was upgraded or removed leaves an environment behind that does not run.
+                # The interpreter may have been upgraded or removed since.
                 if not (folder / _READY).is_file() or not python_of(folder).exists():
-                    return self._built(folder, pins, python)
+                    return self._build_anew(folder, pins, python)
         except OSError as error:
             raise InstallError(
-                f"no environment can be kept in {str(self.folder)!r}: {error.strerror or error}."
+                f"no environment can be stored in {str(self.folder)!r}: {error.strerror or error}. "
+                "Set PYTEST_SST2_CACHE to another folder."
             ) from error
         return BuiltEnvironment(folder, pins, 0.0)
 
-    def _built(self, folder: Path, pins: Pins, python: str) -> BuiltEnvironment:
+    def _build_anew(self, folder: Path, pins: Pins, python: str) -> BuiltEnvironment:
         shutil.rmtree(folder, ignore_errors=True)
         start = time.monotonic()
         try:
@@ -137,37 +138,37 @@ class Environments:
             self.uv.install(folder, pins, self.wheel)
             seconds = time.monotonic() - start
             write_atomically(folder / _READY, json.dumps({"pins": dict(pins), "seconds": round(seconds, 1)}, indent=1))
-        except BaseException:
-            # Also where somebody pressed Ctrl-C: half an environment is worth nothing.
+        except BaseException:  # Ctrl-C too: an incomplete environment is useless
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return BuiltEnvironment(folder, pins, seconds)
 
 
 def _content_key(pins: Pins, wheel: Path, python: str) -> str:
-    # The wheel's folder is named after what is in it.
-    text = "\n".join([python, platform.python_version(), wheel.parent.name, *lines_of(pins)])
+    # The folder of the wheel is named after the content of the wheel.
+    text = "\n".join([python, platform.python_version(), wheel.parent.name, *pin_lines(pins)])
     return short_digest(text)
 
 
-def look_into(environment: BuiltEnvironment) -> Installed:
-    """Return what is in an environment and what its packages require.
+def inspect_environment(environment: BuiltEnvironment) -> InstalledPackages:
+    """Return the packages of an environment and their requirements.
 
     Raises:
         Sst2Error: Its interpreter does not run.
     """
-    found = _said_by(environment.python)
-    return Installed(
-        {name: public_version(version) for name, (version, _) in found["packages"].items()},
-        {name: requires for name, (_, requires) in found["packages"].items()},
-        found["markers"],
+    content = _run_inspect_script(environment.python)
+    return InstalledPackages(
+        {name: public_version(version) for name, (version, _) in content["packages"].items()},
+        {name: requires for name, (_, requires) in content["packages"].items()},
+        content["markers"],
     )
 
 
-def _said_by(python: Path) -> dict[str, dict[str, Any]]:
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run([str(python), "-P", "-c", _LOOK], capture_output=True, text=True, check=False, env=clean)
+def _run_inspect_script(python: Path) -> dict[str, dict[str, Any]]:
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    command = [str(python), "-P", "-c", _INSPECT_SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode != 0:
         raise Sst2Error(f"{python} does not run: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}.")
-    said: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return said
+    content: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return content

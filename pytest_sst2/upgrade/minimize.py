@@ -1,6 +1,6 @@
-"""Search: the smallest set of changes that shows a symptom, and the first of some releases that does.
+"""Find the smallest set of changes that reproduces a symptom, and the first release that does.
 
-Both ask as few questions as they can, since an answer is an environment built and a benchmark run.
+Both searches test as little as possible, because each test builds an environment and runs a benchmark.
 """
 
 from __future__ import annotations
@@ -8,31 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
 
 from pytest_sst2.upgrade.dependency_closure import Closure
 
 
-class Answer(Enum):
-    """Whether a set of changes shows the symptom; UNKNOWN where it cannot be installed, or fails in another way."""
+class Outcome(Enum):
+    """Whether a set of changes reproduces the symptom; UNTESTABLE if it cannot be installed or fails differently."""
 
-    SHOWS = "shows it"
-    HOLDS = "holds"
-    UNKNOWN = "cannot be told"
+    BAD = "bad"
+    GOOD = "good"
+    UNTESTABLE = "untestable"
 
 
-Test = Callable[[frozenset[str]], Answer]
-T = TypeVar("T")
+TestFunction = Callable[[frozenset[str]], Outcome]
 
 
 @dataclass(frozen=True)
-class Culprits:
-    """What was found.
+class MinimalSet:
+    """A smallest set of changes that reproduces the symptom.
 
     Attributes:
-        groups: The changes that are needed together; of a group with several nothing in between could be tested.
-        names: These, and what must change with them: the set that was seen to show the symptom.
-        is_minimal: Whether the symptom is known to be gone without each of the groups.
+        groups: The changes that cause the symptom together. A group has several if nothing between them was testable.
+        names: The changes of all groups and those they need: the set in which the symptom was observed.
+        is_minimal: Whether every group was shown to be necessary.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -40,77 +38,79 @@ class Culprits:
     is_minimal: bool = True
 
 
-def smallest_set(names: Sequence[str], closure: Closure, test: Test) -> Culprits:
-    """Return a smallest set of changes that shows a symptom, which all of them together are known to show.
+def minimal_set(names: Sequence[str], closure: Closure, test: TestFunction) -> MinimalSet:
+    """Return a smallest set of changes that reproduces a symptom, given that all of them together do.
 
-    Changes are added one by one, those that need fewest others first, and a binary search finds the one with which the
-    symptom appears. It is needed. Alone it is tested; where it does not show the symptom it is kept, and what came
-    before it is searched for the next. That takes about log2(n) + 1 tests for each culprit of n changes. In the end
-    each of several culprits is left out once, since the symptom may need fewer than were found.
+    The changes are ordered by the size of their closure. A binary search finds the first change with which the symptom
+    appears; that change is necessary. If it does not reproduce the symptom alone, it is kept, and the changes before it
+    are searched for the next one. This takes about log2(n) + 1 tests for each cause among n changes. Finally each of
+    several causes is left out once, because the symptom may need fewer than were found.
 
-    It is the search of QuickXplain (Junker 2004, AAAI) for one explanation after another; delta debugging (Zeller and
-    Hildebrandt 2002, IEEE TSE 28) asks up to twice as often. Where a set cannot be tested its neighbours are.
+    This is the search of QuickXplain (Junker 2004, AAAI), repeated. Delta debugging (Zeller and Hildebrandt 2002, IEEE
+    TSE 28) needs up to twice as many tests. If a set is untestable, its neighbours are tested.
 
     Args:
         names: The changes.
-        closure: What must change together.
-        test: Asked for complete sets only, and for none twice.
+        closure: Completes a set with the changes it needs.
+        test: Called with complete sets only, never twice with the same.
 
     Returns:
-        Smallest in that no culprit can be left out. Where one change hides the symptom of another, there may be others.
+        A set of which no cause can be left out. If one change hides the symptom of another, there may be other such
+        sets.
     """
-    known: dict[frozenset[str], Answer] = {
-        frozenset(): Answer.HOLDS,
-        closure(frozenset(names)): Answer.SHOWS,
+    known: dict[frozenset[str], Outcome] = {
+        frozenset(): Outcome.GOOD,
+        closure(frozenset(names)): Outcome.BAD,
     }
 
-    def ask(wanted: frozenset[str]) -> Answer:
-        whole = closure(wanted)
-        if whole not in known:
-            known[whole] = test(whole)
-        return known[whole]
+    def outcome_of(changes: frozenset[str]) -> Outcome:
+        complete = closure(changes)
+        if complete not in known:
+            known[complete] = test(complete)
+        return known[complete]
 
-    waiting = sorted(names, key=lambda name: (len(closure(frozenset((name,)))), name))
+    remaining = sorted(names, key=lambda name: (len(closure(frozenset((name,)))), name))
     groups: list[tuple[str, ...]] = []
-    found: frozenset[str] = frozenset()
-    while ask(found) is not Answer.SHOWS and waiting:
+    causes: frozenset[str] = frozenset()
+    while outcome_of(causes) is not Outcome.BAD and remaining:
 
-        def with_first(count: int, found: frozenset[str] = found, order: Sequence[str] = tuple(waiting)) -> Answer:
-            return ask(found.union(order[:count]))
+        def with_first(count: int, causes: frozenset[str] = causes, order: Sequence[str] = tuple(remaining)) -> Outcome:
+            return outcome_of(causes.union(order[:count]))
 
-        last, first = boundary(len(waiting), with_first)
-        groups.insert(0, tuple(waiting[last:first]))
-        found = found.union(groups[0])
-        waiting = waiting[:last]
+        last_good, first_bad = boundary(len(remaining), with_first)
+        groups.insert(0, tuple(remaining[last_good:first_bad]))
+        causes = causes.union(groups[0])
+        remaining = remaining[:last_good]
     is_minimal = True
     for group in tuple(groups) if len(groups) > 1 else ():
-        answer = ask(found - set(group)) if len(groups) > 1 else Answer.HOLDS
-        if answer is Answer.SHOWS:
+        outcome = outcome_of(causes - set(group)) if len(groups) > 1 else Outcome.GOOD
+        if outcome is Outcome.BAD:
             groups.remove(group)
-            found -= set(group)
-        is_minimal = is_minimal and answer is not Answer.UNKNOWN
-    return Culprits(tuple(groups), closure(found), is_minimal)
+            causes -= set(group)
+        is_minimal = is_minimal and outcome is not Outcome.UNTESTABLE
+    return MinimalSet(tuple(groups), closure(causes), is_minimal)
 
 
-def boundary(count: int, ask: Callable[[int], Answer]) -> tuple[int, int]:
-    """Return the neighbouring numbers of 0 to ``count`` of which the lower holds and the higher shows the symptom.
+def boundary(count: int, outcome_of: Callable[[int], Outcome]) -> tuple[int, int]:
+    """Return the last good and the first bad of the numbers 0 to ``count``, by binary search.
 
-    0 is known to hold and ``count`` to show it. Where all between two numbers cannot be told, these are returned.
+    0 is known to be good and ``count`` to be bad. The two are neighbours unless all numbers between them are
+    untestable.
     """
-    holds, shows = 0, count
-    while shows - holds > 1:
-        for middle in _from_the_middle(holds, shows):
-            answer = ask(middle)
-            if answer is not Answer.UNKNOWN:
+    good, bad = 0, count
+    while bad - good > 1:
+        for middle in _from_the_middle(good, bad):
+            outcome = outcome_of(middle)
+            if outcome is not Outcome.UNTESTABLE:
                 break
         else:
-            return holds, shows
-        holds, shows = (holds, middle) if answer is Answer.SHOWS else (middle, shows)
-    return holds, shows
+            return good, bad
+        good, bad = (good, middle) if outcome is Outcome.BAD else (middle, bad)
+    return good, bad
 
 
 def _from_the_middle(low: int, high: int) -> Iterator[int]:
-    """Yield the numbers between two, the middle first and then those around it."""
+    """Yield the numbers between two, starting in the middle."""
     middle = (low + high) // 2
     yield middle
     for distance in range(1, high - low):
@@ -120,23 +120,23 @@ def _from_the_middle(low: int, high: int) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class Release:
-    """The first release that shows a symptom, and the last tested before it that does not."""
+class FirstBadRelease:
+    """The first release that reproduces a symptom, the last tested one that does not, and untestable ones between."""
 
     first_bad: str
     last_good: str
     untested: tuple[str, ...]
 
 
-def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callable[[str], Answer]) -> Release:
-    """Return the first release that shows a symptom, by binary search.
+def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callable[[str], Outcome]) -> FirstBadRelease:
+    """Return the first release that reproduces a symptom, by binary search.
 
     Args:
-        good: A release known to hold.
-        between: Those after it and before ``bad``, the oldest first.
-        bad: A release known to show it.
-        test: Asked for some of those between.
+        good: A release known not to reproduce it.
+        between: The releases between ``good`` and ``bad``, oldest first.
+        bad: A release known to reproduce it.
+        test: Called with some of those between.
     """
-    order = [good, *between, bad]
-    holds, shows = boundary(len(order) - 1, lambda number: test(order[number]))
-    return Release(order[shows], order[holds], tuple(order[holds + 1 : shows]))
+    releases = [good, *between, bad]
+    last_good, first_bad = boundary(len(releases) - 1, lambda number: test(releases[number]))
+    return FirstBadRelease(releases[first_bad], releases[last_good], tuple(releases[last_good + 1 : first_bad]))

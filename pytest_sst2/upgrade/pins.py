@@ -1,4 +1,4 @@
-"""Pins: which version of which package, read from lock files and from this environment, and how two sets differ."""
+"""Versions of packages: read from lock files, requirements and this environment, and compared."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pytest_sst2.utils.errors import Sst2Error
 Pins = Mapping[str, str]
 """From the canonical name of a package to its version."""
 
-OURS = "pytest-sst2"
-# What installs is not what is installed: an environment has its own.
-_TOOLS = frozenset(("pip", "setuptools", "wheel", "uv", "distribute"))
+DISTRIBUTION = "pytest-sst2"
+# Each environment has its own; they are not part of what is compared.
+_INSTALLERS = frozenset(("pip", "setuptools", "wheel", "uv", "distribute"))
 
 
 @dataclass(frozen=True)
-class Change:
-    """A package that differs: None where one of the two does not have it."""
+class VersionChange:
+    """A package whose version differs between two environments; None if one of them does not have it."""
 
     name: str
     before: str | None
@@ -38,52 +38,52 @@ class Change:
         return f"{self.name} {self.before} → {self.after}"
 
 
-def changes_between(before: Pins, after: Pins) -> tuple[Change, ...]:
-    """Return the packages in which two sets of pins differ, by name."""
-    names = sorted({*before, *after} - {OURS})
+def changes_between(before: Pins, after: Pins) -> tuple[VersionChange, ...]:
+    """Return the packages that differ between two sets of pins, sorted by name."""
+    names = sorted({*before, *after} - {DISTRIBUTION})
     return tuple(
-        Change(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+        VersionChange(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
     )
 
 
-def lines_of(pins: Pins) -> list[str]:
-    """Return pins as the lines of a requirements file, by name."""
+def pin_lines(pins: Pins) -> list[str]:
+    """Return pins as the lines of a requirements file, sorted by name."""
     return [f"{name}=={version}" for name, version in sorted(pins.items())]
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """Return the pins of a lock file: lines of ``name==version``, with markers, hashes and comments as pip has them.
+    """Return the pins of a lock file with lines of ``name==version``, and markers, hashes and comments as in pip.
 
-    Lines whose marker does not hold here are left out, as are those that set options of pip, and this package's own.
-    The label of a build (``2.13.0+cpu``) stays: without it an installer may take another build of the same version.
+    Options of pip, this package, installers, and lines whose marker excludes this environment are skipped. A build
+    label (``2.13.0+cpu``) is kept, because without it uv may install another build of the same version.
 
     Raises:
-        Sst2Error: The file cannot be read, or a line pins nothing.
+        Sst2Error: The file cannot be read, has no pins, or has a line that pins no version.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Sst2Error(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    found: dict[str, str] = {}
+    pins: dict[str, str] = {}
     for number, line in _logical_lines(text):
-        requirement = _requirement(line, f"{path}, line {number}")
-        if canonicalize_name(requirement.name) in (*_TOOLS, OURS):  # both environments have their own
+        requirement = _parse_requirement(line, f"{path}, line {number}")
+        if canonicalize_name(requirement.name) in (*_INSTALLERS, DISTRIBUTION):
             continue
         version = pinned_version(requirement)
         if version is None:
             raise Sst2Error(
-                f"{path}, line {number}: {line!r} pins no version. Lines of 'name==version' do; "
-                "`uv pip compile` and `pip freeze` write such a file."
+                f"{path}, line {number}: {line!r} pins no version. Write lines of 'name==version', as "
+                "`uv pip compile` and `pip freeze` do."
             )
         if requirement.marker is None or requirement.marker.evaluate():
-            found[canonicalize_name(requirement.name)] = version
-    if not found:
-        raise Sst2Error(f"{str(path)!r} pins nothing.")
-    return found
+            pins[canonicalize_name(requirement.name)] = version
+    if not pins:
+        raise Sst2Error(f"{str(path)!r} pins no package. Write lines of 'name==version', as `pip freeze` does.")
+    return pins
 
 
 def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
-    """Yield the requirements in a text with the numbers of their lines: continued lines joined, the rest left out."""
+    """Yield the requirements of a text with their line numbers; join continued lines, skip comments and options."""
     parts: list[str] = []
     for number, raw in enumerate(text.splitlines(), 1):
         parts.append(raw.removesuffix("\\"))
@@ -91,72 +91,76 @@ def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
             continue
         line = " ".join(parts)
         parts = []
-        # As pip has it: a comment begins after white space, options such as --hash follow the requirement.
+        # As in pip, a comment starts after white space, and options such as --hash follow the requirement.
         line = f" {line}".partition(" #")[0].partition(" --")[0].strip()
         if line and not line.startswith("-"):
             yield number, line
 
 
 def read_requirements(texts: Sequence[str]) -> list[Requirement]:
-    """Return requirements as typed on a command line.
+    """Return the requirements typed on a command line.
 
     Raises:
-        Sst2Error: One is not as PEP 508 has it, is our own package, or is named twice.
+        Sst2Error: One is invalid (PEP 508), names this package, names an address, or is given twice.
     """
-    found = [_requirement(text, "requirement") for text in texts]
-    names = [canonicalize_name(each.name) for each in found]
-    if OURS in names:
-        raise Sst2Error(f"{OURS} itself is the same in both environments, so that what differs is the libraries.")
-    if addressed := [str(each) for each in found if each.url]:
+    requirements = [_parse_requirement(text, "requirement") for text in texts]
+    names = [canonicalize_name(requirement.name) for requirement in requirements]
+    if DISTRIBUTION in names:
         raise Sst2Error(
-            f"{addressed[0]!r} names an address, and the two environments are told apart by versions. Build a wheel of "
-            "it into a folder, have PIP_FIND_LINKS name that folder, and ask for the wheel's version."
+            f"{DISTRIBUTION} itself is the same in both environments, so that only the libraries differ. "
+            "Name another package."
         )
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise Sst2Error(f"{twice[0]} is named twice; put both bounds into one requirement: '{twice[0]}>=1,<2'.")
-    return found
+    if with_address := [str(requirement) for requirement in requirements if requirement.url]:
+        raise Sst2Error(
+            f"{with_address[0]!r} names an address, but environments are compared by version. Build a wheel into a "
+            "folder, set PIP_FIND_LINKS to that folder, and name the version of the wheel."
+        )
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise Sst2Error(f"{repeated[0]} is named twice. Write both bounds as one requirement: '{repeated[0]}>=1,<2'.")
+    return requirements
 
 
-def _requirement(text: str, where: str) -> Requirement:
+def _parse_requirement(text: str, where: str) -> Requirement:
     try:
         return Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise Sst2Error(
-            f"{where}: {text!r} is no requirement ({reason}). Such as: 'transformers==5.23.0', 'torch>=2.13'."
+            f"{where}: {text!r} is not a requirement ({reason}). Valid ones are 'transformers==5.23.0' and "
+            "'torch>=2.13'."
         ) from error
 
 
 def pinned_version(requirement: Requirement) -> str | None:
-    """Return the version that a requirement pins, None where it leaves a choice or names an address."""
+    """Return the version that a requirement pins, None if it allows several or names an address."""
     specifiers = list(requirement.specifier)
     if requirement.url or len(specifiers) != 1 or specifiers[0].operator not in ("==", "==="):
         return None
     version = specifiers[0].version
-    return version if version and not version.endswith(".*") else None  # "===" may have nothing after it
+    return version if version and not version.endswith(".*") else None  # "===" may be followed by nothing
 
 
 def installed_pins() -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the pins of this environment, and the names of what no index can be asked for.
+    """Return the pins of this environment, and the names of packages installed from a folder or a repository.
 
-    Those are packages installed from a folder or a repository, and what installs. A version's label of its build
-    (``2.13.0+cpu``) is left aside: it says which index it came from, and the pin would ask any other in vain.
+    The latter have no version on an index. Build labels (``2.13.0+cpu``) are removed, because an index other than the
+    one they came from does not have them. Installers and this package are skipped.
     """
-    found: dict[str, str] = {}
+    pins: dict[str, str] = {}
     local: list[str] = []
     for distribution in metadata.distributions():
         name = canonicalize_name(distribution.metadata["Name"] or "")
-        if not name or name in (*_TOOLS, OURS) or name in found or name in local:
+        if not name or name in (*_INSTALLERS, DISTRIBUTION) or name in pins or name in local:
             continue
         if _is_local(distribution):
             local.append(name)
         else:
-            found[name] = public_version(distribution.version)
-    return found, tuple(sorted(local))
+            pins[name] = public_version(distribution.version)
+    return pins, tuple(sorted(local))
 
 
 def public_version(text: str) -> str:
-    """Return a version without the label of its build; as it stands where it is no version at all."""
+    """Return a version without its build label; an invalid version is returned unchanged."""
     try:
         return Version(text).public
     except InvalidVersion:
@@ -164,7 +168,7 @@ def public_version(text: str) -> str:
 
 
 def _is_local(distribution: metadata.Distribution) -> bool:
-    """Tell whether a package was installed from a folder or a repository, which have no version on an index."""
+    """Return whether a package was installed from a folder or a repository."""
     text = distribution.read_text("direct_url.json")
     if text is None:
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from pytest_sst2.upgrade.pins import OURS, Pins, lines_of, public_version, read_pins
+from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version, read_pins
 from pytest_sst2.utils.atomic_write import scratch_folder, temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import truncate
@@ -25,8 +25,8 @@ class InstallError(Sst2Error):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What uv resolves.
+class ResolutionRequest:
+    """Requirements to resolve, and versions to fix or to prefer.
 
     Attributes:
         roots: Requirements as in PEP 508, the runner's wheel among them.
@@ -78,7 +78,7 @@ class Uv:
         """Create an empty environment; ``python`` is the path of an interpreter or a version such as ``3.12``."""
         self._run("venv", "--no-project", "--python", python, str(folder))
 
-    def resolve(self, wanted: Wanted, python: str) -> dict[str, str]:
+    def resolve(self, request: ResolutionRequest, python: str) -> dict[str, str]:
         """Return the pins of all packages that are needed, without the runner.
 
         Raises:
@@ -86,21 +86,21 @@ class Uv:
         """
         with scratch_folder() as scratch:
             roots, fixed, output = (Path(scratch) / name for name in ("roots.txt", "pins.txt", "output.txt"))
-            roots.write_text("\n".join(wanted.roots), encoding="utf-8")
-            fixed.write_text("\n".join(lines_of(wanted.pins)), encoding="utf-8")
+            roots.write_text("\n".join(request.roots), encoding="utf-8")
+            fixed.write_text("\n".join(pin_lines(request.pins)), encoding="utf-8")
             # uv prefers the versions of an output file that exists.
-            if wanted.preferred:
-                output.write_text("\n".join(lines_of(wanted.preferred)), encoding="utf-8")
+            if request.preferred:
+                output.write_text("\n".join(pin_lines(request.preferred)), encoding="utf-8")
             flags = ["--no-header", "--no-annotate", "--python", python]
             self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(roots))
-            lines = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_ours(line)]
+            lines = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_runner(line)]
             output.write_text("\n".join(lines), encoding="utf-8")
             return read_pins(output) if lines else {}
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         """Install exactly these packages; uv links files from its cache instead of copying them."""
         flags = ["--no-deps", "--python", str(python_of(folder))]
-        self._run("pip", "install", *flags, *lines_of(pins), str(wheel))
+        self._run("pip", "install", *flags, *pin_lines(pins), str(wheel))
 
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases of a package between two versions for this interpreter, oldest first.
@@ -132,8 +132,8 @@ class Uv:
         run([self._path, *arguments], environment, str(temporary_folder()))
 
 
-def _is_ours(line: str) -> bool:
-    return canonicalize_name(re.split(r"[\s@=<>]", line, maxsplit=1)[0]) == OURS
+def _is_runner(line: str) -> bool:
+    return canonicalize_name(re.split(r"[\s@=<>]", line, maxsplit=1)[0]) == DISTRIBUTION
 
 
 _UV_VARIABLES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}

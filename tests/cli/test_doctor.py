@@ -1,4 +1,4 @@
-"""Doctor: it finds what is in the way, says what to do, and touches no network that it was not told of."""
+"""`pytest-sst2 doctor`: what prevents runs, how to fix it, and a command that runs; without a network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.cli import doctor
-from pytest_sst2.cli.doctor import Finding, State, examine, verdict
+from pytest_sst2.cli import doctor_checks
+from pytest_sst2.cli.doctor_checks import Finding, State, examine, verdict
 from pytest_sst2.cli.main import main
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.recipes import PRESETS
@@ -32,40 +32,40 @@ def _without_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hub._unreachable_reason.cache_clear()
 
 
-def found(name: str, findings: Sequence[Finding] | None = None) -> Finding:
-    (one,) = [each for each in findings or examine() if each.name == name]
+def finding_of(name: str, findings: Sequence[Finding] | None = None) -> Finding:
+    (one,) = [finding for finding in findings or examine() if finding.name == name]
     return one
 
 
 def state(name: str) -> State:
-    return found(name).state
+    return finding_of(name).state
 
 
 def test_everything_is_looked_at_and_what_is_not_here_has_a_way_on() -> None:
     findings = examine()
-    names = {each.name for each in findings}
+    names = {finding.name for finding in findings}
     assert names >= {spec.name for spec in CATALOG} | set(PRESETS) | {"torch", "pytest", "SST-2", "pocket"}
-    assert all(each.remedy for each in findings if each.state != "ok")
-    assert found("torch", findings).said == metadata.version("torch")
+    assert all(finding.remedy for finding in findings if finding.state != "ok")
+    assert finding_of("torch", findings).detail == metadata.version("torch")
 
 
 def test_without_the_hub_the_pocket_set_runs_and_what_needs_more_says_so() -> None:
     findings = examine()
-    assert "HF_HUB_OFFLINE" in found(hub.endpoint(), findings).said
-    assert found("pocket", findings).state == "ok"
-    assert found("SST-2", findings).state == "missing"
-    assert found("quick", findings).said == "on the pocket set"
-    assert found("homework9", findings).state == "missing"
-    assert found("roberta", findings).state == "missing"
+    assert "HF_HUB_OFFLINE" in finding_of(hub.endpoint(), findings).detail
+    assert finding_of("pocket", findings).state == "ok"
+    assert finding_of("SST-2", findings).state == "missing"
+    assert finding_of("quick", findings).detail == "on the pocket set"
+    assert finding_of("homework9", findings).state == "missing"
+    assert finding_of("roberta", findings).state == "missing"
 
 
 def test_a_hub_that_answers_is_where_models_and_data_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "check_reachable", lambda: None)
     findings = examine()
-    assert found(hub.endpoint(), findings).said.startswith("answers, with")
-    assert found("SST-2", findings).state == "ok"
-    assert found("roberta", findings).said == "is downloaded when it is first wanted (FacebookAI/roberta-base)"
-    assert found("homework9", findings).said == "on SST-2"
+    assert finding_of(hub.endpoint(), findings).detail.startswith("answers, with")
+    assert finding_of("SST-2", findings).state == "ok"
+    assert finding_of("roberta", findings).detail == "is downloaded on first use (FacebookAI/roberta-base)"
+    assert finding_of("homework9", findings).detail == "on SST-2"
 
 
 def test_a_token_is_told_to_be_there_and_never_what_it_is(
@@ -94,12 +94,12 @@ def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
     output = capsys.readouterr().out
     assert "✗ pocket: " in output
     assert "✗ minilm: the bundled weights were damaged" in output
-    assert output.splitlines()[-1] == "CANNOT RUN: pocket; see what to do above"
+    assert output.splitlines()[-1] == "CANNOT RUN: pocket; see the remedies above"
 
 
-@pytest.mark.parametrize(("version", "said"), [("0.1", "0.1, but >="), (None, "not installed")])
+@pytest.mark.parametrize(("version", "detail"), [("0.1", "0.1, but >="), (None, "not installed")])
 def test_a_package_that_is_missing_or_too_old_is_in_the_way(
-    version: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    version: str | None, detail: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = metadata.version
 
@@ -110,12 +110,12 @@ def test_a_package_that_is_missing_or_too_old_is_in_the_way(
             raise metadata.PackageNotFoundError(name)
         return version
 
-    monkeypatch.setattr(doctor.metadata, "version", looked_up)
+    monkeypatch.setattr(doctor_checks.metadata, "version", looked_up)
     assert main(["doctor"]) == 1
     output = capsys.readouterr().out
-    assert f"✗ tabulate: {said}" in output
+    assert f"✗ tabulate: {detail}" in output
     assert "→ python -m pip install 'tabulate>=" in output
-    assert output.splitlines()[-1] == "CANNOT RUN: tabulate; see what to do above"
+    assert output.splitlines()[-1] == "CANNOT RUN: tabulate; see the remedies above"
 
 
 def test_a_disk_that_is_nearly_full_and_a_folder_that_is_a_file_are_in_the_way(
@@ -123,8 +123,8 @@ def test_a_disk_that_is_nearly_full_and_a_folder_that_is_a_file_are_in_the_way(
 ) -> None:
     (tmp_path / "cache").write_text("")
     assert state("cache of embeddings") == "broken"
-    monkeypatch.setattr(doctor, "_LOW_DISK_BYTES", 2**80)
-    assert found("the Hub's cache").remedy.startswith("make room")
+    monkeypatch.setattr(doctor_checks, "_LOW_DISK_BYTES", 2**80)
+    assert finding_of("the Hub's cache").remedy.startswith("free some space")
 
 
 def test_the_deberta_models_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,34 +138,34 @@ def test_the_deberta_models_need_their_extra(monkeypatch: pytest.MonkeyPatch) ->
                 return "99"
             raise metadata.PackageNotFoundError(name)
 
-        monkeypatch.setattr(doctor.metadata, "version", looked_up)
-        assert ("its tokenizer needs" in found("deberta-v3-small").said) is not here
+        monkeypatch.setattr(doctor_checks.metadata, "version", looked_up)
+        assert ("its tokenizer needs" in finding_of("deberta-v3-small").detail) is not here
 
 
 @pytest.mark.parametrize(("path", "is_there"), [("/usr/bin/uv", True), (None, False)])
 def test_uv_comes_with_the_extra_upgrade(path: str | None, is_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uv, "uv_path", lambda: path)
-    finding = found("uv")
+    finding = finding_of("uv")
     assert finding.state == ("ok" if is_there else "missing")
     assert ("pytest-sst2[upgrade]" in finding.remedy) is not is_there
 
 
 @pytest.mark.parametrize(
-    ("models", "data", "said"),
+    ("models", "data", "conclusion"),
     [
         (["minilm", "roberta"], "ok", "RUNS: pytest benchmarks --models minilm --sst2-data auto"),
         (["roberta"], "missing", "RUNS: pytest benchmarks --models roberta --sst2-data pocket"),
         ([], "missing", "RUNS WITHOUT A MODEL: pytest benchmarks --methods tfidf,majority --sst2-data pocket"),
     ],
 )
-def test_the_verdict_is_a_command_that_runs_here(models: list[str], data: State, said: str) -> None:
+def test_the_verdict_is_a_command_that_runs_here(models: list[str], data: State, conclusion: str) -> None:
     findings = [Finding("data", "SST-2", data, "")]
     findings += [Finding("models", name, "ok", "") for name in models]
-    assert verdict(findings) == (said, 0)
+    assert verdict(findings) == (conclusion, 0)
 
 
 def test_what_several_need_is_said_once_below_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out
-    assert output.count("it needs SST-2, or a larger set of your own") == 1
+    assert output.count("needs SST-2, or a larger data set") == 1
     assert output.splitlines()[-1].startswith("RUNS")

@@ -24,7 +24,7 @@ from pytest_sst2.results.file import results_from_text
 from pytest_sst2.upgrade import ab_run as upgrade_check
 from pytest_sst2.upgrade import command as upgrade_command
 from pytest_sst2.upgrade.pins import Pins
-from pytest_sst2.upgrade.uv import Wanted
+from pytest_sst2.upgrade.uv import ResolutionRequest
 from tests.support import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
@@ -188,9 +188,9 @@ class NoUv:
     def create(self, folder: Path, python: str) -> None:
         folder.mkdir(parents=True)
 
-    def resolve(self, wanted: Wanted, python: str) -> dict[str, str]:
-        asked = [Requirement(each) for each in wanted.roots]
-        return {"torch": "2.13.0"} | {each.name: "2.0" for each in asked if not each.url}
+    def resolve(self, request: ResolutionRequest, python: str) -> dict[str, str]:
+        requirements = [Requirement(root) for root in request.roots]
+        return {"torch": "2.13.0"} | {root.name: "2.0" for root in requirements if not root.url}
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
         pass
@@ -211,7 +211,7 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
         patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
         patch.setattr(upgrade_command, "find_uv", NoUv)
         patch.setattr(upgrade_command, "write_wheel", lambda folder: folder / "content" / "runner.whl")
-        patch.setattr(upgrade_check, "run_trial", lambda environment, plan, file: found)
+        patch.setattr(upgrade_check, "run_benchmarks", lambda environment, plan, file: found)
         run_cli(arguments, command, capsys)
 
 

@@ -313,10 +313,10 @@ def test_the_log_of_a_run_in_another_environment(workplace: Workplace) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from pytest_sst2.upgrade.benchmark_runs import _logged
+from pytest_sst2.upgrade.benchmark_runs import run_logged
 code = "import os; print('raised with', os.environ['HF_TOKEN'], os.environ['PIP_INDEX_URL'])"
 with open("trial.log", "w", encoding="utf-8") as log:
-    sys.exit(_logged([sys.executable, "-c", code], Path.cwd(), os.environ, log))
+    sys.exit(run_logged([sys.executable, "-c", code], Path.cwd(), os.environ, log))
 """
     (workplace.project / "trial.py").write_text(script)
     workplace.run(status=0, module="trial")

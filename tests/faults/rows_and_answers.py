@@ -1,4 +1,4 @@
-"""Faults of the data and of the predictions."""
+"""Faults of the data, and of what becomes of a classifier's answers."""
 
 from __future__ import annotations
 

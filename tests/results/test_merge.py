@@ -86,7 +86,7 @@ class TestWhole:
         assert "-o FILE, --save NAME" in refusal(capsys, "1.json", "2.json")
 
     def test_a_file_that_is_there_is_replaced_only_when_told_to(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "-o '1.json' is there already" in refusal(capsys, "1.json", "2.json", "-o", "1.json")
+        assert "-o '1.json' exists already" in refusal(capsys, "1.json", "2.json", "-o", "1.json")
         assert main(["merge", "1.json", "2.json", "-o", "1.json", "--overwrite"]) == 0
         assert len(read("1.json").records) == 4
 
@@ -110,7 +110,7 @@ class TestMissing:
             "2 records of 2 files in all.json",
             "2 cells of 4 missing: b-linear-probe-seed42, d-linear-probe-seed42",
             "no file of shards 2/4, 4/4",
-            "baseline 'main' was not saved: it would have cells without a number. What was there is unchanged.",
+            "baseline 'main' was not saved: some cells have no result. An existing baseline is unchanged.",
         ]
         assert not Path(".sst2").exists()
         assert read("all.json").shard == "1+3/4"

@@ -1,4 +1,4 @@
-"""Fake an installed package that brings a model's files."""
+"""A package that brings a model's files, as if pip had installed it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ PACKAGE = "tiny_bundle_for_tests"
 
 
 def install(model: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a package, version 1.0, with the model's files and their digests; return the model's folder in it.
-
-    Importing the package raises.
-    """
+    """Return the model's folder inside a package, version 1.0, that must not be imported; its digests are known."""
     folder = scratch / "site" / PACKAGE / "model"
     shutil.copytree(model, folder)
     (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")

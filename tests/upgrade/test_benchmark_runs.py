@@ -1,4 +1,4 @@
-"""Trials: what a run in an environment gives, and several of them as one."""
+"""Benchmark runs in an environment, and several passes merged."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.results.record import Failure
-from pytest_sst2.upgrade.benchmark_runs import Plan, TrialError, merged, run_trial, without_numbers
+from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, failure_summary, merge_passes, run_benchmarks
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from tests.support.record_factory import answered
 
 RIGHT = [True, False, True, True]
 
 
-def environment_that(folder: Path, script: str) -> BuiltEnvironment:
-    """An environment whose interpreter runs a script instead."""
+def fake_environment(folder: Path, script: str) -> BuiltEnvironment:
+    """Return an environment whose interpreter is a script."""
     python = folder / "environment" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f"#!{sys.executable}\nimport os, sys\n{script}\n")
@@ -50,10 +50,10 @@ class TestRunning:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/somewhere")
         source, log = tmp_path / "source.json", tmp_path / "calls"
         source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
-        environment = environment_that(tmp_path, WRITES.format(source=str(source), log=str(log)))
+        environment = fake_environment(tmp_path, WRITES.format(source=str(source), log=str(log)))
         file = tmp_path / "runs" / "before-1.json"
         for _ in range(2):
-            assert run_trial(environment, plan, file).records[0].accuracy == 0.75
+            assert run_benchmarks(environment, plan, file).records[0].accuracy == 0.75
         (call,) = log.read_text().splitlines()
         for part in ("benchmarks", "--sst2-data=pocket", "--sst2-no-cache", "--sst2-min-accuracy=0", "sst2_compare="):
             assert part in call
@@ -62,26 +62,26 @@ class TestRunning:
 
     def test_an_interpreter_that_cannot_be_run_is_a_sentence(self, plan: Plan, tmp_path: Path) -> None:
         nothing = BuiltEnvironment(tmp_path / "nowhere", {}, 0.0)
-        with pytest.raises(TrialError, match="No such file"):
-            run_trial(nothing, plan, tmp_path / "a.json")
+        with pytest.raises(BenchmarkRunError, match="No such file"):
+            run_benchmarks(nothing, plan, tmp_path / "a.json")
 
     @pytest.mark.parametrize(
-        ("script", "said"),
+        ("script", "error"),
         [
             ("print('x'); sys.exit(4)", "x (exit status 4)"),
             ("print('ERROR: no such option\\n'); sys.exit(4)", "no such option (exit status 4)"),
             ("raise ImportError('cannot import name X')", "ImportError: cannot import name X (exit status 1)"),
-            ("os.kill(os.getpid(), 9)", "it was ended by signal 9"),
-            ("", "it said nothing (exit status 0)"),
+            ("os.kill(os.getpid(), 9)", "ended by signal 9"),
+            ("", "no output (exit status 0)"),
         ],
     )
     def test_what_gave_nothing_says_why_and_where_to_read_on(
-        self, script: str, said: str, plan: Plan, tmp_path: Path
+        self, script: str, error: str, plan: Plan, tmp_path: Path
     ) -> None:
         file = tmp_path / "runs" / "after-1.json"
-        with pytest.raises(TrialError) as caught:
-            run_trial(environment_that(tmp_path, script), plan, file)
-        assert said in str(caught.value)
+        with pytest.raises(BenchmarkRunError) as caught:
+            run_benchmarks(fake_environment(tmp_path, script), plan, file)
+        assert error in str(caught.value)
         assert str(file.with_suffix(".log")) in str(caught.value)
         assert not file.exists()
 
@@ -89,16 +89,16 @@ class TestRunning:
         source, log = tmp_path / "source.json", tmp_path / "calls"
         source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
         script = WRITES.format(source=str(source), log=str(log)) + "\nsys.exit(2)"
-        with pytest.raises(TrialError, match="exit status 2"):
-            run_trial(environment_that(tmp_path, script), plan, tmp_path / "a.json")
+        with pytest.raises(BenchmarkRunError, match="exit status 2"):
+            run_benchmarks(fake_environment(tmp_path, script), plan, tmp_path / "a.json")
         assert not (tmp_path / "a.json").exists()
 
     def test_a_run_without_a_cell_is_no_result(self, plan: Plan, tmp_path: Path) -> None:
         source, log = tmp_path / "source.json", tmp_path / "calls"
         source.write_text(results_text([], []), encoding="utf-8")
-        with pytest.raises(TrialError, match="no benchmark was run: benchmarks has none"):
-            run_trial(
-                environment_that(tmp_path, WRITES.format(source=str(source), log=str(log))), plan, tmp_path / "a.json"
+        with pytest.raises(BenchmarkRunError, match="no benchmark was run: benchmarks has none"):
+            run_benchmarks(
+                fake_environment(tmp_path, WRITES.format(source=str(source), log=str(log))), plan, tmp_path / "a.json"
             )
 
 
@@ -128,26 +128,26 @@ class TestPlan:
 class TestMerging:
     def test_the_rounds_of_all_passes_are_kept(self) -> None:
         first = answered(RIGHT)
-        found = merged([Results([first], [])] * 3, "before")
-        assert len(found.records[0].rounds) == 3 * len(first.rounds)
-        assert (found.origin, found.records[0].warnings) == ("before", first.warnings)
+        results = merge_passes([Results([first], [])] * 3, "before")
+        assert len(results.records[0].rounds) == 3 * len(first.rounds)
+        assert (results.origin, results.records[0].warnings) == ("before", first.warnings)
 
     def test_answers_that_differ_between_two_passes_are_a_warning(self) -> None:
         other = answered([not RIGHT[0], *RIGHT[1:]])
-        (record,) = merged([Results([answered(RIGHT)], []), Results([other], [])], "before").records
+        (record,) = merge_passes([Results([answered(RIGHT)], []), Results([other], [])], "before").records
         assert "differ in 1 of 4 answers" in record.warnings[-1]
 
     def test_a_cell_that_failed_in_any_pass_has_no_number(self) -> None:
         record = answered(RIGHT)
         failure = Failure(record.cell, record.model, record.method, record.seed, "out of memory")
-        found = merged([Results([record], []), Results([], [failure])], "after")
-        assert (found.records, found.failures) == ([], [failure])
+        results = merge_passes([Results([record], []), Results([], [failure])], "after")
+        assert (results.records, results.failures) == ([], [failure])
 
     def test_a_cell_that_a_pass_lacks_has_no_number_either(self) -> None:
         record, other = answered(RIGHT), answered(RIGHT, seed=7, cell="other")
-        assert merged([Results([record, other], []), Results([record], [])], "a").records[0].cell == record.cell
+        assert merge_passes([Results([record, other], []), Results([record], [])], "a").records[0].cell == record.cell
 
     def test_reasons_are_told_once_with_their_cells(self) -> None:
         failures = [Failure(f"{model}-x", model, "x", 1, "broken") for model in ("a", "b")]
-        assert without_numbers(Results([], failures)) == "a × x, b × x: broken"
-        assert without_numbers(Results([], [])) == ""
+        assert failure_summary(Results([], failures)) == "a × x, b × x: broken"
+        assert failure_summary(Results([], [])) == ""

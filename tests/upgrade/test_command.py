@@ -1,4 +1,4 @@
-"""The upgrade check from the command line: real environments of small wheels, culprits among innocent changes."""
+"""The upgrade check from the command line, with real environments of small wheels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ import pytest
 from pytest_sst2.cli.main import main
 from pytest_sst2.results.file import results_text
 from pytest_sst2.results.record import Failure, Phase, Record, Round
-from pytest_sst2.upgrade import benchmark_runs as trials
-from pytest_sst2.upgrade import command, uv
-from pytest_sst2.upgrade import environments as kept_environments
+from pytest_sst2.upgrade import benchmark_runs, command, uv
 from pytest_sst2.upgrade.benchmark_runs import Plan
-from pytest_sst2.upgrade.environments import BuiltEnvironment
+from pytest_sst2.upgrade.environments import BuiltEnvironment, upgrade_folder
 from pytest_sst2.upgrade.pins import Pins
 from tests.support.fake_wheels import write_light_runner, write_wheel
 from tests.support.record_factory import answered
@@ -53,21 +51,21 @@ def both(pins: Pins) -> Record | Failure:
     return record(lost=30 if pins["culprit"] == pins["innocent4"] == "2.0" else 0)
 
 
-class Trials:
-    """Stands for pytest in an environment: what it measures is decided by what is installed."""
+class FakeRuns:
+    """A fake of pytest in an environment: the installed packages decide the record."""
 
     def __init__(self) -> None:
         self.behaviour: Callable[[Pins], Record | Failure] = wrong
-        self.run: list[str] = []
+        self.files: list[str] = []
         self.interrupt_at = 0
 
     def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
-        self.run.append(file.stem)
-        if len(self.run) == self.interrupt_at:
+        self.files.append(file.stem)
+        if len(self.files) == self.interrupt_at:
             raise KeyboardInterrupt
         log.write_text("")
-        found = self.behaviour(environment.pins)
-        records, failures = ([found], []) if isinstance(found, Record) else ([], [found])
+        measured = self.behaviour(environment.pins)
+        records, failures = ([measured], []) if isinstance(measured, Record) else ([], [measured])
         file.write_text(results_text(records, failures), encoding="utf-8")
         return 0
 
@@ -77,7 +75,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
     for name in INNOCENT:
         for version in ("1.0", "2.0"):
-            # The later seventh does not go with the earlier eighth, nor the other way round.
+            # innocent7 and innocent8 fit together only at the same version.
             requires = ["innocent8==" + version] if name == "innocent7" else []
             write_wheel(folder, name, version, {f"{name}.py": ""}, requires)
     for version in ("1.0", "1.1", "1.2", "2.0"):
@@ -91,8 +89,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def measured(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trials:
-    """No network, an own cache and folder, and trials that take no time."""
+def runs(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
+    """No network, a cache and a working folder of its own, and a fake of pytest."""
     if uv.uv_path() is None:
         pytest.skip("uv is not installed")
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "UV_INDEX", "UV_DEFAULT_INDEX"):
@@ -105,8 +103,8 @@ def measured(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "COLUMNS": "120",
     }.items():
         monkeypatch.setenv(name, value)
-    made = Trials()
-    monkeypatch.setattr(trials, "_run", made)
+    made = FakeRuns()
+    monkeypatch.setattr(benchmark_runs, "_run_pytest", made)
     monkeypatch.setattr(command, "write_wheel", lambda _: runner)
     monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
     monkeypatch.chdir(tmp_path)
@@ -118,7 +116,7 @@ def upgrade(*arguments: str) -> int:
     return main(["upgrade", "--from", "before.txt", *arguments])
 
 
-def said_by(environment: Path) -> str:
+def python_version(environment: Path) -> str:
     code = "import sys; print(*sys.version_info[:2], sep='.')"
     python = uv.python_of(environment)
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -126,97 +124,96 @@ def said_by(environment: Path) -> str:
 
 class TestComparing:
     def test_both_sides_are_measured_by_turns_and_compared(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade(*AFTER, "--passes", "3") == 1
-        assert measured.run == ["before-1", "after-1", "after-2", "before-2", "before-3", "after-3"]
+        assert runs.files == ["before-1", "after-1", "after-2", "before-2", "before-3", "after-3"]
         output = capsys.readouterr().out
         assert "10 packages changed: culprit 1.0 → 2.0, innocent0 1.0 → 2.0" in output
         assert "FAILS: 1 of 1 regressed, 1 of 1 drifted" in output or "FAILS: 1 of 1 regressed" in output
         assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE) is None  # the records were made elsewhere
 
-    def test_what_is_harmless_holds(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
-        measured.behaviour = lambda _: record()
+    def test_what_is_harmless_holds(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
+        runs.behaviour = lambda _: record()
         assert upgrade("innocent0==2.0") == 0
         output = capsys.readouterr().out
         assert "1 package changed: innocent0 1.0 → 2.0" in output
         assert "HOLDS: 1 of 1 unchanged" in output
 
     def test_a_package_that_is_named_alone_becomes_the_newest(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda _: record()
+        runs.behaviour = lambda _: record()
         assert upgrade("innocent0", "--with", "innocent1") == 0
         assert "1 package changed: innocent0 1.0 → 2.0" in capsys.readouterr().out
 
-    def test_all_that_the_resolver_moved_is_named(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
-        measured.behaviour = lambda _: record()
+    def test_all_that_the_resolver_moved_is_named(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
+        runs.behaviour = lambda _: record()
         assert upgrade("innocent7==2.0", "--with", "innocent8") == 0
         assert "2 packages changed: innocent7 1.0 → 2.0, innocent8 1.0 → 2.0" in capsys.readouterr().out
 
     def test_nothing_to_change_is_told_before_anything_is_run(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade("innocent0==1.0") == 0
         assert "nothing changes" in capsys.readouterr().out
-        assert measured.run == []
+        assert runs.files == []
 
     def test_the_newest_of_everything_may_be_asked_for(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade("--latest", "--with", "culprit") == 1
         assert "1 package changed: culprit 1.0 → 2.0" in capsys.readouterr().out
 
     def test_two_lock_files_may_be_compared(
-        self, measured: Trials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "after.txt").write_text("culprit==1.2\n")
         assert upgrade("--to", "after.txt", "--with", "culprit") == 0
         assert "1 package changed: culprit 1.0 → 1.2" in capsys.readouterr().out
 
-    def test_another_interpreter_may_be_compared_with(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_another_interpreter_may_be_compared_with(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
-        found = subprocess.run(
-            [str(uv.uv_path()), "python", "find", other], capture_output=True, text=True, check=False
-        )
-        if found.returncode != 0:
+        find = subprocess.run([str(uv.uv_path()), "python", "find", other], capture_output=True, text=True, check=False)
+        if find.returncode != 0:
             pytest.skip(f"there is no Python {other} here")
-        measured.behaviour = lambda _: record()
+        runs.behaviour = lambda _: record()
         assert upgrade("--python", other, "--with", "culprit") == 0
         output = capsys.readouterr().out
-        assert f"no package changes, the interpreter does: {other}" in output
-        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
-        versions = {said_by(folder) for folder in kept_environments.upgrade_folder().glob("environments/*/")}
+        assert f"only the interpreter changes: {other}" in output
+        assert runs.files == ["before-1", "after-1", "after-2", "before-2"]
+        versions = {python_version(folder) for folder in upgrade_folder().glob("environments/*/")}
         assert versions == {other, f"{sys.version_info[0]}.{sys.version_info[1]}"}
 
-    def test_the_report_is_written_where_it_is_asked_for(self, measured: Trials) -> None:
+    def test_the_report_is_written_where_it_is_asked_for(self, runs: FakeRuns) -> None:
         pytest.importorskip("altair")
         pytest.importorskip("vl_convert")
         assert upgrade("culprit==2.0", "-o", "out") == 1
         assert "regressed" in Path("out/sst2-report.md").read_text(encoding="utf-8")
 
     def test_an_earlier_side_that_cannot_run_ends_it_with_a_sentence(
-        self, measured: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
             log.write_text("ImportError: no good\n")
             return 1
 
-        monkeypatch.setattr(trials, "_run", fails)
+        monkeypatch.setattr(benchmark_runs, "_run_pytest", fails)
         assert upgrade("culprit==2.0") == 2
-        assert "pytest-sst2: before cannot run: ImportError: no good (exit status 1)." in capsys.readouterr().err
+        assert (
+            "pytest-sst2: the 'before' environment failed: ImportError: no good (exit status 1)."
+            in capsys.readouterr().err
+        )
 
     def test_a_later_side_that_cannot_be_had_ends_it_with_a_sentence(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade("culprit==9.9") == 2
-        assert "pytest-sst2: after cannot run: " in capsys.readouterr().err
-        assert measured.run == []
+        assert "pytest-sst2: the 'after' environment failed: " in capsys.readouterr().err
+        assert runs.files == []
 
 
-class TestBlaming:
+class TestBisecting:
     def steps(self, output: str) -> int:
         return len(re.findall(r"^step \d+:", output, re.MULTILINE))
 
@@ -229,10 +226,10 @@ class TestBlaming:
         self,
         behaviour: Callable[[Pins], Record | Failure],
         kind: str,
-        measured: Trials,
+        runs: FakeRuns,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        measured.behaviour = behaviour
+        runs.behaviour = behaviour
         status = upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
         assert status == {"regressed": 1, "slower": 0, "crash": 2}[kind]
@@ -241,72 +238,81 @@ class TestBlaming:
         assert 1 <= self.steps(output) <= 2 * math.log2(10) + 2
 
     def test_two_that_are_needed_together_are_both_named(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = both
-        upgrade(*AFTER, "--bisect", "--versions")
+        runs.behaviour = both
+        upgrade(*AFTER, "--bisect", "--bisect-releases")
         output = capsys.readouterr().out
-        assert "no single package, so no first bad release" in output
-        assert (
-            "culprit 1.0 → 2.0 and innocent4 1.0 → 2.0 reproduce it together, and not one without the other" in output
-        )
+        assert "no first bad release: no single package causes it" in output
+        assert "culprit 1.0 → 2.0 and innocent4 1.0 → 2.0 reproduce it together, but none without the others" in output
 
     def test_changes_that_do_not_fit_apart_are_never_taken_apart(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
+        runs.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
         upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
         assert "cannot be installed" not in output
         assert "innocent7 1.0 → 2.0 (tied to innocent8 1.0 → 2.0) reproduces it (planted: " in output
 
     def test_of_tied_changes_the_one_that_was_named_comes_first(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
+        runs.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
         upgrade("innocent8==2.0", "--with", "innocent7", "--bisect")
         output = capsys.readouterr().out
         assert "innocent8 1.0 → 2.0 (tied to innocent7 1.0 → 2.0) reproduces it" in output
 
     def test_where_nothing_runs_at_all_the_culprit_is_found_too(
-        self, measured: Trials, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
             if environment.pins["culprit"] == "2.0":
                 log.write_text("ImportError: no good\n")
                 return 1
-            return measured(environment, plan, file, log)
+            return runs(environment, plan, file, log)
 
-        monkeypatch.setattr(trials, "_run", fails)
+        monkeypatch.setattr(benchmark_runs, "_run_pytest", fails)
         assert upgrade(*AFTER, "--bisect") == 2
         output = capsys.readouterr().out
-        assert "after cannot run: ImportError: no good" in output
+        assert "the 'after' environment failed: ImportError: no good" in output
         assert "culprit 1.0 → 2.0 alone reproduces it (every cell: ImportError: no good" in output
 
     def test_the_first_bad_release_is_found_between_the_two(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda pins: record(lost=30 if pins["culprit"] >= "1.2" else 0)
-        upgrade("culprit==2.0", "--bisect", "--versions")
+        runs.behaviour = lambda pins: record(lost=30 if pins["culprit"] >= "1.2" else 0)
+        upgrade("culprit==2.0", "--bisect", "--bisect-releases")
         output = capsys.readouterr().out
-        assert "first bad release: culprit 1.2; the last good one that was tested is 1.1" in output
+        assert "first bad release: culprit 1.2; last good release tested: 1.1" in output
 
-    def test_what_is_not_seen_again_has_no_culprit(self, measured: Trials, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_old_name_of_bisect_releases_works_and_prints_the_new_one(
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        upgrade("culprit==2.0", "--bisect", "--versions")
+        output = capsys.readouterr()
+        assert "first bad release: culprit 2.0; last good release tested: 1.2" in output.out
+        assert output.err == "pytest-sst2: warning: --versions is deprecated; use --bisect-releases.\n"
+        with pytest.raises(SystemExit):
+            main(["upgrade", "--help"])
+        assert "--versions" not in capsys.readouterr().out
+
+    def test_what_is_not_seen_again_has_no_culprit(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         seen: list[Pins] = []
 
         def once(pins: Pins) -> Record | Failure:
             seen.append(pins)
             return record(lost=30 if pins["culprit"] == "2.0" and len(seen) <= 4 else 0)
 
-        measured.behaviour = once
+        runs.behaviour = once
         assert upgrade(*AFTER, "--bisect") == 1
         output = capsys.readouterr().out
-        assert "once more in the later environment: holds" in output
-        assert "regressed in planted comes and goes" in output
+        assert "repeated in the later environment: good" in output
+        assert "no cause: regressed in planted did not occur again in the same environment" in output
         assert self.steps(output) == 0
 
     def test_another_crash_is_not_taken_for_the_one_that_is_looked_for(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def two_kinds(pins: Pins) -> Record | Failure:
             if pins["culprit"] == "2.0":
@@ -314,23 +320,23 @@ class TestBlaming:
             later = sum(version == "2.0" for version in pins.values())
             return dataclasses.replace(FAILURE, error="OutOfMemory: none left") if later in (5, 6) else record()
 
-        measured.behaviour = two_kinds
+        runs.behaviour = two_kinds
         upgrade(*AFTER, "--bisect")
         assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
 
     def test_a_cell_that_failed_before_is_no_crash_of_the_upgrade(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda _: FAILURE
+        runs.behaviour = lambda _: FAILURE
         upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
         assert "nothing to bisect" in output
-        assert "note: no number in the earlier environment either: planted: ImportError" in output
+        assert "note: failed in the earlier environment too: planted: ImportError" in output
 
     def test_where_all_is_well_there_is_nothing_to_bisect(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        measured.behaviour = lambda _: record()
+        runs.behaviour = lambda _: record()
         assert upgrade(*AFTER, "--bisect") == 0
         assert "nothing to bisect" in capsys.readouterr().out
 
@@ -338,33 +344,31 @@ class TestBlaming:
 class TestInterrupted:
     @pytest.mark.parametrize("at", range(1, 8))
     def test_the_same_command_goes_on_where_it_was_broken_off(
-        self, at: int, measured: Trials, capsys: pytest.CaptureFixture[str]
+        self, at: int, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        whole = Trials()
-        measured.interrupt_at = at
+        whole = FakeRuns()
+        runs.interrupt_at = at
         assert upgrade(*AFTER, "--bisect") == 130
         assert "interrupted" in capsys.readouterr().err
-        done = measured.run[:-1]
-        measured.run, measured.interrupt_at = [], 0
+        done = runs.files[:-1]
+        runs.files, runs.interrupt_at = [], 0
         assert upgrade(*AFTER, "--bisect") == 1
-        assert not set(done) & set(measured.run)
+        assert not set(done) & set(runs.files)
         assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
-        assert whole.run == []
+        assert whole.files == []
 
     def test_benchmarks_that_were_changed_in_the_meantime_are_measured_anew(
-        self, measured: Trials, tmp_path: Path
+        self, runs: FakeRuns, tmp_path: Path
     ) -> None:
-        measured.interrupt_at = 3
+        runs.interrupt_at = 3
         (tmp_path / "conftest.py").write_text("A = 1\n")
         assert upgrade("culprit==2.0") == 130
-        measured.run, measured.interrupt_at = [], 0
+        runs.files, runs.interrupt_at = [], 0
         (tmp_path / "conftest.py").write_text("A = 2\n")
         upgrade("culprit==2.0")
-        assert measured.run == ["before-1", "after-1", "after-2", "before-2"]
+        assert runs.files == ["before-1", "after-1", "after-2", "before-2"]
 
-    def test_two_of_the_same_check_do_not_run_at_once(
-        self, measured: Trials, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_two_of_the_same_check_do_not_run_at_once(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         inner: list[int] = []
 
         def again(pins: Pins) -> Record | Failure:
@@ -373,16 +377,16 @@ class TestInterrupted:
                 inner[0] = upgrade("culprit==2.0")
             return record()
 
-        measured.behaviour = again
+        runs.behaviour = again
         assert upgrade("culprit==2.0") == 0
         assert inner == [2]
-        assert "the same check is running already" in capsys.readouterr().err
+        assert "the same upgrade check is already running" in capsys.readouterr().err
 
-    def test_one_that_came_to_its_end_is_measured_anew(self, measured: Trials) -> None:
+    def test_one_that_came_to_its_end_is_measured_anew(self, runs: FakeRuns) -> None:
         upgrade("culprit==2.0")
-        first, measured.run = measured.run, []
+        first, runs.files = runs.files, []
         upgrade("culprit==2.0")
-        assert measured.run == first == ["before-1", "after-1", "after-2", "before-2"]
+        assert runs.files == first == ["before-1", "after-1", "after-2", "before-2"]
 
     def test_clean_removes_what_is_kept(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         upgrade("culprit==2.0")
@@ -394,30 +398,30 @@ class TestInterrupted:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         ([], "nothing to upgrade"),
-        (["a=1"], "'a=1' is no requirement"),
-        (["a==1", "--to", "before.txt"], "--to names every version"),
-        (["a==1", "--versions"], "give both"),
-        (["--python", "3.12", "--bisect"], "--bisect looks among packages"),
-        (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' is not there"),
-        (["a==1", "--to", "nowhere.txt"], "--to names every version"),
+        (["a=1"], "'a=1' is not a requirement"),
+        (["a==1", "--to", "before.txt"], "--to FILE gives every version"),
+        (["a==1", "--bisect-releases"], "--bisect-releases needs --bisect"),
+        (["--python", "3.12", "--bisect"], "--bisect searches packages"),
+        (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' does not exist"),
+        (["a==1", "--to", "nowhere.txt"], "--to FILE gives every version"),
         (["--to", "nowhere.txt"], "'nowhere.txt' cannot be read"),
         (["a==1", "-o", "before.txt"], "this is a file"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_before_anything_is_built(
-    arguments: list[str], said: str, measured: Trials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], error: str, runs: FakeRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert upgrade(*arguments) == 2
-    assert said in capsys.readouterr().err
-    assert measured.run == []
+    assert error in capsys.readouterr().err
+    assert runs.files == []
     assert not (tmp_path / "cache" / "upgrade" / "environments").exists()
 
 
 def test_without_uv_nothing_is_built(
-    measured: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: FakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(uv, "uv_path", lambda: None)
     assert upgrade("culprit==2.0") == 2
@@ -437,17 +441,17 @@ def test_an_option_of_the_benchmarks_is_checked_as_pytest_would(
     assert arguments[0].partition("=")[0] in capsys.readouterr().err
 
 
-def test_options_of_the_benchmarks_reach_them_as_typed(measured: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Plan] = []
+def test_options_of_the_benchmarks_reach_them_as_typed(runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
 
-    def looked(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
-        seen.append(plan)
-        return measured(environment, plan, file, log)
+    def recorded(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+        plans.append(plan)
+        return runs(environment, plan, file, log)
 
-    monkeypatch.setattr(trials, "_run", looked)
+    monkeypatch.setattr(benchmark_runs, "_run_pytest", recorded)
     upgrade("culprit==2.0", "--models", "a,b", "--sst2-seeds=1,3", "--sst2-seeds=4", "--sst2-trust-remote-code")
-    assert seen[0].flags == ("--sst2-models=a,b", "--sst2-seeds=4", "--sst2-trust-remote-code")
-    assert seen[0].targets == ("--pyargs", "pytest_sst2.benchmarks")
+    assert plans[0].flags == ("--sst2-models=a,b", "--sst2-seeds=4", "--sst2-trust-remote-code")
+    assert plans[0].targets == ("--pyargs", "pytest_sst2.benchmarks")
 
 
 CONFTEST = """
@@ -472,7 +476,7 @@ THRESHOLD = "def threshold(lengths):\n    return sorted(lengths)[len(lengths) //
 def test_pytest_itself_is_run_in_both_environments_and_between_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.undo()  # the real trials, and the real look at the benchmarks
+    monkeypatch.undo()  # real runs, and a real collection of the benchmarks
     if uv.uv_path() is None:
         pytest.skip("uv is not installed")
     index, project = tmp_path / "real-index", tmp_path / "project"
@@ -493,18 +497,16 @@ def test_pytest_itself_is_run_in_both_environments_and_between_them(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(command, "write_wheel", lambda _: light)
     monkeypatch.chdir(project)
-    asked = ["culprit==2.0", "innocent==2.0", "--methods=length", "--sst2-data=pocket", "--passes=1", "--bisect"]
-    assert upgrade(*asked) == 0, capsys.readouterr().err
+    arguments = ["culprit==2.0", "innocent==2.0", "--methods=length", "--sst2-data=pocket", "--passes=1", "--bisect"]
+    assert upgrade(*arguments) == 0, capsys.readouterr().err
     output = capsys.readouterr().out
     assert "1 of 1 drifted" in output
     assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE)
     assert "culprit 1.0 → 2.0 alone reproduces it (length: " in output
 
 
-def test_requirements_may_stand_on_both_sides_of_an_option(
-    measured: Trials, capsys: pytest.CaptureFixture[str]
-) -> None:
-    measured.behaviour = lambda _: record()
+def test_requirements_may_stand_on_both_sides_of_an_option(runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.behaviour = lambda _: record()
     upgrade("innocent0==2.0", "--passes=1", "innocent1==2.0")
     assert "2 packages changed: innocent0 1.0 → 2.0, innocent1 1.0 → 2.0" in capsys.readouterr().out
     with pytest.raises(SystemExit):

@@ -1,10 +1,10 @@
-"""Bonds: what must change together, from what both versions require."""
+"""Which changes need each other, from the requirements of both versions."""
 
 from __future__ import annotations
 
 from packaging.markers import default_environment
 
-from pytest_sst2.upgrade.dependency_closure import Closure, Installed, closure_over
+from pytest_sst2.upgrade.dependency_closure import Closure, InstalledPackages, dependency_closure
 from pytest_sst2.upgrade.pins import changes_between
 
 MARKERS = {name: str(value) for name, value in default_environment().items()}
@@ -12,14 +12,14 @@ MARKERS = {name: str(value) for name, value in default_environment().items()}
 
 def closure_of(before: dict[str, tuple[str, list[str]]], after: dict[str, tuple[str, list[str]]]) -> Closure:
     sides = [
-        Installed(
+        InstalledPackages(
             {name: version for name, (version, _) in side.items()},
             {name: requires for name, (_, requires) in side.items()},
             MARKERS,
         )
         for side in (before, after)
     ]
-    return closure_over(changes_between(sides[0].pins, sides[1].pins), *sides)
+    return dependency_closure(changes_between(sides[0].pins, sides[1].pins), *sides)
 
 
 def of(closure: Closure, *names: str) -> set[str]:
@@ -31,7 +31,7 @@ def test_a_later_version_brings_what_it_requires_and_nothing_else() -> None:
         {"transformers": ("4", ["hub<1"]), "hub": ("0.3", []), "numpy": ("1", [])},
         {"transformers": ("5", ["hub>=1", "numpy>=1"]), "hub": ("2", []), "numpy": ("2", [])},
     )
-    # The later one needs the later hub, and the earlier one does not take it: they go together.
+    # The later transformers needs the later hub, and the earlier one excludes it.
     assert of(closure, "transformers") == of(closure, "hub") == {"transformers", "hub"}
     assert of(closure, "numpy") == {"numpy"}
     assert of(closure, "numpy", "hub") == {"numpy", "hub", "transformers"}
@@ -54,7 +54,7 @@ def test_a_package_that_is_new_comes_with_who_requires_it_and_one_that_is_gone_s
         {"a": ("2", ["new>=3"]), "new": ("3", [])},
     )
     assert of(closure, "a") == {"a", "new"}
-    # Without the old one the earlier version of a is not whole.
+    # The earlier version of a needs the old package.
     assert of(closure, "old") == {"old", "a", "new"}
     assert of(closure, "new") == {"new"}
 

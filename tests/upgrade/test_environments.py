@@ -14,8 +14,8 @@ import pytest
 
 from pytest_sst2.upgrade import environments
 from pytest_sst2.upgrade import uv as uv_module
-from pytest_sst2.upgrade.environments import Environments, look_into
-from pytest_sst2.upgrade.uv import InstallError, Uv, Wanted, find_uv
+from pytest_sst2.upgrade.environments import Environments, inspect_environment
+from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest, Uv, find_uv
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.fake_wheels import write_light_runner, write_wheel
 
@@ -24,7 +24,7 @@ PYTHON = str(getattr(sys, "_base_executable", sys.executable))
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of wheels: a in three versions, b that needs a from 2 on in its second, one that does not build."""
+    """A folder of wheels: three versions of a, two of b that need a matching a, and a package that does not build."""
     folder = tmp_path_factory.mktemp("index")
     for version in ("1.0", "1.5", "2.0"):
         write_wheel(folder, "a", version, {"a.py": f"VERSION = {version!r}\n"})
@@ -38,11 +38,11 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_broken_source(folder: Path) -> None:
-    """Write a source distribution whose own build backend fails."""
+    """Write a source distribution whose build backend fails."""
     files = {
         "PKG-INFO": "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n",
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-        "backend.py": "def build_wheel(*_, **__):\n    raise RuntimeError('compiler not found')\n",
+        "backend.py": "def build_wheel(*_, **__):\n    raise RuntimeError('compiler not result')\n",
     }
     with tarfile.open(folder / "broken-1.0.tar.gz", "w:gz") as archive:
         for name, text in files.items():
@@ -86,26 +86,26 @@ def built(tmp_path: Path, uv: Uv, runner: Path) -> Environments:
     return Environments(tmp_path / "environments", uv, runner)
 
 
-def said_in(python: Path, code: str) -> str:
+def output_of(python: Path, code: str) -> str:
     return subprocess.run([str(python), "-P", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 class TestBuilding:
     def test_it_holds_the_packages_and_the_runner_and_is_kept_by_content(self, built: Environments) -> None:
         first = built.build({"a": "1.0"}, PYTHON)
-        assert said_in(first.python, "import a, pytest_sst2; print(a.VERSION)") == "1.0"
+        assert output_of(first.python, "import a, pytest_sst2; print(a.VERSION)") == "1.0"
         assert first.seconds > 0
         again = built.build({"a": "1.0"}, PYTHON)
         assert (again.folder, again.seconds) == (first.folder, 0.0)
         other = built.build({"a": "2.0"}, PYTHON)
         assert other.folder != first.folder
-        assert said_in(other.python, "import a; print(a.VERSION)") == "2.0"
+        assert output_of(other.python, "import a; print(a.VERSION)") == "2.0"
 
     def test_what_is_in_it_is_told_with_what_it_requires(self, built: Environments) -> None:
-        found = look_into(built.build({"a": "2.0", "b": "2.0"}, PYTHON))
-        assert (found.pins["a"], found.pins["b"]) == ("2.0", "2.0")
-        assert list(found.requires["b"]) == ["a>=2"]
-        assert found.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+        result = inspect_environment(built.build({"a": "2.0", "b": "2.0"}, PYTHON))
+        assert (result.pins["a"], result.pins["b"]) == ("2.0", "2.0")
+        assert list(result.requires["b"]) == ["a>=2"]
+        assert result.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
 
     def test_one_that_was_cut_off_is_built_anew(self, built: Environments) -> None:
         first = built.build({"a": "1.0"}, PYTHON)
@@ -121,7 +121,7 @@ class TestBuilding:
         first.python.unlink()
         again = built.build({"a": "1.0"}, PYTHON)
         assert again.seconds > 0
-        assert said_in(again.python, "import a; print(a.VERSION)") == "1.0"
+        assert output_of(again.python, "import a; print(a.VERSION)") == "1.0"
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, InstallError("no room")])
     def test_what_breaks_it_off_leaves_nothing(
@@ -167,7 +167,7 @@ class TestBuilding:
 
     def test_where_nothing_can_be_kept_it_says_so(self, tmp_path: Path, runner: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(InstallError, match="no environment can be kept in"):
+        with pytest.raises(InstallError, match="no environment can be stored in"):
             Environments(tmp_path / "file" / "environments", Uv("uv"), runner).build({"a": "1.0"}, PYTHON)
 
 
@@ -176,43 +176,43 @@ class TestResolving:
         return built.build({"a": "1.0", "b": "1.0"}, PYTHON)
 
     def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, uv: Uv) -> None:
-        found = uv.resolve(Wanted(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON)
-        assert found == {"a": "1.0", "b": "1.0"}
+        result = uv.resolve(ResolutionRequest(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON)
+        assert result == {"a": "1.0", "b": "1.0"}
 
     def test_what_need_not_move_stays(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
-        wanted = Wanted(("a", "b", "b<2"), {}, before.pins)
-        assert uv.resolve(wanted, str(before.python)) == {"a": "1.0", "b": "1.0"}
+        request = ResolutionRequest(("a", "b", "b<2"), {}, before.pins)
+        assert uv.resolve(request, str(before.python)) == {"a": "1.0", "b": "1.0"}
 
     def test_what_must_move_moves(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
-        wanted = Wanted(("a", "b", "b==2.0"), {}, before.pins)
-        assert uv.resolve(wanted, str(before.python)) == {"a": "2.0", "b": "2.0"}
+        request = ResolutionRequest(("a", "b", "b==2.0"), {}, before.pins)
+        assert uv.resolve(request, str(before.python)) == {"a": "2.0", "b": "2.0"}
 
     def test_what_is_named_becomes_the_newest_that_fits(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "1.0", "b": "1.0"}, PYTHON)
-        wanted = Wanted(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
-        assert uv.resolve(wanted, str(before.python)) == {"a": "2.0", "b": "2.0"}
+        request = ResolutionRequest(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
+        assert uv.resolve(request, str(before.python)) == {"a": "2.0", "b": "2.0"}
 
     def test_what_is_named_and_there_already_stays_in_the_answer(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
-        found = uv.resolve(Wanted(("a==2.0",), {}, {}), str(before.python))
-        assert found["a"] == "2.0"
+        result = uv.resolve(ResolutionRequest(("a==2.0",), {}, {}), str(before.python))
+        assert result["a"] == "2.0"
 
     def test_a_build_stays_the_build_it_is(self, uv: Uv, built: Environments) -> None:
-        pins = uv.resolve(Wanted(("labelled",), {"labelled": "1.0"}, {}), PYTHON)
+        pins = uv.resolve(ResolutionRequest(("labelled",), {"labelled": "1.0"}, {}), PYTHON)
         assert pins == {"labelled": "1.0+cpu"}
         before = built.build(pins, PYTHON)
-        assert said_in(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
-        wanted = Wanted(("labelled", "a<2"), {}, before.pins)
-        after = uv.resolve(wanted, str(before.python))
+        assert output_of(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
+        request = ResolutionRequest(("labelled", "a<2"), {}, before.pins)
+        after = uv.resolve(request, str(before.python))
         assert after == {"labelled": "1.0+cpu", "a": "1.5"}
 
     def test_without_preferences_everything_is_the_newest(self, uv: Uv) -> None:
-        assert uv.resolve(Wanted(("a",), {}, {}), PYTHON) == {"a": "2.0"}
+        assert uv.resolve(ResolutionRequest(("a",), {}, {}), PYTHON) == {"a": "2.0"}
 
     @pytest.mark.parametrize(
-        ("roots", "pins", "said"),
+        ("roots", "pins", "part"),
         [
             (("b",), {"a": "1.0", "b": "2.0"}, "a"),
             (("picky",), {}, "picky"),
@@ -221,21 +221,21 @@ class TestResolving:
         ],
     )
     def test_what_does_not_fit_is_a_sentence(
-        self, roots: tuple[str, ...], pins: dict[str, str], said: str, uv: Uv
+        self, roots: tuple[str, ...], pins: dict[str, str], part: str, uv: Uv
     ) -> None:
         with pytest.raises(InstallError) as caught:
-            uv.resolve(Wanted(roots, pins, {}), PYTHON)
+            uv.resolve(ResolutionRequest(roots, pins, {}), PYTHON)
         message = str(caught.value)
-        assert said in message
+        assert part in message
         assert "\n" not in message
         assert "Traceback" not in message
         assert message.endswith(".")
 
     def test_a_package_that_does_not_build_is_a_sentence_with_the_cause(self, uv: Uv) -> None:
         with pytest.raises(
-            InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not found"
+            InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not result"
         ) as caught:
-            uv.resolve(Wanted(("broken",), {}, {}), PYTHON)
+            uv.resolve(ResolutionRequest(("broken",), {}, {}), PYTHON)
         assert "\n" not in str(caught.value)
 
     def test_an_index_that_refuses_to_answer_is_a_sentence(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ class TestResolving:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         with pytest.raises(InstallError, match="the package index cannot be reached"):
-            uv.resolve(Wanted(("nowhere",), {}, {}), PYTHON)
+            uv.resolve(ResolutionRequest(("nowhere",), {}, {}), PYTHON)
 
     def test_releases_between_two_are_told_the_oldest_first(self, uv: Uv, index: Path) -> None:
         assert uv.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
@@ -316,8 +316,8 @@ def test_uv_is_told_of_the_indexes_that_pip_is_told_of(monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     uv_module._indexes_of_pip.cache_clear()
-    found = uv_module._indexes_of_pip()
-    assert found["UV_DEFAULT_INDEX"] == "https://a.invalid/simple"
-    assert found["UV_INDEX"] == "https://b.invalid"
-    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    result = uv_module._indexes_of_pip()
+    assert result["UV_DEFAULT_INDEX"] == "https://a.invalid/simple"
+    assert result["UV_INDEX"] == "https://b.invalid"
+    assert result["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     uv_module._indexes_of_pip.cache_clear()

@@ -1,4 +1,4 @@
-"""Pins: what lock files say, what is installed, and how two sets differ."""
+"""Pins of lock files and of this environment, requirements, and differences between sets of pins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.upgrade.pins import (
-    Change,
+    VersionChange,
     changes_between,
     installed_pins,
     public_version,
@@ -52,21 +52,21 @@ def test_what_freeze_writes_of_this_package_and_of_installers_is_left_out(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("numpy>=2\n", "line 1: 'numpy>=2' pins no version"),
         ("a==1\nnumpy\n", "line 2: 'numpy' pins no version"),
         ("numpy==2.*\n", "pins no version"),
         ("numpy @ https://a.b/c.whl\n", "pins no version"),
-        ("what is this\n", "'what is this' is no requirement"),
-        ("# nothing\n", "pins nothing"),
-        ("", "pins nothing"),
+        ("what is this\n", "'what is this' is not a requirement"),
+        ("# nothing\n", "pins no package"),
+        ("", "pins no package"),
     ],
 )
-def test_a_line_that_pins_nothing_is_a_sentence_with_its_number(text: str, said: str, tmp_path: Path) -> None:
+def test_a_line_that_pins_nothing_is_a_sentence_with_its_number(text: str, error: str, tmp_path: Path) -> None:
     with pytest.raises(Sst2Error) as caught:
         read_pins(lock(tmp_path, text))
-    assert said in str(caught.value)
+    assert error in str(caught.value)
     assert "lock.txt" in str(caught.value)
 
 
@@ -78,27 +78,27 @@ def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "error"),
     [
-        (["transformers=5"], "'transformers=5' is no requirement"),
-        ([""], "'' is no requirement"),
+        (["transformers=5"], "'transformers=5' is not a requirement"),
+        ([""], "'' is not a requirement"),
         (["pytest_sst2==1.0"], "pytest-sst2 itself is the same in both"),
         (["numpy>1", "NumPy<3"], "numpy is named twice"),
         (["a @ git+https://b.c/d"], "names an address"),
     ],
 )
-def test_what_is_no_requirement_is_a_sentence(typed: list[str], said: str) -> None:
+def test_what_is_no_requirement_is_a_sentence(typed: list[str], error: str) -> None:
     with pytest.raises(Sst2Error) as caught:
         read_requirements(typed)
-    assert said in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_changes_are_what_differs_by_name_and_the_runner_is_none() -> None:
     before = {"a": "1", "b": "1", "gone": "3", "pytest-sst2": "1"}
     after = {"a": "2", "b": "1", "new": "4", "pytest-sst2": "2"}
-    found = changes_between(before, after)
-    assert found == (Change("a", "1", "2"), Change("gone", "3", None), Change("new", None, "4"))
-    assert [str(each) for each in found] == ["a 1 → 2", "gone 3 (gone)", "new 4 (new)"]
+    changes = changes_between(before, after)
+    assert changes == (VersionChange("a", "1", "2"), VersionChange("gone", "3", None), VersionChange("new", None, "4"))
+    assert [str(change) for change in changes] == ["a 1 → 2", "gone 3 (gone)", "new 4 (new)"]
 
 
 def test_what_is_installed_here_is_pinned_without_the_label_of_a_build() -> None:

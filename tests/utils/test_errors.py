@@ -1,4 +1,4 @@
-"""Error messages are printable, on one line, and not too long."""
+"""Messages from files, models and servers are made printable before they reach a terminal."""
 
 from pytest_sst2.utils.errors import Sst2Error
 

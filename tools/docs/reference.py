@@ -179,7 +179,8 @@ def _commands() -> Iterator[str]:
     for name, parser in words.choices.items():
         yield f"### pytest-sst2 {name}"
         yield _as_markdown(parser.description or "")
-        rows = [_argument(action) for action in parser._actions if action.dest != "help"]
+        shown = [action for action in parser._actions if action.dest != "help" and action.help != argparse.SUPPRESS]
+        rows = [_argument(action) for action in shown]
         if rows:
             yield _table(("argument", "default", "what it is"), rows)
 

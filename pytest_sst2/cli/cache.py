@@ -1,0 +1,28 @@
+"""``pytest-sst2 cache``: show the cache of embeddings, or empty it."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "show where embeddings are cached and how much space they take"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--clear", action="store_true", help="remove every entry")
+
+
+def run(options: argparse.Namespace) -> tuple[str, int]:
+    """Return the folder and the size of the cache; with ``--clear``, empty it.
+
+    Raises:
+        Sst2Error: There is no folder for a cache.
+    """
+    from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, cache_folder
+
+    cache = EmbeddingCache(cache_folder(), 0)
+    size = cache.size_bytes()
+    if not options.clear:
+        return f"{cache.folder}: {size / 2**20:.1f} MB. Remove with: pytest-sst2 cache --clear", 0
+    removed = cache.clear()
+    return f"{cache.folder}: {removed} {'entry' if removed == 1 else 'entries'} removed, {size / 2**20:.1f} MB", 0

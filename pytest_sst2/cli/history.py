@@ -1,0 +1,49 @@
+"""``pytest-sst2 history``: show accuracy and time over the saved baselines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_sst2.cli.output import join_lines, screen_width
+from pytest_sst2.results.baselines import FOLDER, load_baseline, project_folder, saved_baselines
+from pytest_sst2.utils.errors import Sst2Error
+
+HELP = "show accuracy and time of every cell over the saved baselines"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("baselines", nargs="*", metavar="NAME|FILE", help="baselines (default: all saved ones)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page with plots")
+
+
+def run(options: argparse.Namespace) -> tuple[str, int]:
+    """Return the history as text; with ``-o``, also write it as HTML.
+
+    Raises:
+        Sst2Error: There are no baselines, one cannot be read, or the page cannot be written.
+    """
+    from pytest_sst2.utils.atomic_write import check_writable, write_atomically
+
+    path = options.output / "sst2-history.html" if options.output else None
+    if path:
+        from pytest_sst2.report.svg import check_available
+
+        check_writable(path, "-o")
+        check_available()
+    here = Path.cwd()
+    folder = project_folder(here)
+    names = options.baselines or saved_baselines(folder)
+    if not names:
+        raise Sst2Error(f"there are no baselines in {str(folder / FOLDER)!r}. Save one with --sst2-save NAME.")
+
+    from pytest_sst2.compare.history import history
+    from pytest_sst2.report.history import history_html, history_lines
+
+    series = history([load_baseline(folder, here, name) for name in names])
+    lines = history_lines(series, screen_width())
+    if path:
+        write_atomically(path, history_html(series))
+        lines += ["", f"as a page: {path}"]
+    return join_lines(lines), 0

@@ -1,0 +1,29 @@
+"""``pytest-sst2 recipes``: list the presets of ``--sst2-recipe``."""
+
+from __future__ import annotations
+
+import argparse
+
+from pytest_sst2.cli.output import table
+from pytest_sst2.config.recipes import PRESETS
+
+HELP = "list the presets of --sst2-recipe"
+
+
+def run(_options: argparse.Namespace) -> tuple[str, int]:
+    """Return the table of presets."""
+    rows = [
+        (
+            name,
+            "all" if recipe.train_size is None else f"{recipe.train_size:,}",
+            recipe.evaluation,
+            ",".join(map(str, recipe.seeds)),
+            recipe.epochs,
+            recipe.batch_size,
+            f"{recipe.learning_rate:g}",
+            recipe.max_length,
+        )
+        for name, recipe in PRESETS.items()
+    ]
+    headers = ("recipe", "train", "evaluated on", "seeds", "epochs", "batch", "learning rate", "max tokens")
+    return table(rows, headers), 0

@@ -1,0 +1,131 @@
+"""``pytest-sst2 upgrade``: the arguments of the upgrade check."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_sst2.cli.comparison_options import add_comparison_options
+from pytest_sst2.cli.output import print_text, screen_width
+from pytest_sst2.config.option_parsers import positive_int
+from pytest_sst2.config.options import BARE_FLAGS, OPTIONS, Option
+
+HELP = "run the same benchmarks in two environments, and find which package causes a difference"
+# Options that decide a number. The others are about the files of a single run.
+_BENCHMARK_OPTIONS = (
+    *("models", "methods", "data", "recipe", "train_size", "eval", "eval_size", "seeds", "epochs", "batch_size"),
+    *("learning_rate", "max_length", "dtype", "device", "trust_remote_code"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "requirements", nargs="*", metavar="REQUIREMENT", help="what changes, such as 'transformers==5.23.0'"
+    )
+    parser.set_defaults(flags=[])
+    _add_environments(parser)
+    bisection = parser.add_argument_group("which package caused it")
+    bisection.add_argument(
+        "--bisect", action="store_true", help="find the smallest set of changes that causes a difference"
+    )
+    bisection.add_argument(
+        "--bisect-releases", action="store_true", help="with --bisect: also find the first bad release"
+    )
+    bisection.add_argument("--versions", action=_RenamedSwitch, dest="bisect_releases", new_name="--bisect-releases")
+    _add_benchmarks(parser)
+    add_comparison_options(parser, prefixed=True)
+
+
+def _add_environments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the two environments")
+    base = group.add_mutually_exclusive_group()
+    base.add_argument("--from", dest="base", type=Path, metavar="FILE", help="lock file of the earlier environment")
+    base.add_argument("--from-current", action="store_true", help="start from the versions installed here (default)")
+    group.add_argument("--to", type=Path, metavar="FILE", help="lock file of the later environment")
+    group.add_argument("--latest", action="store_true", help="upgrade everything to the newest versions that fit")
+    group.add_argument("--python", metavar="VERSION", help="interpreter of the later environment")
+    group.add_argument(
+        "--with",
+        dest="extra_requirements",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="install this in both; may be repeated",
+    )
+    group.add_argument("--clean", action="store_true", help="first remove the environments of earlier upgrade checks")
+
+
+def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is run in both")
+    group.add_argument(
+        "--benchmarks",
+        metavar="PATH",
+        help="folder or file of benchmarks (default: the folder benchmarks, or else the bundled benchmarks)",
+    )
+    group.add_argument(
+        "--passes", type=positive_int, default=2, metavar="N", help="runs in each environment, in turns (default: 2)"
+    )
+    group.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
+    for option in OPTIONS:
+        if option.name in _BENCHMARK_OPTIONS:
+            flags = [flag for flag in (BARE_FLAGS.get(option.name), option.flag) if flag]
+            group.add_argument(*flags, action=_PassedOn, option=option, metavar=option.metavar, help=option.help)
+
+
+def run(options: argparse.Namespace) -> tuple[str, int]:
+    """Check an upgrade, print each step, and return the finding and its exit status.
+
+    Raises:
+        Sst2Error: The arguments are invalid, uv is not installed, or an environment cannot be used.
+    """
+    from pytest_sst2.upgrade import command
+
+    return command.run(options, print_text, screen_width())
+
+
+class _RenamedSwitch(argparse.Action):
+    """A switch under its old name, which is not listed in the help and prints the new name."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, new_name: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        self.new_name = new_name
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Set the switch and print the new name."""
+        setattr(namespace, self.dest, True)
+        print(f"pytest-sst2: warning: {option_string} is deprecated; use {self.new_name}.", file=sys.stderr)
+
+
+class _PassedOn(argparse.Action):
+    """An option that is checked here and passed on to pytest as it was typed."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, option: Option, **keywords: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0 if option.parse is None else None, **keywords)
+        self.option = option
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the option as text; the last value wins."""
+        try:
+            if self.option.parse is not None:
+                self.option.parse(values)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        typed = self.option.flag if self.option.parse is None else f"{self.option.flag}={values}"
+        others = [flag for flag in namespace.flags if flag.partition("=")[0] != self.option.flag]
+        namespace.flags = [*others, typed]

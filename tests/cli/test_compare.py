@@ -1,0 +1,109 @@
+"""`pytest-sst2 compare`: the exit status, the formats, and errors in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.cli.main import main
+from pytest_sst2.results.baselines import save_baseline
+from tests.support.record_factory import answered
+
+
+@pytest.fixture(autouse=True)
+def _saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three baselines of one cell: ``main``, a regression from it, and one of other data."""
+    whole = answered([True] * 400)
+    other = dataclasses.replace(whole, dataset=dataclasses.replace(whole.dataset, name="sst2"))
+    saved = {"main": whole, "worse": answered([index >= 20 for index in range(400)]), "sst2": other}
+    for name, record in saved.items():
+        save_baseline(tmp_path / ".sst2" / f"{name}.json", [record], [], overwrite=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "outcome"),
+    [
+        (["main", "main"], 0, "HOLDS: 1 of 1 unchanged"),
+        (["main", "worse"], 1, "FAILS: 1 of 1 regressed"),
+        (["worse", "main"], 0, "HOLDS: 1 of 1 improved"),
+        (["main", "sst2"], 2, "CANNOT COMPARE: 1 of 1 incomparable"),
+        (["main", "worse", "--fail-on", "none"], 0, "HOLDS: 1 of 1 regressed"),
+        (["main", "sst2", "--fail-on", "regressed"], 0, "HOLDS: 1 of 1 incomparable"),
+        (["main", "worse", "--tolerance", "5"], 0, "HOLDS: 1 of 1 unchanged"),
+        (["main", "worse", "--alpha", "1e-9"], 0, "HOLDS: 1 of 1 unchanged"),
+    ],
+)
+def test_the_exit_status_is_the_outcome(
+    arguments: list[str], status: int, outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *arguments]) == status
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == outcome
+    assert output.err == ""
+
+
+def test_names_are_found_from_folders_below_and_paths_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert main(["compare", "main", "../.sst2/worse.json"]) == 1
+    assert "→ ../.sst2/worse.json;" in capsys.readouterr().out
+
+
+def test_markdown_and_json_are_of_the_same_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "main", "worse", "--format", "markdown"]) == 1
+    assert capsys.readouterr().out.startswith("❌ **FAILS: 1 of 1 regressed**\n")
+    assert main(["compare", "main", "worse", "--format", "json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["exit_status"], data["before"], data["after"]) == (1, "main", "worse")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["main", "mian"], "no baseline 'mian': it is neither a file nor one of main, sst2, worse. Did you mean"),
+        (["nowhere/x.json", "main"], "no baseline 'nowhere/x.json'"),
+        (["main", "damaged.json"], "damaged.json is not a results file"),
+        (["newer.json", "main"], "newer.json has schema version 99"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(
+    arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.json").write_text("{", encoding="utf-8")
+    (tmp_path / "newer.json").write_text('{"schema_version": 99}', encoding="utf-8")
+    assert main(["compare", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("pytest-sst2: ")
+    assert part in output.err
+    assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["main"], "required: AFTER"),
+        (["main", "main", "--format", "html"], "invalid choice: 'html'"),
+        (["main", "main", "--fail-on", "slow"], "Did you mean 'slower'?"),
+        (["main", "main", "--tolerance", "-1"], "percentage points"),
+        (["main", "main", "--alpha", "2"], "above 0 and below 1"),
+    ],
+)
+def test_a_misspelt_command_is_a_usage_error(
+    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", *arguments])
+    assert caught.value.code == 2
+    assert part in capsys.readouterr().err
+
+
+def test_an_old_word_of_fail_on_still_works_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "main", "main", "--fail-on", "heavier"]) == 0
+    assert capsys.readouterr().err == "pytest-sst2: warning: --fail-on: 'heavier' is deprecated; use 'more-memory'.\n"
