@@ -18,7 +18,6 @@ import pytest
 from pytest_sst2.instruments import progress as module
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.instruments.progress import Display, Progress
-from pytest_sst2.utils.formatting import duration
 
 
 class Clock:
@@ -113,13 +112,6 @@ def test_a_number_of_cells_that_is_not_known_is_not_said() -> None:
     unknown = Progress()
     with unknown.working_on("a", "probe"):
         assert unknown.line() == "cell 1 · a"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3_540, "59 min"), (7_500, "2 h 5 min")]
-)
-def test_durations_have_the_unit_that_fits(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait: str = "") -> str:
