@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: tiny models, tiny data, and the material that only developers have."""
+"""Fixtures of all tests: tiny models, tiny data, and SST-2 itself if a developer has it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-# No test may reach a network: the Hub's clients read these when they are imported.
+# No test may use a network. The Hub's clients read these variables when they are imported.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ["CI"] = ""
-# Clusters of the tests have a token of their own: without one Ray writes one into the user's home, halfway through.
+# Without a token Ray would write one into the user's home folder.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)
-# Tests do not write into the summary of the job that runs them.
+# Tests must not write into the summary of the CI job that runs them.
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 from tests.support import tiny_models
 
-# Where pytest-xdist runs the tests, the runs inside them are none of its workers.
+# If pytest-xdist runs the tests, the runs inside them must not take themselves for its workers.
 for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
     os.environ.pop(_name, None)
 
@@ -37,7 +37,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test finds what another has embedded, nor touches the user's cache."""
+    """Give each test an empty embedding cache, and never the user's."""
     monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_NUMBERS)}"))
 
 
@@ -51,7 +51,7 @@ def _secrets_of_its_own() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Tiny models lose more by handing work to a second thread than they gain."""
+    """Use one thread: with tiny models a second one costs more than it saves."""
     import torch
 
     torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hurried_machine_speed() -> Iterator[None]:
-    """The machine's speed is measured between any two phases; tests do not wait for a steady number."""
+    """Measure the machine's speed once instead of until it is steady: every phase measures it."""
     from pytest_sst2.instruments import machine_speed
 
     with pytest.MonkeyPatch.context() as patch:
@@ -81,13 +81,13 @@ HEAVY = (
 
 @pytest.fixture(scope="session")
 def _heavy_libraries() -> None:
-    """Import once what an inner run would import and pytester then forget: torch cannot be imported twice.
+    """Import the libraries before an inner run does: pytester would forget them, and torch cannot be imported twice.
 
-    And let the collector, which is called before every cell, pass over all of it: that is half of a tiny cell's time.
+    Freezing hides them from the garbage collector, which runs before every cell and takes half of a tiny cell's time.
     """
     for name in HEAVY:
         importlib.import_module(name)
-    # Only with the extra ``report``. Like torch, what is compiled in them cannot be imported twice.
+    # Only with the extra ``report``. Like torch they have compiled modules that cannot be imported twice.
     for name in ("altair", "vl_convert"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -113,7 +113,7 @@ def project(
     tiny_encoder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> pytest.Pytester:
-    """A user's project: one benchmark, an ini file that names tiny data and a tiny model, and room for whole tables."""
+    """Make a project with one benchmark, tiny data, a tiny model, and a terminal that is wide enough for tables."""
     monkeypatch.setenv("COLUMNS", "160")
     pytester.makepyfile(test_bench=BENCHMARK)
     pytester.makeini(
@@ -125,18 +125,18 @@ def project(
 
 @pytest.fixture
 def cells(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with one test that is run for every cell, never beyond collection here."""
+    """Make a project with one test per cell; tests only collect it."""
     pytester.makepyfile("def test_cell(sst2_run): ...")
     return pytester
 
 
 def collected(result: pytest.RunResult) -> list[str]:
-    """Return the ids of the cells that ``--collect-only -q`` lists."""
+    """Return the cell ids in the output of ``--collect-only -q``."""
     return [line.partition("[")[2].rstrip("]") for line in result.outlines if "::test_cell[" in line]
 
 
 def results(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds."""
+    """Return the content of a JSON file."""
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return data
 
@@ -149,14 +149,14 @@ def write_tsv(path: Path, sentences: list[str], labels: list[int]) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny BERT in sentence-transformers layout."""
+    """Return a folder with a tiny BERT in sentence-transformers layout."""
     folder = tmp_path_factory.mktemp("models") / "tiny-encoder"
     return tiny_models.add_sentence_modules(tiny_models.write_encoder(folder))
 
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 120 training and 40 validation sentences in GLUE's TSV layout."""
+    """Return a folder with 120 training and 40 validation sentences in GLUE's TSV layout."""
     folder = tmp_path_factory.mktemp("data") / "tiny-reviews"
     folder.mkdir()
     sentences, labels = tiny_models.sentences_and_labels(160)
@@ -167,7 +167,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_sst2() -> Path:
-    """SST-2 as GLUE ships it, which the project may not carry."""
+    """Return the folder of SST-2 as GLUE ships it, which this project must not redistribute."""
     folder = SHARED / "sst2"
     if not folder.is_dir():
         pytest.skip("needs SST-2 itself (train.tsv and dev.tsv in ../shared/sst2), which may not be redistributed")

@@ -497,7 +497,7 @@ class TestSizes:
 
     def test_damaged_statistics_of_a_column_do_not_crash_the_process(self) -> None:
         # pyarrow 26 crashes if it reads them: "terminate called after throwing a ParquetException".
-        sample = SAMPLES / "found" / "parquet" / "size_statistics"
+        sample = SAMPLES / "broken_parquet" / "size_statistics"
         code = f"import sys; sys.argv = ['', {str(sample)!r}]; exec({_READ!r})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (0, "read or refused\n")

@@ -1,7 +1,7 @@
-"""Injected regressions: what a library upgrade or a careless change would do to a cell, each defined once.
+"""Injected regressions: the effects of a library upgrade or a careless change on a cell, each defined once.
 
-A fault patches the libraries or our own loaders around a run, or alters the model's folder, the data, the classifier
-or the timing. ``tests/compare/drift/test_injected_faults.py`` injects them on a tiny encoder,
+A fault patches the libraries or our loaders around a run, or changes the model's folder, the data, the classifier or
+the timing. ``tests/compare/drift/test_injected_faults.py`` injects them on a tiny encoder,
 ``tools/docs/verdicts.py`` on a real one.
 """
 
@@ -9,7 +9,7 @@ import importlib
 
 from tests.faults.harness import FAULTS, Fault, World
 
-# Each adds its faults to the list; in the order of the chain from sentences to answers.
+# Each module adds its faults to the list, in the order from sentences to predictions.
 for _group in ("encoders", "tokenizers", "embeddings", "classifiers", "fine_tuning", "rows_and_answers", "costs"):
     importlib.import_module(f"tests.faults.{_group}")
 

@@ -19,9 +19,9 @@ def _slow(patch: pytest.MonkeyPatch, world: World) -> None:
 
     def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
-        found = original(*args, **kwargs)
+        result = original(*args, **kwargs)
         time.sleep(0.5 * (time.perf_counter() - start))
-        return found
+        return result
 
     around(patch, SentenceTransformer, "encode", wrapper)
 
@@ -32,9 +32,9 @@ def _slow_training(patch: pytest.MonkeyPatch, world: World) -> None:
 
     def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
-        found = original(*args, **kwargs)
+        result = original(*args, **kwargs)
         time.sleep(0.5 * (time.perf_counter() - start))
-        return found
+        return result
 
     around(patch, Trainer, "training_step", wrapper)
 
@@ -45,7 +45,7 @@ def _heavy(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 
     def wrapper(original: Any, self: Any, sentences: Sequence[str], **kwargs: Any) -> Any:
-        # Not for every single sentence: to fill so much memory takes time.
+        # Only for batches: filling so much memory takes time.
         size = psutil.Process().memory_info().rss if len(sentences) > 30 else 0
         ballast = np.ones(size, dtype=np.uint8)
         try:

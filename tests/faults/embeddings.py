@@ -102,8 +102,8 @@ def _noise(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 
     def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(*args, **kwargs)
-        return found + 0.01 * found.norm(dim=1, keepdim=True) * torch.randn_like(found)
+        embeddings = original(*args, **kwargs)
+        return embeddings + 0.01 * embeddings.norm(dim=1, keepdim=True) * torch.randn_like(embeddings)
 
     around(patch, SentenceTransformer, "encode", wrapper)
 
@@ -113,9 +113,9 @@ def _not_a_number(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 
     def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(*args, **kwargs).clone()
-        found[0, 0] = float("nan")
-        return found
+        embeddings = original(*args, **kwargs).clone()
+        embeddings[0, 0] = float("nan")
+        return embeddings
 
     around(patch, SentenceTransformer, "encode", wrapper)
 
@@ -131,8 +131,8 @@ def _normalised_late(patch: pytest.MonkeyPatch, world: World) -> None:
         return original(*args)
 
     def embed(original: Any, self: Any, sentences: Any) -> Any:
-        found = original(self, sentences)
-        return found / np.linalg.norm(found, axis=1, keepdims=True) / 4 if trained else found
+        features = original(self, sentences)
+        return features / np.linalg.norm(features, axis=1, keepdims=True) / 4 if trained else features
 
     around(patch, torch_probe, "fit_linear", fit)
     around(patch, Embedder, "__call__", embed)

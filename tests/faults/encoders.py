@@ -1,4 +1,4 @@
-"""Faults of the encoder: its weights, its type, its arithmetic."""
+"""Faults of the encoder: weights, dtype, arithmetic."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _tf32(patch: pytest.MonkeyPatch, world: World) -> None:
 
 
 def _ten_bits(tensor: Any) -> Any:
-    """Return float32 with 10 bits of mantissa, as TF32 has them; gradients pass as if nothing were rounded."""
+    """Round float32 to 10 bits of mantissa, as in TF32; gradients are those of the unrounded values."""
     import torch
 
     if tensor.dtype != torch.float32:
@@ -184,10 +184,10 @@ def _autocast(patch: pytest.MonkeyPatch, world: World) -> None:
 
     def wrapper(original: Any, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = original(*args, **kwargs)
-        for name, value in found.items():
-            found[name] = value.float()
-        return found
+            outputs = original(*args, **kwargs)
+        for name, value in outputs.items():
+            outputs[name] = value.float()
+        return outputs
 
     around(patch, BertModel, "forward", wrapper)
 
@@ -228,7 +228,7 @@ def _reversed_layers(patch: pytest.MonkeyPatch, world: World) -> None:
 
 @fault("query and key of every layer swapped", (LINEAR,), "named", r"hidden states differ")
 def _swapped(patch: pytest.MonkeyPatch, world: World) -> None:
-    # In both directions: attention scores of a pair of tokens change places.
+    # Swap query and key: the attention scores of a pair of tokens change places.
     def swap(model: Any) -> None:
         for layer in _layers(model):
             attention = layer.attention.self

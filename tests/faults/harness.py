@@ -1,4 +1,4 @@
-"""Harness: what a fault is, how a cell is run with it, and what the comparison then says."""
+"""Define faults, run a cell with a fault, and read the comparison."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ENCODERS = (LINEAR, TUNE)
 
 @dataclass(frozen=True)
 class World:
-    """What a cell is made of.
+    """The inputs of a cell.
 
     Attributes:
         model: A folder with an encoder in sentence-transformers layout.
         data: ``pocket`` or a folder.
-        recipe: Its first seed is the cell's.
-        scratch: Where altered model folders go.
+        recipe: The recipe; the cell has its first seed.
+        scratch: The folder for changed models.
         rounds: Repetitions of the cell.
     """
 
@@ -56,18 +56,18 @@ Inject = Callable[[pytest.MonkeyPatch, World], World | None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """One regression.
 
     Attributes:
-        name: What it is, in words.
+        name: Its description.
         methods: The methods it is injected into.
-        outcome: What must come of it: ``regressed``, ``incomparable``, ``slower``, ``more-memory``, or ``named`` where
-            the accuracy may stand or fall but the cause must be told.
-        cause: A regular expression for one of the sentences that tell it.
-        inject: Patches what it has to, and returns the world to run in if that is another.
-        ground: What the world must be like before, if not as it is: an encoder that normalises, say.
-        rounds: Repetitions on either side, for faults of time.
-        replays: The line of the project's table of real upgrades that this replays, if any.
+        outcome: The expected result: ``regressed``, ``incomparable``, ``slower``, ``more-memory``, or ``named`` if
+            the cause must be reported whatever the accuracy.
+        cause: A regular expression that one finding must match.
+        inject: Patches the code; returns the world to run in if it differs.
+        ground: Changes the world of both runs, such as to an encoder that normalises.
+        rounds: Repetitions of each run, for faults of time.
+        replays: The row of the table of real upgrades that this fault replays, if any.
     """
 
     name: str
@@ -80,12 +80,12 @@ class Fault:
     replays: str
 
     def before(self, world: World) -> World:
-        """Return the world that the fault comes over."""
+        """Return the world before the fault."""
         return dataclasses.replace(self.ground(world), rounds=self.rounds)
 
     @contextlib.contextmanager
     def injected(self, world: World) -> Iterator[World]:
-        """Inject the fault for the body, into what ``before`` returned."""
+        """Inject the fault into the world of ``before`` during the body."""
         with pytest.MonkeyPatch.context() as patch:
             yield self.inject(patch, world) or world
 
@@ -97,7 +97,7 @@ def _as_it_is(world: World) -> World:
     return world
 
 
-# What has to be held with no flag at all.
+# Unchanged cells that must have no flag at all.
 NOTHING = Fault("nothing: the same run again", tuple(METHOD), "unchanged", "(?!)", lambda *_: None, _as_it_is, 1, "")
 
 
@@ -111,7 +111,7 @@ def fault(
     rounds: int = 1,
     replays: str = "",
 ) -> Callable[[Inject], Inject]:
-    """Add the decorated function to ``FAULTS``; arguments as the attributes of ``Fault``."""
+    """Add the decorated function to ``FAULTS``; the arguments are the attributes of ``Fault``."""
 
     def add(inject: Inject) -> Inject:
         FAULTS.append(Fault(name, tuple(methods), outcome, cause, inject, ground, rounds, replays))
@@ -125,7 +125,7 @@ def measure(world: World, method: str) -> Results:
     from pytest_sst2.runner.context import RunContext
     from pytest_sst2.utils.errors import Sst2Error
 
-    collect_environment.cache_clear()  # what an upgrade changes, it changes before the process starts
+    collect_environment.cache_clear()  # an upgrade happens before the process starts
     model = ModelSpec("encoder", folder=world.model) if METHOD[method].needs_model else None
     cell = Cell(model, METHOD[method], world.recipe.seeds[0])
     try:
@@ -136,7 +136,7 @@ def measure(world: World, method: str) -> Results:
     except Exception as error:
         reason = str(error) if isinstance(error, Sst2Error) else f"{type(error).__name__}: {error}"
         return Results([], [failure_of(cell, reason)], origin="this run")
-    # Through the file that a baseline is kept in, packing and all.
+    # Through the packed file of a baseline.
     return results_from_text(results_text([record], [], packed=True), "this run")
 
 
@@ -149,7 +149,7 @@ def _settings(world: World) -> Settings:
         recipe=world.recipe,
         device="cpu",
         rounds=world.rounds,
-        cache_bytes=None,  # a fault that was embedded once would be found again in the next test
+        cache_bytes=None,  # otherwise the next test would read the embeddings of this fault
         metrics=(),
         rootdir=world.scratch,
         floors_path=world.scratch / "no-floors.toml",
@@ -178,7 +178,7 @@ def _settings(world: World) -> Settings:
 
 
 def compared(before: Results, after: Results) -> Comparison:
-    """Compare two runs of one cell by the gate's own rule."""
+    """Compare two runs of one cell by the rule of the gate."""
     return compare(before, after, tolerance=0.005, alpha=0.01)
 
 
@@ -189,19 +189,19 @@ def cell_of(comparison: Comparison) -> CellComparison:
 
 
 def sentences_of(comparison: Comparison) -> list[str]:
-    """Return what the comparison says of the cell, as the report has it, without the cell's name."""
+    """Return the report's findings about the cell, without the cell's name."""
     name = f" ({cell_of(comparison).name})"
-    told = [line.partition(": ") for line in findings(comparison)]
+    parts = [line.partition(": ") for line in findings(comparison)]
     return [
-        text.removesuffix(name) for word, _, text in told if word in ("incomparable", "drift", "slower", "more-memory")
+        text.removesuffix(name) for word, _, text in parts if word in ("incomparable", "drift", "slower", "more-memory")
     ]
 
 
 def is_caught(comparison: Comparison) -> bool:
-    """Tell whether anything was flagged at all."""
+    """Return whether anything was flagged."""
     return bool(cell_of(comparison).flags)
 
 
 def named_cause(fault: Fault, comparison: Comparison) -> str:
-    """Return the sentence that names the fault, empty if none does."""
+    """Return the finding that names the fault; empty if there is none."""
     return next((text for text in sentences_of(comparison) if re.search(fault.cause, text)), "")

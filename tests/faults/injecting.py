@@ -1,4 +1,4 @@
-"""Tools for injecting: what most faults are made of."""
+"""Helpers that most faults use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.faults.harness import World
 
 
 def around(patch: pytest.MonkeyPatch, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    """Put ``wrapper(original, *args, **kwargs)`` in the place of a function or method."""
+    """Replace a function or method by ``wrapper(original, *args, **kwargs)``."""
     original = getattr(owner, name)
 
     def replacement(*args: Any, **kwargs: Any) -> Any:
@@ -27,7 +27,7 @@ def around(patch: pytest.MonkeyPatch, owner: Any, name: str, wrapper: Callable[.
 
 
 def _when_loaded(patch: pytest.MonkeyPatch, base: type, change: Callable[[Any], Any], **arguments: Any) -> None:
-    """Alter whatever ``from_pretrained`` returns, or the arguments it gets."""
+    """Change the result of ``from_pretrained``, or its arguments."""
     original = base.from_pretrained.__func__  # type: ignore[attr-defined]
 
     def from_pretrained(cls: type, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +51,7 @@ def tokenizer_loaded(patch: pytest.MonkeyPatch, change: Callable[[Any], Any]) ->
 
 
 def copied(world: World) -> Path:
-    """Return a copy of the model's folder, named alike."""
+    """Return a copy of the model's folder with the same name."""
     for number in range(1000):
         parent = world.scratch / f"altered-{number}"
         if not parent.exists():
@@ -64,7 +64,7 @@ def copied(world: World) -> Path:
 
 
 def with_json(world: World, name: str, change: Callable[[Any], None]) -> World:
-    """Return the world with a JSON file of the model's folder altered; one that is not there starts empty."""
+    """Return the world with a changed JSON file in the model's folder; a missing file starts empty."""
     folder = copied(world)
     path = folder / name
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -123,7 +123,7 @@ def flipped(rows: Examples, share: float) -> Examples:
 
 
 def trainer_arguments(patch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Alter the effective arguments of the Trainer."""
+    """Change the effective arguments of the Trainer."""
     from pytest_sst2.methods import fine_tune
 
     def wrapper(original: Any, *args: Any) -> Any:
@@ -136,7 +136,7 @@ def trainer_arguments(patch: pytest.MonkeyPatch, **changes: Any) -> None:
 
 
 def regression(patch: pytest.MonkeyPatch, wrapper: Callable[..., Any]) -> None:
-    """Put ``wrapper(fit, model, features, labels)`` in the place of scikit-learn's fit."""
+    """Replace scikit-learn's fit by ``wrapper(fit, model, features, labels)``."""
     from sklearn.linear_model import LogisticRegression
 
     around(patch, LogisticRegression, "fit", wrapper)

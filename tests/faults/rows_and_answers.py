@@ -1,4 +1,4 @@
-"""Faults of the data, and of what becomes of a classifier's answers."""
+"""Faults of the data and of the predictions."""
 
 from __future__ import annotations
 

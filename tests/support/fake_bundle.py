@@ -1,4 +1,4 @@
-"""A package that brings a model's files, as if pip had installed it."""
+"""Fake an installed package that brings a model's files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ PACKAGE = "tiny_bundle_for_tests"
 
 
 def install(model: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the model's folder inside a package, version 1.0, that must not be imported; its digests are known."""
+    """Install a package, version 1.0, with the model's files and their digests; return the model's folder in it.
+
+    Importing the package raises.
+    """
     folder = scratch / "site" / PACKAGE / "model"
     shutil.copytree(model, folder)
     (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")

@@ -1,4 +1,4 @@
-"""Small wheels, and a runner without dependencies, for upgrade checks without a network."""
+"""Small hand-made wheels, and a runner that uses this environment's heavy packages: upgrades without a network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def write_wheel(folder: Path, name: str, version: str, files: Mapping[str, str],
     content = {
         **files,
         f"{info}/METADATA": "\n".join([*lines, ""]),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     return _zipped(folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl", content, info)
 
 
 def write_light_runner(folder: Path) -> Path:
-    """Write the runner as a wheel without requirements that imports packages of this environment."""
+    """Write the runner as a wheel without requirements that imports from this environment."""
     import io
 
     with zipfile.ZipFile(io.BytesIO(wheel_bytes())) as archive:
@@ -37,7 +37,7 @@ def write_light_runner(folder: Path) -> Path:
     metadata = files[f"{info}/METADATA"].splitlines()
     files[f"{info}/METADATA"] = "\n".join(line for line in metadata if not line.startswith("Requires-Dist:")) + "\n"
     files["borrowed.pth"] = sysconfig.get_paths()["purelib"] + "\n"
-    # Named after its content, like the real one.
+    # The folder is named after the content, as for the real wheel.
     digest = hashlib.sha256("".join(files).encode()).hexdigest()[:16]
     return _zipped(folder / digest / f"{info.removesuffix('.dist-info')}-py3-none-any.whl", files, info)
 

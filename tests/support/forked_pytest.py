@@ -1,4 +1,4 @@
-"""Runs of pytest in processes of their own that have the heavy libraries loaded when they begin: seconds each."""
+"""Start pytest in processes that fork with the heavy libraries loaded, which saves seconds per run."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PRELOADED = (
 
 
 def start(folder: Path, arguments: Sequence[str], *, killed_at_write: int = 0) -> BaseProcess:
-    """Start ``pytest ARGUMENTS`` in a folder; what it prints is appended to ``output`` there.
+    """Start ``pytest ARGUMENTS`` in a folder and append its output to the file ``output`` there.
 
-    The process can be killed as any other: nothing that it would do at its end is done by anybody else.
+    The process can be killed: no other process does any of its work.
 
     Args:
-        folder: Where it runs.
-        arguments: What pytest is given.
-        killed_at_write: At which of its writes it is killed, when all is written and nothing renamed; 0 for none.
+        folder: The working folder.
+        arguments: The arguments of pytest.
+        killed_at_write: The number of the write at which the process is killed, before the file is renamed; 0 for none.
     """
     _CONTEXT.set_forkserver_preload(list(_PRELOADED))
     run = _CONTEXT.Process(target=_pytest, args=(str(folder), list(arguments), killed_at_write))

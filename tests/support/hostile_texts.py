@@ -1,4 +1,4 @@
-"""Hostile texts, and results in which every text is one: what the author of a model or of a file could write."""
+"""Hostile texts, and results in which every text is hostile, as the author of a model or a file could write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_sst2.results.record import Record
 from pytest_sst2.results.validation import record_from_json
 from tests.support.run_factory import SENTENCES, baseline, later, of
 
-# What a payload does where it is obeyed: it leaves a mark that a browser can be asked for, or asks a network.
+# The effect of a payload that is run: a mark in the browser's window, or a request.
 RUN = "window.pwned=1"
 ADDRESS = "//evil.example/x"
 
@@ -141,17 +141,17 @@ _SPREADSHEET = (
 _ODD = ("", " ", "null", "NaN", "-0.5", "true", "a\\u0000b", "%s %d {0} {name}", "../../x")
 PAYLOADS = (*HTML_PAYLOADS, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
 
-# Names in these are written by somebody else too.
+# Mappings whose keys are hostile too.
 _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "parts", "optimizer"))
-# Texts that are numbers or digests written densely, which no reader ever sees.
+# Packed numbers and digests, which are never printed.
 _DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|prediction_token_ids|order|first_batch)$")
-# Of a few forms each: any other is refused when the file is read.
+# Fields with a few allowed values: reading a file with another value fails.
 _FEW = ("evaluation", "dtype")
 _ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|^\.shard)$")
 
-# What our own code looks up: in every other turn it stays what it is, so that what depends on it is shown too.
+# Names that our code looks up. Every other run keeps them, so that output that depends on them is tested too.
 _LOOKED_UP = re.compile(r"\.(NAME|source|split|recipe\.\w+|phases\.name|fixed_sentences|executor|device)$")
-# What another upgrade changed in the cells of the later run, so that each kind of cause is told.
+# Changed parts of the later run's cells, so that every kind of cause is reported.
 _CHANGED = {
     "minilm-linear-probe-seed42": ("encoder", "weights"),
     "minilm-fine-tune-seed1": ("training", "settings"),
@@ -162,15 +162,15 @@ _CHANGED = {
 
 @dataclass
 class Plant:
-    """What is written in the place of each text: the next payload behind the one before, with a mark of its own.
+    """Replace each text by the next payload and a unique mark.
 
-    One text of one field is replaced alike wherever it stands, so that the same cells, seeds and files belong together.
+    The same text of the same field always gets the same replacement, so that cells, seeds and files still match.
 
     Attributes:
-        turn: How far the payloads are turned; None for harmless words.
-        names: Whether names that our own code looks up are replaced too.
-        together: How many payloads stand in one text.
-        leaves: The fields and their texts, in order.
+        turn: Offset of the first payload; None for harmless words.
+        names: Whether names that our code looks up are replaced too.
+        together: Payloads per text.
+        leaves: The replacement of each field and text, in order.
     """
 
     turn: int | None
@@ -179,7 +179,7 @@ class Plant:
     leaves: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def text(self, path: str, text: str) -> str:
-        """Return what stands in the place of a text."""
+        """Return the replacement of a text."""
         if _DENSE.search(path) or _ONE_OF_A_FEW.search(path) or (not self.names and _LOOKED_UP.search(path)):
             return text
         number = len(self.leaves)
@@ -192,38 +192,38 @@ class Plant:
         return " ".join(PAYLOADS[(start + step) % len(PAYLOADS)] for step in range(self.together))
 
     def planted(self, value: Any, path: str = "") -> Any:
-        """Return a tree of JSON with every text in it replaced."""
+        """Return parsed JSON with every text replaced."""
         if isinstance(value, str):
             return self.text(path, value)
         if isinstance(value, list):
-            return [self.planted(each, path) for each in value]
+            return [self.planted(item, path) for item in value]
         if isinstance(value, dict):
             has_names = path.rpartition(".")[2] in _NAMES
             return {
                 self.text(f"{path}.NAME", name) if has_names else name: self.planted(
-                    each, path if has_names else f"{path}.{name}"
+                    item, path if has_names else f"{path}.{name}"
                 )
-                for name, each in value.items()
+                for name, item in value.items()
             }
         return value
 
     def results(self, results: Results) -> Results:
-        """Return results with every text in them replaced, read from a file's text."""
+        """Return results with every text replaced, read from the text of a results file."""
         text = results_text(
             results.records, results.failures, saved="2026-08-01", planned=("a", "b"), shard=results.shard
         )
-        # The text of a file is written by anybody, with whatever JSON can hold.
+        # A results file can have any text that JSON allows.
         return results_from_text(json.dumps(self.planted(json.loads(text))), self.text("origin", results.origin))
 
 
 def mark(number: int) -> str:
-    """Return what tells a planted text from all others."""
+    """Return the mark that identifies a replaced text."""
     return f"q{number:03}q"
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A run compared with its baseline, as all renderers take them."""
+    """A run and its baseline, as the renderers take them."""
 
     plant: Plant
     before: Results
@@ -234,23 +234,25 @@ class Planted:
 
     def sentences_of(self, record: Record) -> Sequence[str]:
         """Return hostile sentences."""
-        return [self.plant.text("sentence", each) for each in SENTENCES[: record.total]]
+        return [self.plant.text("sentence", sentence) for sentence in SENTENCES[: record.total]]
 
 
 def planted(turn: int | None, *, names: bool = True, together: int = 1) -> Planted:
-    """Return two runs in which every text is hostile; harmless without a turn."""
+    """Return two runs in which every text is hostile, or harmless if ``turn`` is None."""
     plant = Plant(turn, names, together)
     first, second = baseline(), later()
     other = of([True] * 60, model="other", method="tfidf")
     before = plant.results(dataclasses.replace(first, records=[*first.records, other]))
-    after = plant.results(dataclasses.replace(second, records=[_changed(each) for each in (*second.records, other)]))
+    after = plant.results(
+        dataclasses.replace(second, records=[_changed(record) for record in (*second.records, other)])
+    )
     comparison = compare(before, after, tolerance=0.005, alpha=0.01)
     problems = (plant.text("problem", "a problem"),)
     return Planted(plant, before, after, comparison, make_report(after, comparison, ("regressed",), problems), problems)
 
 
 def _changed(record: Record) -> Record:
-    """Return a record whose texts in some parts are others than before."""
+    """Return a record with other texts in the parts of ``_CHANGED``."""
     data = record.to_json()
     for name in _CHANGED.get(record.cell, ()):
         holder = data["fingerprint"] if name in data["fingerprint"] else data
@@ -262,12 +264,12 @@ def _other(value: Any, name: str = "") -> Any:
     if isinstance(value, str):
         return value if _DENSE.search(f".{name}") or name in _FEW else f"{value}2"
     if isinstance(value, list):
-        return [_other(each) for each in value]
+        return [_other(item) for item in value]
     if isinstance(value, dict):
-        return {each: _other(within, each) for each, within in value.items()}
+        return {key: _other(item, key) for key, item in value.items()}
     return value
 
 
 def marks_in(text: str) -> set[str]:
-    """Return the marks that stand in a text."""
+    """Return the marks in a text."""
     return set(re.findall(r"q\d{3}q", text))

@@ -1,4 +1,4 @@
-"""What a Hub can do wrong, each fault defined once: for the tests, and for tools/checks/hub_faults.py."""
+"""The faults of a Hub, each defined once for the tests and for tools/checks/hub_faults.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HTML = {"Content-Type": "text/html"}
 
 @dataclass(frozen=True)
 class Place:
-    """A repository, and what the requests for it look like at each stage of a download."""
+    """A repository and the requests for it at each stage of a download."""
 
     repo_type: RepoType
     repo_id: str
@@ -49,15 +49,15 @@ DATA = Place("dataset", HUB_ID)
 
 @dataclass(frozen=True)
 class HubFault:
-    """One way in which a Hub fails.
+    """One fault of a Hub.
 
     Attributes:
-        name: What it does, in the words of the table in docs/reliability-tests.md.
-        order: Orders it of the server, for one repository.
-        said: What the user must read of it, as regular expressions.
-        alone: Whether it is the watch over the client's process that ends it, and not the client.
+        name: What the Hub does, as in the table of docs/reliability-tests.md.
+        order: Sets the fault on the server, for one repository.
+        said: Regular expressions that the user's error must match.
+        alone: Whether our watch over the client's process ends the download, not the client.
         token: Whether the user is logged in.
-        endpoint: The address to ask in place of the server's.
+        endpoint: The address of the Hub, if not the server's.
     """
 
     name: str
@@ -71,7 +71,7 @@ class HubFault:
         return self.name.replace(",", "").replace(":", "").replace(" ", "-")
 
     def unsaid(self, text: str) -> list[str]:
-        """Return what the user must read and does not."""
+        """Return the expected patterns that a text does not match."""
         return [pattern for pattern in self.said if not re.search(pattern, text)]
 
 
@@ -103,7 +103,7 @@ def nothing(server: LoopbackHub, place: Place) -> None:
 
 DATE = "Wed, 21 Oct 2065 07:28:00 GMT"
 NOT_A_HUB = ("not what a Hub answers",)
-# The client itself sees some of these by its own timeouts, if it is let wait for them.
+# The client's own timeouts find some of these too, but later.
 GIVEN_UP = ("given up", "nothing more came")
 DAMAGED = ("is damaged, and was removed", "run again")
 

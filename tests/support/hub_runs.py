@@ -1,4 +1,4 @@
-"""Processes that ask a loopback Hub: what it serves, runs of the benchmarks as a user starts them, what they say."""
+"""Repositories for a loopback Hub, and processes that download from it as a user's runs do."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.hub_faults import DATA, MODEL, Place
 from tests.support.loopback_hub import LoopbackHub
 from tests.support.tiny_models import add_sentence_modules, sentences_and_labels, write_encoder
 
-PACKAGES = Path(pytest_sst2.__file__).parents[1]  # where the package under test lies: the checkout, or an environment's
+PACKAGES = Path(pytest_sst2.__file__).parents[1]  # the checkout, or an environment's site-packages
 TOKEN = "hf_theTokenThatNobodyMayRead"
-# What of a run's lines tells of the Hub; the rest is the table's and pytest's.
+# Lines of a run about the Hub have one of these.
 _TELLS = ("could not be had", "was damaged or replaced")
 
 
 def write_repositories(folder: Path) -> dict[Place, Path]:
-    """Write a tiny sentence encoder and a tiny data set as they lie on the Hub."""
+    """Write a tiny sentence encoder and a tiny data set in the Hub's layout."""
     return {MODEL: add_sentence_modules(write_encoder(folder / "encoder")), DATA: write_data(folder / "data")}
 
 
@@ -54,7 +54,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @dataclass
 class Run:
-    """A finished run: its status, all that it said, and how long it took."""
+    """A finished run: its exit status, its output and its seconds."""
 
     status: int
     output: str
@@ -62,12 +62,12 @@ class Run:
 
     @property
     def sentences(self) -> list[str]:
-        """The lines that tell of the Hub."""
+        """The lines about the Hub."""
         return [line.strip() for line in self.output.splitlines() if any(word in line for word in _TELLS)]
 
 
 def environment(address: str, home: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a user whose Hub is at ``address`` and whose caches lie in ``home``."""
+    """Return the environment variables of a user whose Hub is ``address`` and whose caches are in ``home``."""
     left_out = ("HF_", "TRANSFORMERS_", "COV_CORE", "GITHUB_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     own = {"HF_ENDPOINT": address, "HF_HOME": str(home), "PYTEST_SST2_CACHE": str(home / "sst2"), "CI": ""}
@@ -91,7 +91,7 @@ def run_benchmarks(*options: str, told: dict[str, str], folder: Path) -> Run:
 
 
 def options_for(place: Place) -> list[str]:
-    """Return the options with which a run wants a repository, and nothing else from the Hub."""
+    """Return the options of a run that needs this repository and nothing else from the Hub."""
     if place.repo_type == "dataset":
         return ["--methods=majority", "--sst2-data=hub"]
     return [f"--models={place.repo_id}", "--methods=linear-probe", "--sst2-data=pocket"]
@@ -126,13 +126,13 @@ print(json.dumps(answer))
 
 
 def start_taking(place: Place, told: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a process that takes a repository from the cache or the Hub, as a run does before anything else."""
+    """Start a process that loads a repository from the cache or the Hub, as a run does first."""
     command = [sys.executable, "-P", "-c", _TAKE, place.repo_type, place.repo_id]
     return subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def taken(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return what such a process found: ``files`` by digest, or what it ``said``; and the ``seconds`` it took."""
+    """Return the result of such a process: digests of the ``files``, or the error (``said``), and the ``seconds``."""
     output, complaints = process.communicate(timeout=120)
     assert process.returncode == 0, complaints
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])

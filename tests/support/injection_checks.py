@@ -1,4 +1,4 @@
-"""Renderings of hostile results, and what is wrong with each: found by parsers, against the same of harmless words."""
+"""Render hostile results, parse the output, and list what differs from the output of harmless results."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from pytest_sst2.results.file import results_from_text, results_text
 from pytest_sst2.session.session import Session
 from tests.support.hostile_texts import Planted
 
-# What may follow from a text that has no direction of its own, and from letters that are joined.
+# Format characters that some scripts need: direction marks and joiners.
 _HARMLESS_FORMATS = frozenset("\u061c\u200c\u200d\u200e\u200f")
 _TAB_AND_RETURN = str.maketrans("", "", "\t\r")
 _URL_ATTRIBUTES = frozenset(("href", "src", "action", "formaction", "poster", "background", "srcset", "data", "cite"))
 _FORMULA = re.compile(r"^[^\S\t\n]*[=+\-@＝＋－＠]|^[\t\r\n]")
-# What GitHub makes a link or a formula of, in a text that a reader of Markdown leaves alone.
+# Text that GitHub turns into a link, although a Markdown parser doesn't.
 _GITHUB = re.compile(r"(?<![\w/])@\w|#\d|\bgh-\d|https?://|\bwww\.|:[a-z][\w+-]*:|[\w.+-]@[\w-]+\.\w", re.IGNORECASE)
 
 
 def terminal(planted: Planted, width: int | None) -> str:
-    """Return all that is printed of a run and of its comparison."""
+    """Return the terminal output of a run, its comparison and the history."""
     after = planted.after
     session = SimpleNamespace(
         records=after.records, failures=after.failures, notes=planted.problems, problems=planted.problems
@@ -52,17 +52,17 @@ def terminal(planted: Planted, width: int | None) -> str:
 def page(planted: Planted) -> str:
     """Return the HTML report."""
     cells = cell_reports(planted.after, planted.sentences_of, planted.before, planted.comparison)
-    # Two cells have all that a page can have of one; each takes a second to draw.
+    # Two cells cover every element of a page; each takes a second to draw.
     return html_text(planted.report, cells[:2])
 
 
 def history_page(planted: Planted) -> str:
-    """Return the history as HTML."""
+    """Return the HTML of the history."""
     return history_html(history([planted.before, planted.after]))
 
 
 def markdown_text(planted: Planted) -> str:
-    """Return the Markdown, which is the job's summary too."""
+    """Return the Markdown report, which is also the job's summary."""
     return markdown(planted.report)
 
 
@@ -77,8 +77,8 @@ def json_of(planted: Planted) -> str:
 
 
 def control_characters(text: str) -> list[str]:
-    """Return the characters of a text that a terminal obeys, that hide or turn others, or that no file can hold."""
-    found = []
+    """Return the control characters, the characters that hide or reorder others, and those that UTF-8 cannot encode."""
+    problems = []
     for character in sorted(set(text) - {"\n"}):
         category = unicodedata.category(character)
         code = ord(character)
@@ -88,65 +88,69 @@ def control_characters(text: str) -> list[str]:
             or code & 0xFFFE == 0xFFFE
             or 0xFDD0 <= code <= 0xFDEF
         ):
-            found.append(f"U+{code:04X}")
-    return found
+            problems.append(f"U+{code:04X}")
+    return problems
 
 
 def wrong_in_terminal(text: str, clean: str) -> list[str]:
-    """Return what is wrong with a text for a terminal."""
-    found = [f"control characters {codes}"] if (codes := control_characters(text)) else []
+    """Return the problems of terminal output."""
+    problems = [f"control characters {codes}"] if (codes := control_characters(text)) else []
     if text.count("\n") != clean.count("\n"):
-        found.append(f"{text.count(chr(10))} lines, not {clean.count(chr(10))}")
-    return found
+        problems.append(f"{text.count(chr(10))} lines, not {clean.count(chr(10))}")
+    return problems
 
 
 class _Page:
-    """What a page is made of, as a browser's parser sees it."""
+    """The elements, attributes, addresses and scripts of a page, as a browser parses it."""
 
     def __init__(self, text: str) -> None:
         tree = html5lib.parse(text, namespaceHTMLElements=False)
-        elements = [each for each in tree.iter() if isinstance(each.tag, str)]
-        self.tags = Counter(each.tag for each in elements)
-        self.attributes = {(each.tag, name) for each in elements for name in map(str, each.attrib)}
+        elements = [element for element in tree.iter() if isinstance(element.tag, str)]
+        self.tags = Counter(element.tag for element in elements)
+        self.attributes = {(element.tag, name) for element in elements for name in map(str, element.attrib)}
         self.addresses = Counter(
             (name, value)
-            for each in elements
-            for name, value in each.attrib.items()
+            for element in elements
+            for name, value in element.attrib.items()
             if str(name).rpartition("}")[2] in _URL_ATTRIBUTES
         )
-        self.styles = {re.sub(r"\d+", "N", each.attrib["style"]) for each in elements if "style" in each.attrib}
-        self.code = Counter(each.text or "" for each in elements if each.tag in ("script", "style"))
-        self.comments = sum(not isinstance(each.tag, str) for each in tree.iter())
+        self.styles = {
+            re.sub(r"\d+", "N", element.attrib["style"]) for element in elements if "style" in element.attrib
+        }
+        self.code = Counter(element.text or "" for element in elements if element.tag in ("script", "style"))
+        self.comments = sum(not isinstance(element.tag, str) for element in tree.iter())
         self.policies = [
-            each.attrib.get("content") for each in elements if each.tag == "meta" and "http-equiv" in each.attrib
+            element.attrib.get("content")
+            for element in elements
+            if element.tag == "meta" and "http-equiv" in element.attrib
         ]
 
 
 def wrong_in_page(text: str, clean: str) -> list[str]:
-    """Return what a page has that the same page of harmless words has not."""
+    """Return the problems of a page: what the page of harmless results doesn't have."""
     one, other = _Page(text), _Page(clean)
-    found = [f"control characters {codes}"] if (codes := control_characters(text)) else []
-    found += [f"an element {tag}" for tag in one.tags.keys() - other.tags.keys()]
-    found += [
+    problems = [f"control characters {codes}"] if (codes := control_characters(text)) else []
+    problems += [f"an element {tag}" for tag in one.tags.keys() - other.tags.keys()]
+    problems += [
         f"{one.tags[tag]} of {tag}, not {other.tags[tag]}"
         for tag in ("a", "script", "style", "link", "meta", "base", "img", "iframe", "form", "input", "button", "table")
         if one.tags[tag] != other.tags[tag]
     ]
-    found += [f"an attribute {name} of {tag}" for tag, name in one.attributes - other.attributes]
-    found += [f"an attribute {name}" for _, name in one.attributes if name.lower().startswith("on")]
-    found += [f"an address {each}" for each in one.addresses - other.addresses]
-    found += [f"a style {each}" for each in one.styles - other.styles]
+    problems += [f"an attribute {name} of {tag}" for tag, name in one.attributes - other.attributes]
+    problems += [f"an attribute {name}" for _, name in one.attributes if name.lower().startswith("on")]
+    problems += [f"an address {problem}" for problem in one.addresses - other.addresses]
+    problems += [f"a style {problem}" for problem in one.styles - other.styles]
     if one.code != other.code:
-        found.append("another script or style")
+        problems.append("another script or style")
     if one.comments != other.comments:
-        found.append("a comment")
+        problems.append("a comment")
     if one.policies != other.policies or len(one.policies) != 1:
-        found.append(f"policies {one.policies}")
-    return found
+        problems.append(f"policies {one.policies}")
+    return problems
 
 
 def _reader() -> markdown_it.MarkdownIt:
-    """Return a reader of GitHub's Markdown; it finds addresses as GitHub does, with http, www or an @ in them."""
+    """Return a parser of GitHub's Markdown that links addresses as GitHub does: with http, www or an @."""
     reader = markdown_it.MarkdownIt("commonmark", {"linkify": True}).enable(["table", "strikethrough", "linkify"])
     reader.linkify.set({"fuzzy_link": False, "fuzzy_email": True})  # type: ignore[union-attr]
     return reader
@@ -159,35 +163,37 @@ def _tokens(tokens: Sequence[markdown_it.token.Token]) -> Iterator[markdown_it.t
 
 
 def wrong_in_markdown(text: str, clean: str) -> list[str]:
-    """Return what a reader of Markdown makes of a text that it does not make of the same in harmless words."""
-    one, other = (list(_tokens(_reader().parse(each))) for each in (text, clean))
+    """Return the problems of Markdown: what the Markdown of harmless results doesn't have."""
+    one, other = (list(_tokens(_reader().parse(source))) for source in (text, clean))
     kinds, expected = (
         Counter(token.type for token in tokens if token.type not in ("text", "html_inline", "text_special"))
         for tokens in (one, other)
     )
-    found = [f"control characters {codes}"] if (codes := control_characters(text)) else []
-    found += [
+    problems = [f"control characters {codes}"] if (codes := control_characters(text)) else []
+    problems += [
         f"{kinds[kind]} of {kind}, not {expected[kind]}"
         for kind in kinds.keys() | expected.keys()
         if kinds[kind] != expected[kind]
     ]
-    # A comment of ours splits what would be linked.
-    found += [f"HTML {token.content}" for token in one if token.type == "html_inline" and token.content != "<!-- -->"]
+    # Our own comments prevent links.
+    problems += [
+        f"HTML {token.content}" for token in one if token.type == "html_inline" and token.content != "<!-- -->"
+    ]
     blocks, expected_blocks = (
         [token.content for token in tokens if token.type == "html_block"] for tokens in (one, other)
     )
     if blocks != expected_blocks:
-        found.append(f"HTML {blocks}")
-    found += [
+        problems.append(f"HTML {blocks}")
+    problems += [
         f"a link or a picture {match[0]}"
         for token in one
         if token.type == "text"
         for match in _GITHUB.finditer(token.content)
     ]
-    found += ["mathematics"] if re.search(r"(?<!\\)\$", _without_code(text)) else []
+    problems += ["mathematics"] if re.search(r"(?<!\\)\$", _without_code(text)) else []
     if text.count("\n") != clean.count("\n"):
-        found.append(f"{text.count(chr(10))} lines, not {clean.count(chr(10))}")
-    return found
+        problems.append(f"{text.count(chr(10))} lines, not {clean.count(chr(10))}")
+    return problems
 
 
 def _without_code(text: str) -> str:
@@ -195,24 +201,24 @@ def _without_code(text: str) -> str:
 
 
 def wrong_in_csv(text: str, clean: str) -> list[str]:
-    """Return what a spreadsheet would run, and numbers that are none any more."""
-    rows, expected = (list(csv.reader(io.StringIO(each, newline=""))) for each in (text, clean))
+    """Return the problems of a CSV: cells that a spreadsheet would run, and changed numbers."""
+    rows, expected = (list(csv.reader(io.StringIO(source, newline=""))) for source in (text, clean))
     if [len(row) for row in rows] != [len(row) for row in expected]:
         return [f"rows of {[len(row) for row in rows]} cells"]
-    found = [f"control characters {codes}"] if (codes := control_characters(text.translate(_TAB_AND_RETURN))) else []
+    problems = [f"control characters {codes}"] if (codes := control_characters(text.translate(_TAB_AND_RETURN))) else []
     for row, same in zip(rows, expected, strict=True):
         for cell, harmless in zip(row, same, strict=True):
             if _is_number(harmless):
-                found += [f"{cell!r} for the number {harmless}"] if cell != harmless else []
+                problems += [f"{cell!r} for the number {harmless}"] if cell != harmless else []
             elif _FORMULA.search(cell):
-                found.append(f"a formula {cell!r}")
-    # Where a comma is for decimals, a spreadsheet splits at other signs, whatever the quotes say.
+                problems.append(f"a formula {cell!r}")
+    # In locales with decimal commas a spreadsheet splits at other characters and ignores the quotes.
     for sign in ";\t":
         cells = [
             part for row in rows for cell in row if not _is_number(cell) for part in re.split(rf"[{sign}\n]", cell)
         ]
-        found += [f"a formula behind {sign!r}: {cell!r}" for cell in cells[1:] if _FORMULA.match(cell)]
-    return found
+        problems += [f"a formula behind {sign!r}: {cell!r}" for cell in cells[1:] if _FORMULA.match(cell)]
+    return problems
 
 
 def _is_number(text: str) -> bool:
@@ -224,53 +230,55 @@ def _is_number(text: str) -> bool:
 
 
 def wrong_in_json(text: str, clean: str) -> list[str]:
-    """Return what is wrong with the comparison as JSON: it is to say the same, in characters that can be printed."""
-    found = [f"control characters {codes}"] if (codes := control_characters(text)) else []
+    """Return the problems of a comparison as JSON: another structure or unprintable characters."""
+    problems = [f"control characters {codes}"] if (codes := control_characters(text)) else []
     if _shape(json.loads(text)) != _shape(json.loads(clean)):
-        found.append("another structure")
-    return found
+        problems.append("another structure")
+    return problems
 
 
 def _shape(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _shape(each) for name, each in value.items()}
+        return {name: _shape(item) for name, item in value.items()}
     if isinstance(value, list):
-        return sorted((_shape(each) for each in value), key=repr)
+        return sorted((_shape(item) for item in value), key=repr)
     return type(value).__name__
 
 
 def wrong_in_results(planted: Planted) -> list[str]:
-    """Return what a results file loses of hostile records, or has in it that cannot be printed."""
-    found = []
+    """Return the problems of a results file: lost texts or unprintable characters."""
+    problems = []
     after = planted.after
     for packed in (False, True):
         text = results_text(after.records, after.failures, planned=after.planned, packed=packed)
-        found += [f"control characters {codes}"] if (codes := control_characters(text)) else []
+        problems += [f"control characters {codes}"] if (codes := control_characters(text)) else []
         text.encode()
         again = results_from_text(text, "again")
-        if [each.warnings for each in again.records] != [each.warnings for each in after.records]:
-            found.append("other warnings")
-        if [each.model for each in again.records] != [each.model for each in after.records]:
-            found.append("other names")
+        if [record.warnings for record in again.records] != [record.warnings for record in after.records]:
+            problems.append("other warnings")
+        if [record.model for record in again.records] != [record.model for record in after.records]:
+            problems.append("other names")
         if list(again.failures) != list(after.failures):
-            found.append("other failures")
-    return found
+            problems.append("other failures")
+    return problems
 
 
 def wrong_in_texts(planted: Planted, clean: Planted) -> list[str]:
-    """Return what is wrong with everything but pages, which take a hundred times as long as all the rest."""
-    found = []
+    """Return the problems of all outputs except pages, which take a hundred times as long."""
+    problems = []
     for width in (None, 80):
-        found += [f"terminal: {each}" for each in wrong_in_terminal(terminal(planted, width), terminal(clean, width))]
-    found += [f"Markdown: {each}" for each in wrong_in_markdown(markdown_text(planted), markdown_text(clean))]
-    found += [f"CSV: {each}" for each in wrong_in_csv(csv_of(planted), csv_of(clean))]
-    found += [f"JSON: {each}" for each in wrong_in_json(json_of(planted), json_of(clean))]
-    return found + [f"results: {each}" for each in wrong_in_results(planted)]
+        problems += [
+            f"terminal: {problem}" for problem in wrong_in_terminal(terminal(planted, width), terminal(clean, width))
+        ]
+    problems += [f"Markdown: {problem}" for problem in wrong_in_markdown(markdown_text(planted), markdown_text(clean))]
+    problems += [f"CSV: {problem}" for problem in wrong_in_csv(csv_of(planted), csv_of(clean))]
+    problems += [f"JSON: {problem}" for problem in wrong_in_json(json_of(planted), json_of(clean))]
+    return problems + [f"results: {problem}" for problem in wrong_in_results(planted)]
 
 
 def wrong_in_pages(planted: Planted, clean_page: str, clean_history: str) -> list[str]:
-    """Return what is wrong with the report's page and that of the history."""
+    """Return the problems of the report's and the history's page."""
     return [
-        *(f"page: {each}" for each in wrong_in_page(page(planted), clean_page)),
-        *(f"history: {each}" for each in wrong_in_page(history_page(planted), clean_history)),
+        *(f"page: {problem}" for problem in wrong_in_page(page(planted), clean_page)),
+        *(f"history: {problem}" for problem in wrong_in_page(history_page(planted), clean_history)),
     ]

@@ -1,4 +1,4 @@
-"""A small Hub on 127.0.0.1 that the real clients read from, with repositories given as folders and faults to order."""
+"""A small Hub on 127.0.0.1 for the real clients. It serves folders as repositories and fails on request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FaultKind = Literal[
     "flip",
     "length",
 ]
-# What the Hub keeps in Git LFS: its etag and its listing name the SHA-256 of the content.
+# Files in Git LFS: their ETag and their listing have the SHA-256 of the content.
 LFS_SUFFIXES = (".safetensors", ".parquet")
 
 
@@ -46,8 +46,8 @@ LFS_SUFFIXES = (".safetensors", ".parquet")
 class Repo:
     """A repository: each reference (``main``, a tag, ``refs/pr/1``) names a folder, each folder is a commit.
 
-    With ``any_revision`` a revision it does not know is answered with main, as careless mirrors do; with ``digests``
-    off its etags are another server's own and its listing has none, as other mirrors do.
+    With ``any_revision`` an unknown revision returns main, as careless mirrors do. Without ``digests`` the ETags are
+    not digests and the listing has none, as on other mirrors.
     """
 
     references: dict[str, Path] = field(default_factory=dict)
@@ -57,21 +57,21 @@ class Repo:
 
     def folder(self, revision: str) -> Path | None:
         by_commit = {commit_id(folder): folder for folder in self.references.values()}
-        found = self.references.get(revision) or by_commit.get(revision)
-        return self.references["main"] if found is None and self.any_revision else found
+        folder = self.references.get(revision) or by_commit.get(revision)
+        return self.references["main"] if folder is None and self.any_revision else folder
 
 
 @dataclass
 class Fault:
-    """What happens to requests whose path contains ``match``, ``times`` times (-1: always).
+    """A fault of the requests whose path contains ``match``, for the next ``times`` requests (-1: all).
 
-    With ``if_token`` it happens only to those that come with one.
+    With ``if_token`` it affects only requests with a token.
 
-    ``status`` answers with HTTP ``value``, ``answer`` with ``text`` in place of what was asked for, ``redirect`` sends
-    on to the address ``text`` (empty: to the same again). ``hang`` never answers, ``hang-in-body`` stops after
-    ``value`` bytes of the body, ``trickle`` goes on from there by one byte a second. ``drop`` closes the connection
-    without an answer, ``truncate`` after ``value`` bytes of the body. ``endless`` sends the body over and over,
-    ``flip`` sends it with one bit turned, ``length`` says ``value`` bytes more than it sends.
+    ``status`` returns HTTP ``value``, ``answer`` returns ``text`` as the body, ``redirect`` redirects to the address
+    ``text`` (empty: to the same address). ``hang`` never answers, ``hang-in-body`` stops after ``value`` bytes of the
+    body, ``trickle`` continues with one byte per second. ``drop`` closes the connection without an answer,
+    ``truncate`` closes it after ``value`` bytes of the body. ``endless`` repeats the body, ``flip`` flips one bit of
+    it, ``length`` announces ``value`` bytes more than the body has.
     """
 
     match: str
@@ -94,9 +94,9 @@ class LoopbackHub:
     """The server.
 
     Attributes:
-        requests: What it was asked, as ``"GET /api/models/org/name"``.
-        tokens: The ``Authorization`` that came with each.
-        first_question: When the first came that was no sign of life, by ``time.perf_counter``.
+        requests: The requests, as ``"GET /api/models/org/name"``.
+        tokens: The ``Authorization`` header of each request.
+        first_question: ``time.perf_counter`` of the first request that was not a check for reachability.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class LoopbackHub:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Listen, on the same port as before after a stop."""
+        """Listen; after a stop, on the same port as before."""
         self._stopping.clear()
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = _Server(("127.0.0.1", self._port), handler)
@@ -124,7 +124,7 @@ class LoopbackHub:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and close every connection, those that clients keep for later included."""
+        """Stop listening and close every connection, including the clients' idle ones."""
         if self._server is not None:
             self._stopping.set()
             self._server.shutdown()
@@ -154,7 +154,7 @@ class LoopbackHub:
     def add_pull_request(
         self, repo_id: str, number: int, folder: Path, *, author: str = "SFconvertbot", status: str = "open"
     ) -> str:
-        """Serve ``folder`` as a pull request to a model, by default the Hub's own conversion; return its commit id."""
+        """Serve ``folder`` as a pull request to a model, by default of the conversion bot; return its commit id."""
         commit = self.add(repo_id, folder, revision=f"refs/pr/{number}")
         discussion = {
             "num": number,
@@ -182,18 +182,18 @@ class LoopbackHub:
         self.faults.append(Fault(match, kind, value, times, text, headers or {}, if_token))
 
     def forget(self) -> None:
-        """Forget the requests seen and the faults ordered."""
+        """Forget all requests and faults."""
         self.requests.clear()
         self.tokens.clear()
         self.faults.clear()
 
     def bodies_sent(self, name: str) -> int:
-        """Return how often the content of a file was asked for."""
-        asked = [line.partition("/resolve/")[2].partition("/")[2] for line in self.requests if line.startswith("GET ")]
-        return asked.count(name)
+        """Return how often the content of a file was requested."""
+        names = [line.partition("/resolve/")[2].partition("/")[2] for line in self.requests if line.startswith("GET ")]
+        return names.count(name)
 
     def take_fault(self, line: str, token: str) -> Fault | None:
-        """Note a request and return what is to go wrong with it."""
+        """Record a request and return its fault; None if it has none."""
         with self._lock:
             if not line.startswith("HEAD /api/"):
                 self.first_question = self.first_question or time.perf_counter()
@@ -207,7 +207,7 @@ class LoopbackHub:
 
     @contextlib.contextmanager
     def connected(self, connection: socket.socket) -> Iterator[None]:
-        """Close ``connection`` when the server stops, if it still stands."""
+        """Close ``connection`` if it is still open when the server stops."""
         with self._lock:
             self._connections.add(connection)
         try:
@@ -217,7 +217,7 @@ class LoopbackHub:
                 self._connections.discard(connection)
 
     def wait_for_stop(self, seconds: float | None = None) -> bool:
-        """Wait until the server stops, or for so long; tell whether it does."""
+        """Wait until the server stops, at most ``seconds``; return whether it stops."""
         return self._stopping.wait(seconds)
 
     def answer(self, path: str) -> Answer:
@@ -238,8 +238,8 @@ class LoopbackHub:
         if repo is None:
             return _refusal("RepoNotFound")
         if rest[:1] == ["discussions"]:
-            found = repo.pull_requests
-            return _json({"count": len(found), "start": 0, "discussions": found})
+            discussions = repo.pull_requests
+            return _json({"count": len(discussions), "start": 0, "discussions": discussions})
         folder = repo.folder(rest[1] if len(rest) > 1 else "main")
         if folder is None:
             return _refusal("RevisionNotFound")
@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if fault is not None and fault.kind == "endless":
-            self.send_header("Connection", "close")  # and no length: it ends when it ends
+            self.send_header("Connection", "close")  # without a Content-Length the body ends with the connection
         else:
             more = fault.value if fault is not None and fault.kind == "length" else 0
             self.send_header("Content-Length", str(len(answer.body) + more))
@@ -299,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer.body, fault)
 
     def _send(self, body: bytes, fault: Fault | None) -> None:
-        """Send the body, or what a fault leaves of it."""
+        """Send the body as the fault changes it."""
         kind = "" if fault is None else fault.kind
         if fault is None or kind not in ("truncate", "hang-in-body", "trickle", "endless", "length"):
             self.wfile.write(body)
@@ -319,12 +319,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # many processes ask at once
+    request_queue_size = 128  # many processes connect at once
     daemon_threads = True
 
 
 def _spoilt(fault: Fault | None, answer: Answer, path: str) -> Answer:
-    """Return what is answered in the place of ``answer``."""
+    """Return the answer as the fault changes it."""
     if fault is None:
         return answer
     if fault.kind == "status":
@@ -344,7 +344,7 @@ def _spoilt(fault: Fault | None, answer: Answer, path: str) -> Answer:
 
 @contextlib.contextmanager
 def running_hub() -> Iterator[LoopbackHub]:
-    """Yield a server that stops afterwards, requests that hang included."""
+    """Yield a running server; stop it and its hanging requests afterwards."""
     server = LoopbackHub()
     server.start()
     try:
@@ -355,7 +355,7 @@ def running_hub() -> Iterator[LoopbackHub]:
 
 @contextlib.contextmanager
 def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
-    """Yield a running server that the Hub's clients in this process take for the Hub, with an empty cache."""
+    """Yield a running server that the Hub's clients in this process use, with an empty cache."""
     from huggingface_hub import constants
 
     from pytest_sst2.hub import process as hub_process
@@ -381,7 +381,7 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
 
 
 def ask_in_this_process(question: Question, *_: object) -> Listing:
-    """Ask the client as its own process does, without the second that it takes to start one."""
+    """Call the client as its process does, without starting the process, which takes a second."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     disable_progress_bars()
@@ -392,7 +392,7 @@ def ask_in_this_process(question: Question, *_: object) -> Listing:
 
 
 def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
-    """Run ``script`` where nothing has been imported yet, and return the JSON it prints as its last line."""
+    """Run ``script`` in a new interpreter and return the JSON in the last line of its output."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TMPDIR", "LANG")}
     own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(
@@ -409,7 +409,7 @@ def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
 
 
 def commit_id(folder: Path) -> str:
-    """Return 40 hex digits that change with the names and contents of a folder's files."""
+    """Return 40 hexadecimal digits that depend on the names and contents of a folder's files."""
     digest = hashlib.sha1()
     for path in _files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{_git_id(path)}\n".encode())
@@ -421,7 +421,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
-    """Return a file as the Hub's tree lists it; of what is in LFS it has the pointer's id and the content's SHA-256."""
+    """Return a file's entry in the Hub's tree; a file in LFS has the pointer's id and the content's SHA-256."""
     size = path.stat().st_size
     entry: dict[str, Any] = {"type": "file", "path": name, "size": size, "oid": _git_id(path) if digests else "0"}
     if digests and path.suffix in LFS_SUFFIXES:
@@ -433,7 +433,7 @@ def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
 
 
 def _sibling(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the same as the Hub's page on the repository lists it."""
+    """Return the file's entry in the Hub's repository info."""
     sibling = {"rfilename": entry["path"], "size": entry["size"], "blobId": entry["oid"]}
     if "lfs" in entry:
         lfs = entry["lfs"]
@@ -461,7 +461,7 @@ def _refusal(error_code: str) -> Answer:
 
 
 def forget_sessions() -> None:
-    """Have the Hub's client connect anew, as its releases before 1.0 and since have it."""
+    """Make the Hub's client connect anew, in releases before and since 1.0."""
     import huggingface_hub
 
     if hasattr(huggingface_hub, "close_session"):

@@ -1,4 +1,4 @@
-"""Records made by hand: something in every field, every number chosen, nothing measured."""
+"""Hand-made records: every field has a value, and nothing is measured."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ ROUNDS = (
     Round(3.25, PHASES, 0.004, 400_000_000, 100_000_000, 1_000, 0.05),
     Round(3.5, (*PHASES[:1], Phase("encode", 2.25, 500, cached=True), *PHASES[2:]), 0.005, 390_000_000, 0, 900, 0.1),
 )
-# The two projections of each fixed sentence, no two alike.
+# Two distinct projections of each probe sentence.
 SKETCH = tuple(value for index in range(64) for value in (1.0 + index / 64, 1.0 - index / 64))
 
 
 def token_digests(*changed: int) -> str:
-    """Return what a tokenizer fingerprint keeps of the ids, other ones for the sentences of these numbers."""
+    """Return the packed token-id digests of the probe sentences; those of the given sentences differ."""
     return base64.b64encode(bytes(255 if index in changed else index for index in range(64) for _ in "1234")).decode()
 
 
 def pieces_of(first: str, last: str) -> str:
-    """Return the packed pieces of 64 sentences of seven tokens, with these at both ends."""
+    """Return the packed tokens of 64 sentences of seven tokens with the given first and last token."""
     return packed_text("\n".join(f"{first} it is film number {index} {last}" for index in range(64)))
 
 
@@ -107,7 +107,7 @@ FINGERPRINT = Fingerprint(
 
 
 def make_record(**changes: Any) -> Record:
-    """Return a record with something in every field: four sentences, three of them right."""
+    """Return a record with a value in every field: four sentences, three predicted correctly."""
     # As quick was when the files in tests/data were written.
     recipe = build_recipe("quick", train_size=500, seeds=(42, 7), batch_size=16, learning_rate=1e-4)
     record = Record(
@@ -157,16 +157,16 @@ FAILURE = Failure("albert-fine-tune-seed42", "albert", "fine-tune", 42, "model '
 
 
 def of_schema_1(record: Record) -> Record:
-    """Return what is left of a record in a file of the first schema."""
+    """Return a record with only the fields of schema version 1."""
     unmeasured = {"machine_seconds": None, "peak_growth_bytes": None, "machine_spread": 0.0}
-    rounds = tuple(dataclasses.replace(each, **unmeasured) for each in record.rounds)
+    rounds = tuple(dataclasses.replace(made, **unmeasured) for made in record.rounds)
     return dataclasses.replace(record, fingerprint=None, labels=(), rounds=rounds)
 
 
 def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record:
-    """Return a record of sentences that are positive and negative in turn, right where ``right`` says so.
+    """Return a record of alternately negative and positive sentences; ``right`` tells which were predicted correctly.
 
-    Its classifier is as unsure as can be, so that only the predictions say anything.
+    All probabilities are close to 0.5, so that only the predictions matter.
     """
     labels = tuple(index % 2 for index in range(len(right)))
     predictions = tuple(label if well else 1 - label for label, well in zip(labels, right, strict=True))
@@ -184,13 +184,13 @@ def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record
         "fingerprint": fingerprint,
         "labels": labels,
         "predictions": predictions,
-        "probabilities": tuple(0.4999 + 0.0002 * each for each in predictions),
+        "probabilities": tuple(0.4999 + 0.0002 * prediction for prediction in predictions),
     }
     return dataclasses.replace(base, **{**fields, **changes})
 
 
 def with_fingerprint(base: Record | None = None, **changes: Any) -> Record:
-    """Return a record whose fingerprint differs; a dict changes these fields of that part, anything else replaces it.
+    """Return a record with another fingerprint: a dict changes fields of a part, another value replaces the part.
 
     ``with_fingerprint(encoder={"dtype": "bfloat16"}, repeat_max_diff=0.5)``.
     """

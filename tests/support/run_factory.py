@@ -1,4 +1,4 @@
-"""Two runs made by hand, a baseline and what came after it, with the sentences they were asked."""
+"""Two hand-made runs, a baseline and a later run, and their evaluation sentences."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def of(right: Sequence[bool], environment: Environment = ENVIRONMENT, **changes:
         0.5 + (0.49 if index % 2 == well else -0.49) * (1 - index / 2000) for index, well in enumerate(right)
     )
     record = answered(right, environment=environment, recipe=base.recipe, **changes)
-    return dataclasses.replace(record, probabilities=tuple(round(each, 6) for each in spread))
+    return dataclasses.replace(record, probabilities=tuple(round(probability, 6) for probability in spread))
 
 
 def baseline() -> Results:
-    """Three cells: a probe, one of two seeds that learns in epochs, one whose name is a script."""
+    """Return three cells: a probe, a fine-tuned model with two seeds, and a model whose name is a script."""
     right = [index % 10 != 0 for index in range(60)]
     records = [
         of(right, floor=Floor(0.7, "by hand")),
@@ -40,7 +40,7 @@ def baseline() -> Results:
 
 
 def later() -> Results:
-    """The probe lost a fifth of its answers, the script's cell gained one; a cell failed."""
+    """Return a later run: the probe lost a fifth of its answers, the script's cell gained one, a cell failed."""
     upgraded = dataclasses.replace(ENVIRONMENT, packages={"torch": "2.14.0", SCRIPT: SCRIPT})
     right = [index % 10 != 0 for index in range(60)]
     lost = [well and index % 5 != 1 for index, well in enumerate(right)]

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, built on the spot: true plumbing, never an accuracy worth a look."""
+"""Write tiny models with random weights. They load like real ones, but their accuracy means nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LETTERS = [letter for char in "abcdefghijklmnopqrstuvwxyz" for letter in (char, 
 
 
 def sentences_and_labels(count: int) -> tuple[list[str], list[int]]:
-    """Return ``count`` distinct easy sentences, positive and negative in turn."""
+    """Return ``count`` distinct easy sentences, alternately negative and positive."""
     sentences, labels = [], []
     for number in range(count):
         label = number % 2
@@ -34,9 +34,9 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
-    """Write the same words as a tokenizer that knows no more of itself than its config says; return the folder.
+    """Write a fast tokenizer with the same vocabulary and only the settings in ``config``; return the folder.
 
-    It adds no special tokens, and has no token to pad with and no limit of length unless the config gives them.
+    It adds no special tokens. It has a padding token and a maximum length only if the config sets them.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
 

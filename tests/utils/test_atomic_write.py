@@ -1,4 +1,4 @@
-"""Files: written whole or not at all."""
+"""Atomic writing: all of a file or nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_file_is_written_as_utf8_with_plain_newlines(tmp_path: Path) -> None:
     assert (tmp_path / "results.json").read_bytes() == "déjà vu\nΔ\n".encode()
 
 
-def test_folders_that_are_not_there_are_made(tmp_path: Path) -> None:
+def test_missing_folders_are_created(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a" / "b" / "results.json", "new")
     assert (tmp_path / "a" / "b" / "results.json").read_text(encoding="utf-8") == "new"
 
@@ -59,9 +59,9 @@ def test_a_reader_in_the_middle_of_the_old_file_reads_it_to_the_end(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["results.json", "odd [1] *.json"])
-def test_what_a_killed_writer_left_is_swept_up_after_an_hour_and_nothing_else(tmp_path: Path, name: str) -> None:
+def test_scratch_files_of_killed_writers_are_removed_after_an_hour(tmp_path: Path, name: str) -> None:
     names = (f".{name}.old.part", f".{name}.young.part", ".other.json.old.part", f"{name}.old.part")
-    old, young, of_another, visible = (tmp_path / each for each in names)
+    old, young, of_another, visible = (tmp_path / file for file in names)
     for path in (old, young, of_another, visible):
         path.write_text("half", encoding="utf-8")
         if path != young:
@@ -78,9 +78,7 @@ class TestNotOverwriting:
         assert (tmp_path / "main.json").stat().st_nlink == 1
 
     @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
-    def test_a_file_that_is_there_stays_to_the_letter(
-        self, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_existing_file_is_unchanged(self, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         if not links:
             monkeypatch.setattr(Path, "hardlink_to", without_links)
         path = tmp_path / "main.json"
@@ -89,7 +87,7 @@ class TestNotOverwriting:
         assert path.read_text(encoding="utf-8") == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["main.json"]
 
-    def test_a_file_system_without_hard_links_will_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_hard_links_a_new_file_is_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Path, "hardlink_to", without_links)
         write_atomically(tmp_path / "main.json", "new", overwrite=False)
         assert (tmp_path / "main.json").read_text(encoding="utf-8") == "new"
@@ -99,16 +97,16 @@ class TestNotOverwriting:
         path = tmp_path / "main.json"
         real = os.fsync
 
-        def somebody_is_faster(handle: int) -> None:
+        def another_writer(handle: int) -> None:
             real(handle)
             path.write_text("theirs", encoding="utf-8")
 
-        monkeypatch.setattr(os, "fsync", somebody_is_faster)
+        monkeypatch.setattr(os, "fsync", another_writer)
         assert "exists" in refusal(path, overwrite=False)
         assert path.read_text(encoding="utf-8") == "theirs"
 
 
-def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
+def test_no_other_file_is_left_in_the_folder(tmp_path: Path) -> None:
     write_atomically(tmp_path / "results.json", "new")
     write_atomically(tmp_path / "results.json", "newer")
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
@@ -192,7 +190,7 @@ def test_a_new_file_has_the_mode_that_open_would_give_it(tmp_path: Path, umask: 
 
 
 @needs_posix
-def test_a_file_kept_from_others_stays_so(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old", encoding="utf-8")
     path.chmod(0o600)
@@ -224,23 +222,23 @@ def test_a_pipe_or_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
 def test_a_text_that_cannot_be_encoded_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old", encoding="utf-8")
-    # What the name of a folder that is not UTF-8 looks like in Python.
+    # Python's text for a folder name that is not UTF-8.
     assert "cannot write" in refusal(path, "models/caf\udce9")
     assert path.read_text(encoding="utf-8") == "old"
 
 
-def test_a_file_that_can_be_written_passes_the_check_and_is_not_made_by_it(tmp_path: Path) -> None:
+def test_check_writable_creates_nothing(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "folder" / "results.json", "--sst2-json")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_where_a_file_is_wanted_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_check_writable_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(Sst2Error) as caught:
         check_writable(tmp_path, "--sst2-json")
     assert [part for part in ["--sst2-json", str(tmp_path), "name a file in it"] if part not in str(caught.value)] == []
 
 
-def test_a_file_where_a_folder_is_wanted_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_check_writable_refuses_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file", encoding="utf-8")
     with pytest.raises(Sst2Error) as caught:
         check_writable(tmp_path / "results" / "deep" / "results.json", "--sst2-json")
@@ -248,7 +246,7 @@ def test_a_file_where_a_folder_is_wanted_is_refused_before_the_work(tmp_path: Pa
 
 
 @needs_posix
-def test_a_folder_that_may_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_check_writable_refuses_a_read_only_folder(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)

@@ -1,4 +1,4 @@
-"""Kills while files are written: what a run keeps is what it was or what it was to be, whole, wherever the kill came.
+"""Kill runs while they write: every file is complete, with its old or its new content.
 
 ``SST2_KILLS=100 pytest tests/utils/test_atomic_write_kills.py -s`` kills a serial run a hundred times: at random
 moments among its cells, after the last, and in the middle of a random write. Figures: docs/reliability-tests.md.
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.processes
 KILLS = int(os.environ.get("SST2_KILLS", "4"))
 SEEDS = (1, 2, 3, 4, 5)
 KINDS = ("at a write", "among the cells", "after the last cell", "at a write")
-# Ten cells, ten times the journal; the cache, the journal's end, floors, baseline, three files of the report.
+# The results file after each of ten cells and at the end, the cache, floors, baseline, three report files.
 WRITES = 22
 CONFTEST = """
 import time
@@ -75,10 +75,10 @@ def test_cell(sst2_run):
 
 
 class Project:
-    """A folder in which runs are killed, and what a run that nobody kills leaves.
+    """A folder for runs to kill, and the files of a run that ends by itself.
 
     Args:
-        folder: An empty one.
+        folder: An empty folder.
         data: The data set.
         encoder: The model.
     """
@@ -98,11 +98,11 @@ class Project:
         began = time.time()
         self.run(report=True).join(300)
         moments = dict(line.split() for line in self.lines("moments"))
-        # From the start of a run: until its last cell, and until its end.
+        # Seconds from the start of a run to its last cell and to its end.
         self.cells_seconds, self.seconds = (float(moments[name]) - began for name in ("cells", "end"))
 
     def begin(self) -> None:
-        """Begin in a new folder, with what an earlier run has kept."""
+        """Create a new folder with the files of the earlier run."""
         self.runs += 1
         self.path = self.folder / f"run-{self.runs}"
         self.path.mkdir()
@@ -114,17 +114,21 @@ class Project:
             (self.path / name).write_bytes(content)
 
     def kept(self) -> list[str]:
-        """Return the files that a run replaces, but for the report's."""
+        """Return the files that a run replaces, except the report."""
         return ["floors.toml", ".sst2/main.json"]
 
     def run(self, *, report: bool = False, killed_at_write: int = 0) -> Any:
-        """Start pytest, which goes on with what r.json has."""
-        asked = [f"--sst2-data={self.data}", "--sst2-train-size=60", f"--models={self.encoder}"]
-        asked += ["--methods=steady,linear-probe", "--sst2-resume=r.json", f"--sst2-seeds={','.join(map(str, SEEDS))}"]
-        asked += ["--sst2-save=main", "--sst2-overwrite", "--sst2-calibrate-floors", "--sst2-floors=floors.toml"]
-        asked += ["--sst2-report=report"] if report else []
+        """Start pytest, which resumes from r.json."""
+        options = [f"--sst2-data={self.data}", "--sst2-train-size=60", f"--models={self.encoder}"]
+        options += [
+            "--methods=steady,linear-probe",
+            "--sst2-resume=r.json",
+            f"--sst2-seeds={','.join(map(str, SEEDS))}",
+        ]
+        options += ["--sst2-save=main", "--sst2-overwrite", "--sst2-calibrate-floors", "--sst2-floors=floors.toml"]
+        options += ["--sst2-report=report"] if report else []
         os.environ["PYTEST_SST2_CACHE"] = str(self.path / "cache")
-        return forked_runs.start(self.path, asked, killed_at_write=killed_at_write)
+        return forked_runs.start(self.path, options, killed_at_write=killed_at_write)
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of a log."""
@@ -132,31 +136,33 @@ class Project:
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def measured(self, name: str = "r.json") -> dict[str, float]:
-        """Return the accuracies in a results file that any reader can read; none where there is no file."""
+        """Return the accuracies in a results file; none if there is no file."""
         path = self.path / name
         if not path.exists():
             return {}
-        return {each.cell: each.accuracy for each in results_from_text(path.read_text(encoding="utf-8"), name).records}
+        return {
+            record.cell: record.accuracy for record in results_from_text(path.read_text(encoding="utf-8"), name).records
+        }
 
     def check(self) -> Counter[str]:
-        """Check that every file is whole, and return which were new."""
-        found: Counter[str] = Counter()
+        """Check that every file is complete; return the numbers of files by kind."""
+        counts: Counter[str] = Counter()
         finished, kept = self.lines("finished"), self.measured()
         assert set(finished) <= kept.keys()
         assert kept.items() <= self.accuracies.items()
-        found["cells kept"] = len(kept)
+        counts["cells kept"] = len(kept)
         assert self.measured(".sst2/main.json") == self.accuracies
-        found["baselines new"] = (self.path / ".sst2" / "main.json").read_bytes() != self.earlier[".sst2/main.json"]
+        counts["baselines new"] = (self.path / ".sst2" / "main.json").read_bytes() != self.earlier[".sst2/main.json"]
         assert len(load_floors(self.path / "floors.toml")) == 2
         for name in (HTML, MARKDOWN, CSV):
             with contextlib.suppress(FileNotFoundError):
                 self._check_report(name, (self.path / "report" / name).read_text(encoding="utf-8"))
-                found["report files"] += 1
+                counts["report files"] += 1
         for path in (self.path / "cache").glob(f"*{_SUFFIX}"):
             assert _unpacked(path.name.removesuffix(_SUFFIX), path.read_bytes()) is not None
-            found["cache entries"] += 1
-        found["scratch files"] = len(list(self.path.rglob(".*.part")))
-        return found
+            counts["cache entries"] += 1
+        counts["scratch files"] = len(list(self.path.rglob(".*.part")))
+        return counts
 
     def _check_report(self, name: str, text: str) -> None:
         if name == HTML:
@@ -167,7 +173,7 @@ class Project:
             assert all(method in text for method in ("steady", "linear-probe"))
 
     def go_on(self) -> None:
-        """Resume what was killed, and find what a run that nobody killed has found."""
+        """Resume the killed run and check that its results are those of a run that ended by itself."""
         run = self.run()
         run.join(300)
         assert run.exitcode == 0, (self.path / "output").read_text(encoding="utf-8")
@@ -199,9 +205,9 @@ def test_a_run_that_is_killed_leaves_every_file_whole_and_can_be_finished(
         run.kill()
         run.join(60)
         total["killed before their end"] += run.exitcode == -signal.SIGKILL
-        found = project.check()
+        counts = project.check()
         project.go_on()
-        total += found
+        total += counts
         at = f"{kind} ({write})" if write else kind
-        print(f"{number + 1}: killed {at}, {time.time() - began:.1f} s in all: {dict(found)}", flush=True)
+        print(f"{number + 1}: killed {at}, {time.time() - began:.1f} s in all: {dict(counts)}", flush=True)
     print(f"\n{KILLS} kills: {dict(total)}")

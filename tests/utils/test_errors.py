@@ -1,4 +1,4 @@
-"""Messages from files, models and servers are made printable before they reach a terminal."""
+"""Error messages are printable, on one line, and not too long."""
 
 from pytest_sst2.utils.errors import Sst2Error
 

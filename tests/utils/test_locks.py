@@ -1,4 +1,4 @@
-"""Locks: one writer at a time, and what two runs that write the same files come to."""
+"""Locks, and pairs of runs that write the same files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with one_at_a_time(Path(sys.argv[1])):
 class TestOneAtATime:
     @pytest.fixture
     def start(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-        """Start processes that hold the lock, in a folder for temporary files of their own."""
+        """Start processes that hold the lock, in a temporary folder of their own."""
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         with contextlib.ExitStack() as stack:
@@ -54,9 +54,7 @@ class TestOneAtATime:
 
             yield started
 
-    def test_another_process_waits_and_goes_on_when_the_holder_is_killed(
-        self, start: Callable[[], subprocess.Popen[str]]
-    ) -> None:
+    def test_another_process_waits_until_the_holder_is_killed(self, start: Callable[[], subprocess.Popen[str]]) -> None:
         holder = start()
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -67,17 +65,17 @@ class TestOneAtATime:
         assert select.select([waiting.stdout], [], [], 20)[0] != []
         assert waiting.stdout.readline() == "held\n"
 
-    def test_it_is_there_for_the_next_after_an_error(self, tmp_path: Path) -> None:
+    def test_an_error_releases_the_lock(self, tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError), locks.one_at_a_time(tmp_path):
             _ = 1 / 0
         locks.take(tmp_path, "--sst2-json")()
 
-    def test_what_is_guarded_has_no_lock_beside_it(self, tmp_path: Path) -> None:
+    def test_no_lock_file_is_next_to_the_guarded_file(self, tmp_path: Path) -> None:
         with locks.one_at_a_time(tmp_path / "floors.toml"):
             assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("spoilt", ["a folder", "no locks on this disk"])
-    def test_one_that_cannot_be_had_is_a_sentence(
+    def test_a_lock_that_cannot_be_taken_is_an_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
     ) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -134,12 +132,12 @@ class TestTwoRunsOnOneResultsFile:
 
 
 def at_once(*functions: Callable[[], object]) -> None:
-    """Call functions in a thread each."""
-    threads = [threading.Thread(target=each) for each in functions]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(60)
+    """Call each function in its own thread."""
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
 
 
 def test_of_two_calibrations_at_once_neither_loses_what_the_other_found(
@@ -150,7 +148,7 @@ def test_of_two_calibrations_at_once_neither_loses_what_the_other_found(
     real = floors.write_atomically
 
     def slow(*arguments: Any) -> None:
-        # Where nothing keeps the second out, both have read the file by now.
+        # Without a lock both have read the file by now.
         with contextlib.suppress(threading.BrokenBarrierError):
             met.wait(0.5)
         real(*arguments)
@@ -165,7 +163,7 @@ def test_of_two_calibrations_at_once_neither_loses_what_the_other_found(
 def test_of_two_reports_into_one_folder_all_files_are_of_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Not as attributes of their package, which are those of another test's where that had modules imported anew.
+    # Imported here: another test may have imported the modules anew.
     report_files, html, markdown, spreadsheet = (
         importlib.import_module(f"pytest_sst2.report.{name}") for name in ("write", "html", "markdown", "csv_export")
     )
@@ -193,8 +191,8 @@ def test_two_runs_on_one_small_cache_never_read_what_is_not_theirs(tmp_path: Pat
         for number in range(start, start + 120):
             address = f"{number % 7:064d}"
             cache.put(address, np.full((20, 10), number % 7, dtype=np.float32))
-            found = cache.get(address, 20)
-            if found is not None and not (found == number % 7).all():
+            embeddings = cache.get(address, 20)
+            if embeddings is not None and not (embeddings == number % 7).all():
                 wrong.append(address)
         if cache.problem:
             wrong.append(cache.problem)
@@ -214,15 +212,15 @@ def test_of_two_runs_that_save_one_baseline_it_is_one_of_them_whole(project: pyt
         subprocess.Popen([*command, f"--methods={method}"], cwd=project.path, stdout=subprocess.PIPE, text=True)
         for method in methods
     ]
-    told = [run.communicate(timeout=240)[0] for run in runs]
+    outputs = [run.communicate(timeout=240)[0] for run in runs]
     statuses = sorted(run.returncode for run in runs)
     saved = results(project.path / ".sst2" / "main.json")
     assert len(saved["records"]) == 1
     assert [path.name for path in (project.path / ".sst2").iterdir()] == ["main.json"]
     if overwrite:
-        assert statuses == [0, 0], told
+        assert statuses == [0, 0], outputs
     else:
-        # The slower one is told at its start, or, where both were under way, at its end; its table is printed then.
-        assert statuses in ([0, 1], [0, 4]), told
+        # The slower run fails at its start, or at its end after its table is printed.
+        assert statuses in ([0, 1], [0, 4]), outputs
         winner = [run.returncode for run in runs].index(0)
         assert json.dumps(saved).count(f'"{methods[winner]}-seed42"') >= 1

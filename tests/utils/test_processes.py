@@ -1,4 +1,4 @@
-"""Workers: shares of cores and GPUs, and one cell at a time."""
+"""The share of cores and GPUs of a pytest-xdist worker."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ print(torch.get_num_threads(), max(blas), os.environ.get("OMP_NUM_THREADS", "-")
 """
 
 
-def asked(code: str, **variables: str) -> list[str]:
-    """Return the words a fresh interpreter prints, in an environment without a word on threads but these."""
+def printed_words(code: str, **variables: str) -> list[str]:
+    """Run code in a new interpreter with only these variables about threads; return the words that it prints."""
     known = (*workers.THREAD_VARIABLES, "CUDA_VISIBLE_DEVICES")
     kept = {name: value for name, value in os.environ.items() if name not in known and "XDIST" not in name}
     done = subprocess.run(
@@ -43,34 +43,34 @@ def asked(code: str, **variables: str) -> list[str]:
 
 
 def pools(*, first: str = "", exclusive: bool = False, **variables: str) -> list[str]:
-    return asked(POOLS.format(first=first, exclusive=exclusive), **variables)
+    return printed_words(POOLS.format(first=first, exclusive=exclusive), **variables)
 
 
 FOURTH = {"PYTEST_XDIST_WORKER": "gw3", "PYTEST_XDIST_WORKER_COUNT": "4"}
 
 
 class TestCores:
-    def test_a_worker_takes_its_share_and_does_not_say_that_somebody_set_it(self) -> None:
-        # What numpy's BLAS has is no more than this machine has.
-        threads, blas, variable, told = pools(**FOURTH)
-        assert (threads, variable, told) == ("2", "2", "-")
+    def test_a_worker_takes_its_share_which_is_not_recorded_as_set_by_the_user(self) -> None:
+        # numpy's BLAS has at most the cores of this machine.
+        threads, blas, variable, recorded = pools(**FOURTH)
+        assert (threads, variable, recorded) == ("2", "2", "-")
         assert int(blas) <= 2
 
-    def test_the_users_own_setting_stays_and_is_told(self) -> None:
+    def test_the_users_own_setting_stays_and_is_recorded(self) -> None:
         assert pools(**FOURTH, OMP_NUM_THREADS="1") == ["1", "1", "1", "1"]
 
     @pytest.mark.parametrize("worker", [{}, {"PYTEST_XDIST_WORKER": "gw0", "PYTEST_XDIST_WORKER_COUNT": "1"}])
     def test_a_process_alone_keeps_all_cores(self, worker: dict[str, str]) -> None:
         assert pools(**worker)[2:] == ["-", "-"]
 
-    def test_exclusive_cells_have_all_cores_each(self) -> None:
+    def test_an_exclusive_cell_has_all_cores(self) -> None:
         assert pools(exclusive=True, **FOURTH)[2:] == ["-", "-"]
 
-    def test_more_workers_than_cores_have_one_thread_each(self) -> None:
+    def test_with_more_workers_than_cores_each_has_one_thread(self) -> None:
         many = {"PYTEST_XDIST_WORKER": "gw3", "PYTEST_XDIST_WORKER_COUNT": "64"}
         assert pools(**many)[:3] == ["1", "1", "1"]
 
-    def test_libraries_that_a_conftest_has_loaded_are_told(self) -> None:
+    def test_libraries_that_a_conftest_has_loaded_are_limited_too(self) -> None:
         many = {"PYTEST_XDIST_WORKER": "gw3", "PYTEST_XDIST_WORKER_COUNT": "8"}
         assert pools(first="import numpy, torch; torch.set_num_threads(8)", **many)[:2] == ["1", "1"]
 
@@ -78,7 +78,7 @@ class TestCores:
 class TestGpus:
     @pytest.fixture(autouse=True)
     def _gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # Set first, so that it is put back as it was.
+        # Set first, so that monkeypatch restores it.
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "unset")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
@@ -98,23 +98,23 @@ class TestGpus:
     def test_more_workers_than_gpus_share_them_in_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.taken(monkeypatch, 4, "gw6") == "2"
 
-    def test_of_those_the_user_left_visible(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_gpus_that_the_user_left_visible_are_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.taken(monkeypatch, 2, "gw1", "5, GPU-abc") == "GPU-abc"
 
     @pytest.mark.parametrize("count", [0, 1])
-    def test_where_there_is_one_or_none_nothing_is_set(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    def test_with_one_gpu_or_none_nothing_is_set(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         assert self.taken(monkeypatch, count, "gw1") is None
 
-    def test_a_worker_with_a_name_of_its_own_sees_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_worker_with_another_name_sees_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.taken(monkeypatch, 4, "big-machine") is None
 
-    def test_nothing_is_set_that_would_come_too_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_set_after_cuda_is_initialised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
         assert self.taken(monkeypatch, 4, "gw2") is None
 
 
 class TestPlacement:
-    def test_a_worker_says_who_else_is_at_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_worker_records_the_concurrent_workers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert placement.here().executor == "serial"
         for name, value in FOURTH.items():
             monkeypatch.setenv(name, value)
