@@ -18,9 +18,8 @@ from pytest_sst2.results.fingerprint import (
     KEPT_PIECES,
     EncoderFingerprint,
     TokensFingerprint,
-    packed_floats,
-    packed_text,
 )
+from pytest_sst2.results.packing import packed_floats, packed_text
 from pytest_sst2.results.probe_sentences import fixed_sentences
 from pytest_sst2.utils.hashing import sha256_digest, short_digest
 

@@ -30,9 +30,8 @@ from pytest_sst2.results.fingerprint import (
     RowsFingerprint,
     TokensFingerprint,
     TrainingFingerprint,
-    packed_bits,
-    packed_floats,
 )
+from pytest_sst2.results.packing import packed_bits, packed_floats
 from pytest_sst2.results.probe_sentences import fixed_sentences, fixed_sentences_digest
 from pytest_sst2.utils.hashing import short_digest
 

@@ -1,41 +1,35 @@
-"""Fingerprint: small values that tell, when a number has moved, in which step of a cell the change began.
+"""Fingerprint of a cell: small values that show in which step a change of its accuracy began.
 
-Light: only the values are here. ``witness`` takes them while a cell runs, ``drift`` compares two of them.
+``instruments.fingerprint_recorder`` records them while a cell runs; ``compare.drift`` compares two of them.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import struct
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Parts of a model that are drawn anew for every training.
+# Parts of a model that are initialised at random before every training.
 HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
-# Pieces of each fixed sentence that are kept as text: enough to show where two tokenizers part.
+# Tokens of each probe sentence that are kept as text: enough to show where two tokenizers differ.
 KEPT_PIECES = 32
-# The most a probability may move when the classifier predicts twice: half precision stays below this.
+# The largest allowed change of a probability when the classifier predicts twice; half precision stays below it.
 REPEAT_TOLERANCE = 1e-3
-# A regression that reached its tolerance ends with a gradient well below this; one that was stopped, well above.
+# A regression that reached its tolerance ends with a gradient well below this; one that was stopped early, well above.
 CONVERGED_GRADIENT = 1e-3
-# No more is unpacked, whatever a file says.
-_LONGEST_TEXT = 2**20
 
 
 @dataclass(frozen=True)
 class RowsFingerprint:
-    """Which rows were used.
+    """Training or evaluation rows.
 
     Attributes:
-        sentences: Digest of the sentences, whatever their order.
+        sentences: Digest of the sorted sentences.
         labels: The labels in the order of the sorted sentences, one bit each, in base64.
         order: Digest of the sentences in the order used.
-        count: Rows.
-        distinct: Different sentences among them.
-        normalized_digest: Digest of the sentences without spaces, case and accents, whatever their order.
+        count: Number of rows.
+        distinct: Number of different sentences.
+        normalized_digest: Digest of the sorted sentences without spaces, case and accents.
     """
 
     sentences: str
@@ -48,15 +42,15 @@ class RowsFingerprint:
 
 @dataclass(frozen=True)
 class TokensFingerprint:
-    """What the tokenizer made of the fixed sentences.
+    """Tokens of the probe sentences.
 
     Attributes:
-        tokenizer: Its class.
-        vocabulary: Tokens it knows.
-        ids: A digest of four bytes for each sentence's ids, in base64. They are those that the encoder read, a prompt
-            included, where that could be seen.
-        lengths: Tokens of each sentence, special ones included.
-        pieces: The same as text, the first of each sentence, packed (see ``packed_text``).
+        tokenizer: The tokenizer's class.
+        vocabulary: Number of tokens in its vocabulary.
+        ids: Digests of the token ids of each sentence, 4 bytes each, in base64. The ids are those that the encoder
+            read, including a prompt, or those of the tokenizer if the encoder's could not be observed.
+        lengths: Number of tokens of each sentence, including special tokens.
+        pieces: The first tokens of each sentence as text, compressed, in base64.
     """
 
     tokenizer: str
@@ -68,25 +62,27 @@ class TokensFingerprint:
 
 @dataclass(frozen=True)
 class EncoderFingerprint:
-    """The encoder as it was loaded, before any training.
+    """The encoder as loaded, before any training.
 
     Attributes:
         dtype: Type of the weights, such as ``float32``.
-        autocast: Type that autocast computes in; empty where it is off or that could not be seen.
-        attention: Which implementation of attention, such as ``sdpa``; empty where unknown.
-        parts: From a part's name (a layer, the embeddings, the head) to a digest of its weights.
-        sketch: The fixed sentences' embeddings, each projected onto the same two random directions: 64 × 2 float32,
-            half a KB, in base64. Cosines and lengths survive such a projection well enough to be compared
-            (Johnson and Lindenstrauss 1984, Contemporary Mathematics 26).
+        autocast: Type that autocast computes in; empty if it is off or could not be observed.
+        attention: Implementation of attention, such as ``sdpa``; empty if unknown.
+        parts: From the name of a part (a layer, the embeddings, the head) to a digest of its weights.
+        sketch: The embeddings of the probe sentences, each projected onto the same two random directions: 64 × 2
+            float32, half a KB, in base64. Such a projection approximately keeps cosines and lengths (Johnson and
+            Lindenstrauss 1984, Contemporary Mathematics 26).
         length: Mean Euclidean length of the embeddings.
-        dimensions: Numbers in one embedding.
-        effective_dtype: The narrowest type that holds every weight without loss.
-        config: Values of the model's config that decide what it computes.
-        pooling: How an embedding follows from the last hidden states, found by trial: ``mean``, ``cls``, ``max``,
-            ``lasttoken``; empty where it is none of these.
-        hidden: A sketch, like the one of the embeddings, of each sentence's mean last hidden state.
-        nondeterminism: Share by which embeddings differ when the same sentences are embedded again.
-        batch_sensitivity: Share by which an embedding differs from that of the sentence embedded alone.
+        dimensions: Number of dimensions of an embedding.
+        effective_dtype: The narrowest type that stores every weight without loss.
+        config: Values of the model's config that affect what it computes.
+        pooling: The pooling of the last hidden states that reproduces the embeddings: ``mean``, ``cls``, ``max`` or
+            ``lasttoken``; empty if none does.
+        hidden: The mean last hidden state of each sentence, projected as in ``sketch``.
+        nondeterminism: Largest distance between two embeddings of the same sentence in the same batch, as a share of
+            the mean length.
+        batch_sensitivity: Largest distance between the embeddings of a sentence alone and in a batch, as a share of
+            the mean length.
     """
 
     dtype: str
@@ -106,23 +102,24 @@ class EncoderFingerprint:
 
 @dataclass(frozen=True)
 class TrainingFingerprint:
-    """How the optimisation went; None where a method has no such thing.
+    """The optimisation; None in a field that a method does not have.
 
     Attributes:
-        steps: Steps or iterations done.
+        steps: Number of optimiser steps or iterations.
         last_gradient: Largest absolute gradient of the mean loss at the end.
         first_loss: Training loss of the first batch.
-        first_gradient_norm: Norm of its gradient, before clipping.
-        learning_rate: The highest learning rate of any step, as the optimiser had it.
-        order: Digest of the training rows in the order the optimiser saw them; after a colon, whatever their order.
-        mean_learning_rate: That of all steps.
-        optimizer: Class and options of the optimiser, as they were in its first step.
-        first_update: Root mean square of what the first step changed in the smaller tensors.
-        first_batch: Digests of the token ids and of the labels that the model itself was given first in training,
-            parted by a colon, whatever their order; empty where that could not be seen.
-        autocast: Type that autocast computed that batch in, empty without; None where that could not be seen.
+        first_gradient_norm: Norm of the gradient of that loss, before clipping.
+        learning_rate: The highest learning rate of any step, as read from the optimiser.
+        order: Digest of the training rows in the order that the optimiser used; after a colon, digest of the sorted
+            rows.
+        mean_learning_rate: Mean learning rate of all steps.
+        optimizer: Class and options of the optimiser in its first step.
+        first_update: Root mean square of the change that the first step made to the smaller tensors.
+        first_batch: Digests of the token ids and of the labels in the model's first training batch, independent of
+            their order and separated by a colon; empty if the batch could not be observed.
+        autocast: Type that autocast computed that batch in; empty if it was off, None if it could not be observed.
         trained: Parts of the encoder, as in ``EncoderFingerprint.parts``, whose weights the training changed.
-        weights: Digest of all weights of the encoder, head included, after training.
+        weights: Digest of all weights of the encoder after training, including the head.
     """
 
     steps: int
@@ -142,19 +139,19 @@ class TrainingFingerprint:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """All of one cell.
+    """The fingerprint of one cell.
 
     Attributes:
-        fixed_sentences: Digest of the fixed sentences themselves; fingerprints of other ones are not compared.
+        fixed_sentences: Digest of the probe sentences. Fingerprints of different sentences are not compared.
         train: The training rows.
         evaluation: The evaluation rows.
-        logits: Log-odds the trained classifier gave the fixed sentences: 64 float32, in base64.
-        repeat_max_diff: The largest change of such a probability when the classifier was asked again.
+        logits: Log-odds that the trained classifier predicts for the probe sentences: 64 float32, in base64.
+        repeat_max_diff: The largest change of a predicted probability when the classifier predicts again.
         tokens: None for methods without a tokenizer.
         encoder: None for methods without an encoder.
-        training: None for methods that optimise nothing.
-        prediction_token_ids: Digests of the token ids that the trained classifier read when it was asked, as in
-            ``TokensFingerprint.ids`` but sorted; empty where that could not be seen.
+        training: None for methods without an optimisation.
+        prediction_token_ids: Digests of the token ids that the trained classifier read for the probe sentences, as in
+            ``TokensFingerprint.ids`` but sorted; empty if they could not be observed.
     """
 
     fixed_sentences: str
@@ -166,110 +163,3 @@ class Fingerprint:
     encoder: EncoderFingerprint | None = None
     training: TrainingFingerprint | None = None
     prediction_token_ids: str = ""
-
-
-def check_fingerprint(fingerprint: Fingerprint) -> None:
-    """Refuse a fingerprint whose packed parts cannot be unpacked, or are not of as many sentences as the others.
-
-    Raises:
-        ValueError: Which part, and why.
-    """
-    count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
-    sizes: dict[str, float] = {
-        "prediction_token_ids": len(
-            _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
-        )
-        or count
-    }
-    for name in ("train", "evaluation"):
-        rows = getattr(fingerprint, name)
-        _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)
-    if (tokens := fingerprint.tokens) is not None:
-        sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
-        sizes["tokens.lengths"] = len(tokens.lengths)
-        _unpacked("tokens.pieces", unpacked_text, tokens.pieces)
-    if (encoder := fingerprint.encoder) is not None:
-        sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
-        sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
-    for name, size in sizes.items():
-        if size != count:
-            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
-
-
-def _unpacked(name: str, unpack: Callable[[str], Sequence[Any]], text: str) -> Sequence[Any]:
-    try:
-        return unpack(text) if text else ()
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"fingerprint.{name} cannot be unpacked: {error}") from error
-
-
-def packed_bits(values: Sequence[int]) -> str:
-    """Return zeros and ones as base64, eight to a byte, the first in the highest bit; the last byte is filled up."""
-    data = bytearray((len(values) + 7) // 8)
-    for index, value in enumerate(values):
-        if value:
-            data[index // 8] |= 0x80 >> index % 8
-    return base64.b64encode(data).decode()
-
-
-def unpacked_bits(text: str, count: int) -> tuple[int, ...]:
-    """Return the first ``count`` bits of what ``packed_bits`` made.
-
-    Raises:
-        ValueError: It is not base64, or does not hold ``count`` bits.
-    """
-    data = base64.b64decode(text, validate=True)
-    if len(data) != (count + 7) // 8:
-        raise ValueError(f"{len(data)} bytes for {count} bits")
-    bits = _bits_of_bytes()
-    return tuple(bit for byte in data for bit in bits[byte])[:count]
-
-
-@functools.cache
-def _bits_of_bytes() -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(byte >> place & 1 for place in range(7, -1, -1)) for byte in range(256))
-
-
-def packed_floats(values: Sequence[float]) -> str:
-    """Return numbers as base64 of little-endian float32."""
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
-
-
-def unpacked_floats(text: str) -> tuple[float, ...]:
-    """Return what ``packed_floats`` was given, at float32's precision.
-
-    Raises:
-        ValueError: It is not base64, or no whole number of floats.
-    """
-    data = base64.b64decode(text, validate=True)
-    if len(data) % 4:
-        raise ValueError(f"{len(data)} bytes are no whole number of float32")
-    return struct.unpack(f"<{len(data) // 4}f", data)
-
-
-def unpacked_digests(text: str) -> list[bytes]:
-    """Return the digests, of four bytes each, that stand in base64 one after the other.
-
-    Raises:
-        ValueError: It is not base64, or no whole number of them.
-    """
-    data = base64.b64decode(text, validate=True)
-    if len(data) % 4:
-        raise ValueError(f"{len(data)} bytes are no whole number of digests")
-    return [data[start : start + 4] for start in range(0, len(data), 4)]
-
-
-def packed_text(text: str) -> str:
-    """Return text as base64 of its compressed UTF-8."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
-
-
-def unpacked_text(packed: str) -> str:
-    """Return what ``packed_text`` was given.
-
-    Raises:
-        ValueError: It is not base64.
-        zlib.error: It is not compressed.
-    """
-    data = base64.b64decode(packed, validate=True)
-    return zlib.decompressobj().decompress(data, _LONGEST_TEXT).decode(errors="replace")

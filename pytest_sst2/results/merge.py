@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_sst2.results.environment_diff import software_changes
-from pytest_sst2.results.file import Results, given_shards
+from pytest_sst2.results.file import Results, parse_shards
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural, shorten
@@ -167,7 +167,7 @@ def _shards(files: Sequence[Results]) -> tuple[set[int], int]:
     for one in files:
         if not one.shard:
             continue
-        numbers, count = given_shards(one.shard)
+        numbers, count = parse_shards(one.shard)
         given.update(numbers)
         counts.setdefault(count, f"{one.shard} in {one.origin!r}")
     if len(counts) > 1:

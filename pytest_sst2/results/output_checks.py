@@ -1,4 +1,4 @@
-"""Where a run's results may be written: over nothing whose loss nobody asked for."""
+"""Checks of the results file before a run: refuse to overwrite baselines, inputs and files that are not results."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ if TYPE_CHECKING:
     from pytest_sst2.config.settings import Shard
 
 
-def check_spared(path: Path, option: str, compared: Path | None) -> None:
-    """Refuse, before anything is loaded, to write results in the place of a baseline.
+def check_not_baseline(path: Path, option: str, compared: Path | None) -> None:
+    """Refuse to write results over a baseline or over the file that the run is compared with.
 
     Args:
-        path: Where results are to be written.
-        option: What asked for it, as it is typed.
-        compared: The file that this run is compared with; None without one.
+        path: The results file of the run.
+        option: The option that names it, for messages.
+        compared: The file of ``--sst2-compare``; None without one.
 
     Raises:
-        Sst2Error: It is a baseline's place, or the file compared with.
+        Sst2Error: The file is a baseline or the compared file.
     """
     if compared is not None and path.resolve() == compared.resolve():
         raise Sst2Error(
-            f"{option} {str(path)!r} is the file that --sst2-compare reads, and would be replaced by what is compared "
-            "with it. Name another file."
+            f"{option} {str(path)!r} is also the file of --sst2-compare, which this run would overwrite. Name another "
+            "file."
         )
     if path.resolve().parent.name == FOLDER:
         raise Sst2Error(
-            f"{option} {str(path)!r} lies among the baselines, which are not replaced unasked. Name a file outside of "
-            f"{FOLDER}, or keep this run as a baseline: --sst2-save NAME."
+            f"{option} {str(path)!r} is in the folder of the baselines. Name a file outside of {FOLDER}, or save this "
+            "run as a baseline: --sst2-save NAME."
         )
 
 
 def check_replaceable(path: Path, option: str) -> None:
-    """Refuse to replace a file that holds something else than results; those of another run may be replaced.
+    """Refuse to overwrite a file that is not a results file. The results of another run can be overwritten.
 
     Raises:
-        Sst2Error: It does, or a newer version has written it.
+        Sst2Error: The file is not a results file, or has a newer schema.
     """
     if not path.is_file() or not path.stat().st_size:
         return
     try:
         results_from_text(read_text(path), str(path))
     except Sst2Error as error:
-        raise Sst2Error(f"{option}: {error} It would be replaced; name another file.") from error
+        raise Sst2Error(f"{option}: {error} This run would overwrite it; name another file.") from error
 
 
-def check_shard(path: Path, unfinished: Results, shard: Shard) -> None:
-    """Refuse to make one shard's file of a file that holds more than this shard, or another one.
+def check_same_shard(path: Path, unfinished: Results, shard: Shard) -> None:
+    """Refuse to resume a file in place for a shard if the file has another shard or a whole run.
 
     Args:
         path: The file that is resumed and written.
-        unfinished: What it holds.
-        shard: This run's.
+        unfinished: The content of the file.
+        shard: The shard of this run.
 
     Raises:
-        Sst2Error: It is another part of a run, or the whole.
+        Sst2Error: The file has another shard or a whole run.
     """
     if (not unfinished.records and not unfinished.planned) or unfinished.shard == str(shard):
         return
-    holds = f"shard {unfinished.shard}" if unfinished.shard else "a run that was not divided"
+    content = f"shard {unfinished.shard}" if unfinished.shard else "a run without shards"
     raise Sst2Error(
-        f"--sst2-resume {str(path)!r} holds {holds}, and would be called shard {shard} afterwards. Name another file "
-        "for the shard, which takes its cells from this one: --sst2-json FILE."
+        f"--sst2-resume {str(path)!r} has {content}, but this run is shard {shard}. Add --sst2-json FILE to write the "
+        "shard to another file; finished cells are still taken from this one."
     )

@@ -41,7 +41,7 @@ def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) ->
         resumed: From the id of a cell to the reason why it was measured again; an empty text if it was not.
         total: Number of cells of the run.
     """
-    if not unfinished.told and not unfinished.planned:
+    if not unfinished.finished and not unfinished.planned:
         return []
     again = Counter(resumed.values())
     taken = again.pop("", 0)

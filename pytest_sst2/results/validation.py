@@ -1,40 +1,52 @@
-"""Records from JSON: of the right types, and with numbers that every report can reckon with."""
+"""Validation of records from JSON: types, ranges of numbers, and packed parts of fingerprints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_sst2.results.fingerprint import check_fingerprint
+from pytest_sst2.results.fingerprint import Fingerprint
+from pytest_sst2.results.packing import (
+    UNPACKING_ERRORS,
+    unpacked_bits,
+    unpacked_digests,
+    unpacked_floats,
+    unpacked_text,
+)
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.typed_json import check_range, read_plain
 
+# Measured times, sizes and counts are far smaller. Sums and quotients of larger ones would overflow a float.
+_LARGEST_AMOUNT = 1e18
+_LEAST_MACHINE_SECONDS = 1e-12
+
 
 def record_from_json(data: Mapping[str, Any]) -> Record:
-    """Build a Record from what ``Record.to_json`` gave.
+    """Return the Record that ``Record.to_json`` converted.
 
     Raises:
-        Sst2Error: A field is missing, unknown or of another type, or what it says cannot be.
+        Sst2Error: A field is missing, unknown, of another type, or outside its range.
     """
     try:
         record = read_plain(Record, data)
-        _check_answers(record)
+        _check_predictions(record)
         _check_numbers(record)
         if record.fingerprint is not None:
-            check_fingerprint(record.fingerprint)
+            _check_fingerprint(record.fingerprint)
     except ValueError as error:
         raise Sst2Error(f"not a record: {error}.") from error
     return record
 
 
-def _check_answers(record: Record) -> None:
-    """Refuse answers that are none: they would come out as a wrong number instead of a sentence."""
+def _check_predictions(record: Record) -> None:
+    """Raise if labels, predictions or probabilities are invalid or not one per example."""
     if record.total < 1:
         raise ValueError(f"total is {record.total}")
     for name in ("labels", "predictions", "probabilities"):
         values = getattr(record, name)
-        # A file of the first schema has no labels.
+        # Files of schema version 1 have no labels.
         if len(values) != record.total and (name != "labels" or values):
             raise ValueError(f"{name} has {len(values):,} values for {record.total:,} examples")
         if name != "probabilities" and not set(values) <= {0, 1}:
@@ -43,13 +55,8 @@ def _check_answers(record: Record) -> None:
         raise ValueError("a probability is outside 0 to 1")
 
 
-# No time, size or count comes near them; with larger ones, sums and quotients leave what a float holds.
-_LARGEST_AMOUNT = 1e18
-_LEAST_MACHINE_SECONDS = 1e-12
-
-
 def _check_numbers(record: Record) -> None:
-    """Refuse what every report reckons with where it is not finite, or less or more than it can be."""
+    """Raise if a number that reports calculate with is not finite or outside its range."""
     if not record.rounds:
         raise ValueError("rounds is empty")
     shares = {
@@ -68,7 +75,7 @@ def _check_numbers(record: Record) -> None:
 
 
 def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
-    """Give each time, size and count with its name and the least it can be; None where it was not measured."""
+    """Yield the name, minimum and value of each time, size and count; a value is None if it was not measured."""
     yield from (
         ("seed", 0, record.seed),
         ("latency.p50_seconds", 0, record.latency.p50_seconds),
@@ -79,11 +86,38 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
         ("placement.processes", 1, record.placement.processes),
         ("placement.attempt", 1, record.placement.attempt),
     )
-    for number, made in enumerate(record.rounds):
+    for number, measured in enumerate(record.rounds):
         for name in ("seconds", "peak_bytes", "peak_growth_bytes", "device_peak_bytes", "machine_spread"):
-            yield f"rounds[{number}].{name}", 0, getattr(made, name)
-        # Times are divided by it, where it is something.
-        yield f"rounds[{number}].machine_seconds", _LEAST_MACHINE_SECONDS, made.machine_seconds or None
-        for place, phase in enumerate(made.phases):
+            yield f"rounds[{number}].{name}", 0, getattr(measured, name)
+        # Zero counts as not measured: times are divided by any other value.
+        yield f"rounds[{number}].machine_seconds", _LEAST_MACHINE_SECONDS, measured.machine_seconds or None
+        for place, phase in enumerate(measured.phases):
             yield f"rounds[{number}].phases[{place}].seconds", 0, phase.seconds
             yield f"rounds[{number}].phases[{place}].examples", 0, phase.examples
+
+
+def _check_fingerprint(fingerprint: Fingerprint) -> None:
+    """Raise if a packed part cannot be unpacked, or has another number of sentences than the logits."""
+    count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
+    token_ids = _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
+    sizes: dict[str, float] = {"prediction_token_ids": len(token_ids) or count}
+    for name in ("train", "evaluation"):
+        rows = getattr(fingerprint, name)
+        _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)
+    if (tokens := fingerprint.tokens) is not None:
+        sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
+        sizes["tokens.lengths"] = len(tokens.lengths)
+        _unpacked("tokens.pieces", unpacked_text, tokens.pieces)
+    if (encoder := fingerprint.encoder) is not None:
+        sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
+        sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
+    for name, size in sizes.items():
+        if size != count:
+            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
+
+
+def _unpacked(name: str, unpack: Callable[[str], Sequence[Any]], text: str) -> Sequence[Any]:
+    try:
+        return unpack(text) if text else ()
+    except UNPACKING_ERRORS as error:
+        raise ValueError(f"fingerprint.{name} cannot be unpacked: {error}") from error

@@ -1,6 +1,6 @@
-"""ResultsWriter: the results file of a run, written anew as each cell is finished, and whole at every moment.
+"""ResultsWriter: writes the results file of a run anew after each cell, so that the file is always complete and valid.
 
-A run that is killed leaves every cell that it finished, in a file that any reader of results can read.
+A run that is killed leaves a file with every cell that it finished.
 """
 
 from __future__ import annotations
@@ -17,67 +17,73 @@ from pytest_sst2.utils.errors import Sst2Error
 
 
 class ResultsWriter:
-    """What has been measured so far, on disk.
+    """Writes the records and failures of a run to its results file.
 
-    Lines are kept as they are written: to write a file anew is to copy them, 50 ms for 1,000 cells of 872 examples.
+    The writer keeps the line of each record. Writing the file anew therefore only copies the lines: 50 ms for 1,000
+    cells of 872 examples.
 
     Args:
-        path: The file.
-        planned: The ids of all cells that are to be measured, in every shard.
-        shard: ``3/8`` where this run is one part, else empty.
-        standing: What stands in the file and is to stay there; None where it holds another run's results. Those are
-            put aside while this run is not finished.
+        path: The results file.
+        planned: The ids of all planned cells, in every shard.
+        shard: ``3/8`` for one part of a run, else empty.
+        resumed: The content of the file if the run resumes it. None if the file has the results of another run: then
+            the writer backs it up until this run is complete.
 
     Attributes:
-        aside: Where what stood in the file before is kept; None as long as nothing had to be.
+        backup: The file with the previous content; None while there is none.
     """
 
-    def __init__(self, path: Path, planned: Sequence[str], *, shard: str = "", standing: Results | None = None) -> None:
+    def __init__(self, path: Path, planned: Sequence[str], *, shard: str = "", resumed: Results | None = None) -> None:
         self.path = path
         self.planned = planned
         self.shard = shard
         self._lines: dict[str, bytes] = {}
         self._failures: dict[str, Failure] = {}
-        self._foreign = standing is None and path.exists()
-        self._loses = False
-        self.aside: Path | None = None
-        # Cells that are measured elsewhere are written as they come, beside those whose test has had its turn.
+        self._has_other_run = resumed is None and path.exists()
+        self._loses_cells = False
+        self.backup: Path | None = None
+        # A thread adds the cells that were measured on a cluster, while the tests add their own.
         self._lock = threading.RLock()
-        if standing is None:
+        if resumed is None:
             return
-        # A part of the matrix may be run again: what is known of the rest of it stays known.
-        self.planned = list(dict.fromkeys([*standing.planned, *planned]))
-        self._lines = {record.cell: record_line(record).encode() for record in standing.records}
-        self._failures = {failure.cell: failure for failure in standing.failures}
+        # The run may be a part of the file's matrix; the cells of the other parts stay planned.
+        self.planned = list(dict.fromkeys([*resumed.planned, *planned]))
+        self._lines = {record.cell: record_line(record).encode() for record in resumed.records}
+        self._failures = {failure.cell: failure for failure in resumed.failures}
 
     @property
     def count(self) -> int:
-        """How many records it holds."""
+        """The number of records in the file."""
         return len(self._lines)
 
-    def add(self, record: Record, *, again: bool = False) -> None:
-        """Write a record, in the place of one of the same cell.
+    def add(self, record: Record, *, remeasured: bool = False) -> None:
+        """Write a record, in place of an earlier one or a failure of the same cell.
 
         Args:
-            record: What was measured, or taken from an earlier run.
-            again: Whether the cell was measured again, under other conditions: what it was before is then put aside.
+            record: The record, measured now or taken from an earlier run.
+            remeasured: Whether the file had a record of the cell from other conditions. If so, the previous content of
+                the file is backed up.
 
         Raises:
-            Sst2Error: The file cannot be written; it is what it was.
+            Sst2Error: The file cannot be written; its content is unchanged.
         """
         line = record_line(record).encode()
         with self._lock:
             if self._lines.get(record.cell) == line and record.cell not in self._failures:
                 return
-            self._loses |= again and record.cell in self._lines
+            self._loses_cells |= remeasured and record.cell in self._lines
             self._lines[record.cell] = line
             self._failures.pop(record.cell, None)
             self._write("")
 
     def add_failure(self, failure: Failure) -> None:
-        """Write a failure, in the place of what the same cell was before; raises as ``add`` does."""
+        """Write a failure, in place of the record or failure of the same cell.
+
+        Raises:
+            Sst2Error: The file cannot be written; its content is unchanged.
+        """
         with self._lock:
-            self._loses |= self._lines.pop(failure.cell, None) is not None
+            self._loses_cells |= self._lines.pop(failure.cell, None) is not None
             self._failures[failure.cell] = failure
             self._write("")
 
@@ -85,45 +91,44 @@ class ResultsWriter:
         """Write the file for the last time.
 
         Args:
-            complete: Whether every cell had its turn; results of another run are then let go.
-            without: The ids of cells that stood in the file and do not belong to this run.
+            complete: Whether the run finished every cell. If so, the backup of another run's results is removed.
+            without: The ids of cells of the resumed file that do not belong to this run.
 
         Raises:
-            Sst2Error: As ``add``.
+            Sst2Error: The file cannot be written; its content is unchanged.
         """
         with self._lock:
             for cell in without:
-                self._loses |= self._lines.pop(cell, None) is not None
+                self._loses_cells |= self._lines.pop(cell, None) is not None
                 self.planned = [name for name in self.planned if name != cell]
-            # They came as they were finished; a reader looks for them in the order of the run.
+            # Cells finish in any order; the file has them in the planned order.
             first = [cell for cell in self.planned if cell in self._lines]
             self._lines = {cell: self._lines[cell] for cell in dict.fromkeys((*first, *self._lines))}
             self._write(datetime.now(UTC).isoformat(timespec="seconds"))
-        if complete and self._foreign and self.aside is not None:
-            self.aside.unlink(missing_ok=True)
-            self.aside = None
+        if complete and self._has_other_run and self.backup is not None:
+            self.backup.unlink(missing_ok=True)
+            self.backup = None
 
     def _write(self, saved: str) -> None:
-        if (self._foreign or self._loses) and self.aside is None and self.path.is_file():
-            aside = self._free_name()
-            write_atomically(aside, self._standing_bytes(), overwrite=False)
-            self.aside = aside
-        rest = Results((), tuple(self._failures.values()), saved, "", self.planned, self.shard)
-        head, tail = frame(rest)
+        if (self._has_other_run or self._loses_cells) and self.backup is None and self.path.is_file():
+            backup = self._unused_backup()
+            write_atomically(backup, self._previous_content(), overwrite=False)
+            self.backup = backup
+        head, tail = frame(Results((), tuple(self._failures.values()), saved, "", self.planned, self.shard))
         body = SEPARATOR.encode().join(self._lines.values())
         write_atomically(self.path, b"".join((head.encode(), body, tail.encode())))
 
-    def _standing_bytes(self) -> bytes:
+    def _previous_content(self) -> bytes:
         try:
             return self.path.read_bytes()
         except OSError as error:
             raise Sst2Error(
-                f"cannot read {str(self.path)!r}: {error.strerror or error}. It is not written over before it is put "
-                "aside."
+                f"cannot back up {str(self.path)!r}: {error.strerror or error}. The file is not overwritten without a "
+                "backup. Name another file."
             ) from error
 
-    def _free_name(self) -> Path:
-        """Return ``FILE.before``, with a number where an earlier run that was cut off has left one."""
+    def _unused_backup(self) -> Path:
+        """Return ``FILE.before``, or ``FILE.before-2`` and so on if earlier interrupted runs left backups."""
         numbers = ("", *(f"-{number}" for number in range(2, 1000)))
         names = (self.path.with_name(f"{self.path.name}.before{number}") for number in numbers)
         return next(name for name in names if not name.exists())

@@ -13,7 +13,7 @@ from pytest_sst2.report.write import check_folder
 from pytest_sst2.results.baselines import check_free, find_baseline, load_baseline, newest_baseline
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.floors import MINIMUM_SEEDS, Floors, load_floors
-from pytest_sst2.results.output_checks import check_replaceable, check_shard, check_spared
+from pytest_sst2.results.output_checks import check_not_baseline, check_replaceable, check_same_shard
 from pytest_sst2.results.resume import load_unfinished
 from pytest_sst2.utils.atomic_write import check_writable
 from pytest_sst2.utils.errors import Sst2Error
@@ -94,7 +94,7 @@ def _check_results_path(settings: Settings) -> None:
     compared = None
     if settings.compare:
         compared = find_baseline(settings.rootdir, settings.compare_base, settings.compare)
-    check_spared(path, settings.results_option, compared)
+    check_not_baseline(path, settings.results_option, compared)
     if not settings.resumes_in_place:
         check_replaceable(path, settings.results_option)
 
@@ -104,7 +104,7 @@ def _load_unfinished(settings: Settings) -> Results | None:
         return None
     unfinished = load_unfinished(settings.resume_path)
     if settings.shard is not None and settings.resumes_in_place:
-        check_shard(settings.resume_path, unfinished, settings.shard)
+        check_same_shard(settings.resume_path, unfinished, settings.shard)
     return unfinished
 
 

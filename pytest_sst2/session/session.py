@@ -70,7 +70,7 @@ class Session:
             path,
             self.planned,
             shard=str(self.settings.shard or ""),
-            standing=self.inputs.unfinished if self.settings.resumes_in_place else None,
+            resumed=self.inputs.unfinished if self.settings.resumes_in_place else None,
         )
 
     @property
@@ -100,7 +100,7 @@ class Session:
         self.failures = [failure for failure in self.failures if failure.cell != record.cell]
         if resumed is not None:
             self.resumed[record.cell] = resumed
-        self._write(lambda writer: writer.add(record, again=bool(resumed)))
+        self._write(lambda writer: writer.add(record, remeasured=bool(resumed)))
         return record
 
     def early_writer(self) -> Callable[[Record], None]:
@@ -110,7 +110,7 @@ class Session:
 
         def write(record: Record) -> None:
             self._early.add(record.cell)
-            self._write(lambda writer: writer.add(record, again=record.cell in unfinished))
+            self._write(lambda writer: writer.add(record, remeasured=record.cell in unfinished))
 
         return write
 
@@ -120,7 +120,7 @@ class Session:
         A cell that was measured, or failed before, stays as it is: its worker may die after it sent the record.
         """
         failure = Failure(**failure_json)
-        if failure.cell in self._results.told:
+        if failure.cell in self._results.finished:
             self.failed_tests += failure.cell in self._by_cell
             return
         self.failures.append(failure)
@@ -188,15 +188,15 @@ class Session:
         self.notes.append(f"{plural(len(self.records), 'record')} in {writer.path}{more}")
         if self._write_error:
             self.notes.append(f"the results file is complete now, but an earlier write failed: {self._write_error}")
-        if writer.aside is not None:
-            self.notes.append(f"its previous content is in {writer.aside}")
+        if writer.backup is not None:
+            self.notes.append(f"its previous content is in {writer.backup}")
 
     def _foreign_cells(self) -> list[str]:
         """Return the ids of cells in the resumed file that differ from this run's in data or recipe."""
         tables = {_table_of(record) for record in self.records}
         if not tables or self.inputs.unfinished is None:
             return []
-        finished = self._results.told
+        finished = self._results.finished
         return [
             record.cell
             for record in self.inputs.unfinished.records
@@ -208,7 +208,7 @@ class Session:
         results, division = self._results, self.division
         if self.inputs.unfinished is not None:
             mine = division.mine if division else self.planned
-            total = max(len(mine), len(results.told))
+            total = max(len(mine), len(results.finished))
             self.notes += resume_notes(self.inputs.unfinished, self.resumed, total)
         if division is not None:
             self.notes.append(division.line)

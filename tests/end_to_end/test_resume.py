@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import re
@@ -13,95 +12,10 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config import registry
-from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.methods import base as methods
-from pytest_sst2.results.record import UNREADABLE_CODE, Phase, Placement, Record, Weights
-from pytest_sst2.results.resume import Conditions, load_unfinished
+from pytest_sst2.results.record import UNREADABLE_CODE, Record
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import results
-from tests.support.record_factory import ENVIRONMENT, make_record
-
-RECORD = make_record()
-# One round, nothing of it from a cache.
-PLAIN = dataclasses.replace(RECORD, rounds=RECORD.rounds[:1])
-
-
-def now(**changes: Any) -> Conditions:
-    fields = {
-        "recipe": RECORD.recipe,
-        "digest": RECORD.dataset.digest,
-        "weights": RECORD.weights,
-        "environment": ENVIRONMENT,
-    }
-    return Conditions(**{**fields, **changes})
-
-
-def surroundings(**changes: Any) -> dict[str, Any]:
-    return {"environment": dataclasses.replace(ENVIRONMENT, **changes)}
-
-
-class TestConditions:
-    def test_the_same_again_counts(self) -> None:
-        assert now().differ_from(RECORD) == ""
-        assert now(metrics=["f1"], rounds=2).differ_from(RECORD) == ""
-        assert now(timed=True, exclusive=True).differ_from(PLAIN) == ""
-
-    def test_further_seeds_are_no_other_recipe(self) -> None:
-        assert now(recipe=dataclasses.replace(RECORD.recipe, seeds=(1, 2, 3))).differ_from(RECORD) == ""
-
-    @pytest.mark.parametrize(
-        ("changes", "reason"),
-        [
-            ({"recipe": build_recipe("full")}, "recipe full, was quick train_size=500"),
-            ({"digest": "other"}, "other rows"),
-            ({"weights": Weights("org/name", "hub", "main", "ee" * 32, "mit")}, "other weights"),
-            ({"weights": None}, "other weights"),
-            (
-                {"weights": Weights("org/name", "hub", "v2", "cd" * 32, "mit")},
-                "another config or tokenizer beside the weights",
-            ),
-            ({"code": "1234"}, "other code of its method"),
-            ({"metrics": ["f1", "precision", "recall"]}, "no precision, recall"),
-            ({"rounds": 3}, "2 of 3 rounds"),
-            ({"timed": True}, "times from a cache"),
-            (surroundings(python="3.13.0"), "python 3.13.0, was 3.12.1"),
-            (surroundings(packages={"torch": "2.14.0"}), "torch 2.14.0, was 2.13.0"),
-            (surroundings(packages={}), "torch none, was 2.13.0"),
-            (surroundings(variables={}), "OMP_NUM_THREADS none, was 2"),
-            (surroundings(threads=4), "threads 4, was 2"),
-            (
-                surroundings(threads=4, cpu_cores=4, blas="mkl", packages={}),
-                "cpu cores 4, was 2, threads 4, was 2 and 2 more",
-            ),
-        ],
-    )
-    def test_each_reason_is_named(self, changes: dict[str, Any], reason: str) -> None:
-        assert now(**changes).differ_from(RECORD) == reason
-
-    def test_times_taken_beside_others_do_not_count_as_exclusive(self) -> None:
-        beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
-        assert now().differ_from(beside) == ""
-        assert now(exclusive=True).differ_from(beside) == "timed beside other workers"
-
-    def test_a_commit_that_one_side_does_not_know_is_no_difference(self) -> None:
-        unknown = Weights("", "folder", "", "cd" * 32, "mit")
-        assert now(weights=unknown).differ_from(RECORD) == ""
-
-    def test_code_that_cannot_be_read_may_be_another(self) -> None:
-        record = dataclasses.replace(RECORD, settings={"code": UNREADABLE_CODE})
-        assert now(code=UNREADABLE_CODE).differ_from(record) == "other code of its method"
-
-    def test_another_machine_of_a_cluster_may_be_another_but_not_its_software(self) -> None:
-        elsewhere = surroundings(cpu_model="Xeon", cpu_cores=64, threads=8, device_name="Xeon", variables={})
-        assert now(**elsewhere, anywhere=True).differ_from(RECORD) == ""
-        assert now(**elsewhere).differ_from(RECORD) != ""
-        upgraded = surroundings(cpu_model="Xeon", packages={"torch": "3.0"})
-        assert now(**upgraded, anywhere=True).differ_from(RECORD) == "torch 3.0, was 2.13.0"
-
-    def test_a_cached_phase_matters_in_any_round(self) -> None:
-        cached = dataclasses.replace(PLAIN.rounds[0], phases=(Phase("encode", 0.1, 5, cached=True),))
-        record = dataclasses.replace(PLAIN, rounds=(PLAIN.rounds[0], cached))
-        assert now(timed=True).differ_from(record) == "times from a cache"
 
 
 class TestCodeOfMethods:
@@ -134,19 +48,6 @@ class TestCodeOfMethods:
 
     def test_compiled_code_has_no_source(self) -> None:
         assert methods.code_digest(registry.MethodSpec("added", "builtins:len")) == UNREADABLE_CODE
-
-
-class TestReadingTheFile:
-    def test_a_file_that_is_not_there_yet_holds_nothing(self, tmp_path: Path) -> None:
-        found = load_unfinished(tmp_path / "none.json")
-        assert (found.records, found.origin) == ((), "none.json")
-
-    @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"schema_version": 99}'])
-    def test_anything_else_is_refused(self, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / "bad.json"
-        path.write_bytes(content)
-        with pytest.raises(Sst2Error, match="--sst2-resume"):
-            load_unfinished(path)
 
 
 CONFTEST = """

@@ -24,7 +24,8 @@ from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Job, Trained, train
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.models.loader import ModelLoader
-from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, unpacked_floats, unpacked_text
+from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint
+from pytest_sst2.results.packing import unpacked_floats, unpacked_text
 from pytest_sst2.results.probe_sentences import fixed_sentences
 from tests.support.record_factory import make_record
 from tests.support.tiny_models import sentences_and_labels

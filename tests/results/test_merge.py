@@ -229,7 +229,7 @@ class TestRefused:
         write("2.json", [measured("b")], shard="2/3")
         assert "1/2 in '1.json', 2/3 in '2.json'" in refusal(capsys, "1.json", "2.json", "-o", "all.json")
         write("2.json", [measured("b")], shard="half")
-        assert "2.json is damaged: shard is 'half', which is none; 3/8 is" in refusal(
+        assert "2.json is damaged: shard is 'half'; it must be of the form 3/8" in refusal(
             capsys, "1.json", "2.json", "-o", "all.json"
         )
 

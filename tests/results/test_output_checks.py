@@ -31,25 +31,28 @@ def contents(project: pytest.Pytester) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--sst2-json=.sst2/main.json"], "--sst2-json '*main.json' lies among the baselines, *--sst2-save NAME."),
-        (["--sst2-json=.sst2/new.json"], "--sst2-json '*new.json' lies among the baselines, *"),
-        (["--sst2-json=sub/../.sst2/new.json"], "--sst2-json '*new.json' lies among the baselines, *"),
-        (["--sst2-resume=.sst2/main.json"], "--sst2-resume '*main.json' lies among the baselines, *"),
+        (
+            ["--sst2-json=.sst2/main.json"],
+            "--sst2-json '*main.json' is in the folder of the baselines. *--sst2-save NAME.",
+        ),
+        (["--sst2-json=.sst2/new.json"], "--sst2-json '*new.json' is in the folder of the baselines. *"),
+        (["--sst2-json=sub/../.sst2/new.json"], "--sst2-json '*new.json' is in the folder of the baselines. *"),
+        (["--sst2-resume=.sst2/main.json"], "--sst2-resume '*main.json' is in the folder of the baselines. *"),
         (
             ["--sst2-compare=main", "--sst2-json=.sst2/main.json"],
-            "--sst2-json '*main.json' is the file that --sst2-compare reads*Name another file.",
+            "--sst2-json '*main.json' is also the file of --sst2-compare*Name another file.",
         ),
         (
             ["--sst2-compare=reference.json", "--sst2-json=./reference.json"],
-            "--sst2-json '*reference.json' is the file that --sst2-compare reads*",
+            "--sst2-json '*reference.json' is also the file of --sst2-compare*",
         ),
         (
             ["--sst2-compare=reference.json", "--sst2-resume=reference.json"],
-            "--sst2-resume '*reference.json' is the file that --sst2-compare reads*",
+            "--sst2-resume '*reference.json' is also the file of --sst2-compare*",
         ),
         (
             ["--sst2-json=keep.py"],
-            "--sst2-json: *keep.py is not a results file written by *It would be replaced; name another file.",
+            "--sst2-json: *keep.py is not a results file written by *This run would overwrite it; name another file.",
         ),
         (["--sst2-resume=reference.json", "--sst2-json=keep.py"], "--sst2-json: *keep.py is not a results file *"),
     ],
@@ -89,7 +92,7 @@ class TestShards:
         refused = project.runpytest(*self.METHODS, "--sst2-shard=1/2", "--sst2-resume=whole.json")
         assert refused.ret == USAGE_ERROR
         refused.stderr.fnmatch_lines(
-            ["ERROR: --sst2-resume '*whole.json' holds a run that was not divided, and would be called shard 1/2 *"]
+            ["ERROR: --sst2-resume '*whole.json' has a run without shards, but this run is shard 1/2. *"]
         )
         assert (project.path / "whole.json").read_bytes() == before
         shard = ("--sst2-shard=1/2", "--sst2-resume=whole.json", "--sst2-json=1.json")
@@ -105,7 +108,5 @@ class TestShards:
         for _ in range(2):
             assert project.runpytest(*asked, "--sst2-shard=1/2").ret == 0
         refused = project.runpytest(*asked, "--sst2-shard=2/2")
-        refused.stderr.fnmatch_lines(
-            ["ERROR: --sst2-resume '*1.json' holds shard 1/2, and would be called shard 2/2 *"]
-        )
+        refused.stderr.fnmatch_lines(["ERROR: --sst2-resume '*1.json' has shard 1/2, but this run is shard 2/2. *"])
         assert results(Path(project.path / "1.json"))["shard"] == "1/2"

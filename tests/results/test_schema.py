@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_sst2.results.file import SCHEMA_VERSION, results_from_text, results_text
+from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.migrations import SCHEMA_VERSION
 from pytest_sst2.results.record import Epoch
 from tests.support.record_factory import BARE, FAILURE, make_record
 

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from pytest_sst2.results.file import results_from_text, results_text
-from pytest_sst2.results.fingerprint import packed_bits, packed_floats, packed_text
+from pytest_sst2.results.packing import packed_bits, packed_floats, packed_text
 from pytest_sst2.results.record import Epoch, Record
 from tests.support.record_factory import ENVIRONMENT, FINGERPRINT, ROUNDS, make_record, token_digests
 

@@ -1,4 +1,4 @@
-"""The journal: a results file that is whole after every record, and loses nothing that stood in it."""
+"""The writer: a results file that is whole after every record, and loses nothing that stood in it."""
 
 from __future__ import annotations
 
@@ -53,40 +53,40 @@ def before(path: Path, number: str = "") -> Path:
 
 class TestWriting:
     def test_the_file_is_valid_after_every_record_and_says_what_is_missing(self, path: Path) -> None:
-        journal = ResultsWriter(path, PLANNED)
+        writer = ResultsWriter(path, PLANNED)
         assert not path.exists()
         for number, name in enumerate(PLANNED[:2], 1):
-            journal.add(cell(name))
+            writer.add(cell(name))
             assert names(path) == list(PLANNED[:number])
             assert read(path).missing == list(PLANNED[number:])
-        journal.add_failure(failure("c-seed1"))
+        writer.add_failure(failure("c-seed1"))
         assert read(path).missing == []
         assert read(path).saved == ""
-        journal.close(complete=True)
+        writer.close(complete=True)
         assert read(path).saved
 
     def test_it_is_the_text_that_one_writing_of_everything_gives(self, path: Path) -> None:
-        journal = ResultsWriter(path, PLANNED)
+        writer = ResultsWriter(path, PLANNED)
         made = [cell(name) for name in PLANNED[:2]]
         for record in made:
-            journal.add(record)
-        journal.add_failure(failure("c-seed1"))
+            writer.add(record)
+        writer.add_failure(failure("c-seed1"))
         wanted = results_text(made, [failure("c-seed1")], planned=PLANNED)
         assert path.read_text(encoding="utf-8") == wanted
 
     def test_a_failure_that_was_tried_again_gives_way_to_the_record_and_the_other_way_round(self, path: Path) -> None:
-        journal = ResultsWriter(path, PLANNED)
-        journal.add_failure(failure("a-seed1"))
-        journal.add(cell("a-seed1"))
+        writer = ResultsWriter(path, PLANNED)
+        writer.add_failure(failure("a-seed1"))
+        writer.add(cell("a-seed1"))
         assert (names(path), read(path).failures) == (["a-seed1"], [])
-        journal.add_failure(failure("a-seed1"))
+        writer.add_failure(failure("a-seed1"))
         assert (names(path), [each.cell for each in read(path).failures]) == ([], ["a-seed1"])
 
     def test_an_error_of_the_disk_leaves_the_file_and_a_later_write_has_everything(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        journal = ResultsWriter(path, PLANNED)
-        journal.add(cell("a-seed1"))
+        writer = ResultsWriter(path, PLANNED)
+        writer.add(cell("a-seed1"))
 
         def full(_handle: int) -> None:
             raise OSError(28, "No space left on device")
@@ -94,9 +94,9 @@ class TestWriting:
         with monkeypatch.context() as patched:
             patched.setattr("os.fsync", full)
             with pytest.raises(Sst2Error, match="No space left"):
-                journal.add(cell("b-seed1"))
+                writer.add(cell("b-seed1"))
         assert names(path) == ["a-seed1"]
-        journal.add(cell("c-seed1"))
+        writer.add(cell("c-seed1"))
         assert names(path) == ["a-seed1", "b-seed1", "c-seed1"]
         assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -108,29 +108,29 @@ class TestAnotherRunsFile:
         def fail(_path: Path) -> bytes:
             raise OSError(5, "Input/output error")
 
-        journal = ResultsWriter(path, PLANNED)
+        writer = ResultsWriter(path, PLANNED)
         with monkeypatch.context() as patched:
             patched.setattr(Path, "read_bytes", fail)
-            with pytest.raises(Sst2Error, match=r"Input/output error\. It is not written over"):
-                journal.add(cell("a-seed1"))
+            with pytest.raises(Sst2Error, match=r"Input/output error\. The file is not overwritten"):
+                writer.add(cell("a-seed1"))
         assert path.read_text(encoding="utf-8") == old
 
     def test_it_is_put_aside_until_the_run_is_complete(self, path: Path, old: str) -> None:
-        journal = ResultsWriter(path, PLANNED)
+        writer = ResultsWriter(path, PLANNED)
         assert path.read_text(encoding="utf-8") == old
-        journal.add(cell("a-seed1"))
+        writer.add(cell("a-seed1"))
         assert names(path) == ["a-seed1"]
         assert before(path).read_text(encoding="utf-8") == old
-        journal.close(complete=True)
-        assert journal.aside is None
+        writer.close(complete=True)
+        assert writer.backup is None
         assert not before(path).exists()
 
     def test_it_stays_aside_where_the_run_was_stopped(self, path: Path, old: str) -> None:
-        journal = ResultsWriter(path, PLANNED)
-        journal.add(cell("a-seed1"))
-        journal.close(complete=False)
+        writer = ResultsWriter(path, PLANNED)
+        writer.add(cell("a-seed1"))
+        writer.close(complete=False)
         assert before(path).read_text(encoding="utf-8") == old
-        assert journal.aside == before(path)
+        assert writer.backup == before(path)
 
     def test_two_runs_cut_off_in_turn_leave_both_what_was_there(self, path: Path, old: str) -> None:
         ResultsWriter(path, PLANNED).add(cell("a-seed1"))
@@ -145,9 +145,9 @@ class TestAnotherRunsFile:
 
 class TestResumedFile:
     def test_what_stands_in_it_stays_with_failures_and_plan(self, path: Path) -> None:
-        standing = Results([cell("a-seed1")], [failure("b-seed1")], planned=PLANNED)
-        journal = ResultsWriter(path, ("c-seed1", "d-seed1"), standing=standing)
-        journal.add(cell("c-seed1"))
+        resumed = Results([cell("a-seed1")], [failure("b-seed1")], planned=PLANNED)
+        writer = ResultsWriter(path, ("c-seed1", "d-seed1"), resumed=resumed)
+        writer.add(cell("c-seed1"))
         found = read(path)
         assert [record.cell for record in found.records] == ["a-seed1", "c-seed1"]
         assert [each.cell for each in found.failures] == ["b-seed1"]
@@ -155,15 +155,15 @@ class TestResumedFile:
         assert found.missing == ["d-seed1"]
 
     def test_a_taken_record_is_not_written_again(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        journal = ResultsWriter(path, PLANNED, standing=Results([cell("a-seed1")], []))
+        writer = ResultsWriter(path, PLANNED, resumed=Results([cell("a-seed1")], []))
         monkeypatch.setattr("pytest_sst2.results.writer.write_atomically", lambda *_: pytest.fail("written"))
-        journal.add(cell("a-seed1"))
+        writer.add(cell("a-seed1"))
 
     def test_a_cell_measured_again_puts_the_file_aside(self, path: Path) -> None:
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
-        journal = ResultsWriter(path, PLANNED, standing=read(path))
-        journal.add(cell("a-seed1", accuracy=0.5), again=True)
-        journal.close(complete=True)
+        writer = ResultsWriter(path, PLANNED, resumed=read(path))
+        writer.add(cell("a-seed1", accuracy=0.5), remeasured=True)
+        writer.close(complete=True)
         assert results(path)["records"][0]["accuracy"] == 0.5
         assert results(before(path))["records"][0]["accuracy"] == 0.75
 
@@ -171,10 +171,10 @@ class TestResumedFile:
     def test_a_cell_that_failed_or_is_of_another_table_is_put_aside(self, path: Path, how: str) -> None:
         text = results_text([cell("a-seed1"), cell("b-seed1")], [], planned=PLANNED)
         path.write_text(text, encoding="utf-8")
-        journal = ResultsWriter(path, ("b-seed1",), standing=read(path))
+        writer = ResultsWriter(path, ("b-seed1",), resumed=read(path))
         if how == "failed":
-            journal.add_failure(failure("a-seed1"))
-        journal.close(complete=True, without=["a-seed1"] if how == "without" else [])
+            writer.add_failure(failure("a-seed1"))
+        writer.close(complete=True, without=["a-seed1"] if how == "without" else [])
         assert names(path) == ["b-seed1"]
         assert ("a-seed1" in read(path).planned) is (how == "failed")
         assert before(path).read_text(encoding="utf-8") == text
@@ -182,8 +182,8 @@ class TestResumedFile:
     def test_a_leftover_of_an_earlier_run_does_not_stand_in_the_way(self, path: Path, old: str) -> None:
         shutil.copy(path, before(path))
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
-        journal = ResultsWriter(path, PLANNED, standing=read(path))
-        journal.add(dataclasses.replace(cell("a-seed1"), accuracy=0.5), again=True)
+        writer = ResultsWriter(path, PLANNED, resumed=read(path))
+        writer.add(dataclasses.replace(cell("a-seed1"), accuracy=0.5), remeasured=True)
         assert before(path).read_text(encoding="utf-8") == old
-        assert journal.aside == before(path, "-2")
+        assert writer.backup == before(path, "-2")
         assert names(before(path, "-2")) == ["a-seed1"]

@@ -15,8 +15,8 @@ from pytest_sst2.config.specs import Cell, MethodSpec
 from pytest_sst2.data.splits import Examples, Splits
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.models.loader import ModelLoader
-from pytest_sst2.results.fingerprint import unpacked_floats
 from pytest_sst2.results.floors import Floor, FloorKey
+from pytest_sst2.results.packing import unpacked_floats
 from pytest_sst2.results.probe_sentences import fixed_sentences
 from pytest_sst2.results.record import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.results.validation import record_from_json

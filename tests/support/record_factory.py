@@ -14,11 +14,9 @@ from pytest_sst2.results.fingerprint import (
     RowsFingerprint,
     TokensFingerprint,
     TrainingFingerprint,
-    packed_bits,
-    packed_floats,
-    packed_text,
 )
 from pytest_sst2.results.floors import Floor
+from pytest_sst2.results.packing import packed_bits, packed_floats, packed_text
 from pytest_sst2.results.probe_sentences import fixed_sentences_digest
 from pytest_sst2.results.record import (
     DatasetInfo,

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pytest_sst2.results import file as results_file
+from pytest_sst2.results.migrations import SCHEMA_VERSION
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.typed_json import NOT_FINITE
 
@@ -45,12 +45,12 @@ def results_schema() -> dict[str, Any]:
     for field in ("train_loss", "eval_loss", "eval_accuracy"):
         _may_diverge(parts["Epoch"]["properties"][field])
     _may_diverge(parts["Record"]["properties"]["metrics"]["additionalProperties"])
-    top["properties"]["schema_version"]["const"] = results_file.SCHEMA_VERSION
+    top["properties"]["schema_version"]["const"] = SCHEMA_VERSION
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:pytest-sst2:results:{results_file.SCHEMA_VERSION}",
+        "$id": f"urn:pytest-sst2:results:{SCHEMA_VERSION}",
         **top,
-        "title": f"Results of pytest-sst2, version {results_file.SCHEMA_VERSION}",
+        "title": f"Results of pytest-sst2, version {SCHEMA_VERSION}",
         "$defs": parts,
     }
 

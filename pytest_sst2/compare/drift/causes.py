@@ -20,7 +20,8 @@ from pytest_sst2.compare.drift.training import (
     rows_causes,
     same_rows_in_another_order,
 )
-from pytest_sst2.results.fingerprint import Fingerprint, RowsFingerprint, unpacked_bits
+from pytest_sst2.results.fingerprint import Fingerprint, RowsFingerprint
+from pytest_sst2.results.packing import unpacked_bits
 from pytest_sst2.results.record import Record
 
 # Enough of a commit or a digest to recognise it: as many letters as ``sha256:`` and twelve digits have.

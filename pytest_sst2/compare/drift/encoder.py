@@ -10,7 +10,8 @@ import numpy as np
 
 from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.compare.drift.tokens import same_token_sentences
-from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint, unpacked_floats
+from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint
+from pytest_sst2.results.packing import unpacked_floats
 from pytest_sst2.results.record import Record
 
 # Share by which an embedding may move without a word. Other thread counts and other processors move float32 by 1e-6,

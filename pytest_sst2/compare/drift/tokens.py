@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint, unpacked_text
+from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint
+from pytest_sst2.results.packing import unpacked_text
 from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
 from pytest_sst2.utils.formatting import truncate
 

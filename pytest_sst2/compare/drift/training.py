@@ -14,9 +14,8 @@ from pytest_sst2.results.fingerprint import (
     REPEAT_TOLERANCE,
     Fingerprint,
     TrainingFingerprint,
-    unpacked_digests,
-    unpacked_floats,
 )
+from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
 
 # The first batch's loss, gradient and step move by a few percent where dropout draws other masks.

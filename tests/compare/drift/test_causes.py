@@ -9,7 +9,7 @@ import pytest
 
 from pytest_sst2.compare.drift.causes import different_fields, drift_causes
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.results.fingerprint import packed_bits, packed_floats
+from pytest_sst2.results.packing import packed_bits, packed_floats
 from pytest_sst2.results.record import Placement, Record
 from tests.support.record_factory import make_record, of_schema_1, token_digests, with_fingerprint
 

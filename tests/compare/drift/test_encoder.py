@@ -17,7 +17,8 @@ from pytest_sst2.compare.drift.encoder import (
     different_values,
 )
 from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import TrainingFingerprint, packed_floats
+from pytest_sst2.results.fingerprint import TrainingFingerprint
+from pytest_sst2.results.packing import packed_floats
 from pytest_sst2.results.record import Record, Weights
 from tests.support.record_factory import SKETCH, make_record, token_digests, with_fingerprint
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
-from pytest_sst2.results.fingerprint import TokensFingerprint, packed_text
+from pytest_sst2.results.fingerprint import TokensFingerprint
+from pytest_sst2.results.packing import packed_text
 from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
 from tests.support.record_factory import pieces_of, token_digests
 

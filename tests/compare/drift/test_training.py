@@ -14,13 +14,8 @@ from pytest_sst2.compare.drift.training import (
     FIRST_LOSS_TOLERANCE,
     FIRST_UPDATE_TOLERANCE,
 )
-from pytest_sst2.results.fingerprint import (
-    CONVERGED_GRADIENT,
-    REPEAT_TOLERANCE,
-    TrainingFingerprint,
-    packed_floats,
-    unpacked_floats,
-)
+from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, REPEAT_TOLERANCE, TrainingFingerprint
+from pytest_sst2.results.packing import packed_floats, unpacked_floats
 from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, token_digests, with_fingerprint
 

@@ -1,0 +1,209 @@
+"""Packed form of records, as baselines use it: arrays are stored in base64, and equal parts of records once.
+
+Bits, floats, digests and texts of a fingerprint are packed in every file; whole records only in baselines.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_sst2.utils.formatting import quoted
+from pytest_sst2.utils.sanitize import plain_json
+
+# Parts of a record that are often equal in many records of a run. Files of every schema version since 2 have them.
+_SHARED = (
+    ("environment",),
+    ("dataset",),
+    ("recipe",),
+    ("weights",),
+    ("settings",),
+    ("labels",),
+    ("fingerprint", "train"),
+    ("fingerprint", "evaluation"),
+    ("fingerprint", "tokens"),
+    *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
+)
+# A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
+_STEPS = 4095
+# Larger texts are truncated, because a damaged file could unpack to any size.
+_LONGEST_TEXT = 2**20
+# Errors of unpacking a damaged text.
+UNPACKING_ERRORS = (ValueError, struct.error, zlib.error)
+
+
+def json_line(value: Any) -> str:
+    """Return a value as JSON on one line, with unprintable characters escaped."""
+    return plain_json(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+
+
+def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
+    """Return the record with packed arrays, and with indices into ``shared`` in place of its shared parts.
+
+    Args:
+        record: A record from ``Record.to_json``; it is changed.
+        shared: The JSON texts of the shared parts of the file; new ones are appended.
+    """
+    record["probabilities"] = _packed_probabilities(record["probabilities"], record["predictions"])
+    record["predictions"] = packed_bits(record["predictions"])
+    record["labels"] = {"count": len(record["labels"]), "bits": packed_bits(record["labels"])}
+    for path in _SHARED:
+        parent, name = _parent(record, path)
+        if parent is not None and parent[name] is not None:
+            part = json_line(parent[name])
+            if part not in shared:
+                shared.append(part)
+            parent[name] = shared.index(part)
+    return record
+
+
+def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
+    """Return the plain form of a record that ``pack_record`` made.
+
+    Records that share a part share one object afterwards.
+
+    Args:
+        packed: The packed record.
+        shared: The shared parts of the file.
+
+    Raises:
+        ValueError, zlib.error: An index or an array is not valid.
+        KeyError, TypeError: A part is missing or of another type.
+    """
+    record = {**packed}
+    if record["fingerprint"] is not None:
+        record["fingerprint"] = {**record["fingerprint"]}
+    for path in _SHARED:
+        parent, name = _parent(record, path)
+        if parent is not None and parent[name] is not None:
+            index = parent[name]
+            if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
+                raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
+            parent[name] = shared[index]
+    record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
+    record["predictions"] = unpacked_bits(record["predictions"], record["total"])
+    record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["predictions"])
+    return record
+
+
+def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
+    """Return the mapping that has the last name of a path, and this name; None if the record lacks the mapping."""
+    parent: dict[str, Any] | None = record
+    for name in path[:-1]:
+        parent = parent[name] if parent is not None else None
+    return parent, path[-1]
+
+
+def _packed_probabilities(values: Sequence[float], predictions: Sequence[int]) -> str:
+    """Return the probabilities of the class that was not predicted: 16-bit numbers, compressed, high bytes first.
+
+    Most of them are near zero, so their high bytes compress well.
+    """
+    steps = [round(abs(predicted - value) * _STEPS) for value, predicted in zip(values, predictions, strict=True)]
+    data = struct.pack(f"<{len(steps)}H", *steps)
+    return base64.b64encode(zlib.compress(data[1::2] + data[::2], 9)).decode()
+
+
+def _unpacked_probabilities(text: str, predictions: Sequence[int]) -> tuple[float, ...]:
+    count = len(predictions)
+    # The limit stops a damaged text from unpacking to any size.
+    data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * count + 1)
+    if len(data) != 2 * count:
+        raise ValueError(f"{len(data)} bytes for {count} probabilities")
+    known = _probabilities_of_steps()
+    highs, lows = data[:count], data[count:]
+    try:
+        return tuple(
+            known[predicted][256 * high + low] for high, low, predicted in zip(highs, lows, predictions, strict=True)
+        )
+    except IndexError:
+        raise ValueError("a probability is more than 1") from None
+
+
+@functools.cache
+def _probabilities_of_steps() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return all probabilities that a packed file can have, by their steps: predicted negative, predicted positive."""
+    negative = tuple(round(step / _STEPS, 6) for step in range(_STEPS + 1))
+    return negative, tuple(round(1 - step / _STEPS, 6) for step in range(_STEPS + 1))
+
+
+def packed_bits(values: Sequence[int]) -> str:
+    """Return zeros and ones as base64: eight per byte, highest bit first, the last byte padded with zeros."""
+    data = bytearray((len(values) + 7) // 8)
+    for index, value in enumerate(values):
+        if value:
+            data[index // 8] |= 0x80 >> index % 8
+    return base64.b64encode(data).decode()
+
+
+def unpacked_bits(text: str, count: int) -> tuple[int, ...]:
+    """Return the ``count`` bits that ``packed_bits`` packed.
+
+    Raises:
+        ValueError: The text is not base64, or does not have ``count`` bits.
+    """
+    data = base64.b64decode(text, validate=True)
+    if len(data) != (count + 7) // 8:
+        raise ValueError(f"{len(data)} bytes for {count} bits")
+    bits = _bits_of_bytes()
+    return tuple(bit for byte in data for bit in bits[byte])[:count]
+
+
+@functools.cache
+def _bits_of_bytes() -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(byte >> place & 1 for place in range(7, -1, -1)) for byte in range(256))
+
+
+def packed_floats(values: Sequence[float]) -> str:
+    """Return numbers as base64 of little-endian float32."""
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+def unpacked_floats(text: str) -> tuple[float, ...]:
+    """Return the numbers that ``packed_floats`` packed, with the precision of float32.
+
+    Raises:
+        ValueError: The text is not base64, or its length is not a multiple of 4 bytes.
+    """
+    data = base64.b64decode(text, validate=True)
+    if len(data) % 4:
+        raise ValueError(f"{len(data)} bytes are not a whole number of float32")
+    return struct.unpack(f"<{len(data) // 4}f", data)
+
+
+def packed_digests(digests: Iterable[bytes]) -> str:
+    """Return digests of 4 bytes each as base64, one after the other."""
+    return base64.b64encode(b"".join(digests)).decode()
+
+
+def unpacked_digests(text: str) -> list[bytes]:
+    """Return the digests that ``packed_digests`` packed.
+
+    Raises:
+        ValueError: The text is not base64, or its length is not a multiple of 4 bytes.
+    """
+    data = base64.b64decode(text, validate=True)
+    if len(data) % 4:
+        raise ValueError(f"{len(data)} bytes are not a whole number of digests")
+    return [data[start : start + 4] for start in range(0, len(data), 4)]
+
+
+def packed_text(text: str) -> str:
+    """Return text as base64 of its compressed UTF-8."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpacked_text(packed: str) -> str:
+    """Return the text that ``packed_text`` packed, at most 1 MiB of it.
+
+    Raises:
+        ValueError: The text is not base64.
+        zlib.error: The data is not compressed.
+    """
+    data = base64.b64decode(packed, validate=True)
+    return zlib.decompressobj().decompress(data, _LONGEST_TEXT).decode(errors="replace")

@@ -1,0 +1,208 @@
+"""Packing: everything but the probabilities is read back exactly; a damaged file is refused."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.packing import packed_bits, packed_floats, unpacked_bits, unpacked_floats
+from pytest_sst2.results.record import Phase, Record, Round
+from pytest_sst2.utils.errors import Sst2Error
+from tests.support.record_factory import (
+    BARE,
+    FAILURE,
+    FINGERPRINT,
+    make_record,
+    of_schema_1,
+)
+
+SAVED = "2026-08-01T12:00:00+00:00"
+# Half of a step of the twelve bits that a packed probability has, and what six digits round away.
+PROBABILITY_ERROR = 1 / 8190 + 1e-6
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        results_from_text(text, "old.json")
+    return str(caught.value)
+
+
+def without_probabilities(record: Record) -> Record:
+    return dataclasses.replace(record, probabilities=())
+
+
+def test_bits_stand_eight_to_a_byte_the_first_in_the_highest() -> None:
+    assert packed_bits([1, 0, 1, 1]) == "sA=="  # 1011 0000
+    assert packed_bits([0, 0, 0, 0, 0, 0, 0, 1, 1]) == "AYA="  # 0000 0001, 1000 0000
+    assert packed_bits([]) == ""
+
+
+@settings(deadline=None, database=None)
+@given(st.lists(st.integers(0, 1)))
+def test_bits_come_back(bits: list[int]) -> None:
+    assert unpacked_bits(packed_bits(bits), len(bits)) == tuple(bits)
+
+
+@pytest.mark.parametrize(("text", "count"), [("sA==", 9), ("sA==", 0), ("", 1), ("sLA=", 4), ("s", 4), ("s§==", 4)])
+def test_bits_of_another_number_or_no_base64_are_refused(text: str, count: int) -> None:
+    with pytest.raises(ValueError):
+        unpacked_bits(text, count)
+
+
+def test_floats_are_little_endian_float32_on_every_machine() -> None:
+    assert packed_floats([1.0, -2.0]) == "AACAPwAAAMA="
+    assert unpacked_floats("AACAPwAAAMA=") == (1.0, -2.0)
+    assert unpacked_floats("") == ()
+
+
+@settings(deadline=None, database=None)
+@given(st.lists(st.floats(width=32, allow_nan=False)))
+def test_floats_come_back(values: list[float]) -> None:
+    assert unpacked_floats(packed_floats(values)) == tuple(values)
+
+
+@settings(deadline=None, database=None)
+@given(st.lists(st.floats(-1e30, 1e30)))
+def test_doubles_come_back_at_the_precision_of_float32(values: list[float]) -> None:
+    assert unpacked_floats(packed_floats(values)) == pytest.approx(
+        [struct.unpack("<f", struct.pack("<f", value))[0] for value in values], nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("text", ["sA==", "AACAPwA=", "s", "AACAP§=="])
+def test_half_a_float_or_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unpacked_floats(text)
+
+
+class TestPacked:
+    def test_everything_but_the_probabilities_is_exact(self) -> None:
+        records = [make_record(), make_record(seed=7), make_record(**BARE)]
+        found = results_from_text(results_text(records, [FAILURE], saved=SAVED, packed=True), "main.json")
+        assert [*map(without_probabilities, found.records)] == [*map(without_probabilities, records)]
+        for record, read in zip(records, found.records, strict=True):
+            assert read.probabilities == pytest.approx(record.probabilities, abs=PROBABILITY_ERROR)
+
+    @settings(deadline=None, database=None, max_examples=60)
+    @given(
+        st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40),
+        st.booleans(),
+    )
+    def test_whatever_was_predicted_is_read_back(
+        self, rows: list[tuple[float, int, int]], of_first_schema: bool
+    ) -> None:
+        probabilities, predictions, labels = zip(*rows, strict=True)
+        record = make_record(
+            total=len(rows), correct=0, probabilities=probabilities, predictions=predictions, labels=labels, model=None
+        )
+        record = of_schema_1(record) if of_first_schema else record
+        (found,) = results_from_text(results_text([record, record], [], packed=True), "main.json").records[1:]
+        assert without_probabilities(found) == without_probabilities(record)
+        assert found.probabilities == pytest.approx(probabilities, abs=PROBABILITY_ERROR)
+        # What was read and is packed once more stays what it is.
+        (again,) = results_from_text(results_text([found], [], packed=True), "main.json").records
+        assert again == found
+
+    def test_packing_leaves_the_records_themselves_alone(self) -> None:
+        record, other = make_record(), make_record()
+        results_text([record], [], packed=True)
+        assert record == other
+
+    def test_what_records_have_in_common_stands_once(self) -> None:
+        text = results_text([make_record(seed=seed) for seed in range(5)], [], packed=True)
+        assert text.count('"cpu_model": "EPYC"') == text.count('"solver": "lbfgs"') == 1
+        assert text.count('"tokenizer": "BertTokenizer"') == 1
+        assert text.count(FINGERPRINT.encoder.sketch) <= 2  # once for the embeddings, once for the hidden states
+
+
+def packed_file() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(results_text([make_record()], [], packed=True))
+    return data
+
+
+def bomb() -> str:
+    """Return a hundred megabytes of zeros in a hundred kilobytes."""
+    packer = zlib.compressobj(9)
+    parts = [packer.compress(bytes(2**20)) for _ in range(100)]
+    return base64.b64encode(b"".join([*parts, packer.flush()])).decode()
+
+
+def set_record(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda data: data["records"][0].update(changes)
+
+
+def set_labels(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda data: data["shared"][data["records"][0]["labels"]].update(changes)
+
+
+PROBABILITIES: str = packed_file()["records"][0]["probabilities"]
+
+
+DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
+    (set_record(environment=99), "environment refers to part 99 of"),
+    (set_record(environment=-1), "environment refers to part -1 of"),
+    (set_record(recipe="0"), "recipe refers to part '0' of"),
+    (set_record(recipe=True), "recipe refers to part True of"),
+    (lambda data: data["records"][0]["fingerprint"].update(train=99), "fingerprint.train refers to part 99 of"),
+    (lambda data: data["records"][0].pop("weights"), "'weights' is missing"),
+    (lambda data: data["records"][0].pop("total"), "'total' is missing"),
+    (lambda data: data.update(shared=5), ""),
+    (lambda data: data.update(shared=[]), "refers to part 0 of 0"),
+    (lambda data: data.update(records=[5]), ""),
+    (set_record(fingerprint=5), ""),
+    (set_record(labels=packed_file()["records"][0]["recipe"]), "'bits' is missing"),
+    (set_record(predictions="sA="), ""),
+    (set_record(predictions="s§=="), ""),
+    (set_record(predictions=5), ""),
+    (set_record(predictions="sLA="), "2 bytes for 4 bits"),
+    (set_record(total=9), "1 bytes for 9 bits"),
+    (set_record(total=10**12), ""),
+    (set_record(total=1.5), ""),
+    (set_labels(count=3), "labels"),
+    (set_labels(count=-4), ""),
+    (set_labels(bits=""), "0 bytes for 4 bits"),
+    (set_record(probabilities=PROBABILITIES[:12]), ""),
+    (set_record(probabilities=base64.b64encode(b"no zlib").decode()), ""),
+    (set_record(probabilities=base64.b64encode(zlib.compress(bytes(6))).decode()), ""),
+    (set_record(probabilities=base64.b64encode(zlib.compress(bytes(10))).decode()), ""),
+]
+
+
+@pytest.mark.parametrize(("damage", "part"), DAMAGES)
+def test_a_damaged_packed_file_is_one_sentence(damage: Callable[[dict[str, Any]], Any], part: str) -> None:
+    data = packed_file()
+    damage(data)
+    message = refusal(json.dumps(data))
+    assert message.startswith("old.json")
+    assert part in message
+    assert "\n" not in message
+
+
+def test_a_zlib_bomb_is_not_unpacked() -> None:
+    import tracemalloc
+
+    data = packed_file()
+    set_record(probabilities=bomb())(data)
+    text = json.dumps(data)
+    tracemalloc.start()
+    message = refusal(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message.startswith("old.json is damaged")
+    assert peak < 10 * 2**20
+
+
+def test_a_phase_from_a_cache_keeps_its_mark() -> None:
+    rounds = (Round(1.0, (Phase("encode", 0.001, 5, cached=True),), 0.004, 5, 5),)
+    (found,) = results_from_text(results_text([make_record(rounds=rounds)], [], packed=True), "main.json").records
+    assert found.rounds == rounds
