@@ -211,7 +211,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
         install = f"python -m pip install '{_DISTRIBUTION}[deberta]'"
         return Finding("models", spec.name, "missing", f"its tokenizer needs {missing}", install)
     try:
-        location = checkpoints.at_hand(spec)
+        location = checkpoints.local_place(spec)
     except Sst2Error as error:
         return Finding("models", spec.name, "broken", str(error))
     if location:

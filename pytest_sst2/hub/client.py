@@ -1,6 +1,6 @@
-"""What is asked of the Hub's own client: of which commit, which files, and the download itself.
+"""Call huggingface_hub: resolve the commit, list the files, download them.
 
-Some of this may never return. It is run in a process of its own, ``hub_child``, which can be ended.
+Some of these calls may never return. ``worker`` runs them in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 
 from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, refused_token
 
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _CONVERSION_BOT = "SFconvertbot"
-# In these the Hub says that another try may help; the client itself does not try again where it asks for a listing.
-_PASSING = (429, 500, 502, 503, 504)
+# HTTP statuses after which a retry may help. huggingface_hub itself does not retry requests for a listing.
+_TRANSIENT = (429, 500, 502, 503, 504)
 _PAUSES_SECONDS = (1.0, 3.0)
 _LISTING_TIMEOUT_SECONDS = 10.0
 
@@ -25,28 +23,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be downloaded.
+    """A request for a download.
 
     Attributes:
         repo_id: ``org/name``.
         repo_type: ``model`` or ``dataset``.
         revision: Branch, tag or commit; None for main.
-        patterns: Which files.
-        safetensors: Whether it is a model, of which pickled weights are not taken.
+        patterns: Glob patterns of the files.
+        unsafe_files: Names of files that refuse a repository, unless it also contains one of ``safe_files``.
+        safe_files: Names of the files in a safe format.
+        unsafe_reason: Why ``unsafe_files`` are refused, as the predicate of a sentence about the repository.
     """
 
     repo_id: str
     repo_type: str
     revision: str | None
     patterns: tuple[str, ...]
-    safetensors: bool = False
+    unsafe_files: tuple[str, ...] = ()
+    safe_files: tuple[str, ...] = ()
+    unsafe_reason: str = ""
 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """What the Hub lists of a file; None where it lists no such thing.
+    """The Hub's metadata of a file; None for a value that it does not list.
 
-    A file in Git LFS has the SHA-256 of its content, any other the id that git gives it.
+    A file in Git LFS has the SHA-256 of its content, any other file has its git blob id.
     """
 
     size: int | None = None
@@ -55,7 +57,7 @@ class ListedFile:
 
     @classmethod
     def of(cls, entry: Any) -> ListedFile:
-        """Return what the client's entry of a file holds."""
+        """Return the metadata from an entry of huggingface_hub."""
         if entry.lfs is not None:
             return cls(entry.lfs["size"], entry.lfs["sha256"], None)
         return cls(entry.size, None, entry.blob_id)
@@ -63,7 +65,7 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """The wanted files of a repository at one commit, and the revision by which that was found (None: main)."""
+    """The matching files of a repository at one commit, and the revision that resolved to it (None: main)."""
 
     commit: str
     revision: str | None
@@ -71,14 +73,14 @@ class Listing:
 
 
 def download(question: Question, say: Callable[[str, object], None]) -> Listing:
-    """Download the files of a repository that match, all at one commit, and return what the Hub lists of them.
+    """Download the matching files of a repository at one commit, and return the Hub's listing of them.
 
     Args:
-        question: What is wanted.
-        say: Told what is known on the way: ``bytes``.
+        question: The request.
+        say: Called with ``bytes`` and the total size before the download starts, if the Hub lists all sizes.
 
     Raises:
-        HubError: The Hub refuses, or breaks off.
+        HubError: The Hub refuses the request, or the download fails.
     """
     from huggingface_hub import snapshot_download
 
@@ -98,20 +100,20 @@ def download(question: Question, say: Callable[[str, object], None]) -> Listing:
 
 
 def _listing(question: Question) -> Listing:
-    """Return what is to be downloaded, by way of the Hub's safetensors conversion where main has pickles only."""
-    found, names = _info(question, question.revision)
-    last = {name.rpartition("/")[2] for name in names}
-    if question.safetensors and last.isdisjoint(SAFETENSORS) and not last.isdisjoint(PICKLES):
-        converted = _conversion(question) if question.revision is None else None
-        if converted is None:
-            tried = "is pinned to a revision with these" if question.revision else "has no safetensors conversion"
-            raise HubError(f"{question.repo_id} on the Hub has pickled weights only, which can run code, and {tried}")
-        found, _ = _info(question, converted)
-    return found
+    """Return the files to download. Use the Hub's safetensors conversion if main has unsafe files only."""
+    listing, names = _info(question, question.revision)
+    base_names = {name.rpartition("/")[2] for name in names}
+    if base_names.isdisjoint(question.safe_files) and not base_names.isdisjoint(question.unsafe_files):
+        conversion = _conversion(question) if question.revision is None else None
+        if conversion is None:
+            reason = "the pinned revision has no others" if question.revision else "has no safetensors conversion"
+            raise HubError(f"{question.repo_id} on the Hub {question.unsafe_reason}, and {reason}")
+        listing, _ = _info(question, conversion)
+    return listing
 
 
 def _info(question: Question, revision: str | None) -> tuple[Listing, list[str]]:
-    """Return what the Hub lists of the wanted files at a revision, and the names of all files there."""
+    """Return the Hub's listing of the matching files at a revision, and the names of all its files."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import filter_repo_objects
 
@@ -126,47 +128,48 @@ def _info(question: Question, revision: str | None) -> tuple[Listing, list[str]]
         if not isinstance(info.sha, str) or not info.sha.isalnum():
             raise TypeError(info.sha)
         entries = {entry.rfilename: entry for entry in info.siblings or []}
-        wanted = sorted(filter_repo_objects(entries, allow_patterns=list(question.patterns)))
-        return Listing(info.sha, revision, {name: ListedFile.of(entries[name]) for name in wanted}), list(entries)
+        matching = sorted(filter_repo_objects(entries, allow_patterns=list(question.patterns)))
+        return Listing(info.sha, revision, {name: ListedFile.of(entries[name]) for name in matching}), list(entries)
 
     return _ask(question, ask, _PAUSES_SECONDS)
 
 
 def _conversion(question: Question) -> str | None:
-    """Return the revision of the Hub's own safetensors conversion of a model, ``refs/pr/N``, or None.
+    """Return the revision ``refs/pr/N`` of the Hub's own safetensors conversion of a model, or None.
 
-    Old repositories hold pickled weights only, which can run code when they are read. For many of them the Hub's
-    conversion bot has opened a pull request with the same tensors as safetensors.
+    Old repositories contain pickled weights only, which can run code when loaded. For many of them the Hub's
+    conversion bot opened a pull request with the same tensors as safetensors.
     """
     from huggingface_hub import HfApi
 
     def ask() -> list[Any]:
-        found = HfApi().get_repo_discussions(question.repo_id, author=_CONVERSION_BOT, discussion_type="pull_request")
-        return list(found)
+        return list(
+            HfApi().get_repo_discussions(question.repo_id, author=_CONVERSION_BOT, discussion_type="pull_request")
+        )
 
     try:
         pulls = _ask(question, ask, _PAUSES_SECONDS)
     except HubError:
-        return None  # discussions can be switched off; there is no conversion then
+        return None  # a repository without discussions has no conversion
     references = [pull.git_reference for pull in pulls if pull.author == _CONVERSION_BOT and pull.status != "closed"]
     return references[0] if references else None
 
 
 def _ask(question: Question, call: Callable[[], T], pauses_seconds: tuple[float, ...] = ()) -> T:
-    """Return what ``call`` returns, its failure turned into one clause.
+    """Return the result of ``call``; raise its failure as a ``HubError``.
 
     Args:
-        question: What it is about.
-        call: Asks the client.
-        pauses_seconds: Before each further try where the Hub says that one may help.
+        question: The request, for the message.
+        call: Calls huggingface_hub.
+        pauses_seconds: The pause before each retry after a transient failure.
     """
     for pause in pauses_seconds:
         try:
             return call()
         except Exception as error:
-            if http_status(error) not in _PASSING:
+            if http_status(error) not in _TRANSIENT:
                 raise _clause(error, question) from error
-            time.sleep(_pause_asked_for(error) or pause)
+            time.sleep(_retry_after_seconds(error) or pause)
     try:
         return call()
     except Exception as error:
@@ -183,7 +186,7 @@ def _clause(error: Exception, question: Question) -> HubError:
 
 
 def _is_public(question: Question) -> bool:
-    """Tell whether the Hub gives away without a token what it has just refused with one."""
+    """Return whether the Hub serves the repository without a token."""
     from huggingface_hub import HfApi
 
     try:
@@ -198,7 +201,7 @@ def _is_public(question: Question) -> bool:
     return True
 
 
-def _pause_asked_for(error: Exception) -> float | None:
-    """Return the seconds of a refusal's ``Retry-After``; None where it names none, or a date."""
-    asked = http_response(error).headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else None
+def _retry_after_seconds(error: Exception) -> float | None:
+    """Return the seconds in the response's ``Retry-After`` header, or None if it is missing or a date."""
+    value = http_response(error).headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None

@@ -1,4 +1,4 @@
-"""What the Hub's client says when it fails, in one clause."""
+"""Turn errors of huggingface_hub into one clause that states the cause and the next step."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
 
-# A storage's address is signed: whoever has the part after the question mark may read what it names.
+# Storage URLs are signed: the query string gives access to the file.
 _SIGNATURE = re.compile(r"(?<=\w)\?[^\s'\")]*")
-_NOT_A_HUB = "its answer is not what a Hub answers; a proxy's log-in page, perhaps"
+_NOT_A_HUB = "its answer is not a Hub's answer; it may be the log-in page of a proxy"
 _NOT_FOUND = 404
 _TOO_MANY = 429
 
 
 class HubError(Sst2Error):
-    """The Hub has not given what was asked of it; the message says why in a clause that fits after 'because'.
+    """A request to the Hub failed. The message is a clause that can follow 'because'.
 
-    An address in it loses its query, whatever that is signed with: messages end up in reports.
+    Query strings are removed from URLs because they can contain signatures, and messages appear in reports.
     """
 
     def __init__(self, message: str) -> None:
@@ -26,19 +26,19 @@ class HubError(Sst2Error):
 
 
 def explained(error: Exception, repo_id: str, address: str) -> HubError:
-    """Return the client's error as a clause.
+    """Return an error of huggingface_hub as a clause.
 
     Args:
-        error: What it raised while it was asked for ``repo_id``.
-        repo_id: ``org/name``.
-        address: The Hub's.
+        error: The error.
+        repo_id: ``org/name`` of the requested repository.
+        address: URL of the Hub.
     """
     from huggingface_hub import utils
 
     if isinstance(error, HubError):
         return error
     if isinstance(error, utils.HFValidationError):
-        return HubError(f"{repo_id} is no name that a repository on the Hub can have (org/name)")
+        return HubError(f"{repo_id} is not a valid repository name on the Hub (org/name)")
     if isinstance(error, utils.GatedRepoError):
         log_in = "log in with `hf auth login` or set HF_TOKEN"
         return HubError(f"{repo_id} is gated: accept its terms on the Hub, then {log_in}")
@@ -48,44 +48,44 @@ def explained(error: Exception, repo_id: str, address: str) -> HubError:
         return HubError(f"{repo_id} has no such revision on the Hub at {address}")
     status = http_status(error)
     if status is not None:
-        return HubError(f"the Hub at {address} answered HTTP {status} for {repo_id}{_way_on(status)}")
-    return HubError(f"{repo_id} could not be had from {address} ({root_cause(error)})")
+        return HubError(f"the Hub at {address} answered HTTP {status} for {repo_id}{_next_step(status)}")
+    return HubError(f"{repo_id} could not be downloaded from {address} ({root_cause(error)})")
 
 
-def _way_on(status: int) -> str:
+def _next_step(status: int) -> str:
     if status in (401, 403):
         return ": log in with `hf auth login` or set HF_TOKEN"
     if status == _TOO_MANY:
         return (
-            ", too many requests: wait some minutes, or log in with `hf auth login` or set HF_TOKEN to be allowed more"
+            ", too many requests: wait a few minutes, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
         )
     if status == _NOT_FOUND:
-        return ", which it lists itself: try again later"
-    return ", an error of its own: try again later" if status >= 500 else ""
+        return ", although the Hub lists it: try again later"
+    return ", a server error: try again later" if status >= 500 else ""
 
 
 def refused_token(repo_id: str, address: str, *, public: bool) -> HubError:
-    """Return the clause on a token that the Hub does not take.
+    """Return the clause for a token that the Hub rejects.
 
     Args:
-        repo_id: What was asked for with it.
-        address: The Hub's.
-        public: Whether the same was given without it.
+        repo_id: The requested repository.
+        address: URL of the Hub.
+        public: Whether the Hub serves the repository without a token.
     """
-    place = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of `hf auth login`"
+    token = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of `hf auth login`"
     undo = "unset HF_TOKEN" if os.environ.get("HF_TOKEN") else "run `hf auth logout`"
-    remedy = f"{repo_id} can be read without one, so {undo}" if public else f"make a new one, or {undo}"
-    return HubError(f"the Hub at {address} refuses {place} (HTTP 401), which has expired or was revoked: {remedy}")
+    remedy = f"{repo_id} is public, so {undo}" if public else f"create a new one, or {undo}"
+    return HubError(f"the Hub at {address} rejects {token} (HTTP 401), which has expired or was revoked: {remedy}")
 
 
 def http_status(error: BaseException | None) -> int | None:
-    """Return the status of the Hub's refusal that ``error`` is or comes from, None where there was none."""
+    """Return the HTTP status of ``error`` or one of its causes, or None if no response caused it."""
     response = http_response(error)
     return None if response is None else int(response.status_code)
 
 
 def http_response(error: BaseException | None) -> Any:
-    """Return the Hub's refusal that ``error`` is or comes from, or None."""
+    """Return the HTTP error response that caused ``error``, or None."""
     while error is not None:
         response = getattr(error, "response", None)
         if getattr(response, "status_code", 0) >= 400:
@@ -95,9 +95,9 @@ def http_response(error: BaseException | None) -> Any:
 
 
 def is_hang_up(error: BaseException | None) -> bool:
-    """Tell whether a server has closed the connection instead of answering, as it may with one that was kept open."""
+    """Return whether the server closed the connection without an answer, as it may do with a kept-alive one."""
     while error is not None:
-        # httpx has a class of its own for that.
+        # httpx raises its own class.
         if isinstance(error, ConnectionError) or type(error).__name__ == "RemoteProtocolError":
             return not isinstance(error, ConnectionRefusedError)
         error = error.__cause__ or error.__context__
@@ -105,12 +105,12 @@ def is_hang_up(error: BaseException | None) -> bool:
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the innermost error in a few words: the outer ones wrap it in paragraphs."""
+    """Return the first line of the innermost error. The outer errors add paragraphs of advice."""
     while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = inner
     if type(error).__name__ == "TooManyRedirects":
-        return "it sends every request on to another address, without end"
-    # Of what was not JSON, or JSON of another shape, or a file without the Hub's headers.
+        return "it redirects every request without end"
+    # Raised for an answer that is not JSON, JSON of another shape, or a file without the Hub's headers.
     unlike_a_hub = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
     if isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError":
         return str(error) if isinstance(error, UnicodeError) else _NOT_A_HUB

@@ -1,7 +1,7 @@
-"""One download of a repository at a time, among all processes that use a cache; the others learn what came of it.
+"""Let one process at a time download a repository into a shared cache; the others get its result.
 
-The client has locks of its own, one a file, with which every process would ask for everything before it waits, and wait
-without end. Here a process waits as long as the one before it shows that it is alive; that one's patience has an end.
+huggingface_hub locks each file. With those locks alone every process would send all requests before it waits, and wait
+without a timeout. Here a process waits as long as the lock's owner updates the lock file; the owner has a timeout.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pytest_sst2.hub.process import Patience, Watch
 if TYPE_CHECKING:
     import filelock
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A process's turn to download a repository.
+    """The right of a process to download a repository.
 
     Attributes:
-        path: The lock's file.
-        waited: Whether another process had it before.
-        failure: Why that one failed, in a clause; empty where it did not.
+        path: The lock file.
+        waited: Whether another process held the lock before.
+        failure: Why the other process failed, as a clause; empty if it did not.
     """
 
     path: Path
@@ -37,21 +37,21 @@ class Turn:
     failure: str
 
     def beat(self) -> None:
-        """Show those who wait that this is going on."""
+        """Update the lock file's time, which shows waiting processes that this one is alive."""
         with contextlib.suppress(OSError):
             os.utime(self.path)
 
 
 @contextlib.contextmanager
 def turn(root: Path, patience: Patience) -> Iterator[Turn]:
-    """Wait for the turn to download into a repository's folder, and have it for the length of the body.
+    """Acquire the lock of a repository's folder for the duration of the body.
 
     Args:
         root: The repository's folder in the cache.
-        patience: What may be waited for another process that shows no life, and of whose download nothing comes.
+        patience: Idle-time budget for waiting on a process that shows no sign of life and downloads nothing.
 
     Raises:
-        HubError: The other process shows no life.
+        HubError: The budget is used up.
     """
     path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
     failure = path.with_suffix(".failed")
@@ -62,45 +62,45 @@ def turn(root: Path, patience: Patience) -> Iterator[Turn]:
     except OSError as error:
         raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
     try:
-        told = _read(failure) if waited and _changed(failure) != failed_before else ""
-        mine = Turn(Path(lock.lock_file), waited, told)
-        with _told_to_others(failure, mine):
-            yield mine
+        reason = _read(failure) if waited and _changed(failure) != failed_before else ""
+        turn = Turn(Path(lock.lock_file), waited, reason)
+        with _failure_recorded(failure, turn):
+            yield turn
     finally:
         lock.release()
 
 
 def _acquired(path: Path, watch: Watch) -> tuple[filelock.BaseFileLock, bool]:
-    """Return the lock, held, and whether another process held it before."""
+    """Acquire the lock; return it and whether another process held it before."""
     import filelock
 
     lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
     waited, beat = False, 0
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=_LOOK_SECONDS)
+            lock.acquire(timeout=_POLL_SECONDS)
         except filelock.Timeout:
             waited = True
             if beat != (beat := _changed(Path(lock.lock_file))):
                 watch.succeed()
             if not watch.look():
                 raise HubError(
-                    f"another process is downloading {watch.folder.name}, and nothing more comes of that; end it, or "
-                    f"remove {lock.lock_file} where there is none"
+                    f"another process is downloading {watch.folder.name} and makes no progress; end it, or remove "
+                    f"{lock.lock_file} if there is no such process"
                 ) from None
-        except NotImplementedError:  # a file system that knows no locks: there a file is one
+        except NotImplementedError:  # the file system has no locks: use a lock file instead
             lock = filelock.SoftFileLock(path.with_suffix(".soft"))
     watch.succeed()
     return lock, waited
 
 
 @contextlib.contextmanager
-def _told_to_others(failure: Path, mine: Turn) -> Iterator[None]:
-    """Write down why the body fails, if it does; not what another has failed of: that is written down."""
+def _failure_recorded(failure: Path, turn: Turn) -> Iterator[None]:
+    """Write the failure of the body to a file for waiting processes, unless another process wrote the same."""
     try:
         yield
     except HubError as error:
-        if str(error) != mine.failure:
+        if str(error) != turn.failure:
             with contextlib.suppress(OSError):
                 failure.write_text(str(error), encoding="utf-8")
         raise
@@ -111,12 +111,12 @@ def _told_to_others(failure: Path, mine: Turn) -> Iterator[None]:
 def _read(failure: Path) -> str:
     try:
         return failure.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # a third process has succeeded meanwhile
+    except OSError:  # a third process succeeded in the meantime
         return ""
 
 
 def _changed(path: Path) -> int:
-    """Return when a file was changed, 0 where there is none."""
+    """Return a file's modification time in nanoseconds, or 0 if it does not exist."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

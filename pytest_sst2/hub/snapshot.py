@@ -1,7 +1,7 @@
-"""The Hugging Face Hub: the cache first, then one quick question, then a download; and one sentence when it fails.
+"""Return a snapshot of a Hub repository: from the cache, otherwise by a download after a quick reachability check.
 
-Everything here works on whole snapshots of one commit, so that what was loaded can be named exactly, and so that the
-libraries which load from the snapshot's folder never need the network themselves.
+A snapshot is complete and belongs to one commit. Therefore records can name exactly what was loaded, and the libraries
+that load from the snapshot's folder never need the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_sst2.utils.errors import Sst2Error
 
 RepoType = Literal["model", "dataset"]
 
-# An unreachable Hub must be noticed within five seconds, dead names and silent servers included.
+# An unreachable Hub must be detected within five seconds, unknown hosts and silent servers included.
 REACH_TIMEOUT_SECONDS = 4.0
 
 
@@ -43,7 +43,7 @@ def endpoint() -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder in which the Hub's clients keep what they downloaded."""
+    """Return the folder of the Hub's cache."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
@@ -61,17 +61,17 @@ def cached_snapshot(
     patterns: tuple[str, ...],
     complete: Callable[[Path], bool],
 ) -> Snapshot | None:
-    """Return a snapshot that is in the cache and complete, without any network.
+    """Return a complete snapshot from the cache without using the network, or None on a cache miss.
 
-    With a revision only that one will do. Without one, the commit that ``main`` pointed at when it was last
-    downloaded comes first, then the newest that was not downloaded under another revision's name.
+    A given revision must match. Without one, the commit that ``main`` referred to at its last download is preferred,
+    then the newest snapshot that was not downloaded as another revision.
 
     Args:
         repo_id: ``org/name``.
         repo_type: ``model`` or ``dataset``.
         revision: Branch, tag or commit; None for main.
-        patterns: The files that were, or would be, downloaded.
-        complete: Tells whether a snapshot's folder has all that cannot be done without.
+        patterns: Glob patterns of the files that belong to the snapshot.
+        complete: Returns whether a snapshot's folder contains all required files.
     """
     root = repository_folder(repo_id, repo_type)
     commits = [revision] if revision else []
@@ -80,8 +80,8 @@ def cached_snapshot(
         commits.insert(0, reference.read_text(encoding="utf-8", errors="replace").strip())
     if revision is None and (root / "snapshots").is_dir():
         others = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        named = _commits_of_other_revisions(root)
-        commits += [path.name for path in others if path.name not in named]
+        other_revisions = _commits_of_other_revisions(root)
+        commits += [path.name for path in others if path.name not in other_revisions]
     for commit in filter(None, dict.fromkeys(commits)):
         folder = root / "snapshots" / commit
         if folder.is_dir() and complete(folder) and _nothing_missing(repo_id, repo_type, commit, patterns):
@@ -90,7 +90,7 @@ def cached_snapshot(
 
 
 def _commits_of_other_revisions(root: Path) -> set[str]:
-    """Return the commits that a branch or tag was downloaded by name for; conversion pull requests stand for main."""
+    """Return the commits that were downloaded as a branch or tag. Conversion pull requests count as main."""
     references = root / "refs"
     return {
         path.read_text(encoding="utf-8", errors="replace").strip()
@@ -100,10 +100,10 @@ def _commits_of_other_revisions(root: Path) -> set[str]:
 
 
 def _nothing_missing(repo_id: str, repo_type: RepoType, commit: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether the snapshot lacks none of the files that the Hub's own client knows to belong to it.
+    """Return whether the snapshot has all files that huggingface_hub knows to belong to it.
 
-    An interrupted download may have left out a file that no library misses, and that changes the numbers all the
-    same: a tokenizer's configuration, the encoder's maximum length.
+    An interrupted download can lack a file that no library requires but that changes results, such as the tokenizer's
+    configuration or the encoder's maximum length.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import LocalEntryNotFoundError
@@ -129,38 +129,42 @@ def download_snapshot(
     patterns: tuple[str, ...],
     complete: Callable[[Path], bool] = lambda _: True,
     *,
-    safetensors: bool = False,
+    unsafe_files: tuple[str, ...] = (),
+    safe_files: tuple[str, ...] = (),
+    unsafe_reason: str = "",
 ) -> Snapshot:
-    """Download the files of a repository that match ``patterns``, all at one commit, each as the Hub lists it.
+    """Download the files of a repository that match ``patterns``, all at one commit, and verify them.
 
-    Of several processes that want the same one downloads it, and the others wait for that.
+    If several processes request the same repository, one downloads it and the others wait.
 
     Args:
         repo_id: ``org/name``.
         repo_type: ``model`` or ``dataset``.
         revision: Branch, tag or commit; None for main.
-        patterns: Which files.
-        complete: Tells whether a snapshot that another process has brought meanwhile has all that is needed.
-        safetensors: Whether it is a model, of which pickled weights are not taken: where main has nothing else, the
-            Hub's own conversion is.
+        patterns: Glob patterns of the files.
+        complete: Returns whether a snapshot that another process downloaded in the meantime has all required files.
+        unsafe_files: Names of files that refuse a repository, unless it also contains one of ``safe_files``. If main
+            has unsafe files only, the Hub's own safetensors conversion is used.
+        safe_files: Names of the files in a safe format.
+        unsafe_reason: Why ``unsafe_files`` are refused, as the predicate of a sentence about the repository.
 
     Raises:
-        HubError: The Hub is unreachable, refuses, breaks off, or gives what is not what it lists.
+        HubError: The Hub is unreachable or refuses the request, the download fails, or a file differs from the listing.
     """
     check_reachable()
     if _patience().is_over:
-        raise hub_process.given_up(endpoint(), "nothing came of what was asked for before", _patience())
+        raise hub_process.given_up(endpoint(), "an earlier request got no data", _patience())
     import huggingface_hub
 
-    _ = huggingface_hub.snapshot_download  # takes a second, which the others need not wait for
-    question = Question(repo_id, repo_type, revision, patterns, safetensors)
+    _ = huggingface_hub.snapshot_download  # this lazy import takes a second, so do it before taking the lock
+    question = Question(repo_id, repo_type, revision, patterns, unsafe_files, safe_files, unsafe_reason)
     root = repository_folder(repo_id, repo_type)
     with hub_lock.turn(root, _patience()) as turn:
         if turn.waited:
-            brought = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
-            if brought is not None:
-                return brought
-        if turn.failure:  # to ask again would end in the same
+            snapshot = cached_snapshot(repo_id, repo_type, revision, patterns, complete)
+            if snapshot is not None:
+                return snapshot
+        if turn.failure:  # another request would fail in the same way
             raise HubError(turn.failure)
         return _downloaded(question, root, turn)
 
@@ -170,16 +174,16 @@ def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot
     folder = root / "snapshots" / listing.commit
     if not folder.is_dir():
         raise HubError(
-            f"{question.repo_id} on the Hub at {endpoint()} has no files like {', '.join(question.patterns)}"
+            f"{question.repo_id} on the Hub at {endpoint()} has no files that match {', '.join(question.patterns)}"
         )
-    kept = hub_digests.kept_listing(root, listing.commit)
-    bad = list(hub_digests.damages(folder, question.patterns, {**listing.files, **kept}))
+    cached_listing = hub_digests.cached_listing(root, listing.commit)
+    bad = list(hub_digests.damages(folder, question.patterns, {**listing.files, **cached_listing}))
     for damage in bad:
         damage.path.resolve().unlink(missing_ok=True)
         damage.path.unlink(missing_ok=True)
     if bad:
         raise HubError(
-            f"what {endpoint()} sent of {question.repo_id} is damaged, and was removed: {bad[0].said}; run again"
+            f"{endpoint()} sent a damaged file of {question.repo_id}, which was removed: {bad[0].problem}; run again"
         )
     if listing.commit != listing.revision:
         _point_at(root / "refs", listing.revision or "main", listing.commit)
@@ -187,22 +191,22 @@ def _downloaded(question: Question, root: Path, turn: hub_lock.Turn) -> Snapshot
 
 
 def _point_at(references: Path, revision: str, commit: str) -> None:
-    """Have the cache find a snapshot by its revision from now on: it is whole and was looked at."""
+    """Write the reference by which the cache finds a verified snapshot of a revision."""
     path = references / revision
     if not path.is_file() or path.read_bytes() != commit.encode():
         write_atomically(path, commit)
 
 
 def verify_snapshot(repo_id: str, repo_type: RepoType, snapshot: Snapshot, patterns: tuple[str, ...]) -> None:
-    """Refuse a snapshot from the cache in which a file is no longer what the Hub gave.
+    """Refuse a cached snapshot with a file that was damaged or replaced since its download.
 
     Raises:
-        Sst2Error: What file, what is wrong with it, and what to do.
+        Sst2Error: A file differs from the Hub's listing. The message names the file and the remedy.
     """
-    kept = hub_digests.kept_listing(repository_folder(repo_id, repo_type), snapshot.commit)
-    for damage in hub_digests.damages(snapshot.folder, patterns, kept):
+    cached_listing = hub_digests.cached_listing(repository_folder(repo_id, repo_type), snapshot.commit)
+    for damage in hub_digests.damages(snapshot.folder, patterns, cached_listing):
         raise Sst2Error(
-            f"{damage.path}, in the Hub's cache, was damaged or replaced: {damage.said}. Remove "
+            f"{damage.path} in the Hub's cache was damaged or replaced: {damage.problem}. Remove "
             f"{damage.path.resolve()} and run again where the Hub can be reached."
         )
 
@@ -213,9 +217,10 @@ def _patience() -> hub_process.Patience:
 
 
 def _client_environment() -> dict[str, str]:
-    """Return what the client's process is told: the Hub and the cache in use here, and to be plain and quiet.
+    """Return the environment variables of the download process: this Hub, this cache, and no progress bars.
 
-    Xet, the Hub's other way to send a file, has retries of its own and shows nothing of how far it is.
+    Xet, the Hub's other transfer protocol, is disabled because it retries by its own rules and shows no progress on
+    disk.
     """
     return {
         "HF_ENDPOINT": endpoint(),
@@ -228,10 +233,10 @@ def _client_environment() -> dict[str, str]:
 
 
 def check_reachable() -> None:
-    """Ask the Hub for a sign of life, once a process and endpoint.
+    """Check that the Hub answers, once per process and endpoint.
 
     Raises:
-        HubError: There was none within four seconds, or the environment forbids to ask.
+        HubError: The Hub did not answer within four seconds, or the environment sets offline mode.
     """
     reason = _unreachable_reason(endpoint())
     if reason:
@@ -240,13 +245,13 @@ def check_reachable() -> None:
 
 @functools.cache
 def _unreachable_reason(address: str) -> str:
-    """Return why the Hub cannot be reached, or an empty text when it answered, whatever it answered."""
+    """Return why the Hub cannot be reached, or an empty string if it answered with any status."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) forbids to ask the Hub"
-    answers: list[str] = []
-    # On a busy machine this takes a second by itself, which is not the Hub's.
+        return "the Hub is disabled by HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE)"
+    reasons: list[str] = []
+    # Created first, because this can take a second on a busy machine.
     session = get_session()
 
     def ask(*, again: bool = True) -> None:
@@ -256,12 +261,12 @@ def _unreachable_reason(address: str) -> str:
             if again and is_hang_up(error):
                 ask(again=False)
                 return
-            answers.append(f"{address} cannot be reached ({root_cause(error)})")
+            reasons.append(f"{address} cannot be reached ({root_cause(error)})")
         else:
-            answers.append("")
+            reasons.append("")
 
-    # In a thread, since looking up a dead name can take longer than any timeout of the HTTP client.
+    # In a thread, because the look-up of an unknown host can exceed every timeout of the HTTP client.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(REACH_TIMEOUT_SECONDS)
-    return answers[0] if answers else f"{address} gave no answer in {REACH_TIMEOUT_SECONDS:g} s"
+    return reasons[0] if reasons else f"{address} gave no answer within {REACH_TIMEOUT_SECONDS:g} s"

@@ -1,8 +1,8 @@
-"""Whether a snapshot's files are what the Hub lists: nothing of the client's holds what came against its digest.
+"""Verify a snapshot's files against the digests that the Hub lists, which huggingface_hub does not check.
 
-The Hub names a file by what is in it: one in Git LFS by its SHA-256, any other by the id that git gives it. The client
-keeps the Hub's listing beside a snapshot, and each file's content under the name that the Hub gave it with the download
-(the etag). Some mirrors pass on one of them and some neither; then only the size is left, or nothing.
+The Hub identifies a file by its content: a file in Git LFS by its SHA-256, any other by its git blob id. The cache
+contains the Hub's listing, and each file's content under its etag. Some mirrors send only one of them, or neither; then
+only the size can be checked, or nothing.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from pytest_sst2.utils.typed_json import read_plain
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_ID = re.compile(r"[0-9a-f]{40}")
-# Of the file in which the client keeps a listing.
+# Version of the file in which huggingface_hub stores a listing.
 _KNOWN_FORMAT = 1
 UNLISTED = ListedFile()
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file of a snapshot that is not what the Hub lists, and a clause that says so."""
+    """A file of a snapshot that differs from the Hub's listing, and a clause that states the problem."""
 
     path: Path
-    said: str
+    problem: str
 
 
 def damages(folder: Path, patterns: tuple[str, ...], listed: Mapping[str, ListedFile]) -> Iterator[Damage]:
-    """Yield the files of a snapshot that are not what they should be.
+    """Yield the files of a snapshot that differ from the Hub's listing.
 
     Args:
-        folder: The snapshot's.
-        patterns: Which files count; others are another program's, and are not read.
-        listed: What the Hub lists, as far as it is known.
+        folder: The snapshot's folder.
+        patterns: Glob patterns of the files to verify. Other programs may add other files.
+        listed: The Hub's metadata of each file, if known.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             try:
-                said = _damage(path, name, listed.get(name, UNLISTED))
+                problem = _problem(path, name, listed.get(name, UNLISTED))
             except OSError as error:
-                said = f"{name} cannot be read ({error.strerror or error})"
-            if said:
-                yield Damage(path, said)
+                problem = f"{name} cannot be read ({error.strerror or error})"
+            if problem:
+                yield Damage(path, problem)
 
 
-def _damage(path: Path, name: str, listed: ListedFile) -> str:
-    """Return what is wrong with a file, empty where nothing is known to be.
+def _problem(path: Path, name: str, listed: ListedFile) -> str:
+    """Return how a file differs from its metadata, or an empty string if no difference is known.
 
-    It is sound if it has one of the digests that were given for it: no damage would give it that.
+    One matching digest is enough, because no damage could produce it.
     """
     size = path.stat().st_size
     if listed.size is not None and size != listed.size:
@@ -64,36 +64,36 @@ def _damage(path: Path, name: str, listed: ListedFile) -> str:
     etag = path.resolve().name if path.is_symlink() else ""
     sha256 = {digest for digest in (listed.sha256, etag) if digest and _SHA256.fullmatch(digest)}
     git_ids = {digest for digest in (listed.git_id, etag) if digest and _GIT_ID.fullmatch(digest)}
-    found = []
+    checks = []
     if sha256:
-        found.append(("SHA-256", file_digest(path), sha256))
+        checks.append(("SHA-256", file_digest(path), sha256))
     if git_ids:
-        found.append(("the git id", git_digest(path), git_ids))
-    if not found or any(digest in expected for _, digest, expected in found):
+        checks.append(("git id", git_digest(path), git_ids))
+    if not checks or any(digest in expected for _, digest, expected in checks):
         return ""
-    kind, digest, expected = found[0]
-    return f"{name} has {kind} {digest}, not {' or '.join(sorted(expected))} as the Hub gave it"
+    kind, digest, expected = checks[0]
+    return f"{name} has the {kind} {digest}, but the Hub lists {' or '.join(sorted(expected))}"
 
 
-def kept_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
-    """Return what the client has kept of the Hub's listing of a commit; empty where it has nothing (before 2.0).
+def cached_listing(repository: Path, commit: str) -> dict[str, ListedFile]:
+    """Return the Hub's listing of a commit as huggingface_hub stored it; empty if there is none (before 2.0).
 
-    Its own function for that leaves out what is in Git LFS, and names such a file by the id of its pointer.
+    The function of huggingface_hub is not used, because it omits the metadata of Git LFS and returns the pointer's id.
 
     Args:
         repository: The repository's folder in the cache.
-        commit: The snapshot's.
+        commit: The snapshot's commit.
     """
     try:
-        kept = parse_json((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
-        if kept["format_version"] != _KNOWN_FORMAT:
+        listing = parse_json((repository / "trees" / f"{commit}.json").read_text(encoding="utf-8"))
+        if listing["format_version"] != _KNOWN_FORMAT:
             return {}
-        return {name: _kept_file(entry) for name, entry in kept["files"].items()}
+        return {name: _cached_file(entry) for name, entry in listing["files"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}  # there is none, or it was damaged: then the names of the blobs are what is left
+        return {}  # missing or damaged: only the names of the blobs can be checked
 
 
-def _kept_file(entry: Mapping[str, Any]) -> ListedFile:
+def _cached_file(entry: Mapping[str, Any]) -> ListedFile:
     is_lfs = "lfs_sha256" in entry
     size, digest = (entry["lfs_size"], entry["lfs_sha256"]) if is_lfs else (entry["size"], entry["blob_id"])
     return read_plain(ListedFile, {"size": size, ("sha256" if is_lfs else "git_id"): digest})

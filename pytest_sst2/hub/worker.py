@@ -1,8 +1,8 @@
-"""The process in which the Hub's client works; ``hub_process`` starts and watches it, and may end it at any moment.
+"""Run huggingface_hub in a separate process that ``process`` starts and watches, and can kill at any time.
 
-It reads one question from its standard input, a line of JSON, and ends when that is closed. On its standard output it
-says, a line of JSON each: ``ready``; ``note``, what troubles the client; ``bytes``, how many belong to the download,
-where the Hub lists sizes; at last ``listing`` or ``problem``.
+The process reads one request from its standard input, as a line of JSON, and exits when that is closed. It writes
+messages to its standard output, one line of JSON each: ``ready``; ``note``, a problem that huggingface_hub logs;
+``bytes``, the size of the download if the Hub lists it; finally ``listing`` or ``problem``.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from pytest_sst2.hub.errors import HubError
 if TYPE_CHECKING:
     import psutil
 
-# The client waits as long as the Hub asks it to, be it an hour. More than this is an answer, and not a pause.
-LONGEST_PAUSE_SECONDS = 20.0
-_TROUBLES = ("HTTP Error", "Error while downloading", "Still waiting to acquire lock")
+# huggingface_hub waits as long as the Hub demands, even an hour. A longer pause than this is reported instead.
+MAX_PAUSE_SECONDS = 20.0
+_PROBLEMS = ("HTTP Error", "Error while downloading", "Still waiting to acquire lock")
 _ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
 
 
 def main() -> None:
-    """Answer the question on the standard input, or end where that is closed."""
+    """Answer the request on the standard input, or exit if that is closed."""
     import huggingface_hub
     from huggingface_hub import constants
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints here is no answer
-    speaking = threading.Lock()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # other output must not mix with the messages
+    lock = threading.Lock()
 
     def say(kind: str, value: object) -> None:
-        with speaking:
+        with lock:
             answers.write(json.dumps({kind: value}) + "\n")
             answers.flush()
 
     question = Question(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_the_asker, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _refuse_long_pauses(constants.ENDPOINT)
     _write_small_chunks()
     logger = logging.getLogger("huggingface_hub")
@@ -54,18 +54,18 @@ def main() -> None:
     logger.handlers = [_Notes(say)]
     logger.propagate = False
     huggingface_hub.get_session()
-    _ = huggingface_hub.snapshot_download  # is imported by being named
+    _ = huggingface_hub.snapshot_download  # triggers the lazy import
     say("ready", True)
     try:
         say("listing", asdict(download(question, say)))
     except HubError as error:
         say("problem", str(error))
-    # The client's threads may still be waiting for something, and would be waited for.
+    # Threads of huggingface_hub may still be waiting, and would delay a normal exit.
     os._exit(0)
 
 
-def _end_with_the_asker() -> None:
-    """End this process when the one that asked is no more."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process closes the standard input."""
     import psutil
 
     sys.stdin.read()
@@ -75,24 +75,24 @@ def _end_with_the_asker() -> None:
 
 
 def half_files(process: psutil.Process) -> list[Path]:
-    """Return the files that a client's process has begun to write and not finished."""
+    """Return the unfinished files that a download process has open."""
     import psutil
 
     try:
         return [Path(file.path) for file in process.open_files() if file.path.endswith(".incomplete")]
     except (psutil.Error, OSError):
-        return []  # it has ended
+        return []  # the process has exited
 
 
 def _refuse_long_pauses(address: str) -> None:
-    """Turn a wait that the Hub asks the client for into an answer, where it is a long one."""
+    """Raise an error instead of a long pause that the Hub demands."""
     pause = time.sleep
 
     def sleep(seconds: float) -> None:
-        if seconds > LONGEST_PAUSE_SECONDS:
+        if seconds > MAX_PAUSE_SECONDS:
             raise HubError(
-                f"the Hub at {address} asks for a pause of {seconds:.0f} s, as after too many requests (HTTP 429): run "
-                "again after that, or log in with `hf auth login` or set HF_TOKEN to be allowed more"
+                f"the Hub at {address} demands a pause of {seconds:.0f} s, as after too many requests (HTTP 429): run "
+                "again after it, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
             )
         pause(seconds)
 
@@ -100,7 +100,7 @@ def _refuse_long_pauses(address: str) -> None:
 
 
 def _write_small_chunks() -> None:
-    """Have the client write what comes as it comes: how a download goes is seen by what is on the disk."""
+    """Make huggingface_hub write small chunks, because files on disk show the progress of a download."""
     from huggingface_hub import constants, file_download
 
     for module in (constants, file_download):
@@ -109,7 +109,7 @@ def _write_small_chunks() -> None:
 
 
 class _Notes(logging.Handler):
-    """Passes on what the client says about its troubles, without the long addresses."""
+    """Sends the problems that huggingface_hub logs as messages, without long URLs."""
 
     def __init__(self, say: Callable[[str, object], None]) -> None:
         super().__init__()
@@ -117,5 +117,5 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage().partition("\n")[0]
-        if line.startswith(_TROUBLES) or "thrown while requesting" in line:
+        if line.startswith(_PROBLEMS) or "thrown while requesting" in line:
             self._say("note", _ADDRESS.sub("", line)[:200])

@@ -18,7 +18,7 @@ from pytest_sst2.methods.fast.quick_dropout import quick_dropout
 from pytest_sst2.methods.fast.trimmed_embedding import Reduction, reduction_to
 from pytest_sst2.methods.truncation import truncation_warnings
 from pytest_sst2.models.library_compat import sampling_arguments
-from pytest_sst2.models.max_length import longest_input
+from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.record import Epoch
 from pytest_sst2.utils.atomic_write import scratch_folder
@@ -186,7 +186,7 @@ def _usable_length(job: Job, tokenizer: Any, model: Any) -> int:
     A tokenizer without a configuration claims 1e30 tokens, and a model's position table may be longer than its
     longest input, so all three are asked.
     """
-    positions = longest_input(model) or getattr(model.config, "max_position_embeddings", None)
+    positions = max_input_length(model) or getattr(model.config, "max_position_embeddings", None)
     usable = positions if isinstance(positions, int) and positions > 0 else job.recipe.max_length
     return int(min(job.recipe.max_length, tokenizer.model_max_length, usable))
 
@@ -222,7 +222,7 @@ def _arguments(job: Job, scratch: str) -> TrainingArguments:
         logging_nan_inf_filter=False,
         report_to="none",
         disable_tqdm=True,
-        log_level="passive" if job.loader.talkative else "error",
+        log_level="passive" if job.loader.verbose else "error",
         **sampling_arguments(TrainingArguments, group_by_length=job.recipe.group_by_length),
     )
     # With several GPUs in one process the Trainer would spread each batch over them and multiply the batch size.

@@ -1,6 +1,6 @@
-"""Model files that a package brings: found without importing it, and held against digests that we carry.
+"""Find the model files of an installed package without importing it, and verify them against known digests.
 
-For each version of such a package that is known, ``data/NAME-VERSION.sha256`` lists its files as ``sha256sum`` does.
+``NAME-VERSION.sha256`` in this folder lists the files of each known version, in the format of ``sha256sum``.
 """
 
 from __future__ import annotations
@@ -13,50 +13,48 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest
 
 LISTS = Path(__file__).parent
-# What no library reads: it may be missing, or changed.
+# No library reads these files, so they may be missing or changed.
 _NOT_LOADED = ("README.md",)
 
 
 def bundled_folder(package: str) -> Path | None:
-    """Return the folder ``model`` inside an installed package, None where there is no such package."""
+    """Return the folder ``model`` of an installed package, or None if it is not installed."""
     try:
-        found = importlib.util.find_spec(package) if package else None
-    except ModuleNotFoundError:  # of the package that a dotted name lies in
-        found = None
-    return Path(found.origin).parent / "model" if found and found.origin else None
+        spec = importlib.util.find_spec(package) if package else None
+    except ModuleNotFoundError:  # the parent package of a dotted name
+        spec = None
+    return Path(spec.origin).parent / "model" if spec and spec.origin else None
 
 
 def distribution_of(package: str) -> str:
-    """Return the name by which pip knows a package."""
+    """Return the distribution name of a package, as pip uses it."""
     return package.replace("_", "-")
 
 
 def verify_bundled(package: str, folder: Path) -> None:
-    """Refuse a package's model files where one is missing, is not what was released, or is one too many.
+    """Refuse a package's model files if one is missing, changed or additional.
 
-    A file is read once a process, and again when it has been touched since.
+    A file's digest is computed once per process, and again after the file was modified.
 
     Raises:
-        Sst2Error: What file, what was expected and found, and how to get sound ones.
+        Sst2Error: A file differs from the released one. The message names the file, both digests and the remedy.
     """
     name = distribution_of(package)
     expected = _expected(name)
-    remedy = f"Install it again: pip install --force-reinstall --no-deps {name}=={_version(name)}."
+    remedy = f"Reinstall it: pip install --force-reinstall --no-deps {name}=={_version(name)}."
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and _is_loaded(path) and relative not in expected:
-            raise Sst2Error(f"{path} is not a file of {name}, but would be read with it. Remove it. {remedy}")
+            raise Sst2Error(f"{path} is not a file of {name}, but would be loaded with it. Remove it, or: {remedy}")
     for relative, digest in expected.items():
         path = folder / relative
         try:
-            found = file_digest(path)
+            actual = file_digest(path)
         except OSError as error:
             reason = error.strerror or error
             raise Sst2Error(f"{path}, a file of {name}, cannot be read ({reason}). {remedy}") from error
-        if found != digest:
-            raise Sst2Error(
-                f"{path} has SHA-256 {found}, not the expected {digest}, so it was damaged or replaced. {remedy}"
-            )
+        if actual != digest:
+            raise Sst2Error(f"{path} was damaged or replaced: its SHA-256 is {actual}, expected {digest}. {remedy}")
 
 
 def _is_loaded(path: Path) -> bool:
@@ -71,15 +69,15 @@ def _version(name: str) -> str:
 
 
 def _expected(name: str) -> dict[str, str]:
-    """Return the SHA-256 of each file, by its path below the model's folder."""
+    """Return the expected SHA-256 of each file, by its path relative to the model's folder."""
     version = _version(name)
     path = LISTS / f"{name}-{version}.sha256"
     if not path.is_file():
-        known = sorted(each.stem.removeprefix(f"{name}-") for each in LISTS.glob(f"{name}-*.sha256"))
+        known = sorted(file.stem.removeprefix(f"{name}-") for file in LISTS.glob(f"{name}-*.sha256"))
         install = f" Run: pip install {name}=={known[-1]}." if known else ""
         raise Sst2Error(
-            f"the weights of {name} {version or 'without a version'} cannot be verified: digests are known of "
-            f"{', '.join(known) or 'no version'} alone.{install}"
+            f"the weights of {name} {version or 'without a version'} cannot be verified: digests are known only for "
+            f"{', '.join(known) or 'no version'}.{install}"
         )
     lines = path.read_text(encoding="utf-8").splitlines()
     return {relative: digest for digest, relative in (line.split("  ", 1) for line in lines)}

@@ -1,4 +1,4 @@
-"""Whether a model that was loaded is fit for use: with its tokenizer, by its answer, by the embedding it makes."""
+"""Check that a loaded model works: with its tokenizer, on one sentence, and as a sentence encoder."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.models.guarded_calls import LibraryCall
-from pytest_sst2.models.max_length import longest_input
+from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.models.out_of_memory import is_out_of_memory
-from pytest_sst2.models.sentence_transformers_config import SHORTEST
+from pytest_sst2.models.sentence_transformers_config import MIN_TOKENS
 from pytest_sst2.results.probe_sentences import fixed_sentences
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 
-# Embedding tables are rounded up to a multiple of 64 or 128, or keep room for tokens to come.
-_ROUNDED_UP = 0.01
-# So many tokens of a sentence are enough to see whether a model answers.
-_FEW = 16
+# Embedding tables are rounded up to a multiple of 64 or 128, or reserve rows for new tokens.
+_MAX_RELATIVE_PADDING = 0.01
+# Maximum length of the sentence that checks whether a model can answer.
+_CHECK_TOKENS = 16
 
 
 def check_tokenizer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer that leaves no room for a word, cannot pad, or belongs to another model.
+    """Refuse a tokenizer that is limited to too few tokens, cannot pad, or belongs to another model.
 
     Args:
-        call: Asks the libraries.
-        folder: The model's, or its module's.
+        call: Calls the libraries for the model.
+        folder: The folder of the model or of its module.
         model: The encoder.
-        tokenizer: What lies beside it.
+        tokenizer: The tokenizer from the same folder.
 
     Raises:
-        Sst2Error: What is wrong, and what to do.
+        Sst2Error: The tokenizer does not fit the model.
     """
     _check_lengths(call.name, folder, model, tokenizer)
     _check_padding(call.name, folder, model, tokenizer)
@@ -37,17 +37,17 @@ def check_tokenizer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any)
 
 
 def _check_lengths(name: str, folder: Path, model: Any, tokenizer: Any) -> None:
-    longest = tokenizer.model_max_length
-    if not isinstance(longest, int | float) or longest < SHORTEST:
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int | float) or limit < MIN_TOKENS:
         raise Sst2Error(
-            f"model {name!r}: the tokenizer in {folder} allows {longest!r} tokens "
-            f"(model_max_length); at least {SHORTEST} are needed for one word between the two special ones."
+            f"model {name!r}: the tokenizer in {folder} allows {limit!r} tokens (model_max_length); at least "
+            f"{MIN_TOKENS} are needed for one word and two special tokens. Correct tokenizer_config.json."
         )
-    positions = longest_input(model)
-    if positions is not None and positions < SHORTEST:
+    positions = max_input_length(model)
+    if positions is not None and positions < MIN_TOKENS:
         raise Sst2Error(
             f"model {name!r}: the encoder in {folder} has positions for {positions} tokens of a sentence "
-            f"(max_position_embeddings, less those that padding takes); at least {SHORTEST} are needed. "
+            f"(max_position_embeddings, minus those reserved for padding); at least {MIN_TOKENS} are needed. "
             "Use another checkpoint."
         )
 
@@ -55,73 +55,73 @@ def _check_lengths(name: str, folder: Path, model: Any, tokenizer: Any) -> None:
 def _check_padding(name: str, folder: Path, model: Any, tokenizer: Any) -> None:
     if tokenizer.pad_token_id is not None:
         return
-    wanted = getattr(model.config, "pad_token_id", None)
-    is_known = isinstance(wanted, int) and 0 <= wanted < len(tokenizer)
-    token = repr(tokenizer.convert_ids_to_tokens(wanted)) if is_known else "tokenizer.eos_token"
+    pad_id = getattr(model.config, "pad_token_id", None)
+    is_known = isinstance(pad_id, int) and 0 <= pad_id < len(tokenizer)
+    token = repr(tokenizer.convert_ids_to_tokens(pad_id)) if is_known else "tokenizer.eos_token"
     raise Sst2Error(
-        f"model {name!r}: the tokenizer in {folder} has no padding token, without which sentences of several lengths "
-        f"are no batch. Give it one, as tokenizer.pad_token = {token}, and save it: tokenizer.save_pretrained(folder)."
+        f"model {name!r}: the tokenizer in {folder} has no padding token, which batches of sentences need. Set one, "
+        f"for example tokenizer.pad_token = {token}, and save it: tokenizer.save_pretrained(folder)."
     )
 
 
 def _check_vocabulary(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer that belongs to another model: every id would be looked up as some other word.
+    """Refuse a tokenizer that belongs to another model, because its ids would be looked up as other words.
 
-    It is another's when it has ids that the model has no embedding for, or when it knows another number of
-    tokens and pads with another of them than the model's config says. Either alone is common: embedding tables
-    are rounded up, and configs keep the padding id of the model they were copied from.
+    It belongs to another model if it has ids without an embedding, or if both its number of tokens and its padding
+    token differ from the model's. Each difference alone is common: embedding tables are rounded up, and configs keep
+    the padding id of the model that they were copied from.
     """
     try:
         rows = model.get_input_embeddings().weight.shape[0]
-    except (AttributeError, NotImplementedError):  # a model of characters or hashes has no such table
+    except (AttributeError, NotImplementedError):  # character and hash models have no such table
         return
-    wanted_pad, pad = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
+    expected_pad, pad = getattr(model.config, "pad_token_id", None), tokenizer.pad_token_id
     highest = call("tokenizer", lambda: _highest_id(tokenizer), done="used")
-    known = len(tokenizer)
-    other_pad = None not in (wanted_pad, pad) and wanted_pad != pad
-    if highest < rows and not (other_pad and abs(known - rows) > rows * _ROUNDED_UP):
+    tokens = len(tokenizer)
+    other_pad = None not in (expected_pad, pad) and expected_pad != pad
+    if highest < rows and not (other_pad and abs(tokens - rows) > rows * _MAX_RELATIVE_PADDING):
         return
-    reason = f"has ids up to {highest:,}" if highest >= rows else f"pads with token {pad}, not {wanted_pad}"
+    reason = f"ids up to {highest:,}" if highest >= rows else f"pads with token {pad}, not {expected_pad}"
     raise Sst2Error(
-        f"model {call.name!r}: the tokenizer in {folder} knows {known:,} tokens and {reason}, but the model has "
-        f"embeddings for {rows:,}. They do not belong together; put the model's own tokenizer files there."
+        f"model {call.name!r}: the tokenizer in {folder} has {tokens:,} tokens and {reason}, but the model has "
+        f"embeddings for {rows:,}. They do not belong together. Replace the tokenizer files by the model's own."
     )
 
 
 def check_answer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) -> None:
-    """Refuse an encoder that cannot answer one short sentence: a config can ask for arithmetic that cannot be.
+    """Refuse an encoder that cannot encode one short sentence, for example because of an invalid value in its config.
 
     Raises:
-        Sst2Error: It fails, or answers with what are no numbers.
+        Sst2Error: It raises an error, or returns NaN or infinity.
     """
     import torch
 
-    if model.config.is_encoder_decoder:  # its encoder alone is asked, by those who know how
+    if model.config.is_encoder_decoder:  # methods call only the encoder of such a model
         return
 
     def answer() -> Any:
-        length = min(_FEW, tokenizer.model_max_length, longest_input(model) or _FEW)
+        length = min(_CHECK_TOKENS, tokenizer.model_max_length, max_input_length(model) or _CHECK_TOKENS)
         inputs = tokenizer(fixed_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
         with torch.inference_mode():
             return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
 
     if not torch.isfinite(call("encoder", answer, done="used")).all():
         raise Sst2Error(
-            f"model {call.name!r}: the encoder in {folder} answers a sentence with NaN or infinity, although its "
-            "weights are numbers: a value in its config.json, such as an epsilon, cannot be right."
+            f"model {call.name!r}: the encoder in {folder} returns NaN or infinity for a sentence, although its "
+            "weights are finite. Correct its config.json: a value such as an epsilon is wrong."
         )
 
 
 def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
-    """Refuse modules that make no embedding of a sentence: an encoder that nothing pools, a pooling before it.
+    """Refuse modules that produce no sentence embedding, for example an encoder without pooling.
 
     Args:
-        call: Asks the libraries.
-        folder: The model's.
+        call: Calls the libraries for the model.
+        folder: The model's folder.
         encoder: A ``SentenceTransformer``.
 
     Raises:
-        Sst2Error: They fail, or give something else than one vector.
+        Sst2Error: They raise an error, or return something other than one vector.
     """
 
     def embed() -> Any:
@@ -134,21 +134,21 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
             raise
         modules = ", ".join(type(module).__name__ for module in encoder)
         raise Sst2Error(
-            f"{error} Its modules in {folder} are {modules or 'none'}; wanted is a Transformer and then what makes "
-            "one vector of its tokens, as a Pooling does."
+            f"{error} Its modules in {folder} are {modules or 'none'}; it needs a Transformer, followed by a module "
+            "that turns its tokens into one vector, such as Pooling."
         ) from error
     if getattr(embeddings, "ndim", 0) != 2:
-        given = quoted(getattr(embeddings, "shape", embeddings))
+        output = quoted(getattr(embeddings, "shape", embeddings))
         raise Sst2Error(
-            f"model {call.name!r}: its modules in {folder} give {given} for one sentence, and not one vector. "
-            "Pool its tokens: add a Pooling to modules.json."
+            f"model {call.name!r}: its modules in {folder} return {output} for one sentence instead of one vector. Add "
+            "a Pooling module to modules.json."
         )
 
 
 def _highest_id(tokenizer: Any) -> int:
-    """Return the highest id that a text can be given: of any word, of the fixed sentences, special tokens included.
+    """Return the highest id of any word, and of any token in the probe sentences, special tokens included.
 
-    Special tokens that no sentence has may lie beyond a model's embeddings; some models never trained any for them.
+    Special tokens that no sentence contains may have no embedding: some models were not trained with them.
     """
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     words = (number for number in tokenizer.get_vocab().values() if number not in special)

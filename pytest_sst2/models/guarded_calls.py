@@ -1,4 +1,4 @@
-"""Calls into the libraries that load models: silent, and whatever goes wrong in them in one sentence."""
+"""Call the libraries that load models without their output, and raise every failure as one sentence."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import TypeVar
 from pytest_sst2.utils.errors import Sst2Error
 
 T = TypeVar("T")
-# What the tokenizers' Rust code raises where it finds itself in a state it did not foresee; it is no Exception.
+# Raised by a panic in the Rust code of tokenizers. It is not an Exception.
 _PANIC = "PanicException"
 
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """Something that the libraries are asked to do with a model.
+    """Calls libraries for one model.
 
     Args:
-        name: The model's.
-        talkative: Let the libraries say what they load, and how far they are.
+        name: The model's name, for messages.
+        verbose: Show the libraries' log messages and progress bars.
     """
 
     name: str
-    talkative: bool = False
+    verbose: bool = False
 
-    def __call__(self, part: str, ask: Callable[[], T], *, done: str = "loaded") -> T:
-        """Return what ``ask`` returns.
+    def __call__(self, part: str, call: Callable[[], T], *, done: str = "loaded") -> T:
+        """Return the result of ``call``.
 
         Args:
-            part: What of the model is concerned.
-            ask: Does it.
-            done: What could not be done with that part, where it fails.
+            part: The part of the model, for the message.
+            call: Calls the libraries.
+            done: What fails with that part, as a past participle for the message.
 
         Raises:
-            Sst2Error: Anything went wrong.
+            Sst2Error: ``call`` raised any exception.
         """
         try:
-            with contextlib.nullcontext() if self.talkative else _quiet_transformers():
-                return ask()
+            with contextlib.nullcontext() if self.verbose else _quiet_transformers():
+                return call()
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
                 raise
@@ -51,7 +51,7 @@ class LibraryCall:
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep load reports and progress bars out of the output, and put the user's choices back afterwards."""
+    """Disable load reports and progress bars, and restore the user's settings afterwards."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging
 
@@ -66,5 +66,5 @@ def _quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-        # The line above switches the Hub's bars on, and the one before it switched them off.
+        # The calls above also change the progress bars of huggingface_hub.
         (enable_progress_bars if hub_bars else disable_progress_bars)()

@@ -1,7 +1,7 @@
-"""A model's layout: in which folders its modules are, and which files of them hold weights and settings.
+"""Find a model's modules: their folders, weight files and configs.
 
-That of transformers is one folder. That of sentence-transformers has ``modules.json``, which names a folder a module;
-a module that routes (``Router``) has others below it, which its own config names.
+A transformers model is one folder. A sentence-transformers model has a ``modules.json``, which lists one folder per
+module. A ``Router`` module contains further modules, which its own config lists.
 """
 
 from __future__ import annotations
@@ -10,48 +10,48 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.models.safety import inside
+from pytest_sst2.models.safety import path_inside
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.safe_read import read_json
 
-# Where a module that routes says which modules are below it; the second is of releases before 5.
+# Files in which a Router lists its modules; the second is from sentence-transformers before 5.
 _ROUTES = ("router_config.json", "config.json")
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of modules.json, or none where there is no such file."""
+    """Return the entries of modules.json, or an empty list without such a file."""
     path = folder / "modules.json"
     if not path.is_file():
         return []
     modules = read_json(path)
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-        raise Sst2Error(f"{path} is not a list of modules, as sentence-transformers writes it.")
+        raise Sst2Error(f"{path} does not contain a list of modules. Save the model again with sentence-transformers.")
     return modules
 
 
 def transformer_folder(folder: Path) -> Path:
-    """Return the folder with config, weights and tokenizer: the model's own, or that of its first module.
+    """Return the folder with config, weights and tokenizer: the model's folder, or that of its first module.
 
-    Where both have a config, it is that of the module, which is the one that sentence-transformers loads.
+    If both have a config, the module's folder is returned, because sentence-transformers loads that.
 
     Raises:
-        Sst2Error: ``modules.json`` is no list of modules, or names a folder outside of the model's.
+        Sst2Error: ``modules.json`` contains no list of modules, or names a folder outside the model's folder.
     """
     modules = _modules(folder)
     if not modules:
         return folder
-    first = inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
+    first = path_inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
     is_transformer = str(modules[0].get("type")).endswith("Transformer") and (first / "config.json").is_file()
     return first if is_transformer or not (folder / "config.json").is_file() else folder
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a module, all of them or none: a shard that is missing makes it none.
+    """Return the safetensors files of a module, or an empty list if one is missing.
 
-    Where there are a single file and shards, it is the single one, as the libraries have it.
+    If there is both a single file and shards, the single file is returned, because the libraries load that.
 
     Raises:
-        Sst2Error: The index of shards has no list of files, or names one outside of the folder.
+        Sst2Error: The shard index has no list of files, or names a file outside the folder.
     """
     index = folder / "model.safetensors.index.json"
     files = [folder / "model.safetensors"]
@@ -59,54 +59,54 @@ def weight_files(folder: Path) -> list[Path]:
         content = read_json(index)
         weight_map = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise Sst2Error(f"{index} has no weight_map from tensors to files.")
-        files = [inside(folder, name, index) for name in sorted(set(weight_map.values()))]
+            raise Sst2Error(f"{index} has no weight_map from tensors to files. Copy or download it again.")
+        files = [path_inside(folder, name, index) for name in sorted(set(weight_map.values()))]
     return files if files and all(path.is_file() for path in files) else []
 
 
 def module_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return the folders of the sentence-transformers modules after the transformer itself, and of those within them.
+    """Return the folders of all sentence-transformers modules except the transformer, nested ones included.
 
     Raises:
-        Sst2Error: One lies outside of the model's folder, or a config is no JSON.
+        Sst2Error: A folder is outside the model's folder, or a config is not JSON.
     """
-    told_in = folder / "modules.json"
-    # Keys alone are wanted, in order: a module may be named twice.
-    found = dict.fromkeys(inside(folder, str(module.get("path") or ""), told_in) for module in _modules(folder))
-    waiting = [transformer, *found]
-    while waiting:
-        within = [path for path in _routed(waiting.pop()) if path not in found]
-        found |= dict.fromkeys(within)
-        waiting += within
-    return [path for path in found if path != transformer]
+    index = folder / "modules.json"
+    # A dict as an ordered set: a module can be listed twice.
+    folders = dict.fromkeys(path_inside(folder, str(module.get("path") or ""), index) for module in _modules(folder))
+    unvisited = [transformer, *folders]
+    while unvisited:
+        nested = [path for path in _router_folders(unvisited.pop()) if path not in folders]
+        folders |= dict.fromkeys(nested)
+        unvisited += nested
+    return [path for path in folders if path != transformer]
 
 
 def all_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return a model's own folder and those of all its modules, the transformer's included."""
+    """Return a model's folder and the folders of all its modules, the transformer included."""
     return list(dict.fromkeys((folder, transformer, *module_folders(folder, transformer))))
 
 
 def encoder_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return the folders of a model's transformers: most have one, a model that routes may have several.
+    """Return the folders of a model's transformers: one, or several if it has a Router.
 
     Raises:
-        Sst2Error: A config is no JSON.
+        Sst2Error: A config is not JSON.
     """
     others = (path for path in module_folders(folder, transformer) if (path / "config.json").is_file())
     return [transformer, *(path for path in others if "model_type" in read_json(path / "config.json"))]
 
 
-def _routed(module: Path) -> Iterator[Path]:
-    """Yield the folders of the modules that a module names as its own."""
+def _router_folders(module: Path) -> Iterator[Path]:
+    """Yield the folders of the modules that a Router lists."""
     for config in (module / name for name in _ROUTES):
         content = read_json(config) if config.is_file() else None
         types = content.get("types") if isinstance(content, dict) else None
         if isinstance(types, dict):
-            yield from (inside(module, name, config) for name in types)
+            yield from (path_inside(module, name, config) for name in types)
 
 
 def module_configs(folder: Path, transformer: Path) -> list[Path]:
-    """Return the JSON files in which sentence-transformers looks for its modules and their settings."""
-    found = [path for place in module_folders(folder, transformer) for path in sorted(place.glob("*config.json"))]
+    """Return the JSON files that sentence-transformers reads for its modules and their settings."""
+    configs = [path for place in module_folders(folder, transformer) for path in sorted(place.glob("*config.json"))]
     modules = folder / "modules.json"
-    return [modules, *found] if modules.is_file() else found
+    return [modules, *configs] if modules.is_file() else configs

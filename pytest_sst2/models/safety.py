@@ -1,7 +1,7 @@
-"""What a model's files may not do: point out of their folder, bring code, lie about their size, hold no numbers.
+"""Refuse unsafe model files: pickles, paths outside the folder, remote code, wrong sizes, NaN or infinite weights.
 
-All of it is read from names, JSON and the headers of safetensors files, before a library loads anything;
-``refuse_unreal_numbers`` alone reads the weights themselves.
+The checks read names, JSON and safetensors headers, before a library loads anything. Only ``refuse_nonfinite_weights``
+reads the weights themselves.
 """
 
 from __future__ import annotations
@@ -17,82 +17,103 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
 
-# Where configs of the common architectures say how wide they are; each has a tensor with a side of that length.
+PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
+PICKLES_ONLY = "has pickled weights only, which can run code when loaded"
+# Config keys for widths in common architectures. Each width is the size of some tensor dimension.
 _WIDTHS = (
     *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
     *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
 )
-# Likewise where configs of sentence-transformers' modules say how wide a layer of theirs is.
+# Config keys for layer widths in modules of sentence-transformers.
 _LAYER_WIDTHS = (
     *("in_features", "out_features", "hidden_dim", "in_word_embedding_dimension", "out_channels", "dimension"),
 )
-# Of a file, in bytes, on every usual system.
-_LONGEST_NAME = 255
+# In bytes, on all common file systems.
+_MAX_NAME_BYTES = 255
 _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
-# Tables that a model with rotary or relative positions does not have, whatever its config says of their length.
+# Table sizes. Models with rotary or relative positions have no such table, even if their config has a size.
 _TABLES = ("max_position_embeddings", "n_positions", "type_vocab_size")
 _HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
-_TIMES_THE_WEIGHTS = 10
-# Where configs of sentence-transformers' modules name a class to import, and whose classes these may be.
+_MAX_TABLE_TO_WEIGHTS = 10
+# Config keys of sentence-transformers for classes to import, and the allowed prefixes of these classes.
 _CLASSES = ("activation_function", "tokenizer_class", "type", "types")
 _MODULES = "sentence_transformers."
 _TRUSTED = (_MODULES, "torch.nn.")
-# Attention and the like as compiled code of a repository, ``org/name``: attn_implementation, _attn_implementation.
+# Config keys such as attn_implementation, which can name compiled code in a repository (``org/name``).
 _KERNEL = re.compile(r"_implementation(?:_internal)?$")
 
 
-def inside(folder: Path, named: str, told_in: Path) -> Path:
-    """Return the path of what a model's file names relative to its folder.
+def path_inside(folder: Path, name: str, source: Path) -> Path:
+    """Return the path of a file or folder that a model's JSON file names relative to ``folder``.
+
+    Args:
+        folder: The folder that must contain it.
+        name: The relative path.
+        source: The JSON file, for the message.
 
     Raises:
-        Sst2Error: It lies outside of the folder.
+        Sst2Error: The path is outside the folder, or no file can have that name.
     """
-    path = PureWindowsPath(named)  # which knows both separators, drives, and an absolute path of either system
+    path = PureWindowsPath(name)  # accepts both separators, drives, and absolute paths of both systems
     if path.is_absolute() or path.drive or path.root or ".." in path.parts:
         raise Sst2Error(
-            f"{told_in} names {named!r}, which is outside of the model's folder; only files below {folder} are read."
+            f"{source} names {name!r}, which is outside the model's folder; only files in {folder} are allowed."
         )
-    if "\0" in named or any(len(part.encode(errors="replace")) > _LONGEST_NAME for part in path.parts):
-        raise Sst2Error(f"{told_in} names {quoted(named)}, as no file can be called.")
-    return folder / named
+    if "\0" in name or any(len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in path.parts):
+        raise Sst2Error(f"{source} names {quoted(name)}, which is not a valid file name. Copy or download it again.")
+    return folder / name
 
 
-def refuse_links_out_and_pipes(name: str, folder: Path) -> None:
-    """Refuse what is neither a file nor a folder, and symbolic links that leave a model's folder.
-
-    Who opens a pipe waits for ever for what comes out of it. Links of the Hub's cache lead to its own blobs.
+def refuse_pickles(name: str, folder: Path, weight_files: Sequence[Path]) -> None:
+    """Refuse a folder with pickled weights and without safetensors.
 
     Raises:
-        Sst2Error: There is one, at whatever depth.
+        Sst2Error: There are pickled weights only.
+    """
+    if not weight_files and any((folder / file).is_file() for file in PICKLE_FILES):
+        raise Sst2Error(
+            f"model {name!r}: {folder} {PICKLES_ONLY}; model.safetensors is needed. If you trust the checkpoint, load "
+            "it and save it again with save_pretrained()."
+        )
+
+
+def refuse_unsafe_paths(name: str, folder: Path) -> None:
+    """Refuse symbolic links out of a model's folder, and entries that are neither files nor folders.
+
+    Opening a pipe would block forever. Links of the Hub's cache to its own blobs are allowed.
+
+    Raises:
+        Sst2Error: There is such an entry, at any depth.
     """
     folder = folder.resolve()
     home = folder.parent.parent if folder.parent.name == "snapshots" else folder
     for path in sorted(folder.rglob("*")):
         try:
             leads_to = path.resolve() if path.is_symlink() else path
-            mode = leads_to.stat().st_mode if leads_to.exists() else stat.S_IFREG  # a link to nothing is no file at all
-        except (OSError, RuntimeError) as error:  # RuntimeError: so Python before 3.13 says of a link in a circle
-            raise Sst2Error(f"model {name!r}: {path} cannot be looked at ({error}). Remove it.") from error
+            mode = leads_to.stat().st_mode if leads_to.exists() else stat.S_IFREG  # a broken link is harmless
+        except (OSError, RuntimeError) as error:  # RuntimeError: a circular link before Python 3.13
+            raise Sst2Error(f"model {name!r}: {path} cannot be read ({error}). Remove it.") from error
         if not leads_to.is_relative_to(home):
             raise Sst2Error(
-                f"model {name!r}: {path} is a link to {leads_to}, outside of the model's folder. "
-                "Copy the file itself there."
+                f"model {name!r}: {path} is a link to {leads_to}, outside the model's folder. Replace the link by the "
+                "file."
             )
-        # A clone may have the socket of git's own watcher, which nobody could wait for: a socket cannot be opened.
+        # A git clone can contain the socket of git's file-system monitor, which cannot be opened and so cannot block.
         of_git = stat.S_ISSOCK(mode) and ".git" in path.relative_to(folder).parts
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or of_git):
             raise Sst2Error(
-                f"model {name!r}: {path} is neither a file nor a folder but a pipe, a socket or a device, for which a "
-                "library would wait without end. Remove it."
+                f"model {name!r}: {path} is neither a file nor a folder but a pipe, a socket or a device, which could "
+                "block forever. Remove it."
             )
 
 
-def code_brought_along(configs: Iterable[Path], module_configs: Iterable[Path]) -> str:
-    """Return which file of a model names code to import, and which; empty where none does.
+def remote_code(configs: Iterable[Path], module_configs: Iterable[Path]) -> str:
+    """Return the code that a model's config would import and the file that names it, or an empty string.
 
     Args:
         configs: JSON files of the transformer and its tokenizer.
-        module_configs: JSON files of sentence-transformers, modules.json among them.
+        module_configs: JSON files of sentence-transformers, including modules.json.
     """
     for path in configs:
         for key, value in _settings(read_json(path)):
@@ -103,20 +124,20 @@ def code_brought_along(configs: Iterable[Path], module_configs: Iterable[Path]) 
     for path in module_configs:
         are_modules = path.name == "modules.json"
         for key, value in _settings(read_json(path)):
-            for named in value.values() if isinstance(value, dict) else (value,):
-                is_class = key in _CLASSES and (are_modules or "." in str(named))
-                if is_class and not str(named).startswith(_MODULES if are_modules else _TRUSTED):
-                    return f"{named} in its {path.name}"
+            for name in value.values() if isinstance(value, dict) else (value,):
+                is_class = key in _CLASSES and (are_modules or "." in str(name))
+                if is_class and not str(name).startswith(_MODULES if are_modules else _TRUSTED):
+                    return f"{name} in its {path.name}"
     return ""
 
 
-def refuse_lying_sizes(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
-    """Refuse weights whose header is not true, and a config that asks for more than the weights have.
+def refuse_oversized_config(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
+    """Refuse weights with a wrong header, and a config with sizes larger than those of the weights.
 
-    A library would build what the config asks for first, and that may be more than any machine holds.
+    A library builds the model of the config first, which may need more memory than any machine has.
 
     Raises:
-        Sst2Error: A file is no safetensors file, or a size in the config is larger than any in the weights.
+        Sst2Error: A file is not safetensors, or a size in the config is larger than the weights allow.
     """
     shapes = [shape for path in weight_files for shape in _shapes(name, path)]
     longest = max((side for shape in shapes for side in shape), default=0)
@@ -127,80 +148,79 @@ def refuse_lying_sizes(name: str, config: dict[str, Any], weight_files: Sequence
         if not isinstance(value, int):
             continue
         if key in _WIDTHS and value > longest:
-            raise _asks_too_much(name, key, value, f"no tensor of its weights has a side longer than {longest:,}")
+            raise _too_large(name, key, value, f"no dimension of its weights is larger than {longest:,}")
         if _DEPTH.search(key) and value > len(shapes):
-            raise _asks_too_much(name, key, value, f"its weights are {len(shapes):,} tensors in all")
-        if key in _TABLES and value * width > _TIMES_THE_WEIGHTS * numbers:
-            raise _asks_too_much(name, key, value, f"its weights are {numbers:,} numbers in all")
+            raise _too_large(name, key, value, f"its weights have only {len(shapes):,} tensors")
+        if key in _TABLES and value * width > _MAX_TABLE_TO_WEIGHTS * numbers:
+            raise _too_large(name, key, value, f"its weights have only {numbers:,} numbers")
 
 
-def refuse_lying_layers(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
-    """Refuse a sentence-transformers module that asks for layers its weights do not have.
+def refuse_oversized_module(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
+    """Refuse a sentence-transformers module whose config has sizes larger than those of its weights.
 
     Args:
-        name: The model's.
-        config: The module's settings.
-        weight_files: Its own; most modules have none and ask for nothing.
+        name: The model's name.
+        config: The module's config.
+        weight_files: The module's weight files. Most modules have none.
 
     Raises:
-        Sst2Error: A file is no safetensors file, or a size in the config is larger than any in the weights.
+        Sst2Error: A file is not safetensors, or a size in the config is larger than the weights allow.
     """
     shapes = [shape for path in weight_files for shape in _shapes(name, path)]
     longest = max((side for shape in shapes for side in shape), default=0)
     for key, value in sorted(_settings(config), key=lambda setting: setting[0]):
-        counts = key in _LAYER_WIDTHS or (_DEPTH.search(key) and bool(shapes))
-        if counts and isinstance(value, int) and value > max(longest, len(shapes)):
-            raise _asks_too_much(name, key, value, f"no tensor of that module's weights has a side above {longest:,}")
+        is_size = key in _LAYER_WIDTHS or (_DEPTH.search(key) and bool(shapes))
+        if is_size and isinstance(value, int) and value > max(longest, len(shapes)):
+            raise _too_large(name, key, value, f"no dimension of the module's weights is larger than {longest:,}")
 
 
-def refuse_other_weights(name: str, folder: Path, config: dict[str, Any]) -> None:
-    """Refuse weights that the libraries would read beside, or instead of, those that are verified.
+def refuse_unverified_weights(name: str, folder: Path, config: dict[str, Any]) -> None:
+    """Refuse weights that the libraries would load in addition to, or instead of, the verified ones.
 
     Raises:
-        Sst2Error: The folder holds an adapter, or its config names another file of weights.
+        Sst2Error: The folder contains an adapter, or its config names another weight file.
     """
     adapter = folder / "adapter_config.json"
     if adapter.exists():
         raise Sst2Error(
-            f"model {name!r}: {adapter} makes it an adapter, which changes the weights of another model if the package "
-            "peft is installed, and does nothing if it is not. Merge the two where peft is, and save that: "
+            f"model {name!r}: {adapter} makes it an adapter, which has an effect only if peft is installed. "
+            "Install peft, merge the adapter into its model, and save the result: "
             "model.merge_and_unload().save_pretrained(folder)."
         )
     if other := config.get("transformers_weights"):
         raise Sst2Error(
-            f"model {name!r}: its config.json takes the weights from {other!r} (transformers_weights); only "
-            "model.safetensors and the shards of its index are read. Rename the file and remove that setting."
+            f"model {name!r}: its config.json loads the weights from {other!r} (transformers_weights); only "
+            "model.safetensors and its shards are allowed. Rename the file and remove this setting."
         )
 
 
-def refuse_unreal_numbers(name: str, weight_files: Sequence[Path]) -> None:
-    """Refuse weights with NaN or infinity in them: every answer would be the same, and no error would say so.
+def refuse_nonfinite_weights(name: str, weight_files: Sequence[Path]) -> None:
+    """Refuse weights with NaN or infinity. Otherwise all predictions would be equal, without an error.
 
     Raises:
-        Sst2Error: A tensor has one.
+        Sst2Error: A tensor contains NaN or infinity.
     """
     import torch
     from safetensors import safe_open
 
     for path in weight_files:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - it is no dictionary
+            for key in file.keys():  # noqa: SIM118 - not a dictionary
                 tensor = file.get_tensor(key)
                 if not tensor.is_floating_point():
                     continue
-                # In the type of the arithmetic: a float64 may hold numbers that are infinite there.
-                real = torch.isfinite(tensor.float())
-                if not real.all():
-                    count = int(real.numel() - real.sum())
+                # In float32, as used for arithmetic: larger float64 numbers become infinite.
+                finite = torch.isfinite(tensor.float())
+                if not finite.all():
+                    count = int(finite.numel() - finite.sum())
                     raise Sst2Error(
-                        f"model {name!r}: {count:,} of the {real.numel():,} numbers of {key} in {path} are NaN or "
-                        "infinite in float32, so the training that made it diverged, or the file is damaged. Use "
-                        "another checkpoint."
+                        f"model {name!r}: {count:,} of the {finite.numel():,} numbers of {key} in {path} are NaN or "
+                        "infinite in float32. Its training diverged, or the file is damaged. Use another checkpoint."
                     )
 
 
 def _settings(content: Any) -> Iterator[tuple[str, Any]]:
-    """Give every setting of a config with its name, those of configs inside it too."""
+    """Yield the name and value of every setting of a config, nested configs included."""
     parts = [content]
     while parts:
         part = parts.pop()
@@ -216,19 +236,19 @@ def _shapes(name: str, path: Path) -> Iterator[list[int]]:
 
     try:
         with safe_open(path, framework="np") as file:
-            for key in file.keys():  # noqa: SIM118 - it is no dictionary
+            for key in file.keys():  # noqa: SIM118 - not a dictionary
                 yield file.get_slice(key).get_shape()
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Sst2Error(
-            f"model {name!r}: {path} is not a sound safetensors file ({reason}). Copy or download it again, or write "
-            "it anew with save_pretrained() from a checkpoint you trust."
+            f"model {name!r}: {path} is not a valid safetensors file ({reason}). Copy or download it again, or save it "
+            "again with save_pretrained() from a checkpoint that you trust."
         ) from error
 
 
-def _asks_too_much(name: str, key: str, value: int, held: str) -> Sst2Error:
-    asked = f"{value:,}" if value.bit_length() < 100 else quoted(value)
+def _too_large(name: str, key: str, value: int, limit: str) -> Sst2Error:
+    size = f"{value:,}" if value.bit_length() < 100 else quoted(value)
     return Sst2Error(
-        f"model {name!r}: its config.json asks for {key} = {asked}, but {held}. "
-        "Its config and its weights do not belong together."
+        f"model {name!r}: its config.json sets {key} = {size}, but {limit}. Config and weights do not belong together. "
+        "Use files of one checkpoint."
     )

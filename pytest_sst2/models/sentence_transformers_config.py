@@ -1,8 +1,8 @@
-"""What a sentence encoder's own settings may say of how it is loaded: nothing that no check has looked at.
+"""Refuse sentence-transformers settings that would load other files than the verified ones.
 
-sentence-transformers hands arguments on to transformers that stand in ``sentence_bert_config.json`` (its names vary),
-and there they come before what ``config.json`` and ``tokenizer_config.json`` say: other weights, more layers, another
-vocabulary. Its own ``save`` writes none of them. People add a few by hand; those that change no file stay allowed.
+sentence-transformers passes the arguments in ``sentence_bert_config.json`` (its name varies) to transformers, where
+they override ``config.json`` and ``tokenizer_config.json``: other weights, more layers, another vocabulary. Its own
+``save`` writes no such arguments. Arguments that people add and that load no other file are allowed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
 
-SHORTEST = 3
-"""The fewest tokens of an input: one word between the two special ones."""
+MIN_TOKENS = 3
+"""Minimum input length in tokens: one word and two special tokens."""
 
 _FILES = "sentence_*_config.json"
 _KIND_FILE, _KIND = "config_sentence_transformers.json", "SentenceTransformer"
 _ARGUMENTS = re.compile(r"(model|config|tokenizer|processor)_(?:kw)?args")
-_OF_TOKENIZERS = frozenset(
+_TOKENIZER_ARGUMENTS = frozenset(
     {
         *("add_prefix_space", "clean_up_tokenization_spaces", "do_lower_case", "model_max_length", "padding_side"),
         *("trust_remote_code", "truncation_side", "use_fast"),
     }
 )
-# ``dtype`` and ``use_safetensors`` are overruled by what we ask for, and ``trust_remote_code`` is by the library. An
-# attention that is somebody's code is refused with all others that are.
+# The loader overrides ``dtype`` and ``use_safetensors``, and the library overrides ``trust_remote_code``.
+# ``safety.remote_code`` refuses an attention implementation from a repository.
 _HARMLESS = {
     "model": frozenset(
         {
@@ -37,11 +37,11 @@ _HARMLESS = {
         }
     ),
     "config": frozenset({"output_attentions", "output_hidden_states", "trust_remote_code", "use_cache"}),
-    "tokenizer": _OF_TOKENIZERS,
-    "processor": _OF_TOKENIZERS,
+    "tokenizer": _TOKENIZER_ARGUMENTS,
+    "processor": _TOKENIZER_ARGUMENTS,
 }
 _LENGTHS = ("max_seq_length", "model_max_length")
-# The methods of a model that sentence-transformers itself writes down; it would call any other that is named.
+# Model methods that sentence-transformers writes itself. It would call any method that is named.
 _METHODS = re.compile(r"forward|get_\w+_features")
 _TASK = "feature-extraction"
 TASKS = {
@@ -50,23 +50,22 @@ TASKS = {
     "sequence-classification": "AutoModelForSequenceClassification",
     "text-generation": "AutoModelForCausalLM",
 }
-"""What a module may be loaded for, and by which class of transformers it then is, head included."""
-# Under these names a tokenizer's config can name the file of its vocabulary; ``save_pretrained`` leaves them out. So it
-# can under others that a class of tokenizers has, by a path that shows.
+"""Allowed tasks of a module, and the class of transformers that loads it, with its head."""
+# Tokenizer settings for the vocabulary file, which ``save_pretrained`` omits. Other settings count if they have a path.
 _VOCABULARIES = ("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "spm_file")
-# These say where it came from, and nobody reads them.
+# Information about the origin, which no library reads.
 _ORIGINS = ("name_or_path", "special_tokens_map_file")
 
 
-def refuse_loading_settings(name: str, place: Path) -> None:
-    """Refuse settings of a module that would have another model loaded than the one that is verified.
+def refuse_loading_arguments(name: str, place: Path) -> None:
+    """Refuse settings of a module that would load another model than the verified one.
 
     Args:
-        name: The model's.
+        name: The model's name.
         place: The module's folder.
 
     Raises:
-        Sst2Error: Which setting, in which file.
+        Sst2Error: There is such a setting. The message names it and its file.
     """
     for path in sorted(place.glob(_FILES)):
         settings = _settings(name, path)
@@ -75,111 +74,110 @@ def refuse_loading_settings(name: str, place: Path) -> None:
                 _refuse_arguments(name, path, key, value, _HARMLESS[arguments[1]])
         _refuse_length(name, path, settings)
         if other := settings.get("tokenizer_name_or_path"):
-            raise _refused(name, path, "tokenizer_name_or_path", other, "The tokenizer must lie beside the weights.")
+            raise _refused(name, path, "tokenizer_name_or_path", other, "The tokenizer must be in the same folder.")
         if str(task := settings.get("transformer_task", _TASK)) not in TASKS:
-            raise _refused(name, path, "transformer_task", task, f"What is checked is {', '.join(TASKS)}.")
+            raise _refused(name, path, "transformer_task", task, f"Allowed are {', '.join(TASKS)}.")
         for method in _methods(settings):
             if not _METHODS.fullmatch(str(method)):
-                raise _refused(name, path, "method", method, "It may be forward or get_..._features.")
+                raise _refused(name, path, "method", method, "Allowed are forward and get_..._features.")
 
 
-def refuse_vocabulary_elsewhere(name: str, folder: Path) -> None:
-    """Refuse a tokenizer's config that names a vocabulary outside of its folder which is there to be read.
+def refuse_external_vocabulary(name: str, folder: Path) -> None:
+    """Refuse a tokenizer's config that names an existing file outside its folder.
 
-    A path of the machine that it was written on is common, and leads nowhere here.
+    Paths of the machine that wrote the config are common; they do not exist here.
 
     Raises:
-        Sst2Error: Which setting, and the file.
+        Sst2Error: There is such a setting. The message names it and the file.
     """
     path = folder / "tokenizer_config.json"
     settings = _settings(name, path) if path.is_file() else {}
     for key, value in settings.items():
         if not isinstance(value, str) or "\0" in value or key in _ORIGINS:
             continue
-        may_be_read = key in _VOCABULARIES or "/" in value or "\\" in value
-        if may_be_read and _leads_out(Path(value), folder):
-            raise _refused(name, path, key, value, "That is a file outside of the model's folder.")
+        can_be_path = key in _VOCABULARIES or "/" in value or "\\" in value
+        if can_be_path and _is_outside(Path(value), folder):
+            raise _refused(name, path, key, value, "This file is outside the model's folder.")
 
 
-def refuse_other_kind(name: str, folder: Path) -> None:
-    """Refuse a sparse or a cross encoder as a sentence encoder, which sentence-transformers would make of it.
+def refuse_other_model_type(name: str, folder: Path) -> None:
+    """Refuse a sparse encoder or cross encoder as a sentence encoder.
 
-    From release 5 on it takes the transformer alone then, and pools by mean, whatever the modules say.
+    sentence-transformers since 5 would load only its transformer, with mean pooling, and ignore its modules.
 
     Raises:
-        Sst2Error: What the model is.
+        Sst2Error: The model has another type.
     """
     path = folder / _KIND_FILE
     kind = _settings(name, path).get("model_type") if path.is_file() else None
     if kind not in (None, _KIND):
         raise Sst2Error(
-            f"model {name!r}: {path} says that it is a {quoted(kind)} and not a {_KIND}, so that its modules would be "
-            "left out and its tokens pooled by mean. Take a sentence encoder for the probes, or have it fine-tuned: "
-            "--methods fine-tune."
+            f"model {name!r}: its model_type in {path} is {quoted(kind)}, but the probes need a {_KIND}. Use a "
+            "sentence encoder, or fine-tune this model: --methods=fine-tune."
         )
 
 
 def task_of(place: Path) -> str:
-    """Return what a module's settings have its transformer loaded for, one of ``TASKS``."""
-    tasks = (settings.get("transformer_task") for settings in _of_transformer(place))
+    """Return the task that a module's settings load its transformer for, one of ``TASKS``."""
+    tasks = (settings.get("transformer_task") for settings in _transformer_settings(place))
     return next((str(task) for task in tasks if task is not None), _TASK)
 
 
-def reads_pooler(place: Path) -> bool:
-    """Tell whether a module's settings make its output of the encoder's pooler, which most have no use for."""
-    return any("pooler_output" in str(settings.get("modality_config")) for settings in _of_transformer(place))
+def uses_pooler(place: Path) -> bool:
+    """Return whether a module's output is computed from the encoder's pooler."""
+    return any("pooler_output" in str(settings.get("modality_config")) for settings in _transformer_settings(place))
 
 
-def _of_transformer(place: Path) -> list[dict[str, Any]]:
-    """Return a transformer's settings, those first that sentence-transformers looks for first."""
+def _transformer_settings(place: Path) -> list[dict[str, Any]]:
+    """Return a transformer's settings files, in the order of sentence-transformers."""
     files = sorted(place.glob(_FILES), key=lambda path: (path.name != "sentence_bert_config.json", path.name))
     return [read_json(path) for path in files]
 
 
-def _leads_out(named: Path, folder: Path) -> bool:
+def _is_outside(path: Path, folder: Path) -> bool:
+    """Return whether a path is an existing file outside a folder."""
     try:
-        return named.is_file() and not named.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # too long, or a link in a circle: nothing that can be read
+        return path.is_file() and not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # too long, or a circular link: not readable
         return False
 
 
 def _settings(name: str, path: Path) -> dict[str, Any]:
     settings = read_json(path)
     if not isinstance(settings, dict):
-        raise Sst2Error(f"model {name!r}: {path} holds no settings (a JSON object).")
+        raise Sst2Error(f"model {name!r}: {path} does not contain a JSON object. Save the model again.")
     return settings
 
 
 def _refuse_arguments(name: str, path: Path, key: str, value: Any, harmless: frozenset[str]) -> None:
     if not isinstance(value, dict):
-        raise _refused(name, path, key, value, "It may be a JSON object.")
-    for argument, given in sorted(value.items()):
+        raise _refused(name, path, key, value, "It must be a JSON object.")
+    for argument, content in sorted(value.items()):
         if argument not in harmless:
-            allowed = f"Of those in {key}, {', '.join(sorted(harmless))} may be set there."
-            raise _refused(name, path, f"{key}.{argument}", given, allowed)
+            allowed = f"Allowed in {key} are {', '.join(sorted(harmless))}."
+            raise _refused(name, path, f"{key}.{argument}", content, allowed)
     _refuse_length(name, path, value)
 
 
 def _refuse_length(name: str, path: Path, settings: dict[str, Any]) -> None:
     for key in _LENGTHS:
         value = settings.get(key)
-        if value is not None and not (isinstance(value, int | float) and value >= SHORTEST):
+        if value is not None and not (isinstance(value, int | float) and value >= MIN_TOKENS):
             raise Sst2Error(
-                f"model {name!r}: {path} allows {quoted(value)} tokens "
-                f"({key}); at least {SHORTEST} are needed for one word between the two special ones."
+                f"model {name!r}: {path} allows {quoted(value)} tokens ({key}); at least {MIN_TOKENS} are needed for "
+                "one word and two special tokens. Correct this setting."
             )
 
 
 def _methods(settings: dict[str, Any]) -> list[Any]:
-    """Return the names of the model's methods that a module's settings would have called."""
+    """Return the names of the model methods that a module's settings would call."""
     modalities = settings.get("modality_config")
-    each = modalities.values() if isinstance(modalities, dict) else ()
-    return [params.get("method", "forward") for params in each if isinstance(params, dict)]
+    parameters = modalities.values() if isinstance(modalities, dict) else ()
+    return [entry.get("method", "forward") for entry in parameters if isinstance(entry, dict)]
 
 
 def _refused(name: str, path: Path, key: str, value: Any, allowed: str) -> Sst2Error:
     return Sst2Error(
-        f"model {name!r}: {path} sets {key} to {quoted(value)}, with which another model would be loaded than the "
-        f"files that are verified make. {allowed} Take it out, and save the model as it is to be with "
-        "save_pretrained()."
+        f"model {name!r}: {path} sets {key} to {quoted(value)}, which would load other files than the verified ones. "
+        f"{allowed} Remove the setting, or save the model with it: save_pretrained()."
     )

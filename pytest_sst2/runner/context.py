@@ -79,7 +79,7 @@ class RunContext:
     def loader(self) -> ModelLoader:
         """What loads models onto the device."""
         settings = self.settings
-        return ModelLoader(self.device, trust_remote_code=settings.trust_remote_code, talkative=settings.talkative)
+        return ModelLoader(self.device, trust_remote_code=settings.trust_remote_code, verbose=settings.talkative)
 
     @cached_property
     def environment(self) -> Environment:

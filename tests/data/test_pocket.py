@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from pytest_sst2.data import pocket as pocket_module
 from pytest_sst2.data.pocket import POCKET_FILE, pocket_kinds
 from pytest_sst2.data.readers import Rows, read_rows
 from pytest_sst2.data.sources import load_folder, load_pocket
+from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import write_tsv
+from tests.support import flip_one_bit
 
 KINDS = {"plain", "negation", "contrast", "irony", "comparison", "understatement"}
 # A word, hyphens included; the second half of a contraction; or punctuation.
@@ -165,6 +170,36 @@ def test_its_licence_is_in_the_same_folder_and_describes_it() -> None:
     assert "CC0 1.0" in text
     assert "not SST-2" in text.replace("**", "")
     assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
+
+
+@pytest.fixture
+def pocket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = Path(shutil.copy(pocket_module.POCKET_FILE, tmp_path))
+    monkeypatch.setattr(pocket_module, "POCKET_FILE", path)
+    return path
+
+
+REMEDY = "Reinstall the package: pip install --force-reinstall --no-deps pytest-sst2."
+
+
+@pytest.mark.parametrize("read", [load_pocket, pocket_module.pocket_kinds])
+def test_one_flipped_bit_in_pocket_module_is_refused(pocket: Path, read: Callable[[], object]) -> None:
+    assert load_pocket().dataset["train"].num_rows == 800
+    flip_one_bit(pocket)
+    digest = hashlib.sha256(pocket.read_bytes()).hexdigest()
+    with pytest.raises(Sst2Error) as caught:
+        read()
+    assert str(caught.value) == (
+        f"the pocket set {pocket} was damaged or changed: its SHA-256 is {digest}, expected "
+        f"{pocket_module.POCKET_SHA256}. {REMEDY}"
+    )
+
+
+def test_a_missing_pocket_set_is_an_error(pocket: Path) -> None:
+    pocket.unlink()
+    with pytest.raises(Sst2Error) as caught:
+        load_pocket()
+    assert str(caught.value) == f"the pocket set {pocket} cannot be read (No such file or directory). {REMEDY}"
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""A Hub that fails: what the user reads, how long it takes, and what the cache holds afterwards, with the real clients.
+"""Test a Hub that fails, with the real huggingface_hub: the user's error, and the cache afterwards.
 
-The faults are those of tests/support/hub_faults.py. ``tools/checks/hub_faults.py`` measures all of them, each in
-a run of its own.
+The faults are defined in tests/support/hub_faults.py. ``tools/checks/hub_faults.py`` measures each in a separate run.
 """
 
 from __future__ import annotations
@@ -28,18 +27,19 @@ from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.process import Patience
 from pytest_sst2.models import locate as checkpoints
 from pytest_sst2.utils.errors import Sst2Error
+from tests.support import flip_one_bit
 from tests.support.hub_faults import DATA, FAULTS, MODEL, MODEL_ID, HubFault, Place
 from tests.support.hub_runs import TOKEN, serve, write_repositories
 from tests.support.loopback_hub import LoopbackHub, hub_of_this_process, running_hub
 
 SPEC = ModelSpec("words", MODEL_ID)
 ASK_IN_A_PROCESS = hub_process.ask
-WITH_THE_CLIENT = [fault for fault in FAULTS if not fault.alone]
+IN_THIS_PROCESS = [fault for fault in FAULTS if not fault.watched]
 
 
 @pytest.fixture(scope="session")
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[Place, Path]:
-    """A tiny sentence encoder and a tiny data set as they lie on the Hub."""
+    """Return a tiny sentence encoder and a tiny data set in the layout of the Hub."""
     return write_repositories(tmp_path_factory.mktemp("repositories"))
 
 
@@ -51,14 +51,14 @@ def server(tmp_path: Path, repositories: dict[Place, Path]) -> Iterator[Loopback
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client's pauses and timeouts, made short."""
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses and timeouts of the client."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(hub_client, "_LISTING_TIMEOUT_SECONDS", 0.3)
 
 
-def have(place: Place) -> object:
-    """Return what a run takes from the Hub or its cache."""
+def load(place: Place) -> object:
+    """Load a repository from the cache or the Hub, as a run does."""
     if place == DATA:
         return sources.load_source("hub").dataset["train"][:]
     return checkpoints.locate_files(SPEC, trust_remote_code=False).weights.sha256
@@ -66,21 +66,21 @@ def have(place: Place) -> object:
 
 def refusal(place: Place) -> str:
     with pytest.raises(Sst2Error) as caught:
-        have(place)
+        load(place)
     return str(caught.value)
 
 
 def assert_the_cache_is_sound(place: Place, folder: Path) -> None:
-    """Assert that whatever the cache's snapshots hold is what the Hub has."""
+    """Assert that the files of all cached snapshots are equal to those on the Hub."""
     for path in hub.cache_folder().glob("*/snapshots/*/**/*"):
         if path.is_file():
             assert path.read_bytes() == (folder / Path(*path.relative_to(hub.cache_folder()).parts[3:])).read_bytes()
 
 
-@pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("place", [MODEL, DATA], ids=["model", "data"])
-@pytest.mark.parametrize("fault", WITH_THE_CLIENT, ids=str)
-def test_a_fault_is_one_sentence_leaves_nothing_bad_behind_and_does_not_matter_to_a_full_cache(
+@pytest.mark.parametrize("fault", IN_THIS_PROCESS, ids=str)
+def test_a_fault_is_one_sentence_and_harms_neither_the_cache_nor_a_run_with_a_full_cache(
     fault: HubFault,
     place: Place,
     server: LoopbackHub,
@@ -89,86 +89,80 @@ def test_a_fault_is_one_sentence_leaves_nothing_bad_behind_and_does_not_matter_t
 ) -> None:
     if fault.token:
         monkeypatch.setenv("HF_TOKEN", TOKEN)
-    fault.order(server, place)
-    said = refusal(place)
-    assert fault.unsaid(said) == [], said
-    assert "\n" not in said
-    assert TOKEN not in said
+    fault.inject(server, place)
+    message = refusal(place)
+    assert fault.missing(message) == [], message
+    assert "\n" not in message
+    assert TOKEN not in message
     assert_the_cache_is_sound(place, repositories[place])
 
-    # Offline there is nothing to be taken.
+    # The cache contains nothing usable offline.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     hub._unreachable_reason.cache_clear()
     assert "HF_HUB_OFFLINE" in refusal(place)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     hub._unreachable_reason.cache_clear()
 
-    # When the Hub is sound again, so is what comes of it.
+    # Without the fault the download succeeds.
     server.forget()
-    got = have(place)
+    content = load(place)
     assert_the_cache_is_sound(place, repositories[place])
 
-    # And then it may do what it likes.
-    fault.order(server, place)
+    # With a full cache the fault does not matter.
+    fault.inject(server, place)
     server.requests.clear()
-    assert have(place) == got
+    assert load(place) == content
     assert server.requests == []
 
 
-# --- what came is what the Hub lists
-
-
-def flip_one_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+# --- downloaded files are equal to the Hub's listing
 
 
 @pytest.mark.parametrize(
     ("place", "name"),
     [(MODEL, "model.safetensors"), (MODEL, "1_Pooling/config.json"), (DATA, "data/train-00000-of-00001.parquet")],
 )
-@pytest.mark.parametrize("kept", ["listing and names", "names alone", "listing alone"])
-def test_a_bit_that_turns_in_the_cache_is_seen_at_the_next_load_and_the_file_named(
-    place: Place, name: str, kept: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("known", ["listing and names", "names only", "listing only"])
+def test_a_flipped_bit_in_the_cache_is_detected_at_the_next_load_and_the_file_named(
+    place: Place, name: str, known: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kept == "listing alone":  # a file system without symbolic links: there are no blobs with names
+    if known == "listing only":  # a file system without symbolic links has no named blobs
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_SYMLINKS", True)
-    have(place)
-    have(place)
+    load(place)
+    load(place)
     (file,) = hub.cache_folder().glob(f"*/snapshots/*/{name}")
     blob = file.resolve()
-    if kept == "names alone":  # as releases of the client before 2.0 leave it
+    if known == "names only":  # as huggingface_hub before 2.0 leaves it
         (listing,) = hub.cache_folder().glob(f"{place.repo_type}s--*/trees/*.json")
         listing.unlink()
     flip_one_bit(blob)
     server.requests.clear()
-    said = refusal(place)
-    assert "was damaged or replaced" in said
-    assert str(file) in said
-    assert f"Remove {blob} and run again" in said
+    message = refusal(place)
+    assert "was damaged or replaced" in message
+    assert str(file) in message
+    assert f"Remove {blob} and run again" in message
     assert server.requests == []
     blob.unlink()
-    have(place)
+    load(place)
 
 
-def test_a_mirror_with_etags_of_its_own_and_no_digests_is_read_and_held_against_the_sizes(
+def test_files_of_a_mirror_without_digests_are_verified_by_size(
     server: LoopbackHub, repositories: dict[Place, Path]
 ) -> None:
     commit = server.add(MODEL_ID, repositories[MODEL], digests=False)
-    # Of one file, which is asked for beside the others.
+    # The fault affects one of the files.
     for method in ("HEAD", "GET"):
         server.fault(f"{method} /org/words/resolve/{commit}/vocab.txt", "answer", text="{}", times=1)
     assert "bytes, not the" in refusal(MODEL)
-    have(MODEL)
-    # All that is known of them is as it was: this is what such a mirror costs.
+    load(MODEL)
+    # Without digests a flipped bit cannot be detected.
     (vocabulary,) = hub.cache_folder().glob("*/snapshots/*/vocab.txt")
     flip_one_bit(vocabulary.resolve())
-    have(MODEL)
+    load(MODEL)
 
 
 def test_a_file_of_the_cache_that_cannot_be_read_is_named(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    have(MODEL)
+    load(MODEL)
 
     def fail(path: Path) -> str:
         raise OSError(5, "Input/output error")
@@ -177,17 +171,17 @@ def test_a_file_of_the_cache_that_cannot_be_read_is_named(server: LoopbackHub, m
     assert "config.json cannot be read (Input/output error)" in refusal(MODEL)
 
 
-def test_what_another_program_keeps_in_the_same_snapshot_is_not_read(server: LoopbackHub) -> None:
-    have(MODEL)
+def test_files_of_other_programs_in_the_same_snapshot_are_not_read(server: LoopbackHub) -> None:
+    load(MODEL)
     (config,) = hub.cache_folder().glob("*/snapshots/*/config.json")
     (config.parent / "onnx").mkdir()
     (config.parent / "onnx" / "model.onnx").symlink_to(config.resolve().with_name("0" * 64))
-    config.resolve().with_name("0" * 64).write_text("of another program")
-    have(MODEL)
+    config.resolve().with_name("0" * 64).write_text("by another program")
+    load(MODEL)
 
 
 @pytest.mark.parametrize("stage", ["/api/models/org/words", "/tree/", "/resolve/"])
-def test_a_commit_that_changes_on_the_way_is_read_as_it_was_when_it_was_asked_for(
+def test_a_download_uses_one_commit_even_if_main_moves(
     stage: str, server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = repositories[MODEL]
@@ -197,30 +191,30 @@ def test_a_commit_that_changes_on_the_way_is_read_as_it_was_when_it_was_asked_fo
     answer = server.answer
 
     def answer_and_move(path: str) -> object:
-        answered = answer(path)
+        result = answer(path)
         if stage in path:
             server.add(MODEL_ID, after)
-        return answered
+        return result
 
     monkeypatch.setattr(server, "answer", answer_and_move)
     assert checkpoints.locate_files(SPEC, trust_remote_code=False).weights.revision == commit
     assert_the_cache_is_sound(MODEL, before)
 
 
-# --- pauses, and the time that all may take
+# --- pauses and the idle-time budget
 
 
-def test_a_pause_that_the_hub_asks_for_is_kept(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_of_retry_after_is_used(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     server.fault(MODEL.listing, "status", 429, headers={"Retry-After": "7"}, times=1)
     server.fault(MODEL.listing, "status", 503, times=1)
-    have(MODEL)
+    load(MODEL)
     assert slept == [7.0, 3.0]
 
 
-def come(folder: Path, count: int) -> None:
-    """Have ``count`` bytes of a download be there."""
+def receive(folder: Path, count: int) -> None:
+    """Let a download in the folder have ``count`` bytes."""
     (folder / "a.incomplete").touch()
     os.truncate(folder / "a.incomplete", count)
 
@@ -236,50 +230,48 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_a_byte_a_second_is_as_good_as_nothing(clock: Clock, tmp_path: Path) -> None:
+def test_one_byte_per_second_counts_as_idle(clock: Clock, tmp_path: Path) -> None:
     watch = Patience(30.0, 30.0).watch(tmp_path)
     seconds = 0
     while watch.look():
         seconds += 1
         clock.now += 1
-        come(tmp_path, seconds)
-    assert seconds == 31  # the second more is what thirty bytes have earned
+        receive(tmp_path, seconds)
+    assert seconds == 31  # thirty bytes refund less than a second
 
 
-def test_what_comes_slowly_but_comes_is_waited_for(clock: Clock, tmp_path: Path) -> None:
+def test_a_slow_download_does_not_time_out(clock: Clock, tmp_path: Path) -> None:
     watch = Patience(30.0, 30.0).watch(tmp_path)
     for number in range(1, 200):
         assert watch.look()
         clock.now += 10
-        come(tmp_path, 200_000 * number)
+        receive(tmp_path, 200_000 * number)
 
 
-def test_a_download_that_begins_anew_over_and_over_brings_nothing(clock: Clock, tmp_path: Path) -> None:
+def test_a_download_that_restarts_repeatedly_counts_as_idle(clock: Clock, tmp_path: Path) -> None:
     watch = Patience(30.0, 30.0).watch(tmp_path)
     looks = 0
     while watch.look() and looks < 1000:
         looks += 1
         clock.now += 1
-        come(tmp_path, 300_000 * (looks % 3))
+        receive(tmp_path, 300_000 * (looks % 3))
     assert looks < 80
 
 
-def test_waits_for_nothing_add_up_over_a_run_and_what_was_no_such_wait_is_given_back(
-    clock: Clock, tmp_path: Path
-) -> None:
+def test_idle_time_adds_up_over_a_run_and_other_waiting_is_refunded(clock: Clock, tmp_path: Path) -> None:
     patience = Patience(30.0, 30.0)
     for _ in range(5):
-        slow_but_good = patience.watch(tmp_path)
+        successful = patience.watch(tmp_path)
         clock.now += 20
-        assert slow_but_good.look()
-        slow_but_good.succeed()
+        assert successful.look()
+        successful.succeed()
     first = patience.watch(tmp_path)
     clock.now += 20
     assert first.look()
     second = patience.watch(tmp_path)
     clock.now += 8
     assert second.look()
-    come(tmp_path, 10_000_000)  # gives back what it has cost, and not what the first has
+    receive(tmp_path, 10_000_000)  # refunds the second wait, not the first
     assert second.look()
     assert patience.left_seconds == pytest.approx(10.0)
     clock.now += 10
@@ -287,32 +279,32 @@ def test_waits_for_nothing_add_up_over_a_run_and_what_was_no_such_wait_is_given_
     assert patience.is_over
 
 
-def test_a_hub_that_was_given_up_is_not_asked_again(server: LoopbackHub) -> None:
+def test_no_request_is_sent_once_the_budget_is_used_up(server: LoopbackHub) -> None:
     hub._patience().left_seconds = 0.0
-    said = refusal(MODEL)
-    assert "given up" in said
-    assert "30 s" in said
+    message = refusal(MODEL)
+    assert "timed out" in message
+    assert "30 s" in message
     assert server.requests == ["HEAD /api/models"]
 
 
-@pytest.mark.parametrize("said", ["soon", "0", "-3", "nan", "inf"])
-def test_a_patience_that_is_no_time_is_refused(said: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(hub_process.PATIENCE_VARIABLE, said)
-    assert f"{hub_process.PATIENCE_VARIABLE} is {said!r}" in refusal(MODEL)
+@pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "inf"])
+def test_an_invalid_patience_is_refused(value: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hub_process.PATIENCE_VARIABLE, value)
+    assert f"{hub_process.PATIENCE_VARIABLE} is {value!r}" in refusal(MODEL)
 
 
-# --- what must not get about
+# --- secrets
 
 
 @pytest.mark.parametrize("stage", ["listing", "tree", "files"])
-def test_a_token_is_not_sent_to_the_host_that_a_redirect_names(
+def test_a_token_is_not_sent_to_the_host_of_a_redirect(
     stage: str, server: LoopbackHub, repositories: dict[Place, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with running_hub() as elsewhere:
         serve(elsewhere, repositories)
         server.fault(getattr(MODEL, stage), "redirect", text=elsewhere.address)
-        have(MODEL)
+        load(MODEL)
     assert f"Bearer {TOKEN}" in server.tokens
     assert elsewhere.requests
     assert set(elsewhere.tokens) == {""}
@@ -320,7 +312,7 @@ def test_a_token_is_not_sent_to_the_host_that_a_redirect_names(
 
 
 @pytest.mark.parametrize("token", [f"{TOKEN}\x01more", f"{TOKEN}ä", f"other {TOKEN}"])
-def test_a_token_that_cannot_be_sent_is_not_repeated(
+def test_a_token_that_cannot_be_sent_is_not_in_the_error(
     token: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
@@ -328,16 +320,16 @@ def test_a_token_that_cannot_be_sent_is_not_repeated(
     assert TOKEN not in refusal(MODEL)
 
 
-def test_neither_passwords_nor_signatures_of_an_address_are_in_a_clause() -> None:
+def test_a_clause_contains_neither_passwords_nor_signatures() -> None:
     clause = HubError("no answer from https://me:secret@mirror.example/file?X-Amz-Signature=abc&Expires=9 (timed out)")
     assert str(clause) == "no answer from https://***@mirror.example/file (timed out)"
 
 
-def test_the_clients_notes_are_short_and_have_no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_of_the_client_are_short_and_have_no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     import logging
 
-    noted: list[object] = []
-    handler = hub_child._Notes(lambda kind, value: noted.append(value))
+    notes: list[object] = []
+    handler = hub_child._Notes(lambda kind, value: notes.append(value))
     for message in (
         "Error while downloading from https://cdn.example/x?Signature=abc: timed out\nTrying to resume download...",
         "HTTP Error 503 thrown while requesting HEAD https://hub.example/org/words",
@@ -345,7 +337,7 @@ def test_the_clients_notes_are_short_and_have_no_addresses(monkeypatch: pytest.M
         "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)",
     ):
         handler.emit(logging.LogRecord("huggingface_hub", logging.WARNING, "", 0, message, (), None))
-    assert noted == [
+    assert notes == [
         "Error while downloading: timed out",
         "HTTP Error 503 thrown while requesting",
         "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)",
@@ -354,30 +346,30 @@ def test_the_clients_notes_are_short_and_have_no_addresses(monkeypatch: pytest.M
 
 @pytest.fixture
 def own_process(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client works in a process of its own, as it does for users."""
+    """Run the client in a separate process, as for users."""
     monkeypatch.setattr(hub_process, "ask", ASK_IN_A_PROCESS)
 
 
 @pytest.mark.usefixtures("own_process")
-def test_a_client_whose_interpreter_prints_at_its_start_is_understood(
+def test_output_at_the_start_of_the_interpreter_does_not_matter(
     repositories: dict[Place, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    talkative = tmp_path / "talkative"
-    talkative.mkdir()
-    (talkative / "sitecustomize.py").write_text(
+    printing = tmp_path / "printing"
+    printing.mkdir()
+    (printing / "sitecustomize.py").write_text(
         "import atexit\nprint('started')\nprint(1)\natexit.register(print, 2)\n", encoding="utf-8"
     )
-    monkeypatch.setenv("PYTHONPATH", str(talkative), prepend=os.pathsep)
-    assert have(MODEL)
+    monkeypatch.setenv("PYTHONPATH", str(printing), prepend=os.pathsep)
+    assert load(MODEL)
     assert_the_cache_is_sound(MODEL, repositories[MODEL])
 
 
 @pytest.mark.usefixtures("own_process")
-def test_without_a_folder_for_temporary_files_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_usable() -> str:
+def test_a_missing_temporary_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    monkeypatch.setattr("tempfile.gettempdir", fail)
     assert "Set TMPDIR" in refusal(MODEL)
 
 
@@ -394,34 +386,34 @@ DAMAGED = {"size": "many", "blob_id": "a" * 40}
     ],
     ids=range(8),
 )
-def test_a_damaged_listing_in_the_cache_is_left_aside(text: str, server: LoopbackHub) -> None:
-    before = have(MODEL)
+def test_a_damaged_listing_in_the_cache_is_ignored(text: str, server: LoopbackHub) -> None:
+    before = load(MODEL)
     (listing,) = hub.cache_folder().glob("models--*/trees/*.json")
     listing.write_text(text, encoding="utf-8")
     server.stop()
-    assert have(MODEL) == before
+    assert load(MODEL) == before
 
 
-def test_who_waited_for_a_download_that_failed_takes_what_a_third_has_brought(
+def test_after_a_failed_download_a_waiting_process_uses_the_snapshot_of_a_third(
     server: LoopbackHub, tmp_path: Path
 ) -> None:
-    before = have(MODEL)
+    before = load(MODEL)
     root = hub.cache_folder() / "models--org--words"
-    brought = root.rename(tmp_path / "brought")
-    answers: list[str] = []
-    waiter = threading.Thread(target=lambda: answers.append(have(MODEL)))
+    moved = root.rename(tmp_path / "moved")
+    answers: list[object] = []
+    waiter = threading.Thread(target=lambda: answers.append(load(MODEL)))
     with contextlib.suppress(HubError), hub_lock.turn(root, hub._patience()):
         waiter.start()
-        time.sleep(2.0)  # it asks for the lock over and over
-        brought.rename(root)
-        raise HubError("it broke off")
+        time.sleep(2.0)  # meanwhile it polls the lock
+        moved.rename(root)
+        raise HubError("the download failed")
     waiter.join(30)
     assert answers == [before]
 
 
-def test_a_failure_that_was_followed_by_a_success_is_told_to_nobody(server: LoopbackHub) -> None:
+def test_a_failure_is_forgotten_after_a_success(server: LoopbackHub) -> None:
     server.fault(MODEL.listing, "status", 404, times=1)
     refusal(MODEL)
     assert list(hub.cache_folder().rglob("*.failed"))
-    have(MODEL)
+    load(MODEL)
     assert list(hub.cache_folder().rglob("*.failed")) == []

@@ -1,4 +1,4 @@
-"""Processes and a Hub that fails: each ends in time, one download serves all, and a kill leaves nothing in the way."""
+"""Test processes with a failing Hub: timeouts, one download for all processes, and clean-up after a kill."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tests.support.hub_runs import (
     TOKEN,
     digests,
     environment,
+    fetch,
     options_for,
+    result_of,
     run_benchmarks,
     serve,
-    start_taking,
-    take,
-    taken,
+    start_fetch,
     write_repositories,
 )
 from tests.support.loopback_hub import LoopbackHub, running_hub
 
 pytestmark = pytest.mark.processes
-# The watch is the same with less patience, and the tests need less of ours.
+# A shorter budget makes the tests faster.
 PATIENCE_SECONDS = 4.0
-HURRIED = {"PYTEST_SST2_HUB_PATIENCE": str(PATIENCE_SECONDS)}
-# What comes beside the patience: the sign of life, and a process that starts on a busy machine.
-BESIDE_SECONDS = 20.0
+SHORT = {"PYTEST_SST2_HUB_PATIENCE": str(PATIENCE_SECONDS)}
+# Time in addition to the budget: the reachability check, and the start of a process on a busy machine.
+EXTRA_SECONDS = 20.0
 
 
 @pytest.fixture(scope="session")
@@ -56,85 +56,83 @@ def half_files(home: Path) -> list[str]:
 def wait_until(happened: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not happened():
-        assert time.monotonic() < end, "it has not happened"
+        assert time.monotonic() < end, "timeout"
         time.sleep(0.02)
 
 
-# --- every fault that the client itself would wait for, or never end
+# --- every fault that huggingface_hub itself would wait for, or never end
 
 
-ALONE = [fault for fault in FAULTS if fault.alone]
+WATCHED = [fault for fault in FAULTS if fault.watched]
 
 
 @dataclass
-class Met:
-    """What a process said of a fault, what it left, and what the next ones found."""
+class Outcome:
+    """The result of a process that met a fault, its unfinished files, and the results of the next processes."""
 
     first: dict[str, Any]
-    left: list[str]
+    unfinished: list[str]
     offline: dict[str, Any]
-    sound: dict[str, Any]
+    repaired: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def met(
+def outcome_of(
     repositories: dict[Place, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[HubFault], Met]]:
-    """Meet all of them beside each other, since nearly all of it is waiting."""
+) -> Iterator[Callable[[HubFault], Outcome]]:
+    """Run all faults concurrently, because they mostly wait."""
 
-    def meet(fault: HubFault) -> Met:
+    def meet(fault: HubFault) -> Outcome:
         home = tmp_path_factory.mktemp("home")
         with running_hub() as server:
             serve(server, repositories)
-            fault.order(server, MODEL)
-            told = environment(fault.endpoint(server), home, PYTEST_SST2_HUB_PATIENCE=str(patience_for(fault)))
-            first, left = take(MODEL, told), half_files(home)
+            fault.inject(server, MODEL)
+            env = environment(fault.endpoint(server), home, PYTEST_SST2_HUB_PATIENCE=str(patience_for(fault)))
+            first, unfinished = fetch(MODEL, env), half_files(home)
             server.forget()
-            offline = take(MODEL, {**told, "HF_HUB_OFFLINE": "1"})
-            return Met(first, left, offline, take(MODEL, environment(server.address, home)))
+            offline = fetch(MODEL, {**env, "HF_HUB_OFFLINE": "1"})
+            return Outcome(first, unfinished, offline, fetch(MODEL, environment(server.address, home)))
 
     with ThreadPoolExecutor(4) as pool:
-        jobs = {fault: pool.submit(meet, fault) for fault in ALONE}
+        jobs = {fault: pool.submit(meet, fault) for fault in WATCHED}
         yield lambda fault: jobs[fault].result()
 
 
 def patience_for(fault: HubFault) -> float:
-    """Return what is enough to see it: a listing of a gigabyte takes a while to come."""
-    return 30.0 if "more than any listing" in fault.said else PATIENCE_SECONDS
+    """Return a budget that is sufficient for the fault: a listing of a gigabyte takes a while."""
+    return 30.0 if "more data than any listing" in fault.expected else PATIENCE_SECONDS
 
 
-@pytest.mark.parametrize("fault", ALONE, ids=str)
-def test_whatever_the_client_would_wait_for_ends_in_time_with_a_sentence_and_no_half_file(
-    fault: HubFault, met: Callable[[HubFault], Met], repositories: dict[Place, Path]
+@pytest.mark.parametrize("fault", WATCHED, ids=str)
+def test_every_wait_ends_in_time_with_an_error_and_no_unfinished_file(
+    fault: HubFault, outcome_of: Callable[[HubFault], Outcome], repositories: dict[Place, Path]
 ) -> None:
-    found = met(fault)
-    assert fault.unsaid(found.first["said"]) == [], found.first["said"]
-    assert found.first["seconds"] < patience_for(fault) + BESIDE_SECONDS
-    assert found.left == []
-    assert "said" in found.offline
-    assert found.sound["files"] == digests(repositories[MODEL])
+    outcome = outcome_of(fault)
+    assert fault.missing(outcome.first["error"]) == [], outcome.first["error"]
+    assert outcome.first["seconds"] < patience_for(fault) + EXTRA_SECONDS
+    assert outcome.unfinished == []
+    assert "error" in outcome.offline
+    assert outcome.repaired["files"] == digests(repositories[MODEL])
 
 
-# --- as a user meets them: pytest, from the first line to the last
+# --- whole runs of pytest
 
 
-def test_a_run_of_models_that_fail_in_every_way_says_why_of_each_within_a_minute(
+def test_a_run_of_models_that_fail_in_every_way_explains_each_within_a_minute(
     server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
 ) -> None:
-    faults = [fault for fault in FAULTS if not fault.alone and not fault.token and "redirect to" not in fault.name]
+    faults = [fault for fault in FAULTS if not fault.watched and not fault.token and "redirect to" not in fault.name]
     places = [Place("model", f"org/words{number}") for number in range(len(faults))]
     for fault, place in zip(faults, places, strict=True):
         server.add(place.repo_id, repositories[MODEL])
-        fault.order(server, place)
-    told = environment(server.address, tmp_path, **HURRIED)
+        fault.inject(server, place)
+    env = environment(server.address, tmp_path, **SHORT)
     models = ",".join(place.repo_id for place in places)
-    run = run_benchmarks(
-        f"--models={models}", "--methods=linear-probe", "--sst2-data=pocket", told=told, folder=tmp_path
-    )
+    run = run_benchmarks(f"--models={models}", "--methods=linear-probe", "--sst2-data=pocket", env=env, folder=tmp_path)
     assert run.status == 1
     assert "Traceback" not in run.output
-    said = {place: [line for line in run.sentences if f"({place.repo_id})" in line] for place in places}
-    assert [place for place in places if not said[place]] == []
+    errors = {place: [line for line in run.errors if f"({place.repo_id})" in line] for place in places}
+    assert [place for place in places if not errors[place]] == []
     assert run.seconds < 60
 
 
@@ -148,33 +146,33 @@ def test_a_run_of_models_that_fail_in_every_way_says_why_of_each_within_a_minute
     ],
     ids=["gated", "flipped", "hanging", "expired"],
 )
-def test_a_run_against_a_broken_hub_ends_with_the_sentence_and_nothing_else(
+def test_a_run_against_a_broken_hub_ends_with_the_error_only(
     name: str, place: Place, server: LoopbackHub, tmp_path: Path
 ) -> None:
     (fault,) = [fault for fault in FAULTS if fault.name == name]
-    fault.order(server, place)
-    told = environment(server.address, tmp_path, **HURRIED, **({"HF_TOKEN": TOKEN} if fault.token else {}))
-    run = run_benchmarks(*options_for(place), told=told, folder=tmp_path)
+    fault.inject(server, place)
+    env = environment(server.address, tmp_path, **SHORT, **({"HF_TOKEN": TOKEN} if fault.token else {}))
+    run = run_benchmarks(*options_for(place), env=env, folder=tmp_path)
     assert run.status == (4 if place == DATA else 1), run.output
-    assert fault.unsaid(run.output) == []
+    assert fault.missing(run.output) == []
     assert "Traceback" not in run.output
     assert TOKEN not in run.output
     assert run.seconds < 60
 
 
-def test_a_run_with_full_caches_asks_a_broken_hub_nothing(server: LoopbackHub, tmp_path: Path) -> None:
-    told = environment(server.address, tmp_path)
-    assert "files" in take(MODEL, told)
-    assert "files" in take(DATA, told)
+def test_a_run_with_full_caches_sends_no_request_to_a_broken_hub(server: LoopbackHub, tmp_path: Path) -> None:
+    env = environment(server.address, tmp_path)
+    assert "files" in fetch(MODEL, env)
+    assert "files" in fetch(DATA, env)
     server.requests.clear()
     server.fault("", "hang")
     options = [f"--models={MODEL.repo_id}", "--methods=linear-probe", "--sst2-data=hub", "--sst2-min-accuracy=0"]
-    run = run_benchmarks(*options, told=told, folder=tmp_path)
+    run = run_benchmarks(*options, env=env, folder=tmp_path)
     assert run.status == 0, run.output
     assert server.requests == []
 
 
-# --- many on one empty cache
+# --- many processes with one empty cache
 
 MANY = 16
 
@@ -184,71 +182,69 @@ def bodies(server: LoopbackHub, folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("place", [MODEL, DATA], ids=["model", "data"])
-def test_of_sixteen_processes_on_an_empty_cache_one_downloads_and_all_have_it(
+def test_one_of_sixteen_processes_downloads_for_all(
     place: Place, server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
 ) -> None:
-    told = environment(server.address, tmp_path)
-    processes = [start_taking(place, told) for _ in range(MANY)]
-    answers = [taken(process) for process in processes]
-    assert [answer.get("said") for answer in answers] == [None] * MANY
+    env = environment(server.address, tmp_path)
+    processes = [start_fetch(place, env) for _ in range(MANY)]
+    answers = [result_of(process) for process in processes]
+    assert [answer.get("error") for answer in answers] == [None] * MANY
     assert all(answer["files"] == digests(repositories[place]) for answer in answers)
     folder = repositories[place]
     assert bodies(server, folder) == dict.fromkeys(digests(folder), 1)
     assert server.requests.count(f"{place.listing}?blobs=true") == 1
 
 
-def test_the_first_is_killed_in_the_middle_and_another_takes_over(
+def test_another_process_takes_over_when_the_first_is_killed(
     server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
 ) -> None:
     server.fault("GET /org/words/resolve", "hang-in-body", 100, times=1)
-    told = environment(server.address, tmp_path)
-    first = start_taking(MODEL, told)
+    env = environment(server.address, tmp_path)
+    first = start_fetch(MODEL, env)
     wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
     (client,) = psutil.Process(first.pid).children()
-    others = [start_taking(MODEL, told) for _ in range(MANY - 1)]
+    others = [start_fetch(MODEL, env) for _ in range(MANY - 1)]
     time.sleep(1.0)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     wait_until(lambda: not client.is_running(), 8.0)
-    answers = [taken(process) for process in others]
-    assert [answer.get("said") for answer in answers] == [None] * (MANY - 1)
+    answers = [result_of(process) for process in others]
+    assert [answer.get("error") for answer in answers] == [None] * (MANY - 1)
     assert all(answer["files"] == digests(repositories[MODEL]) for answer in answers)
-    counted = bodies(server, repositories[MODEL])
-    # The file that was on its way comes again, and those which its client had not finished.
-    assert sum(counted.values()) <= 2 * len(counted)
+    downloads = bodies(server, repositories[MODEL])
+    # Files that the killed process had not finished are downloaded again.
+    assert sum(downloads.values()) <= 2 * len(downloads)
     assert half_files(tmp_path) == []
 
 
-def test_who_waits_for_a_process_that_is_stopped_gives_up_in_time_and_says_what_to_remove(
-    server: LoopbackHub, tmp_path: Path
-) -> None:
+def test_waiting_for_a_stopped_process_times_out_and_names_the_lock(server: LoopbackHub, tmp_path: Path) -> None:
     server.fault(MODEL.bodies, "hang-in-body", 100)
-    holder = start_taking(MODEL, environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="300"))
+    holder = start_fetch(MODEL, environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="300"))
     wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
     holder.send_signal(signal.SIGSTOP)
-    answer = take(MODEL, environment(server.address, tmp_path, **HURRIED))
+    answer = fetch(MODEL, environment(server.address, tmp_path, **SHORT))
     holder.kill()
     holder.communicate()
-    assert "another process is downloading models--org--words" in answer["said"]
-    assert "pytest-sst2.lock" in answer["said"]
-    assert answer["seconds"] < PATIENCE_SECONDS + BESIDE_SECONDS
+    assert "another process is downloading models--org--words" in answer["error"]
+    assert "pytest-sst2.lock" in answer["error"]
+    assert answer["seconds"] < PATIENCE_SECONDS + EXTRA_SECONDS
 
 
-def test_who_waits_for_a_download_that_fails_is_told_why_and_does_not_try_it_as_well(
+def test_processes_that_wait_for_a_failing_download_get_its_error_without_a_retry(
     server: LoopbackHub, tmp_path: Path
 ) -> None:
     server.fault(MODEL.bodies, "hang-in-body", 100)
-    told = environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="15")
-    holder = start_taking(MODEL, told)
+    env = environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="15")
+    holder = start_fetch(MODEL, env)
     wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
-    others = [start_taking(MODEL, told) for _ in range(3)]
-    said = {taken(process)["said"] for process in (holder, *others)}
-    assert len(said) == 1
-    assert "nothing more came of org/words" in said.pop()
+    others = [start_fetch(MODEL, env) for _ in range(3)]
+    errors = {result_of(process)["error"] for process in (holder, *others)}
+    assert len(errors) == 1
+    assert "no more data of org/words arrived" in errors.pop()
     assert server.requests.count(MODEL.listing + "?blobs=true") == 1
 
 
-# Without flock the client's locks and ours are files that are there or not, and stay when their process is killed.
+# Without flock, locks are plain files, which remain when their process is killed.
 NO_FLOCK = """
 import errno, fcntl
 
@@ -259,15 +255,15 @@ fcntl.flock = flock
 """
 
 
-def test_a_lock_that_a_killed_process_left_on_a_file_system_without_locks_stops_nobody_for_long(
+def test_the_lock_file_of_a_killed_process_blocks_others_only_until_the_timeout(
     server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "sitecustomize.py").write_text(NO_FLOCK)
-    told = environment(server.address, tmp_path, **HURRIED)
-    told["PYTHONPATH"] = os.pathsep.join([str(tmp_path / "path"), told["PYTHONPATH"]])
+    env = environment(server.address, tmp_path, **SHORT)
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path / "path"), env["PYTHONPATH"]])
     server.fault(MODEL.bodies, "hang-in-body", 100, times=1)
-    first = start_taking(MODEL, {**told, "PYTEST_SST2_HUB_PATIENCE": "120"})
+    first = start_fetch(MODEL, {**env, "PYTEST_SST2_HUB_PATIENCE": "120"})
     wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
     children = psutil.Process(first.pid).children()
     for process in (*children, first):
@@ -275,21 +271,19 @@ def test_a_lock_that_a_killed_process_left_on_a_file_system_without_locks_stops_
     first.communicate()
     locks = [path for path in tmp_path.rglob(".locks/**/*") if path.is_file()]
     assert locks
-    answer = take(MODEL, told)
-    if "said" in answer:  # a release of filelock that does not see that the lock's owner is gone
-        named = [Path(word.strip(";,.")) for word in answer["said"].split() if word.startswith("/")]
-        assert answer["seconds"] < PATIENCE_SECONDS + BESIDE_SECONDS
-        for path in named:
+    answer = fetch(MODEL, env)
+    if "error" in answer:  # this release of filelock does not detect that the lock's owner is gone
+        paths = [Path(word.strip(";,.")) for word in answer["error"].split() if word.startswith("/")]
+        assert answer["seconds"] < PATIENCE_SECONDS + EXTRA_SECONDS
+        for path in paths:
             path.unlink(missing_ok=path.suffix != ".soft")
-        answer = take(MODEL, told)
+        answer = fetch(MODEL, env)
     assert answer["files"] == digests(repositories[MODEL])
 
 
-def test_a_download_that_is_broken_off_by_hand_leaves_no_process_and_no_half_file(
-    server: LoopbackHub, tmp_path: Path
-) -> None:
+def test_an_interrupted_download_leaves_no_process_and_no_unfinished_file(server: LoopbackHub, tmp_path: Path) -> None:
     server.fault(MODEL.bodies, "hang-in-body", 100)
-    process = start_taking(MODEL, environment(server.address, tmp_path))
+    process = start_fetch(MODEL, environment(server.address, tmp_path))
     wait_until(lambda: half_files(tmp_path))
     (client,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)

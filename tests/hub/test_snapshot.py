@@ -1,4 +1,4 @@
-"""The real Hub clients against a Hub of our own: cache, download, refusals, and a Hub that is not there."""
+"""Test snapshots with the real huggingface_hub and a loopback Hub: cache, download, errors, an unreachable Hub."""
 
 from __future__ import annotations
 
@@ -56,41 +56,39 @@ def refusal(repo_id: str, revision: str | None = None) -> str:
     return str(caught.value)
 
 
-# --- a process of its own, with nothing but the environment to tell it where the Hub and the cache are
+# --- a separate process, configured by environment variables only
 
 
-HAVE = """
-import contextlib
+LOAD = """
 import json
 from pytest_sst2.hub import snapshot as hub
-found = hub.cached_snapshot("org/words", "model", None, ("*",), lambda folder: (folder / "vocab.txt").is_file())
-source = "cache" if found else "hub"
-found = found or hub.download_snapshot("org/words", "model", None, ("*.json", "*.txt"))
-print(json.dumps([source, found.commit, str(found.folder), (found.folder / "vocab.txt").read_text()]))
+snapshot = hub.cached_snapshot("org/words", "model", None, ("*",), lambda folder: (folder / "vocab.txt").is_file())
+source = "cache" if snapshot else "hub"
+snapshot = snapshot or hub.download_snapshot("org/words", "model", None, ("*.json", "*.txt"))
+print(json.dumps([source, snapshot.commit, str(snapshot.folder), (snapshot.folder / "vocab.txt").read_text()]))
 """
 
 
-def test_an_empty_cache_is_filled_once_and_then_serves_without_the_hub(tmp_path: Path, repo: Path) -> None:
+def test_an_empty_cache_is_filled_once_and_then_used_without_the_hub(tmp_path: Path, repo: Path) -> None:
     home = tmp_path / "home"
     with running_hub() as server:
         commit = server.add("org/words", repo)
-        first = ask_in_new_process(HAVE, endpoint=server.address, home=home)
+        first = ask_in_new_process(LOAD, endpoint=server.address, home=home)
         assert first[:2] == ["hub", commit]
         assert Path(first[2]).is_relative_to(home)
         assert first[3] == "good\nbad\n"
         assert any(line.endswith("/vocab.txt") for line in server.requests)
 
         server.stop()
-        assert ask_in_new_process(HAVE, endpoint=server.address, home=home) == ["cache", *first[1:]]
+        assert ask_in_new_process(LOAD, endpoint=server.address, home=home) == ["cache", *first[1:]]
 
         server.start()
         server.forget()
-        assert ask_in_new_process(HAVE, endpoint=server.address, home=home) == ["cache", *first[1:]]
+        assert ask_in_new_process(LOAD, endpoint=server.address, home=home) == ["cache", *first[1:]]
         assert server.requests == []
 
 
 ASK_TWICE = """
-import contextlib
 import json, time
 from huggingface_hub import HfApi, get_session, snapshot_download
 from pytest_sst2.hub import snapshot as hub
@@ -115,7 +113,7 @@ def refused_port() -> str:
 
 
 @pytest.mark.parametrize("missing", ["refused port", "dead name", "silent server"])
-def test_a_hub_that_is_not_there_is_noticed_in_five_seconds_and_asked_once(missing: str, tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_detected_within_five_seconds_and_asked_once(missing: str, tmp_path: Path) -> None:
     with running_hub() as server:
         server.fault("", "hang")
         endpoint = {
@@ -126,7 +124,7 @@ def test_a_hub_that_is_not_there_is_noticed_in_five_seconds_and_asked_once(missi
         (clause, seconds), (second_clause, second_seconds) = ask_in_new_process(
             ASK_TWICE, endpoint=endpoint, home=tmp_path
         )
-        asked = len(server.requests)
+        requests = len(server.requests)
     assert endpoint in clause
     assert "reached" in clause or "no answer" in clause
     assert "\n" not in clause
@@ -134,38 +132,38 @@ def test_a_hub_that_is_not_there_is_noticed_in_five_seconds_and_asked_once(missi
     assert seconds < 5
     assert second_clause == clause
     assert second_seconds < 0.1
-    assert asked == (1 if missing == "silent server" else 0)
+    assert requests == (1 if missing == "silent server" else 0)
 
 
 @pytest.mark.parametrize(("times", "clause"), [(1, ""), (-1, "cannot be reached")])
-def test_a_connection_that_the_hub_hangs_up_is_made_once_more(times: int, clause: str, server: LoopbackHub) -> None:
+def test_a_dropped_connection_is_retried_once(times: int, clause: str, server: LoopbackHub) -> None:
     server.fault("HEAD", "drop", times=times)
     with pytest.raises(hub.HubError, match=clause) if clause else contextlib.nullcontext():
         hub.check_reachable()
     assert len(server.requests) == 2
 
 
-# --- the same clients in this process
+# --- in this process
 
 
-def test_offline_mode_is_named_and_nothing_is_asked(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_named_and_no_request_is_sent(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE" in refusal("org/words")
     assert server.requests == []
 
 
 @pytest.mark.parametrize("status", [404, 405, 503])
-def test_a_hub_that_answers_its_sign_of_life_with_an_error_is_there(server: LoopbackHub, status: int) -> None:
+def test_a_hub_that_answers_the_reachability_check_with_an_error_is_reachable(server: LoopbackHub, status: int) -> None:
     server.fault("HEAD /api/models", "status", status)
     hub.check_reachable()
     hub.check_reachable()
     assert server.requests == ["HEAD /api/models"]
 
 
-def test_a_download_brings_what_was_asked_for_at_one_commit_and_says_nothing(
+def test_a_download_has_the_matching_files_of_one_commit_and_prints_nothing(
     server: LoopbackHub, repo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_files(repo, {"README.md": "not asked for", "onnx/model.onnx": "nor this"})
+    write_files(repo, {"README.md": "no match", "onnx/model.onnx": "no match"})
     commit = server.add("org/words", repo)
     snapshot = download("org/words")
     assert snapshot == hub.Snapshot(hub.cache_folder() / "models--org--words" / "snapshots" / commit, commit)
@@ -180,20 +178,20 @@ def test_a_data_set_and_a_model_of_one_name_are_two_repositories(server: Loopbac
     assert "has no org/words" in refusal("org/words")
 
 
-def test_a_name_the_hub_does_not_know_is_named_with_the_hub_and_the_token(server: LoopbackHub) -> None:
+def test_the_error_of_an_unknown_name_contains_the_hub_and_the_token(server: LoopbackHub) -> None:
     clause = refusal("org/typo")
     assert server.address in clause
     assert "org/typo" in clause
     assert "HF_TOKEN" in clause
 
 
-def test_a_name_that_cannot_be_one_is_refused_without_a_question(server: LoopbackHub) -> None:
+def test_an_invalid_name_is_refused_without_a_request(server: LoopbackHub) -> None:
     assert "org/.." in refusal("org/..")
     assert server.requests == ["HEAD /api/models"]
 
 
 @pytest.mark.parametrize("revision", ["v9", NEVER_A_COMMIT])
-def test_a_revision_that_is_not_there_is_not_called_a_missing_repository(
+def test_a_missing_revision_is_not_reported_as_a_missing_repository(
     server: LoopbackHub, repo: Path, revision: str
 ) -> None:
     server.add("org/words", repo)
@@ -214,7 +212,7 @@ def test_a_gated_repository_says_to_accept_the_terms_and_log_in(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_that_is_refused_is_what_the_clause_speaks_of(server: LoopbackHub, repo: Path, status: int) -> None:
+def test_the_error_of_a_rejected_token_mentions_the_token(server: LoopbackHub, repo: Path, status: int) -> None:
     server.add("org/words", repo)
     server.fault("/api/models/org/words", "status", status)
     clause = refusal("org/words")
@@ -222,7 +220,7 @@ def test_a_token_that_is_refused_is_what_the_clause_speaks_of(server: LoopbackHu
     assert "HF_TOKEN" in clause
 
 
-def test_a_hub_out_of_order_is_named_with_its_status(
+def test_a_server_error_is_named_with_its_status(
     server: LoopbackHub, repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.add("org/words", repo)
@@ -234,9 +232,7 @@ def test_a_hub_out_of_order_is_named_with_its_status(
     assert "\n" not in clause
 
 
-def test_a_log_in_page_in_place_of_the_hub_is_not_explained_by_a_zero(
-    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_of_a_log_in_page_is_not_a_zero(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.support.loopback_hub import Answer
 
     monkeypatch.setattr(server, "answer", lambda path: Answer(b"<html>log in</html>"))
@@ -244,7 +240,7 @@ def test_a_log_in_page_in_place_of_the_hub_is_not_explained_by_a_zero(
 
 
 @pytest.mark.parametrize(("kind", "left"), [("drop", 0), ("truncate", 100)])
-def test_a_download_that_breaks_off_once_is_taken_up_again(
+def test_an_interrupted_download_is_resumed(
     server: LoopbackHub, repo: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: int
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
@@ -257,7 +253,7 @@ def test_a_download_that_breaks_off_once_is_taken_up_again(
 
 
 @pytest.mark.parametrize(("kind", "left"), [("drop", 0), ("truncate", 100)])
-def test_a_download_that_keeps_breaking_off_leaves_no_half_file_behind(
+def test_a_download_that_fails_repeatedly_leaves_no_unfinished_file(
     server: LoopbackHub, repo: Path, monkeypatch: pytest.MonkeyPatch, kind: str, left: int
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
@@ -265,7 +261,7 @@ def test_a_download_that_keeps_breaking_off_leaves_no_half_file_behind(
     commit = server.add("org/words", repo)
     server.fault("/vocab.txt", kind, left)  # type: ignore[arg-type]
     clause = refusal("org/words")
-    assert "org/words could not be had" in clause
+    assert "org/words could not be downloaded" in clause
     assert "\n" not in clause
     assert cached("org/words") is None
     server.forget()
@@ -276,7 +272,7 @@ def test_a_download_that_keeps_breaking_off_leaves_no_half_file_behind(
 # --- which snapshot
 
 
-def test_a_pinned_tag_or_commit_gets_that_and_main_gets_main(server: LoopbackHub, tmp_path: Path) -> None:
+def test_a_pinned_tag_or_commit_and_main_return_their_own_snapshots(server: LoopbackHub, tmp_path: Path) -> None:
     first = server.add("org/words", write_files(tmp_path / "one", {"vocab.txt": "old"}), revision="v1")
     main = server.add("org/words", write_files(tmp_path / "two", {"vocab.txt": "new"}))
     assert download("org/words").commit == main
@@ -295,7 +291,7 @@ def cache_by_hand(repo_id: str, commit: str, *, age: int, complete: bool = True)
     os.utime(folder, (1_700_000_000 - age, 1_700_000_000 - age))
 
 
-def test_main_comes_before_newer_snapshots_and_an_incomplete_main_after_the_newest_complete(
+def test_main_is_preferred_and_the_newest_complete_snapshot_replaces_an_incomplete_main(
     server: LoopbackHub,
 ) -> None:
     cache_by_hand("org/words", "1" * 40, age=300)
@@ -311,24 +307,22 @@ def test_main_comes_before_newer_snapshots_and_an_incomplete_main_after_the_newe
     assert server.requests == []
 
 
-def test_another_revision_in_the_cache_does_not_pass_for_main(server: LoopbackHub, tmp_path: Path) -> None:
+def test_another_revision_in_the_cache_is_not_used_as_main(server: LoopbackHub, tmp_path: Path) -> None:
     server.add("org/words", write_files(tmp_path / "one", {"vocab.txt": "old"}), revision="v1")
     main = server.add("org/words", write_files(tmp_path / "two", {"vocab.txt": "new"}))
     download("org/words", "v1")
     assert (cached("org/words") or download("org/words")).commit == main
 
 
-def test_an_empty_reference_is_no_commit(server: LoopbackHub) -> None:
+def test_an_empty_reference_is_ignored(server: LoopbackHub) -> None:
     cache_by_hand("org/words", "1" * 40, age=0)
     write_files(hub.cache_folder() / "models--org--words" / "refs", {"main": ""})
-    found = hub.cached_snapshot("org/words", "model", None, ("*",), lambda folder: any(folder.rglob("vocab.txt")))
-    assert found is not None
-    assert found.commit == "1" * 40
+    snapshot = hub.cached_snapshot("org/words", "model", None, ("*",), lambda folder: any(folder.rglob("vocab.txt")))
+    assert snapshot is not None
+    assert snapshot.commit == "1" * 40
 
 
-def test_a_mirror_that_answers_a_pinned_commit_with_its_own_is_read_and_its_own_recorded(
-    server: LoopbackHub, repo: Path
-) -> None:
+def test_the_commit_that_a_mirror_returns_for_a_pinned_commit_is_recorded(server: LoopbackHub, repo: Path) -> None:
     commit = server.add("org/words", repo, any_revision=True)
     snapshot = download("org/words", NEVER_A_COMMIT)
     assert has_vocabulary(snapshot.folder)
@@ -339,27 +333,38 @@ def test_a_mirror_that_answers_a_pinned_commit_with_its_own_is_read_and_its_own_
 
 
 @pytest.mark.parametrize(
-    ("author", "status", "taken"),
+    ("author", "status", "used"),
     [
         ("SFconvertbot", "open", True),
         ("SFconvertbot", "merged", True),
         ("SFconvertbot", "closed", False),
-        ("somebody", "open", False),
+        ("other", "open", False),
     ],
 )
-def test_only_the_bots_own_conversion_that_was_not_closed_counts(
-    server: LoopbackHub, tmp_path: Path, author: str, status: str, taken: bool
+def test_only_an_open_or_merged_conversion_of_the_bot_is_used(
+    server: LoopbackHub, tmp_path: Path, author: str, status: str, used: bool
 ) -> None:
     server.add("org/words", write_files(tmp_path / "main", {"pytorch_model.bin": "pickle"}))
     converted = write_files(tmp_path / "converted", {"model.safetensors": "tensors"})
     commit = server.add_pull_request("org/words", 7, converted, author=author, status=status)
-    patterns = ("*.safetensors",)
-    if taken:
-        assert hub.download_snapshot("org/words", "model", None, patterns, safetensors=True).commit == commit
+
+    def download_safetensors() -> hub.Snapshot:
+        return hub.download_snapshot(
+            "org/words",
+            "model",
+            None,
+            ("*.safetensors",),
+            unsafe_files=("pytorch_model.bin",),
+            safe_files=("model.safetensors",),
+            unsafe_reason="has pickles only",
+        )
+
+    if used:
+        assert download_safetensors().commit == commit
         assert (hub.cache_folder() / "models--org--words" / "refs" / "refs" / "pr" / "7").read_text() == commit
     else:
-        with pytest.raises(hub.HubError, match="no safetensors conversion"):
-            hub.download_snapshot("org/words", "model", None, patterns, safetensors=True)
+        with pytest.raises(hub.HubError, match="has pickles only, and has no safetensors conversion"):
+            download_safetensors()
     assert server.bodies_sent("pytorch_model.bin") == 0
 
 
@@ -378,9 +383,7 @@ def write_sst2(folder: Path, train_shards: int = 1) -> Path:
     return folder
 
 
-def test_sst2_is_downloaded_once_with_its_commit_and_then_read_from_the_cache(
-    server: LoopbackHub, tmp_path: Path
-) -> None:
+def test_sst2_is_downloaded_once_and_then_read_from_the_cache(server: LoopbackHub, tmp_path: Path) -> None:
     commit = server.add("stanfordnlp/sst2", write_sst2(tmp_path / "sst2", train_shards=2), repo_type="dataset")
     first = sources.load_hub()
     assert (first.source, first.revision, first.name) == ("hub", commit, "stanfordnlp/sst2")
@@ -395,17 +398,15 @@ def test_sst2_is_downloaded_once_with_its_commit_and_then_read_from_the_cache(
     assert server.requests == []
 
 
-def test_sst2_without_cache_and_hub_is_a_sentence_with_place_cause_and_ways_on(
-    server: LoopbackHub, tmp_path: Path
-) -> None:
+def test_the_error_without_cache_and_hub_has_place_cause_and_next_steps(server: LoopbackHub, tmp_path: Path) -> None:
     server.stop()
     with pytest.raises(Sst2Error) as caught:
         sources.load_source("hub")
     for part in (str(tmp_path / "cache"), "stanfordnlp/sst2", server.address, "--sst2-data=FOLDER", "pocket"):
         assert part in str(caught.value)
-    taken = sources.load_source("auto")
-    assert taken.name == "pocket"
-    assert server.address in taken.note
+    source = sources.load_source("auto")
+    assert source.name == "pocket"
+    assert server.address in source.note
 
 
 def test_sst2_with_a_shard_missing_in_the_cache_is_completed_from_the_hub(server: LoopbackHub, tmp_path: Path) -> None:
@@ -415,7 +416,7 @@ def test_sst2_with_a_shard_missing_in_the_cache_is_completed_from_the_hub(server
     assert len(sources.load_hub().dataset["train"]) == len(first.dataset["train"])
 
 
-def test_sst2_on_a_mirror_without_its_files_is_a_sentence(server: LoopbackHub, tmp_path: Path) -> None:
+def test_sst2_on_a_mirror_without_its_files_is_an_error(server: LoopbackHub, tmp_path: Path) -> None:
     server.add("stanfordnlp/sst2", write_files(tmp_path / "sst2", {"README.md": "elsewhere"}), repo_type="dataset")
     with pytest.raises(Sst2Error, match="stanfordnlp/sst2"):
         sources.load_source("hub")

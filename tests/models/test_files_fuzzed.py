@@ -92,8 +92,8 @@ def test_a_model_with_damaged_weights_is_located_or_refused(data, folder):
 @pytest.mark.parametrize(
     ("name", "data", "part"),
     [
-        (INDEX, json.dumps({"weight_map": {"a": "a" * 5000}}).encode(), "as no file can be called"),
-        (INDEX, json.dumps({"weight_map": {"a": "a\0"}}).encode(), "as no file can be called"),
+        (INDEX, json.dumps({"weight_map": {"a": "a" * 5000}}).encode(), "which is not a valid file name"),
+        (INDEX, json.dumps({"weight_map": {"a": "a\0"}}).encode(), "which is not a valid file name"),
         ("config.json", json.dumps({"hidden_size": HUGE}).encode(), "hidden_size = a number of more than 30 digits"),
         ("config.json", b"[" * DEEP, "nested too deeply"),
     ],

@@ -1,4 +1,4 @@
-"""How long an input a model has positions for."""
+"""Test the maximum input length of common architectures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.models.max_length import longest_input
+from pytest_sst2.models.max_length import max_input_length
 
 SMALL = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 SIZES: dict[str, dict[str, Any]] = {
@@ -17,7 +17,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def made(architecture: str, **settings: Any) -> Any:
+def build(architecture: str, **settings: Any) -> Any:
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.for_model(architecture, **{**SIZES.get(architecture, SMALL), **settings})
@@ -31,28 +31,28 @@ def made(architecture: str, **settings: Any) -> Any:
         ("electra", {"max_position_embeddings": 40}, 40),
         ("distilbert", {"max_position_embeddings": 40}, 40),
         ("gpt2", {"n_positions": 40}, 40),
-        # Positions begin behind the padding token's number: 40 rows, of which 0 and 1 are no word's.
+        # Positions start after the padding token's id: of 40 rows, 0 and 1 are not used.
         ("roberta", {"max_position_embeddings": 40, "pad_token_id": 1}, 38),
         ("xlm-roberta", {"max_position_embeddings": 40, "pad_token_id": 1}, 38),
         ("mpnet", {"max_position_embeddings": 40, "pad_token_id": 1}, 38),
-        # Its table has two rows more than its config says, and they are skipped.
+        # Its table has two more rows than its config declares, and skips them.
         ("nystromformer", {"max_position_embeddings": 38, "segment_means_seq_len": 38}, 38),
         ("modernbert", {"max_position_embeddings": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}, None),
         ("xlnet", {}, None),
         ("t5", {}, None),
     ],
 )
-def test_of_an_architecture(architecture: str, settings: dict[str, Any], longest: int | None) -> None:
-    assert longest_input(made(architecture, **settings)) == longest
+def test_the_maximum_of_an_architecture(architecture: str, settings: dict[str, Any], longest: int | None) -> None:
+    assert max_input_length(build(architecture, **settings)) == longest
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "gpt2"])
-def test_an_input_as_long_as_that_is_answered_and_one_longer_is_not(architecture: str) -> None:
+def test_an_input_of_maximum_length_works_and_a_longer_one_fails(architecture: str) -> None:
     import torch
 
     settings = {"n_positions": 12} if architecture == "gpt2" else {"max_position_embeddings": 12, "pad_token_id": 1}
-    model = made(architecture, **settings).eval()
-    longest = longest_input(model)
+    model = build(architecture, **settings).eval()
+    longest = max_input_length(model)
     assert longest is not None
     with torch.inference_mode():
         assert model(input_ids=torch.full((1, longest), 5))[0].shape[1] == longest

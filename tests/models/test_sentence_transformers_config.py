@@ -1,4 +1,4 @@
-"""Settings of a sentence encoder: what it is loaded with, and what may not stand there."""
+"""Test which settings of a sentence encoder are allowed and which are refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.loader import ModelLoader
-from pytest_sst2.models.sentence_transformers_config import refuse_vocabulary_elsewhere
+from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary
 from pytest_sst2.utils.errors import Sst2Error
-from tests.models.test_safety import edit, refusal
+from tests.models.test_safety import refusal
+from tests.support.model_folders import edit_json
 from tests.support.tiny_models import write_encoder
 
 SETTINGS = "sentence_bert_config.json"
@@ -42,58 +43,58 @@ def encoder_of(folder: Path) -> Any:
     ],
 )
 def test_arguments_that_load_another_model_are_refused(model: Path, key: str, argument: str, value: object) -> None:
-    edit(model / SETTINGS, **{key: {argument: value}})
+    edit_json(model / SETTINGS, **{key: {argument: value}})
     message = refusal(model)
     assert f"{model / SETTINGS} sets {key}.{argument} to " in message
-    assert "may be set there" in message
+    assert f"Allowed in {key} are " in message
 
 
 @pytest.mark.parametrize("name", ["sentence_roberta_config.json", "sentence_xlm-roberta_config.json"])
-def test_so_are_they_under_the_older_names_of_that_file(model: Path, name: str) -> None:
+def test_such_arguments_in_files_with_older_names_are_refused(model: Path, name: str) -> None:
     (model / SETTINGS).rename(model / name)
-    edit(model / name, config_args={"num_hidden_layers": 1})
+    edit_json(model / name, config_args={"num_hidden_layers": 1})
     assert f"{name} sets config_args.num_hidden_layers to 1" in refusal(model)
 
 
-def test_so_are_those_of_a_transformer_within_a_router(model: Path) -> None:
+def test_such_arguments_of_a_transformer_in_a_router_are_refused(model: Path) -> None:
     within = model / "R" / "query_T"
     shutil.copytree(model, within, ignore=shutil.ignore_patterns("R", "modules.json"))
     types = {"query_T": "sentence_transformers.models.Transformer"}
-    edit(model / "R" / "router_config.json", types=types, structure={"query": ["query_T"]}, parameters={})
+    edit_json(model / "R" / "router_config.json", types=types, structure={"query": ["query_T"]}, parameters={})
     modules = [{"idx": 0, "name": "0", "path": "R", "type": "sentence_transformers.models.Router"}]
     (model / "modules.json").write_text(json.dumps(modules))
-    edit(within / SETTINGS, model_args={"variant": "evil"})
+    edit_json(within / SETTINGS, model_args={"variant": "evil"})
     assert f"{within / SETTINGS} sets model_args.variant" in refusal(model)
 
 
 @pytest.mark.parametrize("value", ["a", ["num_hidden_layers"], 1])
-def test_arguments_that_are_no_object_are_refused(model: Path, value: object) -> None:
-    edit(model / SETTINGS, config_args=value)
+def test_arguments_that_are_not_an_object_are_refused(model: Path, value: object) -> None:
+    edit_json(model / SETTINGS, config_args=value)
     assert "sets config_args to " in refusal(model)
 
 
 def test_a_tokenizer_from_elsewhere_is_refused(model: Path) -> None:
-    edit(model / SETTINGS, tokenizer_name_or_path="/elsewhere")
+    edit_json(model / SETTINGS, tokenizer_name_or_path="/elsewhere")
     assert "sets tokenizer_name_or_path to '/elsewhere'" in refusal(model)
 
 
 @pytest.mark.parametrize("method", ["init_weights", "push_to_hub", "train", ["forward"], None])
-def test_no_other_method_of_the_model_is_called_than_those_that_answer(model: Path, method: object) -> None:
+def test_other_methods_of_the_model_are_refused(model: Path, method: object) -> None:
     params = {"method": method, "method_output_name": "last_hidden_state"}
-    edit(model / SETTINGS, modality_config={"text": params}, module_output_name="token_embeddings")
+    edit_json(model / SETTINGS, modality_config={"text": params}, module_output_name="token_embeddings")
     assert "sets method to " in refusal(model)
 
 
 @pytest.mark.parametrize("task", ["any-to-any", "retrieval", ["fill-mask"], 1])
-def test_a_task_that_no_check_loads_a_model_for_is_refused(model: Path, task: object) -> None:
-    edit(model / SETTINGS, transformer_task=task)
+def test_an_unknown_task_is_refused(model: Path, task: object) -> None:
+    edit_json(model / SETTINGS, transformer_task=task)
     assert "sets transformer_task to " in refusal(model)
 
 
-def test_a_head_that_the_task_wants_must_be_among_the_weights(model: Path) -> None:
+def test_the_head_of_a_task_must_be_in_the_weights(model: Path) -> None:
     from transformers import AutoModelForMaskedLM
 
-    edit(model / SETTINGS, transformer_task="fill-mask")
+    edit_json(model / SETTINGS, transformer_task="fill-mask")
     message = refusal(model)
     assert "lacks" in message
     assert "cls.predictions" in message
@@ -101,7 +102,7 @@ def test_a_head_that_the_task_wants_must_be_among_the_weights(model: Path) -> No
     assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
 
 
-def test_a_pooler_counts_where_the_embedding_is_made_of_it(model: Path) -> None:
+def test_a_missing_pooler_is_refused_if_the_embedding_uses_it(model: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(model / "model.safetensors")
@@ -109,42 +110,42 @@ def test_a_pooler_counts_where_the_embedding_is_made_of_it(model: Path) -> None:
     save_file(kept, model / "model.safetensors", metadata={"format": "pt"})
     assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
     params = {"method": "forward", "method_output_name": "pooler_output"}
-    edit(model / SETTINGS, modality_config={"text": params}, module_output_name="sentence_embedding")
+    edit_json(model / SETTINGS, modality_config={"text": params}, module_output_name="sentence_embedding")
     assert "lacks 2 of the encoder's" in refusal(model)
 
 
 @pytest.mark.parametrize("length", [0, -5, 2, "many", True, []])
-def test_a_length_that_leaves_no_room_for_a_word_is_refused(model: Path, length: object) -> None:
-    edit(model / SETTINGS, max_seq_length=length)
+def test_a_length_of_too_few_tokens_is_refused(model: Path, length: object) -> None:
+    edit_json(model / SETTINGS, max_seq_length=length)
     assert "(max_seq_length); at least 3 are needed" in refusal(model)
 
 
-def test_that_of_an_argument_counts_too(model: Path) -> None:
-    edit(model / SETTINGS, tokenizer_args={"model_max_length": 0})
+def test_such_a_length_in_an_argument_is_refused(model: Path) -> None:
+    edit_json(model / SETTINGS, tokenizer_args={"model_max_length": 0})
     assert "allows 0 tokens (model_max_length)" in refusal(model)
 
 
 @pytest.mark.parametrize("kind", ["SparseEncoder", "CrossEncoder", 1])
-def test_another_kind_of_model_is_no_sentence_encoder_and_can_be_fine_tuned(model: Path, kind: object) -> None:
+def test_another_model_type_can_be_fine_tuned_only(model: Path, kind: object) -> None:
     (model / "config_sentence_transformers.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
-    with pytest.raises(Sst2Error, match=f"that it is a {kind!r} and not a SentenceTransformer"):
+    with pytest.raises(Sst2Error, match=f"is {kind!r}, but the probes need a SentenceTransformer"):
         encoder_of(model)
     assert ModelLoader().sequence_classifier(ModelSpec("mine", folder=model)).num_labels == 2
 
 
-@pytest.mark.parametrize("said", [{}, {"model_type": "SentenceTransformer"}, {"model_type": None}])
-def test_a_sentence_encoder_may_say_what_it_is(model: Path, said: dict[str, object]) -> None:
-    (model / "config_sentence_transformers.json").write_text(json.dumps(said), encoding="utf-8")
+@pytest.mark.parametrize("content", [{}, {"model_type": "SentenceTransformer"}, {"model_type": None}])
+def test_the_model_type_of_a_sentence_encoder_is_accepted(model: Path, content: dict[str, object]) -> None:
+    (model / "config_sentence_transformers.json").write_text(json.dumps(content), encoding="utf-8")
     assert encoder_of(model).encode("good").shape == (32,)
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "{"])
-def test_settings_that_are_none_are_a_sentence(model: Path, text: str) -> None:
+def test_settings_that_are_not_an_object_are_an_error(model: Path, text: str) -> None:
     (model / SETTINGS).write_text(text)
     assert SETTINGS in refusal(model)
 
 
-WRITTEN = [
+WRITTEN_BY_LIBRARIES = [
     {"max_seq_length": 32, "do_lower_case": False},
     {"max_seq_length": None, "do_lower_case": True},
     {
@@ -155,7 +156,7 @@ WRITTEN = [
         "unpad_inputs": False,
     },
 ]
-BY_HAND: list[dict[str, Any]] = [
+WRITTEN_BY_PEOPLE: list[dict[str, Any]] = [
     {"model_args": {}, "tokenizer_args": {}},
     {"model_args": {"torch_dtype": "float16", "add_pooling_layer": False, "trust_remote_code": True}},
     {"model_kwargs": {"attn_implementation": "eager"}, "config_kwargs": {"output_hidden_states": True}},
@@ -163,8 +164,8 @@ BY_HAND: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", [*WRITTEN, *BY_HAND], ids=str)
-def test_what_the_libraries_write_and_what_people_add_is_loaded(model: Path, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [*WRITTEN_BY_LIBRARIES, *WRITTEN_BY_PEOPLE], ids=str)
+def test_common_settings_are_accepted(model: Path, settings: dict[str, Any]) -> None:
     import torch
 
     (model / SETTINGS).write_text(json.dumps(settings))
@@ -173,7 +174,7 @@ def test_what_the_libraries_write_and_what_people_add_is_loaded(model: Path, set
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
 
 
-def test_what_sentence_transformers_saves_here_is_loaded(tmp_path: Path) -> None:
+def test_a_model_saved_by_sentence_transformers_is_accepted(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     SentenceTransformer(str(write_encoder(tmp_path / "plain"))).save(str(tmp_path / "saved"))
@@ -186,33 +187,33 @@ class TestVocabulary:
         return Path(shutil.copy(model / "vocab.txt", tmp_path / "vocab.txt"))
 
     @pytest.mark.parametrize("key", ["vocab", "vocab_file", "tokenizer_file", "merges_file", "another_file"])
-    def test_one_outside_of_the_folder_is_not_read(self, model: Path, elsewhere: Path, key: str) -> None:
-        edit(model / "tokenizer_config.json", **{key: str(elsewhere)})
+    def test_a_vocabulary_outside_the_folder_is_refused(self, model: Path, elsewhere: Path, key: str) -> None:
+        edit_json(model / "tokenizer_config.json", **{key: str(elsewhere)})
         assert f"sets {key} to " in refusal(model)
 
     @pytest.mark.parametrize("value", ["/nowhere/vocab.txt", None, "a\0b", "x" * 5000])
-    def test_a_path_that_leads_nowhere_is_common_and_harmless(self, model: Path, value: object) -> None:
-        edit(model / "tokenizer_config.json", vocab_file=value, tokenizer_file=value)
-        refuse_vocabulary_elsewhere("mine", model)
+    def test_a_path_that_does_not_exist_is_accepted(self, model: Path, value: object) -> None:
+        edit_json(model / "tokenizer_config.json", vocab_file=value, tokenizer_file=value)
+        refuse_external_vocabulary("mine", model)
 
     @pytest.mark.parametrize("key", ["vocab", "vocab_file"])
-    def test_nor_is_one_of_the_folder_that_the_run_was_started_in(
+    def test_a_vocabulary_in_the_working_folder_is_refused(
         self, model: Path, elsewhere: Path, key: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(elsewhere.parent)
-        edit(model / "tokenizer_config.json", **{key: elsewhere.name})
+        edit_json(model / "tokenizer_config.json", **{key: elsewhere.name})
         assert f"sets {key} to 'vocab.txt'" in refusal(model)
 
-    def test_where_a_tokenizer_came_from_and_what_its_tokens_are_is_no_path_to_one(
+    def test_origins_and_tokens_are_not_paths(
         self, model: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(elsewhere.parent)
         elsewhere.rename("[MASK]")
-        edit(
+        edit_json(
             model / "tokenizer_config.json", mask_token="[MASK]", special_tokens_map_file=str(Path("[MASK]").resolve())
         )
         assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256
 
-    def test_one_of_its_own_may_be_named(self, model: Path) -> None:
-        edit(model / "tokenizer_config.json", vocab_file=str(model / "vocab.txt"))
+    def test_a_vocabulary_in_the_folder_is_accepted(self, model: Path) -> None:
+        edit_json(model / "tokenizer_config.json", vocab_file=str(model / "vocab.txt"))
         assert ModelLoader().locate(ModelSpec("mine", folder=model)).weights.sha256

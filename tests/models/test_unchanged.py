@@ -1,4 +1,4 @@
-"""A model's files that change while a run goes on: noticed before the next cell is measured with them."""
+"""Test that changes of a model's files during a run are detected before the next cell."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import BENCHMARK
-from tests.models.test_safety import WEIGHTS, edit
+from tests.models.test_safety import WEIGHTS
 from tests.support.loopback_hub import hub_of_this_process
+from tests.support.model_folders import edit_json
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ LOADERS: list[Callable[[ModelLoader, ModelSpec], Any]] = [
 
 @pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json", "vocab.txt", "1_Pooling/config.json"])
-def test_a_file_that_was_changed_is_named_before_it_is_loaded(
+def test_a_changed_file_is_named_before_it_is_loaded(
     model: Path, name: str, load: Callable[[ModelLoader, ModelSpec], Any]
 ) -> None:
     loader, spec = ModelLoader(), ModelSpec("mine", folder=model)
@@ -54,24 +55,24 @@ def test_a_file_that_was_changed_is_named_before_it_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda model: (model / "tokenizer_config.json").unlink(), "tokenizer_config.json was removed"),
-        (lambda model: edit(model / "2_Normalize" / "config.json", a=1), "2_Normalize/config.json was added"),
-        (lambda model: edit(model / "tokenizer.json", a=1), "tokenizer.json was added"),
-        (lambda model: edit(model / "adapter_config.json", a=1), "adapter_config.json was added"),
+        (lambda model: edit_json(model / "2_Normalize" / "config.json", a=1), "2_Normalize/config.json was added"),
+        (lambda model: edit_json(model / "tokenizer.json", a=1), "tokenizer.json was added"),
+        (lambda model: edit_json(model / "adapter_config.json", a=1), "adapter_config.json was added"),
         (lambda model: shutil.rmtree(model), "model.safetensors was removed"),
     ],
 )
-def test_so_is_one_that_was_removed_or_added(model: Path, change: Callable[[Path], None], told: str) -> None:
+def test_a_removed_or_added_file_is_named(model: Path, change: Callable[[Path], None], message: str) -> None:
     loader, spec = ModelLoader(), ModelSpec("mine", folder=model)
     loader.locate(spec)
     change(model)
-    with pytest.raises(Sst2Error, match=told):
+    with pytest.raises(Sst2Error, match=message):
         loader.locate(spec)
 
 
-def test_files_of_the_same_content_and_results_beside_them_are_no_change(model: Path) -> None:
+def test_equal_content_and_result_files_are_not_changes(model: Path) -> None:
     loader, spec = ModelLoader(), ModelSpec("mine", folder=model)
     first = loader.locate(spec)
     os.utime(model / WEIGHTS)
@@ -82,18 +83,18 @@ def test_files_of_the_same_content_and_results_beside_them_are_no_change(model: 
     assert loader.locate(spec) is first
 
 
-def test_one_in_the_hubs_cache_is_noticed_too(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_change_in_the_hubs_cache_is_detected(tiny_encoder: Path, tmp_path: Path) -> None:
     spec, loader = ModelSpec("mine", "org/mine"), ModelLoader()
     with hub_of_this_process(tmp_path / "cache") as server:
         server.add("org/mine", tiny_encoder)
-        found = loader.locate(spec)
-        assert found.folder.is_relative_to(hub.cache_folder())
-        flip((found.folder / WEIGHTS).resolve())
+        located = loader.locate(spec)
+        assert located.folder.is_relative_to(hub.cache_folder())
+        flip((located.folder / WEIGHTS).resolve())
         with pytest.raises(Sst2Error, match="was changed since this run first read it"):
             loader.sentence_encoder(spec)
 
 
-def test_one_that_was_sent_to_a_node_is_held_against_what_was_sent(model: Path) -> None:
+def test_a_change_on_a_cluster_node_is_detected(model: Path) -> None:
     spec = ModelSpec("mine", folder=model)
     located: LocatedModel = ModelLoader().locate(spec)
     node = ModelLoader()
@@ -104,7 +105,7 @@ def test_one_that_was_sent_to_a_node_is_held_against_what_was_sent(model: Path) 
         node.sentence_encoder(spec)
 
 
-def test_to_look_again_costs_milliseconds_at_most(model: Path) -> None:
+def test_a_repeated_check_takes_milliseconds(model: Path) -> None:
     loader, spec = ModelLoader(), ModelSpec("mine", folder=model)
     for path in model.rglob("*"):
         os.utime(path, (time.time() - 60,) * 2)
@@ -117,7 +118,7 @@ def test_to_look_again_costs_milliseconds_at_most(model: Path) -> None:
     assert min(times) < 0.05
 
 
-CHANGES_AFTER_THE_FIRST_CELL = """
+CHANGE_AFTER_THE_FIRST_CELL = """
 from pathlib import Path
 
 def pytest_runtest_teardown(item, nextitem):
@@ -129,12 +130,12 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 @pytest.mark.parametrize("methods", ["linear-probe,torch-probe", "fine-tune,linear-probe"])
-def test_in_a_run_the_next_cell_fails_with_the_sentence(
+def test_the_next_cell_of_a_run_fails_with_this_error(
     project: pytest.Pytester, tiny_encoder: Path, methods: str
 ) -> None:
     model = Path(shutil.copytree(tiny_encoder, project.path / "model"))
     project.makepyfile(test_bench=BENCHMARK.replace('"tfidf", "majority", "fine-tune"', '"torch-probe", "fine-tune"'))
-    project.makeconftest(CHANGES_AFTER_THE_FIRST_CELL.format(path=str(model / WEIGHTS)))
+    project.makeconftest(CHANGE_AFTER_THE_FIRST_CELL.format(path=str(model / WEIGHTS)))
     result = project.runpytest("--models", str(model), "--methods", methods, "--sst2-epochs", "1")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines([f"*{WEIGHTS} was changed since this run first read it*"])

@@ -1,4 +1,4 @@
-"""Fake an installed package that brings a model's files."""
+"""Create a package with a model's files, as if pip had installed it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ PACKAGE = "tiny_bundle_for_tests"
 
 
 def install(model: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a package, version 1.0, with the model's files and their digests; return the model's folder in it.
-
-    Importing the package raises.
-    """
+    """Create a package, version 1.0, that fails on import and has known digests; return its model folder."""
     folder = scratch / "site" / PACKAGE / "model"
     shutil.copytree(model, folder)
     (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")
-    about = scratch / "site" / f"{PACKAGE}-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-bundle-for-tests\nVersion: 1.0\n")
+    metadata = scratch / "site" / f"{PACKAGE}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-bundle-for-tests\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(scratch / "site")
     lists = scratch / "lists"
     lists.mkdir()

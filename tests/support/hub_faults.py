@@ -1,4 +1,4 @@
-"""The faults of a Hub, each defined once for the tests and for tools/checks/hub_faults.py."""
+"""Define every fault of a Hub once, for the tests and for tools/checks/hub_faults.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HTML = {"Content-Type": "text/html"}
 
 @dataclass(frozen=True)
 class Place:
-    """A repository and the requests for it at each stage of a download."""
+    """A repository, and the requests for it at each stage of a download."""
 
     repo_type: RepoType
     repo_id: str
@@ -49,30 +49,30 @@ DATA = Place("dataset", HUB_ID)
 
 @dataclass(frozen=True)
 class HubFault:
-    """One fault of a Hub.
+    """One way in which a Hub fails.
 
     Attributes:
-        name: What the Hub does, as in the table of docs/reliability-tests.md.
-        order: Sets the fault on the server, for one repository.
-        said: Regular expressions that the user's error must match.
-        alone: Whether our watch over the client's process ends the download, not the client.
+        name: Name in the table of docs/reliability-tests.md.
+        inject: Injects the fault into the server, for one repository.
+        expected: Regular expressions that the user's error must match.
+        watched: Whether the watch over the download process ends it, not huggingface_hub itself.
         token: Whether the user is logged in.
-        endpoint: The address of the Hub, if not the server's.
+        endpoint: The address to use instead of the server's.
     """
 
     name: str
-    order: Callable[[LoopbackHub, Place], None]
-    said: tuple[str, ...]
-    alone: bool = False
+    inject: Callable[[LoopbackHub, Place], None]
+    expected: tuple[str, ...]
+    watched: bool = False
     token: bool = False
     endpoint: Callable[[LoopbackHub], str] = lambda server: server.address
 
     def __str__(self) -> str:
         return self.name.replace(",", "").replace(":", "").replace(" ", "-")
 
-    def unsaid(self, text: str) -> list[str]:
+    def missing(self, text: str) -> list[str]:
         """Return the expected patterns that a text does not match."""
-        return [pattern for pattern in self.said if not re.search(pattern, text)]
+        return [pattern for pattern in self.expected if not re.search(pattern, text)]
 
 
 def refused_port(_: LoopbackHub) -> str:
@@ -91,10 +91,10 @@ def does(stage: str, kind: str, value: int = 0, text: str = "") -> Callable[[Loo
 
 
 def page_in_place_of(stage: str) -> Callable[[LoopbackHub, Place], None]:
-    def order(server: LoopbackHub, place: Place) -> None:
+    def inject(server: LoopbackHub, place: Place) -> None:
         server.fault(getattr(place, stage), "status", 200, text=LOG_IN_PAGE, headers=HTML)
 
-    return order
+    return inject
 
 
 def nothing(server: LoopbackHub, place: Place) -> None:
@@ -102,26 +102,29 @@ def nothing(server: LoopbackHub, place: Place) -> None:
 
 
 DATE = "Wed, 21 Oct 2065 07:28:00 GMT"
-NOT_A_HUB = ("not what a Hub answers",)
-# The client's own timeouts find some of these too, but later.
-GIVEN_UP = ("given up", "nothing more came")
-DAMAGED = ("is damaged, and was removed", "run again")
+NOT_A_HUB = ("not a Hub's answer",)
+# Timeouts of huggingface_hub itself would detect some of these later.
+TIMED_OUT = ("timed out", "no more data of")
+DAMAGED = ("sent a damaged file", "which was removed", "run again")
 
 FAULTS = (
-    HubFault("refused port", nothing, ("cannot be reached", "refused"), alone=True, endpoint=refused_port),
+    HubFault("refused port", nothing, ("cannot be reached", "refused"), watched=True, endpoint=refused_port),
     HubFault(
-        "dead name", nothing, ("cannot be reached",), alone=True, endpoint=lambda _: "http://no-such-host.invalid"
+        "dead name", nothing, ("cannot be reached",), watched=True, endpoint=lambda _: "http://no-such-host.invalid"
     ),
     HubFault(
-        "no sign of life", lambda server, _: server.fault("", "hang"), ("cannot be reached", "timed out"), alone=True
+        "no sign of life",
+        lambda server, _: server.fault("", "hang"),
+        ("cannot be reached", "timed out"),
+        watched=True,
     ),
     HubFault("401", answers("listing", 401), ("HTTP 401", "hf auth login", "HF_TOKEN")),
     HubFault("401 for files", answers("headers", 401), ("HTTP 401", "hf auth login", "HF_TOKEN")),
-    HubFault("expired token", answers("listing", 401), ("refuses HF_TOKEN", "expired", "make a new one"), token=True),
+    HubFault("expired token", answers("listing", 401), ("rejects HF_TOKEN", "expired", "create a new one"), token=True),
     HubFault(
         "expired token, public repository",
         lambda server, place: server.fault(place.repo_id, "status", 401, if_token=True),
-        ("refuses HF_TOKEN", "can be read without one", "unset HF_TOKEN"),
+        ("rejects HF_TOKEN", "is public", "unset HF_TOKEN"),
         token=True,
     ),
     HubFault("403", answers("listing", 403), ("HTTP 403", "HF_TOKEN")),
@@ -137,13 +140,13 @@ FAULTS = (
         "429, Retry-After: 3600",
         answers("listing", 429, Retry_After="3600"),
         ("HTTP 429", "pause of 3600 s"),
-        alone=True,
+        watched=True,
     ),
     HubFault(
         "429 for files, Retry-After: 3600",
         answers("headers", 429, Retry_After="3600"),
         ("HTTP 429", "pause of 3601 s"),
-        alone=True,
+        watched=True,
     ),
     HubFault("429, Retry-After: a date", answers("listing", 429, Retry_After=DATE), ("HTTP 429", "too many")),
     HubFault(
@@ -155,32 +158,36 @@ FAULTS = (
     HubFault("502 for files", answers("headers", 502), ("HTTP 502", "try again later")),
     HubFault("503", answers("listing", 503), ("HTTP 503", "try again later")),
     HubFault("503 for bodies", answers("bodies", 503), ("HTTP 503", "try again later")),
-    HubFault("listing hangs", does("listing", "hang"), ("could not be had", "timed out")),
-    HubFault("tree hangs", does("tree", "hang"), GIVEN_UP, alone=True),
-    HubFault("headers of files hang", does("headers", "hang"), GIVEN_UP, alone=True),
-    HubFault("bodies hang", does("bodies", "hang"), GIVEN_UP, alone=True),
-    HubFault("bodies hang in the middle", does("bodies", "hang-in-body", 100), GIVEN_UP, alone=True),
-    HubFault("listing trickles, a byte a second", does("listing", "trickle", 10), GIVEN_UP, alone=True),
-    HubFault("bodies trickle, a byte a second", does("bodies", "trickle", 100), GIVEN_UP, alone=True),
-    HubFault("connections are dropped", does("listing", "drop"), ("could not be had", "disconnected")),
-    HubFault("connections are dropped, for bodies", does("bodies", "drop"), ("could not be had",)),
-    HubFault("bodies are cut short", does("bodies", "truncate", 100), ("could not be had",)),
+    HubFault("listing hangs", does("listing", "hang"), ("could not be downloaded", "timed out")),
+    HubFault("tree hangs", does("tree", "hang"), TIMED_OUT, watched=True),
+    HubFault("headers of files hang", does("headers", "hang"), TIMED_OUT, watched=True),
+    HubFault("bodies hang", does("bodies", "hang"), TIMED_OUT, watched=True),
+    HubFault("bodies hang in the middle", does("bodies", "hang-in-body", 100), TIMED_OUT, watched=True),
+    HubFault("listing trickles, a byte a second", does("listing", "trickle", 10), TIMED_OUT, watched=True),
+    HubFault("bodies trickle, a byte a second", does("bodies", "trickle", 100), TIMED_OUT, watched=True),
+    HubFault("connections are dropped", does("listing", "drop"), ("could not be downloaded", "disconnected")),
+    HubFault("connections are dropped, for bodies", does("bodies", "drop"), ("could not be downloaded",)),
+    HubFault("bodies are cut short", does("bodies", "truncate", 100), ("could not be downloaded",)),
     HubFault("one flipped bit", does("bodies", "flip"), DAMAGED),
-    HubFault("a body longer than it is said to be", does("bodies", "length", -7), ("could not be had", "size")),
-    HubFault("a body shorter than it is said to be", does("bodies", "length", 7), ("given up|could not be had",)),
+    HubFault("a body longer than it is said to be", does("bodies", "length", -7), ("could not be downloaded", "size")),
+    HubFault(
+        "a body shorter than it is said to be", does("bodies", "length", 7), ("timed out|could not be downloaded",)
+    ),
     HubFault("a size other than the listed", does("files", "answer", text="not this"), DAMAGED),
-    HubFault("redirects in a circle", does("listing", "redirect"), ("sends every request on", "without end")),
-    HubFault("redirects of files in a circle", does("files", "redirect"), ("sends every request on", "without end")),
+    HubFault("redirects in a circle", does("listing", "redirect"), ("redirects every request", "without end")),
+    HubFault("redirects of files in a circle", does("files", "redirect"), ("redirects every request", "without end")),
     HubFault(
         "redirect to a host that is not there",
         lambda server, place: server.fault(place.files, "redirect", text="http://no-such-host.invalid"),
-        ("could not be had",),
+        ("could not be downloaded",),
     ),
     HubFault("a log-in page in place of the listing", page_in_place_of("listing"), NOT_A_HUB),
     HubFault("a log-in page in place of files", page_in_place_of("files"), NOT_A_HUB),
     HubFault("JSON that is no listing", does("listing", "answer", text='["words"]'), NOT_A_HUB),
     HubFault("JSON cut off", does("listing", "answer", text='{"_id": "0", "id": '), NOT_A_HUB),
     HubFault("a commit that is a path", does("listing", "answer", text='{"id": "0", "sha": "../../x"}'), NOT_A_HUB),
-    HubFault("a listing without end", does("listing", "endless", text="x"), ("more than any listing",), alone=True),
-    HubFault("a body without end", does("bodies", "endless"), ("sends more of", "than the"), alone=True),
+    HubFault(
+        "a listing without end", does("listing", "endless", text="x"), ("more data than any listing",), watched=True
+    ),
+    HubFault("a body without end", does("bodies", "endless"), ("sends more of", "than the"), watched=True),
 )

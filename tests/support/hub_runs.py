@@ -1,4 +1,4 @@
-"""Repositories for a loopback Hub, and processes that download from it as a user's runs do."""
+"""Serve repositories from a loopback Hub, and run processes and benchmarks that use it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.hub_faults import DATA, MODEL, Place
 from tests.support.loopback_hub import LoopbackHub
 from tests.support.tiny_models import add_sentence_modules, sentences_and_labels, write_encoder
 
-PACKAGES = Path(pytest_sst2.__file__).parents[1]  # the checkout, or an environment's site-packages
+PACKAGES = Path(pytest_sst2.__file__).parents[1]  # of the package under test: the checkout, or an environment
 TOKEN = "hf_theTokenThatNobodyMayRead"
-# Lines of a run about the Hub have one of these.
-_TELLS = ("could not be had", "was damaged or replaced")
+# Parts of the output lines that are about the Hub.
+_HUB_ERRORS = ("could not be downloaded", "was damaged or replaced")
 
 
 def write_repositories(folder: Path) -> dict[Place, Path]:
-    """Write a tiny sentence encoder and a tiny data set in the Hub's layout."""
+    """Write a tiny sentence encoder and a tiny data set in the layout of the Hub."""
     return {MODEL: add_sentence_modules(write_encoder(folder / "encoder")), DATA: write_data(folder / "data")}
 
 
@@ -47,57 +47,57 @@ def serve(server: LoopbackHub, repositories: dict[Place, Path]) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of a folder's files by name."""
+    """Return the SHA-256 of each file of a folder, by name."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @dataclass
 class Run:
-    """A finished run: its exit status, its output and its seconds."""
+    """A finished run: exit status, output and duration."""
 
     status: int
     output: str
     seconds: float
 
     @property
-    def sentences(self) -> list[str]:
-        """The lines about the Hub."""
-        return [line.strip() for line in self.output.splitlines() if any(word in line for word in _TELLS)]
+    def errors(self) -> list[str]:
+        """The output lines with errors of the Hub."""
+        return [line.strip() for line in self.output.splitlines() if any(part in line for part in _HUB_ERRORS)]
 
 
 def environment(address: str, home: Path, **more: str) -> dict[str, str]:
-    """Return the environment variables of a user whose Hub is ``address`` and whose caches are in ``home``."""
-    left_out = ("HF_", "TRANSFORMERS_", "COV_CORE", "GITHUB_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    """Return the environment of a user whose Hub is at ``address`` and whose caches are in ``home``."""
+    removed = ("HF_", "TRANSFORMERS_", "COV_CORE", "GITHUB_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     own = {"HF_ENDPOINT": address, "HF_HOME": str(home), "PYTEST_SST2_CACHE": str(home / "sst2"), "CI": ""}
     return {**kept, **own, "NO_PROXY": "127.0.0.1", "COLUMNS": "160", "PYTHONPATH": str(PACKAGES), **more}
 
 
-def run_benchmarks(*options: str, told: dict[str, str], folder: Path) -> Run:
+def run_benchmarks(*options: str, env: dict[str, str], folder: Path) -> Run:
     """Run ``pytest benchmarks`` as a user does."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env=told,
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
         check=False,
     )
-    return Run(done.returncode, done.stdout, time.perf_counter() - began)
+    return Run(done.returncode, done.stdout, time.perf_counter() - start)
 
 
 def options_for(place: Place) -> list[str]:
-    """Return the options of a run that needs this repository and nothing else from the Hub."""
+    """Return the options of a run that needs this repository and no other from the Hub."""
     if place.repo_type == "dataset":
         return ["--methods=majority", "--sst2-data=hub"]
     return [f"--models={place.repo_id}", "--methods=linear-probe", "--sst2-data=pocket"]
 
 
-_TAKE = """
+_FETCH = """
 import hashlib, json, signal, sys, time
 from pathlib import Path
 from pytest_sst2.models import locate as checkpoints
@@ -105,10 +105,10 @@ from pytest_sst2.data import sources
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.config.specs import ModelSpec
 
-# A shell's background job, and so a test in one, has it ignored.
+# SIGINT is ignored in a shell's background jobs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 repo_type, repo_id = sys.argv[1:3]
-began = time.perf_counter()
+start = time.perf_counter()
 answer = {}
 try:
     if repo_type == "dataset":
@@ -119,25 +119,25 @@ try:
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
     answer["files"] = {path.relative_to(folder).as_posix(): digest(path) for path in files}
 except Sst2Error as error:
-    answer["said"] = str(error)
-answer["seconds"] = time.perf_counter() - began
+    answer["error"] = str(error)
+answer["seconds"] = time.perf_counter() - start
 print(json.dumps(answer))
 """
 
 
-def start_taking(place: Place, told: dict[str, str]) -> subprocess.Popen[str]:
-    """Start a process that loads a repository from the cache or the Hub, as a run does first."""
-    command = [sys.executable, "-P", "-c", _TAKE, place.repo_type, place.repo_id]
-    return subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_fetch(place: Place, env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a process that gets a repository from the cache or the Hub, as a run does first."""
+    command = [sys.executable, "-P", "-c", _FETCH, place.repo_type, place.repo_id]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def taken(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return the result of such a process: digests of the ``files``, or the error (``said``), and the ``seconds``."""
-    output, complaints = process.communicate(timeout=120)
-    assert process.returncode == 0, complaints
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the result of such a process: its ``files`` by digest or its ``error``, and the ``seconds`` it took."""
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])
     return answer
 
 
-def take(place: Place, told: dict[str, str]) -> dict[str, Any]:
-    return taken(start_taking(place, told))
+def fetch(place: Place, env: dict[str, str]) -> dict[str, Any]:
+    return result_of(start_fetch(place, env))

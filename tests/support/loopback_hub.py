@@ -1,4 +1,4 @@
-"""A small Hub on 127.0.0.1 for the real clients. It serves folders as repositories and fails on request."""
+"""A small Hub on 127.0.0.1 for the real huggingface_hub, with folders as repositories and faults on demand."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ FaultKind = Literal[
     "flip",
     "length",
 ]
-# Files in Git LFS: their ETag and their listing have the SHA-256 of the content.
+# Files in Git LFS: their etag and their listing contain the SHA-256 of the content.
 LFS_SUFFIXES = (".safetensors", ".parquet")
 
 
 @dataclass
 class Repo:
-    """A repository: each reference (``main``, a tag, ``refs/pr/1``) names a folder, each folder is a commit.
+    """A repository: each reference (``main``, a tag, ``refs/pr/1``) maps to a folder, each folder is a commit.
 
-    With ``any_revision`` an unknown revision returns main, as careless mirrors do. Without ``digests`` the ETags are
-    not digests and the listing has none, as on other mirrors.
+    With ``any_revision``, main answers requests for unknown revisions, as on some mirrors. Without ``digests``, etags
+    are not digests of the Hub and the listing has none, as on other mirrors.
     """
 
     references: dict[str, Path] = field(default_factory=dict)
@@ -63,15 +63,15 @@ class Repo:
 
 @dataclass
 class Fault:
-    """A fault of the requests whose path contains ``match``, for the next ``times`` requests (-1: all).
+    """A fault of the next ``times`` requests (-1: all) whose path contains ``match``.
 
-    With ``if_token`` it affects only requests with a token.
+    With ``if_token`` it applies only to requests with a token.
 
-    ``status`` returns HTTP ``value``, ``answer`` returns ``text`` as the body, ``redirect`` redirects to the address
-    ``text`` (empty: to the same address). ``hang`` never answers, ``hang-in-body`` stops after ``value`` bytes of the
-    body, ``trickle`` continues with one byte per second. ``drop`` closes the connection without an answer,
-    ``truncate`` closes it after ``value`` bytes of the body. ``endless`` repeats the body, ``flip`` flips one bit of
-    it, ``length`` announces ``value`` bytes more than the body has.
+    ``status`` answers with HTTP ``value``, ``answer`` with the body ``text``. ``redirect`` redirects to the address
+    ``text`` (empty: to the same URL). ``hang`` never answers, ``hang-in-body`` stops after ``value`` bytes of the body,
+    ``trickle`` continues from there with one byte per second. ``drop`` closes the connection without an answer,
+    ``truncate`` after ``value`` bytes of the body. ``endless`` repeats the body without end, ``flip`` flips one bit of
+    it, ``length`` declares ``value`` bytes more than it sends.
     """
 
     match: str
@@ -94,9 +94,9 @@ class LoopbackHub:
     """The server.
 
     Attributes:
-        requests: The requests, as ``"GET /api/models/org/name"``.
+        requests: All requests, for example ``"GET /api/models/org/name"``.
         tokens: The ``Authorization`` header of each request.
-        first_question: ``time.perf_counter`` of the first request that was not a check for reachability.
+        first_question: Time of the first request after the reachability check, by ``time.perf_counter``.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class LoopbackHub:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Listen; after a stop, on the same port as before."""
+        """Start listening. After a stop the port stays the same."""
         self._stopping.clear()
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = _Server(("127.0.0.1", self._port), handler)
@@ -124,7 +124,7 @@ class LoopbackHub:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and close every connection, including the clients' idle ones."""
+        """Stop listening and close all connections, including idle ones."""
         if self._server is not None:
             self._stopping.set()
             self._server.shutdown()
@@ -154,7 +154,7 @@ class LoopbackHub:
     def add_pull_request(
         self, repo_id: str, number: int, folder: Path, *, author: str = "SFconvertbot", status: str = "open"
     ) -> str:
-        """Serve ``folder`` as a pull request to a model, by default of the conversion bot; return its commit id."""
+        """Serve ``folder`` as a pull request, by default the Hub's own conversion, and return its commit id."""
         commit = self.add(repo_id, folder, revision=f"refs/pr/{number}")
         discussion = {
             "num": number,
@@ -182,7 +182,7 @@ class LoopbackHub:
         self.faults.append(Fault(match, kind, value, times, text, headers or {}, if_token))
 
     def forget(self) -> None:
-        """Forget all requests and faults."""
+        """Clear the recorded requests and the faults."""
         self.requests.clear()
         self.tokens.clear()
         self.faults.clear()
@@ -193,7 +193,7 @@ class LoopbackHub:
         return names.count(name)
 
     def take_fault(self, line: str, token: str) -> Fault | None:
-        """Record a request and return its fault; None if it has none."""
+        """Record a request and return the fault that applies to it, or None."""
         with self._lock:
             if not line.startswith("HEAD /api/"):
                 self.first_question = self.first_question or time.perf_counter()
@@ -207,7 +207,7 @@ class LoopbackHub:
 
     @contextlib.contextmanager
     def connected(self, connection: socket.socket) -> Iterator[None]:
-        """Close ``connection`` if it is still open when the server stops."""
+        """Close ``connection`` when the server stops, unless it is closed before."""
         with self._lock:
             self._connections.add(connection)
         try:
@@ -217,7 +217,7 @@ class LoopbackHub:
                 self._connections.discard(connection)
 
     def wait_for_stop(self, seconds: float | None = None) -> bool:
-        """Wait until the server stops, at most ``seconds``; return whether it stops."""
+        """Wait until the server stops or a timeout expires; return whether it stops."""
         return self._stopping.wait(seconds)
 
     def answer(self, path: str) -> Answer:
@@ -238,8 +238,8 @@ class LoopbackHub:
         if repo is None:
             return _refusal("RepoNotFound")
         if rest[:1] == ["discussions"]:
-            discussions = repo.pull_requests
-            return _json({"count": len(discussions), "start": 0, "discussions": discussions})
+            pulls = repo.pull_requests
+            return _json({"count": len(pulls), "start": 0, "discussions": pulls})
         folder = repo.folder(rest[1] if len(rest) > 1 else "main")
         if folder is None:
             return _refusal("RevisionNotFound")
@@ -285,12 +285,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.hub.wait_for_stop()
             self.close_connection = True
             return
-        answer = _spoilt(fault, self.hub.answer(urlsplit(self.path).path), self.path)
+        answer = _with_fault(fault, self.hub.answer(urlsplit(self.path).path), self.path)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if fault is not None and fault.kind == "endless":
-            self.send_header("Connection", "close")  # without a Content-Length the body ends with the connection
+            self.send_header("Connection", "close")  # no Content-Length: the end is unknown
         else:
             more = fault.value if fault is not None and fault.kind == "length" else 0
             self.send_header("Content-Length", str(len(answer.body) + more))
@@ -299,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer.body, fault)
 
     def _send(self, body: bytes, fault: Fault | None) -> None:
-        """Send the body as the fault changes it."""
+        """Send the body, changed by a fault."""
         kind = "" if fault is None else fault.kind
         if fault is None or kind not in ("truncate", "hang-in-body", "trickle", "endless", "length"):
             self.wfile.write(body)
@@ -319,12 +319,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # many processes connect at once
+    request_queue_size = 128  # many processes send requests at once
     daemon_threads = True
 
 
-def _spoilt(fault: Fault | None, answer: Answer, path: str) -> Answer:
-    """Return the answer as the fault changes it."""
+def _with_fault(fault: Fault | None, answer: Answer, path: str) -> Answer:
+    """Return the answer as changed by a fault."""
     if fault is None:
         return answer
     if fault.kind == "status":
@@ -344,7 +344,7 @@ def _spoilt(fault: Fault | None, answer: Answer, path: str) -> Answer:
 
 @contextlib.contextmanager
 def running_hub() -> Iterator[LoopbackHub]:
-    """Yield a running server; stop it and its hanging requests afterwards."""
+    """Yield a running server, and stop it and all hanging requests afterwards."""
     server = LoopbackHub()
     server.start()
     try:
@@ -355,7 +355,7 @@ def running_hub() -> Iterator[LoopbackHub]:
 
 @contextlib.contextmanager
 def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
-    """Yield a running server that the Hub's clients in this process use, with an empty cache."""
+    """Yield a running server that huggingface_hub in this process uses as the Hub, with an empty cache."""
     from huggingface_hub import constants
 
     from pytest_sst2.hub import process as hub_process
@@ -381,7 +381,7 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
 
 
 def ask_in_this_process(question: Question, *_: object) -> Listing:
-    """Call the client as its process does, without starting the process, which takes a second."""
+    """Download in this process, to save the second that a new process takes to start."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     disable_progress_bars()
@@ -392,7 +392,7 @@ def ask_in_this_process(question: Question, *_: object) -> Listing:
 
 
 def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
-    """Run ``script`` in a new interpreter and return the JSON in the last line of its output."""
+    """Run ``script`` in a new interpreter, and return the JSON in its last output line."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TMPDIR", "LANG")}
     own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(
@@ -409,7 +409,7 @@ def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
 
 
 def commit_id(folder: Path) -> str:
-    """Return 40 hexadecimal digits that depend on the names and contents of a folder's files."""
+    """Return 40 hex digits that depend on the names and contents of a folder's files."""
     digest = hashlib.sha1()
     for path in _files(folder):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{_git_id(path)}\n".encode())
@@ -421,7 +421,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
-    """Return a file's entry in the Hub's tree; a file in LFS has the pointer's id and the content's SHA-256."""
+    """Return a file's entry in the Hub's tree; in Git LFS it has the pointer's id and the content's SHA-256."""
     size = path.stat().st_size
     entry: dict[str, Any] = {"type": "file", "path": name, "size": size, "oid": _git_id(path) if digests else "0"}
     if digests and path.suffix in LFS_SUFFIXES:
@@ -433,7 +433,7 @@ def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
 
 
 def _sibling(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the file's entry in the Hub's repository info."""
+    """Return the same entry in the format of the repository's info."""
     sibling = {"rfilename": entry["path"], "size": entry["size"], "blobId": entry["oid"]}
     if "lfs" in entry:
         lfs = entry["lfs"]
@@ -461,7 +461,7 @@ def _refusal(error_code: str) -> Answer:
 
 
 def forget_sessions() -> None:
-    """Make the Hub's client connect anew, in releases before and since 1.0."""
+    """Close the sessions of huggingface_hub, in releases before and since 1.0."""
     import huggingface_hub
 
     if hasattr(huggingface_hub, "close_session"):

@@ -1,4 +1,4 @@
-"""Write tiny models with random weights. They load like real ones, but their accuracy means nothing."""
+"""Build tiny models with random weights. They work like real ones, but their accuracy means nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LETTERS = [letter for char in "abcdefghijklmnopqrstuvwxyz" for letter in (char, 
 
 
 def sentences_and_labels(count: int) -> tuple[list[str], list[int]]:
-    """Return ``count`` distinct easy sentences, alternately negative and positive."""
+    """Return ``count`` distinct simple sentences, alternately negative and positive, and their labels."""
     sentences, labels = [], []
     for number in range(count):
         label = number % 2
@@ -34,9 +34,9 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
-    """Write a fast tokenizer with the same vocabulary and only the settings in ``config``; return the folder.
+    """Write a ``PreTrainedTokenizerFast`` with the same words; return the folder.
 
-    It adds no special tokens. It has a padding token and a maximum length only if the config sets them.
+    It adds no special tokens, and has no padding token and no maximum length unless the config sets them.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -51,7 +51,7 @@ def write_fast_tokenizer(folder: Path, **config: Any) -> Path:
 
 
 def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **overrides: Any) -> Path:
-    """Write a two-layer encoder of 32 dimensions with its tokenizer, as ``save_pretrained`` does."""
+    """Write a two-layer encoder with 32 dimensions and its tokenizer, as ``save_pretrained`` does."""
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -75,7 +75,7 @@ def write_encoder(folder: Path, architecture: str = "bert", *, seed: int = 0, **
 
 
 def add_sentence_modules(folder: Path, *, pooling: str = "mean", normalize: bool = True, dimensions: int = 32) -> Path:
-    """Turn an encoder's folder into a sentence-transformers repository."""
+    """Add sentence-transformers modules to an encoder's folder."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},

@@ -27,10 +27,10 @@ from tests.support.hub_runs import (
     TOKEN,
     digests,
     environment,
+    fetch,
     options_for,
     run_benchmarks,
     serve,
-    take,
     write_repositories,
 )
 from tests.support.loopback_hub import running_hub
@@ -63,26 +63,26 @@ def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whol
     with running_hub() as server, tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         serve(server, repositories)
-        fault.order(server, place)
+        fault.inject(server, place)
         login = {"HF_TOKEN": TOKEN} if fault.token else {}
-        told = environment(fault.endpoint(server), home, **login)
+        env = environment(fault.endpoint(server), home, **login)
         if whole:
-            run = run_benchmarks(*options_for(place), told=told, folder=home)
-            output, said, seconds = run.output, " ".join(run.sentences), run.seconds
+            run = run_benchmarks(*options_for(place), env=env, folder=home)
+            output, said, seconds = run.output, " ".join(run.errors), run.seconds
         else:
-            answer = take(place, told)
-            output = said = answer.get("said", "")
+            answer = fetch(place, env)
+            output = said = answer.get("error", "")
             seconds = answer["seconds"]
         if server.first_question is not None:
             seconds = time.perf_counter() - server.first_question
-        broken = [f"not said: {pattern}" for pattern in fault.unsaid(output)]
+        broken = [f"not said: {pattern}" for pattern in fault.missing(output)]
         broken += ["a traceback"] * ("Traceback" in output) + ["the token"] * (TOKEN in output)
         broken += ["it passed"] * (not said) + [f"{seconds:.0f} s"] * (seconds > 60)
         broken += [f"left behind: {path.name}" for path in home.rglob("*.incomplete")]
         server.forget()
-        offline = take(place, {**told, "HF_HUB_OFFLINE": "1"})
-        broken += ["a bad snapshot is taken offline"] * ("said" not in offline)
-        sound = take(place, environment(server.address, home))
+        offline = fetch(place, {**env, "HF_HUB_OFFLINE": "1"})
+        broken += ["a bad snapshot is taken offline"] * ("error" not in offline)
+        sound = fetch(place, environment(server.address, home))
         broken += ["the cache is not what the Hub has"] * (sound.get("files") != digests(repositories[place]))
         return Met(fault, place, said, seconds, broken)
 

@@ -111,14 +111,14 @@ def _notebook_models() -> tuple[str, ...]:
 
 
 def _missing(findings: Findings) -> str:
-    """Say which weights could not be had, and the commands that measure those cells where they can."""
+    """Say which weights could not be downloaded, and the commands that measure those cells where they can."""
     first, *_ = notebook_runs()
     failures = findings.failures(first.name)
     if not failures:
         return ""
     reasons = "\n".join(f"- {without_places(failure.error)}" for failure in failures)
     wanted = notebook_runs([str(failure.model) for failure in failures])
-    return f"""**{NOT_MEASURED.capitalize()}** are cells whose weights could not be had where this page was made:
+    return f"""**{NOT_MEASURED.capitalize()}** are cells whose weights could not be downloaded where this page was made:
 
 {reasons}
 

@@ -105,7 +105,7 @@ def _begin(order: Order, device: str) -> tuple[Order, RunContext]:
 
 
 def _record(bench: RunContext, order: Order, cell: Cell, get: Get) -> Record:
-    if cell.model is not None and not bench.loader.has(cell.model):
+    if cell.model is not None and not bench.loader.is_located(cell.model):
         bench.loader.adopt(cell.model, order.models[cell.model.name].unpacked(get))
     runner = bench.runner(cell)
     runner.run_rounds(bench.settings.rounds)
