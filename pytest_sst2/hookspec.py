@@ -1,4 +1,4 @@
-"""The hooks that a conftest or another plugin can implement. Each example runs when pasted into a conftest.py."""
+"""Hooks that a conftest or another plugin can implement. Each example works when pasted into a conftest.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_sst2_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
-    """Return models to add to the table; one of a name already there replaces it.
+    """Return models to add; a model replaces another one of the same name.
 
     Example::
 
@@ -26,7 +26,7 @@ def pytest_sst2_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
 
 @pytest.hookspec
 def pytest_sst2_methods() -> Sequence[MethodSpec]:  # type: ignore[empty-body]
-    """Return methods to add; they get floors, timing, records and a row in the table like the built-in ones.
+    """Return methods to add; they have floors, times, records and rows in the table like built-in methods.
 
     Example::
 

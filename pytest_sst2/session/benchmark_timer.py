@@ -1,7 +1,7 @@
-"""How a cell is timed: by pytest-benchmark where it is there, else by its own phases alone.
+"""Time cells with pytest-benchmark if it is active, else with the phases of the cells alone.
 
-One of the two classes is registered as a plugin. A fixture cannot ask for ``benchmark`` only when it exists, and
-pytest-benchmark selects tests (``--benchmark-only``, ``--benchmark-skip``) by that very request.
+There are two plugin classes, because a fixture cannot request ``benchmark`` only if it exists. pytest-benchmark selects
+tests by that request (``--benchmark-only``, ``--benchmark-skip``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from pytest_sst2.session.cell_run import Timer
 
 _OURS = "sst2_cell"
+
+
+def timer_plugin(config: pytest.Config) -> WithPytestBenchmark | WithoutPytestBenchmark:
+    """Return the plugin with the fixture ``sst2_timer``."""
+    # The second name is that of -p pytest_benchmark.plugin.
+    has_benchmark = any(map(config.pluginmanager.hasplugin, ("benchmark", "pytest_benchmark.plugin")))
+    return WithPytestBenchmark() if has_benchmark else WithoutPytestBenchmark()
 
 
 class _BenchmarkTimer:
@@ -50,16 +57,16 @@ class _BenchmarkTimer:
                 "device_peak_bytes": record.device_peak_bytes,
             }
         )
-        # The group is copied when the fixture is made into a result, which has happened by now.
+        # pytest-benchmark has copied the group into the result by now.
         if self.benchmark.stats is not None:
             self.benchmark.stats.group = record.method
 
-    def leave_out(self) -> None:
-        # A test may have measured something of its own with it.
+    def skip(self) -> None:
+        # A test may have timed something else with the same fixture.
         if self._used or getattr(self.benchmark, "_mode", None):
             return
         self._used = True
-        # It would warn that it was not used. One that is switched off keeps no time of what it calls.
+        # An unused fixture warns; a disabled one calls the function without storing a time.
         self.benchmark.disabled = True
         self.benchmark.pedantic(lambda: None)
 
@@ -71,25 +78,28 @@ class _PlainTimer:
             function()
 
     def describe(self, record: Record) -> None:
-        """Do nothing: there is no benchmark to tell."""
+        """Do nothing; there is no benchmark."""
 
-    def leave_out(self) -> None:
-        """Do nothing, likewise."""
+    def skip(self) -> None:
+        """Do nothing; there is no benchmark."""
 
 
 class WithPytestBenchmark:
-    """Fixture and hooks for a run in which pytest-benchmark is active."""
+    """Fixture and hooks for a run with pytest-benchmark."""
 
     @pytest.fixture
     def sst2_timer(self, benchmark: Any) -> Iterator[Timer]:
-        """The timer of one cell."""
+        """Timer of one cell."""
         timer = _BenchmarkTimer(benchmark)
         yield timer
-        timer.leave_out()
+        timer.skip()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out, where all benchmarks are ours, that pytest-benchmark has no times beside pytest-xdist: we have."""
+        """Suppress the warning that pytest-benchmark is disabled under pytest-xdist, if all benchmarks are cells.
+
+        Records have times there, too.
+        """
         fixtures = [getattr(item, "fixturenames", ()) for item in items]
         session = getattr(config, "_benchmarksession", None)
         if session is not None and all("sst2_timer" in names for names in fixtures if "benchmark" in names):
@@ -99,24 +109,24 @@ class WithPytestBenchmark:
     def pytest_benchmark_group_stats(
         self, config: pytest.Config, benchmarks: list[dict[str, Any]]
     ) -> Generator[None, Any, Any]:
-        """Leave pytest-benchmark's own table out where it would only repeat a part of ours.
+        """Suppress pytest-benchmark's table if it would only repeat a part of the summary.
 
-        It stays when other benchmarks ran too, or when something only it shows was asked for.
+        The table stays if other benchmarks ran, or if an option requests values that only the table has.
         """
         groups = yield
-        asked = any(
+        is_requested = any(
             config.getoption(name, None)
             for name in ("benchmark_compare", "benchmark_histogram", "benchmark_cprofile", "benchmark_verbose")
         )
-        if not asked and all(_OURS in benchmark["extra_info"] for benchmark in benchmarks):
+        if not is_requested and all(_OURS in benchmark["extra_info"] for benchmark in benchmarks):
             return []
         return groups
 
 
 class WithoutPytestBenchmark:
-    """Fixture for a run in which pytest-benchmark is not active."""
+    """Fixture for a run without pytest-benchmark."""
 
     @pytest.fixture
     def sst2_timer(self) -> Timer:
-        """The timer of one cell."""
+        """Timer of one cell."""
         return _PlainTimer()

@@ -1,4 +1,4 @@
-"""CellRun: what a benchmark test holds in its hand."""
+"""CellRun: measures one cell of the matrix; the value of the fixture ``sst2_run``."""
 
 from __future__ import annotations
 
@@ -21,104 +21,109 @@ if TYPE_CHECKING:
 
 
 class Timer(Protocol):
-    """Calls a function ``rounds`` times under a benchmark and keeps what is to be known of it."""
+    """Times the rounds of a cell."""
 
     def __call__(self, function: Callable[[], None], rounds: int, prepare: Callable[[], None]) -> None:
-        """Call ``function`` up to ``rounds`` times, at least once, and ``prepare`` before each, which is not timed."""
+        """Call ``function`` up to ``rounds`` times, at least once; call ``prepare`` before each, without timing it."""
 
     def describe(self, record: Record) -> None:
-        """Keep accuracy and phases beside the times."""
+        """Store accuracy and phases next to the times."""
 
-    def leave_out(self) -> None:
-        """Say that nothing is timed here: the record comes from an earlier run or another machine, or there is none.
+    def skip(self) -> None:
+        """Report no time: the record comes from an earlier run or another machine, or there is none.
 
-        Nothing changes where something was timed already.
+        Does nothing if something was timed already.
         """
 
 
 RECORD = pytest.StashKey[Record]()
 FAILURE = pytest.StashKey[Failure]()
-# With --sst2-resume: "" for a record that was taken from the file, else why it was measured again.
+# With --sst2-resume: empty if the record was taken from the file, else the reason why the cell was measured again.
 RESUMED = pytest.StashKey[str]()
 
 
 class CellRun:
-    """One cell of the matrix, ready to be measured; the value of the fixture ``sst2_run``."""
+    """One cell of the matrix, ready to be measured.
+
+    Attributes:
+        cell: The cell.
+    """
 
     def __init__(
-        self, cell: Cell, workbench: Callable[[], RunContext], timer: Timer, item: pytest.Item, *, exclusive: bool
+        self, cell: Cell, context: Callable[[], RunContext], timer: Timer, item: pytest.Item, *, exclusive: bool
     ) -> None:
         self.cell = cell
         self._exclusive = exclusive
-        self._workbench = workbench
+        self._context = context
         self._timer = timer
         self._item = item
         self._record: Record | None = None
 
     def measure(self) -> Record:
-        """Train and measure the cell and hand its Record to the report; asked again, return the same Record.
+        """Train and measure the cell, and return its Record; a second call returns the same Record.
 
-        A mistake of the user's (a model that does not exist, say) fails the test with its sentence and no traceback;
-        any other error with its traceback. Either way the report names the cell and the reason.
+        A user's mistake, such as a model that does not exist, fails the test with its message and without a traceback.
+        Any other error is raised. In both cases the summary names the cell and the reason.
         """
         if self._record is not None:
             return self._record
         reason = ""
         try:
-            # Loading libraries and data for a cell would disturb the times of another as its training would.
+            # The lock includes loading, which would disturb the times of another cell as much as training does.
             with one_at_a_time(EXCLUSIVE) if self._exclusive else contextlib.nullcontext():
                 record = self._measure()
         except Sst2Error as error:
             reason = str(error)
         except Exception as error:
-            self._failed(f"{type(error).__name__}: {error}")
+            self._store_failure(f"{type(error).__name__}: {error}")
             raise
-        if reason:  # not in the handler: pytest would print the error, and each that it came from, before the sentence
-            self._failed(reason)
+        if reason:  # outside the handler, because pytest would print the chain of errors before the message
+            self._store_failure(reason)
             pytest.fail(f"{self.cell.id}: {reason}", pytrace=False)
         self._record = self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
         return record
 
     def assert_reaches_floor(self, record: Record) -> None:
-        """Fail, in one line, when the accuracy is below the floor; without a floor, pass."""
+        """Fail with one line if the accuracy is below the floor; pass if there is no floor."""
         if not record.reaches_floor:
             pytest.fail(below_floor(record), pytrace=False)
 
-    def _failed(self, reason: str) -> None:
+    def _store_failure(self, reason: str) -> None:
         self._item.stash[FAILURE] = failure_of(self.cell, reason)
-        self._timer.leave_out()
+        self._timer.skip()
 
     def _measure(self) -> Record:
-        workbench = self._workbench()
-        before, reason = workbench.measured_before(self.cell)
+        """Return the record from the resumed file, from the executor, or measured in this process."""
+        context = self._context()
+        before, reason = context.measured_before(self.cell)
         if before is not None:
             self._item.stash[RESUMED] = ""
-            self._timer.leave_out()
+            self._timer.skip()
             return before
         if reason:
             self._item.stash[RESUMED] = reason
-        if workbench.executor is not None:
-            self._timer.leave_out()
-            with workbench.progress.working_on(self.cell.id, self.cell.method.name):
-                return workbench.executor.result(self.cell)
-        record = self._measured(workbench)
+        if context.executor is not None:
+            self._timer.skip()
+            with context.progress.working_on(self.cell.id, self.cell.method.name):
+                return context.executor.result(self.cell)
+        record = self._measure_here(context)
         self._timer.describe(record)
         return record
 
-    def _measured(self, workbench: RunContext) -> Record:
-        working = workbench.progress.working_on(self.cell.id, self.cell.method.name)
-        memory = told_in_a_sentence(self.cell, workbench.settings.recipe)
-        with working, memory, self._output(shown=workbench.settings.talkative):
-            runner = workbench.runner(self.cell)
-            rounds = workbench.settings.rounds
+    def _measure_here(self, context: RunContext) -> Record:
+        working = context.progress.working_on(self.cell.id, self.cell.method.name)
+        memory = told_in_a_sentence(self.cell, context.settings.recipe)
+        with working, memory, self._library_output(shown=context.settings.talkative):
+            runner = context.runner(self.cell)
+            rounds = context.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)
-            runner.run_rounds(rounds)  # the timer ran fewer where benchmarks are switched off
-            return runner.record(workbench.floor_for)
+            runner.run_rounds(rounds)  # the timer runs fewer if benchmarks are disabled
+            return runner.record(context.floor_for)
 
     @contextlib.contextmanager
-    def _output(self, *, shown: bool) -> Iterator[None]:
-        """Let what the libraries print through to the terminal, or leave it to pytest, which keeps it."""
+    def _library_output(self, *, shown: bool) -> Iterator[None]:
+        """Print the output of libraries to the terminal if ``shown``; otherwise pytest captures it."""
         capture = self._item.config.pluginmanager.getplugin("capturemanager") if shown else None
         if capture is None:
             yield
@@ -128,13 +133,13 @@ class CellRun:
 
 
 def failure_of(cell: Cell, reason: str) -> Failure:
-    """Return what is kept of a cell without a number; the reason may quote anything."""
+    """Return the failure of a cell, with its reason sanitized and truncated."""
     return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, truncate(printable(reason), MOST_CHARACTERS))
 
 
 def below_floor(record: Record) -> str:
-    """Return the line that says how far below its floor a cell is, and where the floor came from."""
-    assert record.floor is not None  # noqa: S101 - asked only of records below a floor
+    """Return the message for an accuracy below the floor, with the source of the floor."""
+    assert record.floor is not None  # noqa: S101 - a record below its floor has one
     low, high = record.accuracy_interval
     return (
         f"{record.cell}: accuracy {record.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {record.correct} of "

@@ -1,7 +1,7 @@
-"""Tracebacks: what pytest tells of a benchmark test, without secrets and without control characters.
+"""Remove secrets and control characters from the tracebacks and the captured output of benchmark tests.
 
-A traceback quotes whatever an error was raised with, and with ``--showlocals`` every variable; captured output is what
-libraries print. Both reach terminals, JUnit files and the logs of CI.
+A traceback quotes the message of an error and, with ``--showlocals``, every variable. Captured output is what libraries
+print. pytest writes both to terminals, JUnit files and CI logs.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 from pytest_sst2.utils.sanitize import printable
 
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
 
 
-def clean(report: Any) -> None:
-    """Clean the traceback and the captured output of a test's report, in place."""
-    report.longrepr = _cleaned(report.longrepr)
-    report.sections = _cleaned(report.sections)
+def sanitize_report(report: Any) -> None:
+    """Sanitize the traceback and the captured output of a test report, in place."""
+    report.longrepr = _sanitized(report.longrepr)
+    report.sections = _sanitized(report.sections)
 
 
-def _cleaned(value: Any) -> Any:
-    """Return a part of a report with every text in it cleaned: pytest keeps tracebacks as data classes of lines."""
+def _sanitized(value: Any) -> Any:
+    """Return a value with every text in it sanitized; pytest stores tracebacks as dataclasses of lines."""
     if isinstance(value, str):
-        # Libraries write in colour; what is left of a colour without its first character is noise.
-        return printable(_COLOUR.sub("", value))
+        # Remove color sequences whole: without its escape character, the rest of one would be printed.
+        return printable(_COLOR.sub("", value))
     if isinstance(value, list | tuple):
-        return type(value)([_cleaned(each) for each in value])
+        return type(value)([_sanitized(part) for part in value])
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            setattr(value, field.name, _cleaned(getattr(value, field.name)))
+            setattr(value, field.name, _sanitized(getattr(value, field.name)))
     return value

@@ -1,4 +1,4 @@
-"""ResultsPlugin: takes Records off the test reports, and has the session write, compare and print at the end."""
+"""ResultsPlugin: hooks that collect the records of a run, and print its summary."""
 
 from __future__ import annotations
 
@@ -8,108 +8,122 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sst2.session.stash import inputs_of, settings_of, workbench_of
+from pytest_sst2.session.stash import context_of, inputs_of, settings_of
 from pytest_sst2.utils import locks
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.session import Session
 
+NAME = "sst2-results"
+
 
 class ResultsPlugin:
-    """Hooks of the process that sees every report: any but an xdist worker."""
+    """Hooks of the process that receives every test report, which is any process but a worker of pytest-xdist.
+
+    Attributes:
+        session: The results of the run; created for the first cell, so that other runs do not import it.
+        planned: The ids of all cells of the run, in every shard; empty until they are known.
+        division: How the cells were divided among shards; None in a run of all cells.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        # Made for the first cell, so that a run without cells does not pay for the import.
         self.session: Session | None = None
-        # The ids of all cells of the run, in every shard, as soon as they are known.
         self.planned: Sequence[str] = ()
-        # How they were divided; None in a run of all of them.
         self.division: Division | None = None
-        self._let_go: Callable[[], None] = lambda: None
+        self._unlock: Callable[[], None] = lambda: None
 
-    def _start(self) -> Session:
-        from pytest_sst2.session.session import Session
-
-        self.session = Session(settings_of(self._config), inputs_of(self._config))
-        return self.session
-
-    def hold(self, path: Path, option: str) -> None:
-        """Be the only run that writes a results file.
+    def prepare(self) -> None:
+        """Lock the results file of the run, and load its inputs.
 
         Raises:
-            Sst2Error: Another one does.
+            pytest.UsageError: Another run is writing the file, or an input is missing or invalid.
         """
-        self._let_go = locks.take(path, option)
+        if not self._config.option.collectonly:
+            self._lock_results_file()
+        # After the lock: another run may have added its last cells to the file just before.
+        inputs_of(self._config)
+        if self._config.option.sst2_compare or self._config.option.sst2_save:
+            self.current_session()  # so that a run without cells reports that nothing was compared or saved
+
+    def _lock_results_file(self) -> None:
+        settings = settings_of(self._config)
+        if settings.results_path is None:
+            return
+        try:
+            self._unlock = locks.take(settings.results_path, settings.results_option)
+        except Sst2Error as error:
+            raise pytest.UsageError(str(error)) from error
 
     def pytest_unconfigure(self) -> None:
-        """Let others write it."""
-        self._let_go()
+        """Release the lock on the results file."""
+        self._unlock()
 
-    def divided(self, division: Division) -> None:
-        """Take notice of how the cells were divided among shards."""
+    def set_division(self, division: Division) -> None:
+        """Store how the cells were divided among shards."""
         self.division = division
         self.planned = division.planned
 
-    def gathering(self) -> Session:
-        """Return what gathers the records, which knows what this object knows of the cells."""
-        session = self.session or self._start()
-        session.planned, session.division = self.planned, self.division
-        return session
+    def current_session(self) -> Session:
+        """Return the session, with the planned cells that are known by now."""
+        if self.session is None:
+            from pytest_sst2.session.session import Session
+
+            self.session = Session(settings_of(self._config), inputs_of(self._config))
+        self.session.planned, self.session.division = self.planned, self.division
+        return self.session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Take the Record or the Failure off the report."""
+        """Add the record or the failure of a test report to the session."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
         if record is None and failure is None:
             return
-        gathered = self.gathering()
+        session = self.current_session()
         if record is not None:
-            added = gathered.add(record, getattr(report, "sst2_resumed", None))
+            added = session.add(record, getattr(report, "sst2_resumed", None))
             if report.failed and added.reaches_floor:
-                gathered.failed_tests += 1
+                session.failed_tests += 1
         if failure is not None:
-            gathered.add_failure(failure)
+            session.add_failure(failure)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write and compare results; what fails there fails a run that would have passed."""
-        # Each shard has its file, also one for which there was no cell left: what has nothing to do has done it.
+        """Write and compare the results, and set the exit status of a run whose tests passed."""
+        # A shard without cells succeeds and writes its file, because the merge expects one file per shard.
         if self.division is not None and not self.division.mine:
-            self.gathering()
+            self.current_session()
             if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
                 session.exitstatus = pytest.ExitCode.OK
         if self.session is None or session.config.option.collectonly:
             return
-        self.gathering()
+        results = self.current_session()
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        self.session.finish(complete=not stopped, sentences_of=self._sentences_of, tests=_tests_named(session.config))
+        results.finish(complete=not stopped, sentences_of=self._sentences_of, tests=_named_tests(session.config))
         if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = self.session.exit_status
+            session.exitstatus = results.exit_status
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """Clean what pytest will tell of a warning in a run of ours: libraries quote files and addresses in them."""
+        """Sanitize the warnings of a run with cells, because libraries quote files and addresses in them."""
         text = str(warning_message.message)
-        if self.session is not None and (shown := printable(text)) != text:
-            warning_message.message = shown
+        if self.session is not None and (sanitized := printable(text)) != text:
+            warning_message.message = sanitized
 
     def _sentences_of(self, record: Record) -> Sequence[str] | None:
-        """Return a record's evaluation sentences; under xdist this process has yet to load the data."""
+        """Return the evaluation sentences of a record, or None if the data cannot be loaded or has changed."""
         try:
-            splits = workbench_of(self._config).splits(record.seed)
+            splits = context_of(self._config).splits(record.seed)
         except Sst2Error:
             return None
         return splits.evaluation.sentences if splits.info.digest == record.dataset.digest else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the summary."""
+        """Print the results and the comparison."""
         config = terminalreporter.config
         if self.session is None or config.option.collectonly:
             return
@@ -118,7 +132,7 @@ class ResultsPlugin:
         from pytest_sst2.utils.sanitize import encodable
 
         writer = config.get_terminal_writer()
-        # pytest would write an escape in the place of a sign, six letters for one.
+        # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
         encoding = getattr(getattr(writer, "_file", None), "encoding", None)
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
         if self.session.comparison is not None:
@@ -131,11 +145,11 @@ class ResultsPlugin:
             terminalreporter.section(title)
             for line in lines:
                 terminalreporter.write_line(
-                    coloured(encodable(line, encoding), lambda text, colour: writer.markup(text, **{colour: True}))
+                    coloured(encodable(line, encoding), lambda text, color: writer.markup(text, **{color: True}))
                 )
 
 
-def _tests_named(config: pytest.Config) -> list[str]:
-    """Return what the command line named to be collected, and how; nothing where pytest looked for itself."""
+def _named_tests(config: pytest.Config) -> list[str]:
+    """Return the arguments that name tests, with ``--pyargs`` if given; empty if pytest used its default."""
     named = config.args if config.args_source is config.ArgsSource.ARGS else []
     return [*(["--pyargs"] if config.option.pyargs and named else []), *named]

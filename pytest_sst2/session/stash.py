@@ -1,4 +1,4 @@
-"""What a run of pytest keeps in ``config.stash``: settings, matrix, inputs and run context, each made on first use."""
+"""Values of a run that are kept in ``config.stash``, each created on first use."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import ModelSpec
     from pytest_sst2.runner.context import RunContext
+    from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.inputs import Inputs
 
-_SETTINGS = pytest.StashKey["tuple[Settings, Matrix]"]()
-_INPUTS = pytest.StashKey["Inputs"]()
-_WORKBENCH = pytest.StashKey["RunContext"]()
+# How the cells were divided among shards; missing in a run of all cells.
+DIVISION: pytest.StashKey[Division] = pytest.StashKey()
+_CONFIGURATION: pytest.StashKey[tuple[Settings, Matrix]] = pytest.StashKey()
+_INPUTS: pytest.StashKey[Inputs] = pytest.StashKey()
+_CONTEXT: pytest.StashKey[RunContext] = pytest.StashKey()
 
 
-def is_anything_set(config: pytest.Config) -> bool:
-    """Tell whether an option, an ini file or a conftest says anything to us; if not, nothing can be wrong with it."""
+def is_configured(config: pytest.Config) -> bool:
+    """Return whether an option is set, or a conftest or plugin implements a hook of this plugin."""
     if any(options.is_set(config, option) for option in options.OPTIONS):
         return True
     hooks = (config.hook.pytest_sst2_models, config.hook.pytest_sst2_methods)
@@ -35,16 +38,16 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: A value is invalid.
     """
-    return _configured(config)[0]
+    return _configuration(config)[0]
 
 
 def matrix_of(config: pytest.Config) -> Matrix:
     """Return the models, methods and seeds of the run; raises as ``settings_of``."""
-    return _configured(config)[1]
+    return _configuration(config)[1]
 
 
-def _configured(config: pytest.Config) -> tuple[Settings, Matrix]:
-    if _SETTINGS not in config.stash:
+def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
+    if _CONFIGURATION not in config.stash:
         from pytest_sst2.config.catalog import CATALOG, METHODS
         from pytest_sst2.config.matrix import read_matrix
         from pytest_sst2.config.registry import Registry
@@ -55,14 +58,14 @@ def _configured(config: pytest.Config) -> tuple[Settings, Matrix]:
             models = [spec for specs in config.hook.pytest_sst2_models() for spec in specs]
             methods = [spec for specs in config.hook.pytest_sst2_methods() for spec in specs]
             registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-            config.stash[_SETTINGS] = settings, read_matrix(settings, registry)
+            config.stash[_CONFIGURATION] = settings, read_matrix(settings, registry)
         except Sst2Error as error:
             raise pytest.UsageError(str(error)) from error
-    return config.stash[_SETTINGS]
+    return config.stash[_CONFIGURATION]
 
 
 def inputs_of(config: pytest.Config) -> Inputs:
-    """Return the files that the run has loaded.
+    """Return the inputs of the run.
 
     Raises:
         pytest.UsageError: A file is missing or invalid, or an output would replace something that must stay.
@@ -77,18 +80,18 @@ def inputs_of(config: pytest.Config) -> Inputs:
     return config.stash[_INPUTS]
 
 
-def workbench_of(config: pytest.Config) -> RunContext:
-    """Return the run context; the first caller pays for the imports."""
-    if _WORKBENCH not in config.stash:
+def context_of(config: pytest.Config) -> RunContext:
+    """Return the run context; the first call imports numpy, torch and the other heavy libraries."""
+    if _CONTEXT not in config.stash:
         from pytest_sst2.runner.context import RunContext
 
         inputs = inputs_of(config)
-        config.stash[_WORKBENCH] = RunContext(
+        config.stash[_CONTEXT] = RunContext(
             settings_of(config), floors=inputs.floors, baseline=inputs.baseline, unfinished=inputs.unfinished
         )
-    return config.stash[_WORKBENCH]
+    return config.stash[_CONTEXT]
 
 
 def model_of(config: pytest.Config, name: str) -> ModelSpec:
-    """Return the model called ``name``, looked up as ``--models`` does; raises as that does."""
+    """Return the model called ``name``, looked up as ``--models`` does; raises as ``Registry.model``."""
     return matrix_of(config).registry.model(name, base=config.invocation_params.dir)

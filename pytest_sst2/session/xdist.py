@@ -1,4 +1,4 @@
-"""Distribution: how pytest-xdist's controller hands out cells, and what becomes of one whose worker died."""
+"""Schedule cells under pytest-xdist, and report the cell of a worker that died."""
 
 from __future__ import annotations
 
@@ -14,58 +14,59 @@ if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.session.results_plugin import ResultsPlugin
 
-# Folders and parameters may have brackets of their own: the name of the test function has none.
+# The name of a test function has no brackets, but folders and parameters may have them.
 _PARAMETER = re.compile(r"::\w+\[(.*)\]$", re.DOTALL)
 
 
 def _may_have_cell(nodeid: str) -> bool:
-    """Tell whether a test's id looks like that of a cell; if not, nobody pays for the matrix."""
+    """Return whether a test's id looks like that of a cell; a run without such ids does not build the matrix."""
     return "seed" in nodeid and "[" in nodeid
 
 
-class CellOfTest:
-    """From a test's id to the cell that it measures.
+class CellLookup:
+    """Finds the cell of a test by the test's id.
 
     Args:
         cells: All cells of the matrix.
     """
 
     def __init__(self, cells: Iterable[Cell]) -> None:
-        # pytest writes letters beyond ASCII as their escapes, unless it was told not to.
+        # pytest escapes non-ASCII characters in ids, unless an ini option disables that.
         planned = list(cells)
         self._cells = {cell.id: cell for cell in planned}
         self._cells |= {cell.id.encode("unicode_escape").decode(): cell for cell in planned}
 
     def __call__(self, nodeid: str) -> Cell | None:
-        """Return the cell, None for a test that has none; a test may have other parameters beside."""
-        found = _PARAMETER.search(nodeid)
-        if found is None:
+        """Return the cell of a test, which may have other parameters, too; None for a test without a cell."""
+        match = _PARAMETER.search(nodeid)
+        if match is None:
             return None
-        if found[1] in self._cells:
-            return self._cells[found[1]]
-        beside = [name for name in self._cells if f"-{name}-" in f"-{found[1]}-"]
-        return self._cells[max(beside, key=len)] if beside else None
+        parameters = match[1]
+        if parameters in self._cells:
+            return self._cells[parameters]
+        contained = [name for name in self._cells if f"-{name}-" in f"-{parameters}-"]
+        return self._cells[max(contained, key=len)] if contained else None
 
 
 class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Cells that share a frozen encoder go to one worker, so that it is loaded once; everything else goes one by one.
+    """Send cells with the same frozen encoder to one worker, so that it is loaded once; send other tests one by one.
 
     Args:
-        config: pytest's.
-        log: pytest-xdist's.
-        cell_of_test: What tells cells from other tests.
+        config: pytest's configuration.
+        log: pytest-xdist's log.
+        find_cell: Finds the cell of a test.
     """
 
-    def __init__(self, config: pytest.Config, log: Any, cell_of_test: CellOfTest) -> None:
+    def __init__(self, config: pytest.Config, log: Any, find_cell: CellLookup) -> None:
         super().__init__(config, log)
-        self._cell_of_test = cell_of_test
+        self._find_cell = find_cell
 
     def _split_scope(self, nodeid: str) -> str:
-        cell = self._cell_of_test(nodeid)
+        cell = self._find_cell(nodeid)
         return cell.shared_encoder or nodeid if cell else nodeid
 
     def remove_node(self, node: Any) -> str | None:
-        """Take a dead worker out; the cell that it died of is not given to the next one."""
+        """Remove a dead worker; the cell that it was running is not run again."""
         units = self.assigned_work[node]
         pending = [(unit, nodeid) for unit in units.values() for nodeid, done in unit.items() if not done]
         if not pending:
@@ -73,90 +74,90 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
             return None
         unit, crashed = pending[0]
         unit[crashed] = True
-        # What is left of its work goes back; units of which nothing is left would be handed out empty.
+        # Only unfinished units go back to the queue; pytest-xdist would send finished ones out empty.
         self.assigned_work[node] = {scope: unit for scope, unit in units.items() if not all(unit.values())}
         super().remove_node(node)
         return str(crashed)
 
 
-class LateScheduling:
-    """A scheduler that is chosen when the tests are known: in a run without cells it is pytest-xdist's own.
+class DeferredScheduling:
+    """Choose the scheduler when the tests are known; in a run without cells it is pytest-xdist's own.
 
     Args:
-        config: pytest's.
-        log: pytest-xdist's.
-        cell_of_test: What tells cells from other tests; asked for when a first id looks like that of a cell.
+        config: pytest's configuration.
+        log: pytest-xdist's log.
+        cell_lookup: Returns the CellLookup; called when an id looks like that of a cell.
     """
 
-    def __init__(self, config: pytest.Config, log: Any, cell_of_test: Callable[[], CellOfTest]) -> None:
+    def __init__(self, config: pytest.Config, log: Any, cell_lookup: Callable[[], CellLookup]) -> None:
         self._config = config
         self._log = log
-        self._cell_of_test = cell_of_test
-        self._chosen: Any = LoadScheduling(config, log)
+        self._cell_lookup = cell_lookup
+        self._scheduler: Any = LoadScheduling(config, log)
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
-        """Take the tests that a worker has found; the first worker's decide who hands them out."""
-        waiting = isinstance(self._chosen, LoadScheduling) and not self._chosen.node2collection
-        if waiting and any(map(_may_have_cell, collection)):
-            cell_of_test = self._cell_of_test()
-            if any(cell_of_test(nodeid) for nodeid in collection):
-                nodes = self._chosen.nodes
-                self._chosen = CellScheduling(self._config, self._log, cell_of_test)
-                for each in nodes:
-                    self._chosen.add_node(each)
-        self._chosen.add_node_collection(node, collection)
+        """Add the tests that a worker collected; those of the first worker decide on the scheduler."""
+        is_first = isinstance(self._scheduler, LoadScheduling) and not self._scheduler.node2collection
+        if is_first and any(map(_may_have_cell, collection)):
+            find_cell = self._cell_lookup()
+            if any(find_cell(nodeid) for nodeid in collection):
+                nodes = self._scheduler.nodes
+                self._scheduler = CellScheduling(self._config, self._log, find_cell)
+                for known in nodes:
+                    self._scheduler.add_node(known)
+        self._scheduler.add_node_collection(node, collection)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._chosen, name)
+        return getattr(self._scheduler, name)
 
 
-class Distribution:
+class XdistPlugin:
     """Hooks of pytest-xdist's controller.
 
     Args:
-        gatherer: Told which cells are planned.
-        cell_of_test: What tells cells from other tests.
+        results: Receives the planned cells and their division among shards.
+        cell_lookup: Returns the CellLookup of the run.
     """
 
-    def __init__(self, gatherer: ResultsPlugin, cell_of_test: Callable[[], CellOfTest]) -> None:
-        self._gatherer = gatherer
-        self._cell_of_test = cell_of_test
+    def __init__(self, results: ResultsPlugin, cell_lookup: Callable[[], CellLookup]) -> None:
+        self._results = results
+        self._cell_lookup = cell_lookup
 
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> LateScheduling | None:
-        """Hand cells out by their encoder, unless another order was asked for (``--dist``)."""
-        return LateScheduling(config, log, self._cell_of_test) if config.getoption("dist") == "load" else None
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> DeferredScheduling | None:
+        """Schedule cells by their encoder, unless ``--dist`` names another order."""
+        return DeferredScheduling(config, log, self._cell_lookup) if config.getoption("dist") == "load" else None
 
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Note which cells are planned: the same in every worker."""
-        if not self._gatherer.planned and any(map(_may_have_cell, ids)):
-            found = map(self._cell_of_test(), ids)
-            self._gatherer.planned = list(dict.fromkeys(cell.id for cell in found if cell))
+        """Store the planned cells, which are the same in every worker."""
+        if not self._results.planned and any(map(_may_have_cell, ids)):
+            cells = map(self._cell_lookup(), ids)
+            self._results.planned = list(dict.fromkeys(cell.id for cell in cells if cell))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Learn from a worker's first report, which comes before any cell is measured, how it divided the cells."""
+        """Read the division of the cells from a worker's first report, which arrives before any cell is measured."""
         if (division := getattr(report, "sst2_division", None)) is not None:
-            self._divided(division)
+            self._set_division(division)
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """Learn the same from a worker that had no test, and so no report; one that crashed has no output."""
+        """Read the division from a worker without tests, which sends no report; a crashed worker has no output."""
         if division := getattr(node, "workeroutput", {}).get("sst2_division"):
-            self._divided(division)
+            self._set_division(division)
 
-    def _divided(self, division: dict[str, Any]) -> None:
+    def _set_division(self, division: dict[str, Any]) -> None:
         from pytest_sst2.runner.sharding import Division
 
-        self._gatherer.divided(Division(**division))
+        self._results.set_division(Division(**division))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
-        """Name the cell that was lost with its worker; it is not tried again in this run."""
-        cell = self._cell_of_test()(crashitem) if _may_have_cell(crashitem) else None
+        """Report the failure of the cell that a dead worker was running."""
+        cell = self._cell_lookup()(crashitem) if _may_have_cell(crashitem) else None
         if cell is None:
             return
         reason = (
-            f"its worker {report.node.gateway.id} died while it was measured: it was killed, ran out of memory, or "
-            "crashed in a library. Run this cell alone to see which; --sst2-resume FILE keeps the others"
+            f"its worker {report.node.gateway.id} died during the measurement: it was killed, ran out of memory, or "
+            "crashed in a library. Run this cell alone to find out; --sst2-resume FILE keeps the others"
         )
         report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
         from pytest_sst2.session.cell_run import failure_of

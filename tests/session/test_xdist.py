@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScheduling
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.matrix import plan_cells
 from pytest_sst2.config.specs import Cell, ModelSpec
-from pytest_sst2.session.xdist import CellOfTest, CellScheduling, LateScheduling
+from pytest_sst2.session.xdist import CellLookup, CellScheduling, DeferredScheduling
 from tests.conftest import results
 
 BY_NAME = {method.name: method for method in METHODS}
@@ -28,10 +28,10 @@ def node_id(cell: Cell | str) -> str:
     return f"tests/test_bench.py::test_cell[{cell if isinstance(cell, str) else cell.id}]"
 
 
-class TestCellOfTest:
+class TestCellLookup:
     def find(self, nodeid: str, *models: str, seeds: Sequence[int] = (4, 42)) -> str | None:
         cells = matrix(models or ("minilm", "paraphrase-minilm"), ["linear-probe", "fine-tune", "tfidf"], seeds)
-        found = CellOfTest(cells)(nodeid)
+        found = CellLookup(cells)(nodeid)
         return found.id if found else None
 
     @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ class Run:
 
     def __init__(self, cells: list[Cell], workers: int = 2) -> None:
         self.collection = [node_id(cell) for cell in cells]
-        self.scheduler = CellScheduling(config(workers), Log(), CellOfTest(cells))
+        self.scheduler = CellScheduling(config(workers), Log(), CellLookup(cells))
         self.nodes: list[Node] = []
         for _ in range(workers):
             self.add()
@@ -166,15 +166,15 @@ class TestCellScheduling:
         assert not run.scheduler.workqueue
 
 
-class TestLateScheduling:
-    def scheduler(self, collection: list[str], cells: list[Cell]) -> tuple[LateScheduling, list[Any]]:
+class TestDeferredScheduling:
+    def scheduler(self, collection: list[str], cells: list[Cell]) -> tuple[DeferredScheduling, list[Any]]:
         asked: list[Any] = []
 
-        def cell_of_test() -> CellOfTest:
+        def cell_lookup() -> CellLookup:
             asked.append(1)
-            return CellOfTest(cells)
+            return CellLookup(cells)
 
-        late = LateScheduling(config(2), Log(), cell_of_test)
+        late = DeferredScheduling(config(2), Log(), cell_lookup)
         for node in (Node("gw0"), Node("gw1")):
             late.add_node(node)
         for node in late.nodes:
@@ -184,7 +184,7 @@ class TestLateScheduling:
     @pytest.mark.parametrize("parameter", ["1", "seed", "seed1"])
     def test_a_run_without_cells_is_left_to_pytest_xdist(self, parameter: str) -> None:
         late, asked = self.scheduler([f"test_it.py::test_it[{parameter}]"], matrix([], ["tfidf"], [1]))
-        assert isinstance(late._chosen, LoadScheduling)
+        assert isinstance(late._scheduler, LoadScheduling)
         assert late.collection_is_completed
         if parameter == "1":
             assert asked == []
@@ -192,7 +192,7 @@ class TestLateScheduling:
     def test_a_run_with_cells_has_them_handed_out_by_encoder(self) -> None:
         cells = matrix([], ["tfidf"], [1])
         late, asked = self.scheduler(["test_it.py::test_it[1]", node_id(cells[0])], cells)
-        assert isinstance(late._chosen, CellScheduling)
+        assert isinstance(late._scheduler, CellScheduling)
         assert len(late.nodes) == 2
         assert asked == [1]
 
@@ -237,15 +237,15 @@ class TestAWorkerThatDies:
         assert sorted(record["seed"] for record in data["records"]) == [1, 2, 4, 5]
         (failure,) = data["failures"]
         assert failure["seed"] == 3
-        assert "died while it was measured" in failure["error"]
+        assert "died during the measurement" in failure["error"]
         return result
 
     def test_its_cell_fails_by_name_and_every_other_has_its_number(self, deadly: pytest.Pytester) -> None:
         result = self.check(deadly, "-n", "2", "--sst2-report", "out", "-p", "no:cacheprovider")
         result.assert_outcomes(passed=4, failed=1)
-        result.stdout.fnmatch_lines(["*lengths-seed3*its worker gw* died while it was measured*"])
+        result.stdout.fnmatch_lines(["*lengths-seed3*its worker gw* died during the measurement*"])
         page = (deadly.path / "out" / "sst2-report.md").read_text(encoding="utf-8")
-        assert "died while it was measured" in page
+        assert "died during the measurement" in page
         data = results(deadly.path / "r.json")
         assert {record["placement"]["executor"] for record in data["records"]} == {"xdist"}
         assert len(data["planned"]) == 5

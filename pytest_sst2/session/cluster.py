@@ -1,0 +1,33 @@
+"""Run the cells of a session on Ray (``--sst2-executor ray``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from pytest_sst2.config.specs import Cell
+from pytest_sst2.results.record import Record
+from pytest_sst2.runner.ray.driver import Ending, RayCluster
+from pytest_sst2.session.stash import context_of, inputs_of
+
+
+def submit_cells(
+    config: pytest.Config, cells: Iterable[Cell], record_writer: Callable[[], Callable[[Record], None]]
+) -> None:
+    """Submit all cells to the cluster, except those that the resumed file holds.
+
+    Args:
+        config: The run's.
+        cells: The cells of the run.
+        record_writer: Returns a function that writes a record; called once all cells are accepted.
+
+    Raises:
+        Sst2Error: The cluster is not available, or no node of it has what a cell needs.
+    """
+    context = context_of(config)
+    cluster = RayCluster(context, inputs_of(config).known_costs)
+    context.executor = cluster
+    config.pluginmanager.register(Ending(cluster), "sst2-cluster")
+    cluster.submit(cells, record_writer)
+    context.progress.elsewhere = cluster.progress

@@ -1,0 +1,34 @@
+"""The lines about data, recipe, shard and baseline below ``collected N items``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from pytest_sst2.session.cell_items import runs_cells
+from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
+from pytest_sst2.utils.sanitize import one_line
+
+
+def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
+    """Return the lines to print after collection; none if the run has no cells."""
+    division = config.stash.get(DIVISION, None)
+    lines = [division.line] if division else []
+    if runs_cells(config, items):
+        source, recipe = context_of(config).source, settings_of(config).recipe.label
+        origin = source.note or f"{source.name} from {source.place or source.source}"
+        lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config, source.name, recipe)]
+    return [one_line(f"sst2: {line}") for line in lines]
+
+
+def _baseline_warning(config: pytest.Config, dataset: str, recipe: str) -> list[str]:
+    """Return a warning if no record of the baseline has the data set and recipe of this run."""
+    baseline = inputs_of(config).baseline
+    if baseline is None:
+        return []
+    pairs = {(record.dataset.name, record.recipe_label) for record in baseline.records}
+    if (dataset, recipe) in pairs:
+        return []
+    others = "; ".join(f"{name}, recipe {label}" for name, label in sorted(pairs))
+    return [f"WARNING: baseline {baseline.origin!r} is of {others}: no cell can be compared with it"]
