@@ -1,0 +1,299 @@
+"""Measure the cells of docs/homework.md, and write their tables into the page.
+
+    python tools/docs/homework.py --data SST-2 --models minilm,models/paraphrase-MiniLM-L3-v2 --seeds 42,43,44
+
+Runs `pytest benchmarks` and `pytest-sst2 compare`, reads the results files, and replaces each block of the page between
+`<!-- NAME -->` and `<!-- end -->`. The prose of the page is written by hand. An interrupted measurement continues if
+`--work` names the same folder. Unknown arguments go to pytest, for example `--sst2-train-size=50` for a quick trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, compare_seeds, direction, holm
+from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.options import ALPHA, TOLERANCE
+from pytest_sst2.data.sources import load_source
+from pytest_sst2.models.locate import locate_files
+from pytest_sst2.results.file import Results, results_from_text
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import p_value, signed_points
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "homework.md"
+SEED = 42
+# The accuracies that the homework published, by its label, with the model and method that stand for it here.
+PUBLISHED = {
+    "TinyBERT (4 layers), fine-tuned": (0.7576, "tinybert", "fine-tune"),
+    "RoBERTa-base, fine-tuned": (0.5518, "roberta", "fine-tune"),
+    "all-MiniLM-L6-v2 frozen + logistic regression": (0.8364, "minilm", "linear-probe"),
+}
+# Bugs that are left, with the runs that have the fine-tuned and the frozen cells.
+BUGS_LEFT = {
+    "1 and 3: as published": ("five-tokens", "whole"),
+    "3: whole sentences, held-out slice": ("whole", "whole"),
+    "none: whole sentences, validation": ("whole-validation", "whole-validation"),
+}
+# Copies of MiniLM with its own and with a foreign tokenizer have the same name, so that compare pairs their cells.
+STAND_IN = "all-MiniLM-L6-v2"
+VOCABULARY, FIRST_WORD = 30_522, 1996  # of BERT's uncased vocabulary; its words begin after unused ids and single signs
+SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
+BYTES = 256
+
+
+def runs(data: str, models: Sequence[str], seeds: str, work: Path) -> dict[str, list[str]]:
+    """Return the arguments of ``pytest benchmarks`` for each results file."""
+    encoders, foreign = ["--models", ",".join(models)], ["--models", str(work / "foreign" / STAND_IN)]
+    both, tuned, probe = (["--methods", names] for names in ("fine-tune,linear-probe", "fine-tune", "linear-probe"))
+    every = ["--methods", "fine-tune,linear-probe,tfidf,majority"]
+    whole, cut, validation = "--sst2-recipe=homework9", "--sst2-recipe=homework9-as-published", "--sst2-eval=validation"
+    arguments = {
+        "whole": [*encoders, *every, whole],
+        "five-tokens": [*encoders, *tuned, cut],
+        "whole-validation": [*encoders, *every, whole, validation, f"--sst2-seeds={seeds}"],
+        "five-tokens-validation": [*encoders, *tuned, cut, validation],
+        "own": ["--models", str(work / "own" / STAND_IN), *probe, whole],
+        "foreign": [*foreign, *both, whole],
+        "foreign-five-tokens": [*foreign, *tuned, cut],
+    }
+    return {name: [f"--sst2-data={data}", *words] for name, words in arguments.items()}
+
+
+def measured(path: Path, arguments: Sequence[str]) -> Results:
+    """Run ``pytest benchmarks``, or what is left of an interrupted run, and return its results."""
+    command = [sys.executable, "-m", "pytest", "benchmarks", *arguments]
+    print(" ".join(command[2:]), flush=True)
+    options = [f"--sst2-resume={path}", "--sst2-min-accuracy=0", "--sst2-no-cache"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)  # noqa: S603 - our own words
+    if not path.is_file():
+        raise SystemExit(f"pytest wrote no results:\n{done.stdout[-2000:]}{done.stderr}")
+    return results_from_text(path.read_text(encoding="utf-8"), path.name)
+
+
+def compare_output(work: Path, before: str, after: str) -> str:
+    """Return the verdict and the causes that ``pytest-sst2 compare`` prints for two results files."""
+    files = [f"{name}.json" for name in (before, after)]
+    command = [sys.executable, "-m", "pytest_sst2.cli.main", "compare", *files]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True)  # noqa: S603 - our own words
+    verdict, *lines = done.stdout.splitlines() or [done.stderr]
+    causes = [line for line in lines if line.startswith(("incomparable:", "drift:"))]
+    return _code(f"$ pytest-sst2 compare {' '.join(f'WORK/{file}' for file in files)}", verdict, *causes)
+
+
+def tables(models: Sequence[str], results: Mapping[str, Results]) -> dict[str, str]:
+    """Return the tables of the page by the name of their block."""
+    return {
+        "accuracies": _accuracies(models, results),
+        "five tokens": _five_tokens(models, results),
+        "foreign tokenizer": _foreign_tokenizer(results),
+        "validation": _validation(models, results),
+        "conclusion": _conclusion(models, results),
+    }
+
+
+def filled(page: str, texts: Mapping[str, str]) -> str:
+    """Return the page with its blocks replaced.
+
+    Raises:
+        SystemExit: The page lacks one of the blocks.
+    """
+    for name, text in texts.items():
+        block = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        page, count = block.subn(lambda match, text=text: f"{match[1]}\n{text}\n{match[2]}", page)
+        if count != 1:
+            raise SystemExit(f"the page has {count} blocks '<!-- {name} -->', not one")
+    return page
+
+
+def _accuracies(models: Sequence[str], results: Mapping[str, Results]) -> str:
+    rows = {label: (f"{accuracy:.4f}", model, method) for label, (accuracy, model, method) in PUBLISHED.items()}
+    for model in models:
+        rows[f"{model}, fine-tuned"] = ("–", model, "fine-tune")
+        if model != "minilm":
+            rows[f"{model} frozen + logistic regression"] = ("–", model, "linear-probe")
+    rows |= {"TF-IDF + logistic regression": ("–", "", "tfidf"), "always the commoner class": ("–", "", "majority")}
+    lines = []
+    for label, (published, model, method) in rows.items():
+        cut = "five-tokens" if method == "fine-tune" else "whole"  # only fine-tuning cut sentences
+        records = [_cell(results, run, model, method) for run in (cut, "whole", "whole-validation")]
+        lines.append([label, published, *map(_accuracy, records)])
+    return _table("classifier; published; 5 tokens, held-out; whole, held-out; whole, validation", lines)
+
+
+def _five_tokens(models: Sequence[str], results: Mapping[str, Results]) -> str:
+    pairs = [[_cell(results, run, name, "fine-tune") for run in ("whole", "five-tokens")] for name in models]
+    rows = [[f"{before.model} × fine-tune", *_changed(before, after)] for before, after in pairs if before and after]
+    return _table("held-out slice, one seed; 128 tokens; 5 tokens; points (95 % interval); p (McNemar)", rows)
+
+
+def _foreign_tokenizer(results: Mapping[str, Results]) -> str:
+    rows = []
+    for label, method, own, foreign in (
+        ("fine-tune, 128 tokens", "fine-tune", "whole", "foreign"),
+        ("fine-tune, 5 tokens", "fine-tune", "five-tokens", "foreign-five-tokens"),
+        ("linear-probe", "linear-probe", "whole", "foreign"),
+    ):
+        before, after = _cell(results, own, "minilm", method), _cell(results, foreign, STAND_IN, method)
+        if before and after:
+            rows.append([label, *_changed(before, after), f"{np.mean(after.predictions):.0%}"])
+    return _table(
+        "held-out slice, one seed; own; foreign; points (95 % interval); p (McNemar); predicts positive", rows
+    )
+
+
+def _validation(models: Sequence[str], results: Mapping[str, Results]) -> str:
+    cells = [("majority", "", "majority", ""), ("tfidf", "", "tfidf", "")]
+    for name in models:
+        cells += [(f"{name} × {method}", name, method, "") for method in ("linear-probe", "fine-tune")]
+        cells.append((f"{name} × fine-tune, 5 tokens", name, "fine-tune", "five-tokens"))
+    rows = []
+    for label, model, method, run in cells:
+        pair = [_cell(results, f"{run or 'whole'}{part}", model, method) for part in ("", "-validation")]
+        if all(pair):
+            points = signed_points(pair[1].accuracy - pair[0].accuracy, digits=1)
+            rows.append([label, *map(_accuracy, pair), points, *map(_balanced_accuracy, pair)])
+    return _table("seed 42; held-out slice; validation; points; balanced: held-out; balanced: validation", rows)
+
+
+def _conclusion(models: Sequence[str], results: Mapping[str, Results]) -> str:
+    rows: list[list[str]] = []
+    changes: list[AccuracyChange] = []
+    for name in models:
+        for bugs, (tuned_run, frozen_run) in BUGS_LEFT.items():
+            tuned = _seeds(results, tuned_run, name, "fine-tune")
+            frozen = _seeds(results, frozen_run, name, "linear-probe")
+            seeds = sorted(tuned.keys() & frozen.keys())
+            if seeds:
+                pair = [[records[seed] for seed in seeds] for records in (frozen, tuned)]
+                means = [f"{np.mean([record.accuracy for record in records]):.4f}" for records in pair]
+                changes.append(_change(*pair))
+                rows.append([name, bugs, ", ".join(map(str, seeds)), *means, _points(changes[-1])])
+    words = {"improved": "fine-tuned", "regressed": "frozen", "unchanged": "undecided"}
+    for row, change, p in zip(rows, changes, holm([change.p_value for change in changes]), strict=True):
+        row += [p_value(p), words[direction(change.delta, p, alpha=ALPHA, tolerance=TOLERANCE)]]
+    return _table("encoder; bugs left; seeds; frozen; fine-tuned; points (95 % interval); p (Holm); better", rows)
+
+
+def _seeds(results: Mapping[str, Results], run: str, model: str, method: str) -> dict[int, Record]:
+    cell = (model or None, method)
+    return {record.seed: record for record in results[run].records if (record.model, record.method) == cell}
+
+
+def _cell(results: Mapping[str, Results], run: str, model: str, method: str) -> Record | None:
+    return _seeds(results, run, model, method).get(SEED)
+
+
+def _change(before: Sequence[Record], after: Sequence[Record]) -> AccuracyChange:
+    right = [np.array([np.equal(record.predictions, record.labels) for record in side]) for side in (before, after)]
+    if len(before) == 1:
+        return compare_one_seed(right[0][0], right[1][0])
+    return compare_seeds(*right, paired=True, same_examples=after[0].dataset.split == "validation")
+
+
+def _changed(before: Record, after: Record) -> list[str]:
+    change = _change([before], [after])
+    return [_accuracy(before), _accuracy(after), _points(change), p_value(change.p_value)]
+
+
+def _points(change: AccuracyChange) -> str:
+    return f"{signed_points(change.delta)} ({' to '.join(map(signed_points, change.interval))})"
+
+
+def _accuracy(record: Record | None) -> str:
+    if record is None:
+        return "not measured"
+    return f"{record.accuracy:.4f} ({record.accuracy_interval.low:.3f}–{record.accuracy_interval.high:.3f})"
+
+
+def _balanced_accuracy(record: Record) -> str:
+    labels, predictions = np.asarray(record.labels), np.asarray(record.predictions)
+    return f"{np.mean([(predictions[labels == label] == label).mean() for label in np.unique(labels)]):.3f}"
+
+
+def _table(headers: str, rows: Sequence[Sequence[str]]) -> str:
+    names = headers.split("; ")
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows))
+
+
+def _code(*lines: str) -> str:
+    return "\n".join(["```", *lines, "```"])
+
+
+def write_stand_ins(work: Path, sentences: Sequence[str]) -> None:
+    """Write two copies of MiniLM: one with its own tokenizer, one with a tokenizer trained on sentences."""
+    minilm = locate_files(next(spec for spec in CATALOG if spec.name == "minilm"), trust_remote_code=False).folder
+    shutil.copytree(minilm, work / "own" / STAND_IN, dirs_exist_ok=True)
+    foreign = work / "foreign" / STAND_IN
+    ignored = shutil.ignore_patterns("tokenizer*", "vocab*", "special_tokens*")
+    shutil.copytree(minilm, foreign, ignore=ignored, dirs_exist_ok=True)
+    write_foreign_tokenizer(foreign, sentences)
+
+
+def write_foreign_tokenizer(folder: Path, sentences: Sequence[str]) -> None:
+    """Write a byte-level BPE tokenizer whose ids are valid for MiniLM, but are those of other words.
+
+    Its pieces begin where BERT's words begin, the most frequent first in both vocabularies.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 - not a password
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - FIRST_WORD + BYTES + len(SPECIAL),
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sentences, trainer)
+    trained = json.loads(tokenizer.to_str())
+    shift = FIRST_WORD - BYTES - len(SPECIAL)
+    pieces = {piece: id_ if id_ < len(SPECIAL) else id_ + shift for piece, id_ in trained["model"]["vocab"].items()}
+    unused = {f"<unused{id_}>": id_ for id_ in range(len(SPECIAL), FIRST_WORD - BYTES)}
+    trained["model"]["vocab"] = pieces | unused
+    moved = Tokenizer.from_str(json.dumps(trained))
+    ends = [(name, SPECIAL.index(name)) for name in ("<s>", "</s>")]
+    moved.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    names = dict(zip(("pad_token", "cls_token", "sep_token", "unk_token", "mask_token"), SPECIAL, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=moved, model_max_length=512, **names).save_pretrained(folder)
+
+
+def main() -> None:
+    """Measure what is not measured yet, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="hub", help="as --sst2-data takes it (default: %(default)s)")
+    parser.add_argument("--models", default="minilm", help="minilm and further encoders, with commas")
+    parser.add_argument("--seeds", default=str(SEED), help="seeds on the validation set, 42 among them")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "homework", help="folder of the results files")
+    parser.add_argument("-o", "--output", type=Path, default=PAGE, help="the page to write (default: %(default)s)")
+    options, extra = parser.parse_known_args()
+    work = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    models = options.models.split(",")
+    write_stand_ins(work, load_source(options.data).dataset["train"].shuffle(seed=SEED)["sentence"][:5000])
+    plan = runs(options.data, models, options.seeds, work)
+    results = {name: measured(work / f"{name}.json", [*words, *extra]) for name, words in plan.items()}
+    texts = tables([Path(model).name for model in models], results)
+    for before, after in (("whole", "five-tokens"), ("own", "foreign"), ("whole", "whole-validation")):
+        texts[f"compare {after}"] = compare_output(work, before, after)
+    environment = results["whole"].records[0].environment
+    machine = f"{environment.cpu_model} ({environment.device}), Python {environment.python}, {environment.headline}."
+    texts["environment"] = f"Measured on {machine}"
+    options.output.write_text(filled(PAGE.read_text(encoding="utf-8"), texts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
