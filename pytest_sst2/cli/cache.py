@@ -18,7 +18,8 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     Raises:
         Sst2Error: There is no folder for a cache.
     """
-    from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, cache_folder
+    from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
+    from pytest_sst2.utils.cache_dir import cache_folder
 
     cache = EmbeddingCache(cache_folder(), 0)
     size = cache.size_bytes()

@@ -21,8 +21,9 @@ from pytest_sst2.data.sources import Source, cached_hub, load_pocket
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.errors import HubError
-from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, cache_folder
+from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.models import locate as checkpoints
+from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 

@@ -1,14 +1,24 @@
-"""How a classifier is made: one module per method behind one protocol (``Job`` in, ``Trained`` out)."""
+"""How a classifier is made: one module per method, ``Job`` in, ``Trained`` out.
 
+- ``base``: ``Job``, ``Trained``, and ``train``, which seeds every random generator.
+- ``fine_tune``: trains every layer; ``hf_trainer`` wraps the Hugging Face Trainer, ``sequence_classifier`` predicts.
+- ``linear_probe``, ``torch_probe``: train a linear layer on the sentence embeddings of ``features``.
+- ``tfidf``, ``majority``: need no model.
+- ``logistic_regression``: the scikit-learn classifier of ``linear_probe`` and ``tfidf``.
+- ``truncation``: warns about sentences that are longer than the longest input.
+- ``fast``: makes the methods faster with the same results.
+"""
+
+import importlib
 from typing import Any
 
-__all__ = ["Classifier", "Job", "Trained", "train"]
+__all__ = ["Classifier", "Job", "SequenceClassifier", "Trained", "load_features", "train"]
+
+_MODULES = {"SequenceClassifier": "sequence_classifier", "load_features": "features"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``base`` only for whoever asks: it loads numpy and the model loaders."""
-    if name in __all__:
-        from pytest_sst2.methods import base
-
-        return getattr(base, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import an exported name when it is first used: the modules load numpy and the model loaders."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'base')}"), name)

@@ -1,7 +1,7 @@
-"""Methods: how a classifier is made from sentences, behind one small protocol.
+"""The protocol of a method: a callable that takes a ``Job`` and returns a classifier.
 
-A method is a callable that takes a ``Job`` and returns a classifier: a callable from n sentences to an array of
-shape (n,) with the probability of the positive class. It may return a ``Trained`` instead, to say more of itself.
+A classifier is a callable from n sentences to an array of shape (n,) with the probability of the positive class. A
+method may return a ``Trained`` instead, which also carries settings, a learning curve and warnings.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ Classifier = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Job:
-    """All a method needs to train one classifier.
+    """Everything a method needs to train one classifier.
 
     Attributes:
-        train: The rows to learn from.
-        evaluation: The rows it will be measured on; for learning curves, never for learning.
-        recipe: Sizes, rates and lengths.
-        seed: Decides everything random.
-        clock: ``with job.clock.phase("fit", examples=n):`` around the work.
-        loader: Loads tokenizers and models; knows the device.
-        recorder: Shown tokenizer, encoder and the course of training, it takes their fingerprints.
-        model: The encoder to start from; None for methods that need none.
-        cache: Keeps embeddings of frozen encoders from run to run; None where everything is to be computed.
-        frozen: Keeps the frozen encoder of the cell before; None where each is to be loaded.
-        parts: Into how many parts a batch is divided, because whole ones did not fit onto the accelerator.
+        train: The training rows.
+        evaluation: The evaluation rows, for learning curves only.
+        recipe: Sizes, learning rate, maximum lengths and precision.
+        seed: Seed of everything random.
+        clock: Times phases: ``with job.clock.phase("fit", examples=n):``.
+        loader: Loads tokenizers and models onto ``loader.device``.
+        recorder: Takes fingerprints of tokenizer, encoder and training.
+        model: The encoder to start from; None for methods without a model.
+        cache: Caches embeddings of frozen encoders between runs; None to compute all of them.
+        frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
+        parts: Number of parts into which each batch is divided; more than 1 after the accelerator ran out of memory.
     """
 
     train: Examples
@@ -65,22 +65,23 @@ class Job:
 
     @property
     def encoder(self) -> ModelSpec:
-        """The model, for methods that need one."""
+        """The model of a method that needs one."""
         assert self.model is not None, "planned without a model"  # noqa: S101 - MethodSpec.needs_model sees to it
         return self.model
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier and what it has to say of itself.
+    """A classifier and how it was trained.
 
     Attributes:
-        predict: From n sentences to an array of shape (n,): the probability of the positive class.
-        settings: Effective training arguments or classifier parameters, as plain values. In the Record, an added
-            method's have ``code`` beside them, a digest of its module.
-        epochs: The learning curve, for methods that learn in epochs, without the last: that is the classifier itself.
-        last_train_loss: The last epoch's mean training loss; None for methods that do not learn in epochs.
-        warnings: What a reader of the number should know.
+        predict: Maps n sentences to an array of shape (n,) with the probability of the positive class.
+        settings: Effective training arguments or classifier parameters, as plain values. The Record adds ``code``
+            for a method that a conftest defines, a digest of its module.
+        epochs: The learning curve of a method that trains in epochs, without the last epoch. The classifier itself
+            gives the last point.
+        last_train_loss: Mean training loss of the last epoch; None for methods that do not train in epochs.
+        warnings: Sentences that a reader of the accuracy should know.
     """
 
     predict: Classifier
@@ -91,22 +92,25 @@ class Trained:
 
 
 def epoch_of(number: int, train_loss: float, probabilities: np.ndarray, labels: np.ndarray) -> Epoch:
-    """Return one point of a learning curve: what a classifier's answers to the evaluation rows are worth."""
-    of_truth = np.where(labels == 1, probabilities, 1 - probabilities)
-    loss = -np.log(np.clip(of_truth, 1e-12, 1.0)).mean()
+    """Return one point of a learning curve: loss and accuracy on the evaluation rows."""
+    of_label = np.where(labels == 1, probabilities, 1 - probabilities)
+    loss = -np.log(np.clip(of_label, 1e-12, 1.0)).mean()
     accuracy = float(((probabilities > 0.5) == (labels == 1)).mean())
     return Epoch(number, train_loss, round(float(loss), 6), accuracy)
 
 
 def overflow_remedy(dtype: str) -> str:
-    """Return what to do about a model whose numbers become NaN or infinite in a type."""
+    """Return the advice for a model that returns NaN or infinity in ``dtype``."""
     return "Use another checkpoint." if dtype == "float32" else f"Use --sst2-dtype float32 instead of {dtype}."
 
 
 def train(method: MethodSpec, job: Job) -> Trained:
     """Train one classifier with every random generator seeded by ``job.seed``.
 
-    The caller's generators are put back as they were.
+    The state of the caller's generators is restored.
+
+    Raises:
+        Sst2Error: The classifier cannot be called, or settings or warnings have the wrong type.
     """
     function = _function(method)
     with seeded(job.seed, job.loader.device):
@@ -118,12 +122,13 @@ def train(method: MethodSpec, job: Job) -> Trained:
 
 
 def code_digest(method: MethodSpec) -> str:
-    """Return a digest of the module that an added method's ``train`` stands in; empty for those of this package.
+    """Return the SHA-256 of the source file that defines a method's ``train``.
 
-    The version of this package stands in the environment. What the module imports is not looked at.
+    Modules that this file imports are not part of the digest.
 
     Returns:
-        The SHA-256 of the source file; ``UNREADABLE_CODE`` where there is none, as with compiled code.
+        The digest; empty for methods of this package, whose version is in the environment; ``UNREADABLE_CODE`` if
+        there is no source file, as with compiled code.
     """
     function = innermost(_function(method))
     if function.__module__.startswith("pytest_sst2."):
@@ -136,7 +141,7 @@ def code_digest(method: MethodSpec) -> str:
 
 
 def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the code that a callable comes down to, whatever it is wrapped into."""
+    """Return the function inside partials and decorators."""
     while isinstance(function, functools.partial):
         function = function.func
     unwrapped: Callable[..., Any] = inspect.unwrap(function)
@@ -152,27 +157,25 @@ def _function(method: MethodSpec) -> Callable[[Job], Any]:
 
 
 def _check_trained(trained: Trained, name: str) -> None:
-    """Refuse, by the method's name, what a report could not hold.
-
-    Raises:
-        Sst2Error: The classifier cannot be called, or settings or warnings are of another shape.
-    """
+    """Refuse a classifier that cannot be called, and settings or warnings that a record cannot hold."""
     if not callable(trained.predict):
         raise Sst2Error(
-            f"method {name!r} returned {type(trained.predict).__name__}; a callable from a list of sentences to their "
-            "probabilities is wanted."
+            f"method {name!r} returned {type(trained.predict).__name__}; expected a callable from a list of sentences "
+            "to their probabilities."
         )
     if not isinstance(trained.settings, Mapping) or not all(isinstance(key, str) for key in trained.settings):
         raise Sst2Error(f"method {name!r}: settings must map names to plain values, not {trained.settings!r:.80}.")
     if isinstance(trained.warnings, str) or not all(isinstance(warning, str) for warning in trained.warnings):
-        raise Sst2Error(f"method {name!r}: warnings must be several texts, not {trained.warnings!r:.80}.")
+        raise Sst2Error(f"method {name!r}: warnings must be a sequence of strings, not {trained.warnings!r:.80}.")
 
 
 @contextlib.contextmanager
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Seed Python's, numpy's and torch's global generators for the body, and put them back afterwards.
+    """Seed the global generators of Python, numpy and torch for the body, and restore their states afterwards.
 
-    On an accelerator its own generator is seeded and put back as well; other devices are left alone.
+    Args:
+        seed: The seed.
+        device: ``cuda`` and ``mps`` have a generator of their own, which is seeded and restored too.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The features of both probes: embeddings of a job's rows, from the cache where they are there."""
+"""Sentence embeddings of a job's rows, from the embedding cache if they are there. Both probes train on them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pytest_sst2.utils.errors import Sst2Error
 
 @dataclass(frozen=True)
 class Features:
-    """A job's frozen encoder: from n sentences to an array of shape (n, d), float32.
+    """A job's frozen encoder: maps n sentences to an array of shape (n, d), float32.
 
-    Only the rows of the job are looked for in the cache. Anything else, the fixed sentences and single ones, is
-    embedded every time, so that neither a fingerprint nor a latency can come from there.
+    Only the job's own rows are looked up in the cache. Other sentences, such as probe sentences and the single
+    sentences of the latency, are always embedded, so neither a fingerprint nor a latency comes from the cache.
     """
 
     job: Job
@@ -28,57 +28,21 @@ class Features:
 
     @property
     def encoder(self) -> Any:
-        """The ``SentenceTransformer`` itself."""
+        """The ``SentenceTransformer``."""
         return self.embedder.encoder
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return the embeddings, in the order of the sentences.
+        """Return the embeddings in the order of the sentences.
 
         Raises:
-            Sst2Error: Some are no numbers.
+            Sst2Error: An embedding contains NaN or infinity.
         """
         if not any(sentences is rows.sentences for rows in (self.job.train, self.job.evaluation)):
-            return self._real(self.embedder(sentences))
+            return self._check_finite(self.embedder(sentences))
         ids = self.embedder.token_ids(sentences)
         if ids is None:
-            return self._real(self.embedder(sentences))
-        return self._of_distinct(sentences, ids)
-
-    def _real(self, rows: np.ndarray) -> np.ndarray:
-        """Return embeddings, or refuse those with NaN or infinity: what is fitted to them would be blamed for it."""
-        if not np.isfinite(rows).all():
-            unreal = int((~np.isfinite(rows)).any(axis=1).sum())
-            dtype = self.job.recipe.dtype
-            raise Sst2Error(
-                f"model {self.job.encoder.name!r}: of {len(rows):,} embeddings, {unreal:,} have NaN or infinity in "
-                f"them: it computes no numbers for these sentences in {dtype}. {overflow_remedy(dtype)}"
-            )
-        return rows
-
-    def _of_distinct(self, sentences: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
-        """Embed what is the same to the encoder once, in an order that does not depend on the seed's shuffle."""
-        places: dict[tuple[int, ...], int] = {}
-        for index, sentence in enumerate(map(tuple, ids)):
-            places.setdefault(sentence, index)
-        distinct = sorted(places)
-        rows = self._cached(distinct, [sentences[places[each]] for each in distinct])
-        number = {sentence: row for row, sentence in enumerate(distinct)}
-        return rows[[number[tuple(sentence)] for sentence in ids]]
-
-    def _cached(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
-        cache, sight = self.job.cache, self.job.recorder.sight
-        if cache is None or sight is None:
-            return self._real(self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step))
-        # Batches of another size move embeddings by 1e-7, which the fixed sentences are too few to show.
-        address = address_of(sight.identity, ids, "" if self.job.parts == 1 else f"{self.job.parts} parts")
-        found = cache.get(address, len(ids))
-        if found is not None:
-            self.job.clock.mark_cached()
-            return found
-        rows = self._real(self.embedder.embed(sentences, [len(each) for each in ids], self.job.clock.step))
-        with self.job.clock.phase("store"):
-            cache.put(address, rows)
-        return rows
+            return self._check_finite(self.embedder(sentences))
+        return self._embed_distinct(sentences, ids)
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the embeddings, as plain values."""
@@ -90,7 +54,7 @@ class Features:
         }
 
     def warnings(self) -> tuple[str, ...]:
-        """Say when the encoder brought no pooling of its own, did not read whole sentences, or could not be kept."""
+        """Warn about missing sentence-transformers modules, truncated sentences, and a cache that cannot be used."""
         job, limit = self.job, self.encoder.max_seq_length
         pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
         missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
@@ -98,24 +62,61 @@ class Features:
         problem = (job.cache.problem,) if job.cache is not None and job.cache.problem else ()
         return (*missing, *cut, *problem)
 
+    def _embed_distinct(self, sentences: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Embed each distinct list of token ids once, in an order that does not depend on the seed's shuffle."""
+        indices: dict[tuple[int, ...], int] = {}
+        for index, tokens in enumerate(map(tuple, ids)):
+            indices.setdefault(tokens, index)
+        distinct = sorted(indices)
+        rows = self._embed_or_look_up(distinct, [sentences[indices[tokens]] for tokens in distinct])
+        row_of = {tokens: row for row, tokens in enumerate(distinct)}
+        return rows[[row_of[tuple(tokens)] for tokens in ids]]
+
+    def _embed_or_look_up(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
+        cache, encoder = self.job.cache, self.job.recorder.sight
+        lengths = [len(tokens) for tokens in ids]
+        if cache is None or encoder is None:
+            return self._check_finite(self.embedder.embed(sentences, lengths, self.job.clock.step))
+        # Batches of another size move embeddings by 1e-7, too little to change the encoder's identity.
+        address = address_of(encoder.identity, ids, "" if self.job.parts == 1 else f"{self.job.parts} parts")
+        cached = cache.get(address, len(ids))
+        if cached is not None:
+            self.job.clock.mark_cached()
+            return cached
+        rows = self._check_finite(self.embedder.embed(sentences, lengths, self.job.clock.step))
+        with self.job.clock.phase("store"):
+            cache.put(address, rows)
+        return rows
+
+    def _check_finite(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings if they are finite; otherwise the classifier would be blamed for them."""
+        if not np.isfinite(rows).all():
+            invalid = int((~np.isfinite(rows)).any(axis=1).sum())
+            dtype = self.job.recipe.dtype
+            raise Sst2Error(
+                f"model {self.job.encoder.name!r}: {invalid:,} of {len(rows):,} embeddings contain NaN or infinity "
+                f"in {dtype}. {overflow_remedy(dtype)}"
+            )
+        return rows
+
 
 def load_features(job: Job) -> Features:
-    """Load the job's encoder in the recipe's type, as phase ``load``, and show it to the recorder.
+    """Load the job's encoder in the recipe's type, as phase ``load``, and record its fingerprints.
 
-    Where the cell before has loaded the same one, that is taken, and the phase is marked as cached.
+    If the cell before loaded the same encoder, that one is reused and the phase is marked as cached.
     """
     key = (job.encoder, job.recipe.dtype, job.recipe.probe_max_length, job.parts)
-    kept = job.frozen.get(key) if job.frozen is not None else None
+    reused = job.frozen.get(key) if job.frozen is not None else None
     with job.clock.phase("load"):
-        if kept is not None:
+        if reused is not None:
             job.clock.mark_cached()
-            embedder, sight = kept
+            embedder, observation = reused
         else:
             limit = job.recipe.probe_max_length
             encoder = job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=limit)
             embedder = Embedder(encoder, job.parts)
-    if kept is not None:
-        job.recorder.recall(embedder.encoder, sight)
+    if reused is not None:
+        job.recorder.recall(embedder.encoder, observation)
         return Features(job, embedder)
     if embedder.prepared_ids([""]) is not None:
         job.recorder.record_tokenizer(
@@ -129,6 +130,6 @@ def load_features(job: Job) -> Features:
 
 
 def _pooling(module: Any) -> str:
-    """Return how a Pooling module pools: ``mean``, ``cls``, or several."""
+    """Return the mode of a Pooling module: ``mean``, ``cls``, or several joined by ``+``."""
     mode = getattr(module, "pooling_mode", None) or module.get_pooling_mode_str()
     return mode if isinstance(mode, str) else "+".join(mode)

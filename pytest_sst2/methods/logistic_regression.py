@@ -1,4 +1,4 @@
-"""Logistic regression with every setting spelt out, so that a changed default cannot change a number."""
+"""scikit-learn's logistic regression with every setting spelled out, so that a changed default changes no result."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, TrainingFingerprint
+from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
-_SPELLINGS_OF_PENALTY = ("penalty", "l1_ratio")
+_PENALTY_ARGUMENTS = ("penalty", "l1_ratio")
 C = 1.0
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
+# A regression that reached its tolerance ends well below this gradient; one that was stopped ends well above.
+_GRADIENT_ACCEPTED = 1e-3
 
 
 def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
     """Return scikit-learn's ``LogisticRegression`` fitted to the rows of ``features``.
 
-    It minimises C · Σ log-loss + ‖w‖² / 2 (the intercept is not penalised).
+    It minimises C · Σ log-loss + ‖w‖² / 2. The intercept is not penalised.
 
     Args:
         features: Array or sparse matrix of shape (n, d).
-        labels: Array of shape (n,), 0 or 1, both present.
-        seed: Passed on, though ``lbfgs`` draws no random numbers.
+        labels: Array of shape (n,), 0 or 1. Both must occur.
+        seed: Passed to the estimator, although ``lbfgs`` draws no random numbers.
 
     Raises:
         Sst2Error: One class is missing, or the solver stopped before it converged.
@@ -44,7 +46,7 @@ def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
         class_weight=None,
         random_state=seed,
         warm_start=False,
-        **_l2(LogisticRegression),
+        **_l2_argument(LogisticRegression),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
@@ -57,40 +59,40 @@ def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
             ) from warning
 
 
-def _l2(estimator: Any) -> dict[str, Any]:
-    """Return how this scikit-learn spells the squared penalty: ``penalty`` is deprecated since 1.8."""
+def _l2_argument(estimator: Any) -> dict[str, Any]:
+    """Return the argument for the L2 penalty. scikit-learn 1.8 deprecates ``penalty``."""
     penalty = inspect.signature(estimator).parameters.get("penalty")
     return {"penalty": "l2"} if penalty is not None and penalty.default == "l2" else {"l1_ratio": 0.0}
 
 
-def course_of(model: Any, features: Any, labels: np.ndarray) -> TrainingFingerprint:
-    """Return how many iterations a fitted regression took, and how steep its objective still is.
+def training_fingerprint(model: Any, features: Any, labels: np.ndarray) -> TrainingFingerprint:
+    """Return the number of iterations of a fitted regression and the largest component of its gradient.
 
     The gradient is that of mean log-loss + ‖w‖² / (2 C n), at the weights and the intercept.
     """
-    wrong_by = model.predict_proba(features)[:, 1] - labels
-    weights = np.asarray(features.T @ wrong_by).ravel() / len(labels) + model.coef_[0] / (model.C * len(labels))
-    steepest = max(float(np.abs(weights).max()), abs(float(wrong_by.mean())))
-    return TrainingFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{steepest:.3g}"))
+    residuals = model.predict_proba(features)[:, 1] - labels
+    gradient = np.asarray(features.T @ residuals).ravel() / len(labels) + model.coef_[0] / (model.C * len(labels))
+    largest = max(float(np.abs(gradient).max()), abs(float(residuals.mean())))
+    return TrainingFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{largest:.3g}"))
 
 
-def stopping_warnings(course: TrainingFingerprint) -> tuple[str, ...]:
-    """Say when a regression was stopped before it was anywhere near its minimum."""
-    if course.last_gradient is None or course.last_gradient <= CONVERGED_GRADIENT:
+def convergence_warnings(training: TrainingFingerprint) -> tuple[str, ...]:
+    """Warn if a regression stopped far from its minimum."""
+    if training.last_gradient is None or training.last_gradient <= _GRADIENT_ACCEPTED:
         return ()
     return (
-        f"the classifier did not converge: after {course.steps} iterations its gradient is {course.last_gradient:.1e}, "
-        f"more than {CONVERGED_GRADIENT:g}",
+        f"the classifier did not converge: after {training.steps} iterations its gradient is "
+        f"{training.last_gradient:.1e}, more than {_GRADIENT_ACCEPTED:g}",
     )
 
 
-def settings_of(model: Any) -> dict[str, Any]:
+def regression_settings(model: Any) -> dict[str, Any]:
     """Return the estimator's effective parameters as plain values.
 
-    The penalty stands there as what it is (``l2``), not as this scikit-learn spells it.
+    The penalty is recorded as ``l2``, independent of the arguments of the installed scikit-learn.
     """
-    given = model.get_params(deep=False).items()
-    plain = {name: value for name, value in given if _is_plain(value) and name not in _SPELLINGS_OF_PENALTY}
+    parameters = model.get_params(deep=False).items()
+    plain = {name: value for name, value in parameters if _is_plain(value) and name not in _PENALTY_ARGUMENTS}
     return {**plain, "regularization": "l2"}
 
 

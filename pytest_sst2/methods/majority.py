@@ -1,4 +1,4 @@
-"""``majority``: the commoner class of the training rows, for every sentence."""
+"""``majority``: predicts the more common class of the training rows for every sentence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pytest_sst2.methods.base import Job, Trained
 
 
 def train(job: Job) -> Trained:
-    """Return a classifier that gives every sentence the share of positives among the training rows.
+    """Return a classifier whose probability is the share of positive training rows for every sentence.
 
-    With as many positives as negatives that share is one half, and the prediction negative.
+    If both classes are equally common, the probability is 0.5 and the prediction negative.
     """
     with job.clock.phase("fit", examples=len(job.train)):
         positive = float(np.mean(job.train.labels))

@@ -1,4 +1,4 @@
-"""``tfidf``: TF-IDF unigrams and logistic regression, what words alone can do."""
+"""``tfidf``: TF-IDF unigrams and logistic regression. Its accuracy is what words alone can reach."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.methods.base import Job, Trained
-from pytest_sst2.methods.logistic_regression import course_of, fit_logistic, settings_of, stopping_warnings
+from pytest_sst2.methods.logistic_regression import (
+    convergence_warnings,
+    fit_logistic,
+    regression_settings,
+    training_fingerprint,
+)
 from pytest_sst2.utils.errors import Sst2Error
 
 
 def train(job: Job) -> Trained:
-    """Return a classifier on TF-IDF unigrams; words that the training rows lack are passed over."""
+    """Return a classifier on TF-IDF unigrams. It ignores words that do not occur in the training rows."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(
@@ -28,24 +33,24 @@ def train(job: Job) -> Trained:
         sublinear_tf=False,
     )
     with job.clock.phase("encode", examples=len(job.train)):
-        features = _fitted(vectorizer, job.train.sentences)
+        features = _fit_transform(vectorizer, job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
         model = fit_logistic(features, job.train.labels, job.seed)
-    course = course_of(model, features, job.train.labels)
-    job.recorder.record_training(course)
+    training = training_fingerprint(model, features, job.train.labels)
+    job.recorder.record_training(training)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         return np.asarray(model.predict_proba(vectorizer.transform(sentences))[:, 1])
 
-    settings = {**settings_of(model), "vocabulary": len(vectorizer.vocabulary_)}
-    return Trained(predict, settings, warnings=stopping_warnings(course))
+    settings = {**regression_settings(model), "vocabulary": len(vectorizer.vocabulary_)}
+    return Trained(predict, settings, warnings=convergence_warnings(training))
 
 
-def _fitted(vectorizer: Any, sentences: Sequence[str]) -> Any:
-    """Return the sentences' features, the vocabulary being theirs.
+def _fit_transform(vectorizer: Any, sentences: Sequence[str]) -> Any:
+    """Fit the vectorizer and return the features of the sentences.
 
     Raises:
-        Sst2Error: There is no word in them.
+        Sst2Error: The sentences contain no word.
     """
     try:
         return vectorizer.fit_transform(sentences)
@@ -54,5 +59,5 @@ def _fitted(vectorizer: Any, sentences: Sequence[str]) -> Any:
             raise
         raise Sst2Error(
             f"method 'tfidf' counts words of two characters or more, and the {len(sentences):,} training sentences "
-            "have none. Look at the data, or leave the method out: --methods."
+            "have none. Check the data, or leave 'tfidf' out of --methods."
         ) from error

@@ -1,8 +1,8 @@
 """``torch-probe``: the features and the objective of ``linear-probe``, minimised in PyTorch.
 
-Two libraries solve the same convex problem. When an upgrade moves one of the two rows and not the other, the
-optimiser is to blame; when it moves both, the embeddings are. The two do not agree to the last prediction: scikit-learn
-stops at ``tol=1e-4``, as the published number did, and this method goes on to the minimum.
+Two libraries solve the same convex problem. If an upgrade changes the accuracy of one probe only, the optimiser
+caused it; if it changes both, the embeddings did. A few predictions differ between the probes, because scikit-learn
+stops at ``tol=1e-4``, as the published number did, and this method continues to the minimum.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
 GRADIENT_TOLERANCE = 1e-7
-# What counts as converged when the optimiser stops for another reason than its own tolerance (no further descent in
-# float64): still four digits below what could move a prediction.
+# LBFGS may stop above its tolerance, when float64 allows no further descent. This gradient is still four digits below
+# one that could change a prediction.
 GRADIENT_ACCEPTED = 1e-5
 
 
 def train(job: Job) -> Trained:
-    """Return a classifier on the encoder's sentence embeddings; only the linear layer is trained."""
+    """Return a classifier on the encoder's sentence embeddings. Only the linear layer is trained."""
     import torch
 
     embed = load_features(job)
     with job.clock.phase("encode", examples=len(job.train)):
         features = embed(job.train.sentences)
     with job.clock.phase("fit", examples=len(job.train)):
-        layer, course = fit_linear(features, job.train.labels)
-    job.recorder.record_training(course)
+        layer, training = fit_linear(features, job.train.labels)
+    job.recorder.record_training(training)
 
     def predict(sentences: Sequence[str]) -> np.ndarray:
         with torch.inference_mode():
@@ -54,15 +54,15 @@ def train(job: Job) -> Trained:
 def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingFingerprint]:
     """Return a ``torch.nn.Linear`` (d to 1, float64, on the CPU) that minimises mean log-loss + ‖w‖² / (2 C n).
 
-    This is scikit-learn's objective divided by C · n, so the minimum is the same. It is convex: the start (zeros)
-    does not matter and no seed is needed.
+    This is scikit-learn's objective divided by C · n, so the minimum is the same. Because it is convex, the start
+    (zeros) does not matter and no seed is needed.
 
     Args:
         features: Array of shape (n, d).
         labels: Array of shape (n,), 0 or 1.
 
     Raises:
-        Sst2Error: The gradient at the end is not close to zero.
+        Sst2Error: The final gradient is not close to zero.
     """
     import torch
 
@@ -91,11 +91,11 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingF
 
     optimizer.step(objective)  # type: ignore[no-untyped-call]
     objective()
-    steepest = max(float(p.grad.abs().max()) for p in layer.parameters() if p.grad is not None)
-    if not steepest <= GRADIENT_ACCEPTED:
+    largest = max(float(p.grad.abs().max()) for p in layer.parameters() if p.grad is not None)
+    if not largest <= GRADIENT_ACCEPTED:
         raise Sst2Error(
-            f"the linear layer did not converge in {MAX_ITERATIONS} iterations (largest gradient {steepest:.1e}), so "
+            f"the linear layer did not converge in {MAX_ITERATIONS} iterations (largest gradient {largest:.1e}), so "
             "its accuracy means nothing."
         )
     steps = int(optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"])
-    return layer, TrainingFingerprint(steps=steps, last_gradient=float(f"{steepest:.3g}"))
+    return layer, TrainingFingerprint(steps=steps, last_gradient=float(f"{largest:.3g}"))

@@ -20,7 +20,7 @@ from pytest_sst2.instruments.machine_speed import machine_seconds
 from pytest_sst2.instruments.peak_memory import PeakMemory
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Classifier, Job, Trained, code_digest, epoch_of, train
-from pytest_sst2.methods.fast.malloc import kept_heap
+from pytest_sst2.methods.fast.malloc import freed_memory_kept
 from pytest_sst2.models.out_of_memory import HALVES, is_accelerator_full, is_out_of_memory, let_go
 from pytest_sst2.results.record import Environment, Epoch, Phase, Placement, Record, Round
 from pytest_sst2.runner import metrics
@@ -146,7 +146,7 @@ class CellRunner:
             if not is_out_of_memory(error):
                 raise
             if self.frozen is not None:
-                self.frozen.let_go()
+                self.frozen.release()
             let_go(error)
             if not (is_accelerator_full(error) and self._may_halve):
                 raise
@@ -170,7 +170,7 @@ class CellRunner:
         clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
         recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
-        with PeakMemory() as memory, kept_heap(), clock.phase(_REST):
+        with PeakMemory() as memory, freed_memory_kept(), clock.phase(_REST):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
                 probabilities = self._checked(trained.predict)(job.evaluation.sentences)

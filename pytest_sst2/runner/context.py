@@ -12,7 +12,7 @@ from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments import environment
 from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.methods.base import code_digest
-from pytest_sst2.methods.fast.embedding_cache import NOT_KEPT, EmbeddingCache, cache_folder
+from pytest_sst2.methods.fast.embedding_cache import NOT_CACHED, EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
 from pytest_sst2.models.loader import ModelLoader
@@ -20,6 +20,7 @@ from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
 from pytest_sst2.runner.cell_runner import CellRunner
+from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class RunContext:
         try:
             return EmbeddingCache(cache_folder(), self.settings.cache_bytes)
         except Sst2Error as error:
-            return EmbeddingCache(None, 0, f"{NOT_KEPT}: {error}")
+            return EmbeddingCache(None, 0, f"{NOT_CACHED}: {error}")
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:

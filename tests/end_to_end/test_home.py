@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, cache_folder
+from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
+from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 
-NOT_KEPT = "*embeddings are not kept for the next run: *"
+NOT_CACHED = "*embeddings are not cached for the next run: *"
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ class TestNoHome:
         result = project.runpytest_inprocess("--methods=majority,linear-probe", "--sst2-seeds=1,2")
         result.assert_outcomes(passed=4)
         assert result.ret == 0
-        result.stdout.fnmatch_lines([f"{NOT_KEPT}(*seed1, *seed2)"])
+        result.stdout.fnmatch_lines([f"{NOT_CACHED}(*seed1, *seed2)"])
         assert [path.name for path in project.path.iterdir() if "~" in path.name] == []
 
     @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ class TestNoHome:
         monkeypatch.setenv("PYTEST_SST2_CACHE", "~/cache")
         result = project.runpytest_inprocess("--methods=linear-probe")
         assert result.ret == 0
-        result.stdout.fnmatch_lines([NOT_KEPT])
+        result.stdout.fnmatch_lines([NOT_CACHED])
         assert [path.name for path in project.path.iterdir() if "~" in path.name] == []
 
 
@@ -70,7 +71,7 @@ def test_a_home_that_is_a_file_costs_the_cache_alone(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     result = project.runpytest_inprocess("--methods=majority,linear-probe")
     assert result.ret == 0
-    result.stdout.fnmatch_lines([NOT_KEPT])
+    result.stdout.fnmatch_lines([NOT_CACHED])
     assert (tmp_path / "home").read_text(encoding="utf-8") == "a file"
 
 
@@ -103,7 +104,7 @@ def test_home_and_project_that_may_only_be_read_cost_the_cache_alone(
         done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, timeout=240)
         refused = subprocess.run([*command, "--sst2-json=r.json"], cwd=project.path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("embeddings are not kept for the next run: ") == 1
+    assert done.stdout.count("embeddings are not cached for the next run: ") == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert refused.returncode == 4
     assert "--sst2-json" in refused.stderr

@@ -17,7 +17,7 @@ from tests.faults.injecting import around, trainer_arguments
 def _dropout(patch: pytest.MonkeyPatch, world: World) -> None:
     import torch
 
-    from pytest_sst2.methods.fine_tune import SequenceClassifier
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 
     @contextlib.contextmanager
     def inference(self: Any) -> Iterator[None]:
@@ -216,7 +216,7 @@ def _argument_gone(patch: pytest.MonkeyPatch, world: World) -> None:
 def _padding_predicting(patch: pytest.MonkeyPatch, world: World) -> None:
     import torch
 
-    from pytest_sst2.methods.fine_tune import SequenceClassifier
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 
     def wrapper(original: Any, self: Any, sentences: Any) -> Any:
         def without_mask(sentences: Any) -> Any:

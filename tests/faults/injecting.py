@@ -132,7 +132,7 @@ def trainer_arguments(patch: pytest.MonkeyPatch, **changes: Any) -> None:
             setattr(arguments, name, value(getattr(arguments, name)) if callable(value) else value)
         return arguments
 
-    around(patch, fine_tune, "_arguments", wrapper)
+    around(patch, fine_tune, "training_arguments", wrapper)
 
 
 def regression(patch: pytest.MonkeyPatch, wrapper: Callable[..., Any]) -> None:

@@ -69,7 +69,7 @@ def _inverted(patch: pytest.MonkeyPatch, world: World) -> None:
 def _other_class(patch: pytest.MonkeyPatch, world: World) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    from pytest_sst2.methods.fine_tune import SequenceClassifier
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 
     around(patch, LogisticRegression, "predict_proba", lambda original, *args: original(*args)[:, ::-1])
     around(patch, SequenceClassifier, "__call__", lambda original, *args: 1 - original(*args))

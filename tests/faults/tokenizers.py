@@ -140,7 +140,7 @@ def _cut_training(patch: pytest.MonkeyPatch, world: World) -> None:
 
 @fault("sentences alone cut to 5 tokens when predicting", (TUNE,), "named", r"(asked|predicting).*tokens")
 def _cut_predicting(patch: pytest.MonkeyPatch, world: World) -> None:
-    from pytest_sst2.methods.fine_tune import SequenceClassifier
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 
     def wrapper(original: Any, self: Any, sentences: Any) -> Any:
         kept, self.max_length = self.max_length, 5
@@ -183,7 +183,7 @@ def _prompt(patch: pytest.MonkeyPatch, world: World) -> World:
     "a prefix put before every sentence when fine-tuning", (TUNE,), "named", r"sentence begins with “\[CLS\] film ,”"
 )
 def _prefix(patch: pytest.MonkeyPatch, world: World) -> None:
-    from pytest_sst2.methods.fine_tune import SequenceClassifier
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 
     def wrapper(original: Any, self: Any, sentences: Any, **options: Any) -> Any:
         return original(self, [f"film , {sentence}" for sentence in sentences], **options)

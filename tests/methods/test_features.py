@@ -120,7 +120,7 @@ class TestCache:
     def test_what_a_cell_could_not_keep_is_among_its_warnings(self, tmp_path: Path, tiny_encoder: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         trained = train(METHOD["linear-probe"], job_with(EmbeddingCache(tmp_path / "file", 2**20), tiny_encoder))
-        assert any("embeddings are not kept for the next run" in warning for warning in trained.warnings)
+        assert any("embeddings are not cached for the next run" in warning for warning in trained.warnings)
 
 
 class TestFrozenEncoder:
@@ -231,7 +231,7 @@ class TestNumbers:
         with pytest.raises(Sst2Error) as caught:
             train(METHOD[method], job)
         message = str(caught.value)
-        assert "model 'overflowing': of 5 embeddings, 1 have NaN or infinity" in message
+        assert "model 'overflowing': 1 of 5 embeddings contain NaN or infinity" in message
         assert message.endswith("in float32. Use another checkpoint.")
         assert cache.size_bytes() == 0
 
@@ -240,7 +240,7 @@ class TestNumbers:
         job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, dtype="float16"))
         features = load_features(job)
         with pytest.raises(Sst2Error, match="Use --sst2-dtype float32 instead of float16"):
-            features._real(np.array([[1.0, np.inf]], dtype=np.float32))
+            features._check_finite(np.array([[1.0, np.inf]], dtype=np.float32))
 
     def test_fine_tuning_blames_the_model_for_what_is_wrong_before_the_first_step(self, overflowing: Path) -> None:
         job = make_job(overflowing)

@@ -21,11 +21,11 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.methods import fine_tune, torch_probe
+from pytest_sst2.methods import fine_tune, hf_trainer, torch_probe
 from pytest_sst2.methods import logistic_regression as logistic
 from pytest_sst2.methods.base import Job, Trained, seeded, train
-from pytest_sst2.methods.fast.trimmed_embedding import Reduction
-from pytest_sst2.methods.fine_tune import SequenceClassifier
+from pytest_sst2.methods.fast.trimmed_embedding import EmbeddingTrimmer
+from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.tiny_models import sentences_and_labels, write_encoder, write_fast_tokenizer
@@ -132,9 +132,9 @@ class TestFineTune:
                 raise NotImplementedError
 
         tokenizer = ModelLoader().tokenizer(ModelSpec("tiny", folder=tiny_encoder))
-        fine_tune._return_what_is_taken(tokenizer, WithMoreArguments())
+        fine_tune._limit_inputs(tokenizer, WithMoreArguments())
         assert set(tokenizer("good")) == {"input_ids", "token_type_ids", "attention_mask"}
-        fine_tune._return_what_is_taken(tokenizer, WithoutTypesOfTokens())
+        fine_tune._limit_inputs(tokenizer, WithoutTypesOfTokens())
         assert set(tokenizer("good")) == {"input_ids", "attention_mask"}
 
     def test_the_learning_curve_has_one_point_an_epoch_and_leaves_the_last_to_the_classifier(
@@ -153,8 +153,8 @@ class TestFineTune:
     ) -> None:
         folder = write_encoder(tmp_path / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         ours = train(METHOD["fine-tune"], make_job(folder))
-        monkeypatch.setattr(fine_tune, "reduction_to", lambda model, _sentences: Reduction(model, None))
-        monkeypatch.setattr(fine_tune, "quick_dropout", lambda _model: contextlib.nullcontext())
+        monkeypatch.setattr(hf_trainer, "embedding_trimmer", lambda model, _sentences: EmbeddingTrimmer(model, None))
+        monkeypatch.setattr(hf_trainer, "quick_dropout", lambda _model: contextlib.nullcontext())
         plain = train(METHOD["fine-tune"], make_job(folder))
         losses = [[*(epoch.train_loss for epoch in each.epochs), each.last_train_loss] for each in (ours, plain)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-5)
@@ -270,10 +270,8 @@ class TestFineTune:
     ) -> None:
         from transformers import TrainingArguments
 
-        from pytest_sst2.methods import fine_tune
-
         monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu", 4)))
-        arguments = fine_tune._arguments(make_job(tiny_encoder), str(tmp_path))
+        arguments = hf_trainer.training_arguments(make_job(tiny_encoder), str(tmp_path))
         assert arguments.train_batch_size == 8
 
     def test_grouping_by_length_is_part_of_the_recipe_and_of_the_settings(self, tiny_encoder: Path) -> None:
@@ -297,15 +295,15 @@ class TestProbes:
         generator = np.random.default_rng(0)
         features = generator.normal(size=(300, 8)).astype(np.float32)
         labels = (features @ generator.normal(size=8) + generator.normal(size=300) > 0).astype(np.int64)
-        layer, course = torch_probe.fit_linear(features, labels)
+        layer, training = torch_probe.fit_linear(features, labels)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(logistic, "TOLERANCE", 1e-10)
             model = logistic.fit_logistic(features.astype(np.float64), labels, seed=0)
         assert layer.weight.detach().numpy().ravel() == pytest.approx(model.coef_.ravel(), abs=1e-4)
         assert float(layer.bias.detach()) == pytest.approx(float(model.intercept_[0]), abs=1e-4)
-        assert course.steps >= 2
-        assert course.last_gradient is not None
-        assert course.last_gradient <= torch_probe.GRADIENT_TOLERANCE
+        assert training.steps >= 2
+        assert training.last_gradient is not None
+        assert training.last_gradient <= torch_probe.GRADIENT_TOLERANCE
 
     def test_stopping_before_convergence_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, labels = np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 2
@@ -364,10 +362,10 @@ def test_a_method_may_return_a_bare_callable() -> None:
 @pytest.mark.parametrize(
     ("returned", "fragment"),
     [
-        (None, "returned NoneType; a callable"),
+        (None, "returned NoneType; expected a callable"),
         (Trained(len, settings=["C"]), "settings must map names"),  # type: ignore[arg-type]
         (Trained(len, settings={("C", 1): 2}), "settings must map names"),  # type: ignore[dict-item]
-        (Trained(len, warnings="careful"), "warnings must be several texts"),
+        (Trained(len, warnings="careful"), "warnings must be a sequence of strings"),
     ],
 )
 def test_what_a_report_could_not_hold_is_refused_by_the_methods_name(returned: object, fragment: str) -> None:
@@ -377,7 +375,7 @@ def test_what_a_report_could_not_hold_is_refused_by_the_methods_name(returned: o
 
 def test_a_regression_says_its_penalty_and_not_how_this_release_spells_it() -> None:
     rows = np.array([[0.0], [1.0], [2.0], [3.0]])
-    found = logistic.settings_of(logistic.fit_logistic(rows, np.array([0, 0, 1, 1]), 42))
+    found = logistic.regression_settings(logistic.fit_logistic(rows, np.array([0, 0, 1, 1]), 42))
     assert found["regularization"] == "l2"
     assert (found["C"], found["solver"], found["max_iter"]) == (1.0, "lbfgs", 1000)
     assert not {"penalty", "l1_ratio"} & set(found)

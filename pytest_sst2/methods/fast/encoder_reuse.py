@@ -1,4 +1,4 @@
-"""The frozen encoder of the cell before, for the next cell that wants the same."""
+"""Reuse of a frozen encoder by the next cell with the same model."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pytest_sst2.methods.fast.embedder import Embedder
 
 @dataclass
 class FrozenEncoder:
-    """Room for one encoder that nobody trains, and what was seen of it when it was loaded.
+    """Holds one frozen encoder and the observation of its fingerprints.
 
-    Two probes of one model, or of five seeds, load it once and take its fingerprint once.
+    The probes and seeds of one model then load the encoder once and take its fingerprints once.
     """
 
     _key: Hashable = None
     _kept: tuple[Embedder, EncoderObservation] | None = None
 
     def get(self, key: Hashable) -> tuple[Embedder, EncoderObservation] | None:
-        """Return the encoder kept under a key, None where it is another or none."""
+        """Return the encoder that was kept under this key, or None."""
         return self._kept if self._key == key else None
 
-    def keep(self, key: Hashable, embedder: Embedder, sight: EncoderObservation) -> None:
-        """Keep an encoder in the place of the one before."""
-        self._key, self._kept = key, (embedder, sight)
+    def keep(self, key: Hashable, embedder: Embedder, observation: EncoderObservation) -> None:
+        """Keep an encoder in place of the one before."""
+        self._key, self._kept = key, (embedder, observation)
 
-    def let_go(self) -> None:
-        """Keep none: its memory is wanted for other work."""
+    def release(self) -> None:
+        """Drop the encoder to free its memory."""
         self._key, self._kept = None, None

@@ -1,4 +1,4 @@
-"""Batches of sentences of like length, which need little padding."""
+"""Batches of sentences of similar length, which need little padding."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-# A batch this large keeps its activations in the processor's cache and its matrix products near the machine's rate
-# (docs/performance.md). It also moves embeddings by 1e-7, so that the size is part of a Record's settings.
+# Activations of a batch of this size fit into the processor's cache (docs/performance.md). The size also moves
+# embeddings by 1e-7, so it is part of a Record's settings.
 _CPU_TOKENS_PER_BATCH = 1024
-# An accelerator needs more work at once to be busy.
+# An accelerator needs larger batches to be busy.
 _ACCELERATOR_TOKENS_PER_BATCH = 32768
-# So many training batches are drawn at random before they are sorted: enough that neighbours are of nearly one length,
-# few enough that the same sentences do not meet in every epoch of a large data set.
+# Training batches per window that is sorted by length: enough for little padding, and few enough that the batches of
+# a large data set differ between epochs.
 WINDOW_BATCHES = 100
 
 
 def tokens_per_batch(device: str, parts: int = 1) -> int:
-    """Return the largest batch for work without gradients, in tokens.
+    """Return the size of the largest batch without gradients, in tokens.
 
     Args:
         device: ``cpu``, or an accelerator.
-        parts: Into how many a batch is divided, for want of memory.
+        parts: Number of parts into which batches are divided to save memory.
     """
     return (_CPU_TOKENS_PER_BATCH if device == "cpu" else _ACCELERATOR_TOKENS_PER_BATCH) // parts
 
 
 def length_batches(lengths: Sequence[int], most_tokens: int, padding: float = 0.025) -> Iterator[list[int]]:
-    """Give the indices of all sentences in batches of like length, the longest first.
+    """Yield the indices of all sentences in batches of similar length, the longest first.
 
     Args:
         lengths: Tokens of each sentence.
-        most_tokens: The largest batch, padding included; a longer sentence goes alone.
-        padding: Share of the largest batch that may be padding, so that rare lengths need not go alone.
+        most_tokens: Size of the largest batch, padding included. A longer sentence is a batch of its own.
+        padding: Share of the largest batch that may be padding, so that sentences of rare lengths share batches.
     """
     batch: list[int] = []
     tokens = 0
@@ -49,15 +49,15 @@ def length_batches(lengths: Sequence[int], most_tokens: int, padding: float = 0.
 
 
 class TrainingBatches:
-    """Batches of a fixed size for training: every row once an epoch, neighbours in length together, in random order.
+    """A batch sampler for training: every row once per epoch, rows of similar length in one batch, in random order.
 
     Each epoch shuffles the rows, sorts them by length within windows of ``WINDOW_BATCHES`` batches and shuffles the
-    batches. A sampler for ``torch.utils.data.DataLoader(batch_sampler=...)``.
+    batches. For ``torch.utils.data.DataLoader(batch_sampler=...)``.
 
     Args:
         lengths: Tokens of each row.
-        batch_size: Rows of a batch; the last of an epoch's batches may be smaller.
-        seed: Decides every epoch's order.
+        batch_size: Rows per batch. One batch per epoch may be smaller.
+        seed: Decides the order of every epoch.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -70,7 +70,7 @@ class TrainingBatches:
         return -(-len(self._lengths) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the batches of the next epoch, as row numbers."""
+        """Yield the batches of the next epoch as row numbers."""
         shuffled = self._random.permutation(len(self._lengths))
         window = WINDOW_BATCHES * self.batch_size
         batches: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""Memory: what is freed kept for the work that needs it again, and no search for garbage where there is none."""
+"""Keep freed memory in glibc's heap during training, and pause the garbage collector during imports."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any
 # From glibc's malloc.h; see mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 2**30
-# What glibc's own adjustment goes up to in a process that frees large blocks: the state that is left behind.
+# glibc's own upper limits for a process that frees large blocks. They are restored afterwards.
 _USUAL_MMAP_BYTES, _USUAL_TRIM_BYTES = 2**25, 2**26
-# The user's own choice, which is not to be overruled.
+# Variables by which a user configures malloc. If one is set, nothing is changed.
 _VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
 @contextlib.contextmanager
-def kept_heap() -> Iterator[None]:
-    """In the body, keep what is freed with the process; afterwards give it back to the system.
+def freed_memory_kept() -> Iterator[None]:
+    """Keep freed memory in the process during the body, and return it to the system afterwards.
 
-    Gradients and activations of megabytes are freed and allocated again in every step. glibc returns such blocks to the
-    system and has the kernel zero their pages anew: matrix products that write them take up to twice as long
-    (docs/performance.md). Nothing is done without glibc, or where the user has set its malloc up by environment
-    variables.
+    Every training step frees and allocates gradients and activations of megabytes. glibc returns such blocks to the
+    system, and the kernel zeroes their pages again. Matrix products that write to them then take up to twice as long
+    (docs/performance.md). Do nothing without glibc, or if an environment variable configures malloc.
     """
     library = _glibc()
     if library is None:
@@ -44,7 +43,7 @@ def kept_heap() -> Iterator[None]:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """In the body, do not look for garbage: heavy imports make a million objects that all stay (0.5 s of 7 s)."""
+    """Pause the garbage collector during the body. Heavy imports create a million objects that stay (0.5 s of 7 s)."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -55,7 +54,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def _glibc() -> Any:
-    """Return the C library where it is glibc and nobody has set its malloc up, else None."""
+    """Return the C library if it is glibc and no variable configures its malloc, else None."""
     if sys.platform != "linux" or any(os.environ.get(name) for name in _VARIABLES):
         return None
     library = ctypes.CDLL(None)

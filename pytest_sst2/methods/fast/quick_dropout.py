@@ -1,7 +1,7 @@
 """Dropout with cheap random numbers, for training on the CPU.
 
-PyTorch draws a 53-bit number for every activation there, one after the other: 6 ns each, a tenth of a training step.
-Sixteen bits decide as well whether an activation is kept.
+There PyTorch draws a 53-bit number for every activation, one after the other, at 6 ns each: a tenth of a training
+step. Sixteen bits are enough to decide whether an activation is kept.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _LEVELS = 2**16
 
 
 class QuickDropout(nn.Dropout):
-    """``torch.nn.Dropout`` that decides by 16 random bits of torch's default generator.
+    """``torch.nn.Dropout`` with 16 random bits per activation, from torch's default generator.
 
-    The probability is rounded to a multiple of 2⁻¹⁶, and what is kept is scaled by the inverse of just that share.
+    The probability is rounded to a multiple of 2⁻¹⁶. Kept activations are scaled by the inverse of the rounded share.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the input with a share of ``p`` set to zero and the rest scaled; in evaluation the input itself."""
+        """Return the input with a share of ``p`` set to zero and the rest scaled; in eval mode the input itself."""
         dropped = round(self.p * _LEVELS)
         if not self.training or dropped in (0, _LEVELS) or input.device.type != "cpu":
             return super().forward(input)
@@ -35,7 +35,7 @@ class QuickDropout(nn.Dropout):
 
 @contextlib.contextmanager
 def quick_dropout(model: Any) -> Iterator[None]:
-    """In the body, let every ``torch.nn.Dropout`` of a model be a ``QuickDropout``."""
+    """Turn every ``torch.nn.Dropout`` of a model into a ``QuickDropout`` during the body."""
     changed = [module for module in model.modules() if type(module) is nn.Dropout]
     for module in changed:
         module.__class__ = QuickDropout

@@ -1,8 +1,8 @@
-"""A word embedding reduced, while it is trained, to the rows that occur in the training sentences.
+"""Training of a word embedding that is trimmed to the rows that occur in the training rows.
 
-BERT's has 30,522 rows, 2,000 phrases use three thousand of them. Adam without weight decay leaves a row alone whose
-gradient has always been zero (its moments are zero, and so is its step), so the others need no gradient, no moments
-and no step. What is learnt is the same, for half of the memory that an optimiser's step goes through in a small model.
+BERT's word embedding has 30,522 rows, and 2,000 phrases use 3,000 of them. Adam without weight decay never changes a
+row whose gradient is always zero, so the other rows need no gradient, no moments and no step. The result is the same,
+and an optimiser step of a small model touches half the memory.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# With more of its rows in use, a table is not worth the detour.
+# Trimming does not pay off if a larger share of the rows is used.
 _WORTHWHILE = 0.8
 
 
-class UsedRows(nn.Embedding):
-    """Some rows of an embedding, looked up by the numbers they have in the whole.
+class TrimmedEmbedding(nn.Embedding):
+    """Some rows of an embedding, looked up by their row numbers in the whole embedding.
 
     Args:
-        whole: The embedding; it is changed only by ``write_back``.
-        rows: Numbers of the rows, ascending, shape (k,).
+        whole: The whole embedding. Only ``write_back`` changes it.
+        rows: Row numbers, ascending, shape (k,).
     """
 
     position: Tensor
@@ -38,81 +38,86 @@ class UsedRows(nn.Embedding):
             self.padding_idx = int(position[whole.padding_idx])
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the embeddings of tokens, which must be among the rows; shape of ``input`` with d added."""
+        """Return the embeddings of tokens, each of which must be one of the rows; shape of ``input`` plus (d,)."""
         return super().forward(self.position[input])
 
     @torch.no_grad()
     def write_back(self, whole: nn.Embedding) -> None:
-        """Put the rows, as they are now, into the embedding they came from."""
+        """Copy the rows back into the whole embedding."""
         whole.weight[self.rows] = self.weight
 
 
-class Reduction:
-    """Puts ``UsedRows`` in the place of a model's word embedding and takes it out again.
+class EmbeddingTrimmer:
+    """Replaces a model's word embedding by a ``TrimmedEmbedding``, and puts it back.
 
     Args:
         model: The model.
-        whole: Its word embedding; None leaves the model as it is.
-        rows: Numbers of the rows to train, ascending.
+        whole: Its word embedding; None to leave the model unchanged.
+        rows: Row numbers to train, ascending.
+
+    Attributes:
+        embedding: The trimmed embedding; None if the model stays unchanged.
     """
 
     def __init__(self, model: nn.Module, whole: nn.Embedding | None, rows: Sequence[int] = ()) -> None:
         self._model, self._whole = model, whole
-        self.used = UsedRows(whole, torch.tensor(rows, device=whole.weight.device)) if whole is not None else None
+        self.embedding = (
+            TrimmedEmbedding(whole, torch.tensor(rows, device=whole.weight.device)) if whole is not None else None
+        )
 
     @contextlib.contextmanager
-    def applied(self) -> Iterator[None]:
-        """Train with the rows in use; afterwards the whole embedding is back, with what they have learnt."""
-        self._reduce()
+    def trimmed(self) -> Iterator[None]:
+        """Trim the embedding for the body. Afterwards the whole embedding is back, with the trained rows."""
+        self._trim()
         try:
             yield
         finally:
             self._restore()
 
     @contextlib.contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Inside ``applied``: put the whole embedding back for the body, in which any token may be asked for."""
+    def restored(self) -> Iterator[None]:
+        """Inside ``trimmed``, restore the whole embedding for the body, which may look up any token."""
         self._restore()
         try:
             yield
         finally:
-            self._reduce()
+            self._trim()
 
-    def _reduce(self) -> None:
-        if self._whole is not None and self.used is not None:
-            _replace(self._model, self._whole, self.used)
+    def _trim(self) -> None:
+        if self._whole is not None and self.embedding is not None:
+            _replace(self._model, self._whole, self.embedding)
 
     def _restore(self) -> None:
-        if self._whole is not None and self.used is not None:
-            self.used.write_back(self._whole)
-            _replace(self._model, self.used, self._whole)
+        if self._whole is not None and self.embedding is not None:
+            self.embedding.write_back(self._whole)
+            _replace(self._model, self.embedding, self._whole)
 
 
-def reduction_to(model: Any, sentences: Iterable[Sequence[int]]) -> Reduction:
-    """Return what reduces a model's word embedding to the tokens of its training sentences.
+def embedding_trimmer(model: Any, sentences: Iterable[Sequence[int]]) -> EmbeddingTrimmer:
+    """Return a trimmer of a model's word embedding to the tokens of its training rows.
 
-    That is nothing where it would not be exact (the table is shared with another layer, rescales its rows or its
-    gradients, or is frozen), or not worth it.
+    It leaves the model unchanged if the result would differ or little would be saved. The result would differ if the
+    embedding is shared with another layer, rescales its rows or gradients, or is frozen.
 
     Args:
         model: A transformers model.
-        sentences: Token ids of every sentence that it will be trained on.
+        sentences: Token ids of every training row.
     """
     whole = _word_embedding(model)
     if whole is None:
-        return Reduction(model, None)
+        return EmbeddingTrimmer(model, None)
     tokens = {token for sentence in sentences for token in sentence}
     if whole.padding_idx is not None:
         tokens.add(whole.padding_idx)
     pad = getattr(model.config, "pad_token_id", None)
     tokens |= {pad} if isinstance(pad, int) and 0 <= pad < whole.num_embeddings else set()
     if len(tokens) > _WORTHWHILE * whole.num_embeddings:
-        return Reduction(model, None)
-    return Reduction(model, whole, sorted(tokens))
+        return EmbeddingTrimmer(model, None)
+    return EmbeddingTrimmer(model, whole, sorted(tokens))
 
 
 def _word_embedding(model: Any) -> nn.Embedding | None:
-    """Return a model's word embedding if its rows are independent of each other, else None."""
+    """Return a model's word embedding if its rows are independent of each other and trainable, else None."""
     try:
         whole = model.get_input_embeddings()
     except (AttributeError, NotImplementedError):
@@ -133,7 +138,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a module in another's place, wherever the model holds it."""
+    """Replace a module in all of its parents."""
     new.train(old.training)
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

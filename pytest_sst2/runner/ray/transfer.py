@@ -13,9 +13,9 @@ from typing import Any
 
 from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.sources import Source, dataset_of
-from pytest_sst2.methods.fast.embedding_cache import cache_folder
 from pytest_sst2.models.layout import module_folders
 from pytest_sst2.models.locate import LocatedModel
+from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest
 from pytest_sst2.utils.locks import lock_file

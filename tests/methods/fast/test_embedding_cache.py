@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pytest_sst2.methods.fast import embedding_cache
-from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, address_of, cache_folder
+from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, address_of
+from pytest_sst2.utils.cache_dir import cache_folder
 
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
 ADDRESS = address_of("encoder", [[1, 2], [3], []])
@@ -89,7 +90,7 @@ class TestEntries:
         (tmp_path / "file").write_text("not a folder")
         cache = EmbeddingCache(tmp_path / "file" / "cache", 2**20)
         cache.put(ADDRESS, ROWS)
-        assert "embeddings are not kept for the next run: " in cache.problem
+        assert "embeddings are not cached for the next run: " in cache.problem
         assert cache.get(ADDRESS, 3) is None
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pytest_sst2.methods.fast import malloc as heap
-from pytest_sst2.methods.fast.malloc import collector_paused, kept_heap
+from pytest_sst2.methods.fast.malloc import collector_paused, freed_memory_kept
 
 FAULTS = """
 import resource, sys
 from contextlib import nullcontext
-from pytest_sst2.methods.fast.malloc import kept_heap
+from pytest_sst2.methods.fast.malloc import freed_memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,7 +25,7 @@ def faults():
 
 with nullcontext():
     usual = faults()
-with kept_heap():
+with freed_memory_kept():
     faults()
     kept = faults()
 print(usual, kept)
@@ -43,7 +43,7 @@ def test_memory_that_is_freed_and_asked_for_again_is_not_faulted_in_again() -> N
 def test_a_malloc_that_the_user_has_set_up_is_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "x")
     assert heap._glibc() is None
-    with kept_heap():
+    with freed_memory_kept():
         pass
 
 
@@ -64,7 +64,7 @@ def test_the_usual_thresholds_come_back(monkeypatch: pytest.MonkeyPatch) -> None
 
     library: Any = Library()
     monkeypatch.setattr(heap, "_glibc", lambda: library)
-    with pytest.raises(KeyboardInterrupt), kept_heap():
+    with pytest.raises(KeyboardInterrupt), freed_memory_kept():
         raise KeyboardInterrupt
     assert calls == [(-3, 2**30), (-1, 2**30), (-3, 2**25), (-1, 2**26), (0,)]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.methods.fast.trimmed_embedding import UsedRows, reduction_to
+from pytest_sst2.methods.fast.trimmed_embedding import TrimmedEmbedding, embedding_trimmer
 from pytest_sst2.models.loader import ModelLoader
 from tests.support.tiny_models import write_encoder
 
@@ -33,10 +33,10 @@ def batch() -> dict[str, torch.Tensor]:
 def trained(model: Any, *, reduced: bool) -> tuple[list[float], dict[str, torch.Tensor]]:
     """Return the losses of five steps of Adam, and the weights after them."""
     model = copy.deepcopy(model)
-    reduction = reduction_to(model, IDS if reduced else [range(100)])
-    assert (reduction.used is not None) is reduced
+    trimmer = embedding_trimmer(model, IDS if reduced else [range(100)])
+    assert (trimmer.embedding is not None) is reduced
     losses = []
-    with reduction.applied():
+    with trimmer.trimmed():
         parameters = list(model.parameters())
         optimizer = torch.optim.AdamW(parameters, lr=1e-2, weight_decay=0.0)
         for _ in range(5):
@@ -61,27 +61,27 @@ def test_losses_and_weights_are_those_of_training_the_whole_table(model: Any) ->
 
 def test_the_optimiser_sees_only_the_rows_in_use_and_padding(model: Any) -> None:
     whole = model.get_input_embeddings()
-    reduction = reduction_to(model, IDS)
-    with reduction.applied():
-        assert model.get_input_embeddings() is reduction.used
-        assert reduction.used is not None
-        assert reduction.used.weight.shape == (9, 32)
+    trimmer = embedding_trimmer(model, IDS)
+    with trimmer.trimmed():
+        assert model.get_input_embeddings() is trimmer.embedding
+        assert trimmer.embedding is not None
+        assert trimmer.embedding.weight.shape == (9, 32)
         assert whole.weight not in set(model.parameters())
     assert model.get_input_embeddings() is whole
 
 
 def test_any_token_can_be_asked_for_while_it_is_lifted(model: Any) -> None:
-    reduction = reduction_to(model, IDS)
+    trimmer = embedding_trimmer(model, IDS)
     other = torch.tensor([[2, 50, 51, 3]])
     before = model(input_ids=other).logits
-    with reduction.applied():
+    with trimmer.trimmed():
         with pytest.raises((IndexError, RuntimeError)):
             model(input_ids=other)
         with torch.no_grad():
-            reduction.used.weight += 1.0  # type: ignore[union-attr]
-        with reduction.lifted():
+            trimmer.embedding.weight += 1.0  # type: ignore[union-attr]
+        with trimmer.restored():
             assert not torch.equal(model(input_ids=other).logits, before)  # [CLS] and [SEP] were in use
-            assert torch.equal(model.get_input_embeddings().weight[50], reduction._whole.weight[50])  # type: ignore[union-attr]
+            assert torch.equal(model.get_input_embeddings().weight[50], trimmer._whole.weight[50])  # type: ignore[union-attr]
 
 
 def test_padding_learns_nothing(model: Any) -> None:
@@ -103,31 +103,31 @@ def test_padding_learns_nothing(model: Any) -> None:
 )
 def test_a_table_whose_rows_are_not_independent_is_left_alone(model: Any, change: Any) -> None:
     change(model.get_input_embeddings())
-    assert reduction_to(model, IDS).used is None
+    assert embedding_trimmer(model, IDS).embedding is None
 
 
 def test_a_shared_table_and_a_foreign_model_are_left_alone(model: Any) -> None:
-    assert reduction_to(nn.Linear(2, 2), IDS).used is None
+    assert embedding_trimmer(nn.Linear(2, 2), IDS).embedding is None
     model.output = nn.Linear(32, 83, bias=False)
     model.output.weight = model.get_input_embeddings().weight
-    assert reduction_to(model, IDS).used is None
+    assert embedding_trimmer(model, IDS).embedding is None
 
 
 def test_a_table_of_which_most_is_used_is_left_alone(model: Any) -> None:
     rows = model.get_input_embeddings().num_embeddings
-    assert reduction_to(model, [range(rows - 3)]).used is None
+    assert embedding_trimmer(model, [range(rows - 3)]).embedding is None
 
 
 def test_an_exception_leaves_the_model_whole(model: Any) -> None:
     whole = model.get_input_embeddings()
-    with pytest.raises(KeyboardInterrupt), reduction_to(model, IDS).applied():
+    with pytest.raises(KeyboardInterrupt), embedding_trimmer(model, IDS).trimmed():
         raise KeyboardInterrupt
     assert model.get_input_embeddings() is whole
 
 
 def test_rows_keep_their_type_and_place() -> None:
     whole = nn.Embedding(10, 4, padding_idx=0).bfloat16()
-    used = UsedRows(whole, torch.tensor([0, 3, 7]))
+    used = TrimmedEmbedding(whole, torch.tensor([0, 3, 7]))
     assert used.weight.dtype == torch.bfloat16
     assert torch.equal(used(torch.tensor([[7, 3]])), whole(torch.tensor([[7, 3]])))
     assert used.padding_idx == 0

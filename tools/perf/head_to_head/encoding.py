@@ -12,7 +12,7 @@ from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
-from pytest_sst2.methods.fast.malloc import kept_heap
+from pytest_sst2.methods.fast.malloc import freed_memory_kept
 from tools.perf.head_to_head.contest import Contest, Contestant, Outcome
 from tools.perf.head_to_head.material import Material
 
@@ -66,7 +66,7 @@ def _ours(material: Material, count: int, dtype: str) -> Any:
         del number
         embedder = Embedder(material.loader.sentence_encoder(material.model("minilm"), dtype=dtype))
         sentences = sentences_of(material, count)
-        with kept_heap():
+        with freed_memory_kept():
             start = time.perf_counter()
             rows = embedder(sentences)
             seconds = time.perf_counter() - start
@@ -81,7 +81,7 @@ def _probe(material: Material, train_size: int, *, second: bool) -> Any:
 
     def phase(cache: EmbeddingCache, number: int) -> Any:
         job = material.job("minilm", number + 1, train_size, cache=cache, enabled=True)
-        with kept_heap():
+        with freed_memory_kept():
             train(method, job)
         return next(phase for phase in job.clock.phases if phase.name == "encode")
 

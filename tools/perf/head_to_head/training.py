@@ -10,8 +10,8 @@ import numpy as np
 
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
-from pytest_sst2.methods.fast.malloc import kept_heap
-from pytest_sst2.methods.fine_tune import SequenceClassifier
+from pytest_sst2.methods.fast.malloc import freed_memory_kept
+from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 from tools.perf.head_to_head.contest import Contest, Contestant, Outcome
 from tools.perf.head_to_head.material import Material
 
@@ -58,7 +58,7 @@ def ours(material: Material, model: str, train_size: int, **changes: Any) -> Any
 
     def run(number: int) -> Outcome:
         job = material.job(model, number + 1, train_size, **changes)
-        with kept_heap():
+        with freed_memory_kept():
             trained = train(method, job)
         seconds = sum(phase.seconds for phase in job.clock.phases if phase.name == "train")
         right = (trained.predict(job.evaluation.sentences) > 0.5) == job.evaluation.labels

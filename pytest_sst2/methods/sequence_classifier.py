@@ -1,0 +1,88 @@
+"""A transformer with a two-class head as a classifier."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
+
+
+class SequenceClassifier:
+    """Maps n sentences to the probabilities of the positive class, shape (n,).
+
+    Args:
+        model: The transformer.
+        tokenizer: Its tokenizer.
+        max_length: Longest input in tokens. Longer sentences are truncated.
+        dtype: float32, or the type to compute in under autocast.
+        parts: Number of parts into which batches are divided to save memory.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, max_length: int, dtype: str, parts: int = 1) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.dtype = dtype
+        self.parts = parts
+
+    def __call__(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return the probability of the positive class for each sentence, batched by length to save padding."""
+        import torch
+
+        probabilities = np.empty(len(sentences), dtype=np.float64)
+        with self._inference(), self._autocast():
+            for batch, inputs in self._batches(sentences):
+                logits = self.model(**inputs).logits
+                probabilities[batch] = torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()
+        return probabilities
+
+    def embed(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return the mean of the encoder's last hidden states, shape (n, d), float32, without the head."""
+        rows: dict[int, np.ndarray] = {}
+        with self._inference():
+            for batch, inputs in self._batches(sentences):
+                hidden = self.model.base_model(**inputs)[0].float()
+                mask = inputs["attention_mask"].unsqueeze(-1)
+                rows |= zip(batch, ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy(), strict=True)
+        return np.array([rows[index] for index in range(len(sentences))])
+
+    def tokenize(self, sentences: Sequence[str], **options: Any) -> Any:
+        """Return the tokenizer's output, truncated to ``max_length``."""
+        return self.tokenizer(list(sentences), truncation=True, max_length=self.max_length, **options)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Size of the largest batch without gradients on the model's device, in tokens."""
+        return tokens_per_batch(self.model.device.type, self.parts)
+
+    def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
+        """Yield batches of similar length: the indices of their sentences, and the model's inputs on its device."""
+        encoded = self.tokenize(sentences)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        for batch in length_batches(lengths, self.tokens_per_batch):
+            rows = {name: [values[index] for index in batch] for name, values in encoded.items()}
+            yield batch, self.tokenizer.pad(rows, return_tensors="pt").to(self.model.device)
+
+    @contextlib.contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Switch dropout and gradients off for the body."""
+        import torch
+
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.model.train(training)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        import torch
+
+        if self.dtype == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.model.device.type, dtype=getattr(torch, self.dtype))
