@@ -1,4 +1,4 @@
-"""Methods that a conftest or another plugin added through ``pytest_sst2_methods``."""
+"""Methods that a conftest or a plugin added with ``pytest_sst2_methods``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Probes: a linear classifier on frozen sentence embeddings, in scikit-learn and in PyTorch."""
+"""Probes: linear classifiers on frozen sentence embeddings, in scikit-learn and in PyTorch."""
 
 import pytest
 
@@ -14,6 +14,6 @@ def test_linear_probe(sst2_run: CellRun) -> None:
 
 @pytest.mark.sst2("torch-probe")
 def test_torch_probe(sst2_run: CellRun) -> None:
-    """The same objective minimised in PyTorch reaches its floor."""
+    """The same objective, minimised in PyTorch, reaches its floor."""
     record = sst2_run.measure()
     sst2_run.assert_reaches_floor(record)

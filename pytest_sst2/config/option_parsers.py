@@ -1,6 +1,6 @@
-"""What option values may be: argparse types, so that a bad value dies at start-up with a sentence.
+"""Parsers of option values, for argparse: an invalid value ends the run at start-up with one sentence.
 
-They return plain values only, which xdist can send to its workers.
+They return plain values only, which pytest-xdist can send to its workers.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from pytest_sst2.utils.suggest import closest, did_you_mean
 
 
 class BadValue(argparse.ArgumentTypeError):
-    """What is wrong with a value, which is quoted: without a token in an address, for logs are read by many."""
+    """An option value is invalid; the message quotes it, with secrets redacted."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
-# Seeds go to numpy's legacy generator as well, which takes 32 bits.
+# numpy's legacy generator takes 32 bits.
 _LARGEST_SEED = 2**32 - 1
-# More rows, rounds or tokens than anybody has; libraries take them for 64 bits, some for 32.
+# Some libraries store counts in 32 bits.
 _LARGEST_COUNT = 10**9
 
 
 def names(text: str) -> tuple[str, ...]:
     """Parse ``a,b`` into its distinct names in order."""
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not found:
-        raise BadValue(f"{quoted(text)} names nothing; give one name or several with commas: a,b")
-    return found
+    parts = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not parts:
+        raise BadValue(f"{quoted(text)} contains no name; write one name, or several separated by commas: a,b")
+    return parts
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number from 1 to a thousand million."""
+    """Parse a whole number from 1 to 1,000,000,000."""
     digits = text.strip()
     if not re.fullmatch(r"[0-9]{1,20}", digits) or int(digits) < 1:
         raise BadValue(f"{quoted(text)} is not a whole number of at least 1")
     if int(digits) > _LARGEST_COUNT:
-        raise BadValue(f"{quoted(text)} is more than {_LARGEST_COUNT:,}, the most that can be asked for")
+        raise BadValue(f"{quoted(text)} is more than {_LARGEST_COUNT:,}, the largest number allowed")
     return int(digits)
 
 
 def token_count(text: str) -> int:
-    """Parse a maximum length: at least 3 tokens, since two of them are the special ones at both ends."""
+    """Parse a maximum length: at least 3 tokens, because two of them are special tokens."""
     count = positive_int(text)
     if count < 3:
-        raise BadValue(f"{quoted(text)} tokens leave no room for a word; at least 3 are needed")
+        raise BadValue(f"{quoted(text)} is too short: two tokens are special tokens, so at least 3 are needed")
     return count
 
 
@@ -66,7 +66,7 @@ def share(text: str) -> float:
     """Parse a number from 0 to 1."""
     number = _number(text)
     if not 0 <= number <= 1:
-        raise BadValue(f"{quoted(text)} is not a share from 0 to 1 (0.8 means 80 %)")
+        raise BadValue(f"{quoted(text)} is not a share from 0 to 1 (0.8 means 80%)")
     return number
 
 
@@ -121,16 +121,16 @@ _UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
 
 def byte_size(text: str) -> int:
-    """Parse ``500MB`` or ``2GB`` into bytes; a KB is 1,024 of them."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?b?)\s*", text.lower(), re.ASCII)
-    unit = found and (found[2] if found[2] in _UNITS else f"{found[2]}b")
-    size = float(found[1]) * _UNITS[unit] if found and unit in _UNITS else 0.0
+    """Parse ``500MB`` or ``2GB`` into bytes; a KB has 1,024."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?b?)\s*", text.lower(), re.ASCII)
+    unit = match and (match[2] if match[2] in _UNITS else f"{match[2]}b")
+    size = float(match[1]) * _UNITS[unit] if match and unit in _UNITS else 0.0
     if not 1 <= size < math.inf:
         raise BadValue(f"{quoted(text)} is not a size; write 500MB or 2GB")
     return int(size)
 
 
-# float() would take digits of every script, and underscores between them.
+# float() also accepts digits of other scripts, and underscores.
 _NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -143,26 +143,26 @@ def _number(text: str) -> float:
 
 def seeds(text: str) -> tuple[int, ...]:
     """Parse ``42,7`` into distinct seeds."""
-    found = []
+    parsed = []
     for part in names(text):
         if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
-            raise BadValue(f"{quoted(part)} is not a seed: whole numbers from 0 to {_LARGEST_SEED}")
-        found.append(int(part))
-    return tuple(dict.fromkeys(found))
+            raise BadValue(f"{quoted(part)} is not a seed; seeds are whole numbers from 0 to {_LARGEST_SEED}")
+        parsed.append(int(part))
+    return tuple(dict.fromkeys(parsed))
 
 
 def shard(text: str) -> tuple[int, int]:
     """Parse ``3/8``, the third of eight parts."""
-    found = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text, re.ASCII)
-    if found is None or not int(found[2]):
+    match = re.fullmatch(r"\s*([0-9]{1,9})/([0-9]{1,9})\s*", text, re.ASCII)
+    if match is None or not int(match[2]):
         raise BadValue(f"{quoted(text)} is not a shard; write 3/8 for the third of eight")
-    number, of = int(found[1]), int(found[2])
+    number, of = int(match[1]), int(match[2])
     if not 1 <= number <= of:
-        raise BadValue(f"{quoted(text)}: there is no such shard; of {of} they are 1/{of} to {of}/{of}")
+        raise BadValue(f"there is no shard {quoted(text)}; the shards are 1/{of} to {of}/{of}")
     return number, of
 
 
-# What others call it; by its letters alone ``gpu`` is nearest to ``cpu``.
+# Other names of the values: by its letters alone, ``gpu`` is closest to ``cpu``.
 _OTHER_NAMES = {
     **dict.fromkeys(("gpu", "nvidia"), "cuda"),
     "metal": "mps",
@@ -173,7 +173,7 @@ _OTHER_NAMES = {
 
 
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    """Return a parser that takes one of ``allowed``."""
+    """Return a parser for one of ``allowed``."""
 
     def parse(text: str) -> str:
         if text not in allowed:
@@ -198,7 +198,7 @@ def _closest(text: str, allowed: Sequence[str]) -> str:
 
 
 def text(value: str) -> str:
-    """Parse anything but nothing."""
+    """Return the value; it must not be blank."""
     if not value.strip():
         raise BadValue("a value is missing")
     return value

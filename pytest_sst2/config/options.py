@@ -1,7 +1,7 @@
-"""Every option, declared once; ``settings`` parses them.
+"""Declare every option once; ``settings`` parses them.
 
-Each option has an ini twin: ``--sst2-train-size`` is ``sst2_train_size`` in an ini file. Nothing is computed while
-options are declared, since that happens in every pytest run of everybody who has the plugin installed.
+Each option has an ini twin: ``--sst2-train-size`` is ``sst2_train_size`` in an ini file. Nothing is computed here,
+because pytest declares the options in every run.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ TOLERANCE = 0.005  # accuracy share; half a percentage point
 DATA_SOURCES = ("auto", "hub", "pocket")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EXECUTORS = ("local", "ray")
-# What an ini file says that has no such option: one object, since an empty list may also be what it says.
+# Value of an ini option that is not in the file. It is compared by identity, because the file may hold an empty list.
 UNSET: list[str] = []
-# What people type besides the prefixed options, where nobody else has taken it.
+# Short forms, declared if no other plugin has them.
 BARE_FLAGS = {"models": "--models", "methods": "--methods"}
 
 
@@ -71,7 +71,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """What is typed: ``--sst2-train-size``."""
+        """The flag, ``--sst2-train-size``."""
         return f"--sst2-{self.name.replace('_', '-')}"
 
     @property
@@ -86,7 +86,7 @@ class Option:
 
     @property
     def ini_kind(self) -> Literal["args", "bool", "string"]:
-        """What pytest is told of the value in an ini file."""
+        """The type of the ini option, as pytest names it."""
         if self.parse is None:
             return "bool"
         return "args" if "," in (self.metavar or "") else "string"
@@ -94,27 +94,27 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm"),
-    Option("methods", "how classifiers are made; default: all", names, "M,N"),
-    Option("data", "where SST-2 comes from: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
+    Option("methods", "training methods; default: all", names, "M,N"),
+    Option("data", "source of SST-2: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
     Option("recipe", f"preset: {', '.join(PRESETS)}", one_of(tuple(PRESETS)), "NAME", "quick"),
     Option("train_size", "rows to train on", positive_int, "N"),
     Option("eval", "validation, or heldout: a slice of train", one_of(EVALUATION_SPLITS), "SPLIT"),
     Option("eval_size", "rows to evaluate on", positive_int, "N"),
-    Option("seeds", "one cell is run for each", seeds, "42,7"),
+    Option("seeds", "one cell per seed", seeds, "42,7"),
     Option("epochs", "passes over the training rows when fine-tuning", positive_int, "N"),
     Option("batch_size", "examples in a training step when fine-tuning", positive_int, "N"),
     Option("learning_rate", "peak learning rate when fine-tuning", positive_float, "X"),
     Option("max_length", "longest input in tokens", token_count, "N"),
-    Option("dtype", "arithmetic: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
+    Option("dtype", "floating-point type: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
-    Option("rounds", "times each cell is repeated for its timing", positive_int, "N", "1"),
-    Option("cache_size", "how much disk embeddings kept from run to run may take", byte_size, "SIZE", "2GB"),
-    Option("no_cache", "embed every sentence anew, and keep nothing"),
-    Option("metrics", "further metrics beside accuracy", names, "f1,..."),
-    Option("floors", "minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
-    Option("min_accuracy", "one floor for every cell instead of the file's", share, "X"),
-    Option("calibrate_floors", "write the floors file from the seeds measured in this run", old_name="calibrate"),
-    Option("save", "keep the records of this run as a baseline in .sst2/", text, "NAME"),
+    Option("rounds", "repetitions of each cell, for its times", positive_int, "N", "1"),
+    Option("cache_size", "size limit of the embedding cache on disk", byte_size, "SIZE", "2GB"),
+    Option("no_cache", "compute every embedding, and store none"),
+    Option("metrics", "metrics in addition to accuracy", names, "f1,..."),
+    Option("floors", "file with minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
+    Option("min_accuracy", "one floor for every cell, instead of the file", share, "X"),
+    Option("calibrate_floors", "write the floors file from the seeds of this run", old_name="calibrate"),
+    Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME"),
     Option("compare", "compare with a baseline or results file and set the exit status", text, "NAME|FILE"),
     Option(
         "fail_on",
@@ -123,18 +123,18 @@ OPTIONS: tuple[Option, ...] = (
         "A,B",
         FAIL_ON_DEFAULT,
     ),
-    Option("tolerance", "percentage points of accuracy that may be lost", points, "X", f"{100 * TOLERANCE:g}"),
-    Option("alpha", "level of significance, after Holm's correction", probability, "X", f"{ALPHA:g}"),
-    Option("overwrite", "replace a saved baseline, lower a floor"),
-    Option("trust_remote_code", "allow models and metrics to run code they bring along"),
+    Option("tolerance", "accuracy that may be lost, in percentage points", points, "X", f"{100 * TOLERANCE:g}"),
+    Option("alpha", "significance level, after Holm's correction", probability, "X", f"{ALPHA:g}"),
+    Option("overwrite", "allow replacing a saved baseline and lowering a floor"),
+    Option("trust_remote_code", "allow models and metrics to run their own code"),
     Option("json", "write the records of this run to a file", text, "FILE"),
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
-    Option("resume", "take the cells that a results file has from it, and write the others to it", text, "FILE"),
-    Option("executor", "where cells run: local, or ray: on a cluster", one_of(EXECUTORS), "NAME", "local"),
-    Option("ray_address", "Ray's cluster: auto, HOST:PORT, ray://HOST:PORT; default: a new one", text, "ADDRESS"),
+    Option("resume", "reuse the cells of a results file, and add the others to it", text, "FILE"),
+    Option("executor", "where cells run: local, or ray for a Ray cluster", one_of(EXECUTORS), "NAME", "local"),
+    Option("ray_address", "Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: a new one", text, "ADDRESS"),
     Option("ray_cpus", "cores that each cell owns on Ray", positive_int, "N", "1"),
-    Option("exclusive", "measure one cell at a time, however many workers there are"),
-    Option("shard", "measure one part of the cells, say 3/8; pytest-sst2 merge joins them", shard, "K/N"),
+    Option("exclusive", "measure one cell at a time, even with several workers"),
+    Option("shard", "measure one part of the cells, such as 3/8; pytest-sst2 merge joins them", shard, "K/N"),
 )
 
 
@@ -173,9 +173,9 @@ def is_set(config: pytest.Config, option: Option) -> bool:
 
 
 def add_bare_options(parser: pytest.Parser) -> None:
-    """Declare ``--models`` and ``--methods`` where no plugin and no conftest has taken them.
+    """Declare ``--models`` and ``--methods``, unless another plugin or a conftest has.
 
-    Called when all of those have had their say, so that ours is the one to give way.
+    Call it last, when all others have declared their options.
     """
     group = parser.getgroup("sst2")
     for option in OPTIONS:
@@ -185,14 +185,14 @@ def add_bare_options(parser: pytest.Parser) -> None:
 
 
 def _is_taken(parser: pytest.Parser, flag: str) -> bool:
-    """Tell whether somebody has declared ``flag``: asking is safer than declaring it too and seeing what breaks."""
+    """Return whether ``flag`` is declared already; declaring it twice could break the other plugin."""
     try:
         _, unknown = parser.parse_known_and_unknown_args([flag, "x"])
     except (pytest.UsageError, argparse.ArgumentError):
-        return True  # it is known, and has its own idea of what may follow
+        return True  # the flag is known, and rejects the value
     return flag not in unknown
 
 
 def bare_values(args: Sequence[str]) -> set[str]:
-    """Return the words of a command line that follow a bare ``--models`` or ``--methods``."""
+    """Return the values of ``--models`` and ``--methods`` on a command line."""
     return {value for flag, value in itertools.pairwise(args) if flag in BARE_FLAGS.values()}

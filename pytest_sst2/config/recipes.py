@@ -1,7 +1,7 @@
-"""Recipe: everything that changes a cell's number, and the presets people name.
+"""Recipe: every setting that changes the accuracy of a cell, and the presets.
 
-A recipe knows its own label. As soon as a preset's value is overridden the label says so
-(``quick train_size=500``), so that neither a floor nor a baseline of the preset is applied to it.
+The label of a recipe names the values that differ from the preset (``quick train_size=500``). Floors and baselines of
+the preset therefore do not apply to it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class Recipe:
 
     Attributes:
         name: The preset this recipe started from.
-        train_size: Rows to train on, taken from the front of the shuffled train split; None means all.
-        evaluation: ``validation`` (the official split) or ``heldout`` (a slice of the shuffled train split that
-            starts one row after the training rows, as the published notebook had it).
-        eval_size: Rows to evaluate on; None means all of ``validation`` and is not allowed for ``heldout``.
-        seeds: One cell is run for each. A seed decides the shuffle, the initial head and the order of training.
+        train_size: Number of training rows, from the start of the shuffled train split; None means all.
+        evaluation: ``validation``, the official split, or ``heldout``, a slice of the shuffled train split. The slice
+            starts one row after the training rows, as in the published notebook.
+        eval_size: Number of evaluation rows; None means all of ``validation`` and is not allowed for ``heldout``.
+        seeds: One cell per seed. The seed sets the shuffle, the initial head and the order of training.
         epochs: Passes over the training rows when fine-tuning.
         batch_size: Examples in one training step when fine-tuning.
         learning_rate: Peak learning rate when fine-tuning; it decays linearly to zero.
-        group_by_length: Whether a training step takes sentences of like length, which saves most of the padding.
-        max_length: Longest input in tokens when fine-tuning, special tokens included; longer ones are cut.
-        probe_max_length: The same for the frozen encoder of the probes; None leaves the encoder's own limit.
-        dtype: Arithmetic. Fine-tuning keeps float32 weights and computes under autocast; frozen encoders are
-            loaded in this type.
+        group_by_length: Whether a training step takes sentences of similar length, which saves most of the padding.
+        max_length: Longest input in tokens when fine-tuning, with special tokens; longer inputs are truncated.
+        probe_max_length: The same for the frozen encoder of the probes; None means the encoder's own limit.
+        dtype: Floating-point type. Fine-tuning keeps float32 weights and computes under autocast; frozen encoders
+            are loaded in this type.
     """
 
     name: str
@@ -98,7 +98,7 @@ PRESETS: dict[str, Recipe] = {
         group_by_length=True,
     ),
     "homework9": _HOMEWORK,
-    # The notebook cut every sentence it fine-tuned on to five tokens; its frozen encoder read them whole.
+    # The notebook truncated sentences to five tokens for fine-tuning, and not for the frozen encoder.
     "homework9-as-published": dataclasses.replace(_HOMEWORK, name="homework9-as-published", max_length=5),
     "standard": dataclasses.replace(
         _HOMEWORK,
@@ -125,7 +125,7 @@ HELDOUT_DEFAULT_SIZE = 5000
 
 
 def evaluated_on(recipe: Recipe, evaluation: EvaluationSplit) -> Recipe:
-    """Return the recipe with another evaluation split: all of validation, or 5,000 rows held out."""
+    """Return the recipe with another evaluation split: all of validation, or 5,000 held-out rows."""
     size = HELDOUT_DEFAULT_SIZE if evaluation == "heldout" else None
     return dataclasses.replace(recipe, evaluation=evaluation, eval_size=size)
 
@@ -143,14 +143,13 @@ def build_recipe(
     max_length: int | None = None,
     dtype: str | None = None,
 ) -> Recipe:
-    """Return the preset ``name`` with every argument that is not None put in its place.
+    """Return the preset ``name``, with every argument that is not None in place of the preset's value.
 
-    ``max_length`` applies to fine-tuning and to the probes alike. Asking for the held-out slice from a preset
-    that evaluates on validation takes 5,000 rows unless ``eval_size`` says otherwise, and asking for validation
-    from a held-out preset takes all of it.
+    ``max_length`` applies to fine-tuning and to the probes. Another ``evaluation`` than the preset's takes 5,000
+    held-out rows, or all of validation, unless ``eval_size`` is given.
 
     Raises:
-        Sst2Error: ``name`` is no preset.
+        Sst2Error: ``name`` is not a preset.
     """
     if name not in PRESETS:
         raise Sst2Error(f"unknown recipe {name!r}. Recipes: {', '.join(PRESETS)}.")

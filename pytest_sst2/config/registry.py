@@ -1,4 +1,4 @@
-"""Registry: looks up models and methods by name, and suggests the nearest name for a mistake."""
+"""Registry: look up models and methods by name, and suggest a name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.
 
 
 class Registry:
-    """The models and methods of this run: the built-in tables and what conftests and plugins added.
+    """The built-in models and methods, and those that conftests and plugins added.
 
-    Later entries replace earlier ones of the same name, so that a conftest can pin its own revision of ``minilm``.
-    A built-in method that was replaced stays with the benchmark that names it and does not count as added.
+    A later entry replaces an earlier one of the same name, so that a conftest can pin its own revision of ``minilm``.
+    A replaced built-in method does not count as added: the benchmark that names it runs it.
     """
 
     def __init__(self, models: Iterable[ModelSpec], methods: Iterable[MethodSpec], added: Iterable[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Registry:
         """Return the method called ``name``.
 
         Raises:
-            Sst2Error: There is none; the message lists all and the nearest.
+            Sst2Error: The name is unknown; the message suggests the closest one and lists all.
         """
         if name not in self.methods:
             raise Sst2Error(_unknown("method", name, {known: known for known in self.methods}))
@@ -43,15 +43,14 @@ class Registry:
     def model(self, text: str, *, base: Path) -> ModelSpec:
         """Return the model that ``text`` names: an alias, a local folder, or ``org/name[@revision]`` on the Hub.
 
-        A Hub id that stands in the table, without a revision of its own, is that entry: floors and baselines kept
-        under the alias hold for it too.
+        A Hub id without a revision that has an alias is that alias, so that its floors and baselines apply.
 
         Args:
-            text: As typed after ``--models``.
-            base: The folder that a relative path starts from.
+            text: The value of ``--models``.
+            base: Folder that a relative path starts from.
 
         Raises:
-            Sst2Error: It is none of the three, or a folder without a model in it.
+            Sst2Error: It is none of the three, or a folder without a model.
         """
         if text in self.models:
             return self.models[text]
@@ -66,7 +65,7 @@ class Registry:
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
-        # People type the Hub's name without its owner too: roberta-base means the alias roberta.
+        # A Hub name without its owner suggests the alias: roberta-base suggests roberta.
         names = {name: name for name in self.models}
         for spec in self.models.values():
             names.setdefault(spec.hub_id.partition("/")[2].lower(), spec.name)
@@ -75,13 +74,13 @@ class Registry:
     def _folder(self, text: str, folder: Path) -> ModelSpec:
         if not _looks_like_model(folder):
             raise Sst2Error(
-                f"{text!r} is a folder without a config.json, so it holds no model. Save one there with "
+                f"{text!r} is a folder without a config.json, so it contains no model. Save one there with "
                 "save_pretrained(), or name another folder."
             )
         if not is_utf8(str(folder)):
             raise Sst2Error(
-                f"the path of {quoted(text)} is not valid UTF-8, and the libraries that read models open no such file. "
-                "Rename the folder, or copy the model to another."
+                f"the path of {quoted(text)} is not valid UTF-8, and the libraries that load models cannot open such "
+                "files. Rename the folder, or copy the model to another one."
             )
         name = folder.name if folder.name not in self.models else f"{folder.parent.name}/{folder.name}"
         return ModelSpec(name, folder=folder, notes="local folder")
@@ -102,14 +101,14 @@ def _is_path(text: str) -> bool:
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> str:
-    """Return the sentence for a name that is not in the table, with the nearest match first.
+    """Return the error message for an unknown name, with the closest known name.
 
     Args:
-        kind: What the name is of.
-        name: As typed.
-        known: From every spelling that people use to the name that is right.
-        tail: What else is allowed.
+        kind: ``model`` or ``method``.
+        name: The unknown name.
+        known: From every accepted spelling to the name.
+        tail: A sentence about other values that are allowed.
     """
     guess = did_you_mean(known.get(closest(name.lower(), known), ""))
-    names = [right for spelling, right in known.items() if spelling == right]
+    names = [correct for spelling, correct in known.items() if spelling == correct]
     return f"unknown {kind} {quoted(name)}.{guess} {kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()

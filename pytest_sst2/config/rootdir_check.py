@@ -1,4 +1,4 @@
-"""The root folder that pytest has chosen, held against the ini file that the user means."""
+"""Check that pytest found the ini file of the project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pytest_sst2.config.options import BARE_FLAGS, OPTIONS
 from pytest_sst2.utils.errors import Sst2Error
 
-# File names that pytest takes for its ini file, in its order, and the text that makes them one.
+# Ini files of pytest, in its order of search, and the text that an ini file must contain.
 _INI_FILES = (
     ("pytest.toml", ""),
     ("pytest.ini", ""),
@@ -23,25 +23,25 @@ _INI_FILES = (
 
 
 def check_root(config: pytest.Config) -> None:
-    """Refuse to run without the project's ini file when a path in our options has led pytest away from it.
+    """Check that no option value led pytest to another rootdir.
 
-    pytest looks for its root before it knows any plugin's options, and takes every word of the command line that is
-    a path for something to collect.
+    pytest determines its rootdir before plugins declare their options. It takes every argument that is an existing path
+    for a folder of tests.
 
     Raises:
-        Sst2Error: There is an ini file here, pytest has none, and one of our values was such a word.
+        Sst2Error: pytest found no ini file, there is one in the current folder, and an option value is such a path.
     """
     if config.inipath is not None:
         return
     flags = {*BARE_FLAGS.values(), *(option.flag for option in OPTIONS)}
     folder = config.invocation_params.dir
     for flag, value in itertools.pairwise(map(str, config.invocation_params.args)):
-        # Unlike Path.exists, this takes the names of many models too, longer than any file's.
-        there = os.path.exists(folder / value)  # noqa: PTH110
-        if flag in flags and there and (ini := _ini_file(folder)):
+        # Path.exists would raise for a list of models that is longer than a file name may be.
+        is_path = os.path.exists(folder / value)  # noqa: PTH110
+        if flag in flags and is_path and (ini := _ini_file(folder)):
             raise Sst2Error(
-                f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} for its root, and so "
-                f"missed {str(ini)!r}. Write {flag}={value} instead."
+                f"pytest took {value!r} for a folder of tests, chose {str(config.rootpath)!r} as its rootdir, and "
+                f"did not find {str(ini)!r}. Write {flag}={value} instead."
             )
 
 

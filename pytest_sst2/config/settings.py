@@ -213,14 +213,14 @@ def _joined(items: Sequence[Any]) -> str:
     """Return the items of a TOML list as they would be typed on the command line.
 
     Raises:
-        BadValue: The list is empty, or one item is neither a text nor a number.
+        BadValue: The list is empty, or one item is neither a string nor a number.
     """
     if not items:
-        raise BadValue("it names nothing; give a value, or leave the line out for the default")
+        raise BadValue("the list is empty; give a value, or remove the line for the default")
     for item in items:
         if not isinstance(item, str | int | float) or isinstance(item, bool):
             text = truncate(json.dumps(item, default=str), 100)
-            raise BadValue(f"{text} is neither a text nor a number, and nothing else may stand in its list")
+            raise BadValue(f"{text} is neither a string nor a number, and the list may hold nothing else")
     return ",".join(map(str, items))
 
 
@@ -308,12 +308,12 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
     executor = str(values["executor"])
     if executor != "ray":
         if values["ray_address"]:
-            raise Sst2Error("--sst2-ray-address says where Ray is; add --sst2-executor ray to run the cells there.")
+            raise Sst2Error("--sst2-ray-address needs --sst2-executor ray.")
         return executor
     if importlib.util.find_spec("ray") is None:
         raise Sst2Error("--sst2-executor ray needs Ray, which is not installed: pip install 'pytest-sst2[ray]'.")
     if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
-        raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both hand out the cells; give one of the two.")
+        raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both distribute the cells; give one of the two.")
     return executor
 
 
@@ -328,8 +328,8 @@ def _shard(values: Mapping[str, Any]) -> Shard | None:
     shard = Shard(*values["shard"])
     if values["save"]:
         raise Sst2Error(
-            f"--sst2-save with --sst2-shard {shard} would keep a baseline with cells missing. Write each shard to a "
-            f"file with --sst2-json, and join them: pytest-sst2 merge FILE ... --save {values['save']}."
+            f"--sst2-save with --sst2-shard {shard} would save a baseline with cells missing. Write each shard to a "
+            f"file with --sst2-json, and join the files: pytest-sst2 merge FILE ... --save {values['save']}."
         )
     if values["calibrate_floors"]:
         raise Sst2Error(

@@ -1,6 +1,6 @@
 """Model specs, method specs, and cells.
 
-Light on purpose: a conftest that adds models or methods imports this module in every run of its tests.
+This module imports nothing heavy, because a conftest that adds models or methods imports it in every run.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ class TrainFunction(Protocol):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Where a pretrained encoder is found and what is known of it; light, since loading is elsewhere.
+    """A pretrained encoder: where to find it, and its properties.
 
     Attributes:
-        name: What people type after ``--models`` and what tables and ids show.
+        name: The name for ``--models``, tables and test ids.
         hub_id: ``org/name`` on the Hub; empty for a model that is only a folder.
         revision: A branch, tag or commit; None follows the Hub's main branch. The resolved commit is recorded.
-        licence: SPDX identifier as the model card states it, ``unstated`` where it states none.
-        parameters_millions: Size of the encoder, for choosing; None where unknown.
-        notes: One line a person choosing a model wants to know.
-        folder: A local folder with config, weights and tokenizer; wins over ``hub_id``.
-        sentence_encoder: True where the repository is known to carry sentence-transformers modules, which decide
-            the pooling: a cached copy without them is then incomplete.
-        weights_sha256: Digest that ``model.safetensors`` must have; empty where none was verified.
-        bundled: Name of an installed package that carries the weights, used when neither cache nor Hub has them.
+        licence: SPDX identifier from the model card; ``unstated`` if the card has none.
+        parameters_millions: Number of parameters of the encoder, in millions; None if unknown.
+        notes: One line that helps to choose a model.
+        folder: A local folder with config, weights and tokenizer; used instead of ``hub_id``.
+        sentence_encoder: Whether the repository has sentence-transformers modules, which define the pooling. A cached
+            copy without them is then incomplete.
+        weights_sha256: SHA-256 that ``model.safetensors`` must have; empty if none was verified.
+        bundled: Name of an installed package with the weights, used if neither the cache nor the Hub has them.
     """
 
     name: str
@@ -55,16 +55,16 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """How a classifier is made.
+    """A method that trains a classifier.
 
     Attributes:
-        name: What people type after ``--methods``.
-        train: A callable that takes a ``Job`` and returns a classifier: a callable from a list of sentences to
-            an array with the probability of the positive class for each (or a ``Trained`` that carries one).
-            ``"package.module:function"`` names one that is imported when the first cell needs it.
-        needs_model: False for methods that read the sentences alone; they run once, not once a model.
-        frozen: True where the encoder is never trained, so that cells of one model can share it: under pytest-xdist
-            they go to one worker.
+        name: The name for ``--methods``, tables and test ids.
+        train: A function from a ``Job`` to a classifier, or to a ``Trained`` with a classifier. A classifier is a
+            function from n sentences to an array of shape (n,) with the probabilities of the positive class.
+            ``"package.module:function"`` names a function to import when the first cell needs it.
+        needs_model: False for methods without an encoder; they run once per seed, not once per model.
+        frozen: Whether the encoder stays untrained, so that cells of one model can share it. Under pytest-xdist they
+            run in one worker.
         notes: One line for ``pytest-sst2 methods``.
     """
 
@@ -77,7 +77,7 @@ class MethodSpec:
 
 @dataclass(frozen=True, repr=False)
 class Cell:
-    """One square of the matrix: model × method × seed."""
+    """One cell of the matrix: model × method × seed."""
 
     model: ModelSpec | None
     method: MethodSpec
@@ -85,20 +85,20 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """The pytest id: ``minilm-linear-probe-seed42``, or ``tfidf-seed42`` where no model is used."""
+        """The pytest id: ``minilm-linear-probe-seed42``, or ``tfidf-seed42`` without a model."""
         names = [self.model.name] if self.model else []
         return "-".join([*names, self.method.name, f"seed{self.seed}"])
 
     @property
     def model_name(self) -> str | None:
-        """The model's name, None for a method without one."""
+        """The model's name; None for a method without a model."""
         return self.model.name if self.model else None
 
     @property
     def shared_encoder(self) -> str:
-        """The model whose frozen encoder the cell has in common with others; empty where it has none."""
+        """The model whose frozen encoder the cell shares with other cells; empty if it shares none."""
         return self.model.name if self.model and self.method.frozen else ""
 
     def __repr__(self) -> str:
-        # Short, since pytest-benchmark writes it into its files: no paths, no addresses.
+        # Without paths and addresses, because pytest-benchmark writes it into its files.
         return self.id

@@ -148,8 +148,8 @@ class TestAsked:
     @pytest.mark.parametrize(
         ("value", "part"),
         [
-            ("0/8", "'0/8': there is no such shard; of 8 they are 1/8 to 8/8"),
-            ("9/8", "'9/8': there is no such shard"),
+            ("0/8", "there is no shard '0/8'; the shards are 1/8 to 8/8"),
+            ("9/8", "there is no shard '9/8'"),
             ("3", "'3' is not a shard; write 3/8 for the third of eight"),
             ("a/b", "'a/b' is not a shard"),
             ("1/0", "'1/0' is not a shard"),

@@ -270,7 +270,7 @@ class TestRefused:
         assert "add --sst2-executor ray" in self.refusal(project, "--sst2-ray-address=auto")
 
     def test_pytest_xdist_beside(self, project: pytest.Pytester) -> None:
-        assert "pytest-xdist's -n both hand out" in self.refusal(project, "--sst2-executor", "ray", "-n", "2")
+        assert "pytest-xdist's -n both distribute" in self.refusal(project, "--sst2-executor", "ray", "-n", "2")
 
     def test_without_ray(self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         find = __import__("importlib.util").util.find_spec

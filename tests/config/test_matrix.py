@@ -1,0 +1,93 @@
+"""The matrix: the cells of a run, and those that a marker selects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.config.catalog import CATALOG, METHODS
+from pytest_sst2.config.matrix import distinct_models, plan_cells
+from pytest_sst2.config.registry import Registry
+from pytest_sst2.config.specs import Cell
+from tests.config.test_registry import look_up, model_folder
+from tests.conftest import collected
+
+REGISTRY = Registry(CATALOG, METHODS)
+PROBE, TFIDF = REGISTRY.method("linear-probe"), REGISTRY.method("tfidf")
+MINILM, ALBERT = REGISTRY.models["minilm"], REGISTRY.models["albert"]
+
+
+@pytest.mark.parametrize("marker", ["'tfidf', added=True", "removed=True", "methods=['tfidf']"])
+def test_a_marker_that_says_something_else_is_told_what_it_takes(pytester: pytest.Pytester, marker: str) -> None:
+    pytester.makepyfile(f"import pytest\n@pytest.mark.sst2({marker})\ndef test_cell(sst2_run): ...")
+    result = pytester.runpytest("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*it takes names of methods, or added=True alone, not *"])
+
+
+def test_repeated_models_and_methods_make_one_cell_each(cells: pytest.Pytester) -> None:
+    names = "minilm,minilm,sentence-transformers/all-MiniLM-L6-v2"
+    result = cells.runpytest("--collect-only", "-q", "--models", names, "--methods", "tfidf,linear-probe,tfidf")
+    assert collected(result) == ["tfidf-seed42", "minilm-linear-probe-seed42"]
+
+
+def test_every_seed_is_a_cell_and_methods_without_a_model_run_once(cells: pytest.Pytester) -> None:
+    result = cells.runpytest(
+        "--collect-only",
+        "-q",
+        "--models",
+        "minilm,bert-tiny",
+        "--methods",
+        "majority,fine-tune",
+        "--sst2-seeds",
+        "7,1,7",
+    )
+    assert collected(result) == [
+        "majority-seed7",
+        "majority-seed1",
+        "minilm-fine-tune-seed7",
+        "minilm-fine-tune-seed1",
+        "bert-tiny-fine-tune-seed7",
+        "bert-tiny-fine-tune-seed1",
+    ]
+
+
+def test_two_folders_of_one_name_stay_two_cells(cells: pytest.Pytester, tmp_path: Path) -> None:
+    for parent in ("old", "new"):
+        (tmp_path / parent / "encoder").mkdir(parents=True)
+        (tmp_path / parent / "encoder" / "config.json").write_text("{}", encoding="utf-8")
+    names = ",".join(str(tmp_path / parent / "encoder") for parent in ("old", "new"))
+    result = cells.runpytest("--collect-only", "-q", "--models", names, "--methods", "fine-tune")
+    assert collected(result) == ["encoder-fine-tune-seed42", "new/encoder-fine-tune-seed42"]
+
+
+def test_the_matrix_runs_method_by_method_and_methods_without_a_model_once_a_seed() -> None:
+    cells = plan_cells([MINILM, ALBERT], [PROBE, TFIDF], [42, 7])
+    assert [cell.id for cell in cells] == [
+        "minilm-linear-probe-seed42",
+        "minilm-linear-probe-seed7",
+        "albert-linear-probe-seed42",
+        "albert-linear-probe-seed7",
+        "tfidf-seed42",
+        "tfidf-seed7",
+    ]
+    assert str(cells[0]) == cells[0].id
+
+
+def test_without_models_the_methods_that_need_none_are_left() -> None:
+    assert plan_cells([], [PROBE, TFIDF], [1]) == [Cell(None, TFIDF, 1)]
+
+
+def test_a_model_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "a" / "best")
+    names = ["minilm", MINILM.hub_id, "a/best", str(folder), f"{MINILM.hub_id}@main"]
+    specs = distinct_models(look_up(name, tmp_path) for name in names)
+    assert [spec.name for spec in specs] == ["minilm", "best", f"{MINILM.hub_id}@main"]
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [model_folder(tmp_path / place) for place in ("a/best", "b/best", "c/b/best", "d/b/best")]
+    specs = distinct_models(look_up(str(folder), tmp_path) for folder in folders)
+    assert [spec.name for spec in specs] == ["best", "b/best", "best#2", "best#3"]
+    assert [spec.folder for spec in specs] == folders
