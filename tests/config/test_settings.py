@@ -84,7 +84,7 @@ def toml(project: pytest.Pytester, table: str, line: str) -> pytest.RunResult:
     [
         ('sst2_models = [["a"]]', 'ini option sst2_models: ["a"] is neither a string nor a number, and the list'),
         ("sst2_seeds = [{ a = 1 }]", 'ini option sst2_seeds: {"a": 1} is neither a string nor a number'),
-        ("sst2_methods = [true]", "ini option sst2_methods: true is neither a text nor a number"),
+        ("sst2_methods = [true]", "ini option sst2_methods: true is neither a string nor a number"),
         ("sst2_seeds = [1.5]", "ini option sst2_seeds: '1.5' is not a seed"),
         ("sst2_methods = []", "ini option sst2_methods: the list is empty; give a value, or remove the line"),
         ("sst2_fail_on = []", "ini option sst2_fail_on: the list is empty"),
