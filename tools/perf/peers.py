@@ -1,13 +1,13 @@
-"""Hold this package's speed against its peers', in turn, and write docs/performance.md.
+"""Compare the speed of this package with its peers, in turn, and write docs/performance.md.
 
     python tools/perf/peers.py --data FOLDER          # SST-2; an hour on two cores, nothing else running
-    python tools/perf/peers.py --quick                # two minutes on the built-in data: do the ratios exist, are the
-                                                      # results equal? Writes nothing.
+    python tools/perf/peers.py --quick                # two minutes on the pocket set: checks that results are equal,
+                                                      # writes nothing
     python tools/perf/peers.py --only embed --rounds 7
 
-Each work is done by the peer and by this package one after the other, round by round and every second round backwards;
-the table shows the lowest, the median and the highest ratio of one round. The float32 limit is the arithmetic in the
-encoder's matrix products, without padding, at the rate of one large product measured before and after each run.
+The peer and this package do the same work in turn, every second round in reverse. The table shows the lowest, median
+and highest ratio of one round. The float32 limit is the arithmetic of the encoder's matrix products, without padding,
+at the rate of one large product measured before and after each run.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
 from pytest_sst2.compare.significance import compare_seeds
-from tools.perf.head_to_head import accelerator, encoding, training, whole_runs
-from tools.perf.head_to_head.contest import Contest, Score, hold, table_rows
+from tools.perf.head_to_head import encoding, training, whole_runs
 from tools.perf.head_to_head.growth import growth
-from tools.perf.head_to_head.material import Material
+from tools.perf.head_to_head.measure import HeadToHead, Timings, measure, table_rows
 from tools.perf.head_to_head.report import Report
+from tools.perf.head_to_head.workload import Workload
 
 QUICK = {"train": 96, "small": 32, "sentences": 200}
 FULL = {"train": 2000, "small": 500, "sentences": 5000}
 GROWTH_SIZES = (1000, 4000, 16000, 67349)
-# More than the 15 that were asked for: one start varies by far more than what is looked for.
+# A single start varies far more than the difference to detect.
 STARTUP_ROUNDS = 45
 
 
 def main() -> int:
-    """Run the contests; the exit status is 1 where results are not equal."""
-    asked = _parser().parse_args()
+    """Run the pairs; the exit status is 1 if results differ."""
+    options = _parser().parse_args()
     report = Report()
     with tempfile.TemporaryDirectory(prefix="pytest-sst2-peers-") as scratch:
-        material = Material("pocket" if asked.quick else asked.data, asked.device, Path(scratch))
-        sizes = QUICK if asked.quick else FULL
-        rounds = asked.rounds or (1 if asked.quick else 5)
-        for contest in _contests(material, sizes):
-            if asked.only in contest.title:
-                _run(contest, rounds, report)
-        if not asked.quick and not asked.only:
-            _extras(material, report, rounds)
+        workload = Workload("pocket" if options.quick else options.data, Path(scratch))
+        sizes = QUICK if options.quick else FULL
+        rounds = options.rounds or (1 if options.quick else 5)
+        for pair in _pairs(workload, sizes):
+            if options.only in pair.title:
+                _run(pair, rounds, report)
+        if not options.quick and not options.only:
+            _extras(workload, report, rounds)
     print(report.text())
-    if not asked.quick and not asked.only:
+    if not options.quick and not options.only:
         report.write(_ROOT / "docs")
     return 1 if report.failures else 0
 
@@ -59,38 +59,35 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="auto", help="as --sst2-data")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, help="default: 5, or 1 with --quick")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only contests whose title holds this")
-    parser.add_argument("--quick", action="store_true", help="two minutes, on the built-in data")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only pairs whose title contains this")
+    parser.add_argument("--quick", action="store_true", help="two minutes, on the pocket set")
     return parser
 
 
-def _contests(material: Material, sizes: dict[str, int]) -> list[Contest]:
-    if material.device == "cuda":
-        return accelerator.contests(material, sizes["sentences"], sizes["train"])
+def _pairs(workload: Workload, sizes: dict[str, int]) -> list[HeadToHead]:
     return [
-        *encoding.contests(material, sizes["sentences"]),
-        *training.contests(material, sizes["train"], sizes["small"]),
-        *whole_runs.contests(material),
+        *encoding.pairs(workload, sizes["sentences"]),
+        *training.pairs(workload, sizes["train"], sizes["small"]),
+        *whole_runs.pairs(workload),
     ]
 
 
-def _run(contest: Contest, rounds: int, report: Report) -> None:
-    scores = hold(contest, rounds, _say)
-    report.rows += table_rows(contest, scores)
-    peer, *ours = scores
-    for score in ours:
-        name = f"{contest.title}: {score.contestant.name}"
-        results = [outcome.result for outcome in (*peer.outcomes, *score.outcomes)]
+def _run(pair: HeadToHead, rounds: int, report: Report) -> None:
+    timings = measure(pair, rounds, _say)
+    report.rows += table_rows(pair, timings)
+    peer, *ours = timings
+    for timing in ours:
+        name = f"{pair.title}: {timing.candidate.name}"
+        results = [outcome.result for outcome in (*peer.outcomes, *timing.outcomes)]
         if all(isinstance(each, np.ndarray) and each.dtype == bool for each in results):
-            report.accuracies.append(_paired(name, peer, score))
+            report.accuracies.append(_paired(name, peer, timing))
         elif all(isinstance(each, np.ndarray) for each in results):
-            _check_embeddings(name, peer.outcomes[0].result, score.outcomes[0].result, report)
-        if score.outcomes[0].peak_bytes and peer.outcomes[0].peak_bytes:
+            _check_embeddings(name, peer.outcomes[0].result, timing.outcomes[0].result, report)
+        if timing.outcomes[0].peak_bytes and peer.outcomes[0].peak_bytes:
             ratios = [
                 one.peak_bytes / other.peak_bytes
-                for one, other in zip(score.outcomes, peer.outcomes, strict=True)
+                for one, other in zip(timing.outcomes, peer.outcomes, strict=True)
                 if one.peak_bytes and other.peak_bytes
             ]
             report.facts.append(
@@ -99,9 +96,9 @@ def _run(contest: Contest, rounds: int, report: Report) -> None:
             )
 
 
-def _paired(name: str, peer: Score, score: Score) -> list[str]:
-    """Return what the gate's own test says of two ways to train, over the seeds of all rounds."""
-    before, after = (np.array([outcome.result for outcome in each.outcomes]) for each in (peer, score))
+def _paired(name: str, peer: Timings, timing: Timings) -> list[str]:
+    """Return the gate's own test of two ways to train, over the seeds of all rounds."""
+    before, after = (np.array([outcome.result for outcome in each.outcomes]) for each in (peer, timing))
     if len(before) < 2:
         return [name, f"{before.mean():.4f}", f"{after.mean():.4f}", "", "one seed"]
     change = compare_seeds(before, after, paired=True, same_examples=True)
@@ -126,10 +123,10 @@ def _check_embeddings(name: str, theirs: np.ndarray, ours: np.ndarray, report: R
         report.failures.append(f"{name}: the embeddings are not those of the peer")
 
 
-def _extras(material: Material, report: Report, rounds: int) -> None:
-    """Take the figures that have no contestant, or are not ratios."""
-    report.cells = whole_runs.all_cells(material, "minilm")
-    started = hold(whole_runs.startup(material), max(STARTUP_ROUNDS, rounds), _say)
+def _extras(workload: Workload, report: Report, rounds: int) -> None:
+    """Measure the figures that are not ratios."""
+    report.cells = whole_runs.all_cells(workload, "minilm")
+    started = measure(whole_runs.startup(workload), max(STARTUP_ROUNDS, rounds), _say)
     extra = [
         1000 * (one.seconds - other.seconds)
         for one, other in zip(started[1].outcomes, started[0].outcomes, strict=True)
@@ -139,14 +136,14 @@ def _extras(material: Material, report: Report, rounds: int) -> None:
         f"(median of {len(extra)} pairs; {np.percentile(extra, 25):+.0f} to {np.percentile(extra, 75):+.0f} for the "
         f"middle half) on {1000 * started[0].seconds:.0f} ms; to reach: at most +10 ms"
     )
-    compared = [whole_runs.comparison(material) for _ in range(rounds)]
+    compared = [whole_runs.comparison(workload) for _ in range(rounds)]
     report.facts.append(
         f"pytest-sst2 compare, two files of 200 records × 872 predictions: "
         f"{np.median([each.seconds for each in compared]):.2f} s (median of {rounds}), "
         f"{max(each.peak_bytes or 0 for each in compared) / 2**20:.0f} MB; to reach: under 2 s and 200 MB"
     )
     for method, dtype in (("linear-probe", "float32"), ("fine-tune", "bfloat16")):
-        for rows, tokens, seconds in growth(material, method, GROWTH_SIZES, dtype):
+        for rows, tokens, seconds in growth(workload, method, GROWTH_SIZES, dtype):
             _say(f"{method}, {dtype}, {rows:,} rows, {tokens:,} tokens: {seconds:.1f} s")
             report.growth.setdefault(f"{method}, {dtype}", []).append((rows, tokens, seconds))
 

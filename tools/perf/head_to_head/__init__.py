@@ -1,1 +1,1 @@
-"""What ``peers.py`` holds: each module is one kind of work, done by this package and by its peers."""
+"""Head-to-head measurements of ``peers.py``: one module per kind of work, done by this package and by its peers."""

@@ -1,4 +1,4 @@
-"""The script that people write by hand: two probes on frozen embeddings, with nothing of this package.
+"""A hand-written script without this package: two probes on frozen embeddings.
 
 python plain_probe.py ENCODER_FOLDER TRAIN.tsv VALIDATION.tsv TRAIN_SIZE
 """

@@ -1,4 +1,4 @@
-"""The table, the plots and the page that the contests end in."""
+"""The tables, plots and page of the measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 from pytest_sst2.instruments.environment import collect_environment
-from tools.perf.head_to_head.contest import HEADERS
+from tools.perf.head_to_head.measure import HEADERS
 
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 # Okabe and Ito's colours, each with a marker of its own.
@@ -21,13 +21,13 @@ _STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"
 
 @dataclass
 class Report:
-    """What the contests found.
+    """The results of all pairs.
 
     Attributes:
         rows: The table of ratios.
-        accuracies: For each way to train: name, the peer's and its own mean accuracy, interval, p.
+        accuracies: Per way to train: name, mean accuracy of the peer and of ours, interval, p.
         facts: Sentences.
-        failures: Results that are not those of the peer.
+        failures: Results that differ from the peer's.
         cells: Records of every cell, as plain values.
         growth: For each method, training rows, their tokens, and seconds.
     """
@@ -40,7 +40,7 @@ class Report:
     growth: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return all of it as Markdown."""
+        """Return the report as Markdown."""
         parts = [self._context(), _table(self.rows, HEADERS)]
         if self.accuracies:
             headers = ("work", "peer's accuracy", "ours", "95 % interval of the difference", "p")
@@ -54,7 +54,7 @@ class Report:
         return "\n\n".join(part for part in parts if part)
 
     def write(self, folder: Path) -> None:
-        """Put the figures between the marks of ``performance.md``, and the plots beside it."""
+        """Write the figures between the marks of ``performance.md``, and the plots next to it."""
         page = folder / "performance.md"
         old = page.read_text(encoding="utf-8")
         new = re.sub(f"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{self.text()}\n{END}", old)

@@ -1,4 +1,4 @@
-"""Fine-tuning: the Trainer as it comes, padding as run_glue.py has it, and this package."""
+"""Fine-tuning: the Trainer's defaults, padding as in run_glue.py, and this package."""
 
 from __future__ import annotations
 
@@ -12,85 +12,85 @@ from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.methods.base import train
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
 from pytest_sst2.methods.sequence_classifier import SequenceClassifier
-from tools.perf.head_to_head.contest import Contest, Contestant, Outcome
-from tools.perf.head_to_head.material import Material
+from tools.perf.head_to_head.measure import Candidate, HeadToHead, Outcome
+from tools.perf.head_to_head.workload import Workload
 
-# Forward and backward: two operations a weight and token in the one, four in the other.
+# Per weight and token: two forward and four backward.
 _OPERATIONS = 6
 _MOST_TOKENS = 128
 
 
-def contests(material: Material, train_size: int, small_size: int) -> list[Contest]:
-    """Return the contests of fine-tuning, on ``train_size`` rows or, where the peer is slow, on ``small_size``."""
-    tinybert, distilbert = (material.random_model(name) for name in ("TinyBERT", "DistilBERT"))
+def pairs(workload: Workload, train_size: int, small_size: int) -> list[HeadToHead]:
+    """Return the pairs of fine-tuning, on ``train_size`` rows, or on ``small_size`` if the peer is slow."""
+    tinybert, distilbert = (workload.random_model(name) for name in ("TinyBERT", "DistilBERT"))
     return [
-        Contest(
+        HeadToHead(
             f"fine-tune minilm, {train_size:,} rows",
-            Contestant("Trainer defaults", defaults(material, "minilm", train_size)),
+            Candidate("Trainer defaults", defaults(workload, "minilm", train_size)),
             (
-                Contestant("float32", ours(material, "minilm", train_size), 2.2),
-                Contestant("bfloat16", ours(material, "minilm", train_size, dtype="bfloat16"), 3.5),
+                Candidate("float32", ours(workload, "minilm", train_size), 2.2),
+                Candidate("bfloat16", ours(workload, "minilm", train_size, dtype="bfloat16"), 3.5),
             ),
         ),
-        Contest(
+        HeadToHead(
             f"fine-tune minilm, {small_size:,} rows",
-            Contestant("padded to 128", defaults(material, "minilm", small_size, padding="max_length")),
-            (Contestant("float32", ours(material, "minilm", small_size), 8.0),),
+            Candidate("padded to 128", defaults(workload, "minilm", small_size, padding="max_length")),
+            (Candidate("float32", ours(workload, "minilm", small_size), 8.0),),
         ),
         *(
-            Contest(
+            HeadToHead(
                 f"fine-tune {title}'s architecture, {small_size:,} rows",
-                Contestant("Trainer defaults", defaults(material, folder, small_size)),
-                (Contestant("float32", ours(material, folder, small_size), 2.0),),
+                Candidate("Trainer defaults", defaults(workload, folder, small_size)),
+                (Candidate("float32", ours(workload, folder, small_size), 2.0),),
             )
             for title, folder in (("TinyBERT", tinybert), ("DistilBERT", distilbert))
         ),
     ]
 
 
-def _gflop(material: Material, model: str, sentences: Sequence[str]) -> float:
-    return _OPERATIONS * material.matrix_parameters(model) * material.tokens(model, sentences, _MOST_TOKENS) / 1e9
+def _gflop(workload: Workload, model: str, sentences: Sequence[str]) -> float:
+    return _OPERATIONS * workload.matrix_parameters(model) * workload.tokens(model, sentences, _MOST_TOKENS) / 1e9
 
 
-def ours(material: Material, model: str, train_size: int, **changes: Any) -> Any:
-    """Return what fine-tunes with this package, by the recipe quick."""
+def ours(workload: Workload, model: str, train_size: int, **changes: Any) -> Any:
+    """Return a function that fine-tunes with this package and the recipe ``quick``."""
     method = next(spec for spec in METHODS if spec.name == "fine-tune")
 
     def run(number: int) -> Outcome:
-        job = material.job(model, number + 1, train_size, **changes)
+        job = workload.job(model, number + 1, train_size, **changes)
         with freed_memory_kept():
             trained = train(method, job)
         seconds = sum(phase.seconds for phase in job.clock.phases if phase.name == "train")
         right = (trained.predict(job.evaluation.sentences) > 0.5) == job.evaluation.labels
-        return Outcome(seconds, _gflop(material, model, job.train.sentences), right)
+        return Outcome(seconds, _gflop(workload, model, job.train.sentences), right)
 
     return run
 
 
-def defaults(material: Material, model: str, train_size: int, padding: str | bool = False) -> Any:
-    """Return what fine-tunes with the Trainer as it comes."""
+def defaults(workload: Workload, model: str, train_size: int, padding: str | bool = False) -> Any:
+    """Return a function that fine-tunes with the Trainer's defaults."""
 
     def run(number: int) -> Outcome:
         import torch
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-        _, splits = material.rows(number + 1, train_size)
-        spec = material.model(model)
-        tokenizer = material.loader.tokenizer(spec)
+        _, splits = workload.rows(number + 1, train_size)
+        spec = workload.model(model)
+        tokenizer = workload.loader.tokenizer(spec)
         torch.manual_seed(number + 1)
-        network = material.loader.sequence_classifier(spec)
+        network = workload.loader.sequence_classifier(spec)
         encoded = tokenizer(list(splits.train.sentences), truncation=True, max_length=_MOST_TOKENS, padding=padding)
         rows = [
             {**{name: values[index] for name, values in encoded.items()}, "labels": int(label)}
             for index, label in enumerate(splits.train.labels)
         ]
         arguments = TrainingArguments(
-            output_dir=str(material.scratch / "trainer"),
+            output_dir=str(workload.scratch / "trainer"),
             num_train_epochs=1,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=material.device == "cpu",
+            use_cpu=True,
             seed=number + 1,
         )
         trainer = Trainer(
@@ -101,6 +101,6 @@ def defaults(material: Material, model: str, train_size: int, padding: str | boo
         seconds = time.perf_counter() - start
         classifier = SequenceClassifier(network, tokenizer, _MOST_TOKENS, "float32")
         right = (classifier(splits.evaluation.sentences) > 0.5) == splits.evaluation.labels
-        return Outcome(seconds, _gflop(material, model, splits.train.sentences), np.asarray(right))
+        return Outcome(seconds, _gflop(workload, model, splits.train.sentences), np.asarray(right))
 
     return run

@@ -1,4 +1,4 @@
-"""Whole processes: a run of the suite against a script, somebody's tests with and without the plugin, a compare."""
+"""Whole processes: the suite against a plain script, unrelated tests with and without the plugin, and a comparison."""
 
 from __future__ import annotations
 
@@ -13,94 +13,94 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.results.file import results_from_text, results_text
-from tools.perf.head_to_head.contest import Contest, Contestant, Outcome
-from tools.perf.head_to_head.material import Material
+from tools.perf.head_to_head.measure import Candidate, HeadToHead, Outcome
+from tools.perf.head_to_head.workload import Workload
 
 _HERE = Path(__file__).resolve().parent
 _SUITE = _HERE.parents[2] / "benchmarks"
 _CELLS, _EXAMPLES = 200, 872
 
 
-def contests(material: Material) -> list[Contest]:
-    """Return the contests of whole runs."""
+def pairs(workload: Workload) -> list[HeadToHead]:
+    """Return the pairs of whole runs."""
     return [
-        Contest(
+        HeadToHead(
             "whole run of the probe row",
-            Contestant("plain script", _plain_script(material)),
-            (Contestant("pytest benchmarks", _benchmarks(material), 1 / 1.05),),
+            Candidate("plain script", _plain_script(workload)),
+            (Candidate("pytest benchmarks", _benchmarks(workload), 1 / 1.05),),
         ),
     ]
 
 
-def startup(material: Material) -> Contest:
-    """Return the contest of an unrelated test run."""
-    project = material.scratch / "unrelated"
+def startup(workload: Workload) -> HeadToHead:
+    """Return the pair of a test run of an unrelated project."""
+    project = workload.scratch / "unrelated"
     project.mkdir(exist_ok=True)
     (project / "test_nothing.py").write_text("def test_nothing():\n    assert True\n")
     (project / "pytest.ini").write_text("[pytest]\n")
     call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
     def run(*more: str) -> Outcome:
-        # As installed: modules already compiled, which an environment variable can forbid in a checkout.
+        # Installed modules are compiled; an environment variable could forbid that in a checkout.
         return _process([*call, *more], project, PYTHONDONTWRITEBYTECODE="")
 
-    return Contest(
+    return HeadToHead(
         "an unrelated project's tests",
-        Contestant("without the plugin", lambda _: run("-p", "no:sst2")),
-        (Contestant("with it", lambda _: run()),),
+        Candidate("without the plugin", lambda _: run("-p", "no:sst2")),
+        (Candidate("with it", lambda _: run()),),
     )
 
 
-def comparison(material: Material) -> Outcome:
-    """Return what ``pytest-sst2 compare`` takes for two files of 200 records with 872 predictions each."""
-    before, after = _two_files(material.scratch)
+def comparison(workload: Workload) -> Outcome:
+    """Measure ``pytest-sst2 compare`` on two files of 200 records with 872 predictions each."""
+    before, after = _two_files(workload.scratch)
     return _process(
-        [sys.executable, "-m", "pytest_sst2.cli.main", "compare", str(before), str(after)], material.scratch
+        [sys.executable, "-m", "pytest_sst2.cli.main", "compare", str(before), str(after)], workload.scratch
     )
 
 
-def all_cells(material: Material, models: str) -> list[dict[str, Any]]:
+def all_cells(workload: Workload, models: str) -> list[dict[str, Any]]:
     """Return the records of every method on some models, as plain values."""
-    path = material.scratch / "cells.json"
-    _process([*_suite_call(material, models), "--sst2-no-cache", "--sst2-json", str(path)], material.scratch)
+    path = workload.scratch / "cells.json"
+    _process([*_suite_call(workload, models), "--sst2-no-cache", "--sst2-json", str(path)], workload.scratch)
     records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["records"]
     return records
 
 
-def _suite_call(material: Material, models: str) -> list[str]:
+def _suite_call(workload: Workload, models: str) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "pytest", str(_SUITE), "-q", "-p", "no:cacheprovider"),
-        *(f"--rootdir={_SUITE}", f"--sst2-models={models}", f"--sst2-data={material.data}", "--sst2-min-accuracy=0"),
+        *(f"--rootdir={_SUITE}", f"--sst2-models={models}", f"--sst2-data={workload.data}", "--sst2-min-accuracy=0"),
     ]
 
 
-def _benchmarks(material: Material) -> Any:
-    call = [*_suite_call(material, "minilm"), "--sst2-methods=linear-probe,torch-probe"]
+def _benchmarks(workload: Workload) -> Any:
+    call = [*_suite_call(workload, "minilm"), "--sst2-methods=linear-probe,torch-probe"]
 
     def run(number: int) -> Outcome:
-        # An empty cache for each run: what the second probe takes from the first is part of the contest.
-        return _process(call, material.scratch, PYTEST_SST2_CACHE=str(material.scratch / f"embeddings-{number}"))
+        # An empty cache for each run: the second probe may reuse the embeddings of the first.
+        return _process(call, workload.scratch, PYTEST_SST2_CACHE=str(workload.scratch / f"embeddings-{number}"))
 
     return run
 
 
-def _plain_script(material: Material) -> Any:
+def _plain_script(workload: Workload) -> Any:
     files = []
     for split in ("train", "validation"):
-        path = material.scratch / f"{split}.tsv"
+        path = workload.scratch / f"{split}.tsv"
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
             writer.writerow(("sentence", "label"))
-            rows = material.source.dataset[split]
+            rows = workload.source.dataset[split]
             writer.writerows(zip(rows["sentence"], rows["label"], strict=True))
         files.append(str(path))
-    folder = str(material.loader.locate(material.model("minilm")).folder)
+    folder = str(workload.loader.locate(workload.model("minilm")).folder)
     call = [sys.executable, str(_HERE / "plain_probe.py"), folder, *files, "2000"]
-    return lambda _: _process(call, material.scratch, HF_DATASETS_CACHE=str(material.scratch / "datasets"))
+    return lambda _: _process(call, workload.scratch, HF_DATASETS_CACHE=str(workload.scratch / "datasets"))
 
 
-# Starts a command and prints its peak memory. Linux counts in what the process that starts another held itself, so that
-# one of ours, with PyTorch in it, cannot ask for this.
+# Starts a command and prints its peak memory. Linux counts the memory of the starting process too, which must be small:
+# without PyTorch.
 _LAUNCHER = """
 import os, sys
 pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
@@ -111,7 +111,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def _process(call: list[str], folder: Path, **variables: str) -> Outcome:
-    """Return wall time and peak memory of a process that must succeed (or, a comparison, come to a verdict)."""
+    """Return wall time and peak memory of a process, which must succeed or, for a comparison, reach a verdict."""
     launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *call]
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - our own commands

@@ -1,4 +1,4 @@
-"""What the contests work on: rows, encoders, and architectures with random weights."""
+"""The rows, encoders, and architectures with random weights that candidates work on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from pytest_sst2.models.loader import ModelLoader
 
 
 @dataclass(frozen=True)
-class Material:
-    """One run's data, device and scratch folder."""
+class Workload:
+    """Data source and scratch folder of one run."""
 
     data: str
-    device: str
     scratch: Path
 
     @functools.cached_property
@@ -36,8 +35,8 @@ class Material:
 
     @functools.cached_property
     def loader(self) -> ModelLoader:
-        """What loads models."""
-        return ModelLoader(self.device)
+        """The loader of models."""
+        return ModelLoader("cpu")
 
     def model(self, name: str) -> ModelSpec:
         """Return an encoder by alias or folder."""
@@ -59,7 +58,7 @@ class Material:
         enabled: bool = False,
         **changes: Any,
     ) -> Job:
-        """Return what a method gets to train one classifier, as the runner makes it; ``enabled`` takes fingerprints."""
+        """Return the job of one classifier as the runner makes it; ``enabled`` records fingerprints."""
         recipe, splits = self.rows(seed, train_size, **changes)
         clock = PhaseClock()
         return Job(
@@ -75,12 +74,12 @@ class Material:
         )
 
     def tokens(self, name: str, sentences: Sequence[str], most: int = 128) -> int:
-        """Return how many tokens an encoder reads of sentences, without padding."""
+        """Return the number of tokens of sentences, without padding."""
         tokenizer = self.loader.tokenizer(self.model(name))
         return sum(map(len, tokenizer(list(sentences), truncation=True, max_length=most)["input_ids"]))
 
     def matrix_parameters(self, name: str) -> int:
-        """Return the weights of an encoder's layers that every token is multiplied with."""
+        """Return the number of weights in an encoder's layers that every token is multiplied with."""
         model = self.loader.sequence_classifier(self.model(name))
         layers = [weight for part, weight in model.base_model.named_parameters() if ".layer." in f".{part}"]
         return sum(weight.numel() for weight in layers if weight.ndim == 2)
