@@ -125,7 +125,6 @@ def _check_embeddings(name: str, theirs: np.ndarray, ours: np.ndarray, report: R
 
 def _extras(workload: Workload, report: Report, rounds: int) -> None:
     """Measure the figures that are not ratios."""
-    report.cells = whole_runs.all_cells(workload, "minilm")
     started = measure(whole_runs.startup(workload), max(STARTUP_ROUNDS, rounds), _say)
     extra = [
         1000 * (one.seconds - other.seconds)
@@ -136,7 +135,7 @@ def _extras(workload: Workload, report: Report, rounds: int) -> None:
         f"(median of {len(extra)} pairs; {np.percentile(extra, 25):+.0f} to {np.percentile(extra, 75):+.0f} for the "
         f"middle half) on {1000 * started[0].seconds:.0f} ms; to reach: at most +10 ms"
     )
-    compared = [whole_runs.comparison(workload) for _ in range(rounds)]
+    compared = whole_runs.comparison(workload, rounds)
     report.facts.append(
         f"pytest-sst2 compare, two files of 200 records × 872 predictions: "
         f"{np.median([each.seconds for each in compared]):.2f} s (median of {rounds}), "

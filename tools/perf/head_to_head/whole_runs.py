@@ -51,20 +51,11 @@ def startup(workload: Workload) -> HeadToHead:
     )
 
 
-def comparison(workload: Workload) -> Outcome:
+def comparison(workload: Workload, rounds: int) -> list[Outcome]:
     """Measure ``pytest-sst2 compare`` on two files of 200 records with 872 predictions each."""
-    before, after = _two_files(workload.scratch)
-    return _process(
-        [sys.executable, "-m", "pytest_sst2.cli.main", "compare", str(before), str(after)], workload.scratch
-    )
-
-
-def all_cells(workload: Workload, models: str) -> list[dict[str, Any]]:
-    """Return the records of every method on some models, as plain values."""
-    path = workload.scratch / "cells.json"
-    _process([*_suite_call(workload, models), "--sst2-no-cache", "--sst2-json", str(path)], workload.scratch)
-    records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["records"]
-    return records
+    files = map(str, _two_files(workload))
+    call = [sys.executable, "-m", "pytest_sst2.cli.main", "compare", *files]
+    return [_process(call, workload.scratch) for _ in range(rounds)]
 
 
 def _suite_call(workload: Workload, models: str) -> list[str]:
@@ -124,10 +115,13 @@ def _process(call: list[str], folder: Path, **variables: str) -> Outcome:
     return Outcome(seconds, result=done.stdout, peak_bytes=kilobytes * (1 if sys.platform == "darwin" else 1024))
 
 
-def _two_files(folder: Path) -> tuple[Path, Path]:
+def _two_files(workload: Workload) -> tuple[Path, Path]:
     """Write two results files of 200 cells whose answers differ in 3 of 100 sentences; return their paths."""
-    template = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
-    record = next(each for each in template["records"] if each["method"] == "linear-probe")
+    path = workload.scratch / "cells.json"
+    call = [*_suite_call(workload, "minilm"), "--sst2-methods=linear-probe", "--sst2-no-cache", f"--sst2-json={path}"]
+    _process(call, workload.scratch)
+    template = json.loads(path.read_text(encoding="utf-8"))
+    (record,) = template["records"]
     draws = random.Random(0)  # noqa: S311 - for made-up answers
     labels = [draws.randint(0, 1) for _ in range(_EXAMPLES)]
     paths = []
@@ -147,6 +141,6 @@ def _two_files(folder: Path) -> tuple[Path, Path]:
                 }
             )
         found = results_from_text(json.dumps({**template, "records": records, "failures": []}), name)
-        paths.append(folder / f"{name}.json")
+        paths.append(workload.scratch / f"{name}.json")
         paths[-1].write_text(results_text(found.records, [], packed=True), encoding="utf-8")
     return paths[0], paths[1]
