@@ -41,7 +41,7 @@ def state(name: str) -> State:
     return finding_of(name).state
 
 
-def test_everything_is_looked_at_and_what_is_not_here_has_a_way_on() -> None:
+def test_everything_is_checked_and_every_problem_has_a_remedy() -> None:
     findings = examine()
     names = {finding.name for finding in findings}
     assert names >= {spec.name for spec in CATALOG} | set(PRESETS) | {"torch", "pytest", "SST-2", "pocket"}
@@ -49,7 +49,7 @@ def test_everything_is_looked_at_and_what_is_not_here_has_a_way_on() -> None:
     assert finding_of("torch", findings).detail == metadata.version("torch")
 
 
-def test_without_the_hub_the_pocket_set_runs_and_what_needs_more_says_so() -> None:
+def test_without_the_hub_the_pocket_set_runs() -> None:
     findings = examine()
     assert "HF_HUB_OFFLINE" in finding_of(hub.endpoint(), findings).detail
     assert finding_of("pocket", findings).state == "ok"
@@ -68,7 +68,7 @@ def test_a_hub_that_answers_is_where_models_and_data_come_from(monkeypatch: pyte
     assert finding_of("homework9", findings).detail == "on SST-2"
 
 
-def test_a_token_is_told_to_be_there_and_never_what_it_is(
+def test_a_token_is_mentioned_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -79,7 +79,7 @@ def test_a_token_is_told_to_be_there_and_never_what_it_is(
     assert "hf_secret" not in output
 
 
-def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
+def test_bundled_weights_and_data_are_verified(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = tmp_path / "pocket.tsv"
@@ -98,7 +98,7 @@ def test_what_comes_along_is_looked_at_and_not_taken_for_granted(
 
 
 @pytest.mark.parametrize(("version", "detail"), [("0.1", "0.1, but >="), (None, "not installed")])
-def test_a_package_that_is_missing_or_too_old_is_in_the_way(
+def test_a_package_that_is_missing_or_too_old_prevents_runs(
     version: str | None, detail: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = metadata.version
@@ -118,9 +118,7 @@ def test_a_package_that_is_missing_or_too_old_is_in_the_way(
     assert output.splitlines()[-1] == "CANNOT RUN: tabulate; see the remedies above"
 
 
-def test_a_disk_that_is_nearly_full_and_a_folder_that_is_a_file_are_in_the_way(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_full_disk_and_a_folder_that_is_a_file_prevent_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
     assert state("cache of embeddings") == "broken"
     monkeypatch.setattr(doctor_checks, "_LOW_DISK_BYTES", 2**80)
@@ -164,7 +162,7 @@ def test_the_verdict_is_a_command_that_runs_here(models: list[str], data: State,
     assert verdict(findings) == (conclusion, 0)
 
 
-def test_what_several_need_is_said_once_below_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_shared_remedy_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out
     assert output.count("needs SST-2, or a larger data set") == 1

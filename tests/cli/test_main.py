@@ -31,7 +31,7 @@ def test_no_command_and_an_unknown_command_are_usage_errors(capsys: pytest.Captu
         assert "usage: pytest-sst2" in capsys.readouterr().err
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     command = f"{sys.executable} -m pytest_sst2.cli.main models | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("model ")

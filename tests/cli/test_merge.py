@@ -29,14 +29,14 @@ class TestWhole:
         assert capsys.readouterr().out == "4 records of 2 files in all.json\n"
         data = results(Path("all.json"))
         assert [record["cell"] for record in data["records"]] == list(PLANNED) == data["planned"]
-        single = {each["cell"]: each for name in ("1.json", "2.json") for each in results(Path(name))["records"]}
-        assert {each["cell"]: each for each in data["records"]} == single
+        single = {record["cell"]: record for name in ("1.json", "2.json") for record in results(Path(name))["records"]}
+        assert {record["cell"]: record for record in data["records"]} == single
         assert (data["shard"], data["saved"]) == ("", "2026-08-02T12:00:00+00:00")
 
     def test_it_may_be_saved_as_a_baseline_instead_or_beside(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["merge", "1.json", "2.json", "--save", "main"]) == 0
         assert capsys.readouterr().out.startswith("baseline 'main' with 4 records in ")
-        assert [each.cell for each in read(".sst2/main.json").records] == list(PLANNED)
+        assert [record.cell for record in read(".sst2/main.json").records] == list(PLANNED)
         there = refusal(capsys, "1.json", "2.json", "--save", "main", "-o", "all.json")
         assert "--save main: there is a baseline of that name" in there
         assert "add --overwrite to replace it" in there

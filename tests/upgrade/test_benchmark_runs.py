@@ -28,7 +28,7 @@ def fake_environment(folder: Path, script: str) -> BuiltEnvironment:
 
 
 WRITES = """
-file = next(each.partition("=")[2] for each in sys.argv if each.startswith("--sst2-json="))
+file = next(word.partition("=")[2] for word in sys.argv if word.startswith("--sst2-json="))
 open(file, "w").write(open({source!r}).read())
 open({log!r}, "a").write(repr([sys.argv, sorted(os.environ)]) + "\\n")
 """
@@ -43,9 +43,7 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.mark.skipif(os.name != "posix", reason="its interpreter is a script")
 class TestRunning:
-    def test_what_it_wrote_is_read_and_not_measured_again(
-        self, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_results_are_read_and_reused(self, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", "/somewhere")
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/somewhere")
         source, log = tmp_path / "source.json", tmp_path / "calls"
@@ -75,7 +73,7 @@ class TestRunning:
             ("", "no output (exit status 0)"),
         ],
     )
-    def test_what_gave_nothing_says_why_and_where_to_read_on(
+    def test_a_run_without_results_says_why_and_names_its_log(
         self, script: str, error: str, plan: Plan, tmp_path: Path
     ) -> None:
         file = tmp_path / "runs" / "after-1.json"
@@ -147,7 +145,7 @@ class TestMerging:
         record, other = answered(RIGHT), answered(RIGHT, seed=7, cell="other")
         assert merge_passes([Results([record, other], []), Results([record], [])], "a").records[0].cell == record.cell
 
-    def test_reasons_are_told_once_with_their_cells(self) -> None:
+    def test_reasons_are_listed_once_with_their_cells(self) -> None:
         failures = [Failure(f"{model}-x", model, "x", 1, "broken") for model in ("a", "b")]
         assert failure_summary(Results([], failures)) == "a × x, b × x: broken"
         assert failure_summary(Results([], [])) == ""

@@ -31,8 +31,8 @@ FAILURE = Failure("planted-seed42", None, "planted", 42, "ImportError: cannot im
 
 def record(*, lost: int = 0, seconds: float = 4.0) -> Record:
     rounds = (Round(seconds, (Phase("encode", seconds, 100),), 0.004, 400_000_000, 100_000_000),)
-    made = answered([index >= lost for index in range(TOTAL)], model=None, method="planted", cell="planted-seed42")
-    return dataclasses.replace(made, rounds=rounds, weights=None)
+    whole = answered([index >= lost for index in range(TOTAL)], model=None, method="planted", cell="planted-seed42")
+    return dataclasses.replace(whole, rounds=rounds, weights=None)
 
 
 def wrong(pins: Pins) -> Record | Failure:
@@ -103,13 +103,13 @@ def runs(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "COLUMNS": "120",
     }.items():
         monkeypatch.setenv(name, value)
-    made = FakeRuns()
-    monkeypatch.setattr(benchmark_runs, "_run_pytest", made)
+    fake = FakeRuns()
+    monkeypatch.setattr(benchmark_runs, "_run_pytest", fake)
     monkeypatch.setattr(command, "write_wheel", lambda _: runner)
     monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "before.txt").write_text("".join(f"{name}=={version}\n" for name, version in BEFORE.items()))
-    return made
+    return fake
 
 
 def upgrade(*arguments: str) -> int:
@@ -131,7 +131,9 @@ class TestComparing:
         output = capsys.readouterr().out
         assert "10 packages changed: culprit 1.0 → 2.0, innocent0 1.0 → 2.0" in output
         assert "FAILS: 1 of 1 regressed, 1 of 1 drifted" in output or "FAILS: 1 of 1 regressed" in output
-        assert re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE) is None  # the records were made elsewhere
+        assert (
+            re.search(r"^culprit +1\.0 +2\.0$", output, re.MULTILINE) is None
+        )  # the records name packages of another environment
 
     def test_what_is_harmless_holds(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         runs.behaviour = lambda _: record()
@@ -152,7 +154,7 @@ class TestComparing:
         assert upgrade("innocent7==2.0", "--with", "innocent8") == 0
         assert "2 packages changed: innocent7 1.0 → 2.0, innocent8 1.0 → 2.0" in capsys.readouterr().out
 
-    def test_nothing_to_change_is_told_before_anything_is_run(
+    def test_nothing_to_change_is_reported_before_anything_runs(
         self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade("innocent0==1.0") == 0
@@ -191,7 +193,7 @@ class TestComparing:
         assert upgrade("culprit==2.0", "-o", "out") == 1
         assert "regressed" in Path("out/sst2-report.md").read_text(encoding="utf-8")
 
-    def test_an_earlier_side_that_cannot_run_ends_it_with_a_sentence(
+    def test_an_earlier_environment_that_does_not_run_is_a_sentence(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
@@ -205,7 +207,7 @@ class TestComparing:
             in capsys.readouterr().err
         )
 
-    def test_a_later_side_that_cannot_be_had_ends_it_with_a_sentence(
+    def test_a_later_environment_that_does_not_resolve_is_a_sentence(
         self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert upgrade("culprit==9.9") == 2
@@ -222,7 +224,7 @@ class TestBisecting:
         [(wrong, "regressed"), (slow, "slower"), (crashing, "crash")],
         ids=["wrong", "slow", "crashing"],
     )
-    def test_a_culprit_among_nine_innocent_is_named_in_few_steps(
+    def test_one_cause_among_ten_changes_is_named_in_few_steps(
         self,
         behaviour: Callable[[Pins], Record | Failure],
         kind: str,
@@ -246,9 +248,7 @@ class TestBisecting:
         assert "no first bad release: no single package causes it" in output
         assert "culprit 1.0 → 2.0 and innocent4 1.0 → 2.0 reproduce it together, but none without the others" in output
 
-    def test_changes_that_do_not_fit_apart_are_never_taken_apart(
-        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_tied_changes_are_tested_together(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         runs.behaviour = lambda pins: record(lost=30 if pins["innocent7"] == "2.0" else 0)
         upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
@@ -263,7 +263,7 @@ class TestBisecting:
         output = capsys.readouterr().out
         assert "innocent8 1.0 → 2.0 (tied to innocent7 1.0 → 2.0) reproduces it" in output
 
-    def test_where_nothing_runs_at_all_the_culprit_is_found_too(
+    def test_the_cause_is_found_if_pytest_itself_does_not_run(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
@@ -297,7 +297,9 @@ class TestBisecting:
             main(["upgrade", "--help"])
         assert "--versions" not in capsys.readouterr().out
 
-    def test_what_is_not_seen_again_has_no_culprit(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_difference_that_does_not_occur_again_has_no_cause(
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         seen: list[Pins] = []
 
         def once(pins: Pins) -> Record | Failure:
@@ -311,9 +313,7 @@ class TestBisecting:
         assert "no cause: regressed in planted did not occur again in the same environment" in output
         assert self.steps(output) == 0
 
-    def test_another_crash_is_not_taken_for_the_one_that_is_looked_for(
-        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_a_different_crash_is_untestable(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         def two_kinds(pins: Pins) -> Record | Failure:
             if pins["culprit"] == "2.0":
                 return FAILURE
@@ -343,7 +343,7 @@ class TestBisecting:
 
 class TestInterrupted:
     @pytest.mark.parametrize("at", range(1, 8))
-    def test_the_same_command_goes_on_where_it_was_broken_off(
+    def test_an_interrupted_command_continues(
         self, at: int, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
         whole = FakeRuns()
@@ -357,9 +357,7 @@ class TestInterrupted:
         assert "culprit 1.0 → 2.0 alone reproduces it" in capsys.readouterr().out
         assert whole.files == []
 
-    def test_benchmarks_that_were_changed_in_the_meantime_are_measured_anew(
-        self, runs: FakeRuns, tmp_path: Path
-    ) -> None:
+    def test_changed_benchmarks_are_measured_again(self, runs: FakeRuns, tmp_path: Path) -> None:
         runs.interrupt_at = 3
         (tmp_path / "conftest.py").write_text("A = 1\n")
         assert upgrade("culprit==2.0") == 130
@@ -382,7 +380,7 @@ class TestInterrupted:
         assert inner == [2]
         assert "the same upgrade check is already running" in capsys.readouterr().err
 
-    def test_one_that_came_to_its_end_is_measured_anew(self, runs: FakeRuns) -> None:
+    def test_a_finished_command_measures_again(self, runs: FakeRuns) -> None:
         upgrade("culprit==2.0")
         first, runs.files = runs.files, []
         upgrade("culprit==2.0")
@@ -411,7 +409,7 @@ class TestInterrupted:
         (["a==1", "-o", "before.txt"], "this is a file"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence_before_anything_is_built(
+def test_invalid_arguments_are_a_sentence_before_anything_is_built(
     arguments: list[str], error: str, runs: FakeRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert upgrade(*arguments) == 2

@@ -48,7 +48,7 @@ def test_needs_are_followed_to_their_end() -> None:
     assert of(closure, "c") == {"c"}
 
 
-def test_a_package_that_is_new_comes_with_who_requires_it_and_one_that_is_gone_stays_with_who_did() -> None:
+def test_a_new_package_comes_with_its_dependent_and_a_removed_one_goes_with_its() -> None:
     closure = closure_of(
         {"a": ("1", ["old"]), "old": ("1", [])},
         {"a": ("2", ["new>=3"]), "new": ("3", [])},
@@ -59,7 +59,7 @@ def test_a_package_that_is_new_comes_with_who_requires_it_and_one_that_is_gone_s
     assert of(closure, "new") == {"new"}
 
 
-def test_what_is_required_elsewhere_or_as_an_extra_binds_nobody() -> None:
+def test_requirements_of_extras_and_other_platforms_are_ignored() -> None:
     closure = closure_of(
         {"a": ("1", []), "b": ("1", [])},
         {"a": ("2", ["b>=2; sys_platform == 'nowhere'", "b>=2; extra == 'dev'", "what is this"]), "b": ("2", [])},
@@ -67,11 +67,11 @@ def test_what_is_required_elsewhere_or_as_an_extra_binds_nobody() -> None:
     assert of(closure, "a") == {"a"}
 
 
-def test_versions_of_no_standard_bind_nobody() -> None:
+def test_nonstandard_versions_are_ignored() -> None:
     closure = closure_of({"a": ("1", []), "b": ("odd", [])}, {"a": ("2", ["b>=2"]), "b": ("odder", [])})
     assert of(closure, "a") == {"a"}
 
 
-def test_a_prerelease_is_taken_as_installers_do_that_were_told_to() -> None:
+def test_a_prerelease_satisfies_a_requirement() -> None:
     closure = closure_of({"a": ("1", []), "b": ("2.0rc1", [])}, {"a": ("2", ["b>=2.0rc1"]), "b": ("2.0", [])})
     assert of(closure, "a") == {"a"}

@@ -101,13 +101,13 @@ class TestBuilding:
         assert other.folder != first.folder
         assert output_of(other.python, "import a; print(a.VERSION)") == "2.0"
 
-    def test_what_is_in_it_is_told_with_what_it_requires(self, built: Environments) -> None:
+    def test_inspection_returns_packages_and_their_requirements(self, built: Environments) -> None:
         result = inspect_environment(built.build({"a": "2.0", "b": "2.0"}, PYTHON))
         assert (result.pins["a"], result.pins["b"]) == ("2.0", "2.0")
         assert list(result.requires["b"]) == ["a>=2"]
         assert result.markers["python_version"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-    def test_one_that_was_cut_off_is_built_anew(self, built: Environments) -> None:
+    def test_an_incomplete_environment_is_built_again(self, built: Environments) -> None:
         first = built.build({"a": "1.0"}, PYTHON)
         (first.folder / "ready.json").unlink()
         (first.folder / "half").write_text("a file")
@@ -116,7 +116,7 @@ class TestBuilding:
         assert not (again.folder / "half").exists()
         assert json.loads((again.folder / "ready.json").read_text())["pins"] == {"a": "1.0"}
 
-    def test_one_whose_interpreter_is_gone_is_built_anew(self, built: Environments) -> None:
+    def test_an_environment_without_interpreter_is_built_again(self, built: Environments) -> None:
         first = built.build({"a": "1.0"}, PYTHON)
         first.python.unlink()
         again = built.build({"a": "1.0"}, PYTHON)
@@ -124,7 +124,7 @@ class TestBuilding:
         assert output_of(again.python, "import a; print(a.VERSION)") == "1.0"
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, InstallError("no room")])
-    def test_what_breaks_it_off_leaves_nothing(
+    def test_an_interrupted_build_leaves_nothing(
         self, built: Environments, error: BaseException | type[BaseException], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(folder: Path, pins: object, wheel: Path) -> None:
@@ -136,14 +136,14 @@ class TestBuilding:
             built.build({"a": "1.0"}, PYTHON)
         assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
 
-    def test_a_version_that_is_nowhere_is_a_sentence_and_leaves_nothing(self, built: Environments) -> None:
+    def test_an_unknown_version_is_a_sentence_and_leaves_nothing(self, built: Environments) -> None:
         with pytest.raises(InstallError) as caught:
             built.build({"a": "9.9"}, PYTHON)
         assert "a==9.9" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert [path.name for path in built.folder.iterdir() if path.is_dir()] == []
 
-    def test_two_that_want_the_same_one_build_it_once(
+    def test_two_threads_build_the_same_environment_once(
         self, tmp_path: Path, runner: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made: list[Path] = []
@@ -165,7 +165,7 @@ class TestBuilding:
             thread.join()
         assert len(made) == 1
 
-    def test_where_nothing_can_be_kept_it_says_so(self, tmp_path: Path, runner: Path) -> None:
+    def test_a_folder_that_cannot_be_written_is_a_sentence(self, tmp_path: Path, runner: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(InstallError, match="no environment can be stored in"):
             Environments(tmp_path / "file" / "environments", Uv("uv"), runner).build({"a": "1.0"}, PYTHON)
@@ -199,7 +199,7 @@ class TestResolving:
         result = uv.resolve(ResolutionRequest(("a==2.0",), {}, {}), str(before.python))
         assert result["a"] == "2.0"
 
-    def test_a_build_stays_the_build_it_is(self, uv: Uv, built: Environments) -> None:
+    def test_a_build_label_is_kept(self, uv: Uv, built: Environments) -> None:
         pins = uv.resolve(ResolutionRequest(("labelled",), {"labelled": "1.0"}, {}), PYTHON)
         assert pins == {"labelled": "1.0+cpu"}
         before = built.build(pins, PYTHON)
@@ -238,7 +238,7 @@ class TestResolving:
             uv.resolve(ResolutionRequest(("broken",), {}, {}), PYTHON)
         assert "\n" not in str(caught.value)
 
-    def test_an_index_that_refuses_to_answer_is_a_sentence(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_index_that_does_not_answer_is_a_sentence(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("UV_NO_INDEX", "UV_OFFLINE", "PIP_NO_INDEX"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -248,17 +248,15 @@ class TestResolving:
         with pytest.raises(InstallError, match="the package index cannot be reached"):
             uv.resolve(ResolutionRequest(("nowhere",), {}, {}), PYTHON)
 
-    def test_releases_between_two_are_told_the_oldest_first(self, uv: Uv, index: Path) -> None:
+    def test_releases_between_two_are_listed_oldest_first(self, uv: Uv, index: Path) -> None:
         assert uv.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
         assert uv.releases("a", "0.1", "3.0", PYTHON) == ["1.0", "1.5", "2.0"]
         assert uv.releases("a", "1.0", "1.5", PYTHON) == []
 
-    def test_bounds_may_have_the_label_of_a_build(self, uv: Uv) -> None:
+    def test_bounds_may_have_a_build_label(self, uv: Uv) -> None:
         assert uv.releases("a", "1.0+cpu", "2.0+cpu", PYTHON) == ["1.5"]
 
-    def test_an_index_that_fails_ends_no_list_of_releases_in_silence(
-        self, uv: Uv, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_releases_of_a_failing_index_are_an_error(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
         def fails(*_: object) -> str:
             raise InstallError("the package index cannot be reached.")
 
@@ -277,7 +275,7 @@ def test_without_uv_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     )
 
 
-def test_where_pip_is_not_there_its_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pip_its_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "No module named pip")
     monkeypatch.setattr(uv_module.subprocess, "run", lambda *_, **__: failed)
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
@@ -309,7 +307,7 @@ def test_an_error_of_uv_becomes_one_sentence(output: str, sentence: str) -> None
     assert "\n" not in message
 
 
-def test_uv_is_told_of_the_indexes_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_uv_uses_the_indexes_that_pip_is_configured_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text("[global]\nindex-url = https://a.invalid/simple\nextra-index-url =\n  https://b.invalid\n")
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):

@@ -21,7 +21,7 @@ def alone(names: frozenset[str]) -> frozenset[str]:
 def needing(needs: Mapping[str, set[str]]) -> Callable[[frozenset[str]], frozenset[str]]:
     def closure(names: frozenset[str]) -> frozenset[str]:
         result = set(names)
-        while new := {each for name in result for each in needs.get(name, ())} - result:
+        while new := {need for name in result for need in needs.get(name, ())} - result:
             result |= new
         return frozenset(result)
 
@@ -29,10 +29,10 @@ def needing(needs: Mapping[str, set[str]]) -> Callable[[frozenset[str]], frozens
 
 
 class CountedTests:
-    """Bad if all culprits of one set are there; records the tested sets and refuses to test one twice."""
+    """Bad if all causes of one set are there; records the tested sets and refuses to test one twice."""
 
-    def __init__(self, *culprits: set[str], broken: Callable[[frozenset[str]], bool] = lambda _: False) -> None:
-        self.culprits = culprits
+    def __init__(self, *causes: set[str], broken: Callable[[frozenset[str]], bool] = lambda _: False) -> None:
+        self.causes = causes
         self.broken = broken
         self.sets: list[frozenset[str]] = []
 
@@ -41,63 +41,63 @@ class CountedTests:
         self.sets.append(names)
         if self.broken(names):
             return Outcome.UNTESTABLE
-        return Outcome.BAD if any(each <= names for each in self.culprits) else Outcome.GOOD
+        return Outcome.BAD if any(cause <= names for cause in self.causes) else Outcome.GOOD
 
 
-@pytest.mark.parametrize("culprit", NAMES)
-def test_a_single_culprit_is_found_wherever_it_stands_in_few_questions(culprit: str) -> None:
-    tests = CountedTests({culprit})
-    assert minimal_set(NAMES, alone, tests) == MinimalSet(((culprit,),), frozenset((culprit,)))
+@pytest.mark.parametrize("cause", NAMES)
+def test_a_single_cause_is_found_anywhere_with_few_tests(cause: str) -> None:
+    tests = CountedTests({cause})
+    assert minimal_set(NAMES, alone, tests) == MinimalSet(((cause,),), frozenset((cause,)))
     assert len(tests.sets) <= math.ceil(math.log2(len(NAMES))) + 1 <= 2 * math.log2(len(NAMES)) + 2
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 60), st.data())
-def test_culprits_that_are_needed_together_are_all_found_and_no_others(count: int, data: st.DataObject) -> None:
+def test_causes_that_are_needed_together_are_all_found_and_no_others(count: int, data: st.DataObject) -> None:
     names = [f"p{number:02d}" for number in range(count)]
-    culprits = data.draw(st.sets(st.sampled_from(names), min_size=1, max_size=4))
-    tests = CountedTests(culprits)
+    causes = data.draw(st.sets(st.sampled_from(names), min_size=1, max_size=4))
+    tests = CountedTests(causes)
     result = minimal_set(names, alone, tests)
-    assert {name for group in result.groups for name in group} == result.names == culprits
+    assert {name for group in result.groups for name in group} == result.names == causes
     assert all(len(group) == 1 for group in result.groups)
-    most = len(culprits) * (math.ceil(math.log2(max(count, 2))) + 2)
+    most = len(causes) * (math.ceil(math.log2(max(count, 2))) + 2)
     assert len(tests.sets) <= most
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_the_set_that_is_named_was_seen_to_show_it_and_is_complete(data: st.DataObject) -> None:
+def test_the_named_set_is_complete_and_was_tested_bad(data: st.DataObject) -> None:
     pairs = data.draw(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12))
     needs: dict[str, set[str]] = {}
     for one, other in pairs:
         needs.setdefault(one, set()).add(other)
     closure = needing(needs)
-    culprits = data.draw(st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
-    tests = CountedTests(culprits)
+    causes = data.draw(st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
+    tests = CountedTests(causes)
     result = minimal_set(NAMES, closure, tests)
-    assert all(closure(each) == each for each in tests.sets)
+    assert all(closure(tested) == tested for tested in tests.sets)
     assert result.names == closure(result.names)
-    assert culprits <= result.names
+    assert causes <= result.names
     assert result.names in tests.sets or result.names == frozenset(NAMES)
     # Without any one group the rest is good.
     for group in result.groups:
-        rest = closure(frozenset(name for each in result.groups if each != group for name in each))
-        assert not culprits <= rest
+        rest = closure(frozenset(name for other in result.groups if other != group for name in other))
+        assert not causes <= rest
 
 
-def test_either_of_two_culprits_is_an_answer_and_it_is_one_of_them_alone() -> None:
+def test_of_two_sufficient_causes_one_is_named() -> None:
     result = minimal_set(NAMES, alone, CountedTests({"p02"}, {"p07"}))
     assert result.groups in ((("p02",),), (("p07",),))
 
 
-def test_what_a_change_brings_along_is_not_blamed_for_it() -> None:
+def test_a_needed_change_is_not_a_cause() -> None:
     closure = needing({"p05": {"p01", "p08"}})
     result = minimal_set(NAMES, closure, CountedTests({"p05"}))
     assert result.groups == (("p05",),)
     assert result.names == {"p05", "p01", "p08"}
 
 
-def test_what_is_brought_along_is_blamed_where_it_does_it_alone() -> None:
+def test_a_needed_change_is_the_cause_if_it_is_bad_alone() -> None:
     closure = needing({"p00": {"p08"}, "p01": {"p08"}})
     assert minimal_set(NAMES, closure, CountedTests({"p08"})).names == {"p08"}
 
@@ -109,18 +109,18 @@ def test_two_that_need_each_other_are_named_as_one_change_that_brings_the_other(
     assert len(result.groups) == 1
 
 
-def test_sets_that_cannot_be_tested_are_gone_around() -> None:
+def test_untestable_sets_are_skipped() -> None:
     tests = CountedTests({"p06"}, broken=lambda names: len(names) in (4, 5))
     assert minimal_set(NAMES, alone, tests).groups == (("p06",),)
 
 
-def test_where_nothing_between_can_be_tested_the_whole_group_is_named() -> None:
+def test_a_group_is_named_if_nothing_inside_it_is_testable() -> None:
     # p03 does not install without p04 to p06, although it does not require them.
     tests = CountedTests({"p05"}, broken=lambda names: 0 < len(names & {"p03", "p04", "p05", "p06"}) < 4)
     assert minimal_set(NAMES, alone, tests).groups == (("p03", "p04", "p05", "p06"),)
 
 
-def test_where_one_cannot_be_left_out_it_is_said_that_nobody_knows() -> None:
+def test_a_set_whose_parts_are_untestable_is_not_known_to_be_minimal() -> None:
     tests = CountedTests({"p02", "p07"}, broken=lambda names: names == {"p07"})
     result = minimal_set(NAMES, alone, tests)
     assert result.names == {"p02", "p07"}
@@ -128,7 +128,7 @@ def test_where_one_cannot_be_left_out_it_is_said_that_nobody_knows() -> None:
     assert minimal_set(NAMES, alone, CountedTests({"p02", "p07"})).is_minimal
 
 
-def test_a_change_that_is_the_only_one_needs_no_question() -> None:
+def test_a_single_change_needs_no_test() -> None:
     tests = CountedTests({"p00"})
     assert minimal_set(["p00"], alone, tests).groups == (("p00",),)
     assert tests.sets == []
@@ -160,11 +160,11 @@ class TestReleases:
         result = first_bad_release("1.0", self.BETWEEN, "2.0", outcome_of)
         assert (result.first_bad, result.last_good, result.untested) == (bad, good, ())
 
-    def test_those_that_cannot_be_tested_are_said(self) -> None:
+    def test_untestable_releases_are_listed(self) -> None:
         result = first_bad_release("1.0", self.BETWEEN, "2.0", lambda _: Outcome.UNTESTABLE)
         assert (result.first_bad, result.last_good, result.untested) == ("2.0", "1.0", self.BETWEEN)
 
-    def test_without_any_between_nothing_is_asked(self) -> None:
+    def test_without_releases_between_nothing_is_tested(self) -> None:
         def never(_: str) -> Outcome:
             raise AssertionError
 

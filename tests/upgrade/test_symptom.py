@@ -45,14 +45,14 @@ class TestFinding:
             (cell(costs=HEAVIER), "more-memory", "peak memory 2.50 ×"),
         ],
     )
-    def test_it_is_told_in_a_clause(self, changed: CellComparison, kind: str, summary: str) -> None:
+    def test_the_summary_is_a_clause(self, changed: CellComparison, kind: str, summary: str) -> None:
         symptom = worst(changed)
         assert (symptom.kind, symptom.cell, symptom.summary) == (kind, CELL, summary)
         assert symptom.name == "minilm × linear-probe"
         assert symptom.records == (RIGHT,)
         assert symptom.needs_passes is (kind in ("slower", "more-memory"))
 
-    def test_the_worst_goes_before_what_is_less_bad_whatever_the_order_of_the_cells(self) -> None:
+    def test_the_worst_comes_first_whatever_the_order_of_the_cells(self) -> None:
         other = dataclasses.replace(RIGHT, model="albert")
         slower, drifted = cell(costs=SLOWER), cell(model="albert", causes=("C 2, was 1",))
         assert worst(slower, drifted, before=(RIGHT, other)).kind == "drifted"
@@ -75,11 +75,11 @@ class TestOutcome:
         assert outcome(self.REGRESSED, [WRONG]) is Outcome.BAD
         assert outcome(self.REGRESSED, [RIGHT]) is Outcome.GOOD
 
-    def test_a_cell_without_a_number_says_nothing_of_a_drop(self) -> None:
+    def test_a_cell_without_a_record_is_untestable(self) -> None:
         assert outcome(self.REGRESSED, [], [MEMORY_FULL]) is Outcome.UNTESTABLE
         assert outcome(self.REGRESSED, [dataclasses.replace(WRONG, model="albert")]) is Outcome.UNTESTABLE
 
-    def test_nor_does_one_that_cannot_be_compared(self) -> None:
+    def test_an_incomparable_cell_is_untestable(self) -> None:
         elsewhere = dataclasses.replace(WRONG, dataset=dataclasses.replace(WRONG.dataset, name="pocket"))
         assert outcome(self.REGRESSED, [elsewhere]) is Outcome.UNTESTABLE
 
@@ -90,7 +90,7 @@ class TestOutcome:
         assert outcome(self.CRASH, [RIGHT]) is Outcome.GOOD
         assert outcome(self.CRASH) is Outcome.UNTESTABLE
 
-    def test_where_nothing_ran_at_all_anything_that_runs_is_an_answer(self) -> None:
+    def test_if_nothing_ran_before_any_run_is_good(self) -> None:
         everywhere = Symptom("crash", None, "ImportError", ())
         assert everywhere.name == "every cell"
         assert outcome(everywhere, [RIGHT]) is Outcome.GOOD
