@@ -126,7 +126,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         take_share(exclusive=settings_of(config).exclusive)
     if not runs_cells(config, session.items):
         return
-    from pytest_sst2.instruments.progress import display_for
+    from pytest_sst2.session.progress_display import display_for
 
     results = config.pluginmanager.getplugin(results_plugin.NAME)
     try:

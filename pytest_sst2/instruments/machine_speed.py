@@ -1,8 +1,8 @@
-"""The machine's own speed: what a fixed piece of work, one GFLOP, takes here and now.
+"""Machine speed: the seconds that one GFLOP of fixed work takes on this machine at this moment.
 
-Times are compared in this unit, so that a slower machine, or the same one in a busy hour, is not a slower library. The
-work is matrix products in numpy: what encoders spend their time on, but done by none of the libraries whose upgrades
-are to be judged. (Were it done in torch, a torch that became slower would slow the unit with it.)
+Times are compared in this unit. A slower or busier machine therefore does not look like a slower library. The work is
+matrix products in NumPy: encoders spend their time on them, but NumPy is none of the libraries under test. In PyTorch,
+a release that became slower would also slow the unit.
 """
 
 from __future__ import annotations
@@ -13,22 +13,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pytest_sst2.instruments.devices import synchronizer
-
-# One repetition is 0.3 GFLOP, a few milliseconds; the median of all forgives single interruptions.
+# One repetition is 0.3 GFLOP, a few milliseconds. The median is robust to single interruptions.
 _ROWS, _INNER, _COLUMNS = 256, 384, 1536
 _REPETITIONS = 11
 _GFLOP = 2 * _ROWS * _INNER * _COLUMNS / 1e9
 
 
 def machine_seconds(device: str, threads: int) -> float:
-    """Return the seconds that one GFLOP of the fixed work takes: 0.01 is 100 GFLOP/s.
+    """Return the seconds per GFLOP of the fixed work: 0.01 is 100 GFLOP/s.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``mps``; on an accelerator the work is done there, in float32.
-        threads: How many threads the cells have, and so the work.
+        device: ``cpu``, ``cuda`` or ``mps``. On an accelerator the work is in float32.
+        threads: Number of threads of the cells, which the work uses too.
     """
     return _on_cpu(threads) if device == "cpu" else _on_accelerator(device)
+
+
+def synchronizer(device: str) -> Callable[[], None]:
+    """Return a function that waits until the device has finished its queued work; on a CPU it returns at once.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``mps``.
+    """
+    import torch
+
+    return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device, lambda: None)
 
 
 def _on_cpu(threads: int) -> float:
@@ -46,7 +55,7 @@ def _on_accelerator(device: str) -> float:
     import torch
 
     synchronize = synchronizer(device)
-    scale = 128  # a GPU does one repetition of the CPU's before it is warm
+    scale = 128  # one repetition of the CPU's work ends before a GPU reaches its clock rate
     left = torch.full((scale * _ROWS, _INNER), 0.5, device=device)
     right = torch.full((_INNER, _COLUMNS), 0.25, device=device)
 

@@ -1,4 +1,4 @@
-"""Phases: where the seconds of one cell go."""
+"""PhaseClock: the seconds of each phase of a cell."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.results.record import Phase
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     return
 
 
 class PhaseClock:
-    """Gathers the phases of one cell.
+    """Times the phases of one cell.
 
-    A phase that is opened inside another is taken out of the outer one's seconds, so the sum of all phases is never
-    more than the wall time. Phases of one name are added up.
+    The seconds of a phase exclude the phases inside it, so the sum of all phases is at most the wall time. Phases of
+    the same name are added up.
 
     Args:
-        synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted where it belongs.
-        between: Called after each phase; the time it takes is counted to none.
-        progress: Told which phase is open and how far it is.
+        synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted in its phase.
+        between: Called after each phase. No phase includes its time.
+        progress: Updated with the open phase and its batches.
     """
 
     def __init__(
         self,
-        synchronize: Callable[[], None] = _nothing,
-        between: Callable[[], None] = _nothing,
+        synchronize: Callable[[], None] = _do_nothing,
+        between: Callable[[], None] = _do_nothing,
         progress: Progress | None = None,
     ) -> None:
         self._synchronize = synchronize
@@ -43,9 +43,9 @@ class PhaseClock:
 
     @contextlib.contextmanager
     def phase(self, name: str, examples: int = 0) -> Iterator[None]:
-        """Time the body as part of phase ``name``, in which ``examples`` further examples are worked on.
+        """Time the body as part of phase ``name``, which processes ``examples`` more examples.
 
-        A body that raises is not recorded.
+        If the body raises, its time is not recorded.
         """
         self._synchronize()
         self._inner_seconds.append(0.0)
@@ -60,29 +60,29 @@ class PhaseClock:
             inner = self._inner_seconds.pop()
             self._open.pop()
             self._progress.leave()
-            self._leave_out(elapsed)
+            self._exclude(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples
         start = time.perf_counter()
         self._between()
-        self._leave_out(time.perf_counter() - start)
+        self._exclude(time.perf_counter() - start)
 
     def mark_cached(self) -> None:
-        """Say of the phase that is open that its work was not done: the result was taken from a cache."""
+        """Mark the open phase as cached: its result came from a cache, so its seconds are not those of the work."""
         self._cached.add(self._open[-1])
 
     def step(self, done: int, of: int) -> None:
-        """Say how many batches of the open phase are done, of how many; for those who wait, not for any number."""
+        """Update the progress with the number of finished batches of the open phase, and of all its batches."""
         self._progress.step(done, of)
 
-    def _leave_out(self, seconds: float) -> None:
-        """Take a stretch out of the seconds of the phase that is open."""
+    def _exclude(self, seconds: float) -> None:
+        """Exclude seconds from the open phase."""
         if self._inner_seconds:
             self._inner_seconds[-1] += seconds
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases so far, in the order they were first finished."""
+        """The phases so far, in the order in which each first ended."""
         return tuple(
             Phase(name, round(seconds, 6), self._examples[name], name in self._cached)
             for name, seconds in self._seconds.items()

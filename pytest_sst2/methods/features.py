@@ -73,7 +73,7 @@ class Features:
         return rows[[row_of[tuple(tokens)] for tokens in ids]]
 
     def _embed_or_look_up(self, ids: Sequence[Sequence[int]], sentences: Sequence[str]) -> np.ndarray:
-        cache, encoder = self.job.cache, self.job.recorder.sight
+        cache, encoder = self.job.cache, self.job.recorder.observation
         lengths = [len(tokens) for tokens in ids]
         if cache is None or encoder is None:
             return self._check_finite(self.embedder.embed(sentences, lengths, self.job.clock.step))
@@ -116,7 +116,7 @@ def load_features(job: Job) -> Features:
             encoder = job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=limit)
             embedder = Embedder(encoder, job.parts)
     if reused is not None:
-        job.recorder.recall(embedder.encoder, observation)
+        job.recorder.reuse(embedder.encoder, observation)
         return Features(job, embedder)
     if embedder.prepared_ids([""]) is not None:
         job.recorder.record_tokenizer(
@@ -124,8 +124,8 @@ def load_features(job: Job) -> Features:
         )
     features = Features(job, embedder)
     job.recorder.record_encoder(embedder.encoder, features)
-    if job.frozen is not None and job.recorder.sight is not None:
-        job.frozen.keep(key, embedder, job.recorder.sight)
+    if job.frozen is not None and job.recorder.observation is not None:
+        job.frozen.keep(key, embedder, job.recorder.observation)
     return features
 
 

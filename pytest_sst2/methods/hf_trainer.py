@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_sst2.instruments.fingerprint_recorder import OrderDigest
+from pytest_sst2.instruments.data_fingerprint import OrderDigest
 from pytest_sst2.methods.base import Job, epoch_of, overflow_remedy
 from pytest_sst2.methods.fast.length_batching import TrainingBatches
 from pytest_sst2.methods.fast.quick_dropout import quick_dropout

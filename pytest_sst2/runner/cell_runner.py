@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_sst2.compare.significance import wilson_interval
-from pytest_sst2.instruments.devices import device_peak_bytes, reset_device_peak, synchronizer
 from pytest_sst2.instruments.fingerprint_recorder import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
-from pytest_sst2.instruments.machine_speed import machine_seconds
-from pytest_sst2.instruments.peak_memory import PeakMemory
+from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
+from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Classifier, Job, Trained, code_digest, epoch_of, train
 from pytest_sst2.methods.fast.malloc import freed_memory_kept

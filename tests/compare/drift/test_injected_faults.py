@@ -227,9 +227,9 @@ class TestHarmless:
     def test_weights_under_other_names_are_no_drift(self, method: str, baseline: Baseline) -> None:
         world, before = baseline(NOTHING, method)
         with pytest.MonkeyPatch.context() as patch:
-            from pytest_sst2.instruments import encoder_fingerprint as encoder_witness
+            from pytest_sst2.instruments import weights_fingerprint
 
-            around(patch, encoder_witness, "_part", lambda original, name: original(name).replace("layer", "block"))
+            around(patch, weights_fingerprint, "_part", lambda original, name: original(name).replace("layer", "block"))
             comparison = compared(before, measure(world, method))
         assert [cause for cause in cell_of(comparison).causes if "weights" in cause] == []
 

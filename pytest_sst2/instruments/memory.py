@@ -1,4 +1,4 @@
-"""Peak memory: the most that this process had while a body ran."""
+"""Peak memory of this process and of its accelerator."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class PeakMemory:
-    """Measures the highest resident memory of this process while it is open, and what it was at the start.
+    """Context manager that measures the highest resident memory of this process, and the memory at its start.
 
-    On Linux the kernel keeps that mark and can be told to start anew (``/proc/self/clear_refs``, see proc(5)), which
-    misses nothing. Elsewhere, or where that file may not be written, a thread looks every 10 ms.
+    On Linux the kernel records the peak and can reset it (``/proc/self/clear_refs``, see proc(5)), so no peak is
+    missed. Elsewhere, or if that file is not writable, a thread samples the memory every 10 ms.
     """
 
     _STATUS = Path("/proc/self/status")
@@ -25,8 +25,8 @@ class PeakMemory:
         self._stop = threading.Event()
 
     def __enter__(self) -> PeakMemory:
-        if self._reset_mark():
-            self.start_bytes = self._read_mark()
+        if self._reset_peak():
+            self.start_bytes = self._read_peak()
         else:
             self.start_bytes = self._resident()
             self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -35,20 +35,20 @@ class PeakMemory:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._sampler is None:
-            # The kernel counts in batches: the mark can lag a few pages behind where it began.
-            self.peak_bytes = max(self.start_bytes, self._read_mark())
+            # The kernel counts in batches, so its peak can be a few pages below the start.
+            self.peak_bytes = max(self.start_bytes, self._read_peak())
         else:
             self._stop.set()
             self._sampler.join()
 
-    def _reset_mark(self) -> bool:
+    def _reset_peak(self) -> bool:
         try:
             self._CLEAR.write_text("5")
-            return self._read_mark() > 0
+            return self._read_peak() > 0
         except OSError:
             return False
 
-    def _read_mark(self) -> int:
+    def _read_peak(self) -> int:
         for line in self._STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -65,3 +65,19 @@ class PeakMemory:
         import psutil
 
         return int(psutil.Process(os.getpid()).memory_info().rss)
+
+
+def reset_device_peak(device: str) -> None:
+    """Reset the peak that ``device_peak_bytes`` returns, and free the memory that PyTorch caches."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def device_peak_bytes(device: str) -> int | None:
+    """Return the highest memory allocated on the device in bytes; None if PyTorch does not count it."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if device == "cuda" else None

@@ -1,0 +1,89 @@
+"""Fingerprints of rows and tokens: digests of sentences, labels, token ids and their order."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint
+from pytest_sst2.results.packing import packed_bits, packed_digests, packed_text
+from pytest_sst2.utils.hashing import short_digest
+
+if TYPE_CHECKING:
+    from pytest_sst2.data.splits import Examples
+
+Ids = Sequence[Sequence[int]]
+
+
+@functools.lru_cache(maxsize=16)  # the cells of a run share their rows
+def rows_fingerprint(rows: Examples) -> RowsFingerprint:
+    """Return the fingerprint of training or evaluation rows."""
+    pairs = sorted(zip(rows.sentences, rows.labels.tolist(), strict=True))
+    return RowsFingerprint(
+        sentences=_digest(sentence for sentence, _ in pairs),
+        labels=packed_bits([label for _, label in pairs]),
+        order=_digest(rows.sentences),
+        count=len(rows),
+        distinct=len(set(rows.sentences)),
+        normalized_digest=_digest(sorted(_normalized(sentence) for sentence in rows.sentences)),
+    )
+
+
+def _normalized(sentence: str) -> str:
+    """Return the sentence without spaces, case and accents."""
+    parts = unicodedata.normalize("NFKD", sentence).casefold()
+    return "".join(char for char in parts if not char.isspace() and not unicodedata.combining(char))
+
+
+def _digest(sentences: Iterable[str]) -> str:
+    return short_digest("".join(f"{sentence}\n" for sentence in sentences))
+
+
+def tokens_fingerprint(tokenizer: Any, ids: Ids) -> TokensFingerprint:
+    """Return the fingerprint of a tokenizer and of the token ids of the probe sentences."""
+    return TokensFingerprint(
+        tokenizer=type(tokenizer).__name__,
+        vocabulary=len(tokenizer),
+        ids=packed_digests(id_digests(ids)),
+        lengths=tuple(map(len, ids)),
+        pieces=packed_text("\n".join(" ".join(_pieces(tokenizer, sentence)) for sentence in ids)),
+    )
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    try:
+        pieces = tokenizer.convert_ids_to_tokens(list(ids[:KEPT_PIECES]))
+    except (AttributeError, IndexError, KeyError, TypeError):  # not a transformers tokenizer, or unknown ids
+        return []
+    return [re.sub(r"\s", "▁", str(piece)) for piece in pieces]
+
+
+def id_digests(ids: Ids) -> list[bytes]:
+    """Return a digest of 4 bytes of each sentence's token ids."""
+    plain = [[int(token) for token in sentence] for sentence in ids]
+    return [hashlib.sha256(repr(sentence).encode()).digest()[:4] for sentence in plain]
+
+
+class OrderDigest:
+    """Digests of the first ``limit`` training rows: one in the order of the optimiser, one of the sorted rows.
+
+    ``str()`` returns both, separated by a colon.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._rows: list[bytes] = []
+        self._left = limit
+
+    def add(self, token_ids: Sequence[int]) -> None:
+        """Add the next row; rows beyond the limit are ignored."""
+        if self._left:
+            self._left -= 1
+            self._rows.append(repr(list(token_ids)).encode())
+
+    def __str__(self) -> str:
+        row_digests = sorted(hashlib.sha256(row).digest()[:8] for row in self._rows)
+        return f"{short_digest(b''.join(self._rows))}:{short_digest(b''.join(row_digests))}"

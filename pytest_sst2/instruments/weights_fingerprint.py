@@ -1,0 +1,68 @@
+"""Fingerprint of a model's weights: a digest per part, one of all weights, and the narrowest type that stores them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_sst2.results.fingerprint import HEADS
+from pytest_sst2.utils.hashing import short_digest
+
+# Numbers of a tensor that are compared at once.
+_BLOCK = 2**18
+
+
+@dataclass(frozen=True)
+class WeightsFingerprint:
+    """The weights of a model.
+
+    Attributes:
+        parts: From the name of a part (a layer, the embeddings, the pooler, the head) to a short digest. It does not
+            depend on the names of the part's tensors, because library releases rename them.
+        effective_dtype: The narrowest type that stores every weight without loss, except those of a new head.
+        digest: Digest of all tensors with their names, types and shapes.
+    """
+
+    parts: Mapping[str, str]
+    effective_dtype: str
+    digest: str
+
+
+def weights_fingerprint(module: Any) -> WeightsFingerprint:
+    """Return the fingerprint of the weights of a ``torch.nn.Module``."""
+    tensors: dict[str, list[bytes]] = {}
+    all_tensors = hashlib.sha256()
+    narrow = {"bfloat16", "float16"}
+    for name, weight in module.state_dict().items():
+        # Quantised tensors are left out; ``EncoderFingerprint.dtype`` names their type.
+        if not hasattr(weight, "numel") or not weight.is_floating_point():
+            continue
+        plain = weight.detach().float().cpu().contiguous()
+        digest = hashlib.sha256(plain.numpy()).digest()
+        tensors.setdefault(_part(name), []).append(digest)
+        all_tensors.update(f"{name} {weight.dtype} {tuple(weight.shape)} {digest.hex()}\n".encode())
+        if _part(name) in HEADS:
+            continue
+        narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
+    parts = {part: short_digest(b"".join(sorted(digests)), 8) for part, digests in tensors.items()}
+    return WeightsFingerprint(parts, min(narrow, default="float32"), all_tensors.hexdigest())
+
+
+def _stores(dtype: str, tensor: Any) -> bool:
+    """Return whether a narrower type stores a float32 tensor without loss. Blocks limit the memory."""
+    blocks = tensor.view(-1).split(_BLOCK)
+    return all(bool(((block.bfloat16() if dtype == "bfloat16" else block.half()) == block).all()) for block in blocks)
+
+
+def _part(name: str) -> str:
+    """Return the part of the model that a tensor belongs to: ``layer 3``, ``embeddings`` or ``other`` for example."""
+    if layer := re.search(r"\.(?:layers?|albert_layers|h|block)\.(\d+)\.", f".{name}"):
+        return f"layer {layer[1]}"
+    words = [word for word in name.split(".") if not word.isdigit()]
+    for known in ("embeddings", "pooler", *sorted(HEADS)):
+        if known in words:
+            return known
+    return "other" if len(words) < 3 else words[-3]

@@ -1,0 +1,100 @@
+"""Progress display: a live line on a terminal, or a line every 30 seconds in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_sst2.instruments.progress import Progress
+
+# Seconds between two updates of the line on a terminal, and between two lines in a log.
+LIVE_SECONDS = 0.25
+LOG_SECONDS = 30.0
+
+
+class ProgressDisplay:
+    """Shows the progress of a cell from a thread of its own.
+
+    On a terminal it updates one line below pytest's own, and removes it when the cell is finished. In a log it writes
+    a new line every 30 seconds.
+
+    Args:
+        stream: The output. It must bypass pytest's capture.
+        live: Whether the stream is a terminal.
+        column: Returns the width of pytest's current line, where the cursor returns to.
+    """
+
+    def __init__(self, stream: TextIO, *, live: bool, column: Callable[[], int] = lambda: 0) -> None:
+        self._stream = stream
+        self._live = live
+        self._column = column
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._drawn = False
+
+    def start(self, progress: Progress) -> None:
+        """Start to show the progress of a cell."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, args=(progress,), daemon=True, name="sst2-progress")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Remove the line, and return the cursor to the end of pytest's line."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._drawn:
+            column = self._column()
+            self._write("\r\x1b[2K\x1b[1A" + (f"\x1b[{column}C" if column else ""))
+            self._drawn = False
+
+    def _run(self, progress: Progress) -> None:
+        while not self._stopped.wait(LIVE_SECONDS if self._live else LOG_SECONDS):
+            if self._live:
+                width = shutil.get_terminal_size().columns - 1
+                # pytest's line is unfinished, so the first update starts a new line.
+                self._write(f"{chr(13) if self._drawn else chr(10)}\x1b[2K{progress.line()[:width]}")
+                self._drawn = True
+            else:
+                self._write(f"\nsst2: {progress.line()}\n")
+
+    def _write(self, text: str) -> None:
+        # A terminal that was closed must not fail the run.
+        with contextlib.suppress(OSError, ValueError, UnicodeError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def display_for(config: pytest.Config) -> ProgressDisplay | None:
+    """Return the display for a run: a live line on a terminal, lines in a log, None with ``-q``.
+
+    With ``-v``, ``-s`` or live logs, other output would break a live line, so a terminal gets lines too. Call it while
+    pytest's capture is suspended, so that the display writes to the terminal itself.
+    """
+    verbosity = getattr(config.option, "verbose", 0)
+    if verbosity < 0 or not config.pluginmanager.hasplugin("terminalreporter"):
+        return None
+    try:
+        stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
+    except (OSError, ValueError, AttributeError):  # stdout is not a file, for example in a notebook
+        return None
+    config.add_cleanup(stream.close)
+    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no" and not _has_live_logs(config)
+    live = undisturbed and stream.isatty() and os.environ.get("TERM") != "dumb"
+    writer = config.get_terminal_writer()
+    return ProgressDisplay(stream, live=live, column=lambda: writer.width_of_current_line)
+
+
+def _has_live_logs(config: pytest.Config) -> bool:
+    """Return whether pytest's logging plugin writes to the terminal while tests run."""
+    if not config.pluginmanager.hasplugin("logging"):
+        return False
+    return bool(config.getini("log_cli") or getattr(config.option, "log_cli_level", None))

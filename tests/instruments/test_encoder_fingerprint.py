@@ -1,0 +1,138 @@
+"""Encoder fingerprints: the same for the same encoder; each change shows in its own field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pytest_sst2.compare.drift.similarity import cosine
+from pytest_sst2.config.specs import ModelSpec
+from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
+from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
+from pytest_sst2.methods.fast.embedder import Embedder
+from pytest_sst2.models.loader import ModelLoader
+from pytest_sst2.results.fingerprint import EncoderFingerprint
+from pytest_sst2.results.packing import unpacked_floats
+from pytest_sst2.results.probe_sentences import fixed_sentences
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_encoder: Path) -> ModelSpec:
+    return ModelSpec("tiny", folder=tiny_encoder)
+
+
+@pytest.fixture
+def encoder(spec: ModelSpec) -> Any:
+    """A freshly loaded encoder, which the test may spoil."""
+    return ModelLoader("cpu").sentence_encoder(spec)
+
+
+@pytest.fixture(scope="module")
+def taken(spec: ModelSpec) -> EncoderFingerprint:
+    loaded = ModelLoader("cpu").sentence_encoder(spec)
+    return measure_encoder(loaded, Embedder(loaded)).fingerprint
+
+
+def fingerprint_of(encoder: Any) -> EncoderFingerprint:
+    return measure_encoder(encoder, Embedder(encoder)).fingerprint
+
+
+def weights(encoder: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from encoder[0].auto_model.named_parameters()
+
+
+class TestEncoder:
+    def test_the_same_model_twice_has_the_same_fingerprint(self, encoder: Any, taken: EncoderFingerprint) -> None:
+        assert fingerprint_of(encoder) == taken
+        assert (taken.dtype, taken.dimensions, taken.length, taken.pooling) == ("float32", 32, 1.0, "mean")
+        assert taken.parts.keys() == {"embeddings", "layer 0", "layer 1", "pooler"}
+        assert (taken.nondeterminism, taken.effective_dtype) == (0.0, "float32")
+        assert taken.batch_sensitivity < 1e-4
+        assert taken.config["num_hidden_layers"] == 2
+
+    @pytest.mark.parametrize(
+        ("name", "part"),
+        [("embeddings.word", "embeddings"), ("layer.0.", "layer 0"), ("layer.1.", "layer 1"), ("pooler", "pooler")],
+    )
+    def test_one_changed_weight_changes_exactly_its_part(
+        self, encoder: Any, taken: EncoderFingerprint, name: str, part: str
+    ) -> None:
+        weight = next(each for found, each in weights(encoder) if name in found)
+        with torch.no_grad():
+            weight.view(-1)[0] += 1e-6
+        now = weights_fingerprint(encoder).parts
+        assert {each for each in now if now[each] != taken.parts[each]} == {part}
+
+    def test_the_names_of_tensors_do_not_matter(self, encoder: Any, taken: EncoderFingerprint) -> None:
+        class Renamed(torch.nn.Module):
+            def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+                found = reversed(encoder.state_dict().items())
+                return {name.replace(".attention.", ".mixing.").replace("auto_", ""): each for name, each in found}
+
+        assert weights_fingerprint(Renamed()).parts == taken.parts
+
+    def test_weights_that_went_through_half_precision_are_told_by_their_grain(self, encoder: Any) -> None:
+        with torch.no_grad():
+            for _, weight in weights(encoder):
+                weight.copy_(weight.bfloat16().float())
+        found = fingerprint_of(encoder)
+        assert (found.dtype, found.effective_dtype) == ("float32", "bfloat16")
+
+    def test_scaled_embeddings_have_another_length_and_the_same_direction(
+        self, encoder: Any, taken: EncoderFingerprint
+    ) -> None:
+        embed = Embedder(encoder)
+        found = measure_encoder(encoder, lambda sentences: 3 * embed(sentences)).fingerprint
+        assert found.length == pytest.approx(3.0, abs=1e-5)
+        assert found.parts == taken.parts
+        sketches = [np.array(unpacked_floats(each.sketch)) for each in (taken, found)]
+        assert cosine(*sketches) == pytest.approx(1.0, abs=1e-9)
+
+    @pytest.mark.parametrize("noise", [0.0, 0.1, 0.5, 1.0])
+    def test_the_sketch_s_cosine_is_close_to_that_of_the_embeddings(self, noise: float) -> None:
+        def sketch(rows: np.ndarray) -> np.ndarray:
+            by_sentence = dict(zip(fixed_sentences(), rows, strict=True))
+            found = measure_encoder(
+                torch.nn.Linear(1, 1), lambda asked: np.array([by_sentence[sentence] for sentence in asked])
+            ).fingerprint
+            return np.array(unpacked_floats(found.sketch))
+
+        draws = np.random.default_rng(0)
+        before = draws.normal(size=(64, 384))
+        after = before + noise * draws.normal(size=before.shape)
+        assert sketch(before).shape == (128,)
+        assert cosine(sketch(before), sketch(after)) == pytest.approx(cosine(before, after), abs=0.12)
+
+    @pytest.mark.parametrize("pooling", ["cls", "max", "lasttoken"])
+    def test_pooling_is_found_out_by_trial(self, encoder: Any, taken: EncoderFingerprint, pooling: str) -> None:
+        from sentence_transformers.models import Pooling
+
+        encoder[1] = Pooling(32, pooling_mode=pooling)
+        found = fingerprint_of(encoder)
+        assert found.pooling == pooling
+        assert (found.hidden, found.parts) == (taken.hidden, taken.parts)
+        assert found.sketch != taken.sketch
+
+    def test_dropout_that_is_on_is_unsteady(self, encoder: Any) -> None:
+        embed = Embedder(encoder)
+
+        def dropping(sentences: Sequence[str]) -> np.ndarray:
+            found = torch.nn.functional.dropout(torch.tensor(embed(sentences)), 0.5)
+            return np.asarray(found.numpy())
+
+        assert measure_encoder(encoder, dropping).fingerprint.nondeterminism > 0.1
+
+    def test_embeddings_that_depend_on_their_batch_are_told(self, encoder: Any) -> None:
+        embed = Embedder(encoder)
+        found = measure_encoder(encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1))).fingerprint
+        assert found.batch_sensitivity == pytest.approx(1.0, abs=1e-3)
+        assert found.nondeterminism == 0.0
+
+    def test_sentences_are_given_back_in_their_order(self) -> None:
+        lengths = of_probe_sentences(lambda asked: np.array([[len(each)] for each in asked]))
+        assert lengths[:, 0].tolist() == [len(each) for each in fixed_sentences()]

@@ -1,0 +1,162 @@
+"""Progress display: a line on a terminal that is removed, lines in a log, nothing with -q."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_sst2.instruments.progress import Progress
+from pytest_sst2.session import progress_display as module
+from pytest_sst2.session.progress_display import ProgressDisplay
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait: str = "") -> str:
+    """Return what a display writes while a cell is in work."""
+    monkeypatch.setattr(module, "LIVE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LOG_SECONDS", 0.01)
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = io.StringIO()
+    work = Progress(planned=["probe"], display=ProgressDisplay(stream, live=live, column=lambda: column))
+    with work.working_on("a-cell-with-a-long-name-seed42", "probe"):
+        work.enter("train")
+        deadline = time.monotonic() + 5
+        while wait not in stream.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.005)
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_one_line_below_pytests_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch, live=True, column=12, wait="\r\x1b[2Kcell")
+    line = "cell 1 of 1 · a-cell-with-a-l"
+    assert len(line) == 29
+    assert text.startswith(f"\n\x1b[2K{line}\r\x1b[2K{line}")
+    # Erased, one up, and twelve to the right: where pytest's own line had got to.
+    assert text.endswith("\r\x1b[2K\x1b[1A\x1b[12C")
+
+
+def test_a_log_gets_whole_lines_and_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = shown(monkeypatch, live=False, wait="train\n")
+    assert "\x1b" not in text
+    assert text.startswith("\nsst2: cell 1 of 1 · a-cell-with-a-long-name-seed42")
+
+
+def test_a_cell_that_is_done_at_once_leaves_no_trace() -> None:
+    stream = io.StringIO()
+    work = Progress(display=ProgressDisplay(stream, live=True))
+    with work.working_on("a", "probe"):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_went_away_fails_nobodys_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIVE_SECONDS", 0.001)
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    stream = io.StringIO()
+    stream.close()
+    with Progress(display=ProgressDisplay(stream, live=True)).working_on("a", "probe"):
+        time.sleep(0.02)
+    assert raised == []
+
+
+SLOW = """
+import time
+import numpy as np
+import pytest_sst2.session.progress_display
+from pytest_sst2 import MethodSpec
+
+pytest_sst2.session.progress_display.LOG_SECONDS = pytest_sst2.session.progress_display.LIVE_SECONDS = 0.05
+
+
+def slow(job):
+    print("the library talks")
+    with job.clock.phase("fit"):
+        for done in range(1, 11):
+            time.sleep(0.05)
+            job.clock.step(done, 10)
+    return lambda sentences: np.full(len(sentences), 0.75)
+
+
+def pytest_sst2_methods():
+    return [MethodSpec("slow", slow, needs_model=False)]
+"""
+
+
+@pytest.mark.processes
+class TestInARun:
+    COMMAND = (*(sys.executable, "-m", "pytest"), "--methods=slow", "--sst2-min-accuracy=0.1", "-p", "no:cacheprovider")
+
+    @pytest.fixture
+    def slow(self, project: pytest.Pytester) -> pytest.Pytester:
+        project.makeconftest(SLOW)
+        project.makepyfile(test_bench="def test_cell(sst2_run):\n    sst2_run.measure()\n")
+        return project
+
+    def test_a_log_says_how_far_it_is(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow")
+        result.stdout.re_match_lines([r"sst2: cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
+        assert "the library talks" not in result.stdout.str()
+        assert "\x1b" not in result.stdout.str()
+
+    def test_quiet_is_quiet(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow", "-q")
+        assert "sst2: cell" not in result.stdout.str()
+        assert "the library talks" not in result.stdout.str()
+
+    def test_verbose_shows_what_the_libraries_say(self, slow: pytest.Pytester) -> None:
+        result = slow.runpytest_subprocess("--methods", "slow", "-v")
+        assert "the library talks" in result.stdout.str()
+        assert "sst2: cell 1 of 1" in result.stdout.str()
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_a_terminal_that_shows_live_logs_has_no_line_that_they_would_break(self, slow: pytest.Pytester) -> None:
+        assert "\x1b[2K" not in on_a_terminal([*self.COMMAND, "-o", "log_cli=true"], slow.path)
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_a_terminal_keeps_nothing_of_the_line_when_the_cell_is_done(self, slow: pytest.Pytester) -> None:
+        text = on_a_terminal(self.COMMAND, slow.path)
+        screen = text.split("test_bench.py", 1)[1]
+        assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
+        # Erased, one up, and back behind "test_bench.py ", where pytest goes on.
+        assert re.search(r"\r\x1b\[2K\x1b\[1A\x1b\[14C\x1b\[32m\.", screen)
+        assert "\x1b[32mpass" in text
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_colours_are_left_out_where_nobody_wants_them(self, slow: pytest.Pytester) -> None:
+        text = on_a_terminal(self.COMMAND, slow.path, NO_COLOR="1")
+        assert "\x1b[32m" not in text
+        assert "pass" in text
+
+
+def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str:
+    """Run a command on a pseudo-terminal of 80 columns and return all that it wrote there."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    for name in {"CI", "COLUMNS", "NO_COLOR", "PY_COLORS"} - set(variables):
+        environment.pop(name, None)
+    process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    parts = []
+    # At its end the other side is gone, which Linux calls an error of input and output.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 4096):
+            parts.append(part)
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return b"".join(parts).decode()
