@@ -74,7 +74,13 @@ HEAVY = (
     *(f"pytest_sst2.methods.{name}" for name in ("fine_tune", "linear_probe", "majority", "tfidf", "torch_probe")),
     *(
         f"pytest_sst2.{name}"
-        for name in ("compare.comparison", "runner.metrics.local", "report.cells", "report.html", "runner.context")
+        for name in (
+            "compare.comparison",
+            "runner.metrics.local",
+            "compare.cell_analysis",
+            "report.html",
+            "runner.context",
+        )
     ),
 )
 

@@ -38,12 +38,12 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     if not names:
         raise Sst2Error(f"there are no baselines in {str(folder / FOLDER)!r}. Save one with --sst2-save NAME.")
 
-    from pytest_sst2.compare.history import history
+    from pytest_sst2.compare.history import cell_histories
     from pytest_sst2.report.history import history_html, history_lines
 
-    series = history([load_baseline(folder, here, name) for name in names])
-    lines = history_lines(series, screen_width())
+    histories = cell_histories([load_baseline(folder, here, name) for name in names])
+    lines = history_lines(histories, screen_width())
     if path:
-        write_atomically(path, history_html(series))
+        write_atomically(path, history_html(histories))
         lines += ["", f"as a page: {path}"]
     return join_lines(lines), 0

@@ -47,13 +47,13 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     after = joined([load_results(folder, here, name) for name in options.files])
     before = load_baseline(folder, here, options.compare) if options.compare else None
 
+    from pytest_sst2.compare.cell_analysis import analyse_cells
     from pytest_sst2.compare.comparison import compare
     from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
-    from pytest_sst2.report.cells import cell_reports
     from pytest_sst2.report.summary import make_report
 
     comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha) if before else None
     report = make_report(after, comparison, options.fail_on)
-    cells = cell_reports(after, SentenceLookup(local_sources(options.data)), before, comparison)
+    cells = analyse_cells(after, SentenceLookup(local_sources(options.data)), before, comparison)
     paths = write_report(options.output, report, cells)
-    return join_lines([report.verdict, *map(str, paths)]), 0
+    return join_lines([report.headline, *map(str, paths)]), 0

@@ -1,1 +1,12 @@
-"""To be written."""
+"""Compare two results: verdicts, causes, speed and memory. Needs no model and no torch.
+
+- ``comparison``: two results in, a verdict, statistics and causes for every cell out. Start here.
+- ``pairing``: which records of two runs belong together.
+- ``significance``, ``several_seeds``: the tests and intervals. ``verdict``: the rule that turns them into a word.
+- ``drift/``: what differs in the chain from rows to predictions, in words.
+- ``speed_and_memory``: time in units of the machine's speed, and peak memory.
+- ``run_outcome``: whether a whole run passes, holds or fails.
+- ``cell_analysis``: what a report shows of each cell: confusion matrix, ``probability_calibration``, ``slices``,
+  ``flips``.
+- ``history``: accuracy and time over the saved baselines.
+"""

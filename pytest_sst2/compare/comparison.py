@@ -1,54 +1,48 @@
-"""Comparison: two files of Records in, a verdict for every cell out, with the statistics and the causes."""
+"""Compare two results: pair their cells, decide a verdict for each, and report statistics and causes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from pytest_sst2.compare.drift.causes import different_fields, drift_causes
-from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pairing_of
-from pytest_sst2.compare.significance import (
-    AccuracyChange,
-    compare_one_seed,
-    compare_seeds,
-    detectable_drop,
-    direction,
-    holm,
-)
-from pytest_sst2.compare.speed_and_memory import CostChange, compare_costs
+from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
+from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
+from pytest_sst2.compare.several_seeds import compare_seeds
+from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, holm
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
+from pytest_sst2.compare.verdict import Verdict, detectable_drop, verdict_of
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 
-Verdict = Literal["improved", "unchanged", "regressed", "incomparable"]
-
 HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
 
-# Paired predictions tell two classifiers apart; that two trainings would differ as much by chance they cannot tell.
+# Paired predictions compare two classifiers. They cannot show how much two trainings differ by chance.
 _ONE_TRAINING = (
-    "one seed: this is about two trained classifiers; trainings also differ by chance, which five seeds would show "
+    "one seed: this compares two trained classifiers. Trainings also differ by chance; five seeds would show how much "
     "(--sst2-seeds 1,2,3,4,5)",
 )
 
 
 @dataclass(frozen=True)
 class CellComparison:
-    """One cell, of one or several seeds, before and after.
+    """One cell, with one or several seeds, before and after.
 
     Attributes:
-        model: The model's name, None for methods without one.
+        model: The model's name; None for methods without a model.
         method: The method's name.
-        seeds: The seeds compared.
-        verdict: On the accuracy.
-        reasons: Why the cell is incomparable; empty if it is not.
+        seeds: The seeds that were compared.
+        verdict: The verdict on the accuracy.
+        reasons: Why the cell is incomparable; empty if it is comparable.
         accuracy: The paired statistics; None for an incomparable cell.
         adjusted_p: The p-value after Holm's correction over all cells of the comparison.
-        detectable: The smallest drop (a positive share) that would have been called regressed; None if none would.
+        detectable: The smallest drop (a positive fraction) that would have been called regressed; None if there is no
+            such drop.
         causes: What differs in the chain from rows to predictions.
-        costs: Time and memory; None for an incomparable cell.
-        one_training: Whether a single training in steps stands on either side.
-        notes: What limits the verdict, in words.
+        speed_and_memory: Time and memory; None for an incomparable cell.
+        one_training: Whether each side is a single training in steps.
+        notes: Limits of the verdict, one sentence each.
     """
 
     model: str | None
@@ -60,7 +54,7 @@ class CellComparison:
     adjusted_p: float | None = None
     detectable: float | None = None
     causes: tuple[str, ...] = ()
-    costs: CostChange | None = None
+    speed_and_memory: SpeedAndMemoryChange | None = None
     one_training: bool = False
     notes: tuple[str, ...] = ()
 
@@ -71,33 +65,34 @@ class CellComparison:
 
     @property
     def flags(self) -> frozenset[str]:
-        """What ``--sst2-fail-on`` can ask for of a cell: regressed, slower, more-memory, drifted, incomparable."""
-        found = {
+        """The words of ``--sst2-fail-on`` that apply: regressed, slower, more-memory, drifted, incomparable."""
+        resources = self.speed_and_memory
+        applies = {
             "regressed": self.verdict == "regressed",
             "incomparable": self.verdict == "incomparable",
             "drifted": bool(self.causes),
-            "slower": self.costs is not None and self.costs.slower,
-            "more-memory": self.costs is not None and self.costs.heavier,
+            "slower": resources is not None and resources.slower,
+            "more-memory": resources is not None and resources.more_memory,
         }
-        return frozenset(name for name, holds in found.items() if holds)
+        return frozenset(flag for flag, holds in applies.items() if holds)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a comparison found.
+    """Two results, compared.
 
     Attributes:
         before: The name of the earlier results.
-        after: The name of the later ones.
-        saved: When the earlier ones were saved; empty where their file does not say.
+        after: The name of the later results.
+        saved: When the earlier results were saved; empty if their file has no date.
         tolerance: The drop in accuracy that is accepted.
         alpha: The level of significance.
-        cells: In the order of the later results.
-        environment: What differs between the two, and only that.
+        cells: The compared cells, in the order of the later results.
+        environment: What differs between the two environments.
         only_before: Cells of the earlier results that were not measured again.
-        only_after: Cells that have nothing to be compared with.
-        seeds_only_before: By the name of a cell that was compared, those of its earlier seeds that were not measured
-            again, although others were; none where seeds are compared as draws.
+        only_after: Cells that the earlier results lack.
+        seeds_only_before: From the name of a compared cell to its earlier seeds that were not measured again. Empty
+            for cells whose seeds are compared as independent draws.
     """
 
     before: str
@@ -116,9 +111,10 @@ class Comparison:
         return tuple(cell for cell in self.cells if flag in cell.flags)
 
     def exit_status(self, fail_on: Collection[str]) -> int:
-        """Return 0 where everything holds, 1 where something that ``fail_on`` names was found, 2 where cells differ.
+        """Return 0 if everything holds, 1 if anything in ``fail_on`` occurred, 2 if cells could not be compared.
 
-        A failure that is sure goes before a cell that could not be compared. No cell in common is never a success.
+        A certain failure takes precedence over a cell that could not be compared. Without a common cell the status
+        is 2.
         """
         if not self.cells:
             return CANNOT_COMPARE
@@ -132,23 +128,24 @@ class Comparison:
 
 
 def compare(before: Results, after: Results, *, tolerance: float, alpha: float) -> Comparison:
-    """Return the comparison of two results.
+    """Compare two results.
 
-    Cells are paired by model, method and seed. Seeds that both sides have are paired; where they have none in common
-    but several each, seeds are taken as draws. One seed against another is incomparable: a seed draws its own rows.
+    Cells are paired by model and method, and their records by seed. If the two sides have no seed in common but
+    several seeds each, the seeds are compared as independent draws. One seed against another is incomparable, because
+    the seed also draws the rows.
 
     Args:
         before: The baseline.
-        after: What was measured now.
-        tolerance: The drop in accuracy (a share) that is accepted.
+        after: The results to check.
+        tolerance: The drop in accuracy (a fraction) that is accepted.
         alpha: The level of significance, after Holm's correction.
     """
     old, new = by_cell(before.records), by_cell(after.records)
-    lost = {(failure.model, failure.method): failure for failure in after.failures}
-    shared = [key for key in dict.fromkeys((*new, *lost)) if key in old]
+    failed = {(failure.model, failure.method): failure for failure in after.failures}
+    common = [key for key in dict.fromkeys((*new, *failed)) if key in old]
     cells = [
-        _lost_cell(key, lost[key]) if key in lost else _compared_cell(key, pairing_of(old[key], new[key]))
-        for key in shared
+        _failed_cell(key, failed[key]) if key in failed else _compare_cell(key, pair_records(old[key], new[key]))
+        for key in common
     ]
     return Comparison(
         before=before.origin,
@@ -156,38 +153,40 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         saved=before.saved,
         tolerance=tolerance,
         alpha=alpha,
-        cells=tuple(_decided(cells, tolerance, alpha)),
+        cells=tuple(_with_verdicts(cells, tolerance, alpha)),
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),
-        only_before=tuple(cell_name(key) for key in old if key not in shared),
-        only_after=tuple(cell_name(key) for key in new if key not in shared),
+        only_before=tuple(cell_name(key) for key in old if key not in common),
+        only_after=tuple(cell_name(key) for key in new if key not in common),
         seeds_only_before={
-            cell_name(key): seeds for key in shared if key not in lost and (seeds := _left_out(old[key], new[key]))
+            cell_name(key): seeds
+            for key in common
+            if key not in failed and (seeds := _missing_seeds(old[key], new[key]))
         },
     )
 
 
-def _left_out(old: Mapping[int, Record], new: Mapping[int, Record]) -> tuple[int, ...]:
-    """Return the seeds of one side that the other lacks, where they have any in common."""
+def _missing_seeds(old: Mapping[int, Record], new: Mapping[int, Record]) -> tuple[int, ...]:
+    """Return the seeds of ``old`` that ``new`` lacks; none if they have no seed in common."""
     return tuple(seed for seed in old if seed not in new) if old.keys() & new.keys() else ()
 
 
-def _lost_cell(key: CellKey, failure: Failure) -> CellComparison:
+def _failed_cell(key: CellKey, failure: Failure) -> CellComparison:
     return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
 
 
-def _compared_cell(key: CellKey, pairing: Pairing) -> CellComparison:
-    """Compare one cell up to its verdict, which waits for Holm's correction."""
+def _compare_cell(key: CellKey, pairing: Pairing) -> CellComparison:
+    """Compare one cell; its verdict stays ``unchanged`` until Holm's correction over all cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
     reasons = dict.fromkeys(
-        reason for old, new in pairs for reason in different_fields(old, new, same_seeds=pairing.paired)
+        reason for old, new in pairs for reason in incomparable_reasons(old, new, same_seeds=pairing.paired)
     )
-    reasons |= dict.fromkeys(_unfit_sizes(pairing))
+    reasons |= dict.fromkeys(_row_count_problems(pairing))
     if reasons:
         return CellComparison(*key, seeds, "incomparable", tuple(reasons))
-    seeded = _settings_of_seeds(pairing.before) | _settings_of_seeds(pairing.after)
+    seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
     causes = dict.fromkeys(cause for old, new in pairs for cause in drift_causes(old, new, seeded=seeded))
     return CellComparison(
         *key,
@@ -195,51 +194,51 @@ def _compared_cell(key: CellKey, pairing: Pairing) -> CellComparison:
         "unchanged",
         accuracy=_accuracy_change(pairing),
         causes=tuple(causes),
-        costs=compare_costs(pairing.before, pairing.after),
+        speed_and_memory=compare_speed_and_memory(pairing.before, pairing.after),
         one_training=len(pairing.before) == len(pairing.after) == 1 and _is_trained_in_steps(pairing.after[0]),
     )
 
 
-def _unfit_sizes(pairing: Pairing) -> Iterator[str]:
-    """Yield what keeps several seeds from being compared: each is to answer as many sentences, and more than one."""
-    sizes = sorted({record.total for record in (*pairing.before, *pairing.after)})
-    if len(pairing.after) > 1 and len(sizes) > 1:
-        yield f"its seeds were evaluated on different numbers of rows: {', '.join(map(str, sizes))}"
-    elif len(pairing.after) > 1 and sizes == [1]:
+def _row_count_problems(pairing: Pairing) -> Iterator[str]:
+    """Yield why several seeds cannot be compared: different numbers of evaluation rows, or a single row."""
+    totals = sorted({record.total for record in (*pairing.before, *pairing.after)})
+    if len(pairing.after) > 1 and len(totals) > 1:
+        yield f"its seeds were evaluated on different numbers of rows: {', '.join(map(str, totals))}"
+    elif len(pairing.after) > 1 and totals == [1]:
         yield "one evaluation row: several seeds cannot be compared on it"
 
 
-def _settings_of_seeds(records: Sequence[Record]) -> frozenset[str]:
-    """Return the settings in which the seeds of one run differ: the seed itself, a vocabulary found in its rows."""
+def _seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
+    """Return the settings that differ between the seeds of one run: the seed, or a vocabulary size from its rows."""
     values: dict[str, list[Any]] = {}
     for record in records:
         for name, value in record.settings.items():
             values.setdefault(name, []).append(value)
-    return frozenset(name for name, each in values.items() if any(value != each[0] for value in each))
+    return frozenset(name for name, of_seeds in values.items() if any(value != of_seeds[0] for value in of_seeds))
 
 
 def _is_trained_in_steps(record: Record) -> bool:
-    course = record.fingerprint.training if record.fingerprint else None
-    return course is not None and course.first_loss is not None
+    training = record.fingerprint.training if record.fingerprint else None
+    return training is not None and training.first_loss is not None
 
 
 def _accuracy_change(pairing: Pairing) -> AccuracyChange:
-    before, after = pairing.right()
+    before, after = pairing.correctness()
     if len(before) == len(after) == 1:
         return compare_one_seed(before[0], after[0])
     return compare_seeds(before, after, paired=pairing.paired, same_examples=pairing.same_examples)
 
 
-def _decided(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:
-    """Return the cells with their verdicts, after Holm's correction over those with a p-value."""
+def _with_verdicts(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:
+    """Return the cells with their verdicts, after Holm's correction over the cells that have a p-value."""
     changes = [cell.accuracy for cell in cells if cell.accuracy is not None]
     adjusted = iter(holm([change.p_value for change in changes]))
     decided = []
     for cell in cells:
         if cell.accuracy is not None:
             p = next(adjusted)
-            verdict = direction(cell.accuracy.delta, p, alpha=alpha, tolerance=tolerance)
-            # Holm asks alpha / m of the smallest p-value: the strictest that this cell could have met.
+            verdict = verdict_of(cell.accuracy.delta, p, alpha=alpha, tolerance=tolerance)
+            # Holm requires alpha / m of the smallest p-value, the strictest level this cell could have met.
             drop = detectable_drop(cell.accuracy, alpha / len(changes), tolerance)
             notes = _ONE_TRAINING if verdict != "unchanged" and cell.one_training else ()
             cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop, notes=notes)

@@ -1,4 +1,4 @@
-"""Flips: the sentences that a cell answers otherwise than it did; without a baseline, those it is most wrong about."""
+"""Find the sentences whose predictions changed; without a baseline, the sentences with the most certain mistakes."""
 
 from __future__ import annotations
 
@@ -12,98 +12,103 @@ from pytest_sst2.results.record import Record
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the classifiers of one side say of a sentence.
+class Predictions:
+    """The predictions of all seeds of one side for one sentence.
 
     Attributes:
-        positive: How many seeds answer that it is positive.
-        seeds: Of how many.
-        probability: Their mean probability of the positive class.
+        positive: How many seeds predict the positive class.
+        seeds: The number of seeds.
+        probability: The mean probability of the positive class.
     """
 
     positive: int
     seeds: int
     probability: float
 
-    def right(self, label: int) -> int:
+    def correct(self, label: int) -> int:
         """Return how many seeds are right."""
         return self.positive if label else self.seeds - self.positive
+
+    def probability_of(self, label: int) -> float:
+        """Return the mean probability of a class."""
+        return self.probability if label else 1 - self.probability
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A sentence that is answered otherwise than before by at least one seed, or that is answered wrong.
+    """A sentence that at least one seed classifies differently than before; without a baseline, a mistake.
 
     Attributes:
-        row: Its number among the evaluation rows, from 0.
-        seed: Whose rows these are; None where all seeds have the same.
-        sentence: Its text; None where the data is not at hand.
+        row: Its index among the evaluation rows.
+        seed: The seed that drew these rows; None if all seeds have the same rows.
+        sentence: Its text; None if the data is not available.
         label: 0 negative, 1 positive.
-        before: None without a baseline.
-        after: Now.
+        before: The predictions of the baseline; None without one.
+        after: The predictions of this run.
     """
 
     row: int
     seed: int | None
     sentence: str | None
     label: int
-    before: Answer | None
-    after: Answer
+    before: Predictions | None
+    after: Predictions
 
     @property
-    def lost_share(self) -> float:
-        """Share of seeds that are right now, taken from that before: 1 for lost by all, −1 for won by all."""
+    def lost_fraction(self) -> float:
+        """Drop in the fraction of seeds that are right: 1 if all seeds lost it, −1 if all gained it."""
+        after = self.after.correct(self.label) / self.after.seeds
         if self.before is None:
-            return 1 - self.after.right(self.label) / self.after.seeds
-        return self.before.right(self.label) / self.before.seeds - self.after.right(self.label) / self.after.seeds
+            return 1 - after
+        return self.before.correct(self.label) / self.before.seeds - after
 
     @property
     def lost_probability(self) -> float:
-        """By how much the label's probability fell."""
-        now = self.after.probability if self.label else 1 - self.after.probability
-        if self.before is None:
-            return 1 - now
-        then = self.before.probability if self.label else 1 - self.before.probability
-        return then - now
+        """Drop in the mean probability of the label; without a baseline, its distance from 1."""
+        before = 1.0 if self.before is None else self.before.probability_of(self.label)
+        return before - self.after.probability_of(self.label)
 
 
 def flips(pairing: Pairing, sentences: Mapping[int, Sequence[str]]) -> list[Flip]:
-    """Return the sentences that are answered otherwise than before, the worst first.
+    """Return the sentences whose predictions changed, the worst first.
 
-    Worst is what most seeds had right and now have wrong; among these, whose label lost most probability.
+    The worst are those that most seeds lost; among these, those whose label lost the most probability.
 
     Args:
         pairing: The records of one cell.
-        sentences: The evaluation sentences by seed; a seed whose data is not at hand is left out.
+        sentences: The evaluation sentences by seed, without the seeds whose data is not available.
     """
-    found = [
-        Flip(row, seed, text, label, _answer(old, row), _answer(new, row))
+    changed = [
+        Flip(row, seed, text, label, _predictions(old, row), _predictions(new, row))
         for old, new, seed in _same_rows(pairing)
         for row, text, label in _rows(new, old, sentences)
-        if _changed(old, new, row)
+        if _is_changed(old, new, row)
     ]
-    return sorted(found, key=lambda flip: (-flip.lost_share, -flip.lost_probability, flip.row))
+    return _worst_first(changed)
 
 
 def mistakes(records: Sequence[Record], sentences: Mapping[int, Sequence[str]]) -> list[Flip]:
-    """Return the sentences that are answered wrong, the surest first.
+    """Return the sentences that are classified wrongly, the most certain mistakes first.
 
     Args:
-        records: Those of one cell, one a seed.
+        records: The records of one cell, one per seed.
         sentences: The evaluation sentences by seed, as for ``flips``.
     """
     pairing = Pairing(tuple(records), tuple(records), paired=True)
-    found = [
-        Flip(row, seed, text, label, None, _answer(new, row))
+    predicted = [
+        Flip(row, seed, text, label, None, _predictions(new, row))
         for _, new, seed in _same_rows(pairing)
         for row, text, label in _rows(new, new, sentences)
     ]
-    wrong = [flip for flip in found if flip.lost_share]
-    return sorted(wrong, key=lambda flip: (-flip.lost_share, -flip.lost_probability, flip.row))
+    return _worst_first([flip for flip in predicted if flip.lost_fraction])
+
+
+def _worst_first(sentences: Sequence[Flip]) -> list[Flip]:
+    return sorted(sentences, key=lambda flip: (-flip.lost_fraction, -flip.lost_probability, flip.row))
 
 
 def _same_rows(pairing: Pairing) -> Iterator[tuple[Sequence[Record], Sequence[Record], int | None]]:
-    """Yield the records, before and after, that were asked the same sentences."""
+    """Yield groups of records, before and after, with the same evaluation rows, and the seed that drew them."""
     if pairing.same_examples:
         yield pairing.before, pairing.after, None if len(pairing.after) > 1 else pairing.after[0].seed
     else:
@@ -114,23 +119,24 @@ def _same_rows(pairing: Pairing) -> Iterator[tuple[Sequence[Record], Sequence[Re
 def _rows(
     new: Sequence[Record], old: Sequence[Record], sentences: Mapping[int, Sequence[str]]
 ) -> Iterator[tuple[int, str | None, int]]:
+    """Yield the index, text and label of each evaluation row."""
     labels = new[0].labels or old[0].labels
     texts = sentences.get(new[0].seed)
     for row, label in enumerate(labels):
         yield row, texts[row] if texts is not None else None, label
 
 
-def _answer(records: Sequence[Record], row: int) -> Answer:
-    return Answer(
+def _predictions(records: Sequence[Record], row: int) -> Predictions:
+    return Predictions(
         sum(record.predictions[row] for record in records),
         len(records),
         float(np.mean([record.probabilities[row] for record in records])),
     )
 
 
-def _changed(old: Sequence[Record], new: Sequence[Record], row: int) -> bool:
-    """Tell whether a seed answers otherwise; where seeds are draws, whether another share of them does."""
+def _is_changed(old: Sequence[Record], new: Sequence[Record], row: int) -> bool:
+    """Return whether any seed predicts another class; for independent draws, whether another fraction does."""
     if len(old) == len(new) and [record.seed for record in old] == [record.seed for record in new]:
         return any(one.predictions[row] != other.predictions[row] for one, other in zip(old, new, strict=True))
-    shares = [sum(record.predictions[row] for record in each) / len(each) for each in (old, new)]
-    return shares[0] != shares[1]
+    fractions = [sum(record.predictions[row] for record in side) / len(side) for side in (old, new)]
+    return fractions[0] != fractions[1]

@@ -1,4 +1,4 @@
-"""History: accuracy and time of every cell over the saved baselines, the oldest first."""
+"""Follow the accuracy and time of every cell over the saved baselines, the oldest first."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pytest_sst2.results.record import DatasetInfo, Record
 
 
 @dataclass(frozen=True)
-class Point:
+class BaselinePoint:
     """One cell in one baseline.
 
     Attributes:
-        baseline: Its name.
-        saved: When it was saved, in ISO 8601; empty where the file does not say.
+        baseline: The baseline's name.
+        saved: When it was saved, in ISO 8601; empty if the file has no date.
         accuracy: Mean over the seeds.
-        spread: Highest less lowest accuracy of the seeds; 0 for one.
-        seeds: How many there are.
-        work: Time of training and predicting in units of the machine's speed, without loading; the median over rounds
-            and seeds. None where a part of the work was taken from a cache, or the machine's speed was not measured.
-        seconds: ``work`` at the speed that the machine of the newest baseline has; None where that is not known.
+        spread: Highest minus lowest accuracy of the seeds; 0 for one seed.
+        seeds: The number of seeds.
+        work: Time of training and predicting, without loading, in units of the machine's speed: the median over rounds
+            and seeds. None if a part came from a cache, or the machine's speed was not measured.
+        seconds: ``work`` at the speed of the machine of the newest baseline; None if that is unknown.
     """
 
     baseline: str
@@ -36,67 +36,66 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Series:
-    """One cell over the baselines: one data set, recipe and device, so that its points compare.
+class CellHistory:
+    """One cell over the baselines, with one data set, recipe and device, so that its points are comparable.
 
     Attributes:
         cell: Model and method.
-        dataset: Its name and split; where its content is not that of SST-2, the content's digest too.
-        recipe: The label.
+        dataset: Name and split; unless the data is SST-2, also the digest of its content.
+        recipe: The recipe's label.
         device: ``cpu``, ``cuda:0``, ...
-        points: One a baseline, the oldest first.
+        points: One per baseline, the oldest first.
     """
 
     cell: str
     dataset: str
     recipe: str
     device: str
-    points: tuple[Point, ...]
+    points: tuple[BaselinePoint, ...]
 
 
-def history(baselines: Sequence[Results]) -> list[Series]:
-    """Return the series of every cell, the points in the order in which the baselines were saved.
+def cell_histories(baselines: Sequence[Results]) -> list[CellHistory]:
+    """Return the history of every cell, with points in the order in which the baselines were saved.
 
-    Cells of other data, split, recipe or device are series of their own. Times are those of the newest machine: each is
-    divided by what a fixed piece of work took beside it, and multiplied by what that took in the newest baseline that
-    was measured on such a device.
+    A cell with other data, another split, recipe or device has a history of its own. Each time is divided by the speed
+    of its own machine and multiplied by that of the newest baseline with the same device.
 
     Args:
-        baselines: In any order; those whose file does not say when it was saved come first, by name.
+        baselines: In any order. Baselines without a date come first, sorted by name.
     """
-    found: dict[tuple[str, str, str, str], list[Point]] = {}
-    machine: dict[str, float] = {}
-    for results in sorted(baselines, key=lambda each: (each.saved, each.origin)):
+    points: dict[tuple[str, str, str, str], list[BaselinePoint]] = {}
+    machine_seconds: dict[str, float] = {}
+    for results in sorted(baselines, key=lambda baseline: (baseline.saved, baseline.origin)):
         for key, seeds in by_cell(results.records).items():
             records = tuple(seeds.values())
             device = records[0].environment.device
-            name = (cell_name(key), _data_name(records[0].dataset), records[0].recipe_label, device)
-            found.setdefault(name, []).append(_point(results, records))
-        machine |= _machines(results.records)
+            name = (cell_name(key), _dataset_name(records[0].dataset), records[0].recipe_label, device)
+            points.setdefault(name, []).append(_point(results, records))
+        machine_seconds |= _machine_seconds(results.records)
     return [
-        Series(*name, tuple(_in_seconds(point, machine.get(name[-1])) for point in points))
-        for name, points in found.items()
+        CellHistory(*name, tuple(_in_seconds(point, machine_seconds.get(name[-1])) for point in of_cell))
+        for name, of_cell in points.items()
     ]
 
 
-def _data_name(data: DatasetInfo) -> str:
-    """Return what tells one content from another: ``sst2`` is one wherever it came from, other names are anybody's."""
+def _dataset_name(data: DatasetInfo) -> str:
+    """Return a name that identifies the content: ``sst2`` is the same from any source, other names need a digest."""
     content = "" if data.name == "sst2" else f" ({data.revision})"
     return f"{data.name}{content} {data.split}"
 
 
-def _machines(records: Sequence[Record]) -> dict[str, float]:
-    """Return the machine's speed beside the cells of each device, the median over all of them."""
-    found: dict[str, list[float]] = {}
+def _machine_seconds(records: Sequence[Record]) -> dict[str, float]:
+    """Return the machine's speed by device: the median over all rounds, in seconds for a fixed piece of work."""
+    speeds: dict[str, list[float]] = {}
     for record in records:
-        speeds = [each.machine_seconds for each in record.rounds if each.machine_seconds]
-        found.setdefault(record.environment.device, []).extend(speeds)
-    return {device: statistics.median(speeds) for device, speeds in found.items() if speeds}
+        measured = [round_.machine_seconds for round_ in record.rounds]
+        speeds.setdefault(record.environment.device, []).extend(filter(None, measured))
+    return {device: statistics.median(seconds) for device, seconds in speeds.items() if seconds}
 
 
-def _point(results: Results, records: Sequence[Record]) -> Point:
+def _point(results: Results, records: Sequence[Record]) -> BaselinePoint:
     accuracies = [record.accuracy for record in records]
-    return Point(
+    return BaselinePoint(
         baseline=results.origin,
         saved=results.saved,
         accuracy=statistics.fmean(accuracies),
@@ -107,18 +106,19 @@ def _point(results: Results, records: Sequence[Record]) -> Point:
 
 
 def _work(records: Sequence[Record]) -> float | None:
-    rounds = [each for record in records for each in record.rounds]
-    if any(phase.cached for each in rounds for phase in each.phases):
+    """Return the median time without loading, in units of the machine's speed; None if a phase was cached."""
+    rounds = [round_ for record in records for round_ in record.rounds]
+    if any(phase.cached for round_ in rounds for phase in round_.phases):
         return None
-    found = [
-        sum(phase.seconds for phase in each.phases if phase.name != "load") / each.machine_seconds
-        for each in rounds
-        if each.machine_seconds and each.phases
+    units = [
+        sum(phase.seconds for phase in round_.phases if phase.name != "load") / round_.machine_seconds
+        for round_ in rounds
+        if round_.machine_seconds and round_.phases
     ]
-    return statistics.median(found) if found else None
+    return statistics.median(units) if units else None
 
 
-def _in_seconds(point: Point, machine_seconds: float | None) -> Point:
+def _in_seconds(point: BaselinePoint, machine_seconds: float | None) -> BaselinePoint:
     if point.work is None or machine_seconds is None:
         return point
     return replace(point, seconds=point.work * machine_seconds)

@@ -1,4 +1,4 @@
-"""Pairing: which records of two runs are of one cell, and which of their seeds and rows answer to each other."""
+"""Pair the records of two runs: by cell, then by seed and row."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from pytest_sst2.results.record import Record
 
 CellKey = tuple[str | None, str]
-"""Model (None for methods without one) and method."""
+"""Model (None for methods without a model) and method."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """The records of one cell that are compared: pairs of one seed, or seeds of either side as draws.
+    """The records of one cell that are compared: pairs with the same seed, or the seeds of each side as draws.
 
     Attributes:
-        before: One a seed.
-        after: One a seed; where ``paired``, of the same seeds in the same order.
-        paired: Whether seeds answer to each other.
+        before: One record per seed.
+        after: One record per seed; if ``paired``, the same seeds in the same order.
+        paired: Whether the records are paired by seed.
     """
 
     before: tuple[Record, ...]
@@ -29,41 +29,41 @@ class Pairing:
 
     @property
     def pairs(self) -> list[tuple[Record, Record]]:
-        """Records to compare one by one; where seeds are draws, one of each stands for all."""
+        """The pairs of records; for independent draws, the first record of each side."""
         return list(zip(self.before, self.after, strict=True)) if self.paired else [(self.before[0], self.after[0])]
 
     @property
     def same_examples(self) -> bool:
-        """Whether all seeds were asked the same sentences: a held-out slice is drawn by the seed."""
+        """Whether all seeds have the same evaluation rows; a held-out slice is drawn by the seed."""
         return self.after[0].dataset.split == "validation"
 
-    def right(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return for each seed and evaluation row whether it was classified right, before and after, both (S, n)."""
-        # Where seeds are draws both sides have labels; where they are paired, each seed has its own.
-        others = (self.after, self.before) if self.paired else (self.before, self.after)
-        before = [right(old, new) for old, new in zip(self.before, others[0], strict=True)]
-        after = [right(new, old) for new, old in zip(self.after, others[1], strict=True)]
+    def correctness(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether each seed classified each evaluation row correctly, before and after, both of shape (S, n)."""
+        # Independent draws have the labels of their own side; paired records may take those of the same seed.
+        lenders = (self.after, self.before) if self.paired else (self.before, self.after)
+        before = [correctness(old, new) for old, new in zip(self.before, lenders[0], strict=True)]
+        after = [correctness(new, old) for new, old in zip(self.after, lenders[1], strict=True)]
         return np.array(before), np.array(after)
 
 
-def right(record: Record, other: Record) -> np.ndarray:
-    """Return for each evaluation row whether it was classified right; a record of schema 1 borrows the labels."""
+def correctness(record: Record, other: Record) -> np.ndarray:
+    """Return whether each evaluation row was classified correctly; a record without labels uses those of ``other``."""
     predictions, labels = np.asarray(record.predictions), np.asarray(record.labels or other.labels)
     return np.asarray(predictions == labels)
 
 
 def by_cell(records: Iterable[Record]) -> dict[CellKey, dict[int, Record]]:
-    """Return the records by model and method, and by seed; of several for one cell the first."""
-    found: dict[CellKey, dict[int, Record]] = {}
+    """Group the records by model and method, and then by seed; the first record of a cell and seed wins."""
+    groups: dict[CellKey, dict[int, Record]] = {}
     for record in records:
-        found.setdefault((record.model, record.method), {}).setdefault(record.seed, record)
-    return found
+        groups.setdefault((record.model, record.method), {}).setdefault(record.seed, record)
+    return groups
 
 
-def pairing_of(old: Mapping[int, Record], new: Mapping[int, Record]) -> Pairing:
-    """Pair the records of one cell: seeds that both sides have, else several seeds of each as draws, else one each."""
-    if shared := [seed for seed in new if seed in old]:
-        return Pairing(tuple(old[seed] for seed in shared), tuple(new[seed] for seed in shared), paired=True)
+def pair_records(old: Mapping[int, Record], new: Mapping[int, Record]) -> Pairing:
+    """Pair the records of one cell: by common seeds, else as several independent draws, else the first of each side."""
+    if common := [seed for seed in new if seed in old]:
+        return Pairing(tuple(old[seed] for seed in common), tuple(new[seed] for seed in common), paired=True)
     if min(len(old), len(new)) > 1:
         return Pairing(tuple(old.values()), tuple(new.values()), paired=False)
     return Pairing((next(iter(old.values())),), (next(iter(new.values())),), paired=True)

@@ -1,4 +1,4 @@
-"""Calibration: whether a classifier is right as often as it says."""
+"""Measure probability calibration: whether a classifier is right as often as its probabilities claim."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ BINS = 10
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """Answers of like confidence.
+    """Predictions of similar confidence.
 
     Attributes:
-        low: The least confidence in it, a probability of 0.5 to 1; the lowest bin holds what is less sure too.
-        high: The highest.
-        examples: Answers.
-        confidence: Their mean probability of the class that was answered.
-        accuracy: The share of them that is right.
+        low: Lower edge, a probability of 0.5 to 1. The lowest bin also holds predictions below 0.5.
+        high: Upper edge.
+        examples: The number of predictions.
+        confidence: The mean probability of the predicted class.
+        accuracy: The fraction of the predictions that are right.
     """
 
     low: float
@@ -29,15 +29,30 @@ class ConfidenceBin:
     accuracy: float
 
 
-def reliability(probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray) -> tuple[ConfidenceBin, ...]:
-    """Return the reliability curve: ten bins of equal width over the confidence of the answer, those without left out.
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration curve, and its expected calibration error as a fraction."""
 
-    A classifier with a threshold of its own can give an answer that it holds for the less likely; it is in the lowest
-    bin.
+    bins: tuple[ConfidenceBin, ...]
+    error: float
+
+
+def calibration(probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Return the calibration curve and its expected calibration error."""
+    bins = calibration_bins(probabilities, predictions, labels)
+    return Calibration(bins, expected_calibration_error(bins))
+
+
+def calibration_bins(
+    probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray
+) -> tuple[ConfidenceBin, ...]:
+    """Return the calibration curve: ten bins of equal width over the confidence of the predictions, without empty bins.
+
+    A classifier with its own threshold can predict the less probable class. Such predictions are in the lowest bin.
 
     Args:
         probabilities: Of the positive class, of shape (n,) or (S, n).
-        predictions: What was answered, 0 or 1, of the same shape.
+        predictions: The predicted classes, 0 or 1, of the same shape.
         labels: 0 or 1, of the same shape.
 
     Raises:
@@ -45,13 +60,13 @@ def reliability(probabilities: np.ndarray, predictions: np.ndarray, labels: np.n
     """
     if not probabilities.shape == predictions.shape == labels.shape:
         shapes = f"{probabilities.shape}, {predictions.shape} and {labels.shape}"
-        raise ValueError(f"probabilities, predictions and labels are of shapes {shapes}.")
+        raise ValueError(f"probabilities, predictions and labels must have one shape, not {shapes}.")
     if probabilities.size and not (probabilities.min() >= 0 and probabilities.max() <= 1):
-        raise ValueError("a probability is outside 0 to 1.")
+        raise ValueError("probabilities must be between 0 and 1.")
     confidence = np.where(predictions == 1, probabilities, 1 - probabilities)
     right = predictions == labels
     edges = np.linspace(0.5, 1, BINS + 1)
-    # The upper edge belongs to a bin, so that a confidence of 1 has one; the lowest bin has 0.5 too.
+    # A bin includes its upper edge, so that a confidence of 1 has a bin; the lowest bin also includes 0.5.
     numbers = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     return tuple(
         ConfidenceBin(
@@ -67,10 +82,10 @@ def reliability(probabilities: np.ndarray, predictions: np.ndarray, labels: np.n
 
 
 def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
-    """Return the mean distance of confidence from accuracy, bins weighted by their answers; 0 without any.
+    """Return the mean distance between confidence and accuracy, weighted by the size of the bins; 0 without bins.
 
-    As in Guo et al. 2017 ("On Calibration of Modern Neural Networks", ICML), with ten bins over 0.5 to 1, where the
-    confidence of one of two classes lies.
+    As in Guo et al. 2017 ("On Calibration of Modern Neural Networks", ICML), with ten bins over 0.5 to 1, because the
+    confidence of one of two classes is in that range.
     """
-    total = sum(each.examples for each in bins)
-    return sum(each.examples * abs(each.confidence - each.accuracy) for each in bins) / total if total else 0.0
+    total = sum(bin_.examples for bin_ in bins)
+    return sum(bin_.examples * abs(bin_.confidence - bin_.accuracy) for bin_ in bins) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""Slices: kinds of sentences, and how a classifier fares on each, before and after."""
+"""Score a classifier on slices: subsets of the evaluation sentences of one kind, before and after."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_sst2.compare.pairing import Pairing
-from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, compare_seeds, wilson_interval
+from pytest_sst2.compare.several_seeds import compare_seeds
+from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, wilson_interval
 from pytest_sst2.data.pocket import pocket_kinds
 from pytest_sst2.results.record import Interval
 
-# Words, as SST-2 is tokenised: "does n't" is two of them. The bounds are fixed, so that slices of two runs compare.
+# Words as SST-2 is tokenised: "does n't" is two words. The bounds are fixed, so that slices of two runs are comparable.
 _LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 30), (31, None))
 _NEGATIONS = frozenset(
     "not n't no never nothing nobody none nor neither nowhere without cannot hardly barely scarcely".split()  # noqa: SIM905 - easier to read
@@ -24,13 +25,19 @@ _CONTRASTS = frozenset(
 )
 _APOSTROPHES = str.maketrans("’ʼ", "''")
 _PUNCTUATION = re.compile(r"^\W+|\W+$")
-# A slice of fewer sentences says too little to be shown.
-SMALLEST = 5
+# An accuracy over fewer sentences is too imprecise to show.
+SMALLEST_SLICE = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """A kind of sentences: its group and name, and for each evaluation row, shape (n,) bool, whether it is of it."""
+    """One kind of sentences.
+
+    Attributes:
+        group: ``length``, ``words`` or ``kind``.
+        name: For example ``6–10 words``.
+        rows: Whether each evaluation row belongs to the slice, bool, of shape (n,).
+    """
 
     group: str
     name: str
@@ -39,16 +46,16 @@ class Slice:
 
 @dataclass(frozen=True)
 class SliceScore:
-    """How a cell fares on a slice.
+    """The accuracy of a cell on a slice.
 
     Attributes:
-        group: What the slice is a kind of: ``length``, ``words``, ``kind``.
-        name: Such as ``6–10 words``.
-        examples: Sentences in it; those of all seeds where each was asked its own.
-        accuracy: The mean over the seeds, now.
-        interval: Wilson's 95 % interval for one classifier of that accuracy on so many sentences.
-        change: Before against after, with a p-value of this slice alone: it is there to look at, not to judge by.
-            None without a baseline.
+        group: ``length``, ``words`` or ``kind``.
+        name: For example ``6–10 words``.
+        examples: The number of sentences; summed over the seeds if each seed has its own.
+        accuracy: The mean over the seeds, in the later run.
+        interval: Wilson's 95 % interval for one classifier with this accuracy on as many sentences.
+        change: Before and after, with a p-value for this slice alone. It is exploratory and decides no verdict. None
+            without a baseline.
     """
 
     group: str
@@ -60,49 +67,49 @@ class SliceScore:
 
 
 def slices_of(sentences: Sequence[str]) -> list[Slice]:
-    """Return the slices of some sentences, those with fewer than five of them left out.
+    """Return the slices of some sentences, without those of fewer than five sentences.
 
-    Lengths are in words; a sign that stands alone is none. ``kind`` is there only for sentences of the pocket set,
-    whose authors say what carries the verdict.
+    Lengths are in words; punctuation that stands alone is not a word. ``kind`` exists only for sentences of the pocket
+    set, which labels what carries the sentiment.
     """
     return list(_slices_of(tuple(sentences)))
 
 
+# Cached, because all cells of a run have the same sentences.
 @functools.lru_cache(maxsize=16)
 def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
-    # Kept, since the cells of a run are asked the same sentences.
     words = [_words(sentence) for sentence in sentences]
-    lengths = np.array([sum(map(bool, each)) for each in words])
-    found = [
+    lengths = np.array([sum(map(bool, of_sentence)) for of_sentence in words])
+    slices = [
         Slice("length", _length_name(low, high), (lengths >= low) & (lengths <= (high or np.inf)))
         for low, high in _LENGTHS
     ]
-    found += [_with_word("negation", words, _NEGATIONS), _with_word("contrast", words, _CONTRASTS)]
-    found.append(Slice("words", "with neither", ~(found[-2].rows | found[-1].rows)))
+    negation, contrast = _with_word("negation", words, _NEGATIONS), _with_word("contrast", words, _CONTRASTS)
+    slices += [negation, contrast, Slice("words", "with neither", ~(negation.rows | contrast.rows))]
     kinds = pocket_kinds()
     if all(sentence in kinds for sentence in sentences):
-        of_rows = np.array([kinds[sentence] for sentence in sentences])
-        found += [Slice("kind", kind, of_rows == kind) for kind in dict.fromkeys(kinds.values())]
-    return tuple(each for each in found if each.rows.sum() >= SMALLEST)
+        row_kinds = np.array([kinds[sentence] for sentence in sentences])
+        slices += [Slice("kind", kind, row_kinds == kind) for kind in dict.fromkeys(kinds.values())]
+    return tuple(part for part in slices if part.rows.sum() >= SMALLEST_SLICE)
 
 
 def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, compared: bool) -> list[SliceScore]:
-    """Return how a cell fares on every slice of its sentences.
+    """Return the scores of a cell on every slice of its sentences.
 
-    Where all seeds were asked the same sentences, the seeds' own chance is in the change's interval and p-value
-    (``compare_seeds``); where each was asked its own, their answers are pooled.
+    If all seeds have the same sentences, the interval and p-value of a change include the variance between seeds
+    (``compare_seeds``). If each seed has its own, their predictions are pooled.
 
     Args:
-        pairing: The cell's records; where there is no baseline, any for ``before``.
+        pairing: The cell's records; without a baseline, ``before`` may be any records.
         sentences: The evaluation sentences by seed of the later records.
         compared: Whether there is a baseline.
     """
-    before, after = pairing.right()
+    before, after = pairing.correctness()
     texts = [sentences[record.seed] for record in pairing.after]
     if pairing.same_examples:
-        return [_score(each, before, after, pairing.paired, compared) for each in slices_of(texts[0])]
-    pooled = slices_of([sentence for each in texts for sentence in each])
-    return [_score(each, before.reshape(1, -1), after.reshape(1, -1), True, compared) for each in pooled]
+        return [_score(part, before, after, pairing.paired, compared) for part in slices_of(texts[0])]
+    pooled = slices_of([sentence for of_seed in texts for sentence in of_seed])
+    return [_score(part, before.reshape(1, -1), after.reshape(1, -1), True, compared) for part in pooled]
 
 
 def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, compared: bool) -> SliceScore:
@@ -117,23 +124,28 @@ def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, com
     return SliceScore(part.group, part.name, examples, accuracy, interval, change)
 
 
-def moved_most(scores: Sequence[SliceScore]) -> list[SliceScore]:
-    """Return the slices that moved, the least likely by chance first, then the largest change."""
-    moved = [each for each in scores if each.change is not None and each.change.delta]
-    return sorted(moved, key=lambda each: (each.change.p_value, -abs(each.change.delta)))  # type: ignore[union-attr]
+def most_changed(scores: Sequence[tuple[str, SliceScore]]) -> list[tuple[str, SliceScore, AccuracyChange]]:
+    """Return the slices whose accuracy changed, the smallest p-value first, then the largest change.
+
+    Args:
+        scores: The name of a cell and one of its slices, in any order.
+    """
+    changed = [(cell, score, score.change) for cell, score in scores if score.change is not None and score.change.delta]
+    return sorted(changed, key=lambda item: (item[2].p_value, -abs(item[2].delta)))
 
 
 def _words(sentence: str) -> list[str]:
-    return [_bare(word) for word in sentence.lower().translate(_APOSTROPHES).split()]
+    return [_without_punctuation(word) for word in sentence.lower().translate(_APOSTROPHES).split()]
 
 
-def _bare(word: str) -> str:
-    """Return ``n't`` for a word that ends so, where text is not tokenised as SST-2 is; else it without punctuation."""
+def _without_punctuation(word: str) -> str:
+    """Return a word without punctuation, or ``n't`` if it ends so, because SST-2 makes that a word of its own."""
     return "n't" if word.endswith("n't") else _PUNCTUATION.sub("", word)
 
 
 def _with_word(name: str, words: Sequence[Sequence[str]], wanted: frozenset[str]) -> Slice:
-    return Slice("words", f"with {name}", np.array([not wanted.isdisjoint(each) for each in words], dtype=bool))
+    rows = np.array([not wanted.isdisjoint(of_sentence) for of_sentence in words], dtype=bool)
+    return Slice("words", f"with {name}", rows)
 
 
 def _length_name(low: int, high: int | None) -> str:

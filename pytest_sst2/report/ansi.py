@@ -1,4 +1,4 @@
-"""Colour: the words of a verdict, on a terminal that shows colours."""
+"""Colour the verdict words of a report, for terminals that support colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 Colour = Literal["red", "green", "yellow"]
 Markup = Callable[[str, Colour], str]
-"""From a text and a colour to the text in that colour, or to the text alone where there are no colours."""
+"""Returns a text in a colour, or the text alone without colours."""
 
 _COLOURS: dict[str, Colour] = {
     "FAILS": "red",
@@ -23,16 +23,16 @@ _COLOURS: dict[str, Colour] = {
     "pass": "green",  # nosec B105 - a colour
     "improved": "green",
 }
-# At the end of a line (the table's verdicts), at its start (a sentence's), or between two columns.
+# At the end of a line (the table's verdicts), at its start (a headline or finding), or between two columns.
 _WORDS = re.compile(rf"(?:^|(?<=  ))({'|'.join(_COLOURS)})(?=:|  |$)")
 _ANSI = {"red": 31, "green": 32, "yellow": 33}
 
 
 def coloured(line: str, markup: Markup) -> str:
-    """Return a line of a report with the words of its verdict in colour."""
-    return _WORDS.sub(lambda found: markup(found[0], _COLOURS[found[0]]), line)
+    """Return a line of a report with its verdict words in colour."""
+    return _WORDS.sub(lambda match: markup(match[0], _COLOURS[match[0]]), line)
 
 
 def ansi(text: str, colour: Colour) -> str:
-    """Return a text in a colour, for a terminal that understands ANSI's codes."""
+    """Return a text in a colour, as an ANSI escape sequence."""
     return f"\x1b[{_ANSI[colour]}m{text}\x1b[0m"

@@ -1,23 +1,24 @@
-"""Details: one cell as the HTML report unfolds it: answers by label, slices, calibration, flips."""
+"""Lay out the details of one cell for the HTML report: confusion matrix, slices, calibration, flips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_sst2.compare.slices import SliceScore, moved_most
-from pytest_sst2.report import charts
-from pytest_sst2.report.cells import CellReport, Confusion
+from pytest_sst2.compare.cell_analysis import CellAnalysis, Confusion
+from pytest_sst2.compare.flips import Predictions
+from pytest_sst2.compare.slices import SliceScore, most_changed
+from pytest_sst2.report.cell_charts import calibration_chart, slice_chart
 from pytest_sst2.utils.formatting import p_value, plural, signed_points
 
 _MOST_FLIPS = 50
-_MOST_MOVED = 10
+_MOST_CHANGED_SLICES = 10
 _LABELS = ("negative", "positive")
-MOVED_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "p")
+CHANGED_SLICE_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "p")
 
 
-def cell_details(cell: CellReport) -> dict[str, Any]:
-    """Return what the template shows of one cell."""
+def cell_details(cell: CellAnalysis) -> dict[str, Any]:
+    """Return the template's variables for one cell."""
     is_compared = cell.is_compared
     slice_headers: tuple[str, ...] = ("", "slice", "sentences", "accuracy", "95 % interval")
     if is_compared:
@@ -28,7 +29,7 @@ def cell_details(cell: CellReport) -> dict[str, Any]:
         "confusion_title": _confusion_title(cell),
         "confusion_headers": _confusion_headers(cell),
         "confusion": _confusion_rows(cell),
-        "figures": [drawn for draw in (charts.slice_chart, charts.reliability_chart) if (drawn := draw(cell))],
+        "figures": [figure for draw in (slice_chart, calibration_chart) if (figure := draw(cell))],
         "slice_headers": slice_headers,
         "slices": [_slice_row(score) for score in cell.slices],
         "note": _note(cell),
@@ -36,7 +37,7 @@ def cell_details(cell: CellReport) -> dict[str, Any]:
     }
 
 
-def _summary(cell: CellReport) -> str:
+def _summary(cell: CellAnalysis) -> str:
     seeds = plural(len(cell.records), "seed")
     if cell.comparison is None or cell.comparison.accuracy is None:
         return f"{cell.accuracy:.4f} · {seeds}"
@@ -47,21 +48,23 @@ def _summary(cell: CellReport) -> str:
     )
 
 
-def _confusion_title(cell: CellReport) -> str:
-    before, after = (sum(map(sum, _counts(each))) if each else 0 for each in (cell.confusion_before, cell.confusion))
+def _confusion_title(cell: CellAnalysis) -> str:
+    before, after = (
+        sum(map(sum, _counts(confusion))) if confusion else 0 for confusion in (cell.confusion_before, cell.confusion)
+    )
     if before and before != after:
-        return f"Answers by label, summed over all seeds: {before:,} answers before, {after:,} after"
-    return "Answers by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
+        return f"Predictions by label, summed over all seeds: {before:,} predictions before, {after:,} after"
+    return "Predictions by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
 
 
-def _confusion_headers(cell: CellReport) -> tuple[str, ...]:
-    answers = tuple(f"answered {label}" for label in _LABELS)
+def _confusion_headers(cell: CellAnalysis) -> tuple[str, ...]:
+    predicted = tuple(f"predicted {label}" for label in _LABELS)
     if not cell.is_compared:
-        return ("label", *answers)
-    return ("label", *(f"{answer}, {side}" for answer in answers for side in ("before", "after")))
+        return ("label", *predicted)
+    return ("label", *(f"{header}, {side}" for header in predicted for side in ("before", "after")))
 
 
-def _confusion_rows(cell: CellReport) -> list[tuple[str, ...]]:
+def _confusion_rows(cell: CellAnalysis) -> list[tuple[str, ...]]:
     if cell.confusion is None:
         return []
     before = _counts(cell.confusion_before) if cell.confusion_before else None
@@ -97,24 +100,24 @@ def _slice_row(score: SliceScore) -> tuple[str, ...]:
     )
 
 
-def _note(cell: CellReport) -> str:
+def _note(cell: CellAnalysis) -> str:
     if cell.confusion is None:
-        return "These results are of the first schema, which kept no labels: nothing more can be shown."
+        return "These results have schema version 1, which has no labels, so nothing more can be shown."
     if not cell.has_sentences:
         return (
-            "The sentences are not shown: a record holds none, and the data that it was measured on is not at hand. "
-            "pytest-sst2 report --data FOLDER names it."
+            "The sentences are not shown: records hold none, and the data they were measured on was not found. Give it "
+            "with pytest-sst2 report --data FOLDER."
         )
     return ""
 
 
-def _flips(cell: CellReport) -> dict[str, Any]:
-    title = "Answered otherwise than before" if cell.is_compared else "Answered wrong"
+def _flips(cell: CellAnalysis) -> dict[str, Any]:
+    title = "Predictions that changed" if cell.is_compared else "Wrong predictions"
     if len(cell.flips) > _MOST_FLIPS:
         title += f": the worst {_MOST_FLIPS} of {len(cell.flips):,}"
     else:
         title += f": {plural(len(cell.flips), 'sentence')}"
-    headers = ["sentence", "label", *(["before", "after"] if cell.is_compared else ["answer"])]
+    headers = ["sentence", "label", *(["before", "after"] if cell.is_compared else ["prediction"])]
     numbers = ["P(positive) before", "P(positive) after"] if cell.is_compared else ["P(positive)"]
     rows = []
     for flip in cell.flips[:_MOST_FLIPS]:
@@ -124,34 +127,31 @@ def _flips(cell: CellReport) -> dict[str, Any]:
             [
                 flip.sentence if flip.sentence is not None else where,
                 _LABELS[flip.label],
-                *(_answered(side.positive, side.seeds) for side in sides),
+                *(_predicted(side) for side in sides),
                 *(f"{side.probability:.3f}" for side in sides),
             ]
         )
     return {"flips_title": title, "flip_headers": [*headers, *numbers], "flip_numbers": numbers, "flips": rows}
 
 
-def _answered(positive: int, seeds: int) -> str:
-    if positive in (0, seeds):
-        return _LABELS[bool(positive)]
-    return f"positive in {positive} of {seeds} seeds"
+def _predicted(side: Predictions) -> str:
+    if side.positive in (0, side.seeds):
+        return _LABELS[bool(side.positive)]
+    return f"positive in {side.positive} of {side.seeds} seeds"
 
 
-def moved_rows(cells: Sequence[CellReport]) -> list[tuple[str, ...]]:
-    """Return the slices that moved most in any cell, as rows under ``MOVED_HEADERS``."""
-    moved = [(cell, score) for cell in cells for score in moved_most(cell.slices)]
-    moved.sort(key=lambda each: (each[1].change.p_value, -abs(each[1].change.delta)))  # type: ignore[union-attr]
-    return [(cell.name, *_moved(score)) for cell, score in moved[:_MOST_MOVED]]
-
-
-def _moved(score: SliceScore) -> tuple[str, ...]:
-    change = score.change
-    assert change is not None  # noqa: S101 - only those that moved
-    return (
-        score.name,
-        f"{score.examples:,}",
-        f"{change.before:.4f}",
-        f"{change.after:.4f}",
-        signed_points(change.delta),
-        p_value(change.p_value),
-    )
+def changed_slice_rows(cells: Sequence[CellAnalysis]) -> list[tuple[str, ...]]:
+    """Return the slices that changed most in any cell, as rows under ``CHANGED_SLICE_HEADERS``."""
+    scores = [(cell.name, score) for cell in cells for score in cell.slices]
+    return [
+        (
+            cell,
+            score.name,
+            f"{score.examples:,}",
+            f"{change.before:.4f}",
+            f"{change.after:.4f}",
+            signed_points(change.delta),
+            p_value(change.p_value),
+        )
+        for cell, score, change in most_changed(scores)[:_MOST_CHANGED_SLICES]
+    ]

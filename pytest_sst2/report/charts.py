@@ -1,4 +1,4 @@
-"""Charts of a report: accuracy against time, changes, training, slices, calibration, history."""
+"""Draw the charts over all cells of a report: accuracy against time, changes of accuracy, training."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.significance import wilson_interval
-from pytest_sst2.report.cells import Calibration, CellReport
-from pytest_sst2.report.svg import COLOURS, DASHES, SHAPES, Figure, colour, cycled, drawn, legend
+from pytest_sst2.report.svg import COLOURS, DASHES, SHAPES, Figure, colour, cycled, draw, legend
 from pytest_sst2.results.record import Interval
 from pytest_sst2.utils.formatting import shorten, signed_points
 
 if TYPE_CHECKING:
     import altair as alt
 
-# More would be a chart that nobody reads; the tables have them all.
+# More rows or points are unreadable in a chart; the tables show all.
 MOST_ROWS = 40
 MOST_POINTS = 200
-_WHISKERS = "Upright lines are 95 % intervals of one classifier with the mean accuracy of the seeds."
+_WHISKERS = "Vertical lines are 95 % intervals of one classifier with the mean accuracy of the seeds."
 _VERDICTS = {
     "improved": ("var(--good)", "triangle-up"),
     "unchanged": ("var(--quiet)", "circle"),
@@ -27,33 +27,36 @@ _VERDICTS = {
 }
 
 
-def time_charts(cells: Sequence[CellReport]) -> list[Figure]:
-    """Return accuracy against the time of making a classifier, and against that of one answer.
+def time_charts(cells: Sequence[CellAnalysis]) -> list[Figure]:
+    """Return charts of accuracy against the total time of a cell, and against the time of one prediction.
 
-    A cell of which a part was taken from the cache has no time to be drawn at; the caption names it.
+    Cells with cached phases have no total time. The caption names them.
     """
-    found = []
-    whole = [(cell, seconds) for cell in cells if (seconds := _whole_seconds(cell)) is not None]
+    figures = []
+    timed = [(cell, seconds) for cell in cells if (seconds := _total_seconds(cell)) is not None]
     cached = [cell.name for cell in cells if _is_cached(cell)]
-    if whole:
+    if timed:
         caption = (
             "Loading, training and predicting, the median over the seeds. The line is the Pareto front: no cell is "
-            f"both faster and more accurate. {_WHISKERS}"
+            f"both faster and more accurate than a cell on it. {_WHISKERS}"
         )
         if cached:
-            caption += f" Not drawn, since a part of their work was taken from the cache: {shorten(cached, 10)}."
-        found.append(_time_chart("Accuracy against the time of a classifier", caption, "seconds", whole))
-    single = [
+            caption += f" Not drawn, because a phase was cached: {shorten(cached, 10)}."
+        figures.append(_time_chart("Accuracy against the time of training and predicting", caption, "seconds", timed))
+    latencies = [
         (cell, 1000 * statistics.median([record.latency.p50_seconds for record in cell.records])) for cell in cells
     ]
-    if single:
+    if latencies:
         caption = f"One sentence at a time, the median. The line is the Pareto front. {_WHISKERS}"
-        found.append(_time_chart("Accuracy against the time of one answer", caption, "milliseconds", single))
-    return found
+        figures.append(_time_chart("Accuracy against the time of one prediction", caption, "milliseconds", latencies))
+    return figures
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the points (cost, gain) that no other beats in one and equals in the other, by cost."""
+    """Return the indices of the Pareto front of points (cost, gain), sorted by cost.
+
+    A point is on the front if no other has at most its cost and at least its gain, one of them strictly.
+    """
     order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
     front: list[int] = []
     for index in order:
@@ -62,7 +65,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[CellReport, float]]) -> Figure:
+def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[CellAnalysis, float]]) -> Figure:
     import altair as alt
 
     values: list[dict[str, Any]] = []
@@ -77,14 +80,14 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
                 "accuracy": 100 * cell.accuracy,
                 "low": 100 * low,
                 "high": 100 * high,
-                "says": f"{cell.name}: {100 * cell.accuracy:.2f} % ({100 * low:.1f} to {100 * high:.1f}), "
+                "description": f"{cell.name}: {100 * cell.accuracy:.2f} % ({100 * low:.1f} to {100 * high:.1f}), "
                 f"{time:,.3g} {unit}",
             }
         )
-    front = pareto_front([(each["time"], each["accuracy"]) for each in values])
-    # Few cells have a colour each; of many, those of one method share theirs.
+    front = pareto_front([(value["time"], value["accuracy"]) for value in values])
+    # Few cells each have a colour; many cells have one colour per method.
     field = "cell" if len(values) <= len(COLOURS) else "method"
-    names = list(dict.fromkeys(each[field] for each in values))
+    names = list(dict.fromkeys(value[field] for value in values))
 
     def build(width: int) -> alt.LayerChart:
         x = alt.X(
@@ -106,32 +109,32 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
             y=y,
             color=colour(field, names),
             shape=alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
-            description="says:N",
+            description="description:N",
         )
         return alt.layer(line, whiskers, marks).properties(width=width - 90, height=280)
 
-    return drawn(title, caption + _only(drawn_points, points), build)
+    return draw(title, caption + _omitted(drawn_points, points), build)
 
 
-def _best(points: Sequence[tuple[CellReport, float]]) -> list[tuple[CellReport, float]]:
-    """Return at most as many as a chart can show, in their own order: the Pareto front, then the most accurate."""
+def _best(points: Sequence[tuple[CellAnalysis, float]]) -> list[tuple[CellAnalysis, float]]:
+    """Return at most ``MOST_POINTS`` points in the given order: the Pareto front, then the most accurate."""
     front = set(pareto_front([(time, cell.accuracy) for cell, time in points]))
     ranked = sorted(range(len(points)), key=lambda index: (index not in front, -points[index][0].accuracy))
     return [points[index] for index in sorted(ranked[:MOST_POINTS])]
 
 
-def forest_chart(cells: Sequence[CellReport], tolerance: float) -> Figure | None:
-    """Return the change of accuracy of every compared cell with its interval, the most negative first."""
+def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | None:
+    """Return a chart of the change of accuracy of every compared cell, the largest drop first; None without any."""
     import altair as alt
 
     compared = [(cell, cell.comparison.accuracy) for cell in cells if cell.comparison and cell.comparison.accuracy]
     if not compared:
         return None
-    compared.sort(key=lambda each: each[1].delta)
-    shown = _most_telling(compared, key=lambda each: abs(each[1].delta))
+    compared.sort(key=lambda item: item[1].delta)
+    most_changed = _largest(compared, key=lambda item: abs(item[1].delta))
     values = []
-    for cell, change in shown:
-        assert cell.comparison is not None  # noqa: S101 - only those were taken
+    for cell, change in most_changed:
+        assert cell.comparison is not None  # noqa: S101 - only such cells are in the list
         causes = "; ".join(cell.comparison.causes)
         values.append(
             {
@@ -140,12 +143,12 @@ def forest_chart(cells: Sequence[CellReport], tolerance: float) -> Figure | None
                 "low": 100 * change.interval.low,
                 "high": 100 * change.interval.high,
                 "verdict": cell.comparison.verdict,
-                "says": f"{cell.name}: {cell.comparison.verdict}, {signed_points(change.delta)} points "
+                "description": f"{cell.name}: {cell.comparison.verdict}, {signed_points(change.delta)} points "
                 f"({signed_points(change.interval.low)} to {signed_points(change.interval.high)})"
                 + (f"; {causes}" if causes else ""),
             }
         )
-    verdicts = [each for each in _VERDICTS if any(value["verdict"] == each for value in values)]
+    verdicts = [verdict for verdict in _VERDICTS if any(value["verdict"] == verdict for value in values)]
 
     def build(width: int) -> alt.LayerChart:
         chart = alt.Chart(alt.Data(values=values))
@@ -166,29 +169,32 @@ def forest_chart(cells: Sequence[CellReport], tolerance: float) -> Figure | None
             color=alt.Color(
                 "verdict:N",
                 legend=legend(),
-                scale=alt.Scale(domain=verdicts, range=[_VERDICTS[v][0] for v in verdicts]),
+                scale=alt.Scale(domain=verdicts, range=[_VERDICTS[verdict][0] for verdict in verdicts]),
             ),
-            shape=alt.Shape("verdict:N", scale=alt.Scale(domain=verdicts, range=[_VERDICTS[v][1] for v in verdicts])),
-            description="says:N",
+            shape=alt.Shape(
+                "verdict:N",
+                scale=alt.Scale(domain=verdicts, range=[_VERDICTS[verdict][1] for verdict in verdicts]),
+            ),
+            description="description:N",
         )
         return alt.layer(rules, whiskers, marks).properties(width=int(width * 0.56), height=alt.Step(24))
 
-    caption = f"95 % intervals; the dashed line is the tolerance, {100 * tolerance:g} points." + _only(shown, compared)
-    return drawn("Change of accuracy", caption, build)
+    caption = f"95 % intervals; the dashed line is the tolerance, {100 * tolerance:g} points."
+    return draw("Change of accuracy", caption + _omitted(most_changed, compared), build)
 
 
-def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
-    """Return the loss and the accuracy after each epoch, of the cells that are trained in two or more."""
+def training_charts(cells: Sequence[CellAnalysis]) -> list[Figure]:
+    """Return charts of loss and accuracy after each epoch, for the cells that were trained in two or more epochs."""
     import altair as alt
 
     trained = [cell for cell in cells if len(cell.epochs) > 1]
-    shown = trained[: len(COLOURS)]
-    names = [cell.name for cell in shown]
+    first_cells = trained[: len(COLOURS)]
+    names = [cell.name for cell in first_cells]
     rows: list[dict[str, Any]] = [
-        {"cell": cell.name, "epoch": epoch.number, "what": what, "value": value}
-        for cell in shown
+        {"cell": cell.name, "epoch": epoch.number, "quantity": quantity, "value": value}
+        for cell in first_cells
         for epoch in cell.epochs
-        for what, value in (
+        for quantity, value in (
             ("training loss", epoch.train_loss),
             ("evaluation loss", epoch.eval_loss),
             ("accuracy", 100 * epoch.eval_accuracy),
@@ -198,9 +204,9 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
 
     def figure(title: str, axis: str, kinds: Sequence[str]) -> Figure:
         values = [
-            {**row, "says": f"{row['cell']}, epoch {row['epoch']}: {row['what']} {row['value']:.4g}"}
+            {**row, "description": f"{row['cell']}, epoch {row['epoch']}: {row['quantity']} {row['value']:.4g}"}
             for row in rows
-            if row["what"] in kinds
+            if row["quantity"] in kinds
         ]
         last = max(row["epoch"] for row in values)
 
@@ -214,7 +220,7 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
             )
             y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
             dash = alt.StrokeDash(
-                "what:N",
+                "quantity:N",
                 legend=legend() if len(kinds) > 1 else None,
                 scale=alt.Scale(domain=list(kinds), range=DASHES[:2]),
             )
@@ -224,14 +230,14 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
                 y=y,
                 color=colour("cell", names),
                 shape=alt.Shape("cell:N", scale=alt.Scale(domain=names, range=SHAPES[: len(names)])),
-                description="says:N",
+                description="description:N",
             )
             return alt.layer(lines, marks).properties(width=width - 90, height=220)
 
-        caption = "After each epoch; the mean over the seeds." + _only(shown, trained)
-        return drawn(title, caption, build)
+        caption = "After each epoch, the mean over the seeds." + _omitted(first_cells, trained)
+        return draw(title, caption, build)
 
-    if not shown:
+    if not first_cells:
         return []
     return [
         figure("Loss while training", "loss", ("training loss", "evaluation loss")),
@@ -239,168 +245,28 @@ def training_charts(cells: Sequence[CellReport]) -> list[Figure]:
     ]
 
 
-def slice_chart(cell: CellReport) -> Figure | None:
-    """Return the accuracy of a cell on every slice, with its interval, and what it was before."""
-    import altair as alt
-
-    if not cell.slices:
-        return None
-    side = "after" if cell.is_compared else "now"
-    now, then = [], []
-    for score in cell.slices:
-        name = f"{score.name} ({score.examples:,})"
-        before = f", before {100 * score.change.before:.1f} %" if score.change else ""
-        now.append(
-            {
-                "slice": name,
-                "side": side,
-                "accuracy": 100 * score.accuracy,
-                "low": 100 * score.interval.low,
-                "high": 100 * score.interval.high,
-                "says": f"{score.name}, {score.examples:,} sentences: {100 * score.accuracy:.1f} % "
-                f"({100 * score.interval.low:.1f} to {100 * score.interval.high:.1f}){before}",
-            }
-        )
-        if score.change:
-            then.append({"slice": name, "side": "before", "accuracy": 100 * score.change.before})
-    sides = ["before", side] if then else [side]
-
-    def build(width: int) -> alt.LayerChart:
-        x = alt.X("accuracy:Q", title="accuracy, %", scale=alt.Scale(zero=False))
-        y = alt.Y("slice:N", sort=None, title=None, axis=alt.Axis(labelLimit=int(width * 0.45), ticks=False))
-        chart = alt.Chart(alt.Data(values=now))
-        whiskers = chart.mark_rule(color="var(--quiet)", aria=False).encode(x=alt.X("low:Q"), x2="high:Q", y=y)
-        shape = alt.Shape("side:N", scale=alt.Scale(domain=sides, range=["diamond", "circle"][-len(sides) :]))
-        marks = chart.mark_point(filled=True, size=80, opacity=1).encode(
-            x=x, y=y, color=colour("side", sides), shape=shape, description="says:N"
-        )
-        layers = [whiskers, marks]
-        if then:
-            old = alt.Chart(alt.Data(values=then)).mark_point(filled=False, size=60, strokeWidth=2, aria=False)
-            layers.insert(1, old.encode(x=x, y=y, color=colour("side", sides), shape=shape))
-        return alt.layer(*layers).properties(width=int(width * 0.56), height=alt.Step(22))
-
-    caption = "By kind of sentence; in brackets how many there are. 95 % intervals of each alone."
-    return drawn(f"Accuracy by slice of {cell.name}", caption, build)
-
-
-def reliability_chart(cell: CellReport) -> Figure | None:
-    """Return the reliability curve of a cell, before and after."""
-    import altair as alt
-
-    curves: list[tuple[str, Calibration]] = []
-    if cell.calibration_before is not None:
-        curves.append(("before", cell.calibration_before))
-    if cell.calibration is not None:
-        curves.append(("after" if curves else "now", cell.calibration))
-    if not curves:
-        return None
-    values = [
-        {
-            "side": side,
-            "confidence": 100 * each.confidence,
-            "accuracy": 100 * each.accuracy,
-            "says": f"{side}: of {each.examples:,} answers with confidence {100 * each.low:.0f} to "
-            f"{100 * each.high:.0f} %, {100 * each.accuracy:.1f} % are right (said: {100 * each.confidence:.1f} %)",
-        }
-        for side, curve in curves
-        for each in curve.bins
-    ]
-    sides = [side for side, _ in curves]
-    least = min([50, *(math.floor(100 * each.confidence) for _, curve in curves for each in curve.bins)])
-
-    def build(width: int) -> alt.LayerChart:
-        scale = alt.Scale(domain=[0, 100])
-        x = alt.X("confidence:Q", title="confidence of the answer, %", scale=alt.Scale(domain=[least, 100]))
-        y = alt.Y("accuracy:Q", title="of these right, %", scale=scale)
-        ideal = (
-            alt.Chart(alt.Data(values=[{"confidence": 50, "accuracy": 50}, {"confidence": 100, "accuracy": 100}]))
-            .mark_line(color="var(--quiet)", strokeDash=[4, 4], aria=False)
-            .encode(x=x, y=y)
-        )
-        chart = alt.Chart(alt.Data(values=values))
-        dash = alt.StrokeDash("side:N", legend=None, scale=alt.Scale(domain=sides, range=DASHES[: len(sides)][::-1]))
-        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("side", sides), strokeDash=dash)
-        marks = chart.mark_point(filled=True, size=60, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour("side", sides),
-            shape=alt.Shape("side:N", scale=alt.Scale(domain=sides, range=SHAPES[: len(sides)])),
-            description="says:N",
-        )
-        return alt.layer(ideal, lines, marks).properties(width=min(width, 420) - 90, height=240)
-
-    errors = ", ".join(f"{side} {100 * curve.error:.1f}" for side, curve in curves)
-    return drawn(
-        f"Calibration of {cell.name}",
-        f"On the dashed line it is right as often as it says. Expected calibration error in points: {errors}.",
-        build,
-    )
-
-
-def history_chart(
-    title: str, axis: str, values: Sequence[dict[str, Any]], baselines: Sequence[str], caption: str
-) -> Figure:
-    """Return a quantity over the saved baselines.
-
-    Args:
-        title: Of the figure.
-        axis: What is drawn, with its unit.
-        values: Each with ``baseline``, ``cell``, ``value`` and ``says``.
-        baselines: All of them, in order.
-        caption: What must be known of it.
-    """
-    import altair as alt
-
-    names = list(dict.fromkeys(each["cell"] for each in values))
-    placed = [{**each, "at": baselines.index(each["baseline"])} for each in values]
-
-    def build(width: int) -> alt.LayerChart:
-        chart = alt.Chart(alt.Data(values=placed))
-        x = alt.X(
-            "baseline:N",
-            title=None,
-            axis=alt.Axis(labelAngle=-40, labelLimit=110),
-            scale=alt.Scale(domain=list(baselines)),
-        )
-        number = alt.Order("at:Q")
-        y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
-        dash = alt.StrokeDash("cell:N", legend=None, scale=alt.Scale(domain=names, range=cycled(DASHES, names)))
-        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash, order=number)
-        marks = chart.mark_point(filled=True, size=70, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour("cell", names),
-            shape=alt.Shape("cell:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
-            description="says:N",
-        )
-        return alt.layer(lines, marks).properties(width=width - 90, height=260)
-
-    return drawn(title, caption, build)
-
-
-def _most_telling(cells: Sequence[Any], key: Callable[[Any], float]) -> list[Any]:
-    """Return at most as many as a chart can show, in their own order."""
+def _largest(cells: Sequence[Any], key: Callable[[Any], float]) -> list[Any]:
+    """Return the ``MOST_ROWS`` cells with the largest key, in the given order."""
     kept = sorted(range(len(cells)), key=lambda index: -key(cells[index]))[:MOST_ROWS]
     return [cells[index] for index in sorted(kept)]
 
 
-def _only(shown: Sequence[object], there: Sequence[object]) -> str:
-    return "" if len(shown) == len(there) else f" {len(shown)} of {len(there)} cells are drawn; the table has all."
+def _omitted(drawn: Sequence[object], cells: Sequence[object]) -> str:
+    return "" if len(drawn) == len(cells) else f" {len(drawn)} of {len(cells)} cells are drawn; the table has all."
 
 
-def _interval(cell: CellReport) -> Interval:
+def _interval(cell: CellAnalysis) -> Interval:
     """Return the interval of one classifier of the cell's mean accuracy."""
     total = cell.records[0].total
     return wilson_interval(round(cell.accuracy * total), total)
 
 
-def _is_cached(cell: CellReport) -> bool:
+def _is_cached(cell: CellAnalysis) -> bool:
     return any(phase.cached for record in cell.records for phase in record.phases)
 
 
-def _whole_seconds(cell: CellReport) -> float | None:
-    """Return what making and asking a classifier took; None where a part was cached or no phase was kept."""
+def _total_seconds(cell: CellAnalysis) -> float | None:
+    """Return the total time of a cell, the median over the seeds; None if a phase was cached or none was recorded."""
     if _is_cached(cell):
         return None
     return statistics.median([sum(phase.seconds for phase in record.phases) for record in cell.records]) or None

@@ -1,4 +1,4 @@
-"""A comparison as text for a terminal, and as JSON for programs."""
+"""Render a comparison as text for a terminal and as JSON; hold the rows and sentences that other renderers share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
-from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS, CellComparison, Comparison
-from pytest_sst2.compare.speed_and_memory import CostChange
-from pytest_sst2.report.text_table import fitted, left_out_line
+from pytest_sst2.compare.comparison import FAILS, CellComparison, Comparison
+from pytest_sst2.compare.run_outcome import comparison_outcome
+from pytest_sst2.compare.speed_and_memory import Speed, SpeedAndMemoryChange
+from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import p_value, plural, relative_margin, signed_points
 from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.sanitize import one_line, plain_json
@@ -27,55 +28,80 @@ HEADERS = (
     "peak MB",
 )
 NUMERIC = ("before", "after", "Δ points", "p (Holm)", "could detect")
-# What goes first where the terminal is narrow.
+# Columns that a narrow terminal leaves out first.
 _LEFT_OUT_FIRST = ("peak MB", "could detect", "seeds", "time", "before", "p (Holm)", "95 % interval", "after")
-_NONE = "–"
-# What a cell's flags are called when cells are counted.
+# The flags that are counted, in this order, and the verdict ``improved``.
 _COUNTED = ("regressed", "improved", "incomparable", "slower", "more-memory", "drifted")
 
 
 def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
-    """Return the whole comparison as lines for a terminal, its outcome first.
+    """Return the whole comparison as lines for a terminal, its headline first.
 
     Args:
-        comparison: What was found.
+        comparison: The comparison to render.
         fail_on: What fails it.
         width: Columns of the terminal; None for no limit.
     """
-    sections = [[outcome(comparison, fail_on), headline(comparison)]]
+    sections = [[comparison_headline(comparison, fail_on), rule_line(comparison)]]
     if comparison.cells:
-        text, left_out = fitted(
+        text, left_out = fit_table(
             HEADERS,
             rows(comparison),
             width=width,
             left_out_first=_LEFT_OUT_FIRST,
             right=NUMERIC,
-            shortened="cell",
+            truncated="cell",
         )
         sections.append((text + left_out_line(left_out, width)).split("\n"))
     sections.append(findings(comparison))
     if comparison.environment:
-        changes, _ = fitted(("", "before", "after"), environment_rows(comparison), width=width, shortened="")
+        changes, _ = fit_table(("", "before", "after"), environment_rows(comparison), width=width, truncated="")
         sections.append(["what changed in the environment:", *changes.split("\n")])
     if comparison.exit_status(fail_on) == FAILS:
-        sections.append(["To take the later results for the new baseline: --sst2-save NAME --sst2-overwrite"])
+        sections.append(["To accept the later results as the new baseline, run with --sst2-save NAME --sst2-overwrite"])
     return "\n\n".join("\n".join(map(one_line, section)) for section in sections if section).split("\n")
 
 
 def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
     """Return the comparison as JSON: every number, the flags of each cell, and the exit status."""
-    plain = asdict(comparison)
-    for cell, found in zip(plain["cells"], comparison.cells, strict=True):
-        cell["name"] = found.name
-        cell["flags"] = sorted(found.flags)
-    plain["fail_on"] = sorted(fail_on)
-    plain["exit_status"] = comparison.exit_status(fail_on)
-    plain["outcome"] = outcome(comparison, fail_on)
-    return plain_json(json.dumps(redacted(plain), ensure_ascii=False, indent=1)) + "\n"
+    values = asdict(comparison)
+    for fields, cell in zip(values["cells"], comparison.cells, strict=True):
+        fields["name"] = cell.name
+        fields["flags"] = sorted(cell.flags)
+    values["fail_on"] = sorted(fail_on)
+    values["exit_status"] = comparison.exit_status(fail_on)
+    values["outcome"] = comparison_headline(comparison, fail_on)
+    return plain_json(json.dumps(redacted(values), ensure_ascii=False, indent=1)) + "\n"
 
 
-def headline(comparison: Comparison) -> str:
-    """Return what is compared with what, and by which rule."""
+def comparison_headline(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return the outcome of the comparison in one sentence."""
+    return f"{comparison_outcome(comparison, fail_on)}: {counts_sentence(comparison)}"
+
+
+def counts_sentence(comparison: Comparison) -> str:
+    """Return how many cells have which flag, and how many cells and seeds of the baseline were not run."""
+    if not comparison.cells:
+        return "the two have no cell in common"
+    total = len(comparison.cells)
+    counts = {word: _count(comparison, word) for word in _COUNTED}
+    text = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
+    text = text or f"{total} of {total} unchanged"
+    seeds = sum(map(len, comparison.seeds_only_before.values()))
+    for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
+        if missing:
+            text += f"; {plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
+    return text
+
+
+def _count(comparison: Comparison, word: str) -> int:
+    if word == "improved":
+        return sum(cell.verdict == "improved" for cell in comparison.cells)
+    return len(comparison.flagged(word))
+
+
+def rule_line(comparison: Comparison) -> str:
+    """Return what is compared with what, and when a cell is called regressed."""
     saved = f" (saved {comparison.saved})" if comparison.saved else ""
     return (
         f"{comparison.before}{saved} → {comparison.after}; regressed means more than "
@@ -83,68 +109,46 @@ def headline(comparison: Comparison) -> str:
     )
 
 
-def outcome(comparison: Comparison, fail_on: Collection[str]) -> str:
-    """Return the verdict on the whole in one sentence."""
-    if not comparison.cells:
-        return "CANNOT COMPARE: the two have no cell in common"
-    total = len(comparison.cells)
-    counts = {word: _counted(comparison, word) for word in _COUNTED}
-    said = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
-    said = said or f"{total} of {total} unchanged"
-    seeds = sum(map(len, comparison.seeds_only_before.values()))
-    for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
-        if missing:
-            said += f"; {plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
-    status = comparison.exit_status(fail_on)
-    head = "HOLDS" if status == HOLDS else "CANNOT COMPARE" if status == CANNOT_COMPARE else "FAILS"
-    return f"{head}: {said}"
-
-
-def _counted(comparison: Comparison, word: str) -> int:
-    if word == "improved":
-        return sum(cell.verdict == "improved" for cell in comparison.cells)
-    return len(comparison.flagged(word))
-
-
 def findings(comparison: Comparison) -> list[str]:
-    """Return what the table has no room for, each sentence once with the cells it is about."""
+    """Return what does not fit into the table: each distinct sentence once, with the cells it is about."""
     cells = comparison.cells
     lines = []
     if comparison.only_before:
         lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
-    lines += _told(cells, "missing", lambda cell: _left_out(comparison.seeds_only_before.get(cell.name, ())))
-    lines += _told(cells, "incomparable", lambda cell: cell.reasons)
-    lines += _told(cells, "drift", lambda cell: cell.causes)
-    lines += _told(cells, "slower", lambda cell: _changed_phases(cell.costs, "slower"))
-    lines += _told(cells, "more-memory", lambda cell: _memory(cell.costs) if "more-memory" in cell.flags else ())
-    lines += _told(cells, "faster", lambda cell: _changed_phases(cell.costs, "faster"))
-    lines += _told(cells, "note", lambda cell: (*cell.notes, *(cell.costs.notes if cell.costs else ())))
+    lines += _by_sentence(cells, "missing", lambda cell: _missing_seeds(comparison, cell))
+    lines += _by_sentence(cells, "incomparable", lambda cell: cell.reasons)
+    lines += _by_sentence(cells, "drift", lambda cell: cell.causes)
+    lines += _by_sentence(cells, "slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
+    lines += _by_sentence(cells, "more-memory", _more_memory)
+    lines += _by_sentence(cells, "faster", lambda cell: _changed_phases(cell.speed_and_memory, "faster"))
+    lines += _by_sentence(cells, "note", _notes)
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
     return lines
 
 
-def _told(
+def _by_sentence(
     cells: Sequence[CellComparison], word: str, sentences: Callable[[CellComparison], Iterable[str]]
 ) -> list[str]:
-    said: dict[str, list[str]] = {}
+    """Return each distinct sentence once, with a first word and the names of its cells."""
+    names: dict[str, list[str]] = {}
     for cell in cells:
         for sentence in sentences(cell):
-            said.setdefault(sentence, []).append(cell.name)
+            names.setdefault(sentence, []).append(cell.name)
     return [
-        f"{word}: {sentence} ({'all cells' if len(names) == len(cells) > 1 else ', '.join(names)})"
-        for sentence, names in said.items()
+        f"{word}: {sentence} ({'all cells' if len(of_sentence) == len(cells) > 1 else ', '.join(of_sentence)})"
+        for sentence, of_sentence in names.items()
     ]
 
 
-def _left_out(seeds: Sequence[int]) -> Iterable[str]:
-    if seeds:
+def _missing_seeds(comparison: Comparison, cell: CellComparison) -> Iterable[str]:
+    if seeds := comparison.seeds_only_before.get(cell.name, ()):
         yield f"not measured this time: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
 
 
-def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
-    for phase in costs.phases if costs else ():
-        if phase.verdict == verdict:
+def _changed_phases(change: SpeedAndMemoryChange | None, speed: Speed) -> Iterable[str]:
+    for phase in change.phases if change else ():
+        if phase.speed == speed:
             name = "all phases together" if phase.name == "all" else phase.name
             yield (
                 f"{name} {phase.ratio:.2f} × what it was in units of the machine's speed ({phase.before_seconds:.2f} s "
@@ -152,22 +156,26 @@ def _changed_phases(costs: CostChange | None, verdict: str) -> Iterable[str]:
             )
 
 
-def _memory(costs: CostChange | None) -> Iterable[str]:
-    if costs and costs.memory:
-        memory = costs.memory
+def _more_memory(cell: CellComparison) -> Iterable[str]:
+    memory = cell.speed_and_memory.memory if cell.speed_and_memory else None
+    if memory and memory.is_more:
         yield (
             f"peak memory {memory.ratio:.2f} × what it was ({memory.before_bytes / 2**20:,.0f} MB → "
             f"{memory.after_bytes / 2**20:,.0f} MB)"
         )
 
 
+def _notes(cell: CellComparison) -> Iterable[str]:
+    return (*cell.notes, *(cell.speed_and_memory.notes if cell.speed_and_memory else ()))
+
+
 def environment_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Return what differs in the environment: its name, before, after."""
-    return [(change.name, change.before or _NONE, change.after or _NONE) for change in comparison.environment]
+    """Return a row for each difference in the environment: name, before, after."""
+    return [(change.name, change.before or NONE, change.after or NONE) for change in comparison.environment]
 
 
 def rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Return the table of a comparison, a row a cell."""
+    """Return the table of a comparison, one row per cell."""
     return [row(cell) for cell in comparison.cells]
 
 
@@ -177,7 +185,7 @@ def row(cell: CellComparison) -> tuple[str, ...]:
     verdict = cell.verdict.upper() if cell.verdict in ("regressed", "incomparable") else cell.verdict
     change = cell.accuracy
     if change is None:
-        return (cell.name, seeds, verdict, *[_NONE] * (len(HEADERS) - 3))
+        return (cell.name, seeds, verdict, *[NONE] * (len(HEADERS) - 3))
     low, high = change.interval
     return (
         cell.name,
@@ -187,23 +195,23 @@ def row(cell: CellComparison) -> tuple[str, ...]:
         f"{change.after:.4f}",
         signed_points(change.delta),
         f"{signed_points(low)} to {signed_points(high)}",
-        _NONE if cell.adjusted_p is None else p_value(cell.adjusted_p),
+        NONE if cell.adjusted_p is None else p_value(cell.adjusted_p),
         signed_points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
-        _time(cell.costs),
-        _peak(cell.costs),
+        _time(cell.speed_and_memory),
+        _peak(cell.speed_and_memory),
     )
 
 
-def _time(costs: CostChange | None) -> str:
-    overall = costs.overall if costs else None
+def _time(change: SpeedAndMemoryChange | None) -> str:
+    overall = change.overall if change else None
     if overall is None:
-        return _NONE
-    # Beyond a hundred percent a ratio could as well be next to nothing: a factor says how far both ways it is open.
-    open_by = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{1 + overall.margin:.1f}-fold"
-    return f"{overall.ratio:.2f} × ±{open_by}"
+        return NONE
+    # Above 100 % a percentage would reach below zero; a factor holds in both directions.
+    noise = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{1 + overall.margin:.1f}-fold"
+    return f"{overall.ratio:.2f} × ±{noise}"
 
 
-def _peak(costs: CostChange | None) -> str:
-    if costs is None or costs.memory is None:
-        return _NONE
-    return f"{costs.memory.before_bytes / 2**20:,.0f} → {costs.memory.after_bytes / 2**20:,.0f}"
+def _peak(change: SpeedAndMemoryChange | None) -> str:
+    if change is None or change.memory is None:
+        return NONE
+    return f"{change.memory.before_bytes / 2**20:,.0f} → {change.memory.after_bytes / 2**20:,.0f}"

@@ -1,4 +1,4 @@
-"""The table as CSV, for spreadsheets and scripts: one record a row, plain numbers, units in the headers."""
+"""Render the table as CSV for spreadsheets and scripts: one row per record, plain numbers, units in the headers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_sst2.compare.comparison import CellComparison
-from pytest_sst2.report.results_table import FAILED, seconds_of, verdict
+from pytest_sst2.report.results_table import FAILED, floor_verdict, seconds_of
 from pytest_sst2.report.summary import Report
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.sanitize import printable
 
-# A spreadsheet takes a text that begins so for a formula, in full width too. It may see such a beginning behind blanks,
-# and behind what separates cells where a comma is for decimals.
+# A spreadsheet reads a text with such a beginning as a formula, also in full-width characters. It may skip blanks
+# before it, and may end a cell at a semicolon if the comma is its decimal separator.
 _FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
-# A text that begins so may be taken for one that begins behind it.
+# A spreadsheet may skip these too.
 _BLANK_STARTS = ("\t", "\n")
 
-_OF_RECORD: dict[str, Callable[[Record], Any]] = {
+_RECORD_COLUMNS: dict[str, Callable[[Record], Any]] = {
     "cell": lambda record: record.cell,
     "model": lambda record: record.model,
     "method": lambda record: record.method,
@@ -44,50 +44,57 @@ _OF_RECORD: dict[str, Callable[[Record], Any]] = {
     "peak_bytes": lambda record: record.peak_bytes,
     "device_peak_bytes": lambda record: record.device_peak_bytes,
     "device": lambda record: record.environment.device,
-    "verdict": verdict,
+    "verdict": floor_verdict,
 }
-_OF_COMPARISON: dict[str, Callable[[CellComparison], Any]] = {
+
+
+def _time_ratio(cell: CellComparison) -> float | None:
+    overall = cell.speed_and_memory.overall if cell.speed_and_memory else None
+    return overall.ratio if overall else None
+
+
+_COMPARISON_COLUMNS: dict[str, Callable[[CellComparison], Any]] = {
     "compared": lambda cell: cell.verdict,
     "compared_seeds": lambda cell: " ".join(map(str, cell.seeds)),
     "delta": lambda cell: cell.accuracy and round(cell.accuracy.delta, 6),
     "delta_low": lambda cell: cell.accuracy and round(cell.accuracy.interval.low, 6),
     "delta_high": lambda cell: cell.accuracy and round(cell.accuracy.interval.high, 6),
     "p_adjusted": lambda cell: cell.adjusted_p,
-    "time_ratio": lambda cell: cell.costs.overall.ratio if cell.costs and cell.costs.overall else None,
+    "time_ratio": _time_ratio,
     "causes": lambda cell: "; ".join(cell.causes),
 }
-_ERROR = "error"
+_ERROR_COLUMN = "error"
 
 
 def csv_text(report: Report) -> str:
-    """Return the table as CSV (RFC 4180): records, then cells without a number and why.
+    """Return the table as CSV (RFC 4180): the records, then the cells without a number and their errors.
 
-    What a spreadsheet would take for a formula in a text is put behind an apostrophe; numbers stay numbers. What a
-    comparison found is about all seeds of a cell, and stands in the row of each.
+    A text that a spreadsheet would read as a formula gets an apostrophe before it; numbers stay numbers. A comparison
+    is about all seeds of a cell, so each of their rows repeats it.
     """
     compared = {(cell.model, cell.method): cell for cell in report.comparison.cells} if report.comparison else {}
-    headers = [*_OF_RECORD, *(_OF_COMPARISON if report.comparison else ()), _ERROR]
+    headers = [*_RECORD_COLUMNS, *(_COMPARISON_COLUMNS if report.comparison else ()), _ERROR_COLUMN]
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, headers, restval="", lineterminator="\r\n")
     writer.writeheader()
     for record in report.records:
-        row = {name: value(record) for name, value in _OF_RECORD.items()}
+        row = {name: value(record) for name, value in _RECORD_COLUMNS.items()}
         if (cell := compared.get((record.model, record.method))) is not None:
-            row |= {name: value(cell) for name, value in _OF_COMPARISON.items()}
+            row |= {name: value(cell) for name, value in _COMPARISON_COLUMNS.items()}
         writer.writerow(_safe(row))
-    writer.writerows(_safe(_of_failure(failure)) for failure in report.failures)
+    writer.writerows(_safe(_failure_row(failure)) for failure in report.failures)
     return file.getvalue()
 
 
-def _of_failure(failure: Failure) -> dict[str, Any]:
+def _failure_row(failure: Failure) -> dict[str, Any]:
     fields = {"cell": failure.cell, "model": failure.model, "method": failure.method, "seed": failure.seed}
-    return {**fields, "verdict": FAILED, _ERROR: failure.error}
+    return {**fields, "verdict": FAILED, _ERROR_COLUMN: failure.error}
 
 
 def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _no_formula(printable(value)) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: _escape_formula(printable(value)) if isinstance(value, str) else value for name, value in row.items()}
 
 
-def _no_formula(text: str) -> str:
+def _escape_formula(text: str) -> str:
     safe = _FORMULA.sub(r"\1'\2", text)
     return f"'{safe}" if safe.startswith(_BLANK_STARTS) else safe

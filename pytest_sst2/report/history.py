@@ -1,122 +1,153 @@
-"""History as text for a terminal and as one HTML file."""
+"""Render the history of the saved baselines as text for a terminal and as one HTML file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__
-from pytest_sst2.compare.history import Point, Series
-from pytest_sst2.report.text_table import fitted, left_out_line
+from pytest_sst2.compare.history import BaselinePoint, CellHistory
+from pytest_sst2.report.svg import DASHES, SHAPES, Figure, colour, cycled, draw
+from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import signed_points
 from pytest_sst2.utils.sanitize import one_line
 
-HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× the one before")
-NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× the one before")
-_LEFT_OUT_FIRST = ("seeds", "× the one before", "saved", "seconds")
-_NONE = "–"
+if TYPE_CHECKING:
+    import altair as alt
+
+HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× previous")
+NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× previous")
+_LEFT_OUT_FIRST = ("seeds", "× previous", "saved", "seconds")
 _BARS = "▁▂▃▄▅▆▇█"
-_ABOUT_SECONDS = (
-    "Seconds of training and predicting, at the speed that the machine of the newest baseline has; – where a part of "
-    "the work was taken from the cache (--sst2-no-cache measures it), or the machine's speed is not known."
+_SECONDS_NOTE = (
+    "Seconds of training and predicting, at the speed of the machine of the newest baseline. – means that a phase was "
+    "cached (--sst2-no-cache measures it), or that the machine's speed is unknown."
 )
 
 
-def history_lines(series: Sequence[Series], width: int | None = None) -> list[str]:
-    """Return the history as lines for a terminal: a table, and the accuracies of each cell as a line of bars.
+def history_lines(histories: Sequence[CellHistory], width: int | None = None) -> list[str]:
+    """Return the history as lines for a terminal: tables, and the accuracies of each cell as a line of bars.
 
     Args:
-        series: Those of every cell.
+        histories: One per cell.
         width: Columns of the terminal; None for no limit.
     """
     lines: list[str] = []
-    for title, chosen in _tables(series).items():
-        rows = [row for each in chosen for row in _rows(each)]
-        text, left_out = fitted(
-            HEADERS, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, shortened="cell"
+    for title, of_table in _tables(histories).items():
+        rows = [row for history in of_table for row in _rows(history)]
+        text, left_out = fit_table(
+            HEADERS, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, truncated="cell"
         )
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
-        lines += [_bars_line(each) for each in chosen]
+        lines += [_bars_line(history) for history in of_table]
         lines.append("")
-    return [*map(one_line, lines), _ABOUT_SECONDS]
+    return [*map(one_line, lines), _SECONDS_NOTE]
 
 
-def _tables(series: Sequence[Series]) -> dict[str, list[Series]]:
-    """Return the series that stand in one table, by its title."""
-    found: dict[str, list[Series]] = {}
-    for each in series:
-        found.setdefault(f"{each.dataset} · recipe {each.recipe} · {each.device}", []).append(each)
-    return found
+def _tables(histories: Sequence[CellHistory]) -> dict[str, list[CellHistory]]:
+    """Return the histories of each table, by its title."""
+    tables: dict[str, list[CellHistory]] = {}
+    for history in histories:
+        tables.setdefault(f"{history.dataset} · recipe {history.recipe} · {history.device}", []).append(history)
+    return tables
 
 
-def _bars_line(series: Series) -> str:
-    accuracies = [point.accuracy for point in series.points]
-    return f"{bars(accuracies)}  accuracy of {series.cell}, {min(accuracies):.4f} to {max(accuracies):.4f}"
+def _bars_line(history: CellHistory) -> str:
+    accuracies = [point.accuracy for point in history.points]
+    return f"{bars(accuracies)}  accuracy of {history.cell}, {min(accuracies):.4f} to {max(accuracies):.4f}"
 
 
 def bars(values: Sequence[float]) -> str:
-    """Return values as a line of bars, the lowest and the highest of them at the ends of the scale."""
+    """Return values as a line of bars, scaled from the lowest value to the highest."""
     low, high = min(values), max(values)
     steps = [round((value - low) / (high - low) * (len(_BARS) - 1)) if high > low else 3 for value in values]
     return "".join(_BARS[step] for step in steps)
 
 
-def history_html(series: Sequence[Series]) -> str:
-    """Return the history as one HTML document: accuracy and time drawn for every data set and recipe."""
-    from pytest_sst2.report import charts
+def history_html(histories: Sequence[CellHistory]) -> str:
+    """Return the history as one HTML document: charts and a table for every data set, recipe and device."""
     from pytest_sst2.report.templating import page
 
     parts = []
-    # All baselines in every chart, so that two of them can be read beside each other.
-    order = [name for _, name in sorted({(point.saved, point.baseline) for each in series for point in each.points})]
-    for title, chosen in _tables(series).items():
-        values = [
-            {
-                "cell": each.cell,
-                "baseline": point.baseline,
-                "value": 100 * point.accuracy,
-                "says": f"{each.cell}, {point.baseline} ({_day(point)}): {100 * point.accuracy:.2f} %",
-            }
-            for each in chosen
-            for point in each.points
-        ]
-        times = [
-            {
-                "cell": each.cell,
-                "baseline": point.baseline,
-                "value": point.seconds,
-                "says": f"{each.cell}, {point.baseline} ({_day(point)}): {point.seconds:.2f} s",
-            }
-            for each in chosen
-            for point in each.points
-            if point.seconds is not None
-        ]
-        figures = [charts.history_chart("Accuracy", "accuracy, %", values, order, "The mean over the seeds.")]
+    # Every chart shows all baselines, so that charts are comparable.
+    saved = {(point.saved, point.baseline) for history in histories for point in history.points}
+    baselines = [name for _, name in sorted(saved)]
+    for title, of_table in _tables(histories).items():
+        points = [(history.cell, point) for history in of_table for point in history.points]
+        accuracies = [_chart_value(cell, point, 100 * point.accuracy, "%") for cell, point in points]
+        times = [_chart_value(cell, point, point.seconds, "s") for cell, point in points if point.seconds is not None]
+        figures = [_chart("Accuracy", "accuracy, %", accuracies, baselines, "The mean over the seeds.")]
         if times:
-            figures.append(charts.history_chart("Time", "seconds", times, order, _ABOUT_SECONDS))
-        rows = [row for each in chosen for row in _rows(each)]
+            figures.append(_chart("Time", "seconds", times, baselines, _SECONDS_NOTE))
+        rows = [row for history in of_table for row in _rows(history)]
         parts.append({"title": title, "figures": figures, "rows": rows})
     return page("history.html.j2", parts=parts, headers=HEADERS, numeric=NUMERIC, version=__version__)
 
 
-def _rows(series: Series) -> list[tuple[str, ...]]:
+def _chart_value(cell: str, point: BaselinePoint, value: float, unit: str) -> dict[str, Any]:
+    description = f"{cell}, {point.baseline} ({_day(point)}): {value:.2f} {unit}"
+    return {"cell": cell, "baseline": point.baseline, "value": value, "description": description}
+
+
+def _chart(title: str, axis: str, values: Sequence[dict[str, Any]], baselines: Sequence[str], caption: str) -> Figure:
+    """Return a chart of one quantity over the saved baselines.
+
+    Args:
+        title: The title of the figure.
+        axis: The quantity with its unit.
+        values: Each with ``baseline``, ``cell``, ``value`` and ``description``.
+        baselines: The names of all baselines, in order.
+        caption: The text below the title.
+    """
+    import altair as alt
+
+    names = list(dict.fromkeys(value["cell"] for value in values))
+    placed = [{**value, "position": baselines.index(value["baseline"])} for value in values]
+
+    def build(width: int) -> alt.LayerChart:
+        chart = alt.Chart(alt.Data(values=placed))
+        x = alt.X(
+            "baseline:N",
+            title=None,
+            axis=alt.Axis(labelAngle=-40, labelLimit=110),
+            scale=alt.Scale(domain=list(baselines)),
+        )
+        order = alt.Order("position:Q")
+        y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
+        dash = alt.StrokeDash("cell:N", legend=None, scale=alt.Scale(domain=names, range=cycled(DASHES, names)))
+        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash, order=order)
+        marks = chart.mark_point(filled=True, size=70, opacity=1).encode(
+            x=x,
+            y=y,
+            color=colour("cell", names),
+            shape=alt.Shape("cell:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
+            description="description:N",
+        )
+        return alt.layer(lines, marks).properties(width=width - 90, height=260)
+
+    return draw(title, caption, build)
+
+
+def _rows(history: CellHistory) -> list[tuple[str, ...]]:
     return [
-        _row(series, point, before) for before, point in zip((None, *series.points[:-1]), series.points, strict=True)
+        _row(history, point, previous)
+        for previous, point in zip((None, *history.points[:-1]), history.points, strict=True)
     ]
 
 
-def _row(series: Series, point: Point, before: Point | None) -> tuple[str, ...]:
-    is_timed = before is not None and before.seconds and point.seconds is not None
+def _row(history: CellHistory, point: BaselinePoint, previous: BaselinePoint | None) -> tuple[str, ...]:
+    is_timed = previous is not None and previous.seconds and point.seconds is not None
     return (
-        series.cell if before is None else "",
+        history.cell if previous is None else "",
         point.baseline,
         _day(point),
         f"{point.accuracy:.4f}",
-        _NONE if before is None else signed_points(point.accuracy - before.accuracy),
+        NONE if previous is None else signed_points(point.accuracy - previous.accuracy),
         str(point.seeds),
-        _NONE if point.seconds is None else f"{point.seconds:.2f}",
-        f"{point.seconds / before.seconds:.2f}" if is_timed else _NONE,  # type: ignore[operator, union-attr]
+        NONE if point.seconds is None else f"{point.seconds:.2f}",
+        f"{point.seconds / previous.seconds:.2f}" if is_timed else NONE,  # type: ignore[operator, union-attr]
     )
 
 
-def _day(point: Point) -> str:
+def _day(point: BaselinePoint) -> str:
     return point.saved[:10] or "no date"

@@ -1,4 +1,4 @@
-"""The report as one HTML file: it opens from disk, asks no network, and stays under a megabyte."""
+"""Render the report as one HTML file that opens from disk, needs no network, and stays under a megabyte."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pytest_sst2 import __version__
-from pytest_sst2.report import charts
-from pytest_sst2.report import comparison_text as compared
-from pytest_sst2.report import results_table as table
-from pytest_sst2.report.cell_details import MOVED_HEADERS, cell_details, moved_rows
-from pytest_sst2.report.cells import CellReport
-from pytest_sst2.report.summary import Report
+from pytest_sst2.compare.cell_analysis import CellAnalysis
+from pytest_sst2.compare.comparison import CellComparison
+from pytest_sst2.report import charts, comparison_text, results_table
+from pytest_sst2.report.cell_details import CHANGED_SLICE_HEADERS, cell_details, changed_slice_rows
+from pytest_sst2.report.summary import Report, context_lines, warning_lines
 from pytest_sst2.report.templating import page
-from pytest_sst2.report.terminal import context_lines, warning_lines
 from pytest_sst2.results.record import Epoch
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12
-# What may be long, and is cut where the page would be too large.
+# Long lists, which are truncated if the page would be too large.
 _LISTS = ("rows", "comparison_rows", "environment_rows", "epochs", "warnings", "findings", "packages")
 _SIGNS = {"good": "✓", "bad": "✗", "unclear": "?"}
 T = TypeVar("T")
@@ -30,7 +28,7 @@ _EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy
 class _Header:
     text: str
     is_numeric: bool
-    explained: str = ""
+    tooltip: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,20 @@ class _Value:
 @dataclass(frozen=True)
 class _Row:
     cells: tuple[_Value, ...]
-    standing: str
+    tone: str
 
 
-def html_text(report: Report, cells: Sequence[CellReport]) -> str:
+def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
     """Return the report as one HTML document of at most a megabyte.
 
-    Where it would be more, cells that say least are not unfolded, and in the end rows are left out of the tables; the
-    page says so.
+    If it would be larger, the details of the least important cells are left out, and then rows of the tables. The page
+    says so.
 
     Args:
         report: What every report says.
-        cells: What is to be seen of each cell.
+        cells: The analysis of each cell.
     """
-    details = [cell_details(cell) for cell in _most_telling(cells)[:_MOST_DETAILED]]
+    details = [cell_details(cell) for cell in sorted(cells, key=lambda cell: cell.attention_rank)[:_MOST_DETAILED]]
     values = {
         **_results(report, cells),
         **_comparison(report, cells),
@@ -64,30 +62,33 @@ def html_text(report: Report, cells: Sequence[CellReport]) -> str:
         **_environment(report),
     }
     lists = [values[name] or () for name in _LISTS]
-    unfolded, shown_rows = len(details), max(map(len, lists))
+    detailed, shown_rows = len(details), max(map(len, lists))
     while True:
         text = page(
             "report.html.j2",
             **values,
             report=report,
             version=__version__,
-            sign=_SIGNS[report.standing],
-            details=details[:unfolded],
-            not_detailed=len(cells) - unfolded,
+            sign=_SIGNS[report.tone],
+            details=details[:detailed],
+            not_detailed=len(cells) - detailed,
             shown_rows=shown_rows,
         )
-        if len(text.encode()) <= MOST_BYTES or not (unfolded or shown_rows):
+        if len(text.encode()) <= MOST_BYTES or not (detailed or shown_rows):
             return text
-        unfolded, shown_rows = (unfolded // 2, shown_rows) if unfolded else (0, shown_rows // 2)
+        detailed, shown_rows = (detailed // 2, shown_rows) if detailed else (0, shown_rows // 2)
 
 
-def _results(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
+def _results(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
     warnings = [*(f"ERROR: {problem}" for problem in report.problems), *report.notes]
     warnings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],
-        "headers": [_Header(column.header, column.is_numeric, column.explained) for column in _columns(table.COLUMNS)],
-        "rows": [_result_row(row) for row in table.rows(report.records, report.failures)],
+        "headers": [
+            _Header(column.header, column.is_numeric, column.tooltip)
+            for column in _verdict_first(results_table.COLUMNS)
+        ],
+        "rows": [_result_row(row) for row in results_table.rows(report.records, report.failures)],
         "time_figures": charts.time_charts(cells),
         "training_figures": charts.training_charts(cells),
         "epoch_headers": _EPOCH_HEADERS,
@@ -96,58 +97,59 @@ def _results(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
     }
 
 
-def _columns(each: Sequence[T]) -> list[T]:
-    """Return what there is one of for each column with the verdict, the last, brought before the numbers."""
-    return [*each[:3], each[-1], *each[3:-1]]
+def _verdict_first(columns: Sequence[T]) -> list[T]:
+    """Return one item per column, with the verdict (the last column) before the numbers."""
+    return [*columns[:3], columns[-1], *columns[3:-1]]
 
 
-def _epoch_row(cell: CellReport, epoch: Epoch) -> tuple[str, ...]:
+def _epoch_row(cell: CellAnalysis, epoch: Epoch) -> tuple[str, ...]:
     numbers = (f"{epoch.train_loss:.4f}", f"{epoch.eval_loss:.4f}", f"{epoch.eval_accuracy:.4f}")
     return (cell.name, str(epoch.number), *numbers)
 
 
-def _result_row(row: table.Row) -> _Row:
+def _result_row(row: results_table.Row) -> _Row:
     values = tuple(
         _Value(text, column.is_numeric, column.number(row.record) if column.number and row.record else None)
-        for column, text in zip(table.COLUMNS, row.cells, strict=True)
+        for column, text in zip(results_table.COLUMNS, row.cells, strict=True)
     )
-    bad = row.cells[-1] in (table.FAILED, table.BELOW_FLOOR)
-    return _Row(tuple(_columns(values)), "bad" if bad else "good" if row.cells[-1] == "pass" else "")
+    bad = row.cells[-1] in (results_table.FAILED, results_table.BELOW_FLOOR)
+    return _Row(tuple(_verdict_first(values)), "bad" if bad else "good" if row.cells[-1] == "pass" else "")
 
 
-def _comparison(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
-    found = report.comparison
-    if found is None:
+def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
+    comparison = report.comparison
+    if comparison is None:
         empty: dict[str, Any] = dict.fromkeys(("comparison_headers", "comparison_rows", "forest", "findings"))
-        return {**empty, "comparison_headline": "", "environment_rows": []}
+        return {**empty, "comparison_rule": "", "environment_rows": []}
     return {
-        "comparison_headline": compared.headline(found),
-        "comparison_headers": [_Header(header, header in compared.NUMERIC) for header in compared.HEADERS],
-        "comparison_rows": [
-            _Row(
-                tuple(
-                    _Value(text, header in compared.NUMERIC, _number(text) if header in compared.NUMERIC else None)
-                    for header, text in zip(compared.HEADERS, compared.row(cell), strict=True)
-                ),
-                "bad" if cell.flags & set(report.fail_on) else "",
-            )
-            for cell in found.cells
+        "comparison_rule": comparison_text.rule_line(comparison),
+        "comparison_headers": [
+            _Header(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS
         ],
-        "forest": charts.forest_chart(cells, found.tolerance),
-        "findings": compared.findings(found),
-        "environment_rows": compared.environment_rows(found),
+        "comparison_rows": [_comparison_row(cell, report.fail_on) for cell in comparison.cells],
+        "forest": charts.forest_chart(cells, comparison.tolerance),
+        "findings": comparison_text.findings(comparison),
+        "environment_rows": comparison_text.environment_rows(comparison),
     }
 
 
+def _comparison_row(cell: CellComparison, fail_on: Sequence[str]) -> _Row:
+    values = []
+    for header, text in zip(comparison_text.HEADERS, comparison_text.row(cell), strict=True):
+        is_numeric = header in comparison_text.NUMERIC
+        values.append(_Value(text, is_numeric, _number(text) if is_numeric else None))
+    return _Row(tuple(values), "bad" if cell.flags & set(fail_on) else "")
+
+
 def _number(text: str) -> float | None:
-    """Return the number that a text of the comparison's table shows, None where it shows none."""
+    """Return the number in a text of the comparison's table; None if it is not a number."""
     try:
         return float(text.replace("−", "-").lstrip("<"))
     except ValueError:
         return None
 
 
-def _sections(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
+def _sections(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
     sections = [("results", "Results")]
     if report.comparison is not None:
         sections.append(("comparison", "Before and after"))
@@ -156,22 +158,10 @@ def _sections(report: Report, cells: Sequence[CellReport]) -> dict[str, Any]:
     if cells:
         sections.append(("details", "Cell by cell"))
     return {
-        "moved_headers": MOVED_HEADERS,
-        "moved": moved_rows(cells),
+        "changed_slice_headers": CHANGED_SLICE_HEADERS,
+        "changed_slices": changed_slice_rows(cells),
         "sections": [*sections, ("warnings", "Warnings"), ("reproduce", "How to reproduce")],
     }
-
-
-def _most_telling(cells: Sequence[CellReport]) -> list[CellReport]:
-    """Return the cells, those that fail a comparison or a floor first, then those that changed, in their own order."""
-
-    def rank(cell: CellReport) -> int:
-        flags = cell.comparison.flags if cell.comparison else frozenset()
-        if "regressed" in flags or not all(record.reaches_floor for record in cell.records):
-            return 0
-        return 1 if flags or (cell.comparison and cell.comparison.verdict == "improved") else 2
-
-    return sorted(cells, key=rank)
 
 
 def _environment(report: Report) -> dict[str, Any]:

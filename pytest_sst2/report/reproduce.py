@@ -1,4 +1,4 @@
-"""Reproduction: the commands that measure some records again, and the versions they were measured with."""
+"""Build the commands that measure some records again, and the command that installs their versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_sst2.config.recipes import PRESETS, Recipe
 from pytest_sst2.results.record import Record
 
 _OURS = "pytest-sst2"
-# What decides an accuracy; the rest of what was installed is in the records.
+# The packages that determine an accuracy. The records hold all installed versions.
 _PACKAGES = (
     "torch",
     "transformers",
@@ -21,70 +21,69 @@ _PACKAGES = (
     _OURS,
 )
 
-
-# The tests that come along, which stand for those that are not known.
+# Stands for unknown tests: the benchmarks of this package.
 _TESTS = ("benchmarks",)
-TESTS_UNKNOWN = "# benchmarks stands for the tests that measured these cells: a results file does not name them"
+TESTS_UNKNOWN = "# benchmarks is a placeholder: a results file does not name the tests that measured its cells"
 
 
 def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) -> list[str]:
     """Return the commands that measure these cells again and no others.
 
-    There is one for each data set, recipe, device, number of rounds, for each setting of the variables that change
-    threads or precision, and for methods that were not run with the same models and seeds. They name what decides the
-    numbers, not how else it was run. Data and models that were read from a folder are named by a placeholder, since a
-    record does not keep where they lay.
+    Cells need separate commands if they differ in data set, recipe, device, number of rounds or in the variables that
+    change threads or precision, or if they do not form a matrix of models, methods and seeds. A command has only the
+    options that determine the numbers. Data and models from a folder have a placeholder, because records do not hold
+    the path.
 
     Args:
-        records: Those to measure again.
-        tests: What pytest was given to collect, as it was typed; None where that is not known.
+        records: The records to measure again.
+        tests: The tests on pytest's command line, as typed; None if unknown.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault((_variables(record), *_shared_flags(record)), []).append(record)
-    named = _TESTS if tests is None else tests
+        groups.setdefault((_variables(record), *_common_flags(record)), []).append(record)
+    tests = _TESTS if tests is None else tests
     return [
-        _variables(group[0]) + shlex.join(["pytest", *named, *cells, *_shared_flags(group[0])])
+        _variables(group[0]) + shlex.join(["pytest", *tests, *cells, *_common_flags(group[0])])
         for group in groups.values()
         for cells in _cell_flags(group)
     ]
 
 
 def install_command(records: Sequence[Record]) -> str:
-    """Return the command that installs the versions records were measured with, builds for one device left aside.
+    """Return the command that installs the versions of some records, without the local part (``+cu128``) of a version.
 
     Args:
-        records: At least one; the versions are those of the first.
+        records: At least one. The first record provides the versions.
     """
     packages = records[0].environment.packages
-    wanted = {name: f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages}
+    requirements = {name: f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages}
     if any(record.weights is not None and record.weights.source == "bundled" for record in records):
-        ours = wanted.get(_OURS, _OURS)
-        wanted[_OURS] = ours.replace(_OURS, f"{_OURS}[bundled]")
-    return shlex.join(["python", "-m", "pip", "install", *wanted.values()])
+        ours = requirements.get(_OURS, _OURS)
+        requirements[_OURS] = ours.replace(_OURS, f"{_OURS}[bundled]")
+    return shlex.join(["python", "-m", "pip", "install", *requirements.values()])
 
 
 def _variables(record: Record) -> str:
-    """Return what is set for a command before it, with a space behind it; empty where nothing was."""
+    """Return the environment variables for a command, each followed by a space; empty if there are none."""
     return "".join(f"{name}={shlex.quote(value)} " for name, value in sorted(record.environment.variables.items()))
 
 
 def _cell_flags(records: Sequence[Record]) -> list[list[str]]:
-    """Return the flags of as few matrices as hold these cells and no others.
+    """Return the options of as few matrices as cover exactly these cells.
 
-    Methods without a model take any: they go with the first matrix of the same seeds.
+    A method without a model joins the first matrix with the same seeds.
     """
-    # Of each seed of a method, its models; methods and seeds that agree in these are one matrix.
+    # The models of each method and seed. Those with the same models form one matrix.
     models: dict[tuple[str, int], dict[str, None]] = {}
     for record in records:
-        named = models.setdefault((record.method, record.seed), {})
+        of_cell = models.setdefault((record.method, record.seed), {})
         if record.model:
-            named[_model(record)] = None
+            of_cell[_model(record)] = None
     seeds: dict[tuple[str, frozenset[str]], list[int]] = {}
-    for (method, seed), named in models.items():
-        seeds.setdefault((method, frozenset(named)), []).append(seed)
+    for (method, seed), of_cell in models.items():
+        seeds.setdefault((method, frozenset(of_cell)), []).append(seed)
     matrices: dict[tuple[frozenset[str], tuple[int, ...]], list[str]] = {}
-    for (method, wanted), of_method in sorted(seeds.items(), key=lambda each: not each[0][1]):
+    for (method, wanted), of_method in sorted(seeds.items(), key=lambda item: not item[0][1]):
         same_seeds = (key for key in matrices if key[1] == tuple(of_method))
         key = (wanted, tuple(of_method)) if wanted else next(same_seeds, (wanted, tuple(of_method)))
         matrices.setdefault(key, []).append(method)
@@ -100,12 +99,12 @@ def _cell_flags(records: Sequence[Record]) -> list[list[str]]:
 
 
 def _model(record: Record) -> str:
-    """Return what names a record's model on the command line."""
+    """Return a record's model as an option value, a placeholder for a model from a folder."""
     is_folder = record.weights is not None and not record.weights.hub_id
     return f"FOLDER-OF-{record.model}" if is_folder else str(record.model)
 
 
-def _shared_flags(record: Record) -> list[str]:
+def _common_flags(record: Record) -> list[str]:
     flags = [f"--sst2-data={_data(record)}", *_recipe_flags(record.recipe)]
     if record.environment.device != "cpu":
         flags.append(f"--sst2-device={record.environment.device}")
@@ -126,6 +125,6 @@ def _recipe_flags(recipe: Recipe) -> list[str]:
     for name in ("train_size", "eval_size", "epochs", "batch_size", "learning_rate", "probe_max_length", "dtype"):
         value = getattr(recipe, name)
         if value is not None and (preset is None or value != getattr(preset, name)):
-            # One option sets the limits of fine-tuning and of the probes.
+            # One option sets the maximum length of fine-tuning and of the probes.
             flags.append(f"--sst2-{name.removeprefix('probe_').replace('_', '-')}={value}")
     return flags

@@ -1,20 +1,18 @@
-"""Contents: what every report of a run says, worked out once; renderers only render it."""
+"""Collect what every report of a run says: headline, context, warnings, and the commands that repeat the run."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.report.comparison_text import outcome
+from pytest_sst2.compare.run_outcome import RunOutcome, Tone, run_outcome
+from pytest_sst2.report.comparison_text import counts_sentence
 from pytest_sst2.report.reproduce import TESTS_UNKNOWN, install_command, run_commands
 from pytest_sst2.results.environment_diff import environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.formatting import plural, shorten
-
-Standing = Literal["good", "bad", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -22,21 +20,21 @@ class Report:
     """What every report of a run says.
 
     Attributes:
-        verdict: The whole in one sentence.
-        standing: Whether that is good news.
-        records: Of this run.
+        headline: The outcome of the run in one sentence.
+        tone: Whether that is good news.
+        records: The records of this run.
         failures: Cells without a number.
         comparison: With the baseline; None without one.
-        fail_on: What fails it.
-        problems: What failed the run although no cell did.
-        notes: In what the cells differ that should be one; empty if nothing.
-        commands: What measures the cells again.
-        install: What installs the versions; empty without a record.
-        remark: What is not known of the commands, as a comment between them; empty if nothing.
+        fail_on: What fails the comparison.
+        problems: Problems of the run that are not about one cell.
+        notes: What differs between the cells but should not; empty if nothing does.
+        commands: The commands that measure the cells again.
+        install: The command that installs the versions; empty without records.
+        remark: A comment for the commands, about what is unknown; empty if nothing is.
     """
 
-    verdict: str
-    standing: Standing
+    headline: str
+    tone: Tone
     records: tuple[Record, ...]
     failures: tuple[Failure, ...]
     comparison: Comparison | None
@@ -55,69 +53,100 @@ def make_report(
     problems: Sequence[str] = (),
     tests: Sequence[str] | None = None,
 ) -> Report:
-    """Return the report of some results and, where they were compared, of the comparison.
+    """Return the report of some results and, if they were compared, of their comparison.
 
     Args:
-        results: What was measured.
+        results: The measured results.
         comparison: With the baseline; None without one.
-        fail_on: What fails it.
-        problems: What failed the run although no cell did.
-        tests: What pytest was given to collect, as it was typed; None where that is not known.
+        fail_on: What fails the comparison.
+        problems: Problems of the run that are not about one cell.
+        tests: The tests on pytest's command line, as typed; None if unknown.
     """
-    verdict, standing = verdict_of(results, comparison, fail_on, problems)
+    outcome = run_outcome(results, comparison, fail_on, problems)
     return Report(
-        verdict=verdict,
-        standing=standing,
+        headline=headline(outcome, comparison),
+        tone=outcome.tone,
         records=tuple(results.records),
         failures=tuple(results.failures),
         comparison=comparison,
         fail_on=tuple(fail_on),
         problems=tuple(problems),
-        notes=tuple(_mixture(results.records)),
+        notes=tuple(_mixture_notes(results.records)),
         commands=tuple(run_commands(results.records, tests)),
         install=install_command(results.records) if results.records else "",
         remark=TESTS_UNKNOWN if tests is None and results.records else "",
     )
 
 
-def _mixture(records: Sequence[Record]) -> list[str]:
-    """Say in what the cells of one table differ that should be one: files of several runs may be joined."""
-    contents = list(dict.fromkeys(f"{each.dataset.name} ({each.dataset.revision})" for each in records))
-    found = [f"note: the cells are of several contents: {', '.join(contents)}"] if len(contents) > 1 else []
-    others = [each.environment for each in records[1:] if each.environment != records[0].environment]
+def headline(run: RunOutcome, comparison: Comparison | None) -> str:
+    """Return the outcome of a run in one sentence, with the numbers behind it."""
+    parts = [counts_sentence(comparison)] if comparison is not None else []
+    if run.has_trouble:
+        parts.append(_trouble(run))
+    elif comparison is None:
+        parts.append(_floors(run))
+    return f"{run.outcome}: {'; '.join(parts)}"
+
+
+def _trouble(run: RunOutcome) -> str:
+    low = run.below_floor
+    sentences = (
+        f"{low} of {plural(run.cells, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
+        f"{plural(run.failures, 'cell')} without a number" if run.failures else "",
+        f"{plural(run.problems, 'problem')} with the run" if run.problems else "",
+    )
+    return ", ".join(filter(None, sentences))
+
+
+def _floors(run: RunOutcome) -> str:
+    if run.outcome == "NOTHING MEASURED":
+        return "no cell has a number"
+    if run.outcome == "PASSES":
+        return f"{plural(run.cells, 'cell')}, {'each reaches' if run.cells > 1 else 'it reaches'} its floor"
+    return f"{plural(run.cells, 'cell')}, {run.reach_floor or 'none'} of them with a floor to reach"
+
+
+def context_lines(record: Record) -> list[str]:
+    """Return what all cells of a run have in common: data, recipe, device, dtype and versions; and the data's note."""
+    data, environment = record.dataset, record.environment
+    lines = [
+        f"{data.name} ({_short_revision(data.revision)}) {data.split} n={data.eval_size:,}, "
+        f"trained on {data.train_size:,} · recipe {record.recipe_label} · {environment.device} × "
+        f"{plural(environment.threads, 'thread')} · {record.recipe.dtype} · Python {environment.python}, "
+        f"{environment.headline}"
+    ]
+    if data.note:
+        lines.append(f"NOTE: {data.note}")
+    return lines
+
+
+def _short_revision(revision: str) -> str:
+    """Return enough of a commit or digest to recognise it."""
+    return revision if revision.startswith("sha256:") else revision[:12]
+
+
+def warning_lines(records: Sequence[Record]) -> list[str]:
+    """Return each distinct warning once, with the cells it is about."""
+    cells: dict[str, list[str]] = {}
+    for record in records:
+        for warning in record.warnings:
+            cells.setdefault(warning, []).append(record.cell)
+    total = len(records)
+    return [
+        f"warning: {warning} ({'all cells' if len(names) == total > 1 else ', '.join(names)})"
+        for warning, names in cells.items()
+    ]
+
+
+def _mixture_notes(records: Sequence[Record]) -> list[str]:
+    """Return what differs between the cells of one table but should not; files of several runs may be joined."""
+    revisions = list(dict.fromkeys(f"{record.dataset.name} ({record.dataset.revision})" for record in records))
+    notes = []
+    if len(revisions) > 1:
+        notes.append(f"note: the cells were measured on different data: {', '.join(revisions)}")
+    others = [record.environment for record in records[1:] if record.environment != records[0].environment]
     if others:
         changes = environment_changes(records[0].environment, others[0])
-        values = [f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes]
-        found.append(f"note: not all cells were measured in one environment: {shorten(values, 3)}")
-    return found
-
-
-def verdict_of(
-    results: Results, comparison: Comparison | None, fail_on: Collection[str], problems: Sequence[str] = ()
-) -> tuple[str, Standing]:
-    """Return the verdict on the whole in one sentence, and whether it is good news.
-
-    Floors, cells without a number and other problems fail a run whatever the comparison says.
-    """
-    low = sum(not record.reaches_floor for record in results.records)
-    held = sum(record.floor is not None and record.reaches_floor for record in results.records)
-    total, failed = len(results.records), len(results.failures)
-    troubles = (
-        f"{low} of {plural(total, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
-        f"{plural(failed, 'cell')} without a number" if failed else "",
-        f"{plural(len(problems), 'problem')} with the run" if problems else "",
-    )
-    trouble = ", ".join(filter(None, troubles))
-    if comparison is not None:
-        head, _, said = outcome(comparison, fail_on).partition(": ")
-        standing: Standing = {"HOLDS": "good", "FAILS": "bad"}.get(head, "unclear")  # type: ignore[assignment]
-        if not trouble:
-            return f"{head}: {said}", standing
-        return f"{'FAILS' if standing == 'good' else head}: {said}; {trouble}", "bad"
-    if trouble:
-        return f"FAILS: {trouble}", "bad"
-    if not total:
-        return "NOTHING MEASURED: no cell has a number", "unclear"
-    if held == total:
-        return f"PASSES: {plural(total, 'cell')}, {'each reaches' if total > 1 else 'it reaches'} its floor", "good"
-    return f"MEASURED: {plural(total, 'cell')}, {held or 'none'} of them with a floor to reach", "unclear"
+        values = [f"{change.name} {change.before or 'none'} / {change.after or 'none'}" for change in changes]
+        notes.append(f"note: the cells were measured in different environments: {shorten(values, 3)}")
+    return notes

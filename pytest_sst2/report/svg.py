@@ -1,7 +1,7 @@
-"""Drawing: an Altair chart as SVG that stands in a page, drawn once for a wide page and once for a narrow one.
+"""Draw an Altair chart as SVG for an HTML page, once for a wide page and once for a narrow one.
 
-Colours are CSS variables of the page, so that one drawing serves light and dark; whatever has a colour has a shape or a
-dash of its own too. Every mark that stands for a value has a description, which the page shows as its tooltip.
+Colours are CSS variables of the page, so that one drawing works in light and dark mode. Everything with a colour also
+has a shape or dash pattern. Every mark that stands for a value has a description, which the page shows as its tooltip.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     import altair as alt
 
 WIDE, NARROW = 720, 340
-# Of one text in a drawing, which has no room for more.
+# Limit of one text in a drawing.
 MOST_CHARACTERS = 500
 COLOURS = [f"var(--series-{number})" for number in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 4], [3, 1]]
-_NUMBERS = frozenset(("d", "transform", "x2", "y2"))
+_NUMERIC_ATTRIBUTES = frozenset(("d", "transform", "x2", "y2"))
 _SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn chart: SVG for a wide and for a narrow page, its title and what it says in words."""
+    """A drawn chart: its title, its caption, and SVG for a wide and a narrow page."""
 
     title: str
     caption: str
@@ -39,7 +39,7 @@ class Figure:
 
 
 def check_available() -> None:
-    """Refuse, before any work is done, what cannot be drawn in the end.
+    """Check before any work that charts can be drawn.
 
     Raises:
         Sst2Error: A plotting library is missing.
@@ -53,16 +53,16 @@ def check_available() -> None:
         ) from error
 
 
-def drawn(title: str, caption: str, build: Callable[[int], alt.LayerChart]) -> Figure:
-    """Return a figure: what ``build`` returns for the width of a wide page and of a narrow one."""
+def draw(title: str, caption: str, build: Callable[[int], alt.LayerChart]) -> Figure:
+    """Return the figure of a chart that ``build`` returns for a width in pixels."""
     return Figure(title, caption, *(_svg(build(width), title) for width in (WIDE, NARROW)))
 
 
 def _svg(chart: alt.LayerChart, title: str) -> str:
-    """Return the SVG of a chart, fit to stand in a page: it takes the page's width, and its marks can be pointed at."""
+    """Return the SVG of a chart: it scales with the page, and its marks can be focused."""
     import vl_convert
 
-    dressed = (
+    styled = (
         chart.configure(background="transparent", font="system-ui, sans-serif")
         .configure_view(stroke="transparent")
         .configure_axis(
@@ -85,31 +85,31 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
         )
     )
     ET.register_namespace("", _SVG)
-    root = ET.fromstring(vl_convert.vegalite_to_svg(_shown(dressed.to_dict())))  # noqa: S314 - our own plotting library's  # nosec B314
-    # No wider than it was drawn, so that letters are of one size in all charts.
+    root = ET.fromstring(vl_convert.vegalite_to_svg(_sanitized(styled.to_dict())))  # noqa: S314 - our own plotting library's  # nosec B314
+    # No wider than drawn, so that text has the same size in all charts.
     root.set("style", f"max-width:{root.attrib['width']}px")
     for name in ("width", "height", "version", "class"):
         root.attrib.pop(name, None)
     root.set("role", "group")
     root.set("aria-label", one_line(title, MOST_CHARACTERS))
     for element in root.iter():
-        _cleaned(element)
+        _clean(element)
     return ET.tostring(root, encoding="unicode")
 
 
-def _shown(tree: Any) -> Any:
-    """Return a specification with every text in it as it may be shown."""
+def _sanitized(tree: Any) -> Any:
+    """Return a specification with control characters and secrets removed from every text."""
     if isinstance(tree, dict):
-        return {name: _shown(value) for name, value in tree.items()}
+        return {name: _sanitized(value) for name, value in tree.items()}
     if isinstance(tree, list):
-        return [_shown(value) for value in tree]
+        return [_sanitized(value) for value in tree]
     return one_line(tree, MOST_CHARACTERS) if isinstance(tree, str) else tree
 
 
-def _cleaned(element: ET.Element) -> None:
-    """Take from an element what the page does not need, and mark what stands for a value."""
-    for name in _NUMBERS.intersection(element.attrib):
-        # A hundredth of a pixel is enough.
+def _clean(element: ET.Element) -> None:
+    """Remove the attributes of an element that the page does not need, and give marks of values a class."""
+    for name in _NUMERIC_ATTRIBUTES.intersection(element.attrib):
+        # Two decimals of a pixel are enough.
         element.set(name, re.sub(r"(\d+\.\d{2})\d+", r"\1", element.attrib[name]))
     role, description = element.attrib.get("aria-roledescription"), element.attrib.get("aria-label")
     if role in ("point", "symbol", "bar") and description and element.attrib.get("role") == "graphics-symbol":
@@ -123,7 +123,7 @@ def _cleaned(element: ET.Element) -> None:
 
 
 def colour(field: str, domain: Sequence[str]) -> alt.Color:
-    """Return the colours of a field's values, with a legend where there are several."""
+    """Return the colour scale of a field, with a legend if it has several values."""
     import altair as alt
 
     return alt.Color(
@@ -141,10 +141,9 @@ def legend() -> alt.Legend:
 
 
 def cycled(values: Sequence[Any], domain: Sequence[str]) -> list[Any]:
-    """Return one of the values for each of a domain, from the front again where they run out.
+    """Return one value for each item of a domain; start again with the first if there are not enough.
 
-    Shapes and dashes are one further in each turn, so that no two of a domain share both these and the colour before
-    there are as many as shapes times colours.
+    Shapes and dashes shift by one in each turn, so that colour and shape together are distinct for many items.
     """
     step = 0 if values is COLOURS else 1
     return [values[(index + step * (index // len(values))) % len(values)] for index in range(len(domain))]

@@ -1,4 +1,4 @@
-"""Pages: a template filled in, everything in it escaped but our own style, script and drawings."""
+"""Fill in a template; escape all values except our own style, script and drawings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(template: str, **values: Any) -> str:
-    """Return an HTML document that holds all it needs: it asks no network, and its own policy forbids it to.
+    """Return a self-contained HTML document, whose Content-Security-Policy forbids any network access.
 
     Args:
-        template: The file in ``templates``.
-        values: What it shows; every text is escaped.
+        template: A file name in ``templates``.
+        values: The template's variables; every text is escaped.
     """
     import jinja2
     import markupsafe
@@ -32,21 +32,21 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_shown,
+        finalize=_sanitized,
     )
-    # Not escaped: drawings, in which the plotting library has escaped what is data, and two files beside this one.
+    # Drawings are not escaped, because the plotting library has escaped the data in them.
     environment.filters["drawing"] = markupsafe.Markup
     return environment.get_template(template).render(
         **values, style=style, script=script, script_digest=_csp_digest(script)
     )
 
 
-def _shown(value: Any) -> Any:
-    """Return what is put into a page in the place of a value: text as it may leave the program."""
-    # What is markup already, our own files and drawings, is a kind of text too.
+def _sanitized(value: Any) -> Any:
+    """Return a value of a template with control characters and secrets removed from text."""
+    # Markup, which is our own files and drawings, is a subclass of str and stays as it is.
     return one_line(value) if type(value) is str else value
 
 
 def _csp_digest(script: str) -> str:
-    """Return what a policy knows our script by, so that a browser runs no other."""
+    """Return the digest of our script for the Content-Security-Policy, so that a browser runs no other script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

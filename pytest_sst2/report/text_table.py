@@ -1,4 +1,4 @@
-"""Fitting: a table as wide as the terminal, the columns that matter least left out."""
+"""Lay out a table that fits the width of a terminal, leaving out the least important columns."""
 
 from __future__ import annotations
 
@@ -7,33 +7,39 @@ from collections.abc import Iterable, Sequence
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.sanitize import one_line
 
+# Stands for a missing value.
+NONE = "–"
+
 _GAP = 2
-# Of one cell, where the width of the terminal sets no other limit.
-_MOST_OF_CELL = 200
+# Limit of one cell's text if the terminal sets no other.
+_MOST_CELL_CHARACTERS = 200
+# A truncated text keeps at least this many characters.
+_FEWEST_CHARACTERS = 8
 
 
-def fitted(
+def fit_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
     width: int | None,
     left_out_first: Sequence[str] = (),
     right: Sequence[str] = (),
-    shortened: str = "",
+    truncated: str = "",
 ) -> tuple[str, list[str]]:
-    """Return a table of at most ``width`` columns, and the headers of those that were left out for it.
+    """Return a table of at most ``width`` columns, and the headers of the columns that were left out.
 
     Args:
-        headers: One a column.
-        rows: As many cells as headers in each.
+        headers: One per column.
+        rows: As many texts as headers in each row.
         width: Columns of the terminal; None for no limit.
-        left_out_first: Headers of the columns that may go, the first to go first.
+        left_out_first: Headers of the columns that may be left out, the least important first.
         right: Headers of the columns that are aligned to the right.
-        shortened: Header of the column whose texts are cut, at worst to 8 signs, if the table is too wide even so.
+        truncated: Header of the column whose texts are truncated if the table is still too wide; to at least 8
+            characters.
     """
     from tabulate import tabulate
 
-    rows = [[one_line(cell, _MOST_OF_CELL) for cell in row] for row in rows]
+    rows = [[one_line(cell, _MOST_CELL_CHARACTERS) for cell in row] for row in rows]
     left_out: list[str] = []
     kept = list(range(len(headers)))
     for header in left_out_first:
@@ -41,15 +47,16 @@ def fitted(
             break
         kept.remove(headers.index(header))
         left_out.append(header)
-    shown = [[row[index] for index in kept] for row in (headers, *rows)]
-    if width is not None and shortened:
-        column = kept.index(headers.index(shortened))
-        room = _widest(row[column] for row in shown) - (_width(headers, rows, kept) - width)
-        shown = [[*row[:column], truncate(row[column], max(room, 8)), *row[column + 1 :]] for row in shown]
-    rule = ["-" * _widest(column) for column in zip(*shown, strict=True)]
+    lines = [[row[index] for index in kept] for row in (headers, *rows)]
+    if width is not None and truncated:
+        column = kept.index(headers.index(truncated))
+        room = _widest(line[column] for line in lines) - (_width(headers, rows, kept) - width)
+        most = max(room, _FEWEST_CHARACTERS)
+        lines = [[*line[:column], truncate(line[column], most), *line[column + 1 :]] for line in lines]
+    rule = ["-" * _widest(column) for column in zip(*lines, strict=True)]
     text: str = tabulate(
-        # The headers as a row of their own: tabulate would widen each column by two for them.
-        [shown[0], rule, *shown[1:]],
+        # The headers are passed as a row, because tabulate widens each column by two for real headers.
+        [lines[0], rule, *lines[1:]],
         tablefmt="plain",
         colalign=["right" if headers[index] in right else "left" for index in kept],
         disable_numparse=True,
@@ -58,7 +65,7 @@ def fitted(
 
 
 def left_out_line(left_out: Sequence[str], width: int | None) -> str:
-    """Return the line below a table that says what is not in it; empty where nothing is missing."""
+    """Return the line below a table that names the columns left out; empty if there are none."""
     return f"\n(no room at {width} columns for: {', '.join(left_out)})" if left_out else ""
 
 

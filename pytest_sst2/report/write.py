@@ -1,4 +1,4 @@
-"""The files of ``--sst2-report FOLDER``: HTML to look at, Markdown to paste, CSV to reckon with."""
+"""Write the files of ``--sst2-report FOLDER``: HTML to read, Markdown to paste, CSV for spreadsheets."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.locks import one_at_a_time
 
 if TYPE_CHECKING:
-    from pytest_sst2.report.cells import CellReport
+    from pytest_sst2.compare.cell_analysis import CellAnalysis
     from pytest_sst2.report.summary import Report
 
-# Where GitHub Actions shows what a job has to say, as Markdown.
+# GitHub Actions shows the Markdown in the file that this variable names on the page of the job.
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 HTML, MARKDOWN, CSV = "sst2-report.html", "sst2-report.md", "sst2-report.csv"
 NAMES = (HTML, MARKDOWN, CSV)
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Refuse a folder that the report cannot be written to, and a report that cannot be drawn, before any work.
+    """Check before any work that the report can be drawn and written to a folder.
 
     Raises:
-        Sst2Error: A file cannot be written there, or a library is missing.
+        Sst2Error: A file cannot be written there, or a plotting library is missing.
     """
     from pytest_sst2.report.svg import check_available
 
     if folder.exists() and not folder.is_dir():
-        raise Sst2Error(f"{option} {folder}: this is a file; a folder is needed, which need not exist yet.")
+        raise Sst2Error(f"{option} {folder} is a file. Give a folder; it need not exist yet.")
     for name in NAMES:
         check_writable(folder / name, option)
     check_available()
 
 
-def write_report(folder: Path, report: Report, cells: Sequence[CellReport]) -> list[Path]:
-    """Write the report's files, each whole or not at all; those of an earlier report are replaced.
+def write_report(folder: Path, report: Report, cells: Sequence[CellAnalysis]) -> list[Path]:
+    """Write the files of the report atomically, replacing those of an earlier report.
 
     Returns:
-        Their paths.
+        The paths of the files.
 
     Raises:
-        Sst2Error: One cannot be written.
+        Sst2Error: A file cannot be written.
     """
     from pytest_sst2.report.csv_export import csv_text
     from pytest_sst2.report.html import html_text
     from pytest_sst2.report.markdown import markdown
 
     texts = {HTML: html_text(report, cells), MARKDOWN: markdown(report), CSV: csv_text(report)}
-    # Of two runs that report into one folder, all three files are of the same.
+    # If two runs write to one folder, all three files come from the same run.
     with one_at_a_time(folder):
         for name, text in texts.items():
             write_atomically(folder / name, text)
@@ -58,7 +58,7 @@ def write_report(folder: Path, report: Report, cells: Sequence[CellReport]) -> l
 
 
 def append_step_summary(report: Report) -> None:
-    """Append the report's Markdown to the summary of a GitHub Actions job, where this is one.
+    """Append the report's Markdown to the summary of the GitHub Actions job, if this is one.
 
     Raises:
         Sst2Error: The file that ``GITHUB_STEP_SUMMARY`` names cannot be written.
@@ -71,4 +71,4 @@ def append_step_summary(report: Report) -> None:
     try:
         append_whole(Path(path), f"{markdown(report)}\n")
     except OSError as error:
-        raise Sst2Error(f"the job's summary {path} ({STEP_SUMMARY}) cannot be written: {error}.") from error
+        raise Sst2Error(f"the job summary {path} ({STEP_SUMMARY}) cannot be written: {error}.") from error

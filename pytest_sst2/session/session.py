@@ -263,9 +263,9 @@ class Session:
             self._attempt("the report", lambda: self._write_report(folder, report, results, sentences_of))
 
     def _write_report(self, folder: Path, report: Report, results: Results, sentences_of: SentencesOf) -> None:
-        from pytest_sst2.report.cells import cell_reports
+        from pytest_sst2.compare.cell_analysis import analyse_cells
 
-        cells = cell_reports(results, sentences_of, self.inputs.baseline, self.comparison)
+        cells = analyse_cells(results, sentences_of, self.inputs.baseline, self.comparison)
         paths = write_report(folder, report, cells)
         self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
 

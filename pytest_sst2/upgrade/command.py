@@ -215,14 +215,14 @@ class _Finding:
         return lines, comparison.exit_status(self.options.fail_on), worst_symptom(before, after, comparison)
 
     def _write_report(self, before: Results, after: Results, comparison: Comparison) -> Sequence[Path]:
+        from pytest_sst2.compare.cell_analysis import analyse_cells
         from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
-        from pytest_sst2.report.cells import cell_reports
         from pytest_sst2.report.summary import make_report
         from pytest_sst2.report.write import write_report
 
         data = next((flag.partition("=")[2] for flag in self.plan.flags if flag.startswith("--sst2-data=")), "")
         folder = Path(data) if data and Path(data).is_dir() else None
-        cells = cell_reports(after, SentenceLookup(local_sources(folder)), before, comparison)
+        cells = analyse_cells(after, SentenceLookup(local_sources(folder)), before, comparison)
         return write_report(self.options.output, make_report(after, comparison, self.options.fail_on), cells)
 
     def _bisect(self, symptom: Symptom) -> list[str]:

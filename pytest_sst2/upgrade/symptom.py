@@ -76,12 +76,12 @@ def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> st
         assert cell.accuracy is not None  # noqa: S101 - a cell without accuracy is incomparable
         cause = f"; {cell.causes[0]}" if cell.causes else ""
         return f"accuracy {cell.accuracy.before:.4f} → {cell.accuracy.after:.4f}{cause}"
-    assert cell.costs is not None  # noqa: S101 - its flag comes from them
+    assert cell.speed_and_memory is not None  # noqa: S101 - its flag comes from them
     if kind == "slower":
-        worst = max(cell.costs.phases, key=lambda phase: phase.ratio)
+        worst = max(cell.speed_and_memory.phases, key=lambda phase: phase.ratio)
         return f"{worst.name} takes {worst.ratio:.2f} × as long"
-    assert cell.costs.memory is not None  # noqa: S101 - its flag comes from it
-    return f"peak memory {cell.costs.memory.ratio:.2f} ×"
+    assert cell.speed_and_memory.memory is not None  # noqa: S101 - its flag comes from it
+    return f"peak memory {cell.speed_and_memory.memory.ratio:.2f} ×"
 
 
 def outcome_of(symptom: Symptom, results: Results, *, tolerance: float, alpha: float) -> Outcome:

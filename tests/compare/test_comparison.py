@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
-from pytest_sst2.compare.speed_and_memory import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
 from pytest_sst2.config.options import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
@@ -72,7 +72,7 @@ class TestOneSeed:
     def test_one_training_is_told_to_be_one_where_it_seems_to_have_changed(self) -> None:
         assert only_cell([WHOLE], [WHOLE]).notes == ()
         (note,) = only_cell([WHOLE], [EIGHT_LOST]).notes
-        assert note.startswith("one seed: this is about two trained classifiers")
+        assert note.startswith("one seed: this compares two trained classifiers")
         probe = dataclasses.replace(FINGERPRINT, training=TrainingFingerprint(steps=20, last_gradient=1e-5))
         fixed = only_cell(*([dataclasses.replace(each, fingerprint=probe)] for each in (WHOLE, EIGHT_LOST)))
         assert (fixed.verdict, fixed.notes) == ("regressed", ())
@@ -133,7 +133,7 @@ class TestSeveralCells:
         first, second = compared([WHOLE, other], [EIGHT_LOST, split]).cells
         assert (first.verdict, first.adjusted_p) == ("regressed", pytest.approx(2 / 2**8))
         assert (second.verdict, second.reasons) == ("incomparable", ("data sst2, was reviews",))
-        assert (second.accuracy, second.adjusted_p, second.costs) == (None, None, None)
+        assert (second.accuracy, second.adjusted_p, second.speed_and_memory) == (None, None, None)
 
     @pytest.mark.parametrize(
         ("sizes", "reason"),
@@ -251,16 +251,16 @@ class TestSeveralSeeds:
         assert (cell.accuracy.before, cell.accuracy.after, cell.verdict) == (0.975, 0.975, "unchanged")
 
 
-SLOWER = CostChange((PhaseChange("all", 1.0, 2.0, 2.0, 0.3, "slower"),), None, ())
-HEAVIER = CostChange((), MemoryChange(100, 900, heavier=True), ())
+SLOWER = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 2.0, 2.0, 0.3, "slower"),), None, ())
+HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 900, is_more=True), ())
 CELLS = {
     "unchanged": CellComparison("minilm", "tfidf", (42,), "unchanged"),
     "improved": CellComparison("minilm", "tfidf", (42,), "improved"),
     "regressed": CellComparison("minilm", "tfidf", (42,), "regressed"),
     "incomparable": CellComparison("minilm", "tfidf", (42,), "incomparable", ("seed 7, was 42",)),
     "drifted": CellComparison("minilm", "tfidf", (42,), "unchanged", causes=("C 2, was 1",)),
-    "slower": CellComparison("minilm", "tfidf", (42,), "unchanged", costs=SLOWER),
-    "more-memory": CellComparison("minilm", "tfidf", (42,), "unchanged", costs=HEAVIER),
+    "slower": CellComparison("minilm", "tfidf", (42,), "unchanged", speed_and_memory=SLOWER),
+    "more-memory": CellComparison("minilm", "tfidf", (42,), "unchanged", speed_and_memory=HEAVIER),
 }
 
 

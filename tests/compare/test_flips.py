@@ -39,7 +39,7 @@ def test_losses_come_before_gains_and_the_surest_loss_first() -> None:
     after = says(0.4, 0.9, 0.2, 0.3)
     found = flips(pair([before], [after]), {42: TEXTS})
     assert texts(found) == ["second", "first", "third", "fourth"]
-    assert [flip.lost_share for flip in found] == [1, 1, 1, -1]
+    assert [flip.lost_fraction for flip in found] == [1, 1, 1, -1]
 
 
 def test_an_answer_that_stays_is_no_flip_however_its_probability_moves() -> None:
@@ -51,7 +51,7 @@ def test_seeds_that_had_the_same_sentences_are_counted_together() -> None:
     after = [says(0.2, 0.1, 0.9, 0.1, seed=1), says(0.3, 0.1, 0.4, 0.1, seed=2), says(0.8, 0.1, 0.9, 0.1, seed=3)]
     first, third = flips(pair(before, after), dict.fromkeys((1, 2, 3), TEXTS))
     assert (first.sentence, first.seed, first.after.positive, first.after.seeds) == ("first", None, 1, 3)
-    assert round(first.lost_share, 4) == 0.6667
+    assert round(first.lost_fraction, 4) == 0.6667
     assert (third.sentence, third.after.positive) == ("third", 2)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.compare.history import history
+from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.report.history import bars, history_html, history_lines
 from pytest_sst2.report.svg import COLOURS, SHAPES, cycled
 from pytest_sst2.results.baselines import save_baseline
@@ -29,19 +29,19 @@ def saved(name: str, day: int, *records: Record) -> Results:
 
 
 def test_points_stand_in_the_order_of_saving_whatever_the_names() -> None:
-    (series,) = history([saved("a", 3, measured(80, 1, 0.01)), saved("z", 1, measured(90, 1, 0.01))])
+    (series,) = cell_histories([saved("a", 3, measured(80, 1, 0.01)), saved("z", 1, measured(90, 1, 0.01))])
     assert [(point.baseline, point.accuracy) for point in series.points] == [("z", 0.9), ("a", 0.8)]
 
 
 def test_time_is_that_of_the_newest_machine_and_without_loading() -> None:
     slow, fast = measured(90, 7, 0.02), measured(90, 3, 0.01)
-    (series,) = history([saved("old", 1, slow), saved("new", 2, fast)])
+    (series,) = cell_histories([saved("old", 1, slow), saved("new", 2, fast)])
     # 8 s of work on a machine half as fast are 4 s here: nothing has changed.
     assert [point.seconds for point in series.points] == [pytest.approx(4.0), pytest.approx(4.0)]
 
 
 def test_cached_work_and_an_unknown_machine_have_no_time() -> None:
-    (series,) = history(
+    (series,) = cell_histories(
         [
             saved("one", 1, measured(90, 1, None)),
             saved("two", 2, measured(90, 1, 0.01, cached=True)),
@@ -52,7 +52,7 @@ def test_cached_work_and_an_unknown_machine_have_no_time() -> None:
 
 
 def test_seeds_are_one_point_and_their_spread_is_kept() -> None:
-    (series,) = history([saved("a", 1, measured(80, 1, 0.01, seed=1), measured(90, 1, 0.01, seed=2))])
+    (series,) = cell_histories([saved("a", 1, measured(80, 1, 0.01, seed=1), measured(90, 1, 0.01, seed=2))])
     (point,) = series.points
     assert (point.accuracy, point.spread, point.seeds) == (pytest.approx(0.85), pytest.approx(0.1), 2)
 
@@ -60,7 +60,7 @@ def test_seeds_are_one_point_and_their_spread_is_kept() -> None:
 def test_other_data_is_another_series() -> None:
     record = measured(80, 1, 0.01)
     other = dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, name="sst2"))
-    found = history([saved("a", 1, record), saved("b", 2, other)])
+    found = cell_histories([saved("a", 1, record), saved("b", 2, other)])
     assert [(each.dataset, len(each.points)) for each in found] == [
         ("reviews (sha256:0123456789ab) validation", 1),
         ("sst2 validation", 1),
@@ -72,7 +72,7 @@ def test_sst2_is_one_data_set_wherever_it_came_from() -> None:
     sources = [("hub", "bcdcba79d0"), ("folder", "sha256:0123456789ab")]
     data = [dataclasses.replace(record.dataset, name="sst2", source=each, revision=rev) for each, rev in sources]
     runs = [saved(f"v{day}", day, dataclasses.replace(record, dataset=data[day - 1])) for day in (1, 2)]
-    (series,) = history(runs)
+    (series,) = cell_histories(runs)
     assert len(series.points) == 2
 
 
@@ -82,7 +82,7 @@ def test_another_device_is_another_series_with_a_machine_of_its_own() -> None:
         saved("v1", 1, measured(80, 3, 0.01)),
         saved("v2", 2, measured(80, 3, 0.001, environment=on_gpu)),
     ]
-    assert [(each.device, each.points[0].seconds) for each in history(runs)] == [
+    assert [(each.device, each.points[0].seconds) for each in cell_histories(runs)] == [
         ("cpu", pytest.approx(4.0)),
         ("cuda:0", pytest.approx(4.0)),
     ]
@@ -93,7 +93,7 @@ def test_the_newest_machine_is_one_for_all_cells_also_for_those_it_did_not_measu
         saved("v1", 1, measured(80, 3, 0.02), measured(80, 3, 0.02, method="torch-probe")),
         saved("v2", 2, measured(80, 3, 0.01)),
     ]
-    assert {each.cell: each.points[0].seconds for each in history(runs)} == {
+    assert {each.cell: each.points[0].seconds for each in cell_histories(runs)} == {
         "minilm × linear-probe": pytest.approx(2.0),
         "minilm × torch-probe": pytest.approx(2.0),
     }
@@ -103,7 +103,9 @@ def test_a_cell_that_missed_a_baseline_is_drawn_over_all_of_them_in_order() -> N
     pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     late, both = measured(80, 3, 0.01, method="torch-probe"), measured(80, 3, 0.01)
-    page = history_html(history([saved("first", 1, both), saved("second", 2, late), saved("third", 3, both, late)]))
+    page = history_html(
+        cell_histories([saved("first", 1, both), saved("second", 2, late), saved("third", 3, both, late)])
+    )
     drawn = page[page.index("<svg") : page.index("</svg>")]
     assert re.findall(r">(first|second|third)<", drawn) == ["first", "second", "third"]
 
@@ -115,7 +117,7 @@ def test_no_two_of_many_cells_are_drawn_alike() -> None:
 
 
 def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
-    series = history(
+    series = cell_histories(
         [
             saved("v1", 1, measured(80, 3, 0.01)),
             saved("v2", 2, measured(90, 3, 0.01)),
@@ -125,11 +127,11 @@ def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
     assert history_lines(series, 100)[:9] == [
         "reviews (sha256:0123456789ab) validation · recipe quick train_size=500 · cpu",
         "",
-        "cell                   baseline  saved       accuracy  Δ points  seeds  seconds  × the one before",
-        "---------------------  --------  ----------  --------  --------  -----  -------  ----------------",
-        "minilm × linear-probe  v3        no date       0.8500         –      1     8.00                 –",
-        "                       v1        2026-08-01    0.8000     −5.00      1     4.00              0.50",
-        "                       v2        2026-08-02    0.9000    +10.00      1     4.00              1.00",
+        "cell                   baseline  saved       accuracy  Δ points  seeds  seconds  × previous",
+        "---------------------  --------  ----------  --------  --------  -----  -------  ----------",
+        "minilm × linear-probe  v3        no date       0.8500         –      1     8.00           –",
+        "                       v1        2026-08-01    0.8000     −5.00      1     4.00        0.50",
+        "                       v2        2026-08-02    0.9000    +10.00      1     4.00        1.00",
         "",
         "▄▁█  accuracy of minilm × linear-probe, 0.8000 to 0.9000",
     ]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.probability_calibration import BINS, ConfidenceBin, expected_calibration_error, reliability
+from pytest_sst2.compare.probability_calibration import (
+    BINS,
+    ConfidenceBin,
+    calibration_bins,
+    expected_calibration_error,
+)
 
 
 def curve_of(probabilities: np.ndarray, labels: np.ndarray) -> tuple[ConfidenceBin, ...]:
     """Answer what is likelier, negative where neither is."""
-    return reliability(probabilities, (probabilities > 0.5).astype(int), labels)
+    return calibration_bins(probabilities, (probabilities > 0.5).astype(int), labels)
 
 
 def curve(probabilities: list[float], labels: list[int]) -> list[tuple[float, float, int, float, float]]:
@@ -56,11 +61,11 @@ def test_seeds_may_stand_in_rows() -> None:
 
 @pytest.mark.parametrize(("probabilities", "labels"), [([0.5], [0, 1]), ([1.5], [1]), ([-0.1], [1]), ([np.nan], [1])])
 def test_what_is_no_probability_is_refused(probabilities: list[float], labels: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"shapes|outside"):
+    with pytest.raises(ValueError, match=r"one shape|between 0 and 1"):
         curve_of(np.array(probabilities), np.array(labels))
 
 
 def test_it_is_the_answers_that_are_judged_where_a_classifier_has_a_threshold_of_its_own() -> None:
     # It answers positive from 0.3 on: 0.4 is an answer of confidence 0.4, and right.
-    (found,) = reliability(np.array([0.4]), np.array([1]), np.array([1]))
+    (found,) = calibration_bins(np.array([0.4]), np.array([1]), np.array([1]))
     assert (found.low, found.confidence, found.accuracy) == (0.5, 0.4, 1.0)

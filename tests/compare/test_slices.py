@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_sst2.compare.pairing import Pairing
-from pytest_sst2.compare.slices import Slice, moved_most, score_slices, slices_of
+from pytest_sst2.compare.slices import Slice, most_changed, score_slices, slices_of
 from pytest_sst2.data.pocket import pocket_kinds
 from tests.support.record_factory import answered, make_record
 
@@ -63,7 +63,10 @@ def test_a_slice_is_compared_sentence_by_sentence() -> None:
     assert negation.change is not None
     assert negation.change.delta == pytest.approx(-5 / 6)
     assert negation.change.p_value == pytest.approx(2 * 0.5**5)
-    assert [each.name for each in moved_most(scores)] == ["6–10 words", "with negation"]
+    assert [score.name for _, score, _ in most_changed([("a cell", score) for score in scores])] == [
+        "6–10 words",
+        "with negation",
+    ]
 
 
 def test_without_a_baseline_there_is_an_accuracy_and_no_change() -> None:
@@ -75,7 +78,7 @@ def test_without_a_baseline_there_is_an_accuracy_and_no_change() -> None:
         ("with negation", 1.0, None),
         ("with neither", 0.5, None),
     ]
-    assert moved_most(scores) == []
+    assert most_changed([("a cell", score) for score in scores]) == []
 
 
 def test_several_seeds_on_the_same_sentences_are_tested_as_seeds() -> None:

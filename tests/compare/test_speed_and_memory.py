@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pytest_sst2.compare.speed_and_memory import (
+    MACHINE_SPREAD_FACTOR,
     ONE_ROUND_MARGIN,
     OTHER_MACHINE_MARGIN,
-    UNSTEADY_FACTOR,
-    CostChange,
-    compare_costs,
+    SpeedAndMemoryChange,
+    compare_speed_and_memory,
     log_margin,
 )
 from pytest_sst2.results.record import Phase, Placement, Record, Round
@@ -35,8 +35,8 @@ def record(*made: Round, **environment: Any) -> Record:
     return make_record(rounds=made, environment=dataclasses.replace(ENVIRONMENT, **environment))
 
 
-def compared(before: tuple[Round, ...], after: tuple[Round, ...]) -> CostChange:
-    return compare_costs([record(*before)], [record(*after)])
+def compared(before: tuple[Round, ...], after: tuple[Round, ...]) -> SpeedAndMemoryChange:
+    return compare_speed_and_memory([record(*before)], [record(*after)])
 
 
 class TestTime:
@@ -44,17 +44,17 @@ class TestTime:
         change = compared(rounds(2.0, 2.0, 2.0), rounds(4.0, 4.0, 4.0, unit=2 * UNIT))
         (encode, overall) = change.phases
         assert (encode.name, encode.before_seconds, encode.after_seconds) == ("encode", 2.0, 4.0)
-        assert (encode.ratio, encode.margin, encode.verdict) == (1.0, 0.0, "same")
+        assert (encode.ratio, encode.margin, encode.speed) == (1.0, 0.0, "same")
         assert (overall.name, overall.ratio) == ("all", 1.0)
         assert not change.slower
         assert change.notes == ()
 
     def test_half_as_long_again_on_the_same_machine_is_slower(self) -> None:
         change = compared(rounds(2.0, 2.0, 2.0), rounds(3.0, 3.0, 3.0))
-        assert (change.phases[0].ratio, change.phases[0].verdict) == (1.5, "slower")
+        assert (change.phases[0].ratio, change.phases[0].speed) == (1.5, "slower")
         assert change.slower
         faster = compared(rounds(3.0, 3.0, 3.0), rounds(2.0, 2.0, 2.0))
-        assert (faster.phases[0].ratio, faster.phases[0].verdict) == (0.6667, "faster")
+        assert (faster.phases[0].ratio, faster.phases[0].speed) == (0.6667, "faster")
         assert not faster.slower
 
     def test_the_same_seconds_on_a_machine_twice_as_fast_are_slower(self) -> None:
@@ -64,7 +64,7 @@ class TestTime:
         ("factor", "verdict"), [(1.10, "same"), (1.11, "slower"), (0.91, "same"), (0.90, "faster")]
     )
     def test_a_tenth_is_accepted_however_sure_it_is(self, factor: float, verdict: str) -> None:
-        assert compared(rounds(2.0, 2.0), rounds(2 * factor, 2 * factor)).phases[0].verdict == verdict
+        assert compared(rounds(2.0, 2.0), rounds(2 * factor, 2 * factor)).phases[0].speed == verdict
 
     def test_rounds_that_spread_widen_the_margin_by_welchs_interval(self) -> None:
         # Logarithms 0, 0.1, 0.2 on either side: variance 0.01 each, over 3 rounds 0.003333 each; their sum's root is
@@ -73,7 +73,7 @@ class TestTime:
         spread = rounds(*(math.exp(each) for each in (0.0, 0.1, 0.2)))
         slower = rounds(*(1.4 * math.exp(each) for each in (0.0, 0.1, 0.2)))
         change = compared(spread, slower).phases[0]
-        assert (change.ratio, change.margin, change.verdict) == (1.4, pytest.approx(0.4563, abs=1e-4), "same")
+        assert (change.ratio, change.margin, change.speed) == (1.4, pytest.approx(0.4563, abs=1e-4), "same")
         assert compared(spread, rounds(*(1.5 * math.exp(each) for each in (0.0, 0.1, 0.2)))).slower
 
     def test_the_margin_is_welchs_for_unequal_spreads(self) -> None:
@@ -86,8 +86,8 @@ class TestTime:
     def test_one_round_says_below_what_it_cannot_tell(self) -> None:
         limit = 1 + ONE_ROUND_MARGIN
         change = compared(rounds(2.0), rounds(2 * limit - 0.02))
-        assert (change.phases[0].margin, change.phases[0].verdict) == (ONE_ROUND_MARGIN, "same")
-        assert change.notes == (f"one round: cannot tell below ±{100 * ONE_ROUND_MARGIN:.0f} %",)
+        assert (change.phases[0].margin, change.phases[0].speed) == (ONE_ROUND_MARGIN, "same")
+        assert change.notes == (f"one round: cannot detect changes of less than ±{100 * ONE_ROUND_MARGIN:.0f} %",)
         assert compared(rounds(2.0), rounds(2 * limit + 0.02)).slower
         assert compared(rounds(2.0, 2.0, 2.0), rounds(2.0)).notes == change.notes
 
@@ -98,24 +98,24 @@ class TestTime:
         assert log_margin(np.array([0.0, 1e-6]), np.zeros(1)) == pytest.approx(math.log(1 + ONE_ROUND_MARGIN))
 
     def test_a_machine_that_was_unsteady_widens_one_round_and_not_many(self) -> None:
-        margin = UNSTEADY_FACTOR * 0.4
+        margin = MACHINE_SPREAD_FACTOR * 0.4
         assert margin > ONE_ROUND_MARGIN
         unsteady = compared(rounds(2.0), rounds(2 * margin + 1.98, machine_spread=0.4))
-        assert (unsteady.phases[0].margin, unsteady.phases[0].verdict) == (margin, "same")
-        assert unsteady.notes == (f"one round: cannot tell below ±{100 * margin:.0f} %",)
+        assert (unsteady.phases[0].margin, unsteady.phases[0].speed) == (margin, "same")
+        assert unsteady.notes == (f"one round: cannot detect changes of less than ±{100 * margin:.0f} %",)
         assert compared(rounds(2.0), rounds(2 * margin + 2.02, machine_spread=0.4)).slower
         assert compared(rounds(2.0, 2.0), rounds(3.0, 3.0, machine_spread=0.4)).phases[0].margin == 0.0
 
     def test_more_processes_are_no_faster_library(self) -> None:
         two = dataclasses.replace(record(*rounds(1.0)), placement=Placement("torchrun", processes=2))
-        change = compare_costs([record(*rounds(2.0))], [two])
-        assert (change.phases, change.notes) == ((), ("times not compared: 2 processes trained it, was 1",))
-        assert compare_costs([two], [two]).phases
+        change = compare_speed_and_memory([record(*rounds(2.0))], [two])
+        assert (change.phases, change.notes) == ((), ("times not compared: trained by 2 processes, was 1",))
+        assert compare_speed_and_memory([two], [two]).phases
 
     def test_the_rounds_of_all_seeds_count(self) -> None:
         before = [record(*rounds(2.0)), record(*rounds(2.0))]
         after = [record(*rounds(3.0)), record(*rounds(3.0))]
-        change = compare_costs(before, after)
+        change = compare_speed_and_memory(before, after)
         assert (change.phases[0].ratio, change.phases[0].margin, change.notes) == (1.5, 0.0, ())
 
 
@@ -127,7 +127,7 @@ def phases(**seconds: float) -> tuple[Round, ...]:
 class TestPhases:
     def test_each_phase_is_judged_and_then_their_sum(self) -> None:
         change = compared(phases(encode=2.0, fit=1.0, predict=1.0), phases(encode=4.0, fit=1.0, predict=1.0))
-        assert [(each.name, each.ratio, each.verdict) for each in change.phases] == [
+        assert [(each.name, each.ratio, each.speed) for each in change.phases] == [
             ("encode", 2.0, "slower"),
             ("fit", 1.0, "same"),
             ("predict", 1.0, "same"),
@@ -155,7 +155,7 @@ class TestPhases:
             "all",
         ]
         # But a phase that has become long is.
-        assert compared(phases(fit=0.1, encode=2), phases(fit=0.6, encode=2)).phases[0].verdict == "slower"
+        assert compared(phases(fit=0.1, encode=2), phases(fit=0.6, encode=2)).phases[0].speed == "slower"
 
     def test_where_no_phase_is_long_enough_nothing_is_said(self) -> None:
         change = compared(rounds(0.01), rounds(0.02))
@@ -166,19 +166,21 @@ class TestNotComparable:
     def test_times_taken_beside_other_workers_are_not(self) -> None:
         beside, alone = make_record(rounds=rounds(9.0), placement=BESIDE), record(*rounds(2.0))
         for before, after in ((alone, beside), (beside, alone), (beside, beside)):
-            change = compare_costs([before], [after])
+            change = compare_speed_and_memory([before], [after])
             assert change.phases == ()
-            assert change.notes == ("times not compared: one side was measured beside other workers on the same cores",)
+            assert change.notes == ("times not compared: on one side other workers ran on the same cores",)
             assert not change.slower
 
     def test_times_on_another_device_are_not(self) -> None:
-        change = compare_costs([record(*rounds(2.0))], [record(*rounds(9.0), device="cuda")])
+        change = compare_speed_and_memory([record(*rounds(2.0))], [record(*rounds(9.0), device="cuda")])
         assert (change.phases, change.notes) == ((), ("times not compared: device cuda, was cpu",))
 
     def test_times_of_the_first_schema_are_not(self) -> None:
-        change = compare_costs([of_schema_1(record(*rounds(2.0)))], [record(*rounds(9.0))])
+        change = compare_speed_and_memory([of_schema_1(record(*rounds(2.0)))], [record(*rounds(9.0))])
         assert change.phases == ()
-        assert change.notes == ("times not compared: one side was saved before the machine's own speed was measured",)
+        assert change.notes == (
+            "times not compared: one side was saved by a release that did not measure the machine's speed",
+        )
         assert change.memory is None
 
     @pytest.mark.parametrize(
@@ -193,14 +195,16 @@ class TestNotComparable:
     )
     def test_another_machine_leaves_only_large_differences(self, name: str, value: Any, words: str) -> None:
         before, limit = [record(*rounds(2.0, 2.0))], 2 * (1 + OTHER_MACHINE_MARGIN)
-        within = compare_costs(before, [record(*rounds(limit - 0.1, limit - 0.1), **{name: value})])
-        assert (within.phases[0].margin, within.phases[0].verdict) == (OTHER_MACHINE_MARGIN, "same")
-        assert within.notes == (f"another machine ({words}): cannot tell below ±{100 * OTHER_MACHINE_MARGIN:.0f} %",)
-        assert compare_costs(before, [record(*rounds(limit + 0.1, limit + 0.1), **{name: value})]).slower
+        within = compare_speed_and_memory(before, [record(*rounds(limit - 0.1, limit - 0.1), **{name: value})])
+        assert (within.phases[0].margin, within.phases[0].speed) == (OTHER_MACHINE_MARGIN, "same")
+        assert within.notes == (
+            f"another machine ({words}): cannot detect changes of less than ±{100 * OTHER_MACHINE_MARGIN:.0f} %",
+        )
+        assert compare_speed_and_memory(before, [record(*rounds(limit + 0.1, limit + 0.1), **{name: value})]).slower
 
     def test_what_has_no_part_in_speed_is_no_other_machine(self) -> None:
         other = {"python": "3.13.0", "packages": {"torch": "9"}, "variables": {}, "platform": "Linux 9"}
-        assert compare_costs([record(*rounds(2.0, 2.0))], [record(*rounds(3.0, 3.0), **other)]).slower
+        assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [record(*rounds(3.0, 3.0), **other)]).slower
 
 
 def memory(peak: int, grown: int | None, device: int | None = None) -> tuple[Round, ...]:
@@ -228,29 +232,31 @@ class TestMemory:
         change = compared(memory(800, 300), memory(peak, grown))
         assert change.memory is not None
         assert (change.memory.before_bytes, change.memory.after_bytes) == (800 * MB, peak * MB)
-        assert change.heavier is change.memory.heavier is heavier
+        assert change.more_memory is change.memory.is_more is heavier
 
     def test_less_memory_is_not_heavier(self) -> None:
         change = compared(memory(900, 400), memory(800, 300))
-        assert not change.heavier
+        assert not change.more_memory
         assert change.memory is not None
         assert change.memory.ratio == pytest.approx(8 / 9)
 
     def test_a_little_of_little_is_no_matter(self) -> None:
-        assert not compared(memory(800, 10), memory(860, 70)).heavier
+        assert not compared(memory(800, 10), memory(860, 70)).more_memory
 
     def test_on_an_accelerator_its_own_memory_alone_decides(self) -> None:
         change = compared(memory(800, 300, device=1000), memory(8000, 3000, device=1200))
         assert change.memory is not None
         assert (change.memory.before_bytes, change.memory.after_bytes) == (1000 * MB, 1200 * MB)
-        assert not change.heavier
-        assert compared(memory(800, 300, device=1000), memory(800, 300, device=1300)).heavier
+        assert not change.more_memory
+        assert compared(memory(800, 300, device=1000), memory(800, 300, device=1300)).more_memory
 
     def test_memory_is_compared_also_where_times_are_not(self) -> None:
-        change = compare_costs([record(*memory(800, 300))], [make_record(rounds=memory(900, 400), placement=BESIDE)])
-        assert (change.phases, change.heavier) == ((), True)
+        change = compare_speed_and_memory(
+            [record(*memory(800, 300))], [make_record(rounds=memory(900, 400), placement=BESIDE)]
+        )
+        assert (change.phases, change.more_memory) == ((), True)
 
     def test_what_was_not_measured_is_not_compared(self) -> None:
         assert compared(memory(800, None), memory(900, 400)).memory is None
         # Growth of nothing at all was measured, though.
-        assert compared(memory(800, 0), memory(900, 400)).heavier
+        assert compared(memory(800, 0), memory(900, 400)).more_memory

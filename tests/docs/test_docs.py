@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from pytest_sst2.cli import main as cli
-from pytest_sst2.compare.significance import mcnemar_p, paired_bootstrap_interval, smallest_detectable_drop
+from pytest_sst2.compare.significance import mcnemar_p, paired_bootstrap_interval
+from pytest_sst2.compare.verdict import smallest_detectable_drop
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from tests.conftest import results
 from tests.support import ROOT

@@ -102,7 +102,7 @@ def test_a_run_keeps_what_was_there_tells_of_each_file_and_prints_its_numbers(
         assert len(told) == 1, (name, lines)
         assert FULL in told[0]
         assert "What was there is unchanged." in told[0]
-    assert sum(f"the job's summary {folder / 'summary.md'}" in line and FULL in line for line in lines) == 1
+    assert sum(f"the job summary {folder / 'summary.md'}" in line and FULL in line for line in lines) == 1
     assert (
         sum(f"embeddings are not cached for the next run: '{folder / 'cache'}' cannot" in line for line in lines) == 1
     )

@@ -132,7 +132,7 @@ class TestLifeCycle:
         assert alone.ret == 0
         report = comparison(alone)
         assert "HOLDS: 2 of 2 unchanged" in report
-        assert "note: times not compared: one side was measured beside other workers on the same cores" in report
+        assert "note: times not compared: on one side other workers ran on the same cores" in report
 
         project.makeconftest(WORSE)
         worse = project.runpytest_subprocess(*arguments, "--sst2-compare", "main", "--sst2-save", "worse")

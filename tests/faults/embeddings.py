@@ -138,7 +138,7 @@ def _normalised_late(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, Embedder, "__call__", embed)
 
 
-@fault("embeddings normalised inside the library", (LINEAR,), "named", r"normalised, which they were not")
+@fault("embeddings normalised inside the library", (LINEAR,), "named", r"now normalised")
 def _normalised(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 

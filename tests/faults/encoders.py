@@ -79,7 +79,7 @@ def _random_model(patch: pytest.MonkeyPatch, world: World) -> None:
     model_loaded(patch, _drawn_anew)
 
 
-@fault("last encoder layer lost", ENCODERS, "named", r"layer \d+ not there at all")
+@fault("last encoder layer lost", ENCODERS, "named", r"missing: layer \d+")
 def _lost_layer(patch: pytest.MonkeyPatch, world: World) -> None:
     def drop(model: Any) -> None:
         model.base_model.encoder.layer = _layers(model)[:-1]
@@ -216,7 +216,7 @@ def _positions(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, BertModel, "forward", wrapper)
 
 
-@fault("layers in reverse order", (LINEAR,), "named", r"changed places")
+@fault("layers in reverse order", (LINEAR,), "named", r"parts are swapped")
 def _reversed_layers(patch: pytest.MonkeyPatch, world: World) -> None:
     import torch
 

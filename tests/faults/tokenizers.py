@@ -84,7 +84,7 @@ def _permuted(patch: pytest.MonkeyPatch, world: World) -> World:
     return with_vocabulary(world, permute)
 
 
-@fault("another model's tokenizer: fewer tokens", ENCODERS, "named", r"tokenizer knows [\d,]+ tokens, knew [\d,]+")
+@fault("another model's tokenizer: fewer tokens", ENCODERS, "named", r"tokenizer has [\d,]+ tokens, had [\d,]+")
 def _fewer_tokens(patch: pytest.MonkeyPatch, world: World) -> World:
     def shrink(vocabulary: dict[str, int]) -> dict[str, int]:
         kept = [token for token in vocabulary if is_special(token) or vocabulary[token] % 5]

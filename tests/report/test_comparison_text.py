@@ -12,8 +12,8 @@ import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison
 from pytest_sst2.compare.significance import AccuracyChange
-from pytest_sst2.compare.speed_and_memory import CostChange, MemoryChange, PhaseChange
-from pytest_sst2.report.comparison_text import HEADERS, comparison_json, comparison_lines, outcome, row
+from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
+from pytest_sst2.report.comparison_text import HEADERS, comparison_headline, comparison_json, comparison_lines, row
 from pytest_sst2.results.environment_diff import EnvironmentChange
 from pytest_sst2.results.record import Interval
 from tests.support import ROOT
@@ -31,12 +31,16 @@ CHANGE = AccuracyChange(
     test="exact McNemar",
 )
 SAME = dataclasses.replace(CHANGE, after=0.8364, delta=0.0, interval=Interval(-0.01, 0.0125), p_value=1.0, seeds=5)
-COSTS = CostChange(
-    (PhaseChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
-    MemoryChange(800 * 2**20, 1200 * 2**20, heavier=True),
-    ("one round: cannot tell below ±25 %",),
+COSTS = SpeedAndMemoryChange(
+    (PhaseTimeChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseTimeChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
+    PeakMemoryChange(800 * 2**20, 1200 * 2**20, is_more=True),
+    ("one round: cannot detect changes of less than ±25 %",),
 )
-FASTER = CostChange((PhaseChange("all", 2.0, 1.0, 0.5, 0.1, "faster"),), None, ("one round: cannot tell below ±25 %",))
+FASTER = SpeedAndMemoryChange(
+    (PhaseTimeChange("all", 2.0, 1.0, 0.5, 0.1, "faster"),),
+    None,
+    ("one round: cannot detect changes of less than ±25 %",),
+)
 DRIFT = ("max_seq_length 5, was 256",)
 REGRESSED = CellComparison(
     "minilm", "linear-probe", (42,), "regressed", (), CHANGE, 0.00008, 0.0126, DRIFT, COSTS, notes=("one seed",)
@@ -65,7 +69,7 @@ FOUND = [
     "more-memory: peak memory 1.50 × what it was (800 MB → 1,200 MB) (minilm × linear-probe)",
     "faster: all phases together 0.50 × what it was in units of the machine's speed (2.00 s → 1.00 s; noise ±10 %) (albert × fine-tune)",
     "note: one seed (minilm × linear-probe)",
-    "note: one round: cannot tell below ±25 % (minilm × linear-probe, albert × fine-tune)",
+    "note: one round: cannot detect changes of less than ±25 % (minilm × linear-probe, albert × fine-tune)",
     "note: nothing to compare with for mpnet × fine-tune",
     "",
     "what changed in the environment:",
@@ -128,7 +132,7 @@ def test_seeds_are_listed_up_to_three() -> None:
     ],
 )
 def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple[str, ...], expected: str) -> None:
-    assert outcome(comparison(*cells), fail_on) == expected
+    assert comparison_headline(comparison(*cells), fail_on) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple
 )
 def test_cells_that_were_not_run_are_counted(missing: tuple[str, ...], fail_on: tuple[str, ...], expected: str) -> None:
     found = dataclasses.replace(comparison(dataclasses.replace(UNCHANGED, causes=())), only_before=missing)
-    assert outcome(found, fail_on) == expected
+    assert comparison_headline(found, fail_on) == expected
 
 
 def test_seeds_that_were_not_run_are_counted_and_named() -> None:
@@ -181,10 +185,10 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert first["flags"] == ["drifted", "more-memory", "regressed", "slower"]
     assert first["accuracy"] == {**dataclasses.asdict(CHANGE), "interval": [-0.035, -0.0126], "error_parts": []}
     assert (first["adjusted_p"], first["detectable"], first["causes"]) == (0.00008, 0.0126, [*DRIFT])
-    assert first["costs"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])
-    assert first["costs"]["memory"]["heavier"] is True
+    assert first["speed_and_memory"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])
+    assert first["speed_and_memory"]["memory"]["is_more"] is True
     assert second["detectable"] is None
-    assert (third["model"], third["accuracy"], third["costs"], third["reasons"]) == (
+    assert (third["model"], third["accuracy"], third["speed_and_memory"], third["reasons"]) == (
         None,
         None,
         None,
@@ -199,7 +203,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     ("margin", "shown"), [(0.4, "1.33 × ±40 %"), (1.0, "1.33 × ±100 %"), (1.5, "1.33 × ±2.5-fold")]
 )
 def test_noise_beyond_a_hundred_percent_is_a_factor(margin: float, shown: str) -> None:
-    costs = CostChange((PhaseChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
-    assert row(dataclasses.replace(UNCHANGED, costs=costs))[HEADERS.index("time")] == shown
+    costs = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
+    assert row(dataclasses.replace(UNCHANGED, speed_and_memory=costs))[HEADERS.index("time")] == shown
     verdict = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
     assert "`1.33 × ±2.5-fold`" in verdict

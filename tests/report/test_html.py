@@ -13,9 +13,9 @@ from pathlib import Path
 import html5lib
 import pytest
 
+from pytest_sst2.compare.cell_analysis import analyse_cells
 from pytest_sst2.compare.comparison import compare
-from pytest_sst2.compare.history import history
-from pytest_sst2.report.cells import cell_reports
+from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.report.charts import pareto_front
 from pytest_sst2.report.csv_export import csv_text
 from pytest_sst2.report.history import history_html
@@ -36,13 +36,13 @@ def page() -> str:
     before, after = baseline(), later()
     comparison = compared(before, after)
     report = make_report(after, comparison, ("regressed",))
-    return html_text(report, cell_reports(after, sentences_of, before, comparison))
+    return html_text(report, analyse_cells(after, sentences_of, before, comparison))
 
 
 @pytest.fixture(scope="module")
 def alone() -> str:
     after = later()
-    return html_text(make_report(after), cell_reports(after, sentences_of))
+    return html_text(make_report(after), analyse_cells(after, sentences_of))
 
 
 def text_of(page: str) -> str:
@@ -73,8 +73,8 @@ def test_with_a_baseline_there_is_every_section(page: str) -> None:
     ]
     titles = re.findall(r"<figcaption><h3>(.*?)</h3>", page)
     assert titles[:5] == [
-        "Accuracy against the time of a classifier",
-        "Accuracy against the time of one answer",
+        "Accuracy against the time of training and predicting",
+        "Accuracy against the time of one prediction",
         "Change of accuracy",
         "Loss while training",
         "Accuracy while training",
@@ -93,7 +93,7 @@ def test_without_a_baseline_there_is_nothing_of_before(alone: str) -> None:
     assert headings(alone) == ["Results", "Training", "Cell by cell", "Warnings", "How to reproduce"]
     said = text_of(alone)
     assert "before" not in said.lower().replace("before.", "")
-    assert "Answered wrong: " in said
+    assert "Wrong predictions: " in said
 
 
 def test_it_is_valid_html(page: str, alone: str) -> None:
@@ -136,7 +136,7 @@ def test_a_script_in_a_sentence_a_name_or_a_version_comes_out_as_text(page: str,
 
 def test_flips_have_text_label_answers_and_probabilities_the_worst_first(page: str) -> None:
     said = text_of(page)
-    start = said.index("Answered otherwise than before: 12 sentences")
+    start = said.index("Predictions that changed: 12 sentences")
     word, number = r"(negative|positive)\s*", r"(\d\.\d{3})\s*"
     rows = re.findall(f"{word}{word}{word}{number}{number}", said[start:])
     label, before, after, then, now = rows[0]
@@ -164,7 +164,7 @@ def table_rows(page: str, label: str) -> list[list[str]]:
 
 def test_the_marks_of_every_chart_say_the_numbers_worked_out_by_hand(page: str) -> None:
     # 54 of 60 right before; the probe lost the 12 with number 1, 6, 11, ... 56: 42 of 60.
-    (now, *_) = marks(page, "Accuracy against the time of one answer")
+    (now, *_) = marks(page, "Accuracy against the time of one prediction")
     assert now.startswith("minilm × linear-probe: 70.00 % (57.5 to 80.1), 4 milliseconds")
     (worst, tuned, gained) = marks(page, "Change of accuracy")
     assert worst.startswith("minilm × linear-probe: regressed, −20.00 points (")
@@ -184,13 +184,13 @@ def test_the_marks_of_every_chart_say_the_numbers_worked_out_by_hand(page: str) 
     assert of_slices["with contrast"] == "19 sentences: 73.7 % (51.2 to 88.2), before 94.7 %"
     # Confidence falls from 0.99 for the first to 0.96 for the last: one bin. It was right in 54, and is in 42 of 60.
     before, after = marks(page, "Calibration of minilm × linear-probe")
-    assert before == "before: of 60 answers with confidence 95 to 100 %, 90.0 % are right (said: 98.3 %)"
-    assert after == "after: of 60 answers with confidence 95 to 100 %, 70.0 % are right (said: 98.3 %)"
-    assert "in points: before 8.3, after 28.3." in page
+    assert before == "before: of 60 predictions with confidence 95 to 100 %, 90.0 % are right (mean confidence 98.3 %)"
+    assert after == "after: of 60 predictions with confidence 95 to 100 %, 70.0 % are right (mean confidence 98.3 %)"
+    assert "percentage points: before 8.3, after 28.3." in page
 
 
 def test_tables_have_the_numbers_worked_out_by_hand(page: str) -> None:
-    label = "Answers by label, minilm × linear-probe"
+    label = "Predictions by label, minilm × linear-probe"
     (negative, positive) = table_rows(page, label)
     assert [negative[0], positive[0]] == ["negative", "positive"]
     assert sum(int(number) for number in (*negative[1:], *positive[1:])) == 120
@@ -207,7 +207,7 @@ def test_tables_have_the_numbers_worked_out_by_hand(page: str) -> None:
 def test_sentences_that_are_not_at_hand_are_named_by_their_row() -> None:
     before, after = baseline(), later()
     comparison = compared(before, after)
-    cells = cell_reports(after, lambda _: None, before, comparison)
+    cells = analyse_cells(after, lambda _: None, before, comparison)
     said = text_of(html_text(make_report(after, comparison), cells))
     assert "row 1 of seed 42" in said
     assert "pytest-sst2 report --data FOLDER" in said
@@ -216,10 +216,10 @@ def test_sentences_that_are_not_at_hand_are_named_by_their_row() -> None:
 
 def test_results_of_the_first_schema_show_what_they_have() -> None:
     old = [of_schema_1(record) for record in later().records]
-    said = text_of(html_text(make_report(Results(old, [])), cell_reports(Results(old, []), sentences_of)))
-    assert "kept no labels" in said
+    said = text_of(html_text(make_report(Results(old, [])), analyse_cells(Results(old, []), sentences_of)))
+    assert "has no labels" in said
     assert "Calibration of" not in said
-    lent = cell_reports(
+    lent = analyse_cells(
         later(), sentences_of, Results([of_schema_1(each) for each in baseline().records], []), compared()
     )
     assert lent[0].is_compared
@@ -237,10 +237,10 @@ def test_a_cell_with_cached_work_is_drawn_at_no_time() -> None:
     cached = make_record()  # its second round took the embeddings from the cache, its first did not
     rounds = (cached.rounds[1],)
     results = Results([dataclasses.replace(cached, rounds=rounds)], [])
-    page = html_text(make_report(results), cell_reports(results, lambda _: None))
+    page = html_text(make_report(results), analyse_cells(results, lambda _: None))
     titles = re.findall(r"<figcaption><h3>(.*?)</h3>", page)
-    assert "Accuracy against the time of a classifier" not in titles
-    assert "Accuracy against the time of one answer" in titles
+    assert "Accuracy against the time of training and predicting" not in titles
+    assert "Accuracy against the time of one prediction" in titles
     assert ">cached<" in page
 
 
@@ -254,10 +254,10 @@ def test_two_hundred_cells_stay_under_a_megabyte_and_are_all_in_the_table() -> N
     after = Results(many([not well if index % 9 == 0 else well for index, well in enumerate(right)], 200), [])
     comparison = compare(before, after, tolerance=0.005, alpha=0.01)
     long = [f"{'a sentence that is as long as the longest of them all ' * 5}{number}" for number in range(872)]
-    page = html_text(make_report(after, comparison), cell_reports(after, lambda _: long, before, comparison))
+    page = html_text(make_report(after, comparison), analyse_cells(after, lambda _: long, before, comparison))
     assert len(page.encode()) <= MOST_BYTES
     assert all(f"organisation/model-number-{number}<" in page for number in range(200))
-    assert re.search(r"\d+ of 200 cells, those that say most first", page)
+    assert re.search(r"\d+ of 200 cells, the most important first", page)
 
 
 def test_thousands_of_cells_stay_under_a_megabyte_and_say_what_was_left_out() -> None:
@@ -266,9 +266,9 @@ def test_thousands_of_cells_stay_under_a_megabyte_and_say_what_was_left_out() ->
         for number in range(2500)
     ]
     results = Results(records, [])
-    page = html_text(make_report(results), cell_reports(results, lambda _: None))
+    page = html_text(make_report(results), analyse_cells(results, lambda _: None))
     assert len(page.encode()) <= MOST_BYTES
-    assert re.search(r"\d+ of 2500 rows; the CSV beside this page has all\.", page)
+    assert re.search(r"\d+ of 2500 rows; the CSV next to this page has all\.", page)
     assert re.search(r"… and \d+ more", page)
     assert "200 of 2500 cells are drawn" in page
 
@@ -280,7 +280,7 @@ def test_what_fails_is_detailed_first() -> None:
         [answered(right, model="a"), answered([False] * 30 + [True] * 30, model="b"), answered(right, model="c")], []
     )
     comparison = compare(before, after, tolerance=0.005, alpha=0.01)
-    page = html_text(make_report(after, comparison), cell_reports(after, lambda _: None, before, comparison))
+    page = html_text(make_report(after, comparison), analyse_cells(after, lambda _: None, before, comparison))
     names = re.findall(r"<summary><h3>(.*?)</h3>", page)
     assert names == ["b × linear-probe", "a × linear-probe", "c × linear-probe"]
 
@@ -293,7 +293,7 @@ def test_the_pareto_front_is_what_nothing_beats() -> None:
 
 
 def test_the_history_is_a_page_of_the_same_kind() -> None:
-    page = history_html(history([baseline(), later()]))
+    page = history_html(cell_histories([baseline(), later()]))
     html5lib.HTMLParser(strict=True).parse(page)
     assert "<script>alert" not in page
     assert re.findall(r"<figcaption><h3>(.*?)</h3>", page)[:1] == ["Accuracy"]
@@ -304,7 +304,7 @@ ODD = "odd\x1b]0;name\x07\x00\ud800\ufffe"
 
 def test_a_name_that_no_document_can_hold_is_shown_as_far_as_it_can_be() -> None:
     results = Results([of([True] * 20, model=ODD, warnings=(ODD,))], [])
-    report, cells = make_report(results), cell_reports(results, lambda _: [ODD] * 20)
+    report, cells = make_report(results), analyse_cells(results, lambda _: [ODD] * 20)
     for text in (html_text(report, cells), markdown(report), csv_text(report)):
         text.encode()
         assert "\x1b" not in text
@@ -317,7 +317,7 @@ def test_a_curve_that_was_lost_on_the_way_is_drawn_as_far_as_it_goes() -> None:
     (again,) = results_from_text(results_text([record], []), "a").records
     results = Results([again, of([True] * 20, method="fine-tune", seed=7)], [])
     for shown in (Results([again], []), results):
-        html5lib.HTMLParser(strict=True).parse(html_text(make_report(shown), cell_reports(shown, lambda _: None)))
+        html5lib.HTMLParser(strict=True).parse(html_text(make_report(shown), analyse_cells(shown, lambda _: None)))
 
 
 def test_held_out_seeds_that_answer_to_none_of_the_baseline_are_set_beside_none() -> None:
@@ -325,7 +325,7 @@ def test_held_out_seeds_that_answer_to_none_of_the_baseline_are_set_beside_none(
     before = Results([of([True] * 30, seed=seed, dataset=data) for seed in (1, 2)], [], origin="main")
     after = Results([of([True] * 20 + [False] * 10, seed=seed, dataset=data) for seed in (3, 4, 5)], [])
     comparison = compare(before, after, tolerance=0.005, alpha=0.01)
-    (cell,) = cell_reports(after, lambda _: ["a sentence"] * 30, before, comparison)
+    (cell,) = analyse_cells(after, lambda _: ["a sentence"] * 30, before, comparison)
     assert cell.comparison is not None
     assert cell.comparison.verdict != "incomparable"
     assert not cell.is_compared

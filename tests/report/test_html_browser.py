@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.report.cells import cell_reports
+from pytest_sst2.compare.cell_analysis import analyse_cells
 from pytest_sst2.report.html import html_text
 from pytest_sst2.report.summary import make_report
 from tests.support.hostile_texts import HTML_PAYLOADS, RUN, Planted, planted
@@ -56,7 +56,7 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, after = baseline(), later()
     comparison = compared(before, after)
     text = html_text(
-        make_report(after, comparison, ("regressed",)), cell_reports(after, sentences_of, before, comparison)
+        make_report(after, comparison, ("regressed",)), analyse_cells(after, sentences_of, before, comparison)
     )
     path = tmp_path_factory.mktemp("report") / "sst2-report.html"
     path.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.report.terminal import context_lines, table, warning_lines
+from pytest_sst2.report.terminal import table
 from pytest_sst2.results.floors import Floor
 from pytest_sst2.results.record import (
     DatasetInfo,
@@ -131,24 +131,5 @@ def test_without_a_limit_the_table_is_whole() -> None:
     assert table(records()) == table(records(), (), 1000)
 
 
-def test_the_context_names_data_recipe_device_and_versions_and_any_substitution() -> None:
-    assert context_lines(make_record()) == [
-        "sst2 (8d51e7e4887a) validation n=872, trained on 2,000 · recipe quick · cpu × 2 threads · float32 · "
-        "Python 3.11.7, torch 2.13.0, transformers 5.23.0, sentence-transformers 6.2.0, scikit-learn 1.9.1"
-    ]
-    one = dataclasses.replace(make_record().environment, threads=1)
-    assert " · cpu × 1 thread · " in context_lines(make_record(environment=one))[0]
-    pocket = DatasetInfo("pocket", "pocket", "sha256:471b5204ce9d", "validation", 800, 400, "d" * 64, "not SST-2")
-    first, note = context_lines(make_record(dataset=pocket))
-    assert first.startswith("pocket (sha256:471b5204ce9d) validation n=400, trained on 800")
-    assert note == "NOTE: not SST-2"
-
-
 def test_memory_of_the_device_stands_beside_that_of_the_process() -> None:
     assert "1,000 + 500 GPU" in table([make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))])
-
-
-def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:
-    records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
-    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
-    assert warning_lines(records[:1]) == ["warning: cut (a)"]

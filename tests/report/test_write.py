@@ -33,7 +33,7 @@ class TestOfARun:
         folder = project.path / "out" / "report"
         result.stdout.fnmatch_lines([f"report in *{HTML}, with {MARKDOWN} and {CSV}"])
         page = read(folder, HTML)
-        assert "Answered wrong: " in page
+        assert "Wrong predictions: " in page
         assert "The sentences are not shown" not in page
         assert read(folder, MARKDOWN).startswith(("✅", "⚠️"))
         with (folder / CSV).open(encoding="utf-8", newline="") as file:
@@ -87,7 +87,7 @@ class TestOfARun:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "no" / "such" / "folder.md"))
         result = project.runpytest("--methods", "majority")
         assert result.ret == 1
-        result.stdout.fnmatch_lines(["ERROR: the job's summary *folder.md (GITHUB_STEP_SUMMARY) cannot be written: *"])
+        result.stdout.fnmatch_lines(["ERROR: the job summary *folder.md (GITHUB_STEP_SUMMARY) cannot be written: *"])
 
     def test_a_report_that_cannot_be_drawn_costs_nothing_that_was_measured(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -130,10 +130,10 @@ class TestOfARun:
             assert result.ret == 0
             text = summary.read_text(encoding="utf-8")
             assert f"\n{start}" in re.sub(r"(?m)^(?:[A-Z_]+=\S+ )+(?=pytest )", "", text)
-            assert "# benchmarks stands for" not in text
+            assert "# benchmarks is a placeholder" not in text
             summary.unlink()
         assert main(["compare", "r.json", "r.json", "--format", "markdown"]) == 0
-        assert "# benchmarks stands for the tests" in capsys.readouterr().out
+        assert "# benchmarks is a placeholder" in capsys.readouterr().out
 
     def test_a_run_without_cells_writes_no_summary(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +148,7 @@ class TestOfARun:
         (project.path / "out").write_text("precious")
         result = project.runpytest("--methods", "majority", "--sst2-report", "out")
         assert result.ret == 4
-        result.stderr.fnmatch_lines(["ERROR: --sst2-report *out: this is a file; a folder is needed*"])
+        result.stderr.fnmatch_lines(["ERROR: --sst2-report *out is a file. Give a folder*"])
         assert (project.path / "out").read_text() == "precious"
 
     def test_the_junit_file_has_accuracy_interval_floor_and_seconds(self, project: pytest.Pytester) -> None:
@@ -236,4 +236,4 @@ class TestOffline:
 
     def test_a_folder_without_data_is_a_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "before.json", "-o", "out", "--data", "nowhere"]) == 2
-        assert "--data 'nowhere' is no folder" in capsys.readouterr().err
+        assert "--data 'nowhere' is not a folder" in capsys.readouterr().err

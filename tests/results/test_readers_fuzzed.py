@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sst2.compare.comparison import compare
-from pytest_sst2.compare.history import history
+from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.baselines import load_results
 from pytest_sst2.results.file import Results, results_from_text, results_text
@@ -94,7 +94,7 @@ def use_results(results: Results) -> None:
         warnings.simplefilter("ignore")
         compare(valid, results, tolerance=TOLERANCE, alpha=ALPHA)
         compare(results, valid, tolerance=TOLERANCE, alpha=ALPHA)
-        history([results, valid])
+        cell_histories([results, valid])
         merge([results])
 
 

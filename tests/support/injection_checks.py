@@ -16,8 +16,8 @@ import html5lib
 import markdown_it
 import markdown_it.token
 
-from pytest_sst2.compare.history import history
-from pytest_sst2.report.cells import cell_reports
+from pytest_sst2.compare.cell_analysis import analyse_cells
+from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.report.comparison_text import comparison_json, comparison_lines
 from pytest_sst2.report.csv_export import csv_text
 from pytest_sst2.report.history import history_html, history_lines
@@ -45,20 +45,20 @@ def terminal(planted: Planted, width: int | None) -> str:
     )
     lines = summary_lines(cast(Session, session), width)
     lines += comparison_lines(planted.comparison, ("regressed",), width)
-    lines += history_lines(history([planted.before, planted.after]), width)
+    lines += history_lines(cell_histories([planted.before, planted.after]), width)
     return "\n".join(lines)
 
 
 def page(planted: Planted) -> str:
     """Return the HTML report."""
-    cells = cell_reports(planted.after, planted.sentences_of, planted.before, planted.comparison)
+    cells = analyse_cells(planted.after, planted.sentences_of, planted.before, planted.comparison)
     # Two cells cover every element of a page; each takes a second to draw.
     return html_text(planted.report, cells[:2])
 
 
 def history_page(planted: Planted) -> str:
     """Return the HTML of the history."""
-    return history_html(history([planted.before, planted.after]))
+    return history_html(cell_histories([planted.before, planted.after]))
 
 
 def markdown_text(planted: Planted) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison
-from pytest_sst2.compare.speed_and_memory import CostChange, MemoryChange, PhaseChange
+from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
@@ -20,9 +20,9 @@ RIGHT = answered([True] * 400)
 WRONG = answered([index >= 30 for index in range(400)])
 CELL = ("minilm", "linear-probe")
 MEMORY_FULL = Failure("minilm-linear-probe-seed42", *CELL, 42, "out of memory at 0x7f31, 12 GB asked for")
-PHASES = (PhaseChange("encode", 1.0, 1.5, 1.5, 0.3, "slower"), PhaseChange("fit", 1.0, 3.0, 3.0, 0.3, "slower"))
-SLOWER = CostChange(PHASES, None, ())
-HEAVIER = CostChange((), MemoryChange(100, 250, heavier=True), ())
+PHASES = (PhaseTimeChange("encode", 1.0, 1.5, 1.5, 0.3, "slower"), PhaseTimeChange("fit", 1.0, 3.0, 3.0, 0.3, "slower"))
+SLOWER = SpeedAndMemoryChange(PHASES, None, ())
+HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 250, is_more=True), ())
 
 
 def cell(verdict: str = "unchanged", model: str = "minilm", **changes: object) -> CellComparison:
@@ -41,8 +41,8 @@ class TestFinding:
         ("changed", "kind", "summary"),
         [
             (cell(causes=("C 2, was 1", "predictions differ")), "drifted", "C 2, was 1"),
-            (cell(costs=SLOWER), "slower", "fit takes 3.00 × as long"),
-            (cell(costs=HEAVIER), "more-memory", "peak memory 2.50 ×"),
+            (cell(speed_and_memory=SLOWER), "slower", "fit takes 3.00 × as long"),
+            (cell(speed_and_memory=HEAVIER), "more-memory", "peak memory 2.50 ×"),
         ],
     )
     def test_the_summary_is_a_clause(self, changed: CellComparison, kind: str, summary: str) -> None:
@@ -54,7 +54,7 @@ class TestFinding:
 
     def test_the_worst_comes_first_whatever_the_order_of_the_cells(self) -> None:
         other = dataclasses.replace(RIGHT, model="albert")
-        slower, drifted = cell(costs=SLOWER), cell(model="albert", causes=("C 2, was 1",))
+        slower, drifted = cell(speed_and_memory=SLOWER), cell(model="albert", causes=("C 2, was 1",))
         assert worst(slower, drifted, before=(RIGHT, other)).kind == "drifted"
         assert worst(slower, drifted, before=(RIGHT, other), failures=[MEMORY_FULL]).kind == "crash"
 

@@ -22,7 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, compare_seeds, direction, holm
+from pytest_sst2.compare.several_seeds import compare_seeds
+from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, holm
+from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.data.sources import load_source
@@ -182,7 +184,7 @@ def _conclusion(models: Sequence[str], results: Mapping[str, Results]) -> str:
                 rows.append([name, bugs, ", ".join(map(str, seeds)), *means, _points(changes[-1])])
     words = {"improved": "fine-tuned", "regressed": "frozen", "unchanged": "undecided"}
     for row, change, p in zip(rows, changes, holm([change.p_value for change in changes]), strict=True):
-        row += [p_value(p), words[direction(change.delta, p, alpha=ALPHA, tolerance=TOLERANCE)]]
+        row += [p_value(p), words[verdict_of(change.delta, p, alpha=ALPHA, tolerance=TOLERANCE)]]
     return _table("encoder; bugs left; seeds; frozen; fine-tuned; points (95 % interval); p (Holm); better", rows)
 
 

@@ -18,7 +18,8 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pytest_sst2.compare.significance import direction, holm, mcnemar_p
+from pytest_sst2.compare.significance import holm, mcnemar_p
+from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 
 SIZES = (872, 5000)
@@ -39,7 +40,7 @@ STYLES = {
 @cache
 def _gate(losses: int, gains: int, total: int) -> bool:
     adjusted = holm([mcnemar_p(losses, gains)])[0]
-    return direction((gains - losses) / total, adjusted, alpha=ALPHA, tolerance=TOLERANCE) == "regressed"
+    return verdict_of((gains - losses) / total, adjusted, alpha=ALPHA, tolerance=TOLERANCE) == "regressed"
 
 
 def detection_rates(total: int, drop: float, rng: np.random.Generator) -> tuple[float, float, float]:

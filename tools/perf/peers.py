@@ -23,7 +23,7 @@ import numpy as np
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-from pytest_sst2.compare.significance import compare_seeds
+from pytest_sst2.compare.several_seeds import compare_seeds
 from tools.perf.head_to_head import encoding, training, whole_runs
 from tools.perf.head_to_head.growth import growth
 from tools.perf.head_to_head.measure import HeadToHead, Timings, measure, table_rows

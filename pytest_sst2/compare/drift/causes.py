@@ -1,7 +1,7 @@
-"""Drift: from two Records of one cell to the causes, in words, of whatever may have moved its number.
+"""Compare two records of one cell along its chain, and name in words what may have changed its accuracy.
 
-A cell is a chain: rows, tokens, weights, embeddings, settings, training, predictions. What changes early changes all
-that comes after, so each step is judged only as far as the steps before it are the same.
+The chain is: rows, tokens, weights, embeddings, settings, training, predictions. A difference in an early step changes
+all later steps, so each step is judged only as far as the earlier steps agree.
 """
 
 from __future__ import annotations
@@ -9,90 +9,110 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator
 
-from pytest_sst2.compare.drift.encoder import computing_causes, different_values, encoder_causes, is_unsteady, shown
+from pytest_sst2.compare.drift.encoder import (
+    arithmetic_causes,
+    different_values,
+    encoder_causes,
+    is_nondeterministic,
+    value_text,
+)
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import (
-    answer_causes,
-    asked_causes,
-    course_causes,
     first_step_causes,
-    passes_causes,
-    rows_causes,
+    prediction_causes,
+    prediction_token_causes,
+    repeat_causes,
     same_rows_in_another_order,
+    training_causes,
+    training_row_causes,
 )
 from pytest_sst2.results.fingerprint import Fingerprint, RowsFingerprint
 from pytest_sst2.results.packing import unpacked_bits
 from pytest_sst2.results.record import Record
 
-# Enough of a commit or a digest to recognise it: as many letters as ``sha256:`` and twelve digits have.
-_SHOWN_REVISION = 19
-# The setting that says how many rows of a batch each process is given.
-_SHARE = "per_device_train_batch_size"
+# Characters of a commit or digest that identify it: ``sha256:`` and twelve digits.
+_REVISION_CHARACTERS = 19
+# The setting with the number of rows of a batch that each process trains on.
+_BATCH_PER_PROCESS = "per_device_train_batch_size"
 
 
-def different_fields(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
-    """Return what makes two records incomparable: data, split, recipe, seed or train order, each in words.
+def incomparable_reasons(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
+    """Return why two records are incomparable: data, split, recipe, seed, rows or training order, each in words.
 
     Args:
         before: The earlier record.
-        after: The later one.
-        same_seeds: False where several seeds of either side are compared as draws: then seed and training rows may
-            differ, and so may the rows of a held-out slice.
+        after: The later record.
+        same_seeds: False if the seeds of both sides are compared as independent draws. Seeds, training rows and
+            held-out rows may then differ.
     """
     if before.dataset.name != after.dataset.name:
         return (f"data {after.dataset.name}, was {before.dataset.name}",)
-    found = []
+    reasons = []
     if before.dataset.split != after.dataset.split:
-        found.append(f"evaluation split {after.dataset.split}, was {before.dataset.split}")
-    found += _different_recipe(before, after)
+        reasons.append(f"evaluation split {after.dataset.split}, was {before.dataset.split}")
+    reasons += _recipe_differences(before, after)
     if same_seeds and before.seed != after.seed:
-        found.append(f"seed {after.seed}, was {before.seed}")
-    if found:
-        return tuple(found)
+        reasons.append(f"seed {after.seed}, was {before.seed}")
+    if reasons:
+        return tuple(reasons)
+    return tuple(_paired_row_differences(before, after) if same_seeds else _draw_row_differences(before, after))
+
+
+def _paired_row_differences(before: Record, after: Record) -> list[str]:
+    """Return how the rows of two records with the same seed differ."""
     old, new = before.fingerprint, after.fingerprint
-    if not same_seeds:
-        if old is None or new is None:
-            return ("training and evaluation rows (a file of schema 1 does not tell one from the other)",)
-        if after.dataset.split == "heldout":
-            return ()
-        found += _different_rows("evaluation", old.evaluation, new.evaluation)
-        return tuple(_with_revisions(found, before, after))
     if old is None or new is None:
         if before.dataset.digest != after.dataset.digest:
-            return ("training or evaluation rows (their digests differ; a file of schema 1 does not say which)",)
+            return ["training or evaluation rows (their digests differ; a file of schema 1 does not record which)"]
         if not before.labels and not after.labels:
-            return ("labels: neither file has them (both are of schema 1). Measure one of the two again",)
-        return ()
-    found += _different_rows("training", old.train, new.train)
-    found += _different_rows("evaluation", old.evaluation, new.evaluation)
-    found = _with_revisions(found, before, after)
-    if not found and _same_tokens(old, new) and same_rows_in_another_order(old.training, new.training):
+            return ["labels: neither file has them (both are of schema 1). Measure one of the two again"]
+        return []
+    rows = [
+        *_row_differences("training", old.train, new.train),
+        *_row_differences("evaluation", old.evaluation, new.evaluation),
+    ]
+    if not rows and _same_tokens(old, new) and same_rows_in_another_order(old.training, new.training):
         order = "training order: the optimiser was given the same rows in another order"
-        settings = ", ".join(_different_settings(before, after).values())
-        found.append(f"{order} ({settings})" if settings else order)
-    return tuple(found)
+        settings = ", ".join(_setting_differences(before, after).values())
+        return [f"{order} ({settings})" if settings else order]
+    return _with_revisions(rows, before, after)
 
 
-def _different_settings(before: Record, after: Record) -> dict[str, str]:
-    """Return a sentence for each setting that differs; processes that share the same batch out are no other setting."""
-    found = different_values(before.settings, after.settings)
-    whole = {each.settings.get(_SHARE, 0) * each.placement.processes for each in (before, after)}
-    return {name: text for name, text in found.items() if name != _SHARE or len(whole) > 1}
+def _draw_row_differences(before: Record, after: Record) -> list[str]:
+    """Return how the evaluation rows of two independent draws differ; held-out rows may."""
+    old, new = before.fingerprint, after.fingerprint
+    if old is None or new is None:
+        return ["training and evaluation rows (a file of schema 1 does not distinguish them)"]
+    if after.dataset.split == "heldout":
+        return []
+    return _with_revisions([*_row_differences("evaluation", old.evaluation, new.evaluation)], before, after)
 
 
-def _different_recipe(before: Record, after: Record) -> Iterator[str]:
+def _setting_differences(before: Record, after: Record) -> dict[str, str]:
+    """Return a sentence for each setting that differs.
+
+    The batch per process is not a difference if the whole batch has the same size.
+    """
+    differences = different_values(before.settings, after.settings)
+    batch_sizes = {
+        record.settings.get(_BATCH_PER_PROCESS, 0) * record.placement.processes for record in (before, after)
+    }
+    return {name: text for name, text in differences.items() if name != _BATCH_PER_PROCESS or len(batch_sizes) > 1}
+
+
+def _recipe_differences(before: Record, after: Record) -> Iterator[str]:
     for field in dataclasses.fields(before.recipe):
         old, new = getattr(before.recipe, field.name), getattr(after.recipe, field.name)
         if field.name not in ("name", "seeds") and old != new:
-            yield f"recipe {field.name} {shown(new)}, was {shown(old)}"
+            yield f"recipe {field.name} {value_text(new)}, was {value_text(old)}"
 
 
-def _different_rows(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
+def _row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
     if old.sentences != new.sentences:
         yield (
-            f"{which} sentences: {_rows(new)}, were {_rows(old)}"
-            if _rows(old) != _rows(new)
-            else f"{which} sentences: {_difference(old, new)} ({_rows(old)}, on both sides)"
+            f"{which} sentences: {_row_count(new)}, were {_row_count(old)}"
+            if _row_count(old) != _row_count(new)
+            else f"{which} sentences: {_sentence_difference(old, new)} ({_row_count(old)}, on both sides)"
         )
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
@@ -102,17 +122,17 @@ def _different_rows(which: str, old: RowsFingerprint, new: RowsFingerprint) -> I
         yield f"{which} order: the same rows in another order"
 
 
-def _with_revisions(found: list[str], before: Record, after: Record) -> list[str]:
-    """Return what was found of the rows, before it what explains it: the data set itself is another."""
+def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]:
+    """Return the differences in rows, after the sentence that explains them: the data set has another revision."""
     old, new = before.dataset, after.dataset
-    # A commit on the Hub and a digest of a folder's content name the same rows differently.
-    if not found or old.source != new.source or old.revision == new.revision:
-        return found
-    shown = [each.revision[:_SHOWN_REVISION] for each in (new, old)]
-    return [f"the data set has other rows (revision {shown[0]}, was {shown[1]})", *found]
+    # The Hub's commit and the digest of a folder name the same rows differently.
+    if not rows or old.source != new.source or old.revision == new.revision:
+        return rows
+    revisions = [dataset.revision[:_REVISION_CHARACTERS] for dataset in (new, old)]
+    return [f"the data set has other rows (revision {revisions[0]}, was {revisions[1]})", *rows]
 
 
-def _difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
+def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     return (
         "with other spaces, case or accents"
         if old.normalized_digest and old.normalized_digest == new.normalized_digest
@@ -120,46 +140,46 @@ def _difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     )
 
 
-def _rows(rows: RowsFingerprint) -> str:
+def _row_count(rows: RowsFingerprint) -> str:
     return f"{rows.count:,} rows, {rows.distinct:,} distinct"
 
 
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[str, ...]:
-    """Return, in the order of the chain, what differs between two records of the same data and recipe.
+    """Return what differs between two records of the same data and recipe, in the order of the chain.
 
-    Empty where nothing differs, and where one of them has no fingerprint (schema 1).
+    Empty if nothing differs, or if one record has no fingerprint (schema 1).
 
     Args:
         before: The earlier record.
-        after: The later one; of another seed, only what does not depend on the seed is compared.
+        after: The later record. With another seed, only what does not depend on the seed is compared.
         seeded: Settings that depend on the seed.
     """
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
         return ()
-    comparable, same_seed = old.fixed_sentences == new.fixed_sentences, before.seed == after.seed
-    settings = _different_settings(before, after)
+    same_sentences, same_seed = old.fixed_sentences == new.fixed_sentences, before.seed == after.seed
+    settings = _setting_differences(before, after)
     if not same_seed:
         settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
-    tokens = list(token_causes(old.tokens, new.tokens)) if comparable and old.tokens and new.tokens else []
-    encoder = list(encoder_causes(before, after, same_seed=same_seed, comparable=comparable, settings=settings))
-    # Another way to compute the same is told, but explains nothing that comes after.
-    causes = [*tokens, *computing_causes(before, after), *encoder, *settings.values()]
-    alike = not (tokens or encoder or settings)
+    tokens = list(token_causes(old.tokens, new.tokens)) if same_sentences and old.tokens and new.tokens else []
+    encoder = list(encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings))
+    # A different way to compute the same is a cause, but it explains nothing in the later steps.
+    causes = [*tokens, *arithmetic_causes(before, after), *encoder, *settings.values()]
+    same_inputs = not (tokens or encoder or settings)
     if not same_seed:
         return tuple(dict.fromkeys(causes))
-    course = [
-        *(() if tokens else rows_causes(old.training, new.training)),
-        *course_causes(old.training, new.training, settings),
-        *(asked_causes(old, new) if comparable and not tokens else ()),
+    training = [
+        *(() if tokens else training_row_causes(old.training, new.training)),
+        *training_causes(old.training, new.training, settings),
+        *(prediction_token_causes(old, new) if same_sentences and not tokens else ()),
     ]
-    if alike and not course:
-        course += first_step_causes(old.training, new.training)
-    causes += course
-    if not (old.encoder and new.encoder and is_unsteady(old.encoder, new.encoder)):
-        causes += passes_causes(old, new)
-    if comparable:
-        causes += answer_causes(before, after, alike=alike and not course)
+    if same_inputs and not training:
+        training += first_step_causes(old.training, new.training)
+    causes += training
+    if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
+        causes += repeat_causes(old, new)
+    if same_sentences:
+        causes += prediction_causes(before, after, same_training=same_inputs and not training)
     return tuple(dict.fromkeys(causes))
 
 

@@ -1,4 +1,4 @@
-"""Token drift: what a tokenizer makes of the fixed sentences, before and after, and what tells the two apart."""
+"""Compare tokenizers by their tokens for the fixed sentences, and find the most likely reason for a difference."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from pytest_sst2.utils.formatting import truncate
 
 Pieces = Sequence[Sequence[str]]
 
-_SHOWN_LETTERS = 40
+_SHOWN_CHARACTERS = 40
 _SHOWN_PIECES = 5
 
 
 def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint | None) -> np.ndarray:
-    """Return an array of shape (64,): for which fixed sentences the token ids are the same."""
+    """Return whether each fixed sentence has the same token ids, bool, of shape (64,)."""
     if old is None or new is None:
         return np.ones(len(fixed_sentences()), dtype=bool)
-    first, second = (np.frombuffer(base64.b64decode(each.ids), dtype=np.uint32) for each in (old, new))
+    first, second = (np.frombuffer(base64.b64decode(side.ids), dtype=np.uint32) for side in (old, new))
     return np.asarray(first == second)
 
 
 def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str]:
-    """Give, in one sentence, how many fixed sentences have other ids, and what these have in common."""
+    """Yield one sentence: how many fixed sentences have other ids, and what these have in common."""
     same = same_token_sentences(old, new)
     if same.all():
         return
     different = [index for index, equal in enumerate(same) if not equal]
-    first = truncate(fixed_sentences()[different[0]], _SHOWN_LETTERS)
+    first = truncate(fixed_sentences()[different[0]], _SHOWN_CHARACTERS)
     count = f"token ids differ for {len(different)} of {len(same)} fixed sentences"
     yield f"{count} (first: “{first}”){_reason(old, new, different)}"
 
 
 def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[int]) -> str:
-    """Return what explains all differences, the surest explanation first; else where the first of them is."""
+    """Return the first explanation that fits all differences, the most certain first; else the first difference."""
     before, after = _pieces(old), _pieces(new)
-    whole = [index for index, length in enumerate(old.lengths) if max(length, new.lengths[index]) <= KEPT_PIECES]
+    complete = [index for index, length in enumerate(old.lengths) if max(length, new.lengths[index]) <= KEPT_PIECES]
     sentences = [fixed_sentences()[index] for index in different]
     longest_before, longest = max(old.lengths), max(new.lengths)
     if longest != longest_before and all(
@@ -50,52 +50,54 @@ def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[
     if before and before == after:
         return ": the same pieces have other ids, so the vocabulary is in another order"
     if old.vocabulary != new.vocabulary:
-        return f": the tokenizer knows {new.vocabulary:,} tokens, knew {old.vocabulary:,}"
-    if before and after and (ends := _ends([before[i] for i in whole], [after[i] for i in whole])):
+        return f": the tokenizer has {new.vocabulary:,} tokens, had {old.vocabulary:,}"
+    if before and after and (ends := _ends([before[i] for i in complete], [after[i] for i in complete])):
         return f": {ends}"
-    if all(has_capitals(each) or has_accents(each) for each in sentences) and any(map(has_capitals, sentences)):
+    if all(has_capitals(sentence) or has_accents(sentence) for sentence in sentences) and any(
+        map(has_capitals, sentences)
+    ):
         return ": only sentences with capitals or accents are among them, so lower-casing changed"
     if all(map(has_accents, sentences)):
         return ": only sentences with accents or other scripts are among them, so the normalisation of text changed"
     if all(old.lengths[index] == new.lengths[index] == longest for index in different):
-        return f": only sentences of {longest} tokens are among them, so long ones are cut at another end"
+        return f": only sentences of {longest} tokens are among them, so long ones are cut at the other end"
     if before and after:
         return _first_difference(before[different[0]], after[different[0]])
     return f" ({new.tokenizer}, was {old.tokenizer})" if old.tokenizer != new.tokenizer else ""
 
 
 def _pieces(tokens: TokensFingerprint) -> list[list[str]]:
-    """Return the first pieces of each sentence; empty where they were not kept."""
-    found = [line.split(" ") for line in unpacked_text(tokens.pieces).split("\n")] if tokens.pieces else []
-    return found if len(found) == len(fixed_sentences()) and any(map(any, found)) else []
+    """Return the first pieces of each sentence; empty if they were not stored."""
+    pieces = [line.split(" ") for line in unpacked_text(tokens.pieces).split("\n")] if tokens.pieces else []
+    return pieces if len(pieces) == len(fixed_sentences()) and any(map(any, pieces)) else []
 
 
 def _ends(before: Pieces, after: Pieces) -> str:
-    """Return what every sentence begins or ends with on one side only, in words; empty where there is nothing."""
-    found = []
+    """Return what every sentence begins or ends with on one side only; empty if there is nothing."""
+    changes = []
     for verb, was, way in (("begins", "began", 1), ("ends", "ended", -1)):
-        one, other = (" ".join(_shared_start([each[::way] for each in side])[::way]) for side in (after, before))
+        one, other = (" ".join(_common_start([pieces[::way] for pieces in side])[::way]) for side in (after, before))
         if one != other:
             now = f"every sentence {verb} with “{one}”" if one else f"no sentence {verb} with “{other}” any more"
-            found.append(f"{now}, {was} with “{other}”" if one and other else now)
-    return " and ".join(found)
+            changes.append(f"{now}, {was} with “{other}”" if one and other else now)
+    return " and ".join(changes)
 
 
-def _shared_start(sentences: Pieces) -> list[str]:
+def _common_start(sentences: Pieces) -> list[str]:
     """Return the pieces that all sentences begin with."""
-    shared = []
+    common = []
     for pieces in zip(*sentences, strict=False):
         if len(set(pieces)) > 1:
             break
-        shared.append(pieces[0])
-    return shared
+        common.append(pieces[0])
+    return common
 
 
 def _first_difference(before: Sequence[str], after: Sequence[str]) -> str:
-    """Return the pieces of both sides from where they part."""
+    """Return the pieces of both sides from the first difference on."""
     start = next(
         (index for index, (one, other) in enumerate(zip(before, after, strict=False)) if one != other),
         min(len(before), len(after)),
     )
-    one, other = (" ".join(each[start : start + _SHOWN_PIECES]) for each in (after, before))
+    one, other = (" ".join(pieces[start : start + _SHOWN_PIECES]) for pieces in (after, before))
     return f": split as “{one}”, was “{other}”"

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // Tables: a header's button sorts by its column, numbers by their value; a field filters the rows.
+  // Tables: the button in a header sorts by its column, numbers by their value. The search field filters the rows.
   const collator = new Intl.Collator("en", { numeric: true });
   const keyOf = (row, column) => {
     const cell = row.cells[column];
@@ -18,10 +18,10 @@
       header.querySelector("button").addEventListener("click", () => {
         const rising = header.getAttribute("aria-sort") !== "ascending";
         const numeric = header.classList.contains("number");
-        headers.forEach((each) => each.setAttribute("aria-sort", "none"));
+        headers.forEach((other) => other.setAttribute("aria-sort", "none"));
         header.setAttribute("aria-sort", rising ? "ascending" : "descending");
         const rows = [...body.rows];
-        // Rows without a number stay at the end, whichever way the others go.
+        // Rows without a number stay at the end in both directions.
         const empty = numeric ? rows.filter((row) => keyOf(row, column) === null) : [];
         const rest = rows.filter((row) => !empty.includes(row)).sort(compare(column, numeric));
         if (!rising) rest.reverse();
@@ -32,17 +32,17 @@
     const count = document.querySelector(`[data-counts="${table.id}"]`);
     field.addEventListener("input", () => {
       const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0;
+      let visible = 0;
       for (const row of body.rows) {
         const text = row.textContent.toLowerCase();
         row.hidden = !words.every((word) => text.includes(word));
-        shown += row.hidden ? 0 : 1;
+        visible += row.hidden ? 0 : 1;
       }
-      count.textContent = words.length ? `${shown} of ${body.rows.length} rows` : "";
+      count.textContent = words.length ? `${visible} of ${body.rows.length} rows` : "";
     });
   }
 
-  // Charts: one stop of the tab key each; the arrow keys go from mark to mark; a mark says what it stands for.
+  // Charts: the tab key stops once per chart, the arrow keys move from mark to mark, and a focused mark shows its description.
   const tip = document.getElementById("tip");
   const show = (mark) => {
     tip.textContent = mark.getAttribute("aria-label");
@@ -74,8 +74,8 @@
     });
   }
 
-  // Folded parts are printed too.
+  // Print folded parts too.
   window.addEventListener("beforeprint", () => {
-    for (const each of document.querySelectorAll("details.cell")) each.open = true;
+    for (const details of document.querySelectorAll("details.cell")) details.open = true;
   });
 })();

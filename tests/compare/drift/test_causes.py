@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.compare.drift.causes import different_fields, drift_causes
+from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.packing import packed_bits, packed_floats
 from pytest_sst2.results.record import Placement, Record
@@ -32,15 +32,17 @@ def cause(after: Record, before: Record = BASE) -> str:
 
 class TestIncomparable:
     def test_the_same_twice_is_comparable_and_has_not_drifted(self) -> None:
-        assert different_fields(BASE, make_record()) == ()
+        assert incomparable_reasons(BASE, make_record()) == ()
         assert drift_causes(BASE, make_record()) == ()
 
     def test_other_data_is_told_alone(self) -> None:
         after = dataclasses.replace(with_dataset(name="sst2", split="heldout"), recipe=build_recipe("full"), seed=7)
-        assert different_fields(BASE, after) == ("data sst2, was reviews",)
+        assert incomparable_reasons(BASE, after) == ("data sst2, was reviews",)
 
     def test_another_split(self) -> None:
-        assert different_fields(BASE, with_dataset(split="heldout")) == ("evaluation split heldout, was validation",)
+        assert incomparable_reasons(BASE, with_dataset(split="heldout")) == (
+            "evaluation split heldout, was validation",
+        )
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -57,13 +59,13 @@ class TestIncomparable:
         ],
     )
     def test_another_recipe_names_each_value(self, changes: dict[str, Any], words: str) -> None:
-        assert different_fields(BASE, with_recipe(**changes)) == (words,)
+        assert incomparable_reasons(BASE, with_recipe(**changes)) == (words,)
 
     def test_the_name_and_the_list_of_seeds_of_a_recipe_are_no_matter(self) -> None:
-        assert different_fields(BASE, with_recipe(name="standard", seeds=(42,))) == ()
+        assert incomparable_reasons(BASE, with_recipe(name="standard", seeds=(42,))) == ()
 
     def test_another_seed_draws_its_own_rows(self) -> None:
-        assert different_fields(BASE, dataclasses.replace(BASE, seed=7)) == ("seed 7, was 42",)
+        assert incomparable_reasons(BASE, dataclasses.replace(BASE, seed=7)) == ("seed 7, was 42",)
 
     @pytest.mark.parametrize(("which", "word"), [("train", "training"), ("evaluation", "evaluation")])
     def test_rows_that_differ_are_told_by_sentences_labels_or_order(self, which: str, word: str) -> None:
@@ -78,12 +80,12 @@ class TestIncomparable:
             ({"labels": flipped}, f"{word} labels: 1 of {rows.count} sentences have the other label"),
             ({"order": "ffff"}, f"{word} order: the same rows in another order"),
         ):
-            (found,) = different_fields(BASE, with_fingerprint(**{which: changes}))
+            (found,) = incomparable_reasons(BASE, with_fingerprint(**{which: changes}))
             assert expected in found
             assert found.startswith(word)
 
     def test_sentences_go_before_their_labels_and_their_order(self) -> None:
-        (found,) = different_fields(
+        (found,) = incomparable_reasons(
             BASE, with_fingerprint(train={"sentences": "ffff", "labels": packed_bits([0] * 5), "order": "ffff"})
         )
         assert found == "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
@@ -93,24 +95,24 @@ class TestIncomparable:
         moved = dataclasses.replace(other, dataset=dataclasses.replace(BASE.dataset, revision="sha256:ffffffffffff"))
         rows = "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
         said = "the data set has other rows (revision sha256:ffffffffffff, was sha256:0123456789ab)"
-        assert different_fields(BASE, moved) == (said, rows)
+        assert incomparable_reasons(BASE, moved) == (said, rows)
         # A commit of the Hub is no digest of a folder's content, and the rows used may be the same in both.
         from_hub = dataclasses.replace(moved, dataset=dataclasses.replace(moved.dataset, source="hub"))
-        assert different_fields(BASE, from_hub) == (rows,)
-        assert different_fields(BASE, dataclasses.replace(BASE, dataset=moved.dataset)) == ()
+        assert incomparable_reasons(BASE, from_hub) == (rows,)
+        assert incomparable_reasons(BASE, dataclasses.replace(BASE, dataset=moved.dataset)) == ()
 
     def test_the_same_rows_given_to_the_optimiser_in_another_order(self) -> None:
         after = with_fingerprint(training={"order": "9999:ffff"})
-        assert different_fields(BASE, after) == (
+        assert incomparable_reasons(BASE, after) == (
             "training order: the optimiser was given the same rows in another order",
         )
         # Other tokens make other rows, whatever their order.
-        assert different_fields(BASE, with_fingerprint(after, tokens={"ids": token_digests(3)})) == ()
+        assert incomparable_reasons(BASE, with_fingerprint(after, tokens={"ids": token_digests(3)})) == ()
         # And so does whatever else changes the rows themselves.
-        assert different_fields(BASE, with_fingerprint(training={"order": "9999:8888"})) == ()
+        assert incomparable_reasons(BASE, with_fingerprint(training={"order": "9999:8888"})) == ()
         # A method that keeps no order has none to differ.
-        assert different_fields(BASE, with_fingerprint(training={"order": None})) == ()
-        assert different_fields(BASE, with_fingerprint(training=None)) == ()
+        assert incomparable_reasons(BASE, with_fingerprint(training={"order": None})) == ()
+        assert incomparable_reasons(BASE, with_fingerprint(training=None)) == ()
 
 
 class TestFirstSchema:
@@ -118,34 +120,34 @@ class TestFirstSchema:
 
     @pytest.mark.parametrize(("before", "after"), [(OLD, BASE), (BASE, OLD)])
     def test_it_is_comparable_by_the_digest_of_its_rows_and_has_no_drift(self, before: Record, after: Record) -> None:
-        assert different_fields(before, after) == ()
+        assert incomparable_reasons(before, after) == ()
         assert drift_causes(before, after) == ()
         moved = dataclasses.replace(after, dataset=dataclasses.replace(after.dataset, digest="ff" * 32))
-        (reason,) = different_fields(before, moved)
+        (reason,) = incomparable_reasons(before, moved)
         assert reason.startswith("training or evaluation rows (their digests differ")
 
     def test_two_of_them_have_no_labels(self) -> None:
-        (reason,) = different_fields(self.OLD, self.OLD)
+        (reason,) = incomparable_reasons(self.OLD, self.OLD)
         assert reason.startswith("labels: neither file has them")
 
 
 class TestDraws:
     def test_seed_and_training_rows_may_differ(self) -> None:
         after = with_fingerprint(dataclasses.replace(BASE, seed=7), train={"sentences": "ffff"})
-        assert different_fields(BASE, after, same_seeds=False) == ()
+        assert incomparable_reasons(BASE, after, same_seeds=False) == ()
 
     def test_evaluation_rows_may_only_where_they_are_held_out(self) -> None:
         after = with_fingerprint(evaluation={"sentences": "ffff"})
-        (reason,) = different_fields(BASE, after, same_seeds=False)
+        (reason,) = incomparable_reasons(BASE, after, same_seeds=False)
         assert reason.startswith("evaluation sentences: ")
         held = [dataclasses.replace(each, dataset=with_dataset(split="heldout").dataset) for each in (BASE, after)]
-        assert different_fields(*held, same_seeds=False) == ()
+        assert incomparable_reasons(*held, same_seeds=False) == ()
 
     def test_a_recipe_may_not(self) -> None:
-        assert different_fields(BASE, with_recipe(epochs=3), same_seeds=False) == ("recipe epochs 3, was 1",)
+        assert incomparable_reasons(BASE, with_recipe(epochs=3), same_seeds=False) == ("recipe epochs 3, was 1",)
 
     def test_the_first_schema_cannot_tell(self) -> None:
-        (reason,) = different_fields(of_schema_1(BASE), BASE, same_seeds=False)
+        (reason,) = incomparable_reasons(of_schema_1(BASE), BASE, same_seeds=False)
         assert reason.startswith("training and evaluation rows (a file of schema 1")
 
     def test_what_depends_on_the_seed_is_no_drift(self) -> None:

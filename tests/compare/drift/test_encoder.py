@@ -11,9 +11,9 @@ import pytest
 
 from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.compare.drift.encoder import (
-    COMPANY_TOLERANCE,
+    BATCH_SENSITIVITY_TOLERANCE,
     EMBEDDING_TOLERANCE,
-    UNSTEADY_TOLERANCE,
+    NONDETERMINISM_TOLERANCE,
     different_values,
 )
 from pytest_sst2.compare.drift.similarity import correlation, cosine
@@ -60,7 +60,7 @@ class TestWeights:
 
     def test_parts_that_are_missing_are_told(self) -> None:
         left = {name: digest for name, digest in PARTS.items() if name != "layer 1"}
-        assert "in 1 of 5 parts (layer 1); layer 1 not there at all, although the files are the same" in cause(
+        assert "in 1 of 5 parts (layer 1); missing: layer 1, although the files are the same" in cause(
             encoded(parts=left)
         )
 
@@ -72,7 +72,7 @@ class TestWeights:
         swapped = {**PARTS, "layer 0": PARTS["layer 1"], "layer 1": PARTS["layer 0"]}
         found = cause(encoded(parts=swapped))
         assert "weights as loaded differ in 2 of 5 parts (layer 0, layer 1)" in found
-        assert found.endswith("they changed places")
+        assert found.endswith("the parts are swapped")
 
     def test_weights_rounded_on_the_way_are_told_by_their_grain(self) -> None:
         rounded = encoded(parts=dict.fromkeys(PARTS, "99"), effective_dtype="bfloat16")
@@ -107,7 +107,7 @@ class TestEmbeddings:
         assert cause(with_fingerprint(after, repeat_max_diff=0.2)).startswith(
             "embedded twice, a sentence gets two embeddings (25 % apart): dropout is on"
         )
-        assert drift_causes(BASE, encoded(nondeterminism=UNSTEADY_TOLERANCE)) == ()
+        assert drift_causes(BASE, encoded(nondeterminism=NONDETERMINISM_TOLERANCE)) == ()
         # One that was always so is not compared.
         assert drift_causes(encoded(nondeterminism=0.25), after) == ()
 
@@ -129,7 +129,7 @@ class TestEmbeddings:
         assert drift_causes(BASE, encoded(batch_sensitivity=EMBEDDING_TOLERANCE)) == ()
         # Where the hidden states have moved, lower precision is enough to explain a little of it.
         moved = sketched(ROWS * 1.001)
-        assert "arithmetic" in cause(encoded(batch_sensitivity=COMPANY_TOLERANCE, hidden=moved, sketch=moved))
+        assert "arithmetic" in cause(encoded(batch_sensitivity=BATCH_SENSITIVITY_TOLERANCE, hidden=moved, sketch=moved))
 
     @pytest.mark.parametrize(("length", "words"), [(1.0, "normalisation dropped"), (9.0, "scaled differently")])
     def test_other_lengths_in_the_same_directions(self, length: float, words: str) -> None:
@@ -144,7 +144,7 @@ class TestEmbeddings:
         assert bool(found) is told
         if told:
             assert "embeddings moved a little (64 of 64 fixed sentences, cosine 1.0" in found[0]
-            assert found[0].endswith("arithmetic of lower precision, or a slightly other formula")
+            assert found[0].endswith("arithmetic of lower precision, or a slightly different formula")
 
     def test_layers_that_compute_something_else_are_told_from_what_comes_after_them(self) -> None:
         moved = ROWS.copy()

@@ -64,7 +64,7 @@ def test_the_same_pieces_with_other_ids_are_another_order_of_the_vocabulary() ->
 
 
 def test_another_vocabulary_is_told_by_its_size() -> None:
-    assert reason(tokens(), tokens(1, vocabulary=28_996)) == ": the tokenizer knows 28,996 tokens, knew 30,522"
+    assert reason(tokens(), tokens(1, vocabulary=28_996)) == ": the tokenizer has 28,996 tokens, had 30,522"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_capitals_and_accents_alone_are_told() -> None:
 
 
 def test_long_sentences_alone_are_cut_at_another_end() -> None:
-    expected = ": only sentences of 9 tokens are among them, so long ones are cut at another end"
+    expected = ": only sentences of 9 tokens are among them, so long ones are cut at the other end"
     assert reason(tokens(), tokens(LONGEST)) == expected
 
 

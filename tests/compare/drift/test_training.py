@@ -135,7 +135,7 @@ class TestAnswers:
     def test_a_classifier_that_answers_otherwise_when_asked_again(self, change: float, told: bool) -> None:
         found = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
         assert bool(found) is told
-        assert not told or found[0].startswith("asked twice, the same classifier answers differently (probabilities up")
+        assert not told or found[0].startswith("predicting twice gives different probabilities (up to")
         assert drift_causes(with_fingerprint(repeat_max_diff=0.5), with_fingerprint(repeat_max_diff=0.6)) == ()
 
     def test_other_tokens_read_when_predicting_than_when_training(self) -> None:
@@ -145,7 +145,7 @@ class TestAnswers:
 
     def test_opposite_answers_are_told_whatever_came_before(self) -> None:
         turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))
-        assert cause(turned) == "the trained classifier gives the opposite answers: labels or classes changed places"
+        assert cause(turned) == "the trained classifier gives the opposite answers: labels or classes are swapped"
         assert len(drift_causes(BASE, course(turned, steps=64))) == 2
 
     @pytest.mark.parametrize(("noise", "told"), [(0.1, False), (0.5, True)])
@@ -172,12 +172,12 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("probabilities", "predictions", "words"),
         [
-            ((0.9, 0.1, 0.8, 0.51), (1, 0, 1, 0), "1 of 4 predictions do not follow from their probabilities at one "
-             "half: the threshold is between 0.51 and 0.80"),
-            ((0.9, 0.1, 0.8, 0.7), (0, 1, 0, 0), "4 of 4 predictions do not follow from their probabilities at one "
-             "half: predictions are the opposite"),
-            ((0.9, 0.1, 0.8, 0.7), (1, 1, 0, 1), "2 of 4 predictions do not follow from their probabilities at one "
-             "half"),
+            ((0.9, 0.1, 0.8, 0.51), (1, 0, 1, 0), "1 of 4 predictions do not follow from their probabilities at a "
+             "threshold of 0.5: the threshold is between 0.51 and 0.80"),
+            ((0.9, 0.1, 0.8, 0.7), (0, 1, 0, 0), "4 of 4 predictions do not follow from their probabilities at a "
+             "threshold of 0.5: predictions are the opposite"),
+            ((0.9, 0.1, 0.8, 0.7), (1, 1, 0, 1), "2 of 4 predictions do not follow from their probabilities at a "
+             "threshold of 0.5"),
         ],
     )  # fmt: skip
     def test_predictions_that_do_not_follow_from_their_probabilities(

@@ -1,0 +1,177 @@
+"""Analyse each cell for a report: confusion matrix, calibration, slices and flips, next to its comparison."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.flips import Flip, flips, mistakes
+from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
+from pytest_sst2.compare.probability_calibration import Calibration, calibration
+from pytest_sst2.compare.slices import SliceScore, score_slices
+from pytest_sst2.data.sentence_lookup import SentencesOf
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.record import Epoch, Record
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The confusion matrix, summed over the seeds."""
+
+    true_negative: int
+    false_positive: int
+    false_negative: int
+    true_positive: int
+
+
+@dataclass(frozen=True)
+class CellAnalysis:
+    """One cell (model × method) of a report, with all its seeds.
+
+    The fields from ``confusion`` on are empty for records of schema 1, which have no labels.
+
+    Attributes:
+        name: ``minilm × linear-probe``.
+        records: One per seed.
+        comparison: With the baseline; None if there is no baseline or it lacks this cell.
+        is_compared: Whether the analysis covers both before and after.
+        confusion: The confusion matrix of this run.
+        confusion_before: That of the baseline; None if the cell is not compared.
+        calibration: The calibration of this run.
+        calibration_before: That of the baseline; None if the cell is not compared.
+        slices: Scores by kind of sentence; empty if the sentences are not available.
+        flips: With a baseline, the sentences whose predictions changed; without, the mistakes. The worst first.
+        has_sentences: Whether the sentences are available.
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    comparison: CellComparison | None = None
+    is_compared: bool = False
+    confusion: Confusion | None = None
+    confusion_before: Confusion | None = None
+    calibration: Calibration | None = None
+    calibration_before: Calibration | None = None
+    slices: tuple[SliceScore, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    has_sentences: bool = False
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(record.accuracy for record in self.records)
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The learning curve: means over the seeds, for the epochs that all seeds have."""
+        return [
+            Epoch(
+                of_seeds[0].number,
+                statistics.fmean(epoch.train_loss for epoch in of_seeds),
+                statistics.fmean(epoch.eval_loss for epoch in of_seeds),
+                statistics.fmean(epoch.eval_accuracy for epoch in of_seeds),
+            )
+            for of_seeds in zip(*(record.epochs for record in self.records), strict=False)
+        ]
+
+    @property
+    def attention_rank(self) -> int:
+        """0 if the cell regressed or missed its floor, 1 if anything else changed, 2 otherwise."""
+        flags = self.comparison.flags if self.comparison else frozenset()
+        if "regressed" in flags or not all(record.reaches_floor for record in self.records):
+            return 0
+        return 1 if flags or (self.comparison and self.comparison.verdict == "improved") else 2
+
+
+def analyse_cells(
+    after: Results,
+    sentences_of: SentencesOf,
+    before: Results | None = None,
+    comparison: Comparison | None = None,
+) -> list[CellAnalysis]:
+    """Return the analysis of every cell, in the order in which the cells ran.
+
+    Args:
+        after: The measured results.
+        sentences_of: Looks up the evaluation sentences of a record.
+        before: The baseline, if there is one.
+        comparison: The comparison with the baseline.
+    """
+    new, old = by_cell(after.records), by_cell(before.records) if before else {}
+    compared = {(cell.model, cell.method): cell for cell in comparison.cells} if comparison else {}
+    analyses = []
+    for key, seeds in new.items():
+        cell = compared.get(key)
+        is_comparable = cell is not None and cell.verdict != "incomparable"
+        pairing = pair_records(old[key], seeds) if is_comparable else None
+        if pairing and not (pairing.paired or pairing.same_examples):
+            # Each seed has its own sentences, so no prediction has a counterpart.
+            pairing = None
+        analyses.append(_analyse_cell(key, tuple(seeds.values()), cell, pairing, sentences_of))
+    return analyses
+
+
+def _analyse_cell(
+    key: CellKey,
+    records: tuple[Record, ...],
+    comparison: CellComparison | None,
+    pairing: Pairing | None,
+    sentences_of: SentencesOf,
+) -> CellAnalysis:
+    analysis = CellAnalysis(cell_name(key), records, comparison)
+    labelled = _with_labels(pairing or Pairing(records, records, paired=True))
+    if labelled is None:
+        return analysis
+    texts = {record.seed: sentences_of(record) for record in labelled.after}
+    sentences = {seed: of_seed for seed, of_seed in texts.items() if of_seed is not None}
+    has_sentences = len(sentences) == len(texts)
+    return replace(
+        analysis,
+        is_compared=pairing is not None,
+        confusion=_confusion(labelled.after),
+        confusion_before=_confusion(labelled.before) if pairing else None,
+        calibration=_calibration(labelled.after),
+        calibration_before=_calibration(labelled.before) if pairing else None,
+        slices=tuple(score_slices(labelled, sentences, compared=pairing is not None)) if has_sentences else (),
+        flips=tuple(flips(labelled, sentences) if pairing else mistakes(labelled.after, sentences)),
+        has_sentences=has_sentences,
+    )
+
+
+def _with_labels(pairing: Pairing) -> Pairing | None:
+    """Return the pairing with labels in every record, taken from the other side for schema 1; None without any."""
+    sides = (pairing.before, pairing.after)
+    # Paired seeds each have their own labels; unpaired seeds all have those of the validation split.
+    lenders = [
+        other if pairing.paired else (other[0],) * len(side) for side, other in zip(sides, sides[::-1], strict=True)
+    ]
+    before, after = (
+        tuple(
+            replace(record, labels=record.labels or lender.labels)
+            for record, lender in zip(side, side_lenders, strict=True)
+        )
+        for side, side_lenders in zip(sides, lenders, strict=True)
+    )
+    if not all(record.labels for record in (*before, *after)):
+        return None
+    return replace(pairing, before=before, after=after)
+
+
+def _confusion(records: Sequence[Record]) -> Confusion:
+    counts = np.zeros((2, 2), dtype=int)
+    for record in records:
+        np.add.at(counts, (np.asarray(record.labels), np.asarray(record.predictions)), 1)
+    (true_negative, false_positive), (false_negative, true_positive) = counts.tolist()
+    return Confusion(true_negative, false_positive, false_negative, true_positive)
+
+
+def _calibration(records: Sequence[Record]) -> Calibration:
+    probabilities, predictions, labels = (
+        np.concatenate([np.asarray(getattr(record, name)) for record in records])
+        for name in ("probabilities", "predictions", "labels")
+    )
+    return calibration(probabilities.astype(float), predictions, labels)

@@ -1,0 +1,80 @@
+"""Decide the outcome of a whole run from its floors, its failures and its comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS, Comparison
+from pytest_sst2.results.file import Results
+
+Outcome = Literal["PASSES", "HOLDS", "MEASURED", "NOTHING MEASURED", "CANNOT COMPARE", "FAILS"]
+Tone = Literal["good", "bad", "unclear"]
+
+_TONES: dict[Outcome, Tone] = {"PASSES": "good", "HOLDS": "good", "FAILS": "bad"}
+_COMPARISON_OUTCOMES: dict[int, Outcome] = {HOLDS: "HOLDS", FAILS: "FAILS", CANNOT_COMPARE: "CANNOT COMPARE"}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """The outcome of a run, and the numbers behind it.
+
+    Attributes:
+        outcome: The outcome in one or two words.
+        tone: Whether that is good news.
+        cells: Measured cells.
+        below_floor: Cells whose accuracy is below their floor.
+        reach_floor: Cells that have a floor and reach it.
+        failures: Cells without a number.
+        problems: Problems of the run that are not about one cell.
+    """
+
+    outcome: Outcome
+    tone: Tone
+    cells: int
+    below_floor: int
+    reach_floor: int
+    failures: int
+    problems: int
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether the run fails whatever its comparison shows."""
+        return bool(self.below_floor or self.failures or self.problems)
+
+
+def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Outcome:
+    """Return the outcome of a comparison alone."""
+    return _COMPARISON_OUTCOMES[comparison.exit_status(fail_on)]
+
+
+def run_outcome(
+    results: Results, comparison: Comparison | None, fail_on: Collection[str], problems: Sequence[str] = ()
+) -> RunOutcome:
+    """Return the outcome of a run.
+
+    Missed floors, cells without a number and problems fail a run whatever the comparison shows.
+
+    Args:
+        results: The measured cells and the failures.
+        comparison: With the baseline; None without one.
+        fail_on: What fails the comparison.
+        problems: Problems of the run that are not about one cell.
+    """
+    below_floor = sum(not record.reaches_floor for record in results.records)
+    reach_floor = sum(record.floor is not None and record.reaches_floor for record in results.records)
+    cells, failures = len(results.records), len(results.failures)
+    has_trouble = bool(below_floor or failures or problems)
+    outcome: Outcome
+    if comparison is not None:
+        outcome = comparison_outcome(comparison, fail_on)
+        outcome = "FAILS" if has_trouble and outcome == "HOLDS" else outcome
+    elif has_trouble:
+        outcome = "FAILS"
+    elif not cells:
+        outcome = "NOTHING MEASURED"
+    else:
+        outcome = "PASSES" if reach_floor == cells else "MEASURED"
+    tone: Tone = "bad" if has_trouble else _TONES.get(outcome, "unclear")
+    return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, len(problems))

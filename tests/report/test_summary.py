@@ -1,0 +1,95 @@
+"""Test what every report says: headline, context, warnings and notes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_sst2.compare.comparison import Comparison
+from pytest_sst2.report.summary import context_lines, make_report, warning_lines
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.floors import Floor
+from pytest_sst2.results.record import DatasetInfo, Failure
+from tests.support.record_factory import make_record
+from tests.support.run_factory import baseline, compared
+
+
+def headline_and_tone(results: Results, comparison: Comparison | None, problems: Sequence[str] = ()) -> tuple[str, str]:
+    report = make_report(results, comparison, (), problems)
+    return report.headline, report.tone
+
+
+@pytest.mark.parametrize(
+    ("floors", "failures", "problems", "expected"),
+    [
+        ([], 0, [], ("NOTHING MEASURED: no cell has a number", "unclear")),
+        ([0.7], 0, [], ("PASSES: 1 cell, it reaches its floor", "good")),
+        ([0.7, 0.7], 0, [], ("PASSES: 2 cells, each reaches its floor", "good")),
+        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "unclear")),
+        ([None], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "unclear")),
+        ([0.7, 0.8], 0, [], ("FAILS: 1 of 2 cells below its floor", "bad")),
+        ([0.8, 0.8], 1, [], ("FAILS: 2 of 2 cells below their floor, 1 cell without a number", "bad")),
+        ([0.7], 0, ["not saved"], ("FAILS: 1 problem with the run", "bad")),
+    ],
+)
+def test_the_headline_without_a_baseline(
+    floors: list[float | None], failures: int, problems: list[str], expected: tuple[str, str]
+) -> None:
+    made = [
+        make_record(floor=dataclasses.replace(make_record().floor, accuracy=floor) if floor else None)  # type: ignore[type-var]
+        for floor in floors
+    ]
+    lost = [Failure("a", "b", "c", 1, "d")] * failures
+    assert headline_and_tone(Results(made, lost), None, problems) == expected
+
+
+def test_a_comparison_that_holds_does_not_hide_a_floor_that_was_missed() -> None:
+    same = baseline()
+    comparison = compared(same, same)
+    assert headline_and_tone(same, comparison) == ("HOLDS: 3 of 3 unchanged", "good")
+    floor = Floor(0.99, "by hand")
+    low = [dataclasses.replace(same.records[0], floor=floor), *same.records[1:]]
+    assert headline_and_tone(Results(low, []), comparison) == (
+        "FAILS: 3 of 3 unchanged; 1 of 4 cells below its floor",
+        "bad",
+    )
+
+
+def test_files_of_other_environments_and_contents_say_so() -> None:
+    record = make_record()
+    other = dataclasses.replace(
+        make_record(method="torch-probe"),
+        environment=dataclasses.replace(record.environment, packages={"torch": "2.14.0"}, threads=4),
+        dataset=dataclasses.replace(record.dataset, revision="sha256:ffff"),
+    )
+    notes = make_report(Results([record, other], [])).notes
+    assert notes == (
+        "note: the cells were measured on different data: reviews (sha256:0123456789ab), reviews (sha256:ffff)",
+        "note: the cells were measured in different environments: threads 2 / 4, torch 2.13.0 / 2.14.0",
+    )
+    assert make_report(Results([record, record], [])).notes == ()
+
+
+def test_the_context_names_data_recipe_device_and_versions() -> None:
+    record = make_record()
+    data = DatasetInfo("sst2", "hub", "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb", "validation", 2000, 872, "d" * 64)
+    environment = dataclasses.replace(record.environment, threads=1)
+    assert context_lines(dataclasses.replace(record, dataset=data, environment=environment)) == [
+        "sst2 (8d51e7e4887a) validation n=872, trained on 2,000 · recipe quick train_size=500 · cpu × 1 thread · "
+        "float32 · Python 3.12.1, torch 2.13.0"
+    ]
+
+
+def test_the_context_has_the_note_of_the_data() -> None:
+    first, note = context_lines(make_record())
+    assert first.startswith("reviews (sha256:0123456789ab) validation n=4, trained on 500 · ")
+    assert " · cpu × 2 threads · " in first
+    assert note == "NOTE: a note"
+
+
+def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:
+    records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
+    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
+    assert warning_lines(records[:1]) == ["warning: cut (a)"]
