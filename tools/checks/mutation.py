@@ -1,20 +1,16 @@
-"""Mutation testing: a small fault at every place of the modules that decide, and whether a test notices it.
+"""Mutation testing: put a small fault at every place of the modules that decide, and check that a test fails.
 
-    tox run -e mutation                          # all modules below
-    tox run -e mutation -- comparison records    # some of them
+    tox run -e mutation                                           # all modules below
+    tox run -e mutation -- compare/comparison results/baselines   # some of them
 
-mutmut makes the faults, forks a process for each and runs the tests that reach it. This adds what it leaves open:
+mutmut makes the faults and runs the tests that reach each. This script adds:
 
-- A module is judged by the tests that speak for it (``TESTS``), not by whatever happens to run through it.
-- Properties and cached functions are mutated as well: mutmut passes over what is decorated, so that the copy it works
-  on has plain functions.
-- Only a test that failed is a kill. A mutant that ran out of time is neither killed nor survived, since an endless
-  loop and a busy machine look the same: it is named, to be looked at. The limit is ten times what its tests took, and
-  no less than 50 seconds.
+- Only the tests of the module's own file or folder count (``TESTS``).
+- Properties and cached functions are mutated too. mutmut skips decorated functions, so its copy has plain ones.
+- A mutant that times out is neither killed nor survived. The limit is ten times the tests' time, at least 50 seconds.
 
-Each mutant that was not killed is printed as a difference. The exit status is 1 where less than 85 % of a module's
-mutants were killed. What stands outside of functions (constants, patterns, fields) is not mutated.
-docs/reliability-tests.md has the figures and the survivors.
+Prints each surviving mutant as a difference. The exit status is 1 if fewer than 85 % of the mutants of a module were
+killed. Code outside of functions is not mutated. docs/reliability-tests.md has the figures and the survivors.
 """
 
 from __future__ import annotations
@@ -39,21 +35,21 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutation"
 REQUIRED_SHARE = 0.85
 
-# Which tests speak for a module: the ends of the names of their files.
+# The tests that judge a module, below tests/.
 TESTS: dict[str, tuple[str, ...]] = {
-    "comparison": ("comparison",),
-    "records": ("records",),
-    "record_json": ("records",),
-    "baselines": ("baselines",),
-    "sources": ("sources", "hub_source", "folders", "pocket", "bundled"),
-    "folders": ("folders", "hub_source"),
-    "pocket": ("pocket", "bundled"),
-    "diagnosis": ("diagnosis",),
-    "drift": ("drift", "comparison"),
+    "compare/comparison": ("compare/test_comparison.py",),
+    "compare/drift/causes": ("compare/drift", "compare/test_comparison.py"),
+    "data/folders": ("data",),
+    "data/pocket": ("data/test_pocket.py", "models/test_bundled.py"),
+    "data/sources": ("data", "models/test_bundled.py"),
+    "results/baselines": ("results/test_baselines.py",),
+    "results/record": ("results/test_record.py",),
+    "results/validation": ("results/test_validation.py", "results/test_record.py"),
+    "runner/result_warnings": ("runner/test_result_warnings.py",),
 }
 SETTINGS = {
     "source_paths": ["pytest_sst2"],
-    "also_copy": ["conftest.py", "tools"],
+    "also_copy": ["conftest.py", "tools", "docs", "benchmarks"],
     "pytest_add_cli_args": ["-m", "not processes", "-p", "no:cacheprovider"],
     "timeout_constant": 5.0,
     "timeout_multiplier": 10.0,
@@ -62,13 +58,13 @@ SETTINGS = {
 
 
 class _Plain(cst.CSTTransformer):
-    """Turns ``@property`` into a call after the function, and takes caches off functions."""
+    """Turns ``@property`` into a call after the function, and removes caches from functions."""
 
     def leave_FunctionDef(  # noqa: N802 - the name is libcst's
         self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
     ) -> cst.FunctionDef | cst.FlattenSentinel[cst.BaseStatement]:
-        """Return the function without its decorator, followed by what stands for that."""
-        decorators = [cst.Module([]).code_for_node(each.decorator) for each in updated_node.decorators]
+        """Return the function without its decorator, followed by the call that replaces it."""
+        decorators = [cst.Module([]).code_for_node(decorator.decorator) for decorator in updated_node.decorators]
         plain = updated_node.with_changes(decorators=[])
         if decorators == ["property"]:
             name = updated_node.name.value
@@ -79,10 +75,10 @@ class _Plain(cst.CSTTransformer):
 
 
 def prepare(module: str) -> Path:
-    """Return a new folder with a copy of the project, in which mutmut is told to mutate this module alone."""
-    folder = WORK / module
+    """Return a new folder with a copy of the project that configures mutmut for one module."""
+    folder = WORK / module.replace("/", "-")
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("pytest_sst2", "tests", "tools"):
+    for name in ("pytest_sst2", "tests", "tools", "docs", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "conftest.py", folder)
     file = folder / "pytest_sst2" / f"{module}.py"
@@ -91,61 +87,61 @@ def prepare(module: str) -> Path:
     config["tool"]["mutmut"] = {
         **SETTINGS,
         "only_mutate": [f"pytest_sst2/{module}.py"],
-        "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in TESTS[module]],
+        "pytest_add_cli_args_test_selection": [f"tests/{name}" for name in TESTS[module]],
     }
     (folder / "pyproject.toml").write_text(tomlkit.dumps(config), encoding="utf-8")
     return folder
 
 
 def run(folder: Path, processes: str) -> None:
-    """Run mutmut to its end; where it cannot, print what it said."""
-    # A checkout on the path would be tested in the place of the copy; threads do not survive a fork.
+    """Run mutmut; if it fails, exit with the end of its log."""
+    # Without a checkout on the path, which would be tested instead of the copy. Threads do not survive a fork.
     environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", processes]
     log = folder / "mutmut.log"
     with log.open("wb") as file:
         done = subprocess.run(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)  # noqa: S603
     if done.returncode:
-        sys.exit(f"mutmut could not be run; all it said is in {log}, of which the end:\n{log.read_text()[-3000:]}")
+        sys.exit(f"mutmut failed; its log is {log} and ends with:\n{log.read_text()[-3000:]}")
 
 
 def outcomes(folder: Path, module: str) -> dict[str, list[str]]:
-    """Return the mutants of each outcome: killed, survived, timeout, no tests."""
+    """Return the mutants by outcome: killed, survived, timeout, no tests."""
     text = (folder / "mutants" / "pytest_sst2" / f"{module}.py.meta").read_text(encoding="utf-8")
-    found: dict[str, list[str]] = {}
+    by_outcome: dict[str, list[str]] = {}
     for name, code in json.loads(text)["exit_code_by_key"].items():
-        found.setdefault(status_by_exit_code[code], []).append(name)
-    return found
+        by_outcome.setdefault(status_by_exit_code[code], []).append(name)
+    return by_outcome
 
 
 def differences(folder: Path, names: Sequence[str]) -> Iterator[str]:
-    """Give each mutant as a difference from the code."""
+    """Yield each mutant as a difference from the code."""
     with contextlib.chdir(folder):
         reset_config()
         yield from map(get_diff_for_mutant, names)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it for the modules named; return 1 where a module's tests let too many mutants live."""
+    """Test the modules named; return 1 if too many mutants of a module survive."""
     parser = argparse.ArgumentParser(description="Mutation testing, module by module.")
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"of {', '.join(TESTS)}; all where none is named")
-    parser.add_argument("--processes", default="2", help="how many mutants are tried at once (2)")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"one of {', '.join(TESTS)} (default: all)")
+    parser.add_argument("--processes", default="2", help="mutants tried at once (2)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.modules if name not in TESTS]:
-        parser.error(f"no tests are named for {', '.join(unknown)}; there are some for {', '.join(TESTS)}")
+        parser.error(f"unknown modules {', '.join(unknown)}; known are {', '.join(TESTS)}")
     lines = []
     failed = False
     for module in options.modules or TESTS:
         folder = prepare(module)
         run(folder, options.processes)
-        found = outcomes(folder, module)
-        total = sum(map(len, found.values()))
-        killed = len(found.pop("killed", []))
+        mutants = outcomes(folder, module)
+        total = sum(map(len, mutants.values()))
+        killed = len(mutants.pop("killed", []))
         failed |= killed < REQUIRED_SHARE * total
-        for status, names in found.items():
+        for status, names in mutants.items():
             for name, difference in zip(names, differences(folder, names), strict=True):
                 print(f"{status}: {name}\n{difference}")
-        others = [f"{len(names)} {status}" for status, names in found.items()]
+        others = [f"{len(names)} {status}" for status, names in mutants.items()]
         lines.append(", ".join([f"{module}: {killed} of {total} mutants killed ({killed / total:.1%})", *others]))
     print("\n".join(lines))
     return int(failed)
