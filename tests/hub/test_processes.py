@@ -29,7 +29,7 @@ from tests.support.hub_runs import (
 )
 from tests.support.loopback_hub import LoopbackHub, running_hub
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timed]
 # A shorter budget makes the tests faster.
 PATIENCE_SECONDS = 4.0
 SHORT = {"PYTEST_SST2_HUB_PATIENCE": str(PATIENCE_SECONDS)}

@@ -250,7 +250,8 @@ class TestHarmless:
         assert (cell.verdict, cell.causes) == ("unchanged", ())
 
 
-@pytest.mark.processes  # for its time, and because it measures times, which nobody should disturb
+@pytest.mark.processes
+@pytest.mark.timed
 class TestCosts:
     """Sleeps stand for work: they take as long on every machine."""
 
@@ -312,7 +313,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Wo
 
 
 @pytest.mark.slow
-@pytest.mark.processes  # for its time alone
+@pytest.mark.processes  # because it is slow
 @pytest.mark.parametrize(("name", "method"), IMPORTANT)
 def test_a_fault_of_a_real_encoder_is_caught_and_named(
     name: str, method: str, minilm: Callable[[str], tuple[World, Results]]
