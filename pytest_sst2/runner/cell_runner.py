@@ -1,39 +1,37 @@
-"""Runner: a cell and its splits in, a Record out."""
+"""Trains and measures one cell and returns its Record."""
 
 from __future__ import annotations
 
 import dataclasses
 import gc
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pytest_sst2.compare.significance import wilson_interval
-from pytest_sst2.instruments.fingerprint_recorder import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
 from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.methods.base import Classifier, Job, Trained, code_digest, epoch_of, train
+from pytest_sst2.methods.base import Classifier, Job, code_digest, train
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
-from pytest_sst2.models.out_of_memory import HALVES, is_accelerator_full, is_out_of_memory, let_go
-from pytest_sst2.results.record import Environment, Epoch, Phase, Placement, Record, Round
+from pytest_sst2.models.out_of_memory import is_accelerator_full, is_out_of_memory, release_memory
+from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.runner import metrics
 from pytest_sst2.runner.latency import measure_latency
-from pytest_sst2.runner.predictions import checked_probabilities
+from pytest_sst2.runner.measured_round import UNNAMED_PHASE, MeasuredRound
+from pytest_sst2.runner.predictions import validate_probabilities
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,
-    company_warnings,
-    disagreement_warnings,
-    evidence_warnings,
+    concurrency_warnings,
     halving_warnings,
+    irreproducibility_warnings,
+    nondeterminism_warnings,
     overlap_warnings,
-    passes_warnings,
-    repetition_warnings,
+    randomness_warnings,
+    sample_size_warnings,
 )
 
 if TYPE_CHECKING:
@@ -46,44 +44,26 @@ if TYPE_CHECKING:
     from pytest_sst2.models.loader import ModelLoader
     from pytest_sst2.results.floors import Floor, FloorKey
 
-_MACHINE_EVERY_SECONDS = 0.5
-# Time of a round that no phase of its method accounts for.
-_REST = "rest"
-
-
-@dataclass(frozen=True)
-class Repetition:
-    """One round of a cell and what came of it. ``probabilities`` has the shape of the evaluation rows."""
-
-    trained: Trained
-    probabilities: np.ndarray
-    recorder: FingerprintRecorder
-    phases: tuple[Phase, ...]
-    machine_seconds: tuple[float, ...]
-    peak_bytes: int
-    peak_growth_bytes: int
-    device_peak_bytes: int | None
-
-    @property
-    def predictions(self) -> np.ndarray:
-        """Class numbers, 0 or 1; a probability of exactly one half is negative."""
-        return (self.probabilities > 0.5).astype(np.int64)
+# Number of parts of a batch after the accelerator ran out of memory.
+_HALVES = 2
+# The machine's speed is not measured again within this time.
+_MACHINE_SPEED_SECONDS = 0.5
 
 
 class CellRunner:
     """Trains and measures one cell.
 
     Args:
-        cell: What to train.
-        recipe: Its settings.
-        splits: Its rows.
-        loader: Loads its model.
-        environment: What it runs on.
-        placement: Where that is, and beside what.
-        metric_names: Further metrics beside accuracy.
-        cache: Keeps embeddings from run to run; None where every figure is to be one of work done.
-        frozen: Keeps the frozen encoder of the cell before, likewise.
-        progress: Told what is being done.
+        cell: The model, method and seed.
+        recipe: Sizes, learning rate, maximum lengths and precision.
+        splits: The training and evaluation rows.
+        loader: Loads the model.
+        environment: Hardware and packages.
+        placement: Machine and worker, and the number of concurrent workers.
+        metric_names: Metrics in addition to accuracy.
+        cache: Caches embeddings between runs; None to compute all of them, so that every time is measured.
+        frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
+        progress: Receives the current phase and step.
     """
 
     def __init__(
@@ -110,70 +90,67 @@ class CellRunner:
         self.cache = cache
         self.frozen = frozen
         self.progress = progress
-        self.rounds: list[Repetition] = []
-        # Into how many parts each batch is divided.
+        self.rounds: list[MeasuredRound] = []
+        # Number of parts into which each batch is divided.
         self._parts = 1
-        # The machine's own speed before the round at work and between its phases.
+        # The machine's speed before the current round and between its phases.
         self._machine_seconds: list[float] = []
         self._machine_measured = 0.0
         self._code = code_digest(cell.method)
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
     def prepare_round(self) -> None:
-        """Make the machine ready for a round, and measure its speed; not part of what is timed.
-
-        The model of the round before is let go first, so that memory is that of one.
-        """
+        """Free the memory of the round before, and measure the machine's speed. The round does not time this."""
         if self.rounds:
-            self.rounds[-1] = _without_model(self.rounds[-1])
+            self.rounds[-1] = self.rounds[-1].without_model()
         gc.collect()
         reset_device_peak(self.loader.device)
         self._machine_seconds = []
         self._measure_machine()
 
     def run_round(self) -> None:
-        """Train from scratch, predict the evaluation rows, and keep the outcome in ``rounds``.
+        """Train from scratch, predict the evaluation rows, and append the outcome to ``rounds``.
 
-        Where an accelerator's memory is too small for the first round, that is begun anew, once, with batches halved.
+        If an accelerator runs out of memory in the first round, start it again once with halved batches.
 
         Raises:
-            Sst2Error: The cell cannot be trained, or its classifier returns something else than probabilities.
+            Sst2Error: The cell cannot be trained, or its classifier returns invalid probabilities.
         """
         try:
-            self.rounds.append(self._repetition())
+            self.rounds.append(self._measured_round())
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             if self.frozen is not None:
                 self.frozen.release()
-            let_go(error)
+            release_memory(error)
             if not (is_accelerator_full(error) and self._may_halve):
                 raise
         else:
             return
-        # Not in the handler, which would keep what the first attempt had loaded.
-        self._parts = HALVES
+        # Outside the handler, which would keep the memory of the first attempt alive.
+        self._parts = _HALVES
         self.prepare_round()
-        self.rounds.append(self._repetition())
+        self.rounds.append(self._measured_round())
 
     @property
     def _may_halve(self) -> bool:
-        """Whether batches may be halved: once, and before anything was measured.
+        """Whether batches may be halved: once, in the first round, for a built-in method with a model.
 
-        A method that a conftest adds makes batches of its own, if any.
+        A method that a conftest defines forms its own batches.
         """
-        ours = self.cell.model is not None and not self._code
-        return ours and self._parts == 1 and not self.rounds
+        is_built_in = self.cell.model is not None and not self._code
+        return is_built_in and self._parts == 1 and not self.rounds
 
-    def _repetition(self) -> Repetition:
+    def _measured_round(self) -> MeasuredRound:
         clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
         recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
-        with PeakMemory() as memory, freed_memory_kept(), clock.phase(_REST):
+        with PeakMemory() as memory, freed_memory_kept(), clock.phase(UNNAMED_PHASE):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)):
                 probabilities = self._checked(trained.predict)(job.evaluation.sentences)
-        return Repetition(
+        return MeasuredRound(
             trained,
             probabilities,
             recorder,
@@ -185,7 +162,7 @@ class CellRunner:
         )
 
     def run_rounds(self, count: int) -> None:
-        """Run what is lacking of ``count`` rounds, none of them timed by anybody else; raises as ``run_round``."""
+        """Run rounds until there are ``count``; raises as ``run_round``."""
         while len(self.rounds) < count:
             self.prepare_round()
             self.run_round()
@@ -206,9 +183,12 @@ class CellRunner:
         )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:
-        """Return the Record of the rounds run so far (at least one), with the floor that holds for it.
+        """Return the Record of the rounds run so far, at least one.
 
-        Numbers are those of the first round.
+        Accuracy, predictions, learning curve and fingerprints are those of the first round.
+
+        Args:
+            floor_for: Looks up the floor of a cell.
         """
         first, predict = self.rounds[0], self.rounds[-1].trained.predict
         labels = self.splits.evaluation.labels
@@ -237,72 +217,46 @@ class CellRunner:
             labels=tuple(labels.tolist()),
             predictions=tuple(first.predictions.tolist()),
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),
-            rounds=tuple(self._costs()),
+            rounds=tuple(measured.cost() for measured in self.rounds),
             latency=measure_latency(predict, self.splits.evaluation.sentences, synchronizer(self.loader.device)),
-            epochs=_learning_curve(first, labels),
+            epochs=first.learning_curve(labels),
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
                 *halving_warnings(self._parts),
                 *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
-                *disagreement_warnings([each.predictions for each in self.rounds]),
-                *passes_warnings(fingerprint.repeat_max_diff),
-                *evidence_warnings(len(self.recipe.seeds), len(labels)),
-                *company_warnings(self.placement.concurrent_workers),
-                *repetition_warnings(self.environment.device, deterministic=self.environment.deterministic),
+                *irreproducibility_warnings([measured.predictions for measured in self.rounds]),
+                *randomness_warnings(fingerprint.repeat_max_diff),
+                *sample_size_warnings(len(self.recipe.seeds), len(labels)),
+                *concurrency_warnings(self.placement.concurrent_workers),
+                *nondeterminism_warnings(self.environment.device, deterministic=self.environment.deterministic),
             ),
         )
-        # Not by the clock, which may have been put back meanwhile.
+        # Not by the wall clock, which may have been set back meanwhile.
         end = round(self._started + time.perf_counter() - self._began, 3)
         finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
     def _measure_machine(self) -> None:
-        """Take the machine's speed, unless that was just done: phases of milliseconds need no unit of their own."""
+        """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""
         now = time.perf_counter()
-        if self._machine_seconds and now - self._machine_measured < _MACHINE_EVERY_SECONDS:
+        if self._machine_seconds and now - self._machine_measured < _MACHINE_SPEED_SECONDS:
             return
         self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
         self._machine_measured = time.perf_counter()
 
-    def _costs(self) -> Iterator[Round]:
-        """Give what each round cost, in order; the machine's speed is the mean over its beginning and its phases."""
-        for each in self.rounds:
-            unit = statistics.mean(each.machine_seconds)
-            phases = [phase for phase in each.phases if phase.name != FINGERPRINT_PHASE]
-            yield Round(
-                seconds=round(sum(phase.seconds for phase in phases), 6),
-                phases=tuple(phase for phase in phases if phase.name != _REST),
-                machine_seconds=round(unit, 9),
-                machine_spread=round((max(each.machine_seconds) - min(each.machine_seconds)) / unit, 4),
-                peak_bytes=each.peak_bytes,
-                peak_growth_bytes=each.peak_growth_bytes,
-                device_peak_bytes=each.device_peak_bytes,
-            )
-
     def _checked(self, predict: Classifier) -> Classifier:
-        """Return a classifier whose answers are refused where they are no probabilities."""
-        return lambda sentences: checked_probabilities(predict(sentences), len(sentences), self.cell.method.name)
+        """Return a classifier that raises an error if it predicts invalid probabilities."""
+        return lambda sentences: validate_probabilities(predict(sentences), len(sentences), self.cell.method.name)
 
 
 def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy of always answering the commoner class of the training rows (negative when they tie)."""
-    answer = int(train_labels.mean() > 0.5)
-    return float((labels == answer).mean())
+    """Return the accuracy of always predicting the more common class of the training rows; negative in a tie.
 
-
-def _learning_curve(done: Repetition, labels: np.ndarray) -> tuple[Epoch, ...]:
-    """Return a method's learning curve with its last point, the classifier that was measured."""
-    trained = done.trained
-    if trained.last_train_loss is None:
-        return tuple(trained.epochs)
-    last = epoch_of(len(trained.epochs) + 1, trained.last_train_loss, done.probabilities, labels)
-    return (*trained.epochs, last)
-
-
-def _without_model(done: Repetition) -> Repetition:
-    def gone(_sentences: Sequence[str]) -> np.ndarray:
-        raise RuntimeError("the model of an earlier round was let go")
-
-    return dataclasses.replace(done, trained=dataclasses.replace(done.trained, predict=gone))
+    Args:
+        train_labels: Labels of the training rows, 0 or 1.
+        labels: Labels of the evaluation rows, 0 or 1.
+    """
+    majority = int(train_labels.mean() > 0.5)
+    return float((labels == majority).mean())

@@ -1,4 +1,4 @@
-"""Latency: how long a classifier takes for one sentence alone."""
+"""Latency of a classifier for single sentences."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from pytest_sst2.methods.base import Classifier
 from pytest_sst2.results.record import Latency
 
-# Single sentences are timed until there are enough of them and enough time has gone.
+# Least and largest number of timed sentences. Timing stops between them once enough seconds were measured.
 LATENCY_SAMPLES = (20, 50)
 _ENOUGH_SECONDS = 0.3
 _WARM_UP = 3
 
 
 def measure_latency(predict: Classifier, sentences: Sequence[str], synchronize: Callable[[], None]) -> Latency:
-    """Return the median and the 95th percentile, in seconds, over up to 50 sentences, each given alone.
+    """Return median and 95th percentile of the latency, in seconds, over up to 50 sentences, each predicted alone.
 
-    The first three are given once before, untimed.
+    The first three sentences are predicted once before, untimed.
 
     Args:
         predict: The classifier.
-        sentences: What it is given, at least one.
-        synchronize: Waits until the device has done its work.
+        sentences: At least one.
+        synchronize: Waits until the device has finished its work.
     """
     least, most = LATENCY_SAMPLES
     for sentence in sentences[:_WARM_UP]:

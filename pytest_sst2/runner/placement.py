@@ -1,4 +1,4 @@
-"""Where a cell is measured: machine, worker, and who else is busy on its cores."""
+"""Where a cell is measured: machine, worker, and number of concurrent workers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pytest_sst2.utils.processes import xdist_workers
 
 
 def here(*, exclusive: bool = False) -> Placement:
-    """Return where this process measures: the machine, the worker, and who else is at work on its cores.
+    """Return the placement of this process.
 
     Args:
-        exclusive: Whether cells are measured one at a time, whoever else there is.
+        exclusive: Whether the workers of this machine measure one cell at a time.
     """
     node, workers = platform.node(), xdist_workers()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -1,4 +1,4 @@
-"""Warnings a reader of a number needs."""
+"""Warnings that a reader of an accuracy needs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pytest_sst2.data.splits import Examples
 from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE
 from pytest_sst2.results.record import Interval
 
-# Fewer examples leave an accuracy of 80 % uncertain by more than 3.5 points (95 % interval).
+# With fewer examples the 95% interval of an accuracy of 80% is wider than ±3.5 points.
 _FEW_EXAMPLES = 500
-# Evaluation sentences that share a phrase with a training sentence are worth a word from this share on.
+# Warn about overlapping phrases above this share of the evaluation sentences.
 _OVERLAP_SHARE = 0.01
 _SHORTEST_PHRASE = 3
 
@@ -22,7 +22,7 @@ _SHORTEST_PHRASE = 3
 def collapse_warnings(
     method: str, predictions: np.ndarray, accuracy_interval: Interval, majority_accuracy: float
 ) -> tuple[str, ...]:
-    """Say when a trained classifier gives every sentence the same class, or is not known to beat one that does."""
+    """Warn if a trained classifier predicts one class only, or is not significantly better than one that does."""
     if method == "majority":
         return ()
     if len(np.unique(predictions)) == 1:
@@ -35,30 +35,30 @@ def collapse_warnings(
     return ()
 
 
-@functools.lru_cache(maxsize=16)  # the cells of a run share their rows
+@functools.lru_cache(maxsize=16)  # because the cells of a run share their rows
 def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
-    """Say how many evaluation sentences the training sentences give away.
+    """Warn about evaluation sentences that are training sentences, or that contain one or are part of one.
 
-    Either word for word, or, where it is more than one in a hundred, because one contains the other: SST-2's training
-    rows are phrases cut from longer ones. Phrases of less than three words are passed over.
+    SST-2's training rows are phrases of longer sentences, so up to 1% of the second kind causes no warning. Phrases
+    of fewer than three words are ignored.
     """
     known = {" ".join(sentence.split()) for sentence in train.sentences}
-    asked = [" ".join(sentence.split()) for sentence in evaluation.sentences]
-    same = sum(sentence in known for sentence in asked)
-    found = [f"{same:,} of {len(asked):,} evaluation sentences are also training sentences"] if same else []
-    distinct = set(asked)
+    evaluated = [" ".join(sentence.split()) for sentence in evaluation.sentences]
+    same = sum(sentence in known for sentence in evaluated)
+    warnings = [f"{same:,} of {len(evaluated):,} evaluation sentences are also training sentences"] if same else []
+    distinct = set(evaluated)
     containing = {sentence for sentence, _ in _with_phrase_of(distinct, known)}
     contained = {phrase for _, phrase in _with_phrase_of(known, distinct - containing)}
-    share = sum(sentence in containing or sentence in contained for sentence in asked) / len(asked)
+    share = sum(sentence in containing or sentence in contained for sentence in evaluated) / len(evaluated)
     if share > _OVERLAP_SHARE:
-        found.append(f"{share:.0%} of the evaluation sentences contain, or are part of, a training sentence")
-    return tuple(found)
+        warnings.append(f"{share:.0%} of the evaluation sentences contain, or are part of, a training sentence")
+    return tuple(warnings)
 
 
 def _with_phrase_of(sentences: Iterable[str], phrases: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield each sentence with each of the phrases that is a stretch of its words.
+    """Yield each sentence with each of the phrases that it contains.
 
-    Every place is looked at once: how long the phrases are that begin with the three words there is known before.
+    The phrases are indexed by their first three words, so each position of a sentence is visited once.
     """
     lengths: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for phrase in phrases:
@@ -69,62 +69,62 @@ def _with_phrase_of(sentences: Iterable[str], phrases: Collection[str]) -> Itera
         words = sentence.split()
         for start in range(len(words) - _SHORTEST_PHRASE + 1):
             for length in lengths.get(tuple(words[start : start + _SHORTEST_PHRASE]), ()):
-                if (stretch := " ".join(words[start : start + length])) in phrases:
-                    yield sentence, stretch
+                if (phrase := " ".join(words[start : start + length])) in phrases:
+                    yield sentence, phrase
 
 
-def disagreement_warnings(rounds: Sequence[np.ndarray]) -> tuple[str, ...]:
-    """Say when rounds of one cell, same seed and all, predicted differently: the run is not reproducible."""
+def irreproducibility_warnings(rounds: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """Warn if rounds of one cell, with the same seed, predict differently."""
     different = [int((other != rounds[0]).sum()) for other in rounds[1:]]
     if not any(different):
         return ()
     return (f"not reproducible: rounds of the same seed differ in up to {max(different)} predictions",)
 
 
-def passes_warnings(repeat_max_diff: float) -> tuple[str, ...]:
-    """Say when one trained classifier, asked twice, gives different answers."""
+def randomness_warnings(repeat_max_diff: float) -> tuple[str, ...]:
+    """Warn if a trained classifier predicts different probabilities the second time."""
     if repeat_max_diff <= REPEAT_TOLERANCE:
         return ()
     return (
-        f"asked twice, the same classifier gives probabilities up to {repeat_max_diff:.2g} apart: dropout is on, or "
-        "something else in it is random",
+        f"predicting twice gives probabilities up to {repeat_max_diff:.2g} apart: dropout is on, or something else in "
+        "the classifier is random",
     )
 
 
 def halving_warnings(parts: int) -> tuple[str, ...]:
-    """Say when batches had to be divided into parts, because whole ones did not fit onto the accelerator."""
+    """Warn if batches were divided into parts because the accelerator ran out of memory."""
     if parts == 1:
         return ()
     return (
-        "out of memory at the first attempt, which the times leave out; measured at the second, with batches in "
-        f"{parts} parts, whose gradients are added up",
+        f"out of memory at the first attempt; measured at the second, with batches in {parts} parts. Their gradients "
+        "are added up, and the times leave the first attempt out",
     )
 
 
-def evidence_warnings(seeds: int, examples: int) -> tuple[str, ...]:
-    """Say when a number rests on little."""
+def sample_size_warnings(seeds: int, examples: int) -> tuple[str, ...]:
+    """Warn about a single seed and about few examples."""
     thin = [*(["one seed"] if seeds == 1 else []), *([f"{examples:,} examples"] if examples < _FEW_EXAMPLES else [])]
     return (f"thin evidence: {' and '.join(thin)}",) if thin else ()
 
 
-def company_warnings(beside: int) -> tuple[str, ...]:
-    """Say when other workers were busy on the same cores: the times are not those of a machine to itself."""
-    if not beside:
+def concurrency_warnings(workers: int) -> tuple[str, ...]:
+    """Warn if other workers used the same cores, which makes the times longer."""
+    if not workers:
         return ()
-    others = "one other worker" if beside == 1 else f"{beside} other workers"
-    return (f"timed beside {others}; --sst2-exclusive times cells alone",)
+    others = "one other worker" if workers == 1 else f"{workers} other workers"
+    return (f"timed next to {others}; --sst2-exclusive times cells alone",)
 
 
-def repetition_warnings(device: str, *, deterministic: bool) -> tuple[str, ...]:
-    """Say when the same cell, measured again in the same environment, may give other numbers.
+def nondeterminism_warnings(device: str, *, deterministic: bool) -> tuple[str, ...]:
+    """Warn if the same cell may give other numbers when it is measured again in the same environment.
 
     Args:
-        device: What it was measured on.
-        deterministic: Whether PyTorch was told to use deterministic algorithms alone.
+        device: Device of the cell.
+        deterministic: Whether PyTorch uses deterministic algorithms only.
     """
     if device == "cpu" or deterministic:
         return ()
     return (
-        f"not promised to repeat: on {device} PyTorch adds numbers up in no fixed order, so that the same run may give "
-        "other last digits, and a few other predictions",
+        f"not promised to repeat: on {device} PyTorch adds numbers in no fixed order, so the same run may give other "
+        "last digits and a few other predictions",
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from pytest_sst2.models.out_of_memory import told_in_a_sentence
 from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.runner.out_of_memory import out_of_memory_explained
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
@@ -113,7 +113,7 @@ class CellRun:
 
     def _measure_here(self, context: RunContext) -> Record:
         working = context.progress.working_on(self.cell.id, self.cell.method.name)
-        memory = told_in_a_sentence(self.cell, context.settings.recipe)
+        memory = out_of_memory_explained(self.cell, context.settings.recipe)
         with working, memory, self._library_output(shown=context.settings.talkative):
             runner = context.runner(self.cell)
             rounds = context.settings.rounds

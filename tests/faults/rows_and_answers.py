@@ -60,9 +60,9 @@ def _data(patch: pytest.MonkeyPatch, world: World) -> None:
 
 @fault("predictions inverted", (LINEAR, MAJORITY), "regressed", r"predictions.*opposite")
 def _inverted(patch: pytest.MonkeyPatch, world: World) -> None:
-    from pytest_sst2.runner.cell_runner import Repetition
+    from pytest_sst2.runner.measured_round import MeasuredRound
 
-    patch.setattr(Repetition, "predictions", property(lambda self: (self.probabilities <= 0.5).astype(np.int64)))
+    patch.setattr(MeasuredRound, "predictions", property(lambda self: (self.probabilities <= 0.5).astype(np.int64)))
 
 
 @fault("probability of the other class taken", (LINEAR, TUNE), "regressed", r"opposite")
@@ -77,9 +77,9 @@ def _other_class(patch: pytest.MonkeyPatch, world: World) -> None:
 
 @fault("threshold moved to 0.7", (LINEAR, TUNE), "named", r"threshold is between 0\.[567]\d and")
 def _threshold(patch: pytest.MonkeyPatch, world: World) -> None:
-    from pytest_sst2.runner.cell_runner import Repetition
+    from pytest_sst2.runner.measured_round import MeasuredRound
 
-    patch.setattr(Repetition, "predictions", property(lambda self: (self.probabilities > 0.7).astype(np.int64)))
+    patch.setattr(MeasuredRound, "predictions", property(lambda self: (self.probabilities > 0.7).astype(np.int64)))
 
 
 @fault("answers mixed up on the way from the classifier", (LINEAR, WORDS), "regressed", r"answers.*evaluation rows")

@@ -160,7 +160,7 @@ def test_a_classifier_that_answers_otherwise_when_asked_again_is_told(environmen
     record = measure(runner)
     assert record.fingerprint is not None
     assert 0.05 < record.fingerprint.repeat_max_diff < 0.1
-    assert [warning for warning in record.warnings if warning.startswith("asked twice")]
+    assert [warning for warning in record.warnings if warning.startswith("predicting twice")]
 
 
 def test_a_record_survives_the_way_through_json(environment: Any) -> None:
@@ -193,8 +193,8 @@ def test_an_accuracy_equal_to_its_floor_reaches_it(environment: Any) -> None:
         (np.full((10, 2), 0.5), "array of shape (10, 2) for 10 sentences"),
         (None, "NoneType for 10 sentences"),
         (["good"] * 10, "list for 10 sentences"),
-        (np.array([np.nan] + [0.5] * 9), "1 of 10 values that are no probabilities"),
-        (np.array([1.5, -0.1] + [0.5] * 8), "2 of 10 values that are no probabilities"),
+        (np.array([np.nan] + [0.5] * 9), "1 invalid probabilities for 10 sentences"),
+        (np.array([1.5, -0.1] + [0.5] * 8), "2 invalid probabilities for 10 sentences"),
     ],
 )
 def test_a_classifier_that_gives_no_probabilities_is_a_sentence(answer: Any, fragment: str, environment: Any) -> None:
@@ -224,7 +224,7 @@ def test_times_taken_beside_other_workers_say_so(environment: Any) -> None:
     runner = make_runner(answering([0.9] * 6 + [0.1] * 4), environment, placement=Placement("xdist", "here", "gw1", 2))
     assert measure(runner).warnings == (
         THIN,
-        "timed beside 2 other workers; --sst2-exclusive times cells alone",
+        "timed next to 2 other workers; --sst2-exclusive times cells alone",
     )
 
 

@@ -20,13 +20,13 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Interval
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,
-    company_warnings,
-    disagreement_warnings,
-    evidence_warnings,
+    concurrency_warnings,
     halving_warnings,
+    irreproducibility_warnings,
+    nondeterminism_warnings,
     overlap_warnings,
-    passes_warnings,
-    repetition_warnings,
+    randomness_warnings,
+    sample_size_warnings,
 )
 from tests.runner.test_cell_runner import answering, make_runner, measure
 from tests.support import tiny_models
@@ -167,17 +167,17 @@ class TestTruncation:
 
 class TestReproducibility:
     def test_rounds_that_agree_are_not_mentioned(self) -> None:
-        assert disagreement_warnings([np.array([0, 1, 1])]) == ()
-        assert disagreement_warnings([np.array([0, 1, 1])] * 3) == ()
+        assert irreproducibility_warnings([np.array([0, 1, 1])]) == ()
+        assert irreproducibility_warnings([np.array([0, 1, 1])] * 3) == ()
 
     def test_two_rounds_are_enough_to_differ(self) -> None:
-        assert disagreement_warnings([np.array([0, 1, 1]), np.array([0, 1, 0])]) == (
+        assert irreproducibility_warnings([np.array([0, 1, 1]), np.array([0, 1, 0])]) == (
             "not reproducible: rounds of the same seed differ in up to 1 predictions",
         )
 
     def test_the_largest_difference_from_the_first_round_is_told(self) -> None:
         rounds = [np.array([0, 1, 1]), np.array([0, 1, 0]), np.array([1, 0, 1])]
-        assert disagreement_warnings(rounds) == (
+        assert irreproducibility_warnings(rounds) == (
             "not reproducible: rounds of the same seed differ in up to 2 predictions",
         )
 
@@ -186,10 +186,10 @@ class TestReproducibility:
         self, change: float, said: bool
     ) -> None:
         sentence = (
-            "asked twice, the same classifier gives probabilities up to 0.0011 apart: dropout is on, or something else "
-            "in it is random"
+            "predicting twice gives probabilities up to 0.0011 apart: dropout is on, or something else in the "
+            "classifier is random"
         )
-        assert passes_warnings(change) == ((sentence,) if said else ())
+        assert randomness_warnings(change) == ((sentence,) if said else ())
 
 
 class TestEvidence:
@@ -205,12 +205,12 @@ class TestEvidence:
     def test_one_seed_and_less_than_five_hundred_examples_are_little(
         self, seeds: int, examples: int, expected: tuple[str, ...]
     ) -> None:
-        assert evidence_warnings(seeds, examples) == expected
+        assert sample_size_warnings(seeds, examples) == expected
 
     def test_times_beside_other_workers_are_told(self) -> None:
-        assert company_warnings(0) == ()
-        assert company_warnings(1) == ("timed beside one other worker; --sst2-exclusive times cells alone",)
-        assert company_warnings(2) == ("timed beside 2 other workers; --sst2-exclusive times cells alone",)
+        assert concurrency_warnings(0) == ()
+        assert concurrency_warnings(1) == ("timed next to one other worker; --sst2-exclusive times cells alone",)
+        assert concurrency_warnings(2) == ("timed next to 2 other workers; --sst2-exclusive times cells alone",)
 
 
 class TestDevices:
@@ -218,8 +218,8 @@ class TestDevices:
         assert halving_warnings(1) == ()
         (said,) = halving_warnings(2)
         assert said == (
-            "out of memory at the first attempt, which the times leave out; measured at the second, with batches in "
-            "2 parts, whose gradients are added up"
+            "out of memory at the first attempt; measured at the second, with batches in 2 parts. Their gradients "
+            "are added up, and the times leave the first attempt out"
         )
 
     @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ class TestDevices:
     def test_only_a_device_that_promises_nothing_is_told_of(
         self, device: str, deterministic: bool, repeats: bool
     ) -> None:
-        said = repetition_warnings(device, deterministic=deterministic)
+        said = nondeterminism_warnings(device, deterministic=deterministic)
         assert bool(said) != repeats
         assert all(device in each for each in said)
 
     def test_a_record_of_a_gpu_says_it_in_every_report(self) -> None:
         gpu = dataclasses.replace(ENVIRONMENT, device="cuda", device_name="a GPU")
         record = measure(make_runner(answering([0.9] * 10), gpu))
-        (warning,) = repetition_warnings("cuda", deterministic=False)
+        (warning,) = nondeterminism_warnings("cuda", deterministic=False)
         assert warning in record.warnings
         report = make_report(Results([record], [], origin="this run"), None, (), ())
         assert "not promised to repeat" in markdown(report)

@@ -1,4 +1,4 @@
-"""Metrics by way of ``evaluate``. Those in ``local`` need no network."""
+"""Metrics of the ``evaluate`` library. The built-in ones, in ``local``, need no network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LOCAL = ("accuracy", "f1", "matthews_correlation", "precision", "recall")
 
 
 def check_metrics(names: Sequence[str], *, trust_remote_code: bool) -> None:
-    """Refuse, before anything is trained, a metric that is not here and must not or cannot be fetched.
+    """Refuse metrics that are not built in and cannot be loaded, before anything is trained.
 
     Raises:
-        Sst2Error: ``evaluate`` would download and run code for it and that was not allowed, or it cannot load it.
+        Sst2Error: ``evaluate`` would download and run code that is not allowed, or it cannot load the metric.
     """
     foreign = [name for name in names if name not in LOCAL]
     if foreign and not trust_remote_code:
         raise Sst2Error(
             f"metric {foreign[0]!r} is not built in ({', '.join(LOCAL)}). `evaluate` would download and run code for "
-            "it; if you trust that, add --sst2-trust-remote-code."
+            "it. If you trust that code, add --sst2-trust-remote-code."
         )
     for name in foreign:
         with scratch_folder() as scratch:
@@ -34,7 +34,7 @@ def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     """Return one metric of 0/1 predictions against 0/1 labels, both of shape (n,).
 
     Raises:
-        Sst2Error: ``evaluate`` cannot load it, or it does not give one number under its own name.
+        Sst2Error: ``evaluate`` cannot load the metric, or it does not return one number under its own name.
     """
     with scratch_folder() as scratch:
         metric = _load(name, scratch)
@@ -42,7 +42,7 @@ def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     try:
         return float(result[name])
     except (KeyError, TypeError, ValueError) as error:
-        raise Sst2Error(f"metric {name!r} gave {result!r}; one number called {name!r} is wanted.") from error
+        raise Sst2Error(f"metric {name!r} returned {result!r}; expected one number named {name!r}.") from error
 
 
 def _load(name: str, scratch: str) -> Any:

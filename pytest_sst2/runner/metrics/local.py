@@ -1,4 +1,4 @@
-"""The metrics that come with the package, as a local ``evaluate`` module that needs no network."""
+"""The built-in metrics as a local ``evaluate`` module, which needs no network."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _SCORES: dict[str, tuple[Callable[..., float], str]] = {
     "accuracy": (accuracy_score, "share of predictions that equal the reference"),
     "f1": (
         functools.partial(f1_score, zero_division=0.0),
-        "harmonic mean of precision and recall of the positive class; 0 where neither is defined",
+        "harmonic mean of precision and recall of the positive class; 0 if neither is defined",
     ),
     "matthews_correlation": (
         matthews_corrcoef,
-        "Matthews correlation coefficient, -1 to 1; 0 where all predictions are one class",
+        "Matthews correlation coefficient, -1 to 1; 0 if all predictions are one class",
     ),
     "precision": (
         functools.partial(precision_score, zero_division=0.0),
-        "share of positive predictions that are right; 0 where there are none",
+        "share of positive predictions that are right; 0 if there are none",
     ),
     "recall": (
         functools.partial(recall_score, zero_division=0.0),
-        "share of positive references that were found; 0 where there are none",
+        "share of positive references that are predicted; 0 if there are none",
     ),
 }
 
 
 class LocalMetric(evaluate.Metric):  # type: ignore[misc]
-    """One of the metrics above, named by ``config_name``; ``compute`` returns ``{name: value}``."""
+    """One of the metrics above, named by ``config_name``. ``compute`` returns ``{name: value}``."""
 
     def _info(self) -> evaluate.MetricInfo:
         integers = datasets.Value("int64")

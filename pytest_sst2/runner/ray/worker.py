@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2 import __version__
-from pytest_sst2.models.out_of_memory import told_in_a_sentence
 from pytest_sst2.results.record import Placement
+from pytest_sst2.runner.out_of_memory import out_of_memory_explained
 from pytest_sst2.runner.ray.transfer import Get, ShippedModel, ShippedSource
 from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
@@ -81,7 +81,7 @@ def measure(
                 _kept[run, device] = begun
             kept, bench = _kept[run, device]
             bench.placement = replace(placement, node=platform.node())
-            with told_in_a_sentence(cell, bench.settings.recipe):
+            with out_of_memory_explained(cell, bench.settings.recipe):
                 return {"record": _record(bench, kept, cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
