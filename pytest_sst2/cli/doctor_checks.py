@@ -22,7 +22,7 @@ from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
-from pytest_sst2.models import locate as checkpoints
+from pytest_sst2.models import locate
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
@@ -30,7 +30,7 @@ from pytest_sst2.utils.formatting import plural
 State = Literal["ok", "missing", "broken"]
 _DISTRIBUTION = "pytest-sst2"
 _NOT_INSTALLED = "not installed"
-_OURS = ("bundled", "report", "deberta")
+_EXTRAS = ("bundled", "report", "deberta")
 # With less, a download of weights or an environment of an upgrade check is likely to fail.
 _LOW_DISK_BYTES = 2 * 2**30
 
@@ -83,7 +83,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Yield finding required package with its version, and whether the version is supported."""
+    """Yield each required package with its version, and whether the version is supported."""
     for text in metadata.requires(_DISTRIBUTION) or ():
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
@@ -104,7 +104,7 @@ def _package(requirement: Requirement) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    missing_by_extra: dict[str, list[str]] = {extra: [] for extra in _OURS}
+    missing_by_extra: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
     for text in metadata.requires(_DISTRIBUTION) or ():
         requirement = Requirement(text)
         marker = requirement.marker
@@ -212,7 +212,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
         install = f"python -m pip install '{_DISTRIBUTION}[deberta]'"
         return Finding("models", spec.name, "missing", f"its tokenizer needs {missing}", install)
     try:
-        location = checkpoints.local_place(spec)
+        location = locate.local_place(spec)
     except Sst2Error as error:
         return Finding("models", spec.name, "broken", str(error))
     if location:

@@ -15,7 +15,7 @@ from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.data import pocket
 from pytest_sst2.hub import snapshot as hub
-from pytest_sst2.models import locate as checkpoints
+from pytest_sst2.models import locate
 from pytest_sst2.upgrade import uv
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -89,7 +89,7 @@ def test_bundled_weights_and_data_are_verified(
     def refuse(name: str, folder: Path) -> None:
         raise Sst2Error("the bundled weights were damaged")
 
-    monkeypatch.setattr(checkpoints, "verify_bundled", refuse)
+    monkeypatch.setattr(locate, "verify_bundled", refuse)
     assert main(["doctor"]) == 1
     output = capsys.readouterr().out
     assert "✗ pocket: " in output
