@@ -1,4 +1,4 @@
-"""What is installed and what it runs on."""
+"""Environment of a cell: installed packages, device, CPU, threads and precision."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 from pytest_sst2.results.record import Environment
-from pytest_sst2.utils import processes as workers
+from pytest_sst2.utils import processes
 from pytest_sst2.utils.errors import Sst2Error
 
-# What changes threads, the precision of arithmetic or the order of sets without a word in any file.
+# Environment variables that change threads, the precision of arithmetic or the order of sets.
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -33,20 +33,23 @@ VARIABLES = (
 
 
 def resolve_device(wanted: str) -> str:
-    """Return the device to use for ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    """Return the device for ``--sst2-device``: ``auto`` is the first available of CUDA, MPS and CPU.
+
+    Args:
+        wanted: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        Sst2Error: That device is not here.
+        Sst2Error: The device is not available.
     """
     import torch
 
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return next(name for name, available in here.items() if available)
-    if not here[wanted]:
-        others = ", ".join(name for name, available in here.items() if available)
+        return next(name for name, is_available in available.items() if is_available)
+    if not available[wanted]:
+        names = ", ".join(name for name, is_available in available.items() if is_available)
         raise Sst2Error(
-            f"--sst2-device {wanted}: PyTorch {torch.__version__} finds no such device here. It has: {others}."
+            f"--sst2-device {wanted}: PyTorch {torch.__version__} has no such device here. Available: {names}."
         )
     return wanted
 
@@ -64,26 +67,26 @@ def collect_environment(device: str) -> Environment:
         device=device,
         device_name=torch.cuda.get_device_name() if device == "cuda" else device,
         cpu_model=_cpu_model(),
-        cpu_cores=workers.cores(),
+        cpu_cores=processes.cores(),
         threads=torch.get_num_threads(),
         blas=_blas(),
         matmul_precision=torch.get_float32_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
-        variables={name: os.environ[name] for name in VARIABLES if _is_given(name)},
+        variables={name: os.environ[name] for name in VARIABLES if _is_set_by_user(name)},
     )
 
 
-def _is_given(variable: str) -> bool:
-    """Tell whether a variable was set by whoever started this process: a share of the cores stands in ``threads``."""
-    return variable in os.environ and not workers.was_set_here(variable)
+def _is_set_by_user(variable: str) -> bool:
+    """Return whether the user set a variable, and not this process, which limits the threads of its libraries."""
+    return variable in os.environ and not processes.was_set_here(variable)
 
 
 def _package_versions() -> dict[str, str]:
-    """Return every installed distribution: which of them moved a number is for the comparison to find out."""
+    """Return the version of every installed distribution by its normalised name."""
     versions: dict[str, str] = {}
     for distribution in metadata.distributions():
-        described = distribution.metadata  # parsed anew each time it is asked for
-        # One half removed has no name; of two on the path the first is the one that is imported.
+        described = distribution.metadata  # parsed at each access
+        # A partly removed distribution has no name. Of two on the path, Python imports the first.
         if name := described["Name"]:
             versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"] or "")
     return dict(sorted(versions.items()))
@@ -100,7 +103,7 @@ def _cpu_model() -> str:
 
 
 def _blas() -> str:
-    """Return the linear algebra libraries numpy and torch have loaded, such as ``openblas 0.3.30``."""
+    """Return the linear algebra libraries that NumPy and PyTorch loaded, such as ``openblas 0.3.30``."""
     import threadpoolctl
 
     pools = threadpoolctl.threadpool_info()

@@ -1,4 +1,4 @@
-"""Baselines: results files kept by name in ``.sst2/``, never overwritten without being told to."""
+"""Baselines: results files in ``.sst2/`` with a name, overwritten only with ``--sst2-overwrite``."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def baseline_path(folder: Path, name: str) -> Path:
-    """Return the file of the baseline ``name`` below a project's folder.
+    """Return the file of the baseline ``name`` in a project's folder.
 
     Raises:
-        Sst2Error: The name is not one a file on every system can have.
+        Sst2Error: The name is not a valid file name on every system.
     """
     if not _NAME.fullmatch(name):
         raise Sst2Error(
-            f"{quoted(name)} is no name for a baseline: letters, digits, '.', '_' and '-' make one, such as 'main'."
+            f"{quoted(name)} is not a baseline name: use letters, digits, '.', '_' and '-', for example 'main'."
         )
     return folder / FOLDER / f"{name}.json"
 
 
 def check_free(folder: Path, name: str, *, overwrite: bool, option: str = "--sst2-save") -> Path:
-    """Return the file that a baseline will be written to, before any work is done.
+    """Return the file of a new baseline, after checking that it can be written.
 
     Args:
-        folder: The project.
-        name: The baseline's.
-        overwrite: Whether one of that name may be replaced.
-        option: What asked for it, as it is typed; the one that replaces is called alike.
+        folder: The folder of the project.
+        name: The name of the baseline.
+        overwrite: Whether to replace an existing baseline.
+        option: The option that saves the baseline, for messages. Its name with "overwrite" for "save" replaces one.
 
     Raises:
-        Sst2Error: A baseline of that name is there and may not be replaced, or the file cannot be written.
+        Sst2Error: The baseline exists and must not be replaced, or the file cannot be written.
     """
     path = baseline_path(folder, name)
     if path.exists() and not overwrite:
         raise Sst2Error(
-            f"{option} {name}: there is a baseline of that name in {str(path)!r}. Take another name, or add "
+            f"{option} {name}: there is a baseline of that name in {str(path)!r}. Choose another name, or add "
             f"{option.replace('save', 'overwrite')} to replace it."
         )
     check_writable(path, option)
@@ -58,89 +58,89 @@ def check_free(folder: Path, name: str, *, overwrite: bool, option: str = "--sst
 
 
 def save_baseline(path: Path, records: Sequence[Record], failures: Sequence[Failure], *, overwrite: bool) -> None:
-    """Write a baseline, whole or not at all.
+    """Write a baseline atomically.
 
     Raises:
-        Sst2Error: It cannot be written, or somebody else has written one of that name meanwhile.
+        Sst2Error: The file cannot be written, or another run has saved a baseline of that name meanwhile.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_atomically(path, results_text(records, failures, saved=now, packed=True), overwrite=overwrite)
 
 
 def saved_baselines(folder: Path) -> list[str]:
-    """Return the names of the baselines of a project, in alphabetical order."""
+    """Return the names of a project's baselines in alphabetical order."""
     return sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
 
 
 def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
-    """Return the file that a baseline's name or a path stands for.
+    """Return the file of a baseline or of a path.
 
     Args:
-        folder: The project, whose ``.sst2`` is looked into.
-        base: What a relative path starts from.
-        wanted: The name, or the path of a results file.
+        folder: The folder of the project, which has ``.sst2``.
+        base: The folder that a relative path starts from.
+        wanted: The name of a baseline, or the path of a results file.
 
     Raises:
-        Sst2Error: It is neither; the message lists the names there are.
+        Sst2Error: There is no such baseline or file. The message lists the baselines.
     """
     if _NAME.fullmatch(wanted) and (path := baseline_path(folder, wanted)).is_file():
         return path
-    with contextlib.suppress(OSError, RuntimeError):  # too long for a path, or nobody's home folder
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a path, or an unknown home folder
         path = base / Path(wanted).expanduser()
         if path.is_file():
             return path
     saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
-            f"no baseline {quoted(wanted)}: it is neither a file nor a name in {str(folder / FOLDER)!r}, which has "
-            f"none. Save one with --sst2-save NAME."
+            f"no baseline {quoted(wanted)}: there is no such file, and {str(folder / FOLDER)!r} has no baselines. Save "
+            "one with --sst2-save NAME."
         )
     guess = did_you_mean(closest(wanted, saved))
     raise Sst2Error(f"no baseline {quoted(wanted)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 
 def load_results(folder: Path, base: Path, wanted: str) -> Results:
-    """Return the results that a baseline's name or a path stands for; arguments as in ``find_baseline``.
+    """Return the results of a baseline or of a path; arguments as in ``find_baseline``.
 
     Raises:
-        Sst2Error: There are none, they cannot be read, or one cell has two numbers.
+        Sst2Error: The file does not exist, cannot be read, or has two records of one cell.
     """
     path = find_baseline(folder, base, wanted)
-    found = results_from_text(read_text(path), str(path))
-    counted = Counter(record.cell for record in found.records)
-    if twice := [cell for cell, count in counted.items() if count > 1]:
+    results = results_from_text(read_text(path), str(path))
+    counts = Counter(record.cell for record in results.records)
+    if twice := [cell for cell, count in counts.items() if count > 1]:
         raise Sst2Error(
-            f"{path} holds {truncate(', '.join(twice), 100)} more than once, and which of its numbers counts is not "
-            "known. Save the results anew, or take all but one of its lines out."
+            f"{path} has more than one record of {truncate(', '.join(twice), 100)}. Save the results again, or delete "
+            "all but one of its lines."
         )
-    return replace(found, origin=wanted)
+    return replace(results, origin=wanted)
 
 
 def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
-    """Return results that others can be compared with; arguments as in ``find_baseline``.
+    """Return the results of a baseline to compare with; arguments as in ``find_baseline``.
 
     Raises:
-        Sst2Error: There are none, they cannot be read, or no measured cell is in them.
+        Sst2Error: As ``load_results``, or the file has no measured cell.
     """
     results = load_results(folder, base, wanted)
     if not results.records:
         path = str(find_baseline(folder, base, wanted))
-        raise Sst2Error(f"baseline {path!r} holds no measured cell, so nothing can be compared with it.")
+        raise Sst2Error(f"baseline {path!r} has no measured cell, so nothing can be compared with it.")
     return results
 
 
 def newest_baseline(folder: Path) -> Results | None:
-    """Return the baseline of a project that was saved last, None where it has none.
+    """Return the baseline of a project that was saved last; None if there is none.
 
-    Of several saved at once it is the last by name; one that does not say when it was saved is older than all others.
+    Of baselines saved at the same time, the last by name is returned. A baseline without a time is the oldest.
 
     Raises:
-        Sst2Error: One cannot be read or holds no measured cell, so that it is not known which is the newest.
+        Sst2Error: A baseline cannot be read or has no measured cell, so the newest is not known.
     """
-    found = [load_baseline(folder, folder, name) for name in saved_baselines(folder)]
-    return max(found, key=lambda each: (each.saved, each.origin), default=None)
+    baselines = [load_baseline(folder, folder, name) for name in saved_baselines(folder)]
+    return max(baselines, key=lambda results: (results.saved, results.origin), default=None)
 
 
 def project_folder(start: Path) -> Path:
-    """Return the nearest folder from ``start`` upwards that has a ``.sst2``, or ``start`` itself."""
+    """Return the nearest folder from ``start`` upwards with a ``.sst2``; ``start`` if there is none."""
     return next((folder for folder in (start, *start.parents) if (folder / FOLDER).is_dir()), start)

@@ -15,7 +15,7 @@ from pytest_sst2.utils.formatting import plural
 
 
 class Calibration(NamedTuple):
-    """What the summary of a run prints about its calibration."""
+    """Notes and problems of a calibration, for the summary of the run."""
 
     notes: list[str]
     problems: list[str]
@@ -24,8 +24,8 @@ class Calibration(NamedTuple):
 def calibrate_floors(records: Iterable[Record], path: Path, *, overwrite: bool) -> Calibration:
     """Write one floor for each model and method of a run.
 
-    A method with too few seeds, a floor that would be lowered without ``overwrite``, and a file that cannot be written
-    are problems.
+    Problems are: a method with too few seeds, a floor that would be lowered without ``overwrite``, and a file that
+    cannot be written.
 
     Args:
         records: The measured cells.

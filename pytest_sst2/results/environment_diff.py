@@ -1,4 +1,4 @@
-"""What differs between two environments: Python, device and threads, precision, variables, and packages."""
+"""Differences of two environments: Python, device, threads, precision, variables and packages."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 from pytest_sst2.results.record import Environment
 
-# What decides a number comes first; the rest of the packages follow in their alphabetical order.
+# Listed first, because they affect results most. Other packages follow in alphabetical order.
 FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
 
-# What is the machine's and not the software's: on another node of a cluster it is another.
-_OF_THE_MACHINE = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
+# Fields that may differ between the nodes of a cluster with the same software.
+_MACHINE_FIELDS = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
 
 
 @dataclass(frozen=True)
 class EnvironmentChange:
-    """One thing about the environment that is not what it was; None where a side lacks it."""
+    """One difference; a value is None if that environment does not have it."""
 
     name: str
     before: str | None
@@ -24,13 +24,12 @@ class EnvironmentChange:
 
 
 def environment_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
-    """Return what differs: Python, device and threads, precision, variables, and packages."""
+    """Return the differences: Python, device, threads, precision, variables and packages."""
     plain = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
-    found = [
-        (name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))
+    changes = [
+        EnvironmentChange(name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))
         for name in (*plain, "blas", "matmul_precision", "deterministic")
     ]
-    changes = [EnvironmentChange(*each) for each in found]
     changes += _mapping_changes(before.variables, after.variables)
     packages = _mapping_changes(before.packages, after.packages)
     first = {name: number for number, name in enumerate(FIRST_PACKAGES)}
@@ -39,9 +38,9 @@ def environment_changes(before: Environment, after: Environment) -> tuple[Enviro
 
 
 def software_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
-    """Return what differs beside the machine: Python, system, kind of device, precision and packages."""
-    elsewhere = replace(before, **{name: getattr(after, name) for name in _OF_THE_MACHINE})
-    return environment_changes(elsewhere, after)
+    """Return the differences of the software and the kind of device, not those of the machine."""
+    same_machine = replace(before, **{name: getattr(after, name) for name in _MACHINE_FIELDS})
+    return environment_changes(same_machine, after)
 
 
 def _mapping_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[EnvironmentChange]:

@@ -1,11 +1,11 @@
-"""Floors: the minimum accuracy a cell must reach, each with where it came from.
+"""Floors: the minimum accuracy of each cell, and its provenance.
 
-A floors file is TOML, one ``[[floor]]`` table a cell::
+A floors file is TOML with one ``[[floor]]`` table per cell::
 
     [[floor]]
     dataset = "pocket"
     recipe = "quick"
-    model = "minilm"            # left out for methods that need no model
+    model = "minilm"            # omitted for methods without a model
     method = "linear-probe"
     accuracy = 0.79
     provenance = "measured: mean 0.8225, sd 0.0041 over 5 seeds; torch 2.13.0, ..."
@@ -26,15 +26,15 @@ from pytest_sst2.utils.locks import one_at_a_time
 from pytest_sst2.utils.safe_read import read_text
 
 MINIMUM_SEEDS = 5
-# A floor is mean - max(2 sd, 1.5 points): two standard deviations miss a sound run once in forty; with few seeds the
-# sd itself is uncertain, so that 1.5 points (1.6 standard errors of 872 examples at 92 %) are the least margin.
+# A floor is mean - max(2 sd, 1.5 points). One unchanged run in forty is more than two sd below the mean.
+# With few seeds the sd is uncertain, so the margin is at least 1.5 points: 1.6 standard errors of 872 examples at 92%.
 LEAST_MARGIN = 0.015
-# Some three thousand floors; TOML is read at some 100 KB a second where it is at its worst.
+# About 3,000 floors. In the worst case, TOML is parsed at about 100 KB per second.
 _LARGEST_BYTES = 2**20
 
 
 class FloorKey(NamedTuple):
-    """What a floor holds for. ``model`` is empty for methods that need no model."""
+    """The cell that a floor applies to. ``model`` is empty for methods without a model."""
 
     dataset: str
     recipe: str
@@ -47,26 +47,26 @@ class FloorKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Floor:
-    """A minimum accuracy (0 to 1) and the sentence that says where it came from."""
+    """A minimum accuracy (0 to 1) and its provenance."""
 
     accuracy: float
     provenance: str
 
 
 class Floors:
-    """The floors of one file, looked up by data set, recipe label, model and method."""
+    """The floors of one file."""
 
     def __init__(self, floors: dict[FloorKey, Floor], origin: str = "") -> None:
         self._floors = floors
         self.origin = origin
 
     def find(self, key: FloorKey) -> Floor | None:
-        """Return the floor for exactly this cell, or None; a floor for other data or another recipe never applies."""
+        """Return the floor of exactly this data set, recipe label, model and method; None without one."""
         return self._floors.get(key)
 
     @property
     def datasets(self) -> frozenset[str]:
-        """The names of the data sets that the file has floors for."""
+        """The names of the data sets with a floor."""
         return frozenset(key.dataset for key in self._floors)
 
     def __len__(self) -> int:
@@ -77,8 +77,8 @@ def load_floors(path: Path) -> Floors:
     """Read a floors file.
 
     Raises:
-        Sst2Error: The file is missing, is not TOML, or an entry lacks a key, repeats another or has no accuracy
-            between 0 and 1. The message names the file and the entry.
+        Sst2Error: The file does not exist or is not TOML, or an entry lacks a key, repeats another entry, or has an
+            accuracy outside 0 to 1. The message names the file and the entry.
     """
     import tomllib
 
@@ -96,7 +96,7 @@ def load_floors(path: Path) -> Floors:
     entries = document.get("floor", [])
     if not isinstance(entries, list) or set(document) - {"floor"}:
         names = truncate(", ".join(sorted(document)), 200)
-        raise Sst2Error(f"floors file {str(path)!r} may hold [[floor]] tables only; it has {names}.")
+        raise Sst2Error(f"floors file {str(path)!r} may have [[floor]] tables only; it has {names}.")
     floors: dict[FloorKey, Floor] = {}
     for number, entry in enumerate(entries, 1):
         key, floor = _parse(entry, f"{path}, [[floor]] number {number}")
@@ -110,7 +110,7 @@ def load_floors(path: Path) -> Floors:
 
 def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
     if not isinstance(entry, dict):
-        raise Sst2Error(f"{where}: a table is wanted, not {type(entry).__name__}.")
+        raise Sst2Error(f"{where}: expected a table, not {type(entry).__name__}.")
     required = ("dataset", "recipe", "method", "accuracy", "provenance")
     for name in required:
         if name not in entry:
@@ -129,14 +129,14 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
 
 
 def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
-    """Return the floor that the accuracies of several seeds justify.
+    """Return the floor from the accuracies of several seeds.
 
-    mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
+    The floor is mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
 
     Args:
-        accuracies: From seed to accuracy, at least five.
-        versions: What they were measured with, for the provenance.
-        date: When they were measured, for the provenance.
+        accuracies: From seed to accuracy; at least five.
+        versions: The versions of the libraries, for the provenance.
+        date: The date of the measurement, for the provenance.
 
     Raises:
         Sst2Error: Fewer than five accuracies.
@@ -146,7 +146,7 @@ def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) 
     import statistics
 
     mean, deviation = statistics.mean(accuracies.values()), statistics.stdev(accuracies.values())
-    same = "" if deviation else " (the same for each: these rows do not depend on the seed, or hardly)"
+    same = "" if deviation else " (the same for each seed: the rows may not depend on it)"
     floor = max(0.0, mean - max(2 * deviation, LEAST_MARGIN))
     seeds = ",".join(map(str, sorted(accuracies)))
     return Floor(
@@ -156,7 +156,7 @@ def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) 
 
 
 class Lowered(NamedTuple):
-    """A floor that a calibration would lower: what stands in the file, and what was measured now."""
+    """A floor that a calibration would lower: the accuracy in the file, and the measured one."""
 
     key: FloorKey
     standing: float
@@ -164,33 +164,32 @@ class Lowered(NamedTuple):
 
 
 def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool = False) -> list[Lowered]:
-    """Put floors into a file: entries of the same cell are raised, all others and the comments stay.
+    """Write floors to a file: add new entries, raise existing ones, and keep all others and the comments.
 
-    A floor is lowered only with ``overwrite``; without it the higher one stands. The file is replaced in one step, so
-    that an interrupted write leaves the old one whole, and of two runs that write at once neither loses what the other
-    has found.
+    A floor is lowered only with ``overwrite``. The file is replaced atomically, and a lock ensures that two runs that
+    write at the same time keep each other's floors.
 
     Returns:
-        The floors that were left as they are because the new ones are lower.
+        The floors that were not changed because the new ones are lower.
 
     Raises:
-        Sst2Error: The file cannot be written; what was there is unchanged.
+        Sst2Error: The file cannot be written; its content is unchanged.
     """
     with one_at_a_time(path):
-        return _written_floors(path, new, overwrite=overwrite)
+        return _update_floors(path, new, overwrite=overwrite)
 
 
-def _written_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool) -> list[Lowered]:
+def _update_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool) -> list[Lowered]:
     import tomlkit
     from tomlkit.items import AoT
 
     document = tomlkit.parse(read_text(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
     tables = document.setdefault("floor", tomlkit.aot())
-    if not isinstance(tables, AoT):  # an array in one line is written out, so that it can be added to
-        written = tomlkit.aot()
+    if not isinstance(tables, AoT):  # an inline array cannot be appended to
+        expanded = tomlkit.aot()
         for entry in tables.unwrap():
-            written.append(tomlkit.item(entry))
-        document["floor"] = tables = written
+            expanded.append(tomlkit.item(entry))
+        document["floor"] = tables = expanded
     by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
     lowered = []
     for key, floor in sorted(new):
@@ -206,6 +205,6 @@ def _written_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwr
             continue
         table["accuracy"] = floor.accuracy
         table["provenance"] = floor.provenance
-    # tomlkit appends tables without the empty line between them that everybody else writes.
+    # tomlkit appends tables without an empty line between them.
     write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
     return lowered

@@ -1,4 +1,4 @@
-"""Merge: several results files as one; those of one run's shards only where they could have been one run's."""
+"""Merge: join results files, after checking that they are comparable."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pytest_sst2.utils.formatting import plural, shorten
 
 @dataclass(frozen=True)
 class Merged:
-    """Files joined, and what is to be known of it.
+    """The merged results of the shards of a run.
 
     Attributes:
-        results: All of them as one.
-        missing_shards: The numbers of those whose file was not given.
-        shards: Of how many shards they are; 0 where they are of none.
-        notes: What was decided between the files, in words.
+        results: The records and failures of all files.
+        missing_shards: The numbers of the shards without a file.
+        shards: The number of shards of the run; 0 if the files are not shards.
+        notes: Notes for the user about failures.
     """
 
     results: Results
@@ -30,49 +30,49 @@ class Merged:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cell has its number or its failure, and every shard is there."""
+        """Whether every planned cell has a record or a failure, and every shard has a file."""
         return not self.results.missing and not self.missing_shards
 
     @property
     def gaps(self) -> list[str]:
-        """What is missing, in words."""
-        found = []
+        """Descriptions of missing cells and shards."""
+        gaps = []
         if missing := self.results.missing:
-            found.append(f"{plural(len(missing), 'cell')} of {len(self.results.planned)} missing: {shorten(missing)}")
+            gaps.append(f"{plural(len(missing), 'cell')} of {len(self.results.planned)} missing: {shorten(missing)}")
         if numbers := self.missing_shards:
             names = shorten([f"{number}/{self.shards}" for number in numbers])
-            found.append(f"no file of {'shard' if len(numbers) == 1 else 'shards'} {names}")
-        return found
+            gaps.append(f"no file of {'shard' if len(numbers) == 1 else 'shards'} {names}")
+        return gaps
 
 
 def merge(files: Sequence[Results]) -> Merged:
-    """Return files of one run's shards as one, every record as it is, in the order in which the cells were planned.
+    """Return the merged results of the shards of one run, in the planned order of the cells.
 
     Args:
-        files: At least one.
+        files: At least one results file.
 
     Raises:
-        Sst2Error: A cell was measured in two of them, or they were not measured alike: other data, split, recipe, rows,
-            Python, packages or kind of device, or shards of another number.
+        Sst2Error: A cell has a record in two files, or the files differ in data, split, recipe, rows, Python, packages,
+            kind of device or number of shards.
     """
-    given, count = _shards(files)
+    present, count = _shards(files)
     whole = joined(files)
     _check_rows(files)
     _check_software(files)
-    missing = tuple(number for number in range(1, count + 1) if number not in given)
-    found = Merged(whole, missing, count, tuple(_notes(files, whole)))
-    shard = "" if found.is_complete or not count else f"{'+'.join(map(str, sorted(given)))}/{count}"
-    return replace(found, results=replace(whole, shard=shard))
+    missing = tuple(number for number in range(1, count + 1) if number not in present)
+    merged = Merged(whole, missing, count, tuple(_notes(files, whole)))
+    shard = "" if merged.is_complete or not count else f"{'+'.join(map(str, sorted(present)))}/{count}"
+    return replace(merged, results=replace(whole, shard=shard))
 
 
 def joined(files: Sequence[Results]) -> Results:
-    """Return several results files as one; a cell that failed in one of them and has a number in another has a number.
+    """Return the joined results of several files. A record replaces a failure of the same cell in another file.
 
     Args:
-        files: At least one, of one run or of several.
+        files: At least one results file, of one run or of several.
 
     Raises:
-        Sst2Error: They hold one cell twice, or cells that were measured on other data or by another recipe.
+        Sst2Error: A cell has a record in two files, or the files differ in data, split or recipe.
     """
     _check_once(files)
     _check_table(files)
@@ -82,8 +82,8 @@ def joined(files: Sequence[Results]) -> Results:
     measured = {record.cell for record in records}
     failures = {failure.cell: failure for one in files for failure in one.failures if failure.cell not in measured}
 
-    def order(each: Record | Failure) -> int:
-        return place.get(each.cell, len(place))
+    def order(cell: Record | Failure) -> int:
+        return place.get(cell.cell, len(place))
 
     return Results(
         sorted(records, key=order),
@@ -105,19 +105,19 @@ def _check_once(files: Sequence[Results]) -> None:
     for (first, second), cells in twice.items():
         are = "is" if len(cells) == 1 else "are"
         raise Sst2Error(
-            f"{shorten(cells)} {are} in {first!r} and in {second!r}. Each cell stands in one table once: leave one "
-            "of the two out, or compare them with pytest-sst2 compare."
+            f"{shorten(cells)} {are} in {first!r} and in {second!r}. A table has each cell once: leave out one of "
+            "the files, or compare them with pytest-sst2 compare."
         )
 
 
 def _check_table(files: Sequence[Results]) -> None:
-    shared = {(each.dataset.name, each.dataset.split, each.recipe_label) for one in files for each in one.records}
-    if len(shared) > 1:
-        found = "; ".join(f"{name} {split}, recipe {recipe}" for name, split, recipe in sorted(shared))
-        raise Sst2Error(f"these files cannot stand in one table, since their cells do not compare: {found}.")
+    kinds = {(record.dataset.name, record.dataset.split, record.recipe_label) for record, _ in _records(files)}
+    if len(kinds) > 1:
+        names = "; ".join(f"{name} {split}, recipe {recipe}" for name, split, recipe in sorted(kinds))
+        raise Sst2Error(f"these files cannot share one table, because their cells are not comparable: {names}.")
 
 
-def _measured(files: Sequence[Results]) -> Iterator[tuple[Record, str]]:
+def _records(files: Sequence[Results]) -> Iterator[tuple[Record, str]]:
     """Yield every record with the name of its file."""
     for one in files:
         for record in one.records:
@@ -125,64 +125,64 @@ def _measured(files: Sequence[Results]) -> Iterator[tuple[Record, str]]:
 
 
 def _check_rows(files: Sequence[Results]) -> None:
-    """Refuse cells of one seed with other rows, and of any seeds with another edition of the data."""
+    """Raise if the rows of one seed, or the revisions of the data, differ between files."""
     revisions: dict[str, str] = {}
     digests: dict[int, dict[str, str]] = {}
-    for record, origin in _measured(files):
+    for record, origin in _records(files):
         revisions.setdefault(record.dataset.revision, origin)
         of_seed = digests.setdefault(record.seed, {})
         of_seed.setdefault(record.dataset.digest, origin)
         if len(of_seed) > 1:
             (one, first), (other, second) = of_seed.items()
             raise Sst2Error(
-                f"the rows of seed {record.seed} are others in {first!r} (digest {one[:12]}) than in {second!r} "
-                f"({other[:12]}), so that their cells are not of one run. Measure one of them on the other's data."
+                f"the rows of seed {record.seed} differ: digest {one[:12]} in {first!r}, {other[:12]} in {second!r}. "
+                "Measure one of the files again on the data of the other."
             )
     if len(revisions) > 1:
-        found = ", ".join(f"{revision} in {origin!r}" for revision, origin in revisions.items())
-        raise Sst2Error(f"these files are of several editions of the data: {found}. Measure them again on one of them.")
+        names = ", ".join(f"{revision} in {origin!r}" for revision, origin in revisions.items())
+        raise Sst2Error(f"these files have several revisions of the data: {names}. Measure them again on one revision.")
 
 
 def _check_software(files: Sequence[Results]) -> None:
-    """Refuse other software or another kind of device; another machine is allowed."""
-    measured = _measured(files)
-    first, where = next(measured, (None, ""))
+    """Raise if software or kind of device differ between records. The machines may differ."""
+    records = _records(files)
+    first, where = next(records, (None, ""))
     if first is None:
         return
-    for record, origin in measured:
+    for record, origin in records:
         before, now = first.environment, record.environment
         if record.environment != first.environment and (changes := software_changes(before, now)):
-            shown = shorten([f"{each.name} {each.before or 'none'} / {each.after or 'none'}" for each in changes], 4)
+            names = [f"{change.name} {change.before or 'none'} / {change.after or 'none'}" for change in changes]
             raise Sst2Error(
                 f"{first.cell} in {where!r} and {record.cell} in {origin!r} were measured in different environments: "
-                f"{shown}. Shards are of one run only where each has the same versions and kind of device; compare "
-                "such files with pytest-sst2 compare."
+                f"{shorten(names, 4)}. The shards of a run must have the same versions and kind of device. Compare the "
+                "files with pytest-sst2 compare."
             )
 
 
 def _shards(files: Sequence[Results]) -> tuple[set[int], int]:
-    """Return which shards were given, of how many: none of 0 where no file says that it is one."""
-    given: set[int] = set()
+    """Return the numbers of the shards with a file, and the number of shards; an empty set and 0 without shards."""
+    present: set[int] = set()
     counts: dict[int, str] = {}
     for one in files:
         if not one.shard:
             continue
         numbers, count = parse_shards(one.shard)
-        given.update(numbers)
+        present.update(numbers)
         counts.setdefault(count, f"{one.shard} in {one.origin!r}")
     if len(counts) > 1:
-        raise Sst2Error(f"these shards are not of one run, which has one number of them: {', '.join(counts.values())}.")
-    return given, next(iter(counts), 0)
+        raise Sst2Error(f"these shards are of different runs: {', '.join(counts.values())}.")
+    return present, next(iter(counts), 0)
 
 
 def _notes(files: Sequence[Results], whole: Results) -> Iterator[str]:
-    """Say which failures gave way to a number in another file."""
-    origins = {record.cell: origin for record, origin in _measured(files)}
+    """Yield a note per failure that a record of another file replaced, and one with all other failures."""
+    origins = {record.cell: origin for record, origin in _records(files)}
     for one in files:
         for failure in one.failures:
             if failure.cell in origins:
                 yield (
-                    f"{failure.cell} failed in {one.origin!r} and has its number from {origins[failure.cell]!r}: "
+                    f"{failure.cell} failed in {one.origin!r} and has its record from {origins[failure.cell]!r}: "
                     f"{failure.error}"
                 )
     if whole.failures:

@@ -1,7 +1,7 @@
-"""The fixed sentences: 64 short texts that every fingerprint is taken with.
+"""Probe sentences: the 64 short texts of every fingerprint.
 
-They were written for this purpose: plain ones, and some that a change of tokenizer stumbles over. They may never be
-changed: fingerprints of other sentences cannot be compared. Their digest is kept in every fingerprint.
+Some are plain; others have capitals, accents and symbols, which a changed tokenizer splits differently. They never
+change, because fingerprints of different sentences are not comparable. Every fingerprint has their digest.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ _FILE = Path(__file__).parent / "probe_sentences.txt"
 
 @functools.cache
 def fixed_sentences() -> tuple[str, ...]:
-    """Return the 64 sentences."""
+    """Return the 64 probe sentences."""
     return tuple(_FILE.read_text(encoding="utf-8").splitlines())
 
 
 def fixed_sentences_digest() -> str:
-    """Return the first 16 digits of their SHA-256."""
+    """Return the first 16 digits of the probe sentences' SHA-256."""
     return short_digest("\n".join(fixed_sentences()))
 
 
 def has_capitals(sentence: str) -> bool:
-    """Tell whether lower-casing would change the sentence."""
+    """Return whether lower-casing changes the sentence."""
     return sentence != sentence.lower()
 
 
 def has_accents(sentence: str) -> bool:
-    """Tell whether the sentence has letters beyond ASCII."""
+    """Return whether the sentence has letters beyond ASCII."""
     return any(char.isalpha() and not char.isascii() for char in sentence)

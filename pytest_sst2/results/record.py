@@ -1,4 +1,4 @@
-"""Record: one measured cell, immutable, and as plain JSON values."""
+"""Record: the result of one measured cell, immutable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_sst2.utils.redact import redacted
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
-# What stands in the settings' ``code`` for a method whose source nobody can read: it may be another each time.
+# The settings' ``code`` of a method whose source cannot be read. Such methods are never assumed to be unchanged.
 UNREADABLE_CODE = "unreadable"
 
 
@@ -27,10 +27,13 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """A named stretch of work: load, tokenize, train, evaluate (the learning curve), encode, store, fit, predict.
+    """A phase of a cell: load, tokenize, train, evaluate (for the learning curve), encode, store, fit or predict.
 
-    ``seconds`` is wall time without the phases inside it; ``examples`` is 0 where the work is not per example.
-    ``cached`` says that the result was taken from a cache, so that the seconds say nothing of the work.
+    Attributes:
+        name: The name of the phase.
+        seconds: Wall time without the phases inside it.
+        examples: Number of examples; 0 if the work is not per example.
+        cached: Whether the result came from a cache, so that the seconds are not those of the work.
     """
 
     name: str
@@ -40,24 +43,23 @@ class Phase:
 
     @property
     def examples_per_second(self) -> float | None:
-        """Examples per second of wall time; None where there are none, where no time passed, or where it is cached."""
+        """Examples per second of wall time; None if there are no examples, no time passed, or the phase is cached."""
         return self.examples / self.seconds if self.examples and self.seconds > 0 and not self.cached else None
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one repetition of a cell cost.
+    """Time and memory of one repetition of a cell.
 
     Attributes:
-        seconds: Wall time of training and predicting, without the taking of fingerprints.
-        phases: Where it went.
-        machine_seconds: What a GFLOP of fixed work took beside it: the unit in which machines and moments compare.
-            None where it was not measured.
+        seconds: Wall time of training and predicting, without recording fingerprints.
+        phases: The phases of that time.
+        machine_seconds: Seconds per GFLOP of fixed work during the round, the unit in which times of different machines
+            and moments are compared. None if it was not measured.
         peak_bytes: The highest resident memory of the process.
-        peak_growth_bytes: How much higher that is than at the start of the round; None where it was not measured.
-        machine_spread: How unsteady the machine was: the range of its seconds, measured between the phases, by their
-            mean.
-        device_peak_bytes: The highest allocated on the accelerator; None without one.
+        peak_growth_bytes: The increase of ``peak_bytes`` since the start of the round; None if it was not measured.
+        machine_spread: Range of the machine's seconds measured between the phases, divided by their mean.
+        device_peak_bytes: The highest memory allocated on the accelerator; None without one.
     """
 
     seconds: float
@@ -71,7 +73,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass of training: mean training loss, and loss and accuracy on the evaluation rows after it."""
+    """One epoch of training: mean training loss, and loss and accuracy on the evaluation rows after it."""
 
     number: int
     train_loss: float
@@ -81,7 +83,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from one sentence to its prediction, one at a time: median and 95th percentile of ``samples``."""
+    """Seconds from a sentence to its prediction, one sentence at a time: median and 95th percentile of ``samples``."""
 
     p50_seconds: float
     p95_seconds: float
@@ -90,17 +92,17 @@ class Latency:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Which sentences were used.
+    """The sentences of a cell.
 
     Attributes:
-        name: ``sst2`` when the content is that of SST-2, ``pocket`` for the built-in set, else the folder's name.
+        name: ``sst2`` if the content is that of SST-2, ``pocket`` for the built-in set, else the name of the folder.
         source: ``hub``, ``folder`` or ``pocket``.
-        revision: Commit on the Hub; ``sha256:...`` of the content for a folder and for the pocket set.
+        revision: The commit on the Hub, or ``sha256:...`` of the content of a folder or of the pocket set.
         split: ``validation`` or ``heldout``.
-        train_size: Rows trained on.
-        eval_size: Rows evaluated on.
+        train_size: Number of training rows.
+        eval_size: Number of evaluation rows.
         digest: SHA-256 of the training and evaluation rows in the order used.
-        note: What a reader must know of it (a substitution, a clipped size); empty if nothing.
+        note: A note for readers, such as a substituted data set or a clipped size; empty without one.
     """
 
     name: str
@@ -115,14 +117,14 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights were used.
+    """The weights of a model.
 
     Attributes:
-        hub_id: The repository; empty for a folder.
+        hub_id: The repository on the Hub; empty for a folder.
         source: ``hub``, ``cache``, ``bundled`` or ``folder``.
-        revision: The resolved commit; ``sha256:...`` of the files beside the weights for a folder.
-        sha256: Of the weight files.
-        licence: As the model card states it.
+        revision: The resolved commit, or for a folder ``sha256:...`` of the files next to the weights.
+        sha256: SHA-256 of the weight files.
+        licence: The licence that the model card states.
     """
 
     hub_id: str
@@ -134,10 +136,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Environment:
-    """What ran the cell.
+    """The software and hardware that ran a cell.
 
-    ``packages`` maps every installed distribution to its version; sizes of thread pools are in ``threads``;
-    ``variables`` are those environment variables that change precision or threads and were set.
+    ``packages`` maps every installed distribution to its version. ``threads`` is the size of PyTorch's thread pool.
+    ``variables`` has the environment variables that were set and that change precision or threads.
     """
 
     python: str
@@ -156,24 +158,23 @@ class Environment:
 
     @property
     def headline(self) -> str:
-        """The versions a reader looks for first: ``torch 2.13.0, transformers 5.23.0, ...``."""
-        found = [f"{name} {self.packages[name]}" for name in _HEADLINE_PACKAGES if name in self.packages]
-        return ", ".join(found)
+        """The most important versions: ``torch 2.13.0, transformers 5.23.0, ...``."""
+        return ", ".join(f"{name} {self.packages[name]}" for name in _HEADLINE_PACKAGES if name in self.packages)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a cell ran, when, and beside what.
+    """Where and when a cell ran.
 
     Attributes:
-        executor: ``serial``, ``xdist``, ``ray`` or ``torchrun``.
-        node: The name of the machine; empty where it is not known.
-        worker: The process among several, such as ``gw1``; empty where there was one.
-        concurrent_workers: How many other workers may have been at work on the same cores while it was timed.
-        processes: How many processes trained it together.
-        attempt: 1, or more where earlier ones were lost with their node or process.
-        started: When its work began, in seconds since 1970; None where it is not known.
-        finished: When its record was made, likewise.
+        executor: ``serial``, ``xdist`` or ``ray``; ``torchrun`` in files of earlier releases.
+        node: The name of the machine; empty if unknown.
+        worker: The worker process, such as ``gw1``; empty if there was one process only.
+        concurrent_workers: Number of other workers that may have used the same cores during the measurement.
+        processes: Number of processes that trained the cell together; more than 1 in files of earlier releases only.
+        attempt: 1, or more if earlier attempts were lost with their node or process.
+        started: Start of the cell in seconds since 1970; None if unknown.
+        finished: End of the cell in seconds since 1970; None if unknown.
     """
 
     executor: str = "serial"
@@ -191,8 +192,8 @@ class Record:
     """One measured cell.
 
     ``predictions`` (0 or 1), ``probabilities`` (of the positive class, six digits) and ``labels`` are in the order of
-    the evaluation rows. Numbers are those of the first round; ``settings`` are the effective training arguments or
-    classifier parameters. ``labels`` is empty and ``fingerprint`` None in a record of the first schema.
+    the evaluation rows. The numbers are those of the first round. ``settings`` has the effective training arguments or
+    classifier parameters. Files of schema version 1 have no ``labels``, and None as ``fingerprint``.
     """
 
     cell: str
@@ -224,45 +225,45 @@ class Record:
 
     @property
     def phases(self) -> Sequence[Phase]:
-        """Those of the round with the median total time (the lower of the two middle ones for an even number)."""
-        return sorted(self.rounds, key=lambda each: each.seconds)[(len(self.rounds) - 1) // 2].phases
+        """The phases of the round with the median time, or the lower of the two middle rounds."""
+        return sorted(self.rounds, key=lambda measured: measured.seconds)[(len(self.rounds) - 1) // 2].phases
 
     @property
     def peak_bytes(self) -> int:
         """The highest resident memory of the process in any round."""
-        return max(each.peak_bytes for each in self.rounds)
+        return max(measured.peak_bytes for measured in self.rounds)
 
     @property
     def device_peak_bytes(self) -> int | None:
-        """The highest memory allocated on the accelerator in any round, None without one."""
-        return max(each.device_peak_bytes or 0 for each in self.rounds) or None
+        """The highest memory allocated on the accelerator in any round; None without one."""
+        return max(measured.device_peak_bytes or 0 for measured in self.rounds) or None
 
     @property
     def floor_key(self) -> FloorKey:
-        """What a floor for this cell is kept under."""
+        """The key of this cell's floor."""
         return FloorKey(self.dataset.name, self.recipe_label, self.model or "", self.method)
 
     @property
     def reaches_floor(self) -> bool:
-        """False only where there is a floor and the accuracy is below it."""
+        """Whether the accuracy is at least the floor; True without a floor."""
         return self.floor is None or self.accuracy >= self.floor.accuracy
 
     def seconds(self, *names: str) -> float | None:
-        """Total seconds of the phases so named, or None if the cell had none of them."""
-        found = [phase.seconds for phase in self.phases if phase.name in names]
-        return sum(found) if found else None
+        """Return the total seconds of the named phases; None if the cell has none of them."""
+        seconds = [phase.seconds for phase in self.phases if phase.name in names]
+        return sum(seconds) if seconds else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain dicts, lists, texts and numbers, no secret in any text."""
-        # The detour through JSON turns tuples into lists, so that what is sent equals what is read back.
-        # What JSON has no word for, in the settings of somebody's method say, becomes text.
+        """Return the record as dicts, lists, texts and numbers, without secrets."""
+        # Converting to JSON and back turns tuples into lists, so the result equals what a file is read as.
+        # Values that JSON does not have, such as those in a custom method's settings, become text.
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_constant=str)
         return redacted(plain)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that has no number: what it was and the sentence that says why."""
+    """A cell without a number, and the error."""
 
     cell: str
     model: str | None

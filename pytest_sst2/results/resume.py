@@ -1,4 +1,4 @@
-"""Resume: which cells of an earlier, unfinished run are taken from its file, and why the others are not."""
+"""Resume: take the records of an unfinished run from its file if they were measured in the same conditions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def load_unfinished(path: Path) -> Results:
-    """Return what an earlier run has measured; nothing where there is no file yet.
+    """Return the results of an earlier run; empty if the file does not exist yet.
 
     Raises:
-        Sst2Error: The file cannot be read, or is no results file.
+        Sst2Error: The file cannot be read, or is not a results file.
     """
     if not path.exists():
         return Results((), (), origin=path.name)
     try:
         return dataclasses.replace(results_from_text(read_text(path), str(path)), origin=path.name)
     except Sst2Error as error:
-        raise Sst2Error(f"--sst2-resume: {error} Name another file, which is begun anew.") from error
+        raise Sst2Error(f"--sst2-resume: {error} Name another file, or one that does not exist yet.") from error
 
 
 def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) -> list[str]:
@@ -43,29 +43,29 @@ def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) ->
     """
     if not unfinished.finished and not unfinished.planned:
         return []
-    again = Counter(resumed.values())
-    taken = again.pop("", 0)
+    reasons = Counter(resumed.values())
+    taken = reasons.pop("", 0)
     return [
         f"{taken} of {plural(total, 'cell')} taken from {unfinished.origin}",
-        *(f"{count} of its cells measured again: {reason}" for reason, count in again.most_common()),
+        *(f"{count} of its cells measured again: {reason}" for reason, count in reasons.most_common()),
     ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """Under what a cell would be measured now, as far as it is known before its model is loaded.
+    """The conditions of a cell in this run that are known before its model is loaded.
 
     Attributes:
-        recipe: The run's.
-        digest: Of the cell's rows.
-        weights: Of its model; None without one.
-        environment: Of the process that would measure it.
-        code: A digest of its method's module; empty for a built-in one.
-        metrics: Asked for beside accuracy.
-        rounds: Asked for.
-        timed: Whether nothing may come from a cache.
-        exclusive: Whether cells are to be timed alone.
-        anywhere: Whether it may run on another machine than this one.
+        recipe: The recipe of the run.
+        digest: The digest of the cell's rows.
+        weights: The weights of its model; None without a model.
+        environment: The environment of the process that would measure it.
+        code: A digest of its method's module; empty for a built-in method.
+        metrics: The metrics of the run in addition to accuracy.
+        rounds: The number of rounds of the run.
+        timed: Whether no phase may be cached.
+        exclusive: Whether cells must be timed without other workers.
+        anywhere: Whether the cell may run on another machine than this one.
     """
 
     recipe: Recipe
@@ -80,37 +80,37 @@ class Conditions:
     anywhere: bool = False
 
     def differ_from(self, record: Record) -> str:
-        """Return in what a record was measured otherwise, in a clause; empty where it stands for this cell."""
-        recipes = [dataclasses.replace(each, seeds=()) for each in (record.recipe, self.recipe)]
-        if recipes[0] != recipes[1]:
+        """Return the first condition that differs from a record's, as a clause; empty if the record can be taken."""
+        if dataclasses.replace(record.recipe, seeds=()) != dataclasses.replace(self.recipe, seeds=()):
             return f"recipe {self.recipe.label}, was {record.recipe_label}"
         if record.dataset.digest != self.digest:
             return "other rows"
         if _identity(record.weights) != _identity(self.weights):
             return "other weights"
         if _has_other_files(record.weights, self.weights):
-            return "another config or tokenizer beside the weights"
+            return "another config or tokenizer next to the weights"
         if record.settings.get("code", "") != self.code or self.code == UNREADABLE_CODE:
             return "other code of its method"
-        if lacking := [name for name in self.metrics if name not in record.metrics]:
-            return f"no {', '.join(lacking)}"
+        if missing := [name for name in self.metrics if name not in record.metrics]:
+            return f"no {', '.join(missing)}"
         if len(record.rounds) < self.rounds:
             return f"{len(record.rounds)} of {self.rounds} rounds"
-        if self.timed and any(phase.cached for made in record.rounds for phase in made.phases):
+        if self.timed and any(phase.cached for measured in record.rounds for phase in measured.phases):
             return "times from a cache"
         if self.exclusive and record.placement.concurrent_workers:
-            return "timed beside other workers"
+            return "timed next to other workers"
         if record.placement.processes != 1:
             return f"1 process, was {record.placement.processes}"
         return self._other_environment(record.environment)
 
     def _other_environment(self, before: Environment) -> str:
         changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
-        return shorten([f"{each.name} {each.after or 'none'}, was {each.before or 'none'}" for each in changes], 2)
+        clauses = [f"{change.name} {change.after or 'none'}, was {change.before or 'none'}" for change in changes]
+        return shorten(clauses, 2)
 
 
 def _has_other_files(before: Weights | None, now: Weights | None) -> bool:
-    """Tell whether the commits, or the digests of the small files of a folder, differ; False where one is unknown."""
+    """Return whether the commits, or the digests of a folder's small files, differ; False if one is unknown."""
     revisions = {weights.revision for weights in (before, now) if weights and weights.revision}
     return len(revisions) > 1
 

@@ -61,7 +61,7 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
         (["--sst2-tolerance", "half"], ["'half' is not a number"]),
         (["--sst2-alpha", "0"], ["'0' is not a number above 0 and below 1"]),
         (["--sst2-alpha", "1"], ["'1' is not a number above 0 and below 1"]),
-        (["--sst2-save", "../main"], ["'../main' is no name for a baseline"]),
+        (["--sst2-save", "../main"], ["'../main' is not a baseline name"]),
         (["--sst2-save", " "], ["a value is missing"]),
         (["--sst2-compare", "main"], ["no baseline 'main'", "Save one with --sst2-save NAME"]),
     ],

@@ -258,7 +258,7 @@ class TestLifeCycle:
         config = json.loads((folder / "tokenizer_config.json").read_text())
         (folder / "tokenizer_config.json").write_text(json.dumps({**config, "do_lower_case": False}))
         changed = project.runpytest(*asked)
-        changed.stdout.fnmatch_lines(["1 of its cells measured again: another config or tokenizer beside the weights"])
+        changed.stdout.fnmatch_lines(["1 of its cells measured again: another config or tokenizer next to the weights"])
 
     def test_a_disk_that_is_full_for_a_while_stops_no_run(
         self, cells: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

@@ -58,5 +58,5 @@ def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monk
 def test_a_device_that_is_not_here_is_a_sentence_that_says_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(Sst2Error, match=r"--sst2-device cuda: .* no such device here\. It has: cpu"):
+    with pytest.raises(Sst2Error, match=r"--sst2-device cuda: .* no such device here\. Available: cpu"):
         resolve_device("cuda")

@@ -201,10 +201,10 @@ class TestOffline:
     @pytest.mark.parametrize(
         ("arguments", "part"),
         [
-            (["before.json", "after.json"], " are in 'before.json' and in 'after.json'. Each cell stands in one table"),
-            (["twice.json"], "twice.json holds minilm-linear-probe-seed42 more than once"),
-            (["after.json", "--compare", "failed.json"], "failed.json' holds no measured cell"),
-            (["before.json", "elsewhere.json"], "these files cannot stand in one table"),
+            (["before.json", "after.json"], " are in 'before.json' and in 'after.json'. A table has each cell once"),
+            (["twice.json"], "twice.json has more than one record of minilm-linear-probe-seed42"),
+            (["after.json", "--compare", "failed.json"], "failed.json' has no measured cell"),
+            (["before.json", "elsewhere.json"], "these files cannot share one table"),
             (["nothing.json"], "no baseline 'nothing.json'"),
             (["before.json", "--compare", "nope"], "no baseline 'nope'"),
             (["before.json", "--data", "empty"], "contains no data set"),

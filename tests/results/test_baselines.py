@@ -51,12 +51,12 @@ class TestNames:
     )
     def test_what_is_no_file_name_on_every_system_is_refused(self, tmp_path: Path, name: str) -> None:
         message = refusal(lambda: baseline_path(tmp_path, name))
-        assert f"{quoted(name)} is no name for a baseline" in message
+        assert f"{quoted(name)} is not a baseline name" in message
         assert "'main'" in message
 
     @pytest.mark.parametrize("name", ["../main", "a" * 300])
     def test_they_are_refused_before_the_work_too(self, tmp_path: Path, name: str) -> None:
-        assert "is no name for a baseline" in refusal(lambda: check_free(tmp_path, name, overwrite=True))
+        assert "is not a baseline name" in refusal(lambda: check_free(tmp_path, name, overwrite=True))
 
 
 class TestSaving:
@@ -92,7 +92,7 @@ class TestSaving:
     def test_a_command_with_another_option_is_answered_in_its_own_words(self, tmp_path: Path) -> None:
         path = save(tmp_path, "main")
         assert refusal(lambda: check_free(tmp_path, "main", overwrite=False, option="--save")) == (
-            f"--save main: there is a baseline of that name in {str(path)!r}. Take another name, or add --overwrite "
+            f"--save main: there is a baseline of that name in {str(path)!r}. Choose another name, or add --overwrite "
             "to replace it."
         )
 
@@ -221,13 +221,13 @@ class TestReading:
         path.write_text(results_text([make_record(), make_record()], [], packed=packed), encoding="utf-8")
         for load in (load_baseline, load_results):
             message = refusal(lambda load=load: load(tmp_path, tmp_path, str(path)))
-            assert f"{path} holds minilm-linear-probe-seed42 more than once" in message
+            assert f"{path} has more than one record of minilm-linear-probe-seed42" in message
 
     def test_one_without_a_measured_cell_is_refused(self, tmp_path: Path) -> None:
         path = baseline_path(tmp_path, "main")
         save_baseline(path, [], [FAILURE], overwrite=False)
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
-        sentence = f"baseline {str(path)!r} holds no measured cell, so nothing can be compared with it."
+        sentence = f"baseline {str(path)!r} has no measured cell, so nothing can be compared with it."
         assert message == sentence
         # Also where it was asked for by a path, from another folder than the project's.
         assert refusal(lambda: load_baseline(tmp_path / "elsewhere", path.parent, "main.json")) == sentence

@@ -83,7 +83,7 @@ def test_the_order_of_the_seeds_does_not_matter() -> None:
 
 
 def test_seeds_that_all_gave_one_number_are_said_to() -> None:
-    remark = "(the same for each: these rows do not depend on the seed, or hardly)"
+    remark = "(the same for each seed: the rows may not depend on it)"
     assert remark in calibrated(0.8, 0.8, 0.8, 0.8, 0.8).provenance
     assert remark not in calibrated(0.8, 0.8, 0.8, 0.8, 0.81).provenance
 
@@ -156,7 +156,7 @@ def test_an_accuracy_may_be_anything_from_0_to_1(tmp_path: Path, accuracy: str) 
         ("[[floor]\n", ["not valid TOML", "line 1"]),
         ('[floor]\ndataset = "sst2"\n', ["[[floor]] tables only"]),
         ('title = "ours"\n' + entry(), ["[[floor]] tables only", "title"]),
-        ("floor = [1, 2]\n", ["[[floor]] number 1", "a table is wanted, not int"]),
+        ("floor = [1, 2]\n", ["[[floor]] number 1", "expected a table, not int"]),
         (entry() + entry(recipe=""), ["[[floor]] number 2", "'recipe' is missing", "provenance"]),
         (entry(dataset=""), ["[[floor]] number 1", "'dataset' is missing"]),
         (entry(method=""), ["'method' is missing"]),

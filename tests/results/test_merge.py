@@ -51,7 +51,7 @@ class TestMissing:
         write("2.json", [measured("c"), measured("d")], shard="2/2")
         assert main(["merge", "1.json", "2.json", "-o", "all.json", "--save", "main"]) == 0
         assert (
-            "c-linear-probe-seed42 failed in '1.json' and has its number from '2.json': out of memory"
+            "c-linear-probe-seed42 failed in '1.json' and has its record from '2.json': out of memory"
             in capsys.readouterr().out
         )
         assert read("all.json").failures == []
@@ -77,10 +77,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("changes", "parts"),
         [
-            ({"name": "sst2"}, ["reviews validation", "sst2 validation", "cannot stand in one table"]),
-            ({"split": "heldout"}, ["reviews heldout", "cannot stand in one table"]),
-            ({"digest": "ef" * 32}, ["the rows of seed 42 are others in '1.json' (digest abab", "'2.json' (efef"]),
-            ({"revision": "sha256:other"}, ["several editions of the data", "sha256:other in '2.json'"]),
+            ({"name": "sst2"}, ["reviews validation", "sst2 validation", "cannot share one table"]),
+            ({"split": "heldout"}, ["reviews heldout", "cannot share one table"]),
+            ({"digest": "ef" * 32}, ["the rows of seed 42 differ: digest abab", "in '1.json', efef", "in '2.json'"]),
+            ({"revision": "sha256:other"}, ["several revisions of the data", "sha256:other in '2.json'"]),
         ],
     )
     def test_other_data(self, changes: dict[str, str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:

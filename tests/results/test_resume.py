@@ -52,7 +52,7 @@ class TestConditions:
             ({"weights": None}, "other weights"),
             (
                 {"weights": Weights("org/name", "hub", "v2", "cd" * 32, "mit")},
-                "another config or tokenizer beside the weights",
+                "another config or tokenizer next to the weights",
             ),
             ({"code": "1234"}, "other code of its method"),
             ({"metrics": ["f1", "precision", "recall"]}, "no precision, recall"),
@@ -75,7 +75,7 @@ class TestConditions:
     def test_times_taken_beside_others_do_not_count_as_exclusive(self) -> None:
         beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
         assert now().differ_from(beside) == ""
-        assert now(exclusive=True).differ_from(beside) == "timed beside other workers"
+        assert now(exclusive=True).differ_from(beside) == "timed next to other workers"
 
     def test_a_commit_that_one_side_does_not_know_is_no_difference(self) -> None:
         unknown = Weights("", "folder", "", "cd" * 32, "mit")
