@@ -97,7 +97,7 @@ _RENAMED_IN_4: Mapping[tuple[str, ...], Mapping[str, str]] = {
         "unsteady": "nondeterminism",
         "company": "batch_sensitivity",
     },
-    ("fingerprint",): {"second_pass": "repeat_max_diff", "course": "training", "asked": "prediction_token_ids"},
+    ("fingerprint",): {"second_pass": "repeat_max_diff", "course": "training", "asked": "prediction_token_ids"},  # nosec B105
 }
 
 

@@ -1,11 +1,11 @@
-"""Meet every fault of ``tests/support/hub_faults.py`` with the real clients, and time what the user reads of it.
+"""Inject every fault of ``tests/support/hub_faults.py`` with the real clients, and time the sentence the user reads.
 
     python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability-tests.md]
 
-Each fault is met by a process that wants a model and by one that wants SST-2; with ``--whole`` by whole runs of pytest,
-which takes an hour. Afterwards the Hub is sound, and the cache is checked: offline nothing may be taken from it, and
-then it must hold what the Hub has. The seconds are those from the client's first request until the sentence is there.
-The table replaces what stands between two comments of the output file. It takes about ten minutes.
+One process downloads a model and one downloads SST-2; with ``--whole`` these are whole runs of pytest, an hour in all.
+Then the Hub works again and the cache is checked: offline nothing may be read from it, online it must match the Hub.
+Seconds are from the client's first request to the sentence. The table replaces the text between two comments of the
+output file. About ten minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADERS = ("the Hub", "what the user reads, in short", "model, seconds", "SST-2,
 
 @dataclass(frozen=True)
 class Met:
-    """What became of one fault met by one process."""
+    """The result of one fault in one process."""
 
     fault: HubFault
     place: Place
@@ -51,7 +51,7 @@ class Met:
 
     @property
     def in_short(self) -> str:
-        """The clause that says why, without what is the same in all."""
+        """The clause with the reason, without digests and addresses."""
         clause = re.search(r"has no complete copy(?: of \S+)?, and (.*?)\. Next steps:", self.said)
         text = clause.group(1) if clause else self.said[:200] or "nothing"
         text = re.sub(r"\b[0-9a-f]{40,64}\b", "DIGEST", text).replace(self.place.repo_id, "ID")
@@ -59,7 +59,7 @@ class Met:
 
 
 def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whole: bool) -> Met:
-    """Ask a Hub that fails, and look at what is left of it."""
+    """Download from a Hub with a fault, and check the sentence and the cache."""
     with running_hub() as server, tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         serve(server, repositories)
@@ -88,7 +88,7 @@ def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whol
 
 
 def table(met: list[Met]) -> Iterator[str]:
-    """Yield the lines of the Markdown table, one a fault."""
+    """Yield the lines of the Markdown table, one per fault."""
     yield f"| {' | '.join(HEADERS)} |"
     yield f"|{' --- |' * len(HEADERS)}"
     for fault in dict.fromkeys(each.fault for each in met):
@@ -98,12 +98,12 @@ def table(met: list[Met]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Meet every fault, write the table, and return 1 where one was not met as promised."""
+    """Inject every fault, write the table, and return 1 if one was not handled as promised."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--whole", action="store_true", help="by whole runs of pytest")
-    parser.add_argument("--only", help="the faults whose name holds this")
-    parser.add_argument("--beside", type=int, default=3, help="runs beside each other")
-    parser.add_argument("-o", "--output", type=Path, help="the file whose table is replaced; else it is printed")
+    parser.add_argument("--whole", action="store_true", help="whole runs of pytest")
+    parser.add_argument("--only", help="only faults whose name contains this")
+    parser.add_argument("--beside", type=int, default=3, help="runs at the same time")
+    parser.add_argument("-o", "--output", type=Path, help="file whose table is replaced (default: print it)")
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if not arguments.only or arguments.only in fault.name]
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.beside) as pool:
@@ -113,11 +113,9 @@ def main() -> int:
             for fault in faults
             for place in (MODEL, DATA)
         ]
-        met = []
-        for job in jobs:
-            met.append(job.result())
-            each = met[-1]
-            print(f"{each.fault.name}, {each.place.repo_type}: {each.seconds:.1f} s {each.broken}", file=sys.stderr)
+        met = [job.result() for job in jobs]
+    for result in met:
+        print(f"{result.fault.name}, {result.place.repo_type}: {result.seconds:.1f} s {result.broken}", file=sys.stderr)
     text = "\n".join(table(met))
     if arguments.output is None:
         print(text)

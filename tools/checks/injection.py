@@ -1,10 +1,10 @@
-"""Try every hostile text in every place of a results file, in every rendering, and count what goes wrong.
+"""Put every hostile text into every place of a results file, render it in every format, and count the failures.
 
     python tools/checks/injection.py
 
-What the tests try a part of (tests/report/test_injection.py), this tries in full: each text of two results files is, in
-turn, each payload of tests/support/hostile_texts.py. Pages, which take seconds to draw, have eight payloads a text.
-Prints what was tried; exits with 1 where anything was wrong. About four minutes on one core.
+tests/report/test_injection.py tries a part. Here each text of two results files is replaced by each payload of
+tests/support/hostile_texts.py. Pages have eight payloads per text, because drawing takes seconds. The exit status is 1
+after any failure. About four minutes on one core.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tests.support.hostile_texts import PAYLOADS, planted
 from tests.support.injection_checks import history_page, page, wrong_in_pages, wrong_in_texts
 
 TOGETHER = 8
-# Of a turn: the terminal at two widths, Markdown, CSV, JSON, results files plain and packed.
+# Per turn: the terminal at two widths, Markdown, CSV, JSON, results files plain and packed.
 TEXTS = 7
 
 
 def main() -> int:
-    """Try everything, print the figures and return the exit status."""
+    """Render everything, print the figures and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--without-pages", action="store_true", help="only what takes no drawing")
-    asked = parser.parse_args()
+    parser.add_argument("--without-pages", action="store_true", help="no HTML pages")
+    options = parser.parse_args()
     start = time.monotonic()
     wrong: list[str] = []
     tried = renderings = 0
@@ -38,9 +38,9 @@ def main() -> int:
             made = planted(turn, names=names)
             tried += len(made.plant.leaves)
             renderings += TEXTS
-            wrong += _told(f"texts of turn {turn}, names {names}", wrong_in_texts(made, clean))
+            wrong += _printed(f"texts of turn {turn}, names {names}", wrong_in_texts(made, clean))
     print(f"texts: {tried:,} pairs of a place and a payload, {renderings:,} renderings, {len(wrong)} wrong", flush=True)
-    if not asked.without_pages:
+    if not options.without_pages:
         before, tried, renderings = len(wrong), 0, 0
         for names in (True, False):
             clean = planted(None, names=names)
@@ -49,15 +49,15 @@ def main() -> int:
                 made = planted(turn, names=names, together=TOGETHER)
                 tried += len(made.plant.leaves) * TOGETHER
                 renderings += 2
-                wrong += _told(f"pages of turn {turn}, names {names}", wrong_in_pages(made, *pages))
+                wrong += _printed(f"pages of turn {turn}, names {names}", wrong_in_pages(made, *pages))
         print(f"pages: {tried:,} pairs, {renderings} pages, {len(wrong) - before} wrong", flush=True)
     print(f"{len(PAYLOADS)} payloads, {time.monotonic() - start:.0f} s")
     return 1 if wrong else 0
 
 
-def _told(where: str, wrong: list[str]) -> list[str]:
-    for each in wrong:
-        print(f"{where}: {each}", flush=True)
+def _printed(where: str, wrong: list[str]) -> list[str]:
+    for failure in wrong:
+        print(f"{where}: {failure}", flush=True)
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""pip install with one constraint: torch as constraints.txt has it, since a newer one brings gigabytes of CUDA."""
+"""Run ``pip install`` with the newest releases of all but torch, because a newer one downloads gigabytes of CUDA."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def main() -> int:
             "pip",
             "install",
             "--upgrade",
-            "--upgrade-strategy",
-            "eager",
+            "--upgrade-strategy=eager",
             "-c",
             str(constraint),
         ]

@@ -1,9 +1,9 @@
-"""Draw how often a true drop of accuracy is noticed, and how often one is seen where there is none.
+"""Draw how often a true drop of accuracy is detected, and how often a drop is reported without one.
 
     python tools/docs/power_curve.py [-o docs/power.svg]
 
-Simulated: pairs of runs on the same examples, right in about 80 % of them, with 4 % of the answers turned either way by
-noise, and a drop on top. Two other rules are drawn beside this gate's. Prints the numbers behind the curves.
+Simulates pairs of runs on the same examples with 80 % accuracy, 4 % of answers changed by noise, and a drop. Draws two
+other rules next to this gate's, and prints the numbers.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ sys.path.insert(0, str(_ROOT))
 
 from pytest_sst2.compare.several_seeds import compare_seeds
 from tools.perf.head_to_head import encoding, training, whole_runs
-from tools.perf.head_to_head.growth import growth
 from tools.perf.head_to_head.measure import HeadToHead, Timings, measure, table_rows
 from tools.perf.head_to_head.report import Report
 from tools.perf.head_to_head.workload import Workload
@@ -142,7 +141,7 @@ def _extras(workload: Workload, report: Report, rounds: int) -> None:
         f"{max(each.peak_bytes or 0 for each in compared) / 2**20:.0f} MB; to reach: under 2 s and 200 MB"
     )
     for method, dtype in (("linear-probe", "float32"), ("fine-tune", "bfloat16")):
-        for rows, tokens, seconds in growth(workload, method, GROWTH_SIZES, dtype):
+        for rows, tokens, seconds in training.growth(workload, method, GROWTH_SIZES, dtype):
             _say(f"{method}, {dtype}, {rows:,} rows, {tokens:,} tokens: {seconds:.1f} s")
             report.growth.setdefault(f"{method}, {dtype}", []).append((rows, tokens, seconds))
 

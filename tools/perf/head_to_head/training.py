@@ -1,9 +1,9 @@
-"""Fine-tuning: the Trainer's defaults, padding as in run_glue.py, and this package."""
+"""Fine-tuning: the Trainer's defaults, padding as in run_glue.py, and this package; cost as a function of the rows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,3 +104,14 @@ def defaults(workload: Workload, model: str, train_size: int, padding: str | boo
         return Outcome(seconds, _gflop(workload, model, splits.train.sentences), np.asarray(right))
 
     return run
+
+
+def growth(workload: Workload, method: str, sizes: Sequence[int], dtype: str) -> Iterator[tuple[int, int, float]]:
+    """Yield training rows, their tokens, and seconds without loading, for each number of training rows."""
+    spec = next(each for each in METHODS if each.name == method)
+    for size in sizes:
+        job = workload.job("minilm", 1, size, dtype=dtype)
+        with freed_memory_kept():
+            train(spec, job)
+        seconds = sum(phase.seconds for phase in job.clock.phases if phase.name != "load")
+        yield len(job.train), workload.tokens("minilm", job.train.sentences), seconds
