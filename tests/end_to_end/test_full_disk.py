@@ -135,7 +135,8 @@ class TestTemporaryFiles:
 
     @pytest.mark.usefixtures("none")
     def test_where_there_is_no_folder_for_them_a_sentence_says_what_to_set(self) -> None:
-        with pytest.raises(Sst2Error, match=r"Set TMPDIR to a writable folder with a few MB"), files.scratch_folder():
+        remedy = r"Set TMPDIR to a writable folder with a few MB free\."
+        with pytest.raises(Sst2Error, match=remedy), files.scratch_folder():
             pass
 
     def test_where_none_can_be_made_in_it_a_sentence_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
