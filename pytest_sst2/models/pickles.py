@@ -304,7 +304,8 @@ def _loaded(path: Path) -> dict[str, torch.Tensor]:
 def _reason(path: Path, error: Exception) -> str:
     """Return the error message for a pickle that torch cannot read."""
     if name := _GLOBAL.search(str(error)):
-        return f"{path.name} names {quoted(name[1], 80)}, which is not part of a tensor and could run code. {_REMEDY}"
+        named = quoted(name[1], 80)
+        return f"{path.name} is refused: it names {named}, which is not part of a tensor and could run code. {_REMEDY}"
     text = str(error).split("WeightsUnpickler error:")[-1].split("Check the documentation of torch.load")[0]
     reason = truncate(" ".join([type(error).__name__, *text.split()]), 200)
     return f"{path.name} is damaged or is not a pickle of tensors ({reason}). Download it again, or use another model."

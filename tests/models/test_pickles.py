@@ -281,7 +281,7 @@ class TestPlantedCode:
         }[command]
         save({"a": torch.ones(2), "b": call}, tmp_path / PICKLE)
         name = {"os.system": "posix.system", "eval": "eval", "mkdir": "posix.mkdir"}[command]
-        assert f"{PICKLE} names '{name}" in refusal(tmp_path / PICKLE)
+        assert f"{PICKLE} is refused: it names '{name}" in refusal(tmp_path / PICKLE)
         assert not marker.exists()
 
     @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -296,7 +296,7 @@ class TestPlantedCode:
         marker = tmp_path / "it-ran"
         torch.save({"a": Call(os.system, f"touch {marker}")}, model / PICKLE)
         with pytest.raises(
-            Sst2Error, match=r"model 'tiny': pytorch_model.bin names 'posix.system', .*: refused\. Use "
+            Sst2Error, match=r"model 'tiny': pytorch_model\.bin is refused: it names 'posix\.system', .* run code\. Use"
         ):
             converted(model)
         assert not marker.exists()
