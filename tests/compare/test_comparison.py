@@ -1,4 +1,4 @@
-"""Comparison: which records are set beside which, what is said of them, and what the run exits with."""
+"""Test which records are compared, their verdicts and notes, and the exit status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOTAL = 400
 
 
 def right(*wrong: int, total: int = TOTAL) -> list[bool]:
-    """All sentences right but those."""
+    """Return whether each sentence is right: all except the given ones."""
     return [index not in wrong for index in range(total)]
 
 
@@ -47,7 +47,7 @@ EIGHT_LOST = answered(right(*range(8)))
 
 
 class TestOneSeed:
-    def test_the_same_answers_are_unchanged_for_sure(self) -> None:
+    def test_equal_predictions_are_unchanged_with_p_one(self) -> None:
         cell = only_cell([EIGHT_LOST], [EIGHT_LOST])
         assert (cell.name, cell.seeds) == ("minilm × linear-probe", (42,))
         assert (cell.verdict, cell.adjusted_p) == ("unchanged", 1.0)
@@ -64,17 +64,17 @@ class TestOneSeed:
         assert worse.detectable == 0.02
         assert (worse.flags, better.flags) == ({"regressed"}, frozenset())
 
-    def test_what_is_sure_but_within_the_tolerance_is_unchanged(self) -> None:
+    def test_a_significant_drop_within_the_tolerance_is_unchanged(self) -> None:
         lost = answered(right(*range(20)))
         assert compare(results(WHOLE), results(lost), tolerance=0.05, alpha=ALPHA).cells[0].verdict == "unchanged"
         assert compare(results(WHOLE), results(lost), tolerance=0.049, alpha=ALPHA).cells[0].verdict == "regressed"
 
-    def test_one_training_is_told_to_be_one_where_it_seems_to_have_changed(self) -> None:
+    def test_a_single_training_that_changed_has_a_note(self) -> None:
         assert only_cell([WHOLE], [WHOLE]).notes == ()
         (note,) = only_cell([WHOLE], [EIGHT_LOST]).notes
         assert note.startswith("one seed: this compares two trained classifiers")
         probe = dataclasses.replace(FINGERPRINT, training=TrainingFingerprint(steps=20, last_gradient=1e-5))
-        fixed = only_cell(*([dataclasses.replace(each, fingerprint=probe)] for each in (WHOLE, EIGHT_LOST)))
+        fixed = only_cell(*([dataclasses.replace(record, fingerprint=probe)] for record in (WHOLE, EIGHT_LOST)))
         assert (fixed.verdict, fixed.notes) == ("regressed", ())
 
     def test_a_setting_that_changed_is_the_cause_and_the_cell_drifted(self) -> None:
@@ -84,16 +84,16 @@ class TestOneSeed:
     def test_three_times_the_seconds_are_slower(self) -> None:
         phases = tuple(dataclasses.replace(phase, seconds=3 * phase.seconds) for phase in WHOLE.rounds[0].phases)
         slow = dataclasses.replace(WHOLE.rounds[0], seconds=9.75, phases=phases)
-        before, after = (dataclasses.replace(WHOLE, rounds=(each,)) for each in (WHOLE.rounds[0], slow))
+        before, after = (dataclasses.replace(WHOLE, rounds=(measured,)) for measured in (WHOLE.rounds[0], slow))
         cell = only_cell([before], [after])
         assert (cell.verdict, cell.flags) == ("unchanged", {"slower"})
         assert only_cell([before], [before]).flags == frozenset()
 
-    def test_a_single_sentence_can_be_compared_and_decides_nothing(self) -> None:
+    def test_a_single_sentence_decides_nothing(self) -> None:
         cell = only_cell([answered([True])], [answered([False])])
         assert (cell.verdict, cell.adjusted_p, cell.detectable) == ("unchanged", 1.0, None)
 
-    def test_other_numbers_of_rows_are_other_rows_and_said_once(self) -> None:
+    def test_another_number_of_rows_is_one_reason(self) -> None:
         after = answered(right(total=30))
         assert after.fingerprint is not None
         evaluation = dataclasses.replace(after.fingerprint.evaluation, sentences="ffff")
@@ -117,17 +117,17 @@ class TestSeveralCells:
         other = [answered(right(), model="albert")]
         alone = only_cell([WHOLE], [EIGHT_LOST])
         assert alone.verdict == "regressed"
-        # The smallest of two p-values counts twice: 0.0156 is no longer below 0.01, and nine losses would be needed.
+        # The smaller of two p-values is doubled: 0.0156 is above 0.01, and nine losses would be needed.
         first, second = compared([WHOLE, *other], [EIGHT_LOST, *other]).cells
         assert (first.verdict, first.adjusted_p) == ("unchanged", pytest.approx(4 / 2**8))
         assert (first.detectable, second.detectable) == (0.0225, 0.0225)
-        # But it is not the smallest where another cell has lost more.
+        # If another cell lost more, it is not the smaller one.
         worse = [answered(right(*range(20)), model="albert")]
         first, second = compared([WHOLE, *other], [EIGHT_LOST, *worse]).cells
         assert (first.verdict, first.adjusted_p) == ("regressed", pytest.approx(2 / 2**8))
         assert (second.verdict, second.adjusted_p) == ("regressed", pytest.approx(4 / 2**20))
 
-    def test_a_cell_that_cannot_be_compared_costs_the_others_nothing(self) -> None:
+    def test_an_incomparable_cell_does_not_count_for_holm(self) -> None:
         other = answered(right(), model="albert")
         split = dataclasses.replace(other, dataset=dataclasses.replace(other.dataset, name="sst2"))
         first, second = compared([WHOLE, other], [EIGHT_LOST, split]).cells
@@ -142,21 +142,25 @@ class TestSeveralCells:
             ((1, 1), "one evaluation row: several seeds cannot be compared on it"),
         ],
     )
-    def test_seeds_that_make_no_table_are_incomparable(self, sizes: tuple[int, int], reason: str) -> None:
+    def test_seeds_with_different_or_single_rows_are_incomparable(self, sizes: tuple[int, int], reason: str) -> None:
         records = [answered([True] * size, seed=seed) for seed, size in enumerate(sizes)]
-        for later in (records, [dataclasses.replace(each, seed=each.seed + 5) for each in records]):
+        for later in (records, [dataclasses.replace(record, seed=record.seed + 5) for record in records]):
             (cell,) = compared(records, later).cells
             assert (cell.verdict, cell.reasons) == ("incomparable", (reason,))
 
-    def test_they_stand_in_the_order_of_this_run_and_those_of_one_side_are_named(self) -> None:
+    def test_cells_are_in_the_order_of_this_run_and_those_of_one_side_are_named(self) -> None:
         before = [WHOLE, answered(right(), model="albert"), answered(right(), model=None, method="majority")]
         after = [answered(right(), model="mpnet"), answered(right(), model=None, method="majority"), WHOLE]
-        found = compared(before, after)
-        assert [cell.name for cell in found.cells] == ["majority", "minilm × linear-probe"]
-        assert found.only_before == ("albert × linear-probe",)
-        assert found.only_after == ("mpnet × linear-probe",)
-        assert (found.before, found.after, found.saved) == ("main", "this run", "2026-08-01T12:00:00+00:00")
-        assert (found.tolerance, found.alpha) == (TOLERANCE, ALPHA)
+        comparison = compared(before, after)
+        assert [cell.name for cell in comparison.cells] == ["majority", "minilm × linear-probe"]
+        assert comparison.only_before == ("albert × linear-probe",)
+        assert comparison.only_after == ("mpnet × linear-probe",)
+        assert (comparison.before, comparison.after, comparison.saved) == (
+            "main",
+            "this run",
+            "2026-08-01T12:00:00+00:00",
+        )
+        assert (comparison.tolerance, comparison.alpha) == (TOLERANCE, ALPHA)
 
     def test_a_failed_cell_is_incomparable_with_its_reason_also_where_other_seeds_were_measured(self) -> None:
         failure = Failure("minilm-linear-probe-seed7", "minilm", "linear-probe", 7, "out of memory")
@@ -170,14 +174,14 @@ class TestSeveralCells:
         failure = Failure("albert-linear-probe-seed42", "albert", "linear-probe", 42, "out of memory")
         assert [cell.name for cell in compared([WHOLE], [WHOLE], [failure]).cells] == ["minilm × linear-probe"]
 
-    def test_two_sides_without_a_common_cell_have_none(self) -> None:
-        found = compared([WHOLE], [answered(right(), model="albert")])
-        assert (found.cells, found.exit_status(()), found.exit_status(FAIL_ON)) == ((), 2, 2)
+    def test_two_sides_without_a_common_cell_cannot_be_compared(self) -> None:
+        comparison = compared([WHOLE], [answered(right(), model="albert")])
+        assert (comparison.cells, comparison.exit_status(()), comparison.exit_status(FAIL_ON)) == ((), 2, 2)
         assert compared([WHOLE], []).exit_status(()) == 2
 
 
 def seeds(*numbers: int, lost: int = 0, **changes: Any) -> list[Record]:
-    """Return a record for each seed, ten sentences wrong and ``lost`` more, others for each seed."""
+    """Return one record per seed with ten wrong sentences, and ``lost`` more that differ by seed."""
     return [
         answered(right(*range(10), *range(20 + number, 20 + number + lost)), seed=number, **changes)
         for number in numbers
@@ -192,22 +196,22 @@ class TestSeveralSeeds:
         assert cell.accuracy.test == "seeds and examples both random (paired seeds)"
         assert (cell.accuracy.seeds, cell.accuracy.before, cell.accuracy.delta) == (5, 0.975, -0.1)
 
-    def test_seeds_that_differ_altogether_are_draws(self) -> None:
+    def test_seeds_without_a_common_one_are_independent_draws(self) -> None:
         cell = only_cell(seeds(1, 2, 3, 4, 5), seeds(6, 7, 8, 9, 10, 11, lost=40))
         assert (cell.verdict, cell.seeds) == ("regressed", (6, 7, 8, 9, 10, 11))
         assert cell.accuracy is not None
         assert cell.accuracy.test == "seeds and examples both random (unpaired seeds)"
         assert (cell.accuracy.seeds, cell.causes) == (5, ())
 
-    def test_draws_may_have_other_training_rows_and_settings_that_hold_the_seed(self) -> None:
+    def test_draws_may_differ_in_training_rows_and_settings_with_the_seed(self) -> None:
         train = dataclasses.replace(FINGERPRINT.train, sentences="ffff", order="ffff")
         fingerprint = dataclasses.replace(seeds(1)[0].fingerprint, train=train)
         before, after = seeds(1, 2, settings={"seed": 1, "C": 1.0}), seeds(8, 9, fingerprint=fingerprint)
-        after = [dataclasses.replace(each, settings={"seed": each.seed, "C": 1.0}) for each in after]
+        after = [dataclasses.replace(record, settings={"seed": record.seed, "C": 1.0}) for record in after]
         cell = only_cell(before, after)
         assert (cell.verdict, cell.causes) == ("unchanged", ())
 
-    def test_a_setting_that_all_draws_of_a_side_share_is_a_cause_where_the_other_side_s_differs(self) -> None:
+    def test_a_setting_that_differs_between_the_sides_but_not_the_draws_is_a_cause(self) -> None:
         before, after = seeds(1, 2, settings={"C": 1.0}), seeds(8, 9, settings={"C": 2.0})
         assert only_cell(before, after).causes == ("C 2, was 1",)
 
@@ -216,7 +220,7 @@ class TestSeveralSeeds:
         cell = only_cell(seeds(42), seeds(*after))
         assert (cell.verdict, cell.reasons, cell.seeds) == ("incomparable", ("seed 7, was 42",), (7,))
 
-    def test_of_several_seeds_only_those_of_both_sides_count(self) -> None:
+    def test_only_common_seeds_are_compared(self) -> None:
         cell = only_cell(seeds(1, 2, 3), seeds(3, 4))
         assert cell.seeds == (3,)
         assert cell.accuracy is not None
@@ -246,13 +250,13 @@ class TestSeveralSeeds:
             "predictions": tuple(1 - label for label in after[1].predictions),
         }
         after[1] = dataclasses.replace(after[1], **other_labels)
-        cell = only_cell([of_schema_1(each) for each in after], after)
+        cell = only_cell([of_schema_1(record) for record in after], after)
         assert cell.accuracy is not None
         assert (cell.accuracy.before, cell.accuracy.after, cell.verdict) == (0.975, 0.975, "unchanged")
 
 
 SLOWER = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 2.0, 2.0, 0.3, "slower"),), None, ())
-HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 900, is_more=True), ())
+MORE_MEMORY = SpeedAndMemoryChange((), PeakMemoryChange(100, 900, is_more=True), ())
 CELLS = {
     "unchanged": CellComparison("minilm", "tfidf", (42,), "unchanged"),
     "improved": CellComparison("minilm", "tfidf", (42,), "improved"),
@@ -260,7 +264,7 @@ CELLS = {
     "incomparable": CellComparison("minilm", "tfidf", (42,), "incomparable", ("seed 7, was 42",)),
     "drifted": CellComparison("minilm", "tfidf", (42,), "unchanged", causes=("C 2, was 1",)),
     "slower": CellComparison("minilm", "tfidf", (42,), "unchanged", speed_and_memory=SLOWER),
-    "more-memory": CellComparison("minilm", "tfidf", (42,), "unchanged", speed_and_memory=HEAVIER),
+    "more-memory": CellComparison("minilm", "tfidf", (42,), "unchanged", speed_and_memory=MORE_MEMORY),
 }
 
 
@@ -268,7 +272,7 @@ def with_cells(*names: str) -> Comparison:
     return Comparison("main", "now", "", TOLERANCE, ALPHA, tuple(CELLS[name] for name in names), (), (), ())
 
 
-def test_seeds_that_were_left_out_are_named_unless_seeds_are_draws() -> None:
+def test_missing_seeds_are_named_unless_seeds_are_draws() -> None:
     assert compared(seeds(1, 2, 3), seeds(2)).seeds_only_before == {"minilm × linear-probe": (1, 3)}
     assert compared(seeds(1, 2), seeds(1, 2, 3)).seeds_only_before == {}
     assert compared(seeds(1, 2, 3), seeds(4, 5, 6)).seeds_only_before == {}
@@ -279,27 +283,27 @@ def test_seeds_that_were_left_out_are_named_unless_seeds_are_draws() -> None:
 class TestExitStatus:
     @pytest.mark.parametrize("name", CELLS)
     @pytest.mark.parametrize("fail_on", FAIL_ON)
-    def test_each_flag_fails_what_asks_for_it_and_nothing_else(self, name: str, fail_on: str) -> None:
+    def test_each_flag_fails_only_if_it_is_in_fail_on(self, name: str, fail_on: str) -> None:
         expected = 0 if name != fail_on else 2 if name == "incomparable" else 1
         assert with_cells("unchanged", name).exit_status((fail_on,)) == expected
         assert with_cells(name).flagged(fail_on) == ((CELLS[name],) if name == fail_on else ())
 
-    def test_what_is_sure_goes_before_what_cannot_be_told(self) -> None:
-        found = with_cells("incomparable", "regressed")
-        assert found.exit_status(("regressed", "incomparable")) == 1
-        assert found.exit_status(("incomparable",)) == 2
-        assert found.exit_status(("slower", "more-memory", "drifted")) == 0
+    def test_a_failure_takes_precedence_over_an_incomparable_cell(self) -> None:
+        comparison = with_cells("incomparable", "regressed")
+        assert comparison.exit_status(("regressed", "incomparable")) == 1
+        assert comparison.exit_status(("incomparable",)) == 2
+        assert comparison.exit_status(("slower", "more-memory", "drifted")) == 0
 
     @pytest.mark.parametrize(("fail_on", "expected"), [((), 0), (("regressed", "incomparable"), 0), (("missing",), 1)])
-    def test_cells_that_were_not_run_fail_what_asks_for_them(self, fail_on: tuple[str, ...], expected: int) -> None:
-        found = dataclasses.replace(with_cells("unchanged"), only_before=("minilm × linear-probe",))
-        assert found.exit_status(fail_on) == expected
+    def test_missing_cells_fail_if_they_are_in_fail_on(self, fail_on: tuple[str, ...], expected: int) -> None:
+        comparison = dataclasses.replace(with_cells("unchanged"), only_before=("minilm × linear-probe",))
+        assert comparison.exit_status(fail_on) == expected
         of_seeds = dataclasses.replace(with_cells("unchanged"), seeds_only_before={"minilm × tfidf": (2, 3)})
         assert of_seeds.exit_status(fail_on) == expected
         beside = dataclasses.replace(with_cells("incomparable"), only_before=("minilm × linear-probe",))
         assert beside.exit_status(("missing", "incomparable")) == 1
 
-    def test_nothing_fails_what_fails_on_nothing_but_nothing_to_compare(self) -> None:
+    def test_without_fail_on_only_an_empty_comparison_fails(self) -> None:
         assert with_cells(*CELLS).exit_status(()) == 0
         assert with_cells().exit_status(()) == 2
 
@@ -308,7 +312,7 @@ class TestEnvironment:
     def test_the_same_environment_has_no_change(self) -> None:
         assert environment_changes(ENVIRONMENT, dataclasses.replace(ENVIRONMENT)) == ()
 
-    def test_only_what_differs_is_told_packages_that_decide_first(self) -> None:
+    def test_only_differences_are_listed_important_packages_first(self) -> None:
         before = dataclasses.replace(ENVIRONMENT, packages={"aiohttp": "3", "torch": "2.4", "zlib": "1", "numpy": "2"})
         after = dataclasses.replace(
             ENVIRONMENT,
@@ -330,6 +334,6 @@ class TestEnvironment:
             EnvironmentChange("zlib", "1", None),
         )
 
-    def test_it_stands_in_the_comparison(self) -> None:
+    def test_the_comparison_has_the_changes(self) -> None:
         other = dataclasses.replace(WHOLE, environment=dataclasses.replace(ENVIRONMENT, python="3.13.0"))
         assert compared([WHOLE], [other]).environment == (EnvironmentChange("python", "3.12.1", "3.13.0"),)

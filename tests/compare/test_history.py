@@ -1,4 +1,4 @@
-"""History: accuracy and calibrated time over the saved baselines."""
+"""Test the history of accuracy and time over the saved baselines."""
 
 from __future__ import annotations
 
@@ -28,78 +28,81 @@ def saved(name: str, day: int, *records: Record) -> Results:
     return Results(records, [], f"2026-08-{day:02d}T12:00:00+00:00" if day else "", name)
 
 
-def test_points_stand_in_the_order_of_saving_whatever_the_names() -> None:
-    (series,) = cell_histories([saved("a", 3, measured(80, 1, 0.01)), saved("z", 1, measured(90, 1, 0.01))])
-    assert [(point.baseline, point.accuracy) for point in series.points] == [("z", 0.9), ("a", 0.8)]
+def test_points_are_in_the_order_of_saving() -> None:
+    (history,) = cell_histories([saved("a", 3, measured(80, 1, 0.01)), saved("z", 1, measured(90, 1, 0.01))])
+    assert [(point.baseline, point.accuracy) for point in history.points] == [("z", 0.9), ("a", 0.8)]
 
 
-def test_time_is_that_of_the_newest_machine_and_without_loading() -> None:
+def test_time_is_in_seconds_of_the_newest_machine_without_loading() -> None:
     slow, fast = measured(90, 7, 0.02), measured(90, 3, 0.01)
-    (series,) = cell_histories([saved("old", 1, slow), saved("new", 2, fast)])
-    # 8 s of work on a machine half as fast are 4 s here: nothing has changed.
-    assert [point.seconds for point in series.points] == [pytest.approx(4.0), pytest.approx(4.0)]
+    (history,) = cell_histories([saved("old", 1, slow), saved("new", 2, fast)])
+    # 8 s of work on a machine half as fast are 4 s here, so nothing changed.
+    assert [point.seconds for point in history.points] == [pytest.approx(4.0), pytest.approx(4.0)]
 
 
 def test_cached_work_and_an_unknown_machine_have_no_time() -> None:
-    (series,) = cell_histories(
+    (history,) = cell_histories(
         [
             saved("one", 1, measured(90, 1, None)),
             saved("two", 2, measured(90, 1, 0.01, cached=True)),
             saved("three", 3, measured(90, 1, 0.01)),
         ]
     )
-    assert [point.seconds for point in series.points] == [None, None, pytest.approx(2.0)]
+    assert [point.seconds for point in history.points] == [None, None, pytest.approx(2.0)]
 
 
-def test_seeds_are_one_point_and_their_spread_is_kept() -> None:
-    (series,) = cell_histories([saved("a", 1, measured(80, 1, 0.01, seed=1), measured(90, 1, 0.01, seed=2))])
-    (point,) = series.points
+def test_seeds_are_one_point_with_their_spread() -> None:
+    (history,) = cell_histories([saved("a", 1, measured(80, 1, 0.01, seed=1), measured(90, 1, 0.01, seed=2))])
+    (point,) = history.points
     assert (point.accuracy, point.spread, point.seeds) == (pytest.approx(0.85), pytest.approx(0.1), 2)
 
 
-def test_other_data_is_another_series() -> None:
+def test_other_data_has_a_history_of_its_own() -> None:
     record = measured(80, 1, 0.01)
     other = dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, name="sst2"))
-    found = cell_histories([saved("a", 1, record), saved("b", 2, other)])
-    assert [(each.dataset, len(each.points)) for each in found] == [
+    histories = cell_histories([saved("a", 1, record), saved("b", 2, other)])
+    assert [(history.dataset, len(history.points)) for history in histories] == [
         ("reviews (sha256:0123456789ab) validation", 1),
         ("sst2 validation", 1),
     ]
 
 
-def test_sst2_is_one_data_set_wherever_it_came_from() -> None:
+def test_sst2_is_one_data_set_from_any_source() -> None:
     record = measured(80, 1, 0.01)
     sources = [("hub", "bcdcba79d0"), ("folder", "sha256:0123456789ab")]
-    data = [dataclasses.replace(record.dataset, name="sst2", source=each, revision=rev) for each, rev in sources]
+    data = [
+        dataclasses.replace(record.dataset, name="sst2", source=source, revision=revision)
+        for source, revision in sources
+    ]
     runs = [saved(f"v{day}", day, dataclasses.replace(record, dataset=data[day - 1])) for day in (1, 2)]
-    (series,) = cell_histories(runs)
-    assert len(series.points) == 2
+    (history,) = cell_histories(runs)
+    assert len(history.points) == 2
 
 
-def test_another_device_is_another_series_with_a_machine_of_its_own() -> None:
+def test_another_device_has_a_history_and_a_machine_speed_of_its_own() -> None:
     on_gpu = dataclasses.replace(ENVIRONMENT, device="cuda:0")
     runs = [
         saved("v1", 1, measured(80, 3, 0.01)),
         saved("v2", 2, measured(80, 3, 0.001, environment=on_gpu)),
     ]
-    assert [(each.device, each.points[0].seconds) for each in cell_histories(runs)] == [
+    assert [(history.device, history.points[0].seconds) for history in cell_histories(runs)] == [
         ("cpu", pytest.approx(4.0)),
         ("cuda:0", pytest.approx(4.0)),
     ]
 
 
-def test_the_newest_machine_is_one_for_all_cells_also_for_those_it_did_not_measure() -> None:
+def test_the_newest_machine_speed_also_applies_to_cells_it_did_not_measure() -> None:
     runs = [
         saved("v1", 1, measured(80, 3, 0.02), measured(80, 3, 0.02, method="torch-probe")),
         saved("v2", 2, measured(80, 3, 0.01)),
     ]
-    assert {each.cell: each.points[0].seconds for each in cell_histories(runs)} == {
+    assert {history.cell: history.points[0].seconds for history in cell_histories(runs)} == {
         "minilm × linear-probe": pytest.approx(2.0),
         "minilm × torch-probe": pytest.approx(2.0),
     }
 
 
-def test_a_cell_that_missed_a_baseline_is_drawn_over_all_of_them_in_order() -> None:
+def test_charts_show_all_baselines_in_order_even_if_a_cell_lacks_some() -> None:
     pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     late, both = measured(80, 3, 0.01, method="torch-probe"), measured(80, 3, 0.01)
@@ -110,21 +113,21 @@ def test_a_cell_that_missed_a_baseline_is_drawn_over_all_of_them_in_order() -> N
     assert re.findall(r">(first|second|third)<", drawn) == ["first", "second", "third"]
 
 
-def test_no_two_of_many_cells_are_drawn_alike() -> None:
+def test_thirty_cells_have_distinct_colours_and_shapes() -> None:
     names = [f"cell {number}" for number in range(30)]
     drawn = zip(cycled(COLOURS, names), cycled(SHAPES, names), strict=True)
     assert len(set(drawn)) == 30
 
 
-def test_the_terminal_gets_a_table_and_a_line_of_bars() -> None:
-    series = cell_histories(
+def test_the_terminal_shows_a_table_and_a_line_of_bars() -> None:
+    histories = cell_histories(
         [
             saved("v1", 1, measured(80, 3, 0.01)),
             saved("v2", 2, measured(90, 3, 0.01)),
             saved("v3", 0, measured(85, 7, 0.01)),
         ]
     )
-    assert history_lines(series, 100)[:9] == [
+    assert history_lines(histories, 100)[:9] == [
         "reviews (sha256:0123456789ab) validation · recipe quick train_size=500 · cpu",
         "",
         "cell                   baseline  saved       accuracy  Δ points  seeds  seconds  × previous",

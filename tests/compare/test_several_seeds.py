@@ -32,7 +32,7 @@ class TestSeveralSeeds:
 
     def test_the_variance_of_unpaired_seeds_worked_by_hand(self) -> None:
         # Seed means before 1/4, 1/2 and after 1, 3/4: variance 1/32 each, over two seeds 1/64, together 1/32. The
-        # examples' differences of their shares of seeds are 1/2, 0, 1/2, 1: variance 1/6, over four examples 1/24.
+        # fractions of right seeds differ by 1/2, 0, 1/2, 1: variance 1/6, over four examples 1/24.
         # Residual mean squares: before 1/8, after 1/8, each over 8. Together 1/32 + 1/24 - 1/32.
         before = np.array([[0, 1, 0, 0], [1, 1, 0, 0]], dtype=bool)
         after = np.array([[1, 1, 1, 1], [1, 1, 0, 1]], dtype=bool)
@@ -80,11 +80,11 @@ class TestSeveralSeeds:
             detectable_drop(one, ALPHA, TOLERANCE), abs=0.005
         )
 
-    def test_and_a_regression_of_one_repeated_seed_stays_one(self) -> None:
+    def test_a_regression_of_one_repeated_seed_stays_a_regression(self) -> None:
         before, after = np.stack([all_right_but(872)] * 3), np.stack([all_right_but(872, *range(9))] * 3)
         assert one_cell_verdict(compare_seeds(before, after, paired=True, same_examples=True)) == "regressed"
 
-    def test_seven_lost_examples_are_too_few_however_many_seeds_lose_them(self) -> None:
+    def test_seven_lost_examples_are_too_few_for_any_number_of_seeds(self) -> None:
         before, after = np.stack([all_right_but(872)] * 5), np.stack([all_right_but(872, *range(7))] * 5)
         change = compare_seeds(before, after, paired=True, same_examples=True)
         assert change.p_value == mcnemar_p(7, 0)
@@ -99,13 +99,13 @@ class TestSeveralSeeds:
         if paired:
             assert change.interval == (0.0, 0.0)
 
-    def test_runs_all_alike_are_unchanged_also_unpaired(self) -> None:
+    def test_unpaired_runs_with_equal_seeds_are_unchanged(self) -> None:
         before, after = np.stack([all_right_but(50, 1)] * 2), np.stack([all_right_but(50, 1)] * 3)
         change = compare_seeds(before, after, paired=False, same_examples=True)
         assert (change.p_value, change.interval, change.standard_error) == (1.0, (0.0, 0.0), 0.0)
         assert detectable_drop(change, ALPHA, TOLERANCE) == 8 / 50
 
-    def test_everything_lost_is_as_certain_as_it_gets(self) -> None:
+    def test_losing_everything_is_certain(self) -> None:
         before, after = np.ones((2, 200), dtype=bool), np.zeros((2, 200), dtype=bool)
         change = compare_seeds(before, after, paired=True, same_examples=True)
         assert (change.delta, change.interval) == (-1.0, (-1.0, -1.0))
@@ -140,7 +140,7 @@ class TestSeveralSeeds:
 
     @given(SEED_TABLES, st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
     @settings(max_examples=60)
-    def test_backwards_the_delta_turns_and_the_p_value_stays(
+    def test_swapping_the_runs_negates_delta_and_keeps_p(
         self, before: np.ndarray, paired: bool, same_examples: bool, seed: int
     ) -> None:
         rng = np.random.default_rng(seed)
@@ -173,7 +173,7 @@ class TestSeveralSeeds:
         with pytest.raises(ValueError, match="shape"):
             compare_seeds(np.ones(before, bool), np.ones(after, bool), paired=paired, same_examples=True)
 
-    def test_predictions_in_place_of_right_and_wrong_are_refused(self) -> None:
+    def test_arrays_that_are_not_bool_are_refused(self) -> None:
         with pytest.raises(ValueError, match="int64"):
             compare_seeds(np.ones((2, 3), np.int64), np.ones((2, 3), np.int64), paired=True, same_examples=True)
 

@@ -24,14 +24,14 @@ class TestMcNemar:
         assert mcnemar_p(20, 10) == pytest.approx(0.0987, abs=5e-5)
         assert mcnemar_p(21, 9) == pytest.approx(0.0428, abs=5e-5)
 
-    def test_nothing_discordant_says_nothing(self) -> None:
+    def test_without_discordant_examples_p_is_one(self) -> None:
         assert mcnemar_p(0, 0) == 1.0
 
-    def test_as_many_gains_as_losses_say_nothing(self) -> None:
+    def test_equal_gains_and_losses_have_p_one(self) -> None:
         assert mcnemar_p(7, 7) == 1.0
 
     @given(st.integers(0, 300), st.integers(0, 300))
-    def test_it_is_the_exact_binomial_test_and_the_same_both_ways(self, losses: int, gains: int) -> None:
+    def test_it_is_the_exact_binomial_test_and_symmetric(self, losses: int, gains: int) -> None:
         assert mcnemar_p(losses, gains) == mcnemar_p(gains, losses)
         if losses + gains:
             assert mcnemar_p(losses, gains) == pytest.approx(stats.binomtest(losses, losses + gains).pvalue, rel=1e-9)
@@ -42,7 +42,7 @@ class TestMcNemar:
 
 
 class TestBootstrap:
-    def test_it_lies_close_to_the_normal_interval(self) -> None:
+    def test_it_is_close_to_the_normal_interval(self) -> None:
         losses, gains, total = 45, 25, 872
         delta = (gains - losses) / total
         error = math.sqrt(losses + gains - (gains - losses) ** 2 / total) / total
@@ -59,31 +59,31 @@ class TestBootstrap:
         assert first == pytest.approx(paired_bootstrap_interval(30, 12, 872, seed=2), abs=0.0015)
 
     def test_less_confidence_is_a_shorter_interval(self) -> None:
-        wide, narrow = (paired_bootstrap_interval(30, 12, 872, confidence=each) for each in (0.95, 0.5))
+        wide, narrow = (paired_bootstrap_interval(30, 12, 872, confidence=level) for level in (0.95, 0.5))
         assert wide.low < narrow.low < narrow.high < wide.high
 
-    def test_nothing_discordant_is_an_interval_of_nothing(self) -> None:
+    def test_without_discordant_examples_the_interval_is_zero(self) -> None:
         assert paired_bootstrap_interval(0, 0, 872) == (0.0, 0.0)
 
     @pytest.mark.parametrize("counts", [(5, 6, 10), (-1, 0, 10), (0, 0, 0)])
-    def test_counts_that_do_not_fit_are_refused(self, counts: tuple[int, int, int]) -> None:
+    def test_impossible_counts_are_refused(self, counts: tuple[int, int, int]) -> None:
         with pytest.raises(ValueError, match="impossible"):
             paired_bootstrap_interval(*counts)
 
 
 class TestHolm:
     def test_a_worked_example(self) -> None:
-        # Sorted: 4 x 0.01, 3 x 0.02, then 2 x 0.022, which is less than the 0.06 before it, and 1 x 0.5.
+        # Sorted: 4 x 0.01, 3 x 0.02, 2 x 0.022 raised to the 0.06 before it, and 1 x 0.5.
         assert holm([0.02, 0.5, 0.01, 0.022]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
 
-    def test_one_is_left_as_it_is(self) -> None:
+    def test_one_value_is_unchanged(self) -> None:
         assert holm([0.03]) == [0.03]
 
-    def test_none_gives_none(self) -> None:
+    def test_no_values_give_none(self) -> None:
         assert holm([]) == []
 
     @given(st.lists(st.floats(0, 1), max_size=30))
-    def test_it_is_never_less_never_more_than_one_and_keeps_the_order(self, p_values: list[float]) -> None:
+    def test_values_grow_to_at_most_one_and_keep_their_order(self, p_values: list[float]) -> None:
         adjusted = holm(p_values)
         assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
         by_size = [a for _, a in sorted(zip(p_values, adjusted, strict=True))]
@@ -91,7 +91,7 @@ class TestHolm:
         assert holm(p_values[::-1]) == adjusted[::-1]
 
     @pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan])
-    def test_what_is_no_probability_is_refused(self, wrong: float) -> None:
+    def test_invalid_probabilities_are_refused(self, wrong: float) -> None:
         with pytest.raises(ValueError, match="between 0 and 1"):
             holm([0.5, wrong])
 
@@ -110,12 +110,12 @@ class TestOneSeed:
         assert one_cell_verdict(compare_one_seed(good, bad)) == "regressed"
         assert one_cell_verdict(compare_one_seed(bad, good)) == "improved"
 
-    def test_two_equal_runs_are_unchanged_and_eight_losses_would_have_been_seen(self) -> None:
+    def test_two_equal_runs_are_unchanged_and_could_detect_eight_losses(self) -> None:
         change = compare_one_seed(all_right_but(872, 5), all_right_but(872, 5))
         assert (change.p_value, change.interval) == (1.0, (0.0, 0.0))
         assert detectable_drop(change, ALPHA, TOLERANCE) == 8 / 872
 
-    def test_the_seed_is_that_of_the_bootstrap(self) -> None:
+    def test_the_seed_determines_the_bootstrap(self) -> None:
         change = compare_one_seed(all_right_but(9000, *range(300)), all_right_but(9000, *range(200, 700)), seed=4)
         assert change.interval == paired_bootstrap_interval(400, 200, 9000, seed=4)
         assert change.interval != paired_bootstrap_interval(400, 200, 9000, seed=0)

@@ -18,21 +18,21 @@ from tests.support.correctness_arrays import POINT, decide, one_cell_verdict, wr
 
 
 class TestVerdict:
-    def test_it_takes_both_a_small_p_and_more_than_the_tolerance(self) -> None:
+    def test_a_change_needs_a_small_p_and_more_than_the_tolerance(self) -> None:
         assert decide(-0.02, 0.001) == "regressed"
         assert decide(0.02, 0.001) == "improved"
         assert decide(-0.02, 0.011) == "unchanged"
         assert decide(-0.004, 0.001) == "unchanged"
 
-    def test_a_p_of_just_alpha_is_enough(self) -> None:
+    def test_a_p_of_exactly_alpha_is_enough(self) -> None:
         assert decide(-0.02, ALPHA) == "regressed"
 
     @pytest.mark.parametrize("before", [0.8, 0.805, 0.9, 0.555])
-    def test_a_drop_of_just_the_tolerance_is_none_however_it_was_rounded(self, before: float) -> None:
+    def test_a_drop_of_exactly_the_tolerance_is_unchanged_despite_rounding(self, before: float) -> None:
         assert decide((before - 0.005) - before, 0.0) == "unchanged"
         assert decide((before + 0.005) - before, 0.0) == "unchanged"
 
-    def test_one_example_more_in_a_million_is_one(self) -> None:
+    def test_one_example_more_than_the_tolerance_is_regressed(self) -> None:
         assert decide(-5001 / 1_000_000, 0.0) == "regressed"
 
 
@@ -40,32 +40,32 @@ class TestSmallestDetectableDrop:
     def test_without_gains_it_takes_eight_losses(self) -> None:
         assert smallest_detectable_drop(0, 872, ALPHA, TOLERANCE) == 8 / 872
 
-    def test_in_many_examples_the_tolerance_asks_for_more_than_the_test(self) -> None:
+    def test_with_many_examples_the_tolerance_needs_more_losses_than_the_test(self) -> None:
         # 0.5 points of 5,000 are 25 examples; 25 itself is still within the tolerance.
         assert smallest_detectable_drop(0, 5000, ALPHA, TOLERANCE) == 26 / 5000
 
     def test_in_five_examples_nothing_can_be_detected(self) -> None:
         assert smallest_detectable_drop(0, 5, ALPHA, TOLERANCE) is None
 
-    def test_nor_where_too_few_examples_are_left_to_lose(self) -> None:
+    def test_nothing_can_be_detected_if_too_few_examples_are_left_to_lose(self) -> None:
         assert smallest_detectable_drop(500, 872, ALPHA, TOLERANCE) is None
 
     @given(st.integers(0, 120), st.integers(1, 1500), st.sampled_from([0.05, ALPHA, ALPHA / 200]))
-    def test_one_loss_fewer_would_not_have_been_called(self, gains: int, total: int, alpha: float) -> None:
+    def test_one_loss_fewer_is_not_called_regressed(self, gains: int, total: int, alpha: float) -> None:
         gains = min(gains, total)
         drop = smallest_detectable_drop(gains, total, alpha, TOLERANCE)
 
-        def called(losses: int) -> bool:
+        def is_regressed(losses: int) -> bool:
             return mcnemar_p(losses, gains) <= alpha and (losses - gains) / total > TOLERANCE + 1e-9
 
         if drop is None:
-            assert total < 2 * gains or not called(total - gains)
+            assert total < 2 * gains or not is_regressed(total - gains)
         else:
             losses = round(drop * total) + gains
-            assert called(losses)
-            assert not called(losses - 1)
+            assert is_regressed(losses)
+            assert not is_regressed(losses - 1)
 
-    def test_gains_that_do_not_fit_are_refused(self) -> None:
+    def test_more_gains_than_examples_are_refused(self) -> None:
         with pytest.raises(ValueError, match="9 gains are impossible with 8 examples"):
             smallest_detectable_drop(9, 8, ALPHA, TOLERANCE)
 
@@ -86,21 +86,21 @@ class TestDetectableDrop:
 
 
 def allowed(comparisons: int, rate: float = ALPHA) -> float:
-    """As many alarms as a rate may give: the rate itself, and three standard errors of sampling upwards."""
+    """Return the most alarms that a rate allows: its expectation and three standard errors."""
     return comparisons * rate + 3 * math.sqrt(comparisons * rate * (1 - rate))
 
 
 class TestFalseAlarms:
-    """Runs between which nothing changed. Improvements count as alarms too, so that the bound is the test's own."""
+    """Simulate runs between which nothing changed. Improvements count as alarms, so the bound is that of the test."""
 
     COMPARISONS = 1000
 
     @pytest.mark.parametrize("total", [400, 872, 5000])
     @pytest.mark.parametrize("discordance", [0.0, 0.02, 0.08])
-    def test_of_one_seed_are_at_most_alpha(self, total: int, discordance: float) -> None:
+    def test_false_alarms_of_one_seed_are_at_most_alpha(self, total: int, discordance: float) -> None:
         rng = np.random.default_rng(total)
-        shares = [discordance / 2, discordance / 2, 1 - discordance]
-        counts = rng.multinomial(total, shares, size=self.COMPARISONS)[:, :2].tolist()
+        probabilities = [discordance / 2, discordance / 2, 1 - discordance]
+        counts = rng.multinomial(total, probabilities, size=self.COMPARISONS)[:, :2].tolist()
         verdicts = [decide((gains - losses) / total, mcnemar_p(losses, gains)) for losses, gains in counts]
         assert verdicts.count("regressed") <= ALPHA * self.COMPARISONS
         assert self.COMPARISONS - verdicts.count("unchanged") <= allowed(self.COMPARISONS)
@@ -108,7 +108,7 @@ class TestFalseAlarms:
     @pytest.mark.parametrize("seeds", [2, 3, 5])
     @pytest.mark.parametrize("paired", [True, False])
     @pytest.mark.parametrize("same_examples", [True, False])
-    def test_of_several_seeds_that_differ_by_points_are_at_most_alpha(
+    def test_false_alarms_of_several_seeds_are_at_most_alpha(
         self, seeds: int, *, paired: bool, same_examples: bool
     ) -> None:
         rng = np.random.default_rng(seeds)
@@ -124,11 +124,11 @@ class TestFalseAlarms:
 def two_runs(
     rng: np.random.Generator, seeds: int, spread: float, *, paired: bool, same_examples: bool, drop: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two runs of 80 % accuracy, of which each seed's own differs by a standard deviation of ``spread``.
+    """Return two runs of 80 % accuracy whose seeds differ by a standard deviation of ``spread``.
 
-    An example is right if its easiness, the seed's skill and a little noise are together above a bar. So examples are
-    correlated, and a better seed is right where a worse one is, and then more. The skill is drawn anew for each run,
-    as after an upgrade that does no harm but sends training along another path.
+    An example is right if the sum of its easiness, the seed's skill and a little noise exceeds a bar. So examples are
+    correlated: a better seed is right wherever a worse one is, and on more examples. Each run draws its skills anew,
+    like a harmless upgrade that changes the course of training.
     """
     bar, density = -0.8416, 0.28  # of the normal distribution, with 80 % above the bar
     easiness = rng.standard_normal((1 if same_examples else seeds, 872), dtype=np.float32)
@@ -147,13 +147,13 @@ class TestPower:
     def test_a_drop_of_three_points_among_four_percent_of_noise_is_found_in_most_runs(self) -> None:
         rng = np.random.default_rng(1)
         counts = rng.multinomial(872, [0.02 + 3 * POINT, 0.02, 0.93], size=self.RUNS)[:, :2].tolist()
-        found = [decide((gains - losses) / 872, mcnemar_p(losses, gains)) for losses, gains in counts]
-        assert found.count("regressed") > 0.7 * self.RUNS
-        assert found.count("improved") == 0
+        verdicts = [decide((gains - losses) / 872, mcnemar_p(losses, gains)) for losses, gains in counts]
+        assert verdicts.count("regressed") > 0.7 * self.RUNS
+        assert verdicts.count("improved") == 0
 
-    def test_so_is_one_of_three_points_by_five_seeds_that_differ_by_half_a_point(self) -> None:
+    def test_five_seeds_that_differ_by_half_a_point_find_three_points_in_most_runs(self) -> None:
         rng = np.random.default_rng(2)
-        found = [
+        verdicts = [
             one_cell_verdict(
                 compare_seeds(
                     *two_runs(rng, 5, 0.5 * POINT, paired=True, same_examples=True, drop=3 * POINT),
@@ -163,5 +163,5 @@ class TestPower:
             )
             for _ in range(self.RUNS)
         ]
-        assert found.count("regressed") > 0.7 * self.RUNS
-        assert found.count("improved") == 0
+        assert verdicts.count("regressed") > 0.7 * self.RUNS
+        assert verdicts.count("improved") == 0

