@@ -1,4 +1,4 @@
-"""Colour: words of a verdict and nothing else."""
+"""Test that only verdict words are coloured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def marked(text: str, colour: Colour) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"),
+    ("line", "expected"),
     [
         ("FAILS: 1 of 3 regressed", "<red>FAILS</>: 1 of 3 regressed"),
         ("HOLDS: 3 of 3 unchanged", "<green>HOLDS</>: 3 of 3 unchanged"),
@@ -24,14 +24,14 @@ def marked(text: str, colour: Colour) -> str:
         ("ERROR: not saved", "<red>ERROR</>: not saved"),
     ],
 )
-def test_a_verdict_has_its_colour(line: str, shown: str) -> None:
-    assert coloured(line, marked) == shown
+def test_verdict_words_have_their_colour(line: str, expected: str) -> None:
+    assert coloured(line, marked) == expected
 
 
 @pytest.mark.parametrize("line", ["it must pass here", "a warning for you", "FAILSAFE: a model", "improvedly  x"])
-def test_a_word_in_a_sentence_has_none(line: str) -> None:
+def test_words_in_a_sentence_have_no_colour(line: str) -> None:
     assert coloured(line, marked) == line
 
 
-def test_a_terminal_gets_codes_that_end() -> None:
+def test_the_escape_sequence_is_closed() -> None:
     assert ansi("pass", "green") == "\x1b[32mpass\x1b[0m"

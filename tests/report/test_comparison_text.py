@@ -1,4 +1,4 @@
-"""The report of a comparison, to the letter: for a terminal, for a pull request, for a program."""
+"""Test the exact text of a comparison for a terminal, and its JSON."""
 
 # ruff: noqa: E501 - exact lines
 
@@ -31,7 +31,7 @@ CHANGE = AccuracyChange(
     test="exact McNemar",
 )
 SAME = dataclasses.replace(CHANGE, after=0.8364, delta=0.0, interval=Interval(-0.01, 0.0125), p_value=1.0, seeds=5)
-COSTS = SpeedAndMemoryChange(
+SLOWER = SpeedAndMemoryChange(
     (PhaseTimeChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseTimeChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
     PeakMemoryChange(800 * 2**20, 1200 * 2**20, is_more=True),
     ("one round: cannot detect changes of less than ±25 %",),
@@ -43,7 +43,7 @@ FASTER = SpeedAndMemoryChange(
 )
 DRIFT = ("max_seq_length 5, was 256",)
 REGRESSED = CellComparison(
-    "minilm", "linear-probe", (42,), "regressed", (), CHANGE, 0.00008, 0.0126, DRIFT, COSTS, notes=("one seed",)
+    "minilm", "linear-probe", (42,), "regressed", (), CHANGE, 0.00008, 0.0126, DRIFT, SLOWER, notes=("one seed",)
 )
 UNCHANGED = CellComparison("albert", "fine-tune", (1, 2, 3, 4, 5), "unchanged", (), SAME, 1.0, None, DRIFT, FASTER)
 INCOMPARABLE = CellComparison(None, "tfidf", (7,), "incomparable", ("seed 7, was 42",))
@@ -61,7 +61,7 @@ WHOLE = dataclasses.replace(
 )
 
 
-FOUND = [
+FINDINGS = [
     "missing: not measured this time: albert × tfidf",
     "incomparable: seed 7, was 42 (tfidf)",
     "drift: max_seq_length 5, was 256 (minilm × linear-probe, albert × fine-tune)",
@@ -80,7 +80,7 @@ FOUND = [
 ]
 
 
-def test_at_160_columns_the_outcome_comes_first_and_each_sentence_once() -> None:
+def test_at_160_columns_the_headline_comes_first_and_each_sentence_once() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160)[:24] == [
         "FAILS: 1 of 3 regressed, 1 of 3 incomparable, 1 of 3 slower, 1 of 3 more-memory, 2 of 3 drifted; 1 cell of the baseline was not run",
         "main (saved 2026-08-01T12:00:00+00:00) → this run; regressed means more than 0.5 points lost and p ≤ 0.01 after Holm's correction",
@@ -91,11 +91,11 @@ def test_at_160_columns_the_outcome_comes_first_and_each_sentence_once() -> None
         "albert × fine-tune     5 seeds  unchanged     0.8364  0.8364      0.00  −1.00 to +1.25    1.0000       no drop  0.50 × ±10 %  –",
         "tfidf                  7        INCOMPARABLE       –       –         –  –                      –             –  –             –",
         "",
-        *FOUND,
+        *FINDINGS,
     ]
 
 
-def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
+def test_at_80_columns_the_least_important_columns_are_left_out_and_named() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 80)[3:10] == [
         "cell                   verdict        after  Δ points  95 % interval   p (Holm)",
         "---------------------  ------------  ------  --------  --------------  --------",
@@ -107,13 +107,13 @@ def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
     ]
 
 
-def test_what_all_cells_have_is_said_of_all_cells() -> None:
+def test_a_sentence_about_all_cells_says_so() -> None:
     lines = comparison_lines(comparison(REGRESSED, UNCHANGED), ("regressed",))
     assert "drift: max_seq_length 5, was 256 (all cells)" in lines
     assert "drift: max_seq_length 5, was 256 (minilm × linear-probe)" in comparison_lines(comparison(REGRESSED), ())
 
 
-def test_seeds_are_listed_up_to_three() -> None:
+def test_up_to_three_seeds_are_listed() -> None:
     three = dataclasses.replace(UNCHANGED, seeds=(1, 2, 3))
     assert any(" 1,2,3 " in line for line in comparison_lines(comparison(three), ()))
     assert any(" 5 seeds " in line for line in comparison_lines(comparison(UNCHANGED), ()))
@@ -131,7 +131,7 @@ def test_seeds_are_listed_up_to_three() -> None:
         ([], (), "CANNOT COMPARE: the two have no cell in common"),
     ],
 )
-def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple[str, ...], expected: str) -> None:
+def test_the_headline_is_one_sentence(cells: list[CellComparison], fail_on: tuple[str, ...], expected: str) -> None:
     assert comparison_headline(comparison(*cells), fail_on) == expected
 
 
@@ -144,18 +144,18 @@ def test_the_outcome_is_one_sentence(cells: list[CellComparison], fail_on: tuple
     ],
 )
 def test_cells_that_were_not_run_are_counted(missing: tuple[str, ...], fail_on: tuple[str, ...], expected: str) -> None:
-    found = dataclasses.replace(comparison(dataclasses.replace(UNCHANGED, causes=())), only_before=missing)
-    assert comparison_headline(found, fail_on) == expected
+    partial = dataclasses.replace(comparison(dataclasses.replace(UNCHANGED, causes=())), only_before=missing)
+    assert comparison_headline(partial, fail_on) == expected
 
 
 def test_seeds_that_were_not_run_are_counted_and_named() -> None:
     left_out = {UNCHANGED.name: (2, 3)}
-    found = dataclasses.replace(comparison(UNCHANGED), only_before=("tfidf",), seeds_only_before=left_out)
-    said = "FAILS: 1 of 1 drifted; 1 cell of the baseline was not run; 2 seeds of the baseline were not run"
-    lines = comparison_lines(found, ("missing",))
-    assert lines[0] == said
+    partial = dataclasses.replace(comparison(UNCHANGED), only_before=("tfidf",), seeds_only_before=left_out)
+    headline = "FAILS: 1 of 1 drifted; 1 cell of the baseline was not run; 2 seeds of the baseline were not run"
+    lines = comparison_lines(partial, ("missing",))
+    assert lines[0] == headline
     assert f"missing: not measured this time: seeds 2, 3 ({UNCHANGED.name})" in lines
-    assert json.loads(comparison_json(found, ()))["seeds_only_before"] == {UNCHANGED.name: [2, 3]}
+    assert json.loads(comparison_json(partial, ()))["seeds_only_before"] == {UNCHANGED.name: [2, 3]}
 
 
 def test_without_a_cell_there_is_no_table() -> None:
@@ -167,11 +167,11 @@ def test_without_a_cell_there_is_no_table() -> None:
     assert not [line for line in lines if line.startswith(("cell", "---"))]
 
 
-def test_a_drop_that_would_have_been_noticed_and_one_so_small_that_it_has_no_sign() -> None:
+def test_the_detectable_drop_and_a_delta_that_rounds_to_zero() -> None:
     tiny = dataclasses.replace(CHANGE, delta=-0.00001, interval=Interval(-0.00001, 0.00001), p_value=0.5)
     cell = dataclasses.replace(UNCHANGED, accuracy=tiny, adjusted_p=0.04567, detectable=0.0126)
-    found = next(line for line in comparison_lines(comparison(cell), ()) if line.startswith("albert"))
-    assert re.split(r"\s{2,}", found)[5:9] == ["0.00", "0.00 to 0.00", "0.0457", "−1.3"]
+    line = next(line for line in comparison_lines(comparison(cell), ()) if line.startswith("albert"))
+    assert re.split(r"\s{2,}", line)[5:9] == ["0.00", "0.00 to 0.00", "0.0457", "−1.3"]
 
 
 def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> None:
@@ -185,7 +185,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert first["flags"] == ["drifted", "more-memory", "regressed", "slower"]
     assert first["accuracy"] == {**dataclasses.asdict(CHANGE), "interval": [-0.035, -0.0126], "error_parts": []}
     assert (first["adjusted_p"], first["detectable"], first["causes"]) == (0.00008, 0.0126, [*DRIFT])
-    assert first["speed_and_memory"]["phases"][0] == dataclasses.asdict(COSTS.phases[0])
+    assert first["speed_and_memory"]["phases"][0] == dataclasses.asdict(SLOWER.phases[0])
     assert first["speed_and_memory"]["memory"]["is_more"] is True
     assert second["detectable"] is None
     assert (third["model"], third["accuracy"], third["speed_and_memory"], third["reasons"]) == (
@@ -200,10 +200,10 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
 
 
 @pytest.mark.parametrize(
-    ("margin", "shown"), [(0.4, "1.33 × ±40 %"), (1.0, "1.33 × ±100 %"), (1.5, "1.33 × ±2.5-fold")]
+    ("margin", "expected"), [(0.4, "1.33 × ±40 %"), (1.0, "1.33 × ±100 %"), (1.5, "1.33 × ±2.5-fold")]
 )
-def test_noise_beyond_a_hundred_percent_is_a_factor(margin: float, shown: str) -> None:
-    costs = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
-    assert row(dataclasses.replace(UNCHANGED, speed_and_memory=costs))[HEADERS.index("time")] == shown
+def test_noise_above_one_hundred_percent_is_a_factor(margin: float, expected: str) -> None:
+    change = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
+    assert row(dataclasses.replace(UNCHANGED, speed_and_memory=change))[HEADERS.index("time")] == expected
     verdict = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
     assert "`1.33 × ±2.5-fold`" in verdict

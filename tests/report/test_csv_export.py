@@ -1,4 +1,4 @@
-"""CSV: plain numbers for scripts, and no formula for a spreadsheet to run."""
+"""Test the CSV: plain numbers for scripts, and no formula that a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ def test_a_record_is_a_row_of_plain_numbers_with_units_in_the_headers() -> None:
     assert "compared" not in row
 
 
-def test_a_record_that_lacks_things_has_empty_cells() -> None:
+def test_missing_values_are_empty_cells() -> None:
     (row,) = rows(csv_text(make_report(Results([make_record(**BARE)], []))))
     assert (row["model"], row["floor"], row["train_seconds"], row["verdict"]) == ("", "", "", "no floor")
 
 
-def test_cached_work_has_no_seconds() -> None:
+def test_cached_phases_have_no_seconds() -> None:
     record = make_record(rounds=make_record().rounds[1:])
     (row,) = rows(csv_text(make_report(Results([record], []))))
     assert (row["encode_seconds"], row["train_seconds"], row["cached_phases"]) == ("", "0.25", "encode")
 
 
-def test_a_cell_without_a_number_is_a_row_with_its_reason() -> None:
+def test_a_cell_without_a_number_is_a_row_with_its_error() -> None:
     *_, row = rows(csv_text(make_report(later())))
     assert (row["cell"], row["verdict"]) == ("albert-fine-tune-seed42", "FAILED")
     assert row["error"] == f"could not be had: {SCRIPT}"
 
 
-def test_what_a_comparison_found_stands_in_the_row_of_each_seed() -> None:
-    found = rows(csv_text(make_report(later(), compared())))
-    assert [row["compared"] for row in found] == ["regressed", "unchanged", "unchanged", "unchanged", ""]
-    assert (found[0]["delta"], found[0]["delta_high"][0]) == ("-0.2", "-")
-    assert found[0]["p_adjusted"] != ""
-    assert [row["compared_seeds"] for row in found] == ["42", "1 2", "1 2", "42", ""]
+def test_the_comparison_is_in_the_row_of_each_seed() -> None:
+    seed_rows = rows(csv_text(make_report(later(), compared())))
+    assert [row["compared"] for row in seed_rows] == ["regressed", "unchanged", "unchanged", "unchanged", ""]
+    assert (seed_rows[0]["delta"], seed_rows[0]["delta_high"][0]) == ("-0.2", "-")
+    assert seed_rows[0]["p_adjusted"] != ""
+    assert [row["compared_seeds"] for row in seed_rows] == ["42", "1 2", "1 2", "42", ""]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠", " =", "\u3000="])
-def test_a_text_that_would_be_a_formula_is_put_behind_an_apostrophe(start: str) -> None:
+def test_a_text_like_a_formula_gets_an_apostrophe(start: str) -> None:
     failure = Failure(f"{start}HYPERLINK()", None, f"{start}cmd", 1, f"{start}1+1")
     (row,) = rows(csv_text(make_report(Results([], [failure]))))
     assert [row[name][: len(start) + 1] for name in ("cell", "method", "error")] == [f"'{start}"] * 3
 
 
-def test_a_formula_behind_what_separates_cells_elsewhere_is_none_either() -> None:
+def test_a_formula_after_another_cell_separator_gets_an_apostrophe() -> None:
     failure = Failure("a;=1+1", None, "b\t@SUM(1)", 1, "c\r\n-1; d - e; x=1")
     (row,) = rows(csv_text(make_report(Results([], [failure]))))
     assert [row[name] for name in ("cell", "method", "error")] == ["a;'=1+1", "b\t'@SUM(1)", "c\n'-1; d - e; x=1"]
@@ -69,6 +69,6 @@ def test_a_negative_number_stays_a_number() -> None:
     assert rows(csv_text(make_report(later(), compared())))[0]["delta"] == "-0.2"
 
 
-def test_lines_end_as_the_standard_has_them() -> None:
+def test_lines_end_with_crlf() -> None:
     text = csv_text(make_report(Results([make_record()], [])))
     assert text.count("\r\n") == text.count("\n") == 2

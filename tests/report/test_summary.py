@@ -45,7 +45,7 @@ def test_the_headline_without_a_baseline(
     assert headline_and_tone(Results(made, lost), None, problems) == expected
 
 
-def test_a_comparison_that_holds_does_not_hide_a_floor_that_was_missed() -> None:
+def test_a_missed_floor_fails_although_the_comparison_holds() -> None:
     same = baseline()
     comparison = compared(same, same)
     assert headline_and_tone(same, comparison) == ("HOLDS: 3 of 3 unchanged", "good")
@@ -57,7 +57,7 @@ def test_a_comparison_that_holds_does_not_hide_a_floor_that_was_missed() -> None
     )
 
 
-def test_files_of_other_environments_and_contents_say_so() -> None:
+def test_files_with_different_data_or_environments_have_notes() -> None:
     record = make_record()
     other = dataclasses.replace(
         make_record(method="torch-probe"),
@@ -89,7 +89,7 @@ def test_the_context_has_the_note_of_the_data() -> None:
     assert note == "NOTE: a note"
 
 
-def test_a_warning_is_said_once_with_the_cells_it_is_about() -> None:
+def test_each_warning_is_one_line_with_its_cells() -> None:
     records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
     assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
     assert warning_lines(records[:1]) == ["warning: cut (a)"]

@@ -1,4 +1,4 @@
-"""The summary, to the letter."""
+"""Test the exact text of the summary at the end of a run."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def records() -> list[Record]:
     ]
 
 
-def test_at_160_columns_the_table_is_whole_grouped_by_method_and_the_best_model_first() -> None:
+def test_at_160_columns_the_table_is_complete_grouped_by_method_with_the_best_model_first() -> None:
     assert table(records(), [FAILURE], 160).split("\n") == [
         "method        model      seed  accuracy  95 % interval   floor  Δ majority  train s  encode s  predict s  ex/s  p50 ms  peak MB  verdict",
         "------------  ---------  ----  --------  -------------  ------  ----------  -------  --------  ---------  ----  ------  -------  -----------",
@@ -105,7 +105,7 @@ def test_at_160_columns_the_table_is_whole_grouped_by_method_and_the_best_model_
     ]  # fmt: skip
 
 
-def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
+def test_at_80_columns_the_least_important_columns_are_left_out_and_named() -> None:
     assert table(records(), [FAILURE], 80).split("\n") == [
         "method        model      seed  accuracy   floor  train s  encode s  verdict",
         "------------  ---------  ----  --------  ------  -------  --------  -----------",
@@ -119,7 +119,7 @@ def test_at_80_columns_what_matters_least_is_left_out_and_said() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
-def test_the_table_is_never_wider_than_the_terminal_whatever_a_model_is_called(width: int) -> None:
+def test_a_long_model_name_does_not_exceed_the_width_of_the_terminal(width: int) -> None:
     named = [make_record(model="an-organisation/a-model-with-a-very-long-name@revision"), *records()]
     *lines, _ = table(named, [FAILURE], width).split("\n")
     assert max(map(len, lines)) <= max(width, 52)
@@ -127,9 +127,9 @@ def test_the_table_is_never_wider_than_the_terminal_whatever_a_model_is_called(w
     assert "verdict" in lines[0]
 
 
-def test_without_a_limit_the_table_is_whole() -> None:
+def test_without_a_limit_the_table_is_complete() -> None:
     assert table(records()) == table(records(), (), 1000)
 
 
-def test_memory_of_the_device_stands_beside_that_of_the_process() -> None:
+def test_gpu_memory_is_next_to_that_of_the_process() -> None:
     assert "1,000 + 500 GPU" in table([make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))])

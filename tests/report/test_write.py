@@ -1,4 +1,4 @@
-"""Reports of a run and of saved results: written where they were asked for, or refused before any work."""
+"""Test that reports of runs and saved results are written, or refused before any work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(folder: Path, name: str) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
-class TestOfARun:
+class TestRun:
     def test_html_markdown_and_csv_are_written_with_the_sentences(self, project: pytest.Pytester) -> None:
         result = project.runpytest("--methods", "majority,tfidf", "--sst2-report", "out/report")
         assert result.ret == 0
@@ -39,19 +39,19 @@ class TestOfARun:
         with (folder / CSV).open(encoding="utf-8", newline="") as file:
             assert [row["method"] for row in csv.DictReader(file)] == ["majority", "tfidf"]
 
-    def test_with_a_baseline_it_is_about_the_change(self, project: pytest.Pytester) -> None:
+    def test_with_a_baseline_the_report_has_the_comparison(self, project: pytest.Pytester) -> None:
         project.runpytest("--methods", "tfidf", "--sst2-save", "main")
         result = project.runpytest("--methods", "tfidf", "--sst2-compare", "main", "--sst2-report", "out")
         assert result.ret == 0
         assert "HOLDS: 1 of 1 unchanged" in read(project.path / "out", HTML)
         assert "Before and after" in read(project.path / "out", HTML)
 
-    def test_a_run_that_fails_has_its_report_too(self, project: pytest.Pytester) -> None:
+    def test_a_failing_run_has_a_report(self, project: pytest.Pytester) -> None:
         result = project.runpytest("--methods", "majority", "--sst2-min-accuracy", "1", "--sst2-report", "out")
         assert result.ret == 1
         assert read(project.path / "out", MARKDOWN).startswith("❌ **FAILS: 1 of 1 cell below its floor**")
 
-    def test_an_earlier_report_is_replaced_and_nothing_else_touched(self, project: pytest.Pytester) -> None:
+    def test_an_earlier_report_is_replaced_and_other_files_stay(self, project: pytest.Pytester) -> None:
         folder = project.path / "out"
         folder.mkdir()
         (folder / "mine.txt").write_text("mine")
@@ -62,14 +62,14 @@ class TestOfARun:
         assert {path.name for path in folder.iterdir()} == {"mine.txt", HTML, MARKDOWN, CSV}
 
     @pytest.mark.processes
-    def test_under_xdist_the_controller_writes_it_with_the_sentences(self, project: pytest.Pytester) -> None:
+    def test_under_xdist_the_controller_writes_the_report_with_the_sentences(self, project: pytest.Pytester) -> None:
         result = project.runpytest_subprocess("-n", "2", "--methods", "majority,tfidf", "--sst2-report", "out")
         assert result.ret == 0
         page = read(project.path / "out", HTML)
         assert "The sentences are not shown" not in page
         assert "tfidf" in page
 
-    def test_a_job_of_github_actions_gets_its_summary_and_keeps_what_was_in_it(
+    def test_the_report_is_appended_to_the_job_summary(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         summary = project.path / "summary.md"
@@ -81,7 +81,7 @@ class TestOfARun:
         assert "majority" in text
         assert not (project.path / "out").exists()
 
-    def test_a_summary_that_cannot_be_written_fails_the_run_with_a_sentence(
+    def test_a_job_summary_that_cannot_be_written_fails_the_run(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "no" / "such" / "folder.md"))
@@ -89,7 +89,7 @@ class TestOfARun:
         assert result.ret == 1
         result.stdout.fnmatch_lines(["ERROR: the job summary *folder.md (GITHUB_STEP_SUMMARY) cannot be written: *"])
 
-    def test_a_report_that_cannot_be_drawn_costs_nothing_that_was_measured(
+    def test_a_report_that_cannot_be_drawn_loses_no_results(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from pytest_sst2.report import html
@@ -103,7 +103,7 @@ class TestOfARun:
         result.stdout.fnmatch_lines(["majority *", "ERROR: the report could not be written: TypeError: no such chart"])
         assert (project.path / "r.json").exists()
 
-    def test_a_run_that_was_stopped_or_failed_otherwise_does_not_pass(
+    def test_a_stopped_or_otherwise_failed_run_does_not_pass(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         summary = project.path / "summary.md"
@@ -116,8 +116,8 @@ class TestOfARun:
         project.runpytest("--methods", "majority,tfidf", "--sst2-min-accuracy", "0.1", "-x")
         assert "the run was stopped before its last cell" in summary.read_text(encoding="utf-8")
 
-    @pytest.mark.processes  # for its time alone
-    def test_how_to_reproduce_names_the_tests_that_were_run_where_they_are_known(
+    @pytest.mark.processes  # slow
+    def test_how_to_reproduce_names_the_tests_if_they_are_known(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         summary = project.path / "summary.md"
@@ -135,7 +135,7 @@ class TestOfARun:
         assert main(["compare", "r.json", "r.json", "--format", "markdown"]) == 0
         assert "# benchmarks is a placeholder" in capsys.readouterr().out
 
-    def test_a_run_without_cells_writes_no_summary(
+    def test_a_run_without_cells_writes_no_job_summary(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         summary = pytester.path / "summary.md"
@@ -144,7 +144,7 @@ class TestOfARun:
         pytester.runpytest_subprocess()
         assert not summary.exists()
 
-    def test_a_folder_that_is_a_file_is_refused_before_anything_is_run(self, project: pytest.Pytester) -> None:
+    def test_a_file_instead_of_a_folder_is_refused_before_the_run(self, project: pytest.Pytester) -> None:
         (project.path / "out").write_text("precious")
         result = project.runpytest("--methods", "majority", "--sst2-report", "out")
         assert result.ret == 4
@@ -158,20 +158,22 @@ class TestOfARun:
             assert f'name="{name}"' in text
 
 
-def test_without_the_plotting_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_plotting_libraries_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(Sst2Error, match=r"cannot be drawn.*vl_convert.*pip install 'pytest-sst2\[report\]'"):
         check_folder(tmp_path, "--sst2-report")
 
 
-def test_where_no_job_is_there_is_no_summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_outside_github_actions_there_is_no_job_summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.chdir(tmp_path)
     append_step_summary(make_report(Results([make_record()], [])))
     assert list(tmp_path.iterdir()) == []
 
 
-class TestOffline:
+class TestReportCommand:
     @pytest.fixture(autouse=True)
     def _saved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -180,19 +182,19 @@ class TestOffline:
             Path(f"{name}.json").write_text(text, encoding="utf-8")
         save_baseline(Path(".sst2/main.json").absolute(), baseline().records, [], overwrite=False)
 
-    def test_saved_results_have_a_report_without_a_run(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_saved_results_are_reported_without_a_run(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "after.json", "-o", "out"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "FAILS: 1 of 4 cells below its floor, 1 cell without a number"
         assert lines[1:] == [str(Path("out") / name) for name in (HTML, MARKDOWN, CSV)]
         assert "The sentences are not shown" in read(Path("out"), HTML)
 
-    def test_a_baseline_may_be_named_to_compare_with(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_results_can_be_compared_with_a_baseline(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "after.json", "-o", "out", "--compare", "main", "--fail-on", "none"]) == 0
         assert capsys.readouterr().out.startswith("FAILS: 1 of 3 regressed, 1 of 3 drifted; 1 of 4 cells below")
         assert "main (saved 20" in read(Path("out"), HTML)
 
-    def test_several_files_are_one_report(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_several_files_make_one_report(self, capsys: pytest.CaptureFixture[str]) -> None:
         other = answered([True] * 60, method="torch-probe")
         Path("other.json").write_text(results_text([other], []), encoding="utf-8")
         assert main(["report", "before.json", "other.json", "-o", "out"]) == 0
@@ -210,7 +212,7 @@ class TestOffline:
             (["before.json", "--data", "empty"], "contains no data set"),
         ],
     )
-    def test_what_cannot_be_shown_is_one_sentence_and_writes_nothing(
+    def test_an_invalid_argument_is_one_sentence_and_writes_nothing(
         self, arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         Path("empty").mkdir()
@@ -227,13 +229,13 @@ class TestOffline:
         assert "Traceback" not in output.err
         assert not Path("out").exists()
 
-    def test_a_run_in_which_no_cell_has_a_number_has_its_report(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_results_without_a_number_have_a_report(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("failed.json").write_text(results_text([], later().failures), encoding="utf-8")
         assert main(["report", "failed.json", "-o", "out"]) == 0
         assert capsys.readouterr().out.startswith("FAILS: 1 cell without a number")
         assert main(["compare", "before.json", "failed.json"]) == 2
         assert capsys.readouterr().out.startswith("CANNOT COMPARE")
 
-    def test_a_folder_without_data_is_a_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_data_folder_that_does_not_exist_is_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "before.json", "-o", "out", "--data", "nowhere"]) == 2
         assert "--data 'nowhere' is not a folder" in capsys.readouterr().err
