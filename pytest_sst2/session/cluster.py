@@ -8,7 +8,7 @@ import pytest
 
 from pytest_sst2.config.specs import Cell
 from pytest_sst2.results.record import Record
-from pytest_sst2.runner.ray.driver import Ending, RayCluster
+from pytest_sst2.runner.ray.driver import RayExecutor
 from pytest_sst2.session.stash import context_of, inputs_of
 
 
@@ -26,8 +26,20 @@ def submit_cells(
         Sst2Error: The cluster is not available, or no node of it has what a cell needs.
     """
     context = context_of(config)
-    cluster = RayCluster(context, inputs_of(config).known_costs)
+    cluster = RayExecutor(context, inputs_of(config).known_costs)
     context.executor = cluster
-    config.pluginmanager.register(Ending(cluster), "sst2-cluster")
+    config.pluginmanager.register(_CloseOnSessionFinish(cluster), "sst2-cluster")
     cluster.submit(cells, record_writer)
     context.progress.elsewhere = cluster.progress
+
+
+class _CloseOnSessionFinish:
+    """Disconnects from the cluster when the run ends, for whatever reason."""
+
+    def __init__(self, executor: RayExecutor) -> None:
+        self._executor = executor
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Cancel unfinished cells, because no test waits for them any more."""
+        self._executor.close()

@@ -1,35 +1,31 @@
-"""Cluster: the cells of a run measured by Ray, on this machine or on many, submitted at once and waited for in turn.
+"""Measures the cells of a run on a Ray cluster: submits all of them, collects records, retries cells of lost nodes.
 
-Ray schedules; here it is said what a cell needs, what travels, and what is done about a node that dies.
+Ray schedules the cells.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import sys
-import sysconfig
 import threading
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from pytest_sst2 import __version__
 from pytest_sst2.config.specs import Cell, ModelSpec
-from pytest_sst2.methods.base import code_digest, innermost
+from pytest_sst2.methods.base import code_digest
 from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner import metrics
-from pytest_sst2.runner.ray.connection import connected, first_line, loss_of, told
-from pytest_sst2.runner.ray.resources import Capacity, Needs
-from pytest_sst2.runner.ray.transfer import ShippedModel, ship_model, ship_source
-from pytest_sst2.runner.ray.worker import Order
+from pytest_sst2.runner.ray.connection import connect, first_sentence, loss_reason, original_error
+from pytest_sst2.runner.ray.resources import Capacity, MemoryEstimate, Needs
+from pytest_sst2.runner.ray.tasks import measure_cell, node_environment
+from pytest_sst2.runner.ray.transfer import ShippedModel, pickle_conftest_code_by_value, ship_model, ship_source
+from pytest_sst2.runner.ray.worker import RunPayload
 from pytest_sst2.runner.sharding import Costs
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -38,68 +34,69 @@ if TYPE_CHECKING:
     from pytest_sst2.results.file import Results
     from pytest_sst2.runner.context import RunContext
 
-# How often a cell is tried whose node or process was lost.
+# Largest number of attempts at a cell whose node or process was lost.
 ATTEMPTS = 3
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _CLOSE_SECONDS = 10.0
 
 
-class RayCluster:
-    """Measures cells by Ray.
+class RayExecutor:
+    """Measures cells on a Ray cluster; an ``Executor``.
 
     Args:
-        workbench: The run's data, models and floors, where it was started.
+        context: Data, models and floors of the run.
         known_costs: Baseline with the seconds of cells, by which they are ordered; None without one.
 
     Raises:
-        Sst2Error: There is no such cluster.
+        Sst2Error: There is no cluster.
     """
 
-    def __init__(self, workbench: RunContext, known_costs: Results | None) -> None:
-        self._workbench = workbench
+    def __init__(self, context: RunContext, known_costs: Results | None) -> None:
+        self._context = context
         self._cost = Costs(known_costs.records if known_costs else ())
-        self._ray, self._started_here = connected(workbench.settings.ray_address, workbench.settings.ray_cpus)
+        self._ray, self._started_here = connect(context.settings.ray_address, context.settings.ray_cpus)
         self._capacity = Capacity(self._ray.nodes())
-        self._on_cpus = self._ray.remote(_task)
-        # A process that has begun with one GPU cannot change to another, and would keep the memory of its first.
-        self._on_gpus = self._ray.remote(num_gpus=1, max_calls=1)(_task)
+        self._estimate_memory = MemoryEstimate(context.baseline.records if context.baseline else ())
+        self._on_cpus = self._ray.remote(measure_cell)
+        # One process per cell, because a process cannot change its GPU and would keep the memory of the first cell.
+        self._on_gpus = self._ray.remote(num_gpus=1, max_calls=1)(measure_cell)
         self._run = uuid.uuid4().hex
-        self._answers: dict[str, Future[Record]] = {}
+        self._results: dict[str, Future[Record]] = {}
         self._pending: dict[Any, tuple[Cell, int]] = {}
         self._lost: dict[str, list[str]] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._collect, daemon=True, name="sst2-cluster")
 
     def submit(self, cells: Iterable[Cell], gather: Callable[[], Callable[[Record], None]]) -> None:
-        """Submit all cells of the run but those that an earlier one has measured.
+        """Submit all cells except those that the file of ``--sst2-resume`` contains.
 
-        A cell whose model cannot be had is not submitted; whoever waits for it is told why.
+        A cell whose model cannot be located is not submitted. ``result`` raises the error.
 
         Args:
             cells: The cells.
-            gather: Called when nothing can go wrong any more; what it returns is given each record as it comes, in no
-                particular order and from another thread.
+            gather: Called just before the first cell is sent. The function that it returns receives each record when
+                it arrives, in no particular order and in another thread.
 
         Raises:
-            Sst2Error: No node of the cluster has what a cell needs.
+            Sst2Error: No node of the cluster has the resources of a cell.
         """
-        everything = list(cells)
-        for cell in everything:
+        all_cells = list(cells)
+        for cell in all_cells:
             self._capacity.check(Needs(self._cpus, self._gpus(cell), 0), cell)
-        wanted = {cell.id: cell for cell in everything if not self._is_known(cell)}
-        self._answers = {name: Future() for name in wanted}
-        models, errors = self._shipped({cell.model for cell in wanted.values() if cell.model})
+        wanted = {cell.id: cell for cell in all_cells if not self._is_measured(cell)}
+        self._results = {name: Future() for name in wanted}
+        models, errors = self._ship_models({cell.model for cell in wanted.values() if cell.model})
         for cell in wanted.values():
             if cell.model in errors:
-                self._answers[cell.id].set_exception(errors[cell.model])
-        _by_value(self._ray, wanted.values())
-        self._order = self._ray.put(
-            Order(__version__, self._settings, ship_source(self._workbench.source), models, self._cpus)
+                self._results[cell.id].set_exception(errors[cell.model])
+        pickle_conftest_code_by_value(self._ray, wanted.values())
+        self._payload = self._ray.put(
+            RunPayload(__version__, self._settings, ship_source(self._context.source), models, self._cpus)
         )
-        self._tell = gather()
-        # Ray takes them in this order. The dearest first, or the last to start would keep all others waiting.
+        self._gather = gather()
+        # Ray starts them in this order. An expensive cell that starts last would delay the end of the run.
         for cell in sorted(wanted.values(), key=self._cost, reverse=True):
-            if not self._answers[cell.id].done():
+            if not self._results[cell.id].done():
                 self._send(cell, attempt=1)
         self._thread.start()
 
@@ -107,34 +104,39 @@ class RayCluster:
         """Wait for a cell and return its record.
 
         Raises:
-            Sst2Error: It could not be measured, for a reason that a sentence can say.
-            Exception: Whatever else its method raised.
+            Sst2Error: The cell could not be measured.
+            Exception: The method raised it.
         """
-        return self._answers[cell.id].result()
+        return self._results[cell.id].result()
 
     def environment(self) -> Environment:
-        """Return what a node has installed; nodes are taken to be alike in that."""
+        """Return the environment of a node. All nodes are assumed to have the same packages.
+
+        Raises:
+            Sst2Error: The node failed.
+        """
+        task = self._ray.remote(node_environment).options(num_cpus=self._cpus)
         try:
-            found: Environment = self._ray.get(self._ray.remote(_installed).options(num_cpus=self._cpus).remote())
+            environment: Environment = self._ray.get(task.remote())
         except Exception as error:
-            raise Sst2Error(f"no node could say what it has installed: {told(error)}") from error
-        return found
+            raise Sst2Error(f"no node returned its environment: {original_error(error)}") from error
+        return environment
 
     def device_of(self, cell: Cell) -> str:
-        """Return where a cell is measured: on a GPU of its own only if it has a model."""
+        """Return the device of a cell: a GPU of its own if it has a model and the cluster has GPUs."""
         return "cuda" if self._gpus(cell) else "mps" if self._settings.device == "mps" else "cpu"
 
     def progress(self) -> str:
-        """Return how many cells have been answered, in words."""
-        answered = sum(answer.done() for answer in self._answers.values())
-        return f"{answered} of {len(self._answers)} finished on the cluster"
+        """Return the number of finished cells in words."""
+        finished = sum(result.done() for result in self._results.values())
+        return f"{finished} of {len(self._results)} finished on the cluster"
 
     def close(self) -> None:
-        """Cancel what has not been answered, and leave the cluster; one that was started here ends."""
+        """Cancel unfinished cells and disconnect. A cluster that was started here ends."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(_CLOSE_SECONDS)
-        # A cluster that is gone has nothing to cancel; the run's results are still to be written.
+        # Errors of a lost cluster must not keep the run from writing its results.
         with contextlib.suppress(Exception):
             for reference in list(self._pending):
                 self._ray.cancel(reference, force=True)
@@ -142,71 +144,59 @@ class RayCluster:
             if self._started_here:
                 self._ray.shutdown()
 
-    def _is_known(self, cell: Cell) -> bool:
+    def _is_measured(self, cell: Cell) -> bool:
         try:
-            return self._workbench.measured_before(cell)[0] is not None
-        except Sst2Error:  # its model cannot be had, which its own test is told
+            return self._context.measured_before(cell)[0] is not None
+        except Sst2Error:  # its model cannot be located, and its own test fails with the reason
             return False
 
     @property
     def _settings(self) -> Settings:
-        return self._workbench.settings
+        return self._context.settings
 
     @property
     def _cpus(self) -> int:
         return self._settings.ray_cpus
 
-    def _shipped(self, specs: Iterable[ModelSpec]) -> tuple[dict[str, ShippedModel], dict[ModelSpec | None, Sst2Error]]:
-        """Return the models as they travel, and why others do not."""
+    def _ship_models(
+        self, specs: Iterable[ModelSpec]
+    ) -> tuple[dict[str, ShippedModel], dict[ModelSpec | None, Sst2Error]]:
+        """Put the models into the object store; return them by name, and the errors of the others."""
         put = None if self._is_one_machine() else self._ray.put
         models: dict[str, ShippedModel] = {}
         errors: dict[ModelSpec | None, Sst2Error] = {}
         for spec in specs:
             try:
-                models[spec.name] = ship_model(self._workbench.loader.locate(spec), put)
+                models[spec.name] = ship_model(self._context.loader.locate(spec), put)
             except Sst2Error as error:
                 errors[spec] = error
         return models, errors
 
     def _is_one_machine(self) -> bool:
-        """Tell whether every node is this machine, so that its files can be read where they are.
+        """Return whether every node is this machine, so that files need not be transferred.
 
-        A cluster may grow: that all its nodes are here now says nothing.
+        Only a cluster that was started here cannot gain other nodes.
         """
         return self._started_here and self._settings.ray_address is None
 
     def _needs(self, cell: Cell) -> Needs:
         gpus = self._gpus(cell)
-        return Needs(self._cpus, gpus, self._capacity.at_most(self._memory_bytes(cell, gpus), self._cpus, gpus))
+        weights = self._context.loader.locate(cell.model).size_bytes if cell.model else 0
+        memory = self._estimate_memory(cell, weights, on_gpu=gpus > 0)
+        return Needs(self._cpus, gpus, self._capacity.limit_memory(memory, self._cpus, gpus))
 
     def _gpus(self, cell: Cell) -> int:
-        asked = self._settings.device
-        return int(cell.model is not None and (asked == "cuda" or (asked == "auto" and self._capacity.gpus > 0)))
-
-    def _memory_bytes(self, cell: Cell, gpus: int) -> int:
-        """Return what a cell takes of its node's memory: as in the baseline, else from the size of its weights."""
-        if known := self._known_memory.get((cell.model_name, cell.method.name, gpus > 0)):
-            return known
-        weights = self._workbench.loader.locate(cell.model).size_bytes if cell.model else 0
-        return _PROCESS_BYTES + weights * (1 if cell.method.frozen or gpus else _TRAINED)
-
-    @functools.cached_property
-    def _known_memory(self) -> dict[tuple[str | None, str, bool], int]:
-        """The highest peak in the baseline of each model, method, and whether that was on a GPU."""
-        found: dict[tuple[str | None, str, bool], int] = {}
-        for each in self._workbench.baseline.records if self._workbench.baseline else ():
-            key = (each.model, each.method, each.environment.device == "cuda")
-            found[key] = max(each.peak_bytes, found.get(key, 0))
-        return found
+        device = self._settings.device
+        return int(cell.model is not None and (device == "cuda" or (device == "auto" and self._capacity.gpus > 0)))
 
     def _send(self, cell: Cell, attempt: int) -> None:
         needs = self._needs(cell)
-        # Ray would keep repeating a cell that kills its process, and could not say so.
+        # Retries by Ray would be endless and would not appear in the record.
         options = {"num_cpus": needs.cpus, "memory": needs.memory_bytes, "max_retries": 0}
         task = self._on_gpus if needs.gpus else self._on_cpus
         reference = task.options(name=cell.id, **options).remote(
             self._run,
-            [self._order],
+            [self._payload],
             cell,
             self.device_of(cell),
             Placement("ray", attempt=attempt),
@@ -215,123 +205,70 @@ class RayCluster:
         self._pending[reference] = (cell, attempt)
 
     def _collect(self) -> None:
-        """Take answers as they come, and try cells again whose node was lost; runs in a thread of its own.
+        """Collect results as they arrive and retry cells whose node was lost; runs in a thread of its own.
 
-        Whatever happens here, each cell has its record or its error in the end: a test waits for it.
+        In the end every cell has its record or its error, because a test waits for it.
         """
-        reason = "the run ended before it was measured"
+        reason = "the run ended before the cell was measured"
         try:
             while self._pending and not self._closed.is_set():
-                done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_LOOK_SECONDS)
+                done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_POLL_SECONDS)
                 for reference in done:
                     self._take(reference, *self._pending.pop(reference))
         except Exception as error:
-            reason = f"the cluster was lost: {first_line(error)}"
+            reason = f"the cluster was lost: {first_sentence(error)}"
         finally:
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(Sst2Error(reason))
+            for result in self._results.values():
+                if not result.done():
+                    result.set_exception(Sst2Error(reason))
 
     def _take(self, reference: Any, cell: Cell, attempt: int) -> None:
-        """Give a cell its record or its error, unless it was lost and is tried again."""
+        """Set a cell's record or error, or retry the cell if it was lost."""
         try:
             record = self._record(cell, self._ray.get(reference))
         except Exception as error:
-            loss = loss_of(error)
+            loss = loss_reason(error)
             if not loss:
-                self._answers[cell.id].set_exception(told(error))
-            elif not self._closed.is_set():  # else it was cancelled, which looks like a loss
+                self._results[cell.id].set_exception(original_error(error))
+            elif not self._closed.is_set():  # otherwise the cell was cancelled, which looks like a loss
                 self._lost.setdefault(cell.id, []).append(loss)
-                self._try_again(cell, attempt)
+                self._retry(cell, attempt)
         else:
-            self._answers[cell.id].set_result(record)
+            self._results[cell.id].set_result(record)
 
-    def _try_again(self, cell: Cell, attempt: int) -> None:
-        """Send a cell once more, or say why not."""
-        what = f"it was tried {attempt} {'time' if attempt == 1 else 'times'}: {', then '.join(self._lost[cell.id])}"
+    def _retry(self, cell: Cell, attempt: int) -> None:
+        """Send a cell again, or set the error if that is not possible."""
+        reasons = f"it was tried {attempt} {'time' if attempt == 1 else 'times'}: {', then '.join(self._lost[cell.id])}"
         if attempt == ATTEMPTS:
-            self._answers[cell.id].set_exception(Sst2Error(what))
+            self._results[cell.id].set_exception(Sst2Error(reasons))
             return
-        # What is left of the cluster may have no node that fits.
+        # The remaining nodes may not have the resources.
         self._capacity = Capacity(self._ray.nodes())
         try:
             self._capacity.check(self._needs(cell), cell)
         except Sst2Error as error:
-            self._answers[cell.id].set_exception(Sst2Error(f"{what}. Now {error}"))
+            self._results[cell.id].set_exception(Sst2Error(f"{reasons}. Now {error}"))
         else:
             self._send(cell, attempt + 1)
 
-    def _record(self, cell: Cell, answer: dict[str, Any]) -> Record:
-        if "error" in answer:
-            raise Sst2Error(answer["error"])
-        record = self._completed(cell, record_from_json(answer["record"]))
-        self._tell(record)
+    def _record(self, cell: Cell, result: dict[str, Any]) -> Record:
+        if "error" in result:
+            raise Sst2Error(result["error"])
+        record = self._complete(cell, record_from_json(result["record"]))
+        self._gather(record)
         return record
 
-    def _completed(self, cell: Cell, record: Record) -> Record:
-        """Return a record with what is known here alone: floor, further metrics, code, and earlier attempts."""
-        answers = np.array(record.predictions), np.array(record.labels)
-        # A node has no file that a conftest's code stands in.
+    def _complete(self, cell: Cell, record: Record) -> Record:
+        """Return the record with what only this machine knows: floor, metrics, code digest, and earlier attempts."""
+        predictions = np.array(record.predictions), np.array(record.labels)
+        # A node does not have the file of the conftest.
         code = code_digest(cell.method)
         lost = self._lost.get(record.cell, [])
         retried = [f"measured at attempt {len(lost) + 1}: {', then '.join(lost)}"] if lost else []
         return dataclasses.replace(
             record,
             settings={**record.settings, **({"code": code} if code else {})},
-            floor=self._workbench.floor_for(record.floor_key),
-            metrics={name: metrics.compute(name, *answers) for name in self._workbench.metric_names},
+            floor=self._context.floor_for(record.floor_key),
+            metrics={name: metrics.compute(name, *predictions) for name in self._context.metric_names},
             warnings=(*record.warnings, *retried),
         )
-
-
-# What Python, torch and transformers take before a model is loaded, and how often the weights stand in memory when
-# they are trained: themselves, their gradients, two moments of AdamW, and as much again for activations. (minilm, with
-# 87 MB of weights, was measured at 1,190 MB and, frozen, at 837 MB.)
-_PROCESS_BYTES = 900 * 2**20
-_TRAINED = 6
-
-
-class Ending:
-    """Hooks that leave the cluster when the run ends, however it does."""
-
-    def __init__(self, cluster: RayCluster) -> None:
-        self._cluster = cluster
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Cancel what has not been answered: nobody waits for it any more."""
-        self._cluster.close()
-
-
-def _task(run: str, order: list[Any], cell: Cell, device: str, placement: Placement, exclusive: bool) -> dict[str, Any]:
-    """Measure a cell; what Ray runs on a node."""
-    import os
-
-    import ray
-
-    from pytest_sst2.runner.ray import worker as node
-
-    identity = f"node {ray.get_runtime_context().get_node_id()[:8]}, process {os.getpid()}"
-    where = dataclasses.replace(placement, worker=identity)
-    return node.measure(run, lambda: ray.get(order[0]), cell, device, where, ray.get, exclusive=exclusive)
-
-
-def _installed() -> Environment:
-    """Return the environment of a node; what Ray runs on one."""
-    from pytest_sst2.instruments.environment import collect_environment
-
-    return collect_environment("cpu")
-
-
-def _by_value(ray: Any, cells: Iterable[Cell]) -> None:
-    """Have the code of a conftest's methods travel with the cells: no node can import that file."""
-    installed = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib"))
-    for train in (cell.method.train for cell in cells if callable(cell.method.train)):
-        module = sys.modules.get(getattr(innermost(train), "__module__", ""))
-        file = getattr(module, "__file__", None)
-        if module is not None and file and not file.startswith(installed) and not _is_ours(module.__name__):
-            ray.cloudpickle.register_pickle_by_value(module)
-
-
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == Path(__file__).parents[2].name

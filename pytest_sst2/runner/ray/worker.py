@@ -1,4 +1,4 @@
-"""Node: a cell measured in a process of a cluster, at the other end of ``cluster``; knows nothing of its engine."""
+"""Measures a cell in a process of a cluster. Does not depend on Ray."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ if TYPE_CHECKING:
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.context import RunContext
 
-Answer = dict[str, Any]
-
 
 @dataclass(frozen=True)
-class Order:
-    """What all cells of one run have in common, sent once.
+class RunPayload:
+    """What all cells of a run share. It is sent once.
 
     Attributes:
-        version: Of this package, where the run was started.
-        settings: Of the run.
+        version: Version of pytest-sst2 on the machine that started the run.
+        settings: Settings of the run.
         source: The data set.
-        models: By their spec's name.
-        cpus: How many cores each cell owns.
+        models: Models by the name of their spec.
+        cpus: Cores of each cell.
     """
 
     version: str
@@ -44,69 +42,69 @@ class Order:
     cpus: int
 
 
-# The run that this process last worked for, with its workbench: models and embeddings are kept from cell to cell.
-_kept: dict[tuple[str, str], tuple[Order, RunContext]] = {}
+# The last run of this process. Its models and embeddings are kept for the next cell.
+_current: dict[tuple[str, str], tuple[RunPayload, RunContext]] = {}
 
 
 def measure(
     run: str,
-    order: Callable[[], Order],
+    payload: Callable[[], RunPayload],
     cell: Cell,
     device: str,
     placement: Placement,
     get: Get,
     *,
     exclusive: bool = False,
-) -> Answer:
+) -> dict[str, Any]:
     """Measure a cell on this machine.
 
     Args:
-        run: The name of the run.
-        order: Gets what all its cells have in common; called for the first of them alone.
+        run: Identifier of the run.
+        payload: Returns what the cells of the run share. Called for the first cell of a run only.
         cell: The cell.
-        device: Where to measure it.
-        placement: Which process this is; the name of its machine is filled in here.
-        get: Gets the bytes of a model's file.
-        exclusive: Whether one cell is measured at a time on this machine.
+        device: The device of the cell.
+        placement: Placement of this process. The machine's name is added here.
+        get: Returns the bytes of a model's file.
+        exclusive: Whether this machine measures one cell at a time.
 
     Returns:
-        ``{"record": ...}``, the record's JSON, without floor and further metrics, or ``{"error": ...}``, a sentence.
+        ``{"record": ...}`` with the record's JSON, without floor and metrics, or ``{"error": ...}`` with a message.
     """
     try:
-        # Loading libraries and data for a cell would disturb the times of another as its training would.
+        # The lock includes loading, which would disturb the times of another cell as training would.
         with one_at_a_time(EXCLUSIVE) if exclusive else contextlib.nullcontext():
-            if (run, device) not in _kept:
-                begun = _begin(order(), device)
-                _kept.clear()
-                _kept[run, device] = begun
-            kept, bench = _kept[run, device]
-            bench.placement = replace(placement, node=platform.node())
-            with out_of_memory_explained(cell, bench.settings.recipe):
-                return {"record": _record(bench, kept, cell, get).to_json()}
+            if (run, device) not in _current:
+                started = _start(payload(), device)
+                _current.clear()
+                _current[run, device] = started
+            shared, context = _current[run, device]
+            context.placement = replace(placement, node=platform.node())
+            with out_of_memory_explained(cell, context.settings.recipe):
+                return {"record": _record(context, shared, cell, get).to_json()}
     except Sst2Error as error:
         return {"error": str(error)}
 
 
-def _begin(order: Order, device: str) -> tuple[Order, RunContext]:
-    """Make this process ready for the cells of a run."""
-    if order.version != __version__:
+def _start(payload: RunPayload, device: str) -> tuple[RunPayload, RunContext]:
+    """Prepare this process for the cells of a run."""
+    if payload.version != __version__:
         raise Sst2Error(
-            f"pytest-sst2 is {__version__} on node {platform.node()} and {order.version} where the run was started; "
-            "install the same on both."
+            f"pytest-sst2 is {__version__} on node {platform.node()} and {payload.version} where the run was started; "
+            "install the same version on both."
         )
-    # Before torch is loaded, which asks for its threads but once.
-    workers.limit_threads(order.cpus, owned=True)
+    # Before torch is loaded, because it reads the number of threads only once.
+    workers.limit_threads(payload.cpus, owned=True)
     from pytest_sst2.runner.context import RunContext
 
-    # The node measures here, and further metrics are computed where the run was started.
-    bench = RunContext(replace(order.settings, device=device, executor="local", metrics=()))
-    bench.source = order.source.unpacked()
-    return order, bench
+    # The machine that started the run computes the metrics.
+    context = RunContext(replace(payload.settings, device=device, executor="local", metrics=()))
+    context.source = payload.source.unpacked()
+    return payload, context
 
 
-def _record(bench: RunContext, order: Order, cell: Cell, get: Get) -> Record:
-    if cell.model is not None and not bench.loader.is_located(cell.model):
-        bench.loader.adopt(cell.model, order.models[cell.model.name].unpacked(get))
-    runner = bench.runner(cell)
-    runner.run_rounds(bench.settings.rounds)
+def _record(context: RunContext, payload: RunPayload, cell: Cell, get: Get) -> Record:
+    if cell.model is not None and not context.loader.is_located(cell.model):
+        context.loader.adopt(cell.model, payload.models[cell.model.name].unpacked(get))
+    runner = context.runner(cell)
+    runner.run_rounds(context.settings.rounds)
     return runner.record(lambda _key: None)

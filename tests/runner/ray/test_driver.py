@@ -21,9 +21,9 @@ from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Placement
 from pytest_sst2.runner.ray import worker as node
-from pytest_sst2.runner.ray.connection import loss_of
-from pytest_sst2.runner.ray.driver import ATTEMPTS, RayCluster
-from pytest_sst2.runner.ray.resources import Capacity, Needs
+from pytest_sst2.runner.ray.connection import loss_reason
+from pytest_sst2.runner.ray.driver import ATTEMPTS, RayExecutor
+from pytest_sst2.runner.ray.resources import Capacity, MemoryEstimate, Needs
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import results
 from tests.support.record_factory import make_record
@@ -267,7 +267,7 @@ class TestRefused:
         assert "Lower --sst2-ray-cpus" in said
 
     def test_an_address_alone(self, project: pytest.Pytester) -> None:
-        assert "add --sst2-executor ray" in self.refusal(project, "--sst2-ray-address=auto")
+        assert "--sst2-ray-address needs --sst2-executor ray" in self.refusal(project, "--sst2-ray-address=auto")
 
     def test_pytest_xdist_beside(self, project: pytest.Pytester) -> None:
         assert "pytest-xdist's -n both distribute" in self.refusal(project, "--sst2-executor", "ray", "-n", "2")
@@ -289,8 +289,8 @@ class TestCapacity:
         assert Capacity(self.NODES).gpus == 1
 
     def test_a_cell_that_is_thought_to_need_more_memory_than_there_is_gets_the_largest_node(self) -> None:
-        assert [Capacity(self.NODES).at_most(each, 1, 0) for each in (10**9, 10**11)] == [10**9, 8 * 10**9]
-        assert Capacity(self.NODES).at_most(10**11, 1, 1) == 4 * 10**9
+        assert [Capacity(self.NODES).limit_memory(each, 1, 0) for each in (10**9, 10**11)] == [10**9, 8 * 10**9]
+        assert Capacity(self.NODES).limit_memory(10**11, 1, 1) == 4 * 10**9
 
     def test_cores_and_gpus_have_to_be_of_one_node(self) -> None:
         capacity = Capacity(self.NODES)
@@ -310,8 +310,9 @@ class TestNeeds:
     def needs(self, cell: Cell, baseline: Results | None = None, **changed: Any) -> tuple[Needs, str]:
         settings = SimpleNamespace(**{"device": "auto", "ray_cpus": 2, **changed})
         loader = SimpleNamespace(locate=lambda _: SimpleNamespace(size_bytes=100 * MB))
-        cluster = RayCluster.__new__(RayCluster)
-        cluster._workbench = SimpleNamespace(settings=settings, loader=loader, baseline=baseline)  # type: ignore[assignment]
+        cluster = RayExecutor.__new__(RayExecutor)
+        cluster._context = SimpleNamespace(settings=settings, loader=loader)  # type: ignore[assignment]
+        cluster._estimate_memory = MemoryEstimate(baseline.records if baseline else ())
         cluster._capacity = Capacity(TestCapacity.NODES)
         return cluster._needs(cell), cluster.device_of(cell)
 
@@ -336,13 +337,13 @@ class TestNeeds:
 
 class TestNode:
     def test_another_version_of_this_package_is_refused(self) -> None:
-        order = node.Order("0.0.1", None, None, {}, 1)  # type: ignore[arg-type]
+        order = node.RunPayload("0.0.1", None, None, {}, 1)  # type: ignore[arg-type]
         answer = node.measure("run", lambda: order, CELL, "cpu", Placement(), lambda _: b"")
         assert answer["error"].startswith(f"pytest-sst2 is {__version__} on node ")
         assert "0.0.1 where the run was started" in answer["error"]
 
     def test_an_error_of_a_method_is_no_loss(self) -> None:
-        assert loss_of(ValueError("by itself")) == ""
-        assert loss_of(ray.exceptions.NodeDiedError("dead. Node IP: 1.2.3.4, node ID: 0123456789ab.")) == (
+        assert loss_reason(ValueError("by itself")) == ""
+        assert loss_reason(ray.exceptions.NodeDiedError("dead. Node IP: 1.2.3.4, node ID: 0123456789ab.")) == (
             "node 01234567 was lost"
         )

@@ -135,7 +135,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
     shutil.rmtree(folder.parent)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path / "file"))
-    with pytest.raises(Sst2Error, match=r"model 'tiny' cannot be kept in .*file"):
+    with pytest.raises(Sst2Error, match=r"model 'tiny' cannot be written to .*file"):
         model.unpacked(store.get)
 
 
