@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pytest_sst2.compare.drift.tokens import same_token_sentences
 from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint
 from pytest_sst2.results.packing import unpacked_floats
 from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import shorten
 
 # Largest relative change of an embedding that is not reported. Other thread counts and processors change float32 by
 # 1e-6, TF32 and half precision by 1e-3.
@@ -65,7 +66,7 @@ def encoder_causes(
         yield f"encoder loaded in {new.dtype}, was {old.dtype}"
         return
     if old.autocast != new.autocast:
-        yield f"encoder computes {_autocast_text(new.autocast)}, was {_autocast_text(old.autocast)}"
+        yield f"encoder computes {autocast_text(new.autocast)}, was {autocast_text(old.autocast)}"
         return
     weights = list(_weight_causes(before, after, same_seed=same_seed))
     config = different_values(old.config, new.config)
@@ -78,8 +79,9 @@ def encoder_causes(
         yield from _embedding_causes(old, new, same_tokens, same_weights=not weights, explained=explained)
 
 
-def _autocast_text(autocast: str) -> str:
-    return f"under autocast to {autocast}" if autocast else "in its own type"
+def autocast_text(autocast: str) -> str:
+    """Return ``under autocast to bfloat16`` or ``without autocast``."""
+    return f"under autocast to {autocast}" if autocast else "without autocast"
 
 
 def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterator[str]:
@@ -103,9 +105,9 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     if initialised.issuperset(names):
         yield "the pooler starts from other numbers: not loaded, or the same seed draws differently"
         return
-    where = f"in {len(names)} of {len(all_parts)} parts ({_first_names(names)})"
+    where = f"in {len(names)} of {len(all_parts)} parts ({shorten(names, 4)})"
     if missing := [name for name in old.parts if name not in new.parts]:
-        where += f"; missing: {_first_names(missing)}"
+        where += f"; missing: {shorten(missing, 4)}"
     rounded = (
         f"rounded to {new.effective_dtype}"
         if new.effective_dtype != old.effective_dtype and new.effective_dtype != "float32"
@@ -117,12 +119,8 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     else:
         swapped = sorted(old.parts.values()) == sorted(new.parts.values())
         lost = "not loaded" if missing == names else "re-initialised, or not loaded"
-        why = f"{rounded} on the way" if rounded else "the parts are swapped" if swapped else lost
+        why = f"{rounded} while loading" if rounded else "the parts are swapped" if swapped else lost
         yield f"weights as loaded differ {where}, although the files are the same: {why}"
-
-
-def _first_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _is_frozen(record: Record) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from pytest_sst2.compare.drift.encoder import autocast_text
 from pytest_sst2.compare.drift.similarity import correlation, cosine
 from pytest_sst2.results.fingerprint import (
     CONVERGED_GRADIENT,
@@ -17,6 +18,7 @@ from pytest_sst2.results.fingerprint import (
 )
 from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import shorten
 
 # Loss, gradient and step of the first batch change by a few percent with other dropout masks.
 FIRST_LOSS_TOLERANCE = 0.05
@@ -45,7 +47,7 @@ def training_causes(
     if old is None or new is None:
         return
     if old.autocast is not None and new.autocast is not None and old.autocast != new.autocast:
-        yield f"training computes {_autocast_text(new.autocast)}, was {_autocast_text(old.autocast)}"
+        yield f"training computes {autocast_text(new.autocast)}, was {autocast_text(old.autocast)}"
     yield from _optimiser_causes(old, new, settings)
     if old.first_loss is not None and old.steps != new.steps:
         yield f"{new.steps:,} training steps, were {old.steps:,}"
@@ -90,12 +92,8 @@ def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settin
     ):
         yield (
             f"the optimiser's learning rate is {new.mean_learning_rate:.3g} on average, was "
-            f"{old.mean_learning_rate:.3g}, with the same highest: another schedule"
+            f"{old.mean_learning_rate:.3g}, with the same highest rate: another schedule"
         )
-
-
-def _autocast_text(autocast: str) -> str:
-    return f"under autocast to {autocast}" if autocast else "without autocast"
 
 
 def _differ(old: float | None, new: float | None) -> bool:
@@ -108,9 +106,8 @@ def _trained_causes(old: Collection[str], new: Collection[str]) -> Iterator[str]
         ("now changes", [part for part in new if part not in old]),
     ):
         if parts:
-            names = ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
             frozen = ": frozen" if verb == "no longer changes" else ""
-            yield f"the training {verb} {len(parts)} parts of the encoder ({names}){frozen}"
+            yield f"the training {verb} {len(parts)} parts of the encoder ({shorten(parts, 4)}){frozen}"
 
 
 def first_step_causes(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> Iterator[str]:
@@ -203,7 +200,7 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
 
     Args:
         before: The earlier record, with its fingerprint.
-        after: The later one.
+        after: The later record, with its fingerprint.
         same_training: Whether all earlier steps of the chain agree.
     """
     old, new = before.fingerprint, after.fingerprint

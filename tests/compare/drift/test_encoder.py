@@ -52,7 +52,7 @@ class TestWeights:
         other = dataclasses.replace(BASE, weights=Weights("org/name", "hub", "0123456789abcdef", "ef" * 32, "mit"))
         assert cause(encoded(other, parts=dict.fromkeys(PARTS, "99"))) == (
             "another checkpoint (revision 0123456789ab, sha256 efefefefefef, was revision main, sha256 cdcdcdcdcdcd): "
-            "weights differ in 5 of 5 parts (embeddings, layer 0, layer 1, pooler, ...)"
+            "weights differ in 5 of 5 parts (embeddings, layer 0, layer 1, pooler and 1 more)"
         )
 
     def test_other_files_with_the_same_weights_are_no_drift(self) -> None:
@@ -76,7 +76,7 @@ class TestWeights:
 
     def test_weights_rounded_while_loading_are_named_by_their_dtype(self) -> None:
         rounded = encoded(parts=dict.fromkeys(PARTS, "99"), effective_dtype="bfloat16")
-        assert cause(rounded).endswith("although the files are the same: rounded to bfloat16 on the way")
+        assert cause(rounded).endswith("although the files are the same: rounded to bfloat16 while loading")
 
     def test_a_head_or_pooler_with_other_initial_weights(self) -> None:
         head = cause(encoded(parts={**PARTS, "classifier": "99"}))

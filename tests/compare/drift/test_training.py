@@ -55,7 +55,8 @@ class TestOptimiser:
         highest = cause(trained(learning_rate=2e-4, mean_learning_rate=1e-4))
         assert highest == "the optimiser's highest learning rate is 0.0002, was 0.0001"
         assert cause(trained(mean_learning_rate=1e-4)) == (
-            "the optimiser's learning rate is 0.0001 on average, was 5e-05, with the same highest: another schedule"
+            "the optimiser's learning rate is 0.0001 on average, was 5e-05, with the same highest rate: another "
+            "schedule"
         )
         assert drift_causes(BASE, trained(learning_rate=1.00001e-4)) == ()
         before, after = with_settings(BASE, learning_rate=1e-4), with_settings(BASE, learning_rate=2e-4)
