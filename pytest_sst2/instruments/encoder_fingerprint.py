@@ -15,7 +15,7 @@ from pytest_sst2.instruments.forward_watch import watch_autocast, watch_encoder
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint
 from pytest_sst2.results.packing import packed_floats
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.utils.hashing import sha256_digest
 
 # From n sentences to an array of shape (n, d).
@@ -67,7 +67,7 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
     with watch_autocast(module) as autocast:
         embeddings, hidden, ids = _observed_in_batches(module, embed, expected_ids) or _observed_alone(module, embed)
     length = float(np.linalg.norm(embeddings, axis=1).mean())
-    by_length = sorted(range(len(embeddings)), key=lambda index: len(fixed_sentences()[index]))
+    by_length = sorted(range(len(embeddings)), key=lambda index: len(probe_sentences()[index]))
     repeated, alone = by_length[:_REPEATED], by_length[_ALONE]
     batched = embeddings if ids is expected_ids and ids is not None else of_probe_sentences(embed)
     embedded_alone = np.concatenate([_embedded(embed, [index]) for index in alone])
@@ -94,12 +94,12 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
 
 def of_probe_sentences(function: Embed) -> np.ndarray:
     """Return the function's result for the probe sentences, as float64."""
-    return np.asarray(function(list(fixed_sentences())), dtype=np.float64)
+    return np.asarray(function(list(probe_sentences())), dtype=np.float64)
 
 
 def _embedded(embed: Embed, numbers: Sequence[int]) -> np.ndarray:
     """Return the embeddings of the probe sentences with these numbers."""
-    return np.asarray(embed([fixed_sentences()[number] for number in numbers]), dtype=np.float64)
+    return np.asarray(embed([probe_sentences()[number] for number in numbers]), dtype=np.float64)
 
 
 def _sketch(rows: np.ndarray) -> str:
@@ -140,7 +140,7 @@ def _observed_alone(module: Any, embed: Embed) -> _Observed:
     """Embed each probe sentence alone and observe the transformer inside."""
     embeddings, hidden, ids = [], [], []
     with watch_encoder(module) as observed:
-        for sentence in fixed_sentences():
+        for sentence in probe_sentences():
             observed.clear()
             embeddings.append(np.asarray(embed([sentence]), dtype=np.float64)[0])
             if observed:

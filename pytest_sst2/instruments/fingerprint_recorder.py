@@ -18,7 +18,7 @@ from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, TokensFingerprint, TrainingFingerprint
 from pytest_sst2.results.packing import packed_digests, packed_floats
-from pytest_sst2.results.probe_sentences import fixed_sentences, fixed_sentences_digest
+from pytest_sst2.results.probe_sentences import probe_sentences, probe_sentences_digest
 from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class FingerprintRecorder:
         """
         if self.enabled:
             with self._clock.phase(PHASE):
-                self._ids = tokenize(fixed_sentences())
+                self._ids = tokenize(probe_sentences())
                 self.tokens = tokens_fingerprint(tokenizer, self._ids)
                 self._tokenizer = tokenizer
 
@@ -143,11 +143,11 @@ class FingerprintRecorder:
         with watch_embedding_tables() as rows_by_size:
             probabilities = of_probe_sentences(predict)
         # Both times in the same batch: an effect of padding is measured elsewhere.
-        repeated = sorted(fixed_sentences(), key=len)[:_REPEATED]
+        repeated = sorted(probe_sentences(), key=len)[:_REPEATED]
         first, second = (np.asarray(predict(repeated), dtype=np.float64) for _ in range(2))
         clipped = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return Fingerprint(
-            fixed_sentences=fixed_sentences_digest(),
+            fixed_sentences=probe_sentences_digest(),
             train=rows_fingerprint(train),
             evaluation=rows_fingerprint(evaluation),
             logits=packed_floats(np.log(clipped / (1 - clipped)).tolist()),
@@ -165,4 +165,4 @@ def _prediction_token_ids(rows_by_size: Mapping[int, list[list[int]]]) -> str:
     The digests are sorted, because batches change the order. Empty if the table did not read one row per sentence.
     """
     rows = rows_by_size[max(rows_by_size)] if rows_by_size else []
-    return packed_digests(sorted(id_digests(rows))) if len(rows) == len(fixed_sentences()) else ""
+    return packed_digests(sorted(id_digests(rows))) if len(rows) == len(probe_sentences()) else ""

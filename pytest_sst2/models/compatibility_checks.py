@@ -9,7 +9,7 @@ from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.models.out_of_memory import is_out_of_memory
 from pytest_sst2.models.sentence_transformers_config import MIN_TOKENS
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 
@@ -101,7 +101,7 @@ def check_answer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) ->
 
     def answer() -> Any:
         length = min(_CHECK_TOKENS, tokenizer.model_max_length, max_input_length(model) or _CHECK_TOKENS)
-        inputs = tokenizer(fixed_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
+        inputs = tokenizer(probe_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
         with torch.inference_mode():
             return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
 
@@ -125,7 +125,7 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
     """
 
     def embed() -> Any:
-        return encoder.encode([fixed_sentences()[0]], convert_to_tensor=True, show_progress_bar=False)
+        return encoder.encode([probe_sentences()[0]], convert_to_tensor=True, show_progress_bar=False)
 
     try:
         embeddings = call("sentence encoder", embed, done="used")
@@ -152,5 +152,5 @@ def _highest_id(tokenizer: Any) -> int:
     """
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     words = (number for number in tokenizer.get_vocab().values() if number not in special)
-    sentences = tokenizer(list(fixed_sentences()), truncation=True, max_length=64)["input_ids"]
+    sentences = tokenizer(list(probe_sentences()), truncation=True, max_length=64)["input_ids"]
     return max(0, *map(int, words), *(int(number) for sentence in sentences for number in sentence))

@@ -15,14 +15,14 @@ _FILE = Path(__file__).parent / "probe_sentences.txt"
 
 
 @functools.cache
-def fixed_sentences() -> tuple[str, ...]:
+def probe_sentences() -> tuple[str, ...]:
     """Return the 64 probe sentences."""
     return tuple(_FILE.read_text(encoding="utf-8").splitlines())
 
 
-def fixed_sentences_digest() -> str:
+def probe_sentences_digest() -> str:
     """Return the first 16 digits of the probe sentences' SHA-256."""
-    return short_digest("\n".join(fixed_sentences()))
+    return short_digest("\n".join(probe_sentences()))
 
 
 def has_capitals(sentence: str) -> bool:

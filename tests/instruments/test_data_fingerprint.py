@@ -14,7 +14,7 @@ from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.data_fingerprint import OrderDigest, rows_fingerprint, tokens_fingerprint
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.packing import unpacked_text
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def spec(tiny_encoder: Path) -> ModelSpec:
 class TestTokens:
     def test_it_says_what_the_tokenizer_made_of_each_sentence(self, spec: ModelSpec) -> None:
         tokenizer = ModelLoader("cpu").tokenizer(spec)
-        ids = [tokenizer(each, truncation=True, max_length=8)["input_ids"] for each in fixed_sentences()]
+        ids = [tokenizer(each, truncation=True, max_length=8)["input_ids"] for each in probe_sentences()]
         found = tokens_fingerprint(tokenizer, ids)
         assert (found.tokenizer, found.vocabulary) == (type(tokenizer).__name__, len(tokenizer))
         assert found.lengths == tuple(map(len, ids))
@@ -36,7 +36,7 @@ class TestTokens:
 
     def test_another_sentence_s_ids_change_its_digest_alone(self, spec: ModelSpec) -> None:
         tokenizer = ModelLoader("cpu").tokenizer(spec)
-        ids = [tokenizer(each)["input_ids"] for each in fixed_sentences()]
+        ids = [tokenizer(each)["input_ids"] for each in probe_sentences()]
         first, second = (
             np.frombuffer(base64.b64decode(tokens_fingerprint(tokenizer, each).ids), dtype=np.uint32)
             for each in (ids, [*ids[:5], [*ids[5], 7], *ids[6:]])

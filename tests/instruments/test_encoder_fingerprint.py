@@ -18,7 +18,7 @@ from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.fingerprint import EncoderFingerprint
 from pytest_sst2.results.packing import unpacked_floats
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ class TestEncoder:
     @pytest.mark.parametrize("noise", [0.0, 0.1, 0.5, 1.0])
     def test_the_sketch_s_cosine_is_close_to_that_of_the_embeddings(self, noise: float) -> None:
         def sketch(rows: np.ndarray) -> np.ndarray:
-            by_sentence = dict(zip(fixed_sentences(), rows, strict=True))
+            by_sentence = dict(zip(probe_sentences(), rows, strict=True))
             found = measure_encoder(
                 torch.nn.Linear(1, 1), lambda asked: np.array([by_sentence[sentence] for sentence in asked])
             ).fingerprint
@@ -135,4 +135,4 @@ class TestEncoder:
 
     def test_sentences_are_given_back_in_their_order(self) -> None:
         lengths = of_probe_sentences(lambda asked: np.array([[len(each)] for each in asked]))
-        assert lengths[:, 0].tolist() == [len(each) for each in fixed_sentences()]
+        assert lengths[:, 0].tolist() == [len(each) for each in probe_sentences()]

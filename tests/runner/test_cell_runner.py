@@ -17,7 +17,7 @@ from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.floors import Floor, FloorKey
 from pytest_sst2.results.packing import unpacked_floats
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.results.record import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner.cell_runner import CellRunner, majority_accuracy, wilson_interval
@@ -48,7 +48,7 @@ def make_runner(
 
 def answering(values: Sequence[float]) -> Callable[[Job], Any]:
     """Return a method whose classifier knows a probability for each of the ten sentences."""
-    by_sentence = {**dict.fromkeys(fixed_sentences(), 0.75), **dict(zip(SENTENCES, values, strict=True))}
+    by_sentence = {**dict.fromkeys(probe_sentences(), 0.75), **dict(zip(SENTENCES, values, strict=True))}
 
     def train(job: Job) -> Any:
         with job.clock.phase("fit", examples=len(job.train)):

@@ -17,7 +17,7 @@ from pytest_sst2.results.fingerprint import (
 )
 from pytest_sst2.results.floors import Floor
 from pytest_sst2.results.packing import packed_bits, packed_floats, packed_text
-from pytest_sst2.results.probe_sentences import fixed_sentences_digest
+from pytest_sst2.results.probe_sentences import probe_sentences_digest
 from pytest_sst2.results.record import (
     DatasetInfo,
     Environment,
@@ -67,7 +67,7 @@ def pieces_of(first: str, last: str) -> str:
 
 
 FINGERPRINT = Fingerprint(
-    fixed_sentences=fixed_sentences_digest(),
+    fixed_sentences=probe_sentences_digest(),
     train=RowsFingerprint("aaaa", packed_bits([1, 0, 1, 1, 0]), "bbbb", 5, 4),
     evaluation=RowsFingerprint("cccc", packed_bits([1, 0, 0, 1]), "dddd", 4, 4),
     logits=packed_floats([index / 8 - 4 for index in range(64)]),

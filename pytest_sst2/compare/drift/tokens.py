@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint
 from pytest_sst2.results.packing import unpacked_text
-from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
+from pytest_sst2.results.probe_sentences import has_accents, has_capitals, probe_sentences
 from pytest_sst2.utils.formatting import truncate
 
 Pieces = Sequence[Sequence[str]]
@@ -21,7 +21,7 @@ _SHOWN_PIECES = 5
 def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint | None) -> np.ndarray:
     """Return whether each fixed sentence has the same token ids, bool, of shape (64,)."""
     if old is None or new is None:
-        return np.ones(len(fixed_sentences()), dtype=bool)
+        return np.ones(len(probe_sentences()), dtype=bool)
     first, second = (np.frombuffer(base64.b64decode(side.ids), dtype=np.uint32) for side in (old, new))
     return np.asarray(first == second)
 
@@ -32,7 +32,7 @@ def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str
     if same.all():
         return
     different = [index for index, equal in enumerate(same) if not equal]
-    first = truncate(fixed_sentences()[different[0]], _SHOWN_CHARACTERS)
+    first = truncate(probe_sentences()[different[0]], _SHOWN_CHARACTERS)
     count = f"token ids differ for {len(different)} of {len(same)} fixed sentences"
     yield f"{count} (first: “{first}”){_reason(old, new, different)}"
 
@@ -41,7 +41,7 @@ def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[
     """Return the first explanation that fits all differences, the most certain first; else the first difference."""
     before, after = _pieces(old), _pieces(new)
     complete = [index for index, length in enumerate(old.lengths) if max(length, new.lengths[index]) <= KEPT_PIECES]
-    sentences = [fixed_sentences()[index] for index in different]
+    sentences = [probe_sentences()[index] for index in different]
     longest_before, longest = max(old.lengths), max(new.lengths)
     if longest != longest_before and all(
         max(old.lengths[index], new.lengths[index]) >= min(longest, longest_before) for index in different
@@ -69,7 +69,7 @@ def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[
 def _pieces(tokens: TokensFingerprint) -> list[list[str]]:
     """Return the first pieces of each sentence; empty if they were not stored."""
     pieces = [line.split(" ") for line in unpacked_text(tokens.pieces).split("\n")] if tokens.pieces else []
-    return pieces if len(pieces) == len(fixed_sentences()) and any(map(any, pieces)) else []
+    return pieces if len(pieces) == len(probe_sentences()) and any(map(any, pieces)) else []
 
 
 def _ends(before: Pieces, after: Pieces) -> str:

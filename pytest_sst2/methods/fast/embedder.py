@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
-from pytest_sst2.results.probe_sentences import fixed_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences
 
 # Batch size for encoders whose inputs are not token ids.
 _SENTENCES_PER_BATCH = 128
@@ -91,7 +91,7 @@ class Embedder:
         """Whether the tokenizer alone gives the encoder's inputs. It takes a quarter of the time of preparing them."""
         if not hasattr(self.encoder.tokenizer, "convert_ids_to_tokens"):
             return False
-        return self._tokenized(fixed_sentences()) == self.prepared_ids(fixed_sentences())
+        return self._tokenized(probe_sentences()) == self.prepared_ids(probe_sentences())
 
     def _tokenized(self, sentences: Sequence[str]) -> list[list[int]]:
         limit = self.encoder.max_seq_length

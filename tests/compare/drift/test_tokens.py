@@ -10,10 +10,10 @@ import pytest
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.results.fingerprint import TokensFingerprint
 from pytest_sst2.results.packing import packed_text
-from pytest_sst2.results.probe_sentences import fixed_sentences, has_accents, has_capitals
+from pytest_sst2.results.probe_sentences import probe_sentences, has_accents, has_capitals
 from tests.support.record_factory import pieces_of, token_digests
 
-SENTENCES = fixed_sentences()
+SENTENCES = probe_sentences()
 CAPITALS = [index for index, text in enumerate(SENTENCES) if has_capitals(text)]
 ACCENTS = [index for index, text in enumerate(SENTENCES) if has_accents(text) and not has_capitals(text)]
 LONGEST = max(range(64), key=lambda index: len(SENTENCES[index]))
