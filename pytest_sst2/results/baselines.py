@@ -72,40 +72,40 @@ def saved_baselines(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
 
 
-def find_baseline(folder: Path, base: Path, wanted: str) -> Path:
+def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
     """Return the file of a baseline or of a path.
 
     Args:
         folder: The folder of the project, which has ``.sst2``.
         base: The folder that a relative path starts from.
-        wanted: The name of a baseline, or the path of a results file.
+        name_or_path: The name of a baseline, or the path of a results file.
 
     Raises:
         Sst2Error: There is no such baseline or file. The message lists the baselines.
     """
-    if _NAME.fullmatch(wanted) and (path := baseline_path(folder, wanted)).is_file():
+    if _NAME.fullmatch(name_or_path) and (path := baseline_path(folder, name_or_path)).is_file():
         return path
     with contextlib.suppress(OSError, RuntimeError):  # too long for a path, or an unknown home folder
-        path = base / Path(wanted).expanduser()
+        path = base / Path(name_or_path).expanduser()
         if path.is_file():
             return path
     saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
-            f"no baseline {quoted(wanted)}: there is no such file, and {str(folder / FOLDER)!r} has no baselines. Save "
-            "one with --sst2-save NAME."
+            f"no baseline {quoted(name_or_path)}: there is no such file, and {str(folder / FOLDER)!r} has no baselines. "
+            "Save one with --sst2-save NAME."
         )
-    guess = did_you_mean(closest(wanted, saved))
-    raise Sst2Error(f"no baseline {quoted(wanted)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
+    guess = did_you_mean(closest(name_or_path, saved))
+    raise Sst2Error(f"no baseline {quoted(name_or_path)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
 
 
-def load_results(folder: Path, base: Path, wanted: str) -> Results:
+def load_results(folder: Path, base: Path, name_or_path: str) -> Results:
     """Return the results of a baseline or of a path; arguments as in ``find_baseline``.
 
     Raises:
         Sst2Error: The file does not exist, cannot be read, or has two records of one cell.
     """
-    path = find_baseline(folder, base, wanted)
+    path = find_baseline(folder, base, name_or_path)
     results = results_from_text(read_text(path), str(path))
     counts = Counter(record.cell for record in results.records)
     if twice := [cell for cell, count in counts.items() if count > 1]:
@@ -113,18 +113,18 @@ def load_results(folder: Path, base: Path, wanted: str) -> Results:
             f"{path} has more than one record of {truncate(', '.join(twice), 100)}. Save the results again, or delete "
             "all but one of its lines."
         )
-    return replace(results, origin=wanted)
+    return replace(results, origin=name_or_path)
 
 
-def load_baseline(folder: Path, base: Path, wanted: str) -> Results:
+def load_baseline(folder: Path, base: Path, name_or_path: str) -> Results:
     """Return the results of a baseline to compare with; arguments as in ``find_baseline``.
 
     Raises:
         Sst2Error: As ``load_results``, or the file has no measured cell.
     """
-    results = load_results(folder, base, wanted)
+    results = load_results(folder, base, name_or_path)
     if not results.records:
-        path = str(find_baseline(folder, base, wanted))
+        path = str(find_baseline(folder, base, name_or_path))
         raise Sst2Error(f"baseline {path!r} has no measured cell, so nothing can be compared with it.")
     return results
 

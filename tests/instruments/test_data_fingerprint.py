@@ -23,23 +23,23 @@ def spec(tiny_encoder: Path) -> ModelSpec:
 
 
 class TestTokens:
-    def test_it_says_what_the_tokenizer_made_of_each_sentence(self, spec: ModelSpec) -> None:
+    def test_it_has_the_tokens_of_each_sentence(self, spec: ModelSpec) -> None:
         tokenizer = ModelLoader("cpu").tokenizer(spec)
-        ids = [tokenizer(each, truncation=True, max_length=8)["input_ids"] for each in probe_sentences()]
-        found = tokens_fingerprint(tokenizer, ids)
-        assert (found.tokenizer, found.vocabulary) == (type(tokenizer).__name__, len(tokenizer))
-        assert found.lengths == tuple(map(len, ids))
-        assert max(found.lengths) == 8
-        pieces = unpacked_text(found.pieces).split("\n")
+        ids = [tokenizer(sentence, truncation=True, max_length=8)["input_ids"] for sentence in probe_sentences()]
+        fingerprint = tokens_fingerprint(tokenizer, ids)
+        assert (fingerprint.tokenizer, fingerprint.vocabulary) == (type(tokenizer).__name__, len(tokenizer))
+        assert fingerprint.lengths == tuple(map(len, ids))
+        assert max(fingerprint.lengths) == 8
+        pieces = unpacked_text(fingerprint.pieces).split("\n")
         assert len(pieces) == 64
-        assert all(each.startswith("[CLS] ") and each.endswith(" [SEP]") for each in pieces)
+        assert all(line.startswith("[CLS] ") and line.endswith(" [SEP]") for line in pieces)
 
-    def test_another_sentence_s_ids_change_its_digest_alone(self, spec: ModelSpec) -> None:
+    def test_changed_ids_of_a_sentence_change_its_digest_only(self, spec: ModelSpec) -> None:
         tokenizer = ModelLoader("cpu").tokenizer(spec)
-        ids = [tokenizer(each)["input_ids"] for each in probe_sentences()]
+        ids = [tokenizer(sentence)["input_ids"] for sentence in probe_sentences()]
         first, second = (
-            np.frombuffer(base64.b64decode(tokens_fingerprint(tokenizer, each).ids), dtype=np.uint32)
-            for each in (ids, [*ids[:5], [*ids[5], 7], *ids[6:]])
+            np.frombuffer(base64.b64decode(tokens_fingerprint(tokenizer, changed).ids), dtype=np.uint32)
+            for changed in (ids, [*ids[:5], [*ids[5], 7], *ids[6:]])
         )
         assert np.flatnonzero(first != second).tolist() == [5]
 
@@ -48,7 +48,7 @@ class TestRows:
     def rows(self, *pairs: tuple[str, int]) -> Examples:
         return Examples([sentence for sentence, _ in pairs], np.array([label for _, label in pairs]))
 
-    def test_order_labels_and_sentences_are_told_apart(self) -> None:
+    def test_order_labels_and_sentences_have_their_own_digests(self) -> None:
         base = rows_fingerprint(self.rows(("a", 1), ("b", 0), ("b", 0)))
         assert (base.count, base.distinct) == (3, 2)
         order = rows_fingerprint(self.rows(("b", 0), ("a", 1), ("b", 0)))
@@ -59,12 +59,12 @@ class TestRows:
         assert labels != base
         assert rows_fingerprint(self.rows(("a", 1), ("c", 0), ("b", 0))).sentences != base.sentences
 
-    def test_the_order_of_training_rows_is_told_apart_from_the_rows(self) -> None:
+    def test_the_order_of_training_rows_has_its_own_digest(self) -> None:
         def digest(*rows: list[int], limit: int = 3) -> str:
-            found = OrderDigest(limit)
+            order = OrderDigest(limit)
             for row in rows:
-                found.add(row)
-            return str(found)
+                order.add(row)
+            return str(order)
 
         ordered, whatever = digest([1], [2], [3]).split(":")
         other, same = digest([2], [1], [3]).split(":")

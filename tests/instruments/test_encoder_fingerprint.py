@@ -1,4 +1,4 @@
-"""Encoder fingerprints: the same for the same encoder; each change shows in its own field."""
+"""Encoder fingerprints: equal for equal encoders; each change shows in its own field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spec(tiny_encoder: Path) -> ModelSpec:
 
 @pytest.fixture
 def encoder(spec: ModelSpec) -> Any:
-    """A freshly loaded encoder, which the test may spoil."""
+    """A newly loaded encoder, which the test may change."""
     return ModelLoader("cpu").sentence_encoder(spec)
 
 
@@ -62,45 +62,47 @@ class TestEncoder:
     def test_one_changed_weight_changes_exactly_its_part(
         self, encoder: Any, taken: EncoderFingerprint, name: str, part: str
     ) -> None:
-        weight = next(each for found, each in weights(encoder) if name in found)
+        weight = next(tensor for tensor_name, tensor in weights(encoder) if name in tensor_name)
         with torch.no_grad():
             weight.view(-1)[0] += 1e-6
         now = weights_fingerprint(encoder).parts
-        assert {each for each in now if now[each] != taken.parts[each]} == {part}
+        assert {changed for changed in now if now[changed] != taken.parts[changed]} == {part}
 
     def test_the_names_of_tensors_do_not_matter(self, encoder: Any, taken: EncoderFingerprint) -> None:
         class Renamed(torch.nn.Module):
             def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-                found = reversed(encoder.state_dict().items())
-                return {name.replace(".attention.", ".mixing.").replace("auto_", ""): each for name, each in found}
+                tensors = reversed(encoder.state_dict().items())
+                return {
+                    name.replace(".attention.", ".mixing.").replace("auto_", ""): tensor for name, tensor in tensors
+                }
 
         assert weights_fingerprint(Renamed()).parts == taken.parts
 
-    def test_weights_that_went_through_half_precision_are_told_by_their_grain(self, encoder: Any) -> None:
+    def test_weights_that_were_half_precision_have_a_narrow_effective_dtype(self, encoder: Any) -> None:
         with torch.no_grad():
             for _, weight in weights(encoder):
                 weight.copy_(weight.bfloat16().float())
-        found = fingerprint_of(encoder)
-        assert (found.dtype, found.effective_dtype) == ("float32", "bfloat16")
+        fingerprint = fingerprint_of(encoder)
+        assert (fingerprint.dtype, fingerprint.effective_dtype) == ("float32", "bfloat16")
 
     def test_scaled_embeddings_have_another_length_and_the_same_direction(
         self, encoder: Any, taken: EncoderFingerprint
     ) -> None:
         embed = Embedder(encoder)
-        found = measure_encoder(encoder, lambda sentences: 3 * embed(sentences)).fingerprint
-        assert found.length == pytest.approx(3.0, abs=1e-5)
-        assert found.parts == taken.parts
-        sketches = [np.array(unpacked_floats(each.sketch)) for each in (taken, found)]
+        fingerprint = measure_encoder(encoder, lambda sentences: 3 * embed(sentences)).fingerprint
+        assert fingerprint.length == pytest.approx(3.0, abs=1e-5)
+        assert fingerprint.parts == taken.parts
+        sketches = [np.array(unpacked_floats(measured.sketch)) for measured in (taken, fingerprint)]
         assert cosine(*sketches) == pytest.approx(1.0, abs=1e-9)
 
     @pytest.mark.parametrize("noise", [0.0, 0.1, 0.5, 1.0])
-    def test_the_sketch_s_cosine_is_close_to_that_of_the_embeddings(self, noise: float) -> None:
+    def test_the_cosine_of_sketches_is_close_to_that_of_embeddings(self, noise: float) -> None:
         def sketch(rows: np.ndarray) -> np.ndarray:
             by_sentence = dict(zip(probe_sentences(), rows, strict=True))
-            found = measure_encoder(
-                torch.nn.Linear(1, 1), lambda asked: np.array([by_sentence[sentence] for sentence in asked])
+            fingerprint = measure_encoder(
+                torch.nn.Linear(1, 1), lambda sentences: np.array([by_sentence[sentence] for sentence in sentences])
             ).fingerprint
-            return np.array(unpacked_floats(found.sketch))
+            return np.array(unpacked_floats(fingerprint.sketch))
 
         draws = np.random.default_rng(0)
         before = draws.normal(size=(64, 384))
@@ -109,30 +111,32 @@ class TestEncoder:
         assert cosine(sketch(before), sketch(after)) == pytest.approx(cosine(before, after), abs=0.12)
 
     @pytest.mark.parametrize("pooling", ["cls", "max", "lasttoken"])
-    def test_pooling_is_found_out_by_trial(self, encoder: Any, taken: EncoderFingerprint, pooling: str) -> None:
+    def test_pooling_is_detected(self, encoder: Any, taken: EncoderFingerprint, pooling: str) -> None:
         from sentence_transformers.models import Pooling
 
         encoder[1] = Pooling(32, pooling_mode=pooling)
-        found = fingerprint_of(encoder)
-        assert found.pooling == pooling
-        assert (found.hidden, found.parts) == (taken.hidden, taken.parts)
-        assert found.sketch != taken.sketch
+        fingerprint = fingerprint_of(encoder)
+        assert fingerprint.pooling == pooling
+        assert (fingerprint.hidden, fingerprint.parts) == (taken.hidden, taken.parts)
+        assert fingerprint.sketch != taken.sketch
 
-    def test_dropout_that_is_on_is_unsteady(self, encoder: Any) -> None:
+    def test_enabled_dropout_is_nondeterministic(self, encoder: Any) -> None:
         embed = Embedder(encoder)
 
         def dropping(sentences: Sequence[str]) -> np.ndarray:
-            found = torch.nn.functional.dropout(torch.tensor(embed(sentences)), 0.5)
-            return np.asarray(found.numpy())
+            dropped = torch.nn.functional.dropout(torch.tensor(embed(sentences)), 0.5)
+            return np.asarray(dropped.numpy())
 
         assert measure_encoder(encoder, dropping).fingerprint.nondeterminism > 0.1
 
-    def test_embeddings_that_depend_on_their_batch_are_told(self, encoder: Any) -> None:
+    def test_embeddings_that_depend_on_their_batch_are_batch_sensitive(self, encoder: Any) -> None:
         embed = Embedder(encoder)
-        found = measure_encoder(encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1))).fingerprint
-        assert found.batch_sensitivity == pytest.approx(1.0, abs=1e-3)
-        assert found.nondeterminism == 0.0
+        fingerprint = measure_encoder(
+            encoder, lambda sentences: embed(sentences) * (1 + (len(sentences) > 1))
+        ).fingerprint
+        assert fingerprint.batch_sensitivity == pytest.approx(1.0, abs=1e-3)
+        assert fingerprint.nondeterminism == 0.0
 
-    def test_sentences_are_given_back_in_their_order(self) -> None:
-        lengths = of_probe_sentences(lambda asked: np.array([[len(each)] for each in asked]))
-        assert lengths[:, 0].tolist() == [len(each) for each in probe_sentences()]
+    def test_results_are_in_the_order_of_the_sentences(self) -> None:
+        lengths = of_probe_sentences(lambda sentences: np.array([[len(sentence)] for sentence in sentences]))
+        assert lengths[:, 0].tolist() == [len(sentence) for sentence in probe_sentences()]

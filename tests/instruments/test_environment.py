@@ -1,4 +1,4 @@
-"""The environment: what could move a number or a time is in it."""
+"""Environment: it has everything that affects results and times."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pytest_sst2.instruments.environment import VARIABLES, collect_environment, 
 from pytest_sst2.utils.errors import Sst2Error
 
 
-def test_the_versions_are_those_that_are_installed() -> None:
+def test_versions_are_the_installed_ones() -> None:
     packages = collect_environment("cpu").packages
     for name in ("torch", "transformers", "sentence-transformers", "scikit-learn", "datasets", "numpy"):
         assert packages[name] == metadata.version(name)
 
 
-def test_every_distribution_is_listed_by_its_one_name_in_order() -> None:
+def test_distributions_are_listed_by_normalised_name_in_order() -> None:
     packages = collect_environment("cpu").packages
     assert list(packages) == sorted(packages)
     assert packages.keys() >= {"pytest", "pytest-sst2", "huggingface-hub"}
     assert not [name for name in packages if name != name.lower() or "_" in name or "." in name]
 
 
-def test_variables_that_change_threads_or_precision_are_kept_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_variables_that_change_threads_or_precision_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
@@ -32,13 +32,13 @@ def test_variables_that_change_threads_or_precision_are_kept_and_no_others(monke
     assert collect_environment.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
 
 
-def test_determinism_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_determinism_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collect_environment.__wrapped__("cpu").deterministic is False
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
     assert collect_environment.__wrapped__("cpu").deterministic is True
 
 
-def test_threads_cores_and_libraries_are_told() -> None:
+def test_threads_cores_and_libraries_are_recorded() -> None:
     environment = collect_environment("cpu")
     assert environment.threads >= 1
     assert environment.cpu_cores >= 1
@@ -47,7 +47,7 @@ def test_threads_cores_and_libraries_are_told() -> None:
     assert environment.matmul_precision in ("highest", "high", "medium")
 
 
-def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_an_accelerator_if_there_is_one_else_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == "cpu"
@@ -55,7 +55,7 @@ def test_auto_takes_an_accelerator_where_there_is_one_and_the_cpu_where_not(monk
     assert resolve_device("auto") == "cuda"
 
 
-def test_a_device_that_is_not_here_is_a_sentence_that_says_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_device_is_refused_with_the_available_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(Sst2Error, match=r"--sst2-device cuda: .* no such device here\. Available: cpu"):

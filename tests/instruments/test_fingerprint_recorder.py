@@ -1,4 +1,4 @@
-"""FingerprintRecorder: fingerprints of a tiny encoder are repeatable, and each change shows where it was made."""
+"""FingerprintRecorder: fingerprints are repeatable, and show the steps of a training."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def job(spec: ModelSpec, *, enabled: bool = True) -> Job:
 
 
 def fingerprint_and_trained(spec: ModelSpec, method: str, **changes: Any) -> tuple[Fingerprint, Trained]:
-    made = dataclasses.replace(job(spec), **changes)
-    trained = train(METHOD[method], made)
-    return made.recorder.fingerprint(made.train, made.evaluation, trained.predict), trained
+    tested = dataclasses.replace(job(spec), **changes)
+    trained = train(METHOD[method], tested)
+    return tested.recorder.fingerprint(tested.train, tested.evaluation, trained.predict), trained
 
 
 class TestMethods:
@@ -63,12 +63,12 @@ class TestMethods:
         first, again = (fingerprint_and_trained(spec, method)[0] for _ in range(2))
         assert first == again
         assert None not in (first.tokens, first.encoder, first.training)
-        before, after = (make_record(fingerprint=each) for each in (first, again))
+        before, after = (make_record(fingerprint=fingerprint) for fingerprint in (first, again))
         assert drift_causes(before, after) == ()
 
     def test_fine_tuning_shows_its_steps_and_what_they_changed(self, spec: ModelSpec) -> None:
-        found, trained = fingerprint_and_trained(spec, "fine-tune")
-        training = found.training
+        fingerprint, trained = fingerprint_and_trained(spec, "fine-tune")
+        training = fingerprint.training
         assert training is not None
         assert (training.steps, training.learning_rate) == (4, pytest.approx(5e-3))
         # 5e-3 falls to nothing in four steps: 4/4, 3/4, 2/4 and 1/4 of it.
@@ -80,7 +80,7 @@ class TestMethods:
         assert ":" in str(training.order)
         assert not [name for name in trained.settings if "fingerprint" in name]
 
-    def test_a_probe_s_encoder_is_not_trained(self, spec: ModelSpec) -> None:
+    def test_a_probe_does_not_train_its_encoder(self, spec: ModelSpec) -> None:
         training = fingerprint_and_trained(spec, "linear-probe")[0].training
         assert training is not None
         assert not training.trained

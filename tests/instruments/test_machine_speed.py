@@ -1,4 +1,4 @@
-"""The machine's own speed: fixed work, done with the threads of the cells, and a unit that can be divided by."""
+"""Machine speed: the seconds of fixed work, with the threads of the cells."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pytest_sst2.instruments import machine_speed
 from pytest_sst2.instruments.machine_speed import machine_seconds
 
 
-def test_it_is_a_small_number_of_seconds() -> None:
+def test_machine_seconds_are_of_a_plausible_size() -> None:
     assert 1e-5 < machine_seconds("cpu", 1) < 1
 
 
-def test_slower_work_takes_longer_and_one_interruption_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slower_work_takes_longer_and_one_interruption_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = np.matmul, 0
 
     def once_interrupted(*arguments: Any, **options: Any) -> Any:
@@ -37,7 +37,7 @@ def test_slower_work_takes_longer_and_one_interruption_is_forgiven(monkeypatch: 
     assert machine_seconds("cpu", 1) > 0.15
 
 
-def test_it_has_the_threads_of_the_cells_and_gives_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_has_the_threads_of_the_cells_and_restores_them(monkeypatch: pytest.MonkeyPatch) -> None:
     def threads() -> list[int]:
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 

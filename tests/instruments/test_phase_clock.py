@@ -17,7 +17,7 @@ def phases_by_name(clock: PhaseClock) -> dict[str, tuple[float, int]]:
     return {phase.name: (phase.seconds, phase.examples) for phase in clock.phases}
 
 
-def test_a_phase_inside_another_is_taken_out_of_the_outer_one() -> None:
+def test_the_outer_phase_excludes_the_inner_one() -> None:
     clock = PhaseClock()
     start = time.perf_counter()
     with clock.phase("train", examples=10):
@@ -43,7 +43,7 @@ def test_phases_of_one_name_are_added_up() -> None:
     assert phase.examples_per_second == pytest.approx(15 / phase.seconds)
 
 
-def test_a_phase_that_raises_is_not_recorded_and_does_not_spoil_the_next() -> None:
+def test_a_phase_that_raises_is_not_recorded() -> None:
     clock = PhaseClock()
     with pytest.raises(ValueError, match="inside"), clock.phase("load"):
         raise ValueError("inside")
@@ -52,7 +52,7 @@ def test_a_phase_that_raises_is_not_recorded_and_does_not_spoil_the_next() -> No
     assert [phase.name for phase in clock.phases] == ["fit"]
 
 
-def test_the_device_is_waited_for_at_both_ends_of_a_phase() -> None:
+def test_the_device_is_synchronized_at_both_ends_of_a_phase() -> None:
     waits: list[str] = []
     clock = PhaseClock(lambda: waits.append("wait"))
     with clock.phase("train"):
@@ -60,7 +60,7 @@ def test_the_device_is_waited_for_at_both_ends_of_a_phase() -> None:
     assert waits == ["wait", "work", "wait"]
 
 
-def test_what_is_done_between_phases_is_counted_to_none_of_them() -> None:
+def test_work_between_phases_counts_for_none() -> None:
     done: list[str] = []
 
     def between() -> None:
@@ -84,7 +84,7 @@ def test_a_phase_without_examples_has_no_rate() -> None:
     assert clock.phases[0].examples_per_second is None
 
 
-def test_a_clock_that_is_put_back_makes_no_time_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_makes_no_duration_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     backwards = itertools.count(1_800_000_000, -3600)
     monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
     record = measure(make_runner(answering([0.9] * 10), ENVIRONMENT, placement=Placement()))

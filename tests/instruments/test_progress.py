@@ -1,4 +1,4 @@
-"""Progress: what is said while people wait."""
+"""Progress: the line with the cell, its phase and the time left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_sst2.instruments.progress import Progress
 
 
 class Clock:
-    """A clock that stands still until it is told."""
+    """A clock that stands still until ``now`` is changed."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -28,12 +28,12 @@ def work(clock: Clock) -> Progress:
     return Progress(planned=["probe"] * 3, _now=clock)
 
 
-def test_a_cell_is_said_with_its_place_in_the_run(work: Progress) -> None:
+def test_the_line_has_the_cell_and_its_place_in_the_run(work: Progress) -> None:
     with work.working_on("minilm-fine-tune-seed42", "probe"):
         assert work.line() == "cell 1 of 3 · minilm-fine-tune-seed42"
 
 
-def test_batches_tell_how_long_a_phase_still_takes(work: Progress, clock: Clock) -> None:
+def test_finished_batches_show_the_time_left_in_the_phase(work: Progress, clock: Clock) -> None:
     with work.working_on("a", "probe"):
         work.enter("train")
         assert work.line() == "cell 1 of 3 · a · train"
@@ -44,7 +44,7 @@ def test_batches_tell_how_long_a_phase_still_takes(work: Progress, clock: Clock)
         assert work.line() == "cell 1 of 3 · a · train 20 of 60 batches, 20 s left"
 
 
-def test_cells_that_are_done_tell_how_long_the_run_still_takes(work: Progress, clock: Clock) -> None:
+def test_finished_cells_show_the_time_left_in_the_run(work: Progress, clock: Clock) -> None:
     with work.working_on("a", "probe"):
         clock.now += 100
     with work.working_on("b", "probe"):
@@ -54,7 +54,7 @@ def test_cells_that_are_done_tell_how_long_the_run_still_takes(work: Progress, c
         assert work.line() == "cell 2 of 3 · b · about 2 min left in all"
 
 
-def test_the_time_left_waits_for_a_cell_of_each_method_that_is_to_come(clock: Clock) -> None:
+def test_the_time_left_needs_a_finished_cell_of_each_remaining_method(clock: Clock) -> None:
     work = Progress(planned=["tfidf", "fine-tune", "fine-tune", "tfidf"], _now=clock)
     with work.working_on("a", "tfidf"):
         clock.now += 1
@@ -66,7 +66,7 @@ def test_the_time_left_waits_for_a_cell_of_each_method_that_is_to_come(clock: Cl
         assert work.line().endswith("about 41 s left in all")
 
 
-def test_a_phase_within_another_gives_way_to_it_again(work: Progress) -> None:
+def test_the_outer_phase_is_shown_again_after_the_inner_one(work: Progress) -> None:
     phases = PhaseClock(progress=work)
     with work.working_on("a", "probe"):
         with phases.phase("train"):
@@ -77,7 +77,7 @@ def test_a_phase_within_another_gives_way_to_it_again(work: Progress) -> None:
         assert work.line() == "cell 1 of 3 · a"
 
 
-def test_a_phase_that_goes_on_after_another_within_it_keeps_count_and_pace(work: Progress, clock: Clock) -> None:
+def test_the_outer_phase_keeps_its_batches_and_its_pace(work: Progress, clock: Clock) -> None:
     with work.working_on("a", "probe"):
         work.enter("train")
         clock.now += 10
@@ -91,12 +91,12 @@ def test_a_phase_that_goes_on_after_another_within_it_keeps_count_and_pace(work:
         assert work.line() == "cell 1 of 3 · a · train 20 of 40 batches, 20 s left"
 
 
-def test_a_name_moves_no_cursor(work: Progress) -> None:
+def test_control_characters_of_a_name_are_replaced(work: Progress) -> None:
     with work.working_on("a\x1b]0;title\x07\nb", "probe"):
         assert work.line() == "cell 1 of 3 · a\N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} b"
 
 
-def test_a_number_of_cells_that_is_not_known_is_not_said() -> None:
+def test_an_unknown_number_of_cells_is_not_shown() -> None:
     unknown = Progress()
     with unknown.working_on("a", "probe"):
         assert unknown.line() == "cell 1 · a"

@@ -23,7 +23,7 @@ def test_five_seeds_make_a_floor_and_four_make_none(tmp_path: Path) -> None:
     assert load_floors(path).find(records(360, range(1))[0].floor_key).accuracy == 0.885
 
 
-def test_a_floor_is_lowered_only_when_that_is_allowed(tmp_path: Path) -> None:
+def test_a_floor_is_lowered_with_overwrite_only(tmp_path: Path) -> None:
     path = tmp_path / "floors.toml"
     calibrate_floors(records(360, range(5)), path, overwrite=False)
     kept = calibrate_floors(records(320, range(5)), path, overwrite=False)

@@ -1,4 +1,4 @@
-"""Results files: read back without loss, for ever, in little space; and a sentence for what is none of ours."""
+"""Results files: read back without loss, and other files are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def without_probabilities(record: Record) -> Record:
 
 
 class TestPlain:
-    def test_a_file_comes_back_as_it_was(self) -> None:
+    def test_a_file_is_read_back_without_loss(self) -> None:
         records = [make_record(), make_record(**BARE, seed=7)]
         text = results_text(records, [FAILURE], saved=SAVED)
         assert results_from_text(text, "now.json") == Results(records, [FAILURE], SAVED, "now.json")
 
     @pytest.mark.parametrize("packed", [False, True])
     @pytest.mark.parametrize(("records", "failures"), [([], []), ([], [FAILURE]), ([make_record(**BARE)], [])])
-    def test_a_file_may_lack_records_or_failures(
+    def test_a_file_can_lack_records_or_failures(
         self, records: list[Record], failures: list[Failure], packed: bool
     ) -> None:
-        found = results_from_text(results_text(records, failures, packed=packed), "now.json")
-        assert [without_probabilities(each) for each in found.records] == [*map(without_probabilities, records)]
-        assert (found.failures, found.saved) == (failures, "")
+        content = results_from_text(results_text(records, failures, packed=packed), "now.json")
+        assert [without_probabilities(record) for record in content.records] == [*map(without_probabilities, records)]
+        assert (content.failures, content.saved) == (failures, "")
 
-    def test_a_file_has_its_version_first_and_a_record_a_line(self) -> None:
+    def test_a_file_has_its_version_first_and_one_line_per_record(self) -> None:
         text = results_text([make_record(), make_record(seed=7)], [FAILURE], saved=SAVED)
         lines = text.split("\n")
         assert lines[:2] == [f'{{"schema_version": 4, "saved": "{SAVED}", "shard": "",', '"records": [']
@@ -63,7 +63,7 @@ class TestPlain:
             {"metrics": {"f1": math.nan}},
         ],
     )
-    def test_it_is_json_to_every_reader_even_after_a_loss_of_nan(self, changes: dict[str, Any], packed: bool) -> None:
+    def test_numbers_that_are_not_finite_are_valid_json(self, changes: dict[str, Any], packed: bool) -> None:
         def forbid(name: str) -> float:
             raise AssertionError(f"{name} is not JSON")
 
@@ -98,6 +98,6 @@ class TestPlain:
         ('{"schema_version": 2, "saved": "", "records": 5, "failures": []}', ["old.json"]),
     ],
 )
-def test_a_file_that_is_no_results_file_is_refused_with_its_name(text: str, parts: list[str]) -> None:
+def test_a_file_that_is_not_a_results_file_is_refused_with_its_name(text: str, parts: list[str]) -> None:
     message = refusal(text)
     assert [part for part in parts if part not in message] == []

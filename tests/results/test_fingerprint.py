@@ -1,4 +1,4 @@
-"""Fingerprints: bits and floats packed without loss, and the fixed sentences they are taken with."""
+"""Fingerprints: read back from JSON without loss, with or without optional parts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.support.record_factory import FINGERPRINT
 
 
 @pytest.mark.parametrize("missing", [(), ("tokens",), ("encoder",), ("training",), ("tokens", "encoder", "training")])
-def test_a_fingerprint_comes_back_from_json(missing: tuple[str, ...]) -> None:
+def test_a_fingerprint_is_read_back_from_json(missing: tuple[str, ...]) -> None:
     fingerprint = dataclasses.replace(FINGERPRINT, **dict.fromkeys(missing))
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(fingerprint)))
     assert read_plain(Fingerprint, plain) == fingerprint
 
 
-WANTED = [field.name for field in dataclasses.fields(FINGERPRINT) if field.default is dataclasses.MISSING]
+REQUIRED = [field.name for field in dataclasses.fields(FINGERPRINT) if field.default is dataclasses.MISSING]
 
 
-@pytest.mark.parametrize("field", WANTED)
+@pytest.mark.parametrize("field", REQUIRED)
 def test_a_fingerprint_that_lacks_a_field_is_refused(field: str) -> None:
     plain = dataclasses.asdict(FINGERPRINT)
     del plain[field]

@@ -1,4 +1,4 @@
-"""Floors: the arithmetic of a measured one, the file they are kept in, and what it may not hold."""
+"""Floors: the arithmetic of measured floors, and reading and writing their file."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_order_of_the_seeds_does_not_matter() -> None:
     assert "seeds 0,1,2,3,4,5;" in calibrated_floor(accuracies, "", "today").provenance
 
 
-def test_seeds_that_all_gave_one_number_are_said_to() -> None:
+def test_equal_accuracies_of_all_seeds_are_noted() -> None:
     remark = "(the same for each seed: the rows may not depend on it)"
     assert remark in calibrated(0.8, 0.8, 0.8, 0.8, 0.8).provenance
     assert remark not in calibrated(0.8, 0.8, 0.8, 0.8, 0.81).provenance
@@ -101,14 +101,14 @@ def test_fewer_than_five_seeds_make_no_floor(count: int) -> None:
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.floats(0, 1), min_size=5, max_size=9))
-def test_a_measured_floor_leaves_its_margin_and_can_be_kept(accuracies: list[float]) -> None:
+def test_a_measured_floor_is_its_margin_below_the_mean(accuracies: list[float]) -> None:
     floor = calibrated(*accuracies).accuracy
     mean = math.fsum(accuracies) / len(accuracies)
     assert 0 <= floor <= max(0, mean - 0.015) + 1e-9
     assert floor == round(floor, 4)
 
 
-def test_a_file_is_read_with_every_key_and_without_model_for_methods_that_need_none(tmp_path: Path) -> None:
+def test_a_file_is_read_with_and_without_a_model(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     floors = load_floors(path)
     assert floors.find(PROBE) == Floor(0.79, "measured: mean 0.8225, sd 0.0041 over 5 seeds")
@@ -128,24 +128,24 @@ def test_a_file_is_read_with_every_key_and_without_model_for_methods_that_need_n
         PROBE._replace(method="torch-probe"),
     ],
 )
-def test_a_floor_holds_for_exactly_its_own_cell(key: FloorKey) -> None:
+def test_a_floor_applies_to_its_own_cell_only(key: FloorKey) -> None:
     floors = Floors({PROBE: Floor(0.79, "mine")})
     assert floors.find(PROBE) is not None
     assert floors.find(key) is None
 
 
-def test_a_key_reads_as_a_line() -> None:
+def test_a_key_is_printed_as_one_line() -> None:
     assert str(PROBE) == "pocket × quick × minilm × linear-probe"
     assert str(TFIDF) == "pocket × quick × tfidf"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n"])
-def test_a_file_without_floors_is_read_as_none(tmp_path: Path, text: str) -> None:
+def test_a_file_without_floors_is_empty(tmp_path: Path, text: str) -> None:
     assert len(load_floors(write(tmp_path, text))) == 0
 
 
 @pytest.mark.parametrize("accuracy", ["0", "1", "0.0", "1.0", "0.5"])
-def test_an_accuracy_may_be_anything_from_0_to_1(tmp_path: Path, accuracy: str) -> None:
+def test_an_accuracy_can_be_any_number_from_0_to_1(tmp_path: Path, accuracy: str) -> None:
     floor = load_floors(write(tmp_path, entry(accuracy=accuracy))).find(FloorKey("sst2", "quick", "", "tfidf"))
     assert floor == Floor(float(accuracy), "mine")
 
@@ -180,13 +180,13 @@ def test_a_broken_file_is_refused_with_its_name_and_the_entry(tmp_path: Path, te
     assert [part for part in [str(path), *parts] if part not in message] == []
 
 
-def test_a_file_that_is_not_there_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_a_way_to_create_it(tmp_path: Path) -> None:
     message = refusal(tmp_path / "floors.toml")
     parts = [str(tmp_path / "floors.toml"), "does not exist", "--sst2-floors", "--sst2-calibrate-floors --sst2-seeds"]
     assert [part for part in parts if part not in message] == []
 
 
-def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
     assert f"{tmp_path} cannot be read: it is a folder" in refusal(tmp_path)
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     assert "floors.toml" in refusal(tmp_path / "floors.toml")
 
 
-def test_floors_make_a_file_where_there_is_none(tmp_path: Path) -> None:
+def test_writing_floors_creates_the_file(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks" / "floors.toml"
     write_floors(path, [(TFIDF, Floor(0.6, "one")), (PROBE, Floor(0.79, "two"))])
     floors = load_floors(path)
@@ -203,14 +203,14 @@ def test_floors_make_a_file_where_there_is_none(tmp_path: Path) -> None:
     assert "model" not in path.read_text(encoding="utf-8").partition("tfidf")[0]
 
 
-def test_the_order_floors_come_in_does_not_change_the_file(tmp_path: Path) -> None:
+def test_the_order_of_new_floors_does_not_change_the_file(tmp_path: Path) -> None:
     both = [(TFIDF, Floor(0.6, "one")), (PROBE, Floor(0.79, "two"))]
     write_floors(tmp_path / "one.toml", both)
     write_floors(tmp_path / "two.toml", reversed(both))
     assert (tmp_path / "one.toml").read_bytes() == (tmp_path / "two.toml").read_bytes()
 
 
-def test_a_floor_is_raised_but_not_lowered_and_whoever_lowers_it_is_told(tmp_path: Path) -> None:
+def test_a_floor_is_raised_but_a_lower_one_is_returned(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     sst2 = FloorKey("sst2", "homework9", "", "tfidf")
     new = [(PROBE, Floor(0.7, "lower")), (sst2, Floor(0.8, "higher")), (TFIDF, Floor(0.1, "new"))]
@@ -220,19 +220,19 @@ def test_a_floor_is_raised_but_not_lowered_and_whoever_lowers_it_is_told(tmp_pat
     assert (floors.find(sst2), floors.find(TFIDF)) == (Floor(0.8, "higher"), Floor(0.1, "new"))
 
 
-def test_a_floor_is_lowered_by_whoever_says_so(tmp_path: Path) -> None:
+def test_overwrite_lowers_a_floor(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     assert write_floors(path, [(PROBE, Floor(0.7, "lower"))], overwrite=True) == []
     assert load_floors(path).find(PROBE) == Floor(0.7, "lower")
 
 
-def test_the_same_floor_measured_again_takes_the_new_provenance(tmp_path: Path) -> None:
+def test_an_equal_floor_gets_the_new_provenance(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     assert write_floors(path, [(PROBE, Floor(0.79, "again"))]) == []
     assert load_floors(path).find(PROBE) == Floor(0.79, "again")
 
 
-def test_a_floor_measured_again_is_replaced_and_all_else_stays_to_the_letter(tmp_path: Path) -> None:
+def test_only_the_replaced_floor_changes_in_the_text(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     write_floors(path, [(PROBE, Floor(0.8123, "measured again"))])
     expected = TWO_FLOORS.replace("0.79", "0.8123").replace(
@@ -241,7 +241,7 @@ def test_a_floor_measured_again_is_replaced_and_all_else_stays_to_the_letter(tmp
     assert path.read_text(encoding="utf-8") == expected
 
 
-def test_a_new_floor_is_added_after_those_there_are(tmp_path: Path) -> None:
+def test_a_new_floor_is_appended(tmp_path: Path) -> None:
     path = write(tmp_path, TWO_FLOORS)
     write_floors(path, [(TFIDF, Floor(0.6, "new"))])
     assert path.read_text(encoding="utf-8").startswith(TWO_FLOORS)
@@ -249,14 +249,14 @@ def test_a_new_floor_is_added_after_those_there_are(tmp_path: Path) -> None:
     assert (len(floors), floors.find(TFIDF), floors.find(PROBE).accuracy) == (3, Floor(0.6, "new"), 0.79)  # type: ignore[union-attr]
 
 
-def test_a_file_of_comments_alone_is_added_to(tmp_path: Path) -> None:
+def test_a_floor_is_added_to_a_file_with_comments_only(tmp_path: Path) -> None:
     path = write(tmp_path, "# ours\n")
     write_floors(path, [(TFIDF, Floor(0.6, "new"))])
     assert path.read_text(encoding="utf-8").startswith("# ours\n")
     assert load_floors(path).find(TFIDF) == Floor(0.6, "new")
 
 
-def test_an_empty_model_written_out_is_the_same_cell(tmp_path: Path) -> None:
+def test_an_empty_model_is_the_same_as_no_model(tmp_path: Path) -> None:
     path = write(tmp_path, entry(model='""'))
     write_floors(path, [(FloorKey("sst2", "quick", "", "tfidf"), Floor(0.8, "again"))])
     floors = load_floors(path)
@@ -270,7 +270,7 @@ def test_an_empty_model_written_out_is_the_same_cell(tmp_path: Path) -> None:
         'floor = [{dataset = "sst2", recipe = "quick", method = "tfidf", accuracy = 0.7, provenance = "mine"}]\n',
     ],
 )
-def test_what_can_be_read_can_be_added_to(tmp_path: Path, text: str) -> None:
+def test_a_floor_is_added_to_every_valid_file(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     before = len(load_floors(path))
     write_floors(path, [(PROBE, Floor(0.79, "new"))])
@@ -279,7 +279,7 @@ def test_what_can_be_read_can_be_added_to(tmp_path: Path, text: str) -> None:
 
 @settings(deadline=None, database=None, max_examples=40)  # a slow disk is no failure
 @given(st.lists(st.text(min_size=1), min_size=3, max_size=3), st.text(), st.text(), st.floats(0, 1))
-def test_whatever_names_a_cell_has_its_floor_is_found_again(
+def test_floors_with_any_names_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], model: str, provenance: str, accuracy: float
 ) -> None:
     key = FloorKey(names[0], names[1], model, names[2])

@@ -19,7 +19,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestMissing:
-    def test_missing_cells_and_shards_are_named_and_what_is_there_is_written(
+    def test_missing_cells_and_shards_are_named_and_the_rest_is_written(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         write("1.json", [measured("a")], shard="1/4")
@@ -33,7 +33,7 @@ class TestMissing:
         ]
         assert not Path(".sst2").exists()
         assert read("all.json").shard == "1+3/4"
-        # What is missing may come later.
+        # Missing shards can be merged later.
         write("2.json", [measured("b")], shard="2/4")
         write("4.json", [measured("d")], shard="4/4")
         assert main(["merge", "all.json", "2.json", "4.json", "-o", "all.json", "--overwrite"]) == 0
@@ -46,7 +46,7 @@ class TestMissing:
         assert "1 cell of 4 missing: d-linear-probe-seed42" in capsys.readouterr().out
         assert read("all.json").shard == "1+2/2"
 
-    def test_a_number_wins_over_a_failure_and_that_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_record_replaces_a_failure_with_a_note(self, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a"), measured("b")], [failed("c")], shard="1/2")
         write("2.json", [measured("c"), measured("d")], shard="2/2")
         assert main(["merge", "1.json", "2.json", "-o", "all.json", "--save", "main"]) == 0
@@ -56,7 +56,7 @@ class TestMissing:
         )
         assert read("all.json").failures == []
 
-    def test_a_cell_that_failed_is_not_missing_and_makes_no_baseline(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_failed_cell_is_not_missing_and_prevents_a_baseline(self, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a"), measured("b")], [failed("c")])
         write("2.json", [measured("d")])
         assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
@@ -68,11 +68,11 @@ class TestMissing:
 
 
 class TestRefused:
-    def test_a_cell_that_was_measured_twice(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_cell_with_two_records(self, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a"), measured("b")])
         write("2.json", [measured("b"), measured("a"), measured("c")])
-        said = refusal(capsys, "1.json", "2.json", "-o", "all.json")
-        assert "b-linear-probe-seed42, a-linear-probe-seed42 are in '1.json' and in '2.json'" in said
+        message = refusal(capsys, "1.json", "2.json", "-o", "all.json")
+        assert "b-linear-probe-seed42, a-linear-probe-seed42 are in '1.json' and in '2.json'" in message
 
     @pytest.mark.parametrize(
         ("changes", "parts"),
@@ -87,8 +87,8 @@ class TestRefused:
         one, other = measured("a"), measured("b")
         write("1.json", [one])
         write("2.json", [dataclasses.replace(other, dataset=dataclasses.replace(other.dataset, **changes))])
-        said = refusal(capsys, "1.json", "2.json", "-o", "all.json")
-        assert not [part for part in parts if part not in said]
+        message = refusal(capsys, "1.json", "2.json", "-o", "all.json")
+        assert not [part for part in parts if part not in message]
 
     def test_another_recipe(self, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a")])
@@ -107,12 +107,12 @@ class TestRefused:
     def test_other_software(self, changes: dict[str, Any], part: str, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a")])
         write("2.json", [measured("b", environment=dataclasses.replace(ENVIRONMENT, **changes))])
-        said = refusal(capsys, "1.json", "2.json", "-o", "all.json")
-        assert part in said
-        assert "'1.json'" in said
-        assert "'2.json'" in said
+        message = refusal(capsys, "1.json", "2.json", "-o", "all.json")
+        assert part in message
+        assert "'1.json'" in message
+        assert "'2.json'" in message
 
-    def test_another_machine_is_no_reason(self) -> None:
+    def test_another_machine_is_allowed(self) -> None:
         elsewhere = dataclasses.replace(
             ENVIRONMENT, cpu_model="Xeon", cpu_cores=64, threads=32, variables={}, blas="mkl", device_name="Xeon"
         )
@@ -132,7 +132,7 @@ class TestRefused:
         )
         assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
 
-    def test_shards_of_two_divisions(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_shards_of_different_runs(self, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a")], shard="1/2")
         write("2.json", [measured("b")], shard="2/3")
         assert "1/2 in '1.json', 2/3 in '2.json'" in refusal(capsys, "1.json", "2.json", "-o", "all.json")

@@ -1,4 +1,4 @@
-"""Migrations: files of every released schema version are read as records of today."""
+"""Migrations: files of every released schema version are read as current records."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_every_sample_is_tested() -> None:
 class TestOldFiles:
     """Files that released versions wrote. Never regenerate them: add a step to ``migrations`` instead."""
 
-    def test_schema_1_of_0_1_0_has_no_labels_no_fingerprint_and_the_phases_of_the_median_round(self) -> None:
-        found = frozen("results_version_1.json")
+    def test_version_1_has_no_labels_no_fingerprint_and_only_the_phases_of_the_median_round(self) -> None:
+        migrated = frozen("results_version_1.json")
         old = make_record(
             fingerprint=None,
             labels=(),
@@ -81,32 +81,36 @@ class TestOldFiles:
                 Round(3.5, (), None, 400_000_000, None, 1_000),
             ),
         )
-        assert found == Results([old], [FAILURE], "", "old.json")
-        assert found.records[0].phases == PHASES
+        assert migrated == Results([old], [FAILURE], "", "old.json")
+        assert migrated.records[0].phases == PHASES
 
-    def test_a_file_of_schema_1_is_written_again_in_the_schema_of_today(self) -> None:
-        found = frozen("results_version_1.json")
-        again = results_from_text(results_text(found.records, found.failures), "old.json")
-        assert again == found
+    def test_a_file_of_version_1_is_written_in_the_current_schema(self) -> None:
+        migrated = frozen("results_version_1.json")
+        again = results_from_text(results_text(migrated.records, migrated.failures), "old.json")
+        assert again == migrated
 
-    def test_schema_2_of_0_2_0_plain(self) -> None:
+    def test_version_2(self) -> None:
         records = [make_record(), make_record(seed=7, cell="minilm-linear-probe-seed7"), make_record(**BARE)]
         assert frozen("results_version_2.json") == Results(records, [FAILURE], SAVED, "old.json")
 
-    def test_schema_2_counted_the_workers_in_the_environment(self) -> None:
+    def test_version_2_counts_the_workers_in_the_environment(self) -> None:
         data = json.loads((SAMPLES / "results_version_2.json").read_text(encoding="utf-8"))
         data["records"][1]["environment"]["workers"] = 4
         read = results_from_text(json.dumps(data), "old.json").records
-        assert [each.placement for each in read] == [Placement(), Placement("xdist", concurrent_workers=3), Placement()]
+        assert [record.placement for record in read] == [
+            Placement(),
+            Placement("xdist", concurrent_workers=3),
+            Placement(),
+        ]
 
-    def test_packed_records_of_schema_2_share_an_environment_with_its_workers(self) -> None:
+    def test_packed_records_of_version_2_share_an_environment_with_its_workers(self) -> None:
         data = json.loads((SAMPLES / "results_version_2_packed.json").read_text(encoding="utf-8"))
         data["shared"][data["records"][0]["environment"]]["workers"] = 4
         read = results_from_text(json.dumps(data), "old.json").records
         assert {record.placement for record in read[:2]} == {Placement("xdist", concurrent_workers=3)}
 
     @pytest.mark.parametrize("version", [3, 4])
-    def test_schemas_3_of_0_3_0_and_4_of_0_4_0(self, version: int) -> None:
+    def test_versions_3_and_4(self, version: int) -> None:
         where = Placement("ray", "node-a", "ray 4711", 0, 1, 2, 1_700_000_000.5, 1_700_000_009.25)
         records = [make_record(placement=where), make_record(seed=7, cell="minilm-linear-probe-seed7")]
         planned = ("minilm-linear-probe-seed42", "minilm-linear-probe-seed7", "other")
@@ -116,15 +120,15 @@ class TestOldFiles:
         assert [*map(without_probabilities, packed.records)] == [*map(without_probabilities, records)]
         assert (packed.failures, packed.planned, packed.shard) == ([FAILURE], planned, "2/3")
 
-    def test_schema_2_of_0_2_0_packed(self) -> None:
-        found, plain = frozen("results_version_2_packed.json"), frozen("results_version_2.json")
-        assert [*map(without_probabilities, found.records)] == [*map(without_probabilities, plain.records)]
-        assert found.records[0].probabilities == pytest.approx((0.9, 0.1, 0.8, 0.51), abs=PROBABILITY_ERROR)
-        assert (found.failures, found.saved) == ([FAILURE], SAVED)
+    def test_version_2_packed(self) -> None:
+        migrated, plain = frozen("results_version_2_packed.json"), frozen("results_version_2.json")
+        assert [*map(without_probabilities, migrated.records)] == [*map(without_probabilities, plain.records)]
+        assert migrated.records[0].probabilities == pytest.approx((0.9, 0.1, 0.8, 0.51), abs=PROBABILITY_ERROR)
+        assert (migrated.failures, migrated.saved) == ([FAILURE], SAVED)
 
 
 @pytest.mark.parametrize("seconds", [[], 5, None])
-def test_a_damaged_file_of_schema_1_is_refused(seconds: object) -> None:
+def test_a_damaged_file_of_version_1_is_refused(seconds: object) -> None:
     data = json.loads((SAMPLES / "results_version_1.json").read_text(encoding="utf-8"))
     data["records"][0]["rounds_seconds"] = seconds
     assert refusal(json.dumps(data)).startswith("old.json")

@@ -1,4 +1,4 @@
-"""Results are written over no baseline, over nothing that is compared with, and over nothing that is no results."""
+"""Baselines, the compared file and files that are not results are not overwritten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASELINE = results_text([make_record()], [], saved="2026-08-01T12:00:00+00:00", 
 
 @pytest.fixture
 def kept(cells: pytest.Pytester) -> pytest.Pytester:
-    """A project with a baseline, and results beside it."""
+    """A project with a baseline, a results file and another file."""
     (cells.path / ".sst2").mkdir()
     for name in (".sst2/main.json", "reference.json"):
         (cells.path / name).write_text(BASELINE, encoding="utf-8")
@@ -29,7 +29,7 @@ def contents(project: pytest.Pytester) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (
             ["--sst2-json=.sst2/main.json"],
@@ -57,13 +57,13 @@ def contents(project: pytest.Pytester) -> dict[str, bytes]:
         (["--sst2-resume=reference.json", "--sst2-json=keep.py"], "--sst2-json: *keep.py is not a results file *"),
     ],
 )
-def test_what_is_not_another_run_s_results_stays_what_it_is(
-    kept: pytest.Pytester, arguments: list[str], said: str
+def test_baselines_inputs_and_other_files_are_not_overwritten(
+    kept: pytest.Pytester, arguments: list[str], error: str
 ) -> None:
     before = contents(kept)
     result = kept.runpytest("--methods=majority", "--sst2-data=pocket", *arguments)
     assert result.ret == USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {said}"])
+    result.stderr.fnmatch_lines([f"ERROR: {error}"])
     assert {path: before[path] for path in before} == {path: contents(kept)[path] for path in before}
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_another_run_s_results_stays_what_it_is(
         ["--sst2-resume=.sst2/main.json", "--sst2-json=new.json"],
     ],
 )
-def test_another_run_s_results_an_empty_file_and_a_new_one_are_places_for_results(
+def test_results_of_another_run_an_empty_file_and_a_new_file_can_be_written(
     kept: pytest.Pytester, arguments: list[str]
 ) -> None:
     (kept.path / "empty.json").touch()
@@ -86,7 +86,7 @@ def test_another_run_s_results_an_empty_file_and_a_new_one_are_places_for_result
 class TestShards:
     METHODS = ("--methods=tfidf,majority",)
 
-    def test_a_run_that_was_not_divided_is_not_called_a_shard(self, project: pytest.Pytester) -> None:
+    def test_a_shard_is_not_resumed_in_the_file_of_a_whole_run(self, project: pytest.Pytester) -> None:
         assert project.runpytest(*self.METHODS, "--sst2-json=whole.json").ret == 0
         before = (project.path / "whole.json").read_bytes()
         refused = project.runpytest(*self.METHODS, "--sst2-shard=1/2", "--sst2-resume=whole.json")
@@ -103,10 +103,10 @@ class TestShards:
             before,
         )
 
-    def test_a_shard_is_resumed_as_itself_and_as_no_other(self, project: pytest.Pytester) -> None:
-        asked = (*self.METHODS, "--sst2-resume=1.json")
+    def test_a_shard_is_resumed_in_its_own_file_only(self, project: pytest.Pytester) -> None:
+        options = (*self.METHODS, "--sst2-resume=1.json")
         for _ in range(2):
-            assert project.runpytest(*asked, "--sst2-shard=1/2").ret == 0
-        refused = project.runpytest(*asked, "--sst2-shard=2/2")
+            assert project.runpytest(*options, "--sst2-shard=1/2").ret == 0
+        refused = project.runpytest(*options, "--sst2-shard=2/2")
         refused.stderr.fnmatch_lines(["ERROR: --sst2-resume '*1.json' has shard 1/2, but this run is shard 2/2. *"])
         assert results(Path(project.path / "1.json"))["shard"] == "1/2"

@@ -1,4 +1,4 @@
-"""Packing: everything but the probabilities is read back exactly; a damaged file is refused."""
+"""Packing: everything except probabilities is read back exactly, and damaged files are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.record_factory import (
 )
 
 SAVED = "2026-08-01T12:00:00+00:00"
-# Half of a step of the twelve bits that a packed probability has, and what six digits round away.
+# Half a step of a packed probability, and the rounding to six digits.
 PROBABILITY_ERROR = 1 / 8190 + 1e-6
 
 
@@ -41,7 +41,7 @@ def without_probabilities(record: Record) -> Record:
     return dataclasses.replace(record, probabilities=())
 
 
-def test_bits_stand_eight_to_a_byte_the_first_in_the_highest() -> None:
+def test_bits_are_packed_eight_per_byte_highest_bit_first() -> None:
     assert packed_bits([1, 0, 1, 1]) == "sA=="  # 1011 0000
     assert packed_bits([0, 0, 0, 0, 0, 0, 0, 1, 1]) == "AYA="  # 0000 0001, 1000 0000
     assert packed_bits([]) == ""
@@ -49,12 +49,12 @@ def test_bits_stand_eight_to_a_byte_the_first_in_the_highest() -> None:
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.integers(0, 1)))
-def test_bits_come_back(bits: list[int]) -> None:
+def test_bits_are_unpacked_without_loss(bits: list[int]) -> None:
     assert unpacked_bits(packed_bits(bits), len(bits)) == tuple(bits)
 
 
 @pytest.mark.parametrize(("text", "count"), [("sA==", 9), ("sA==", 0), ("", 1), ("sLA=", 4), ("s", 4), ("s§==", 4)])
-def test_bits_of_another_number_or_no_base64_are_refused(text: str, count: int) -> None:
+def test_bits_of_another_count_or_invalid_base64_are_refused(text: str, count: int) -> None:
     with pytest.raises(ValueError):
         unpacked_bits(text, count)
 
@@ -67,30 +67,30 @@ def test_floats_are_little_endian_float32_on_every_machine() -> None:
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.floats(width=32, allow_nan=False)))
-def test_floats_come_back(values: list[float]) -> None:
+def test_float32_is_unpacked_without_loss(values: list[float]) -> None:
     assert unpacked_floats(packed_floats(values)) == tuple(values)
 
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.floats(-1e30, 1e30)))
-def test_doubles_come_back_at_the_precision_of_float32(values: list[float]) -> None:
+def test_doubles_are_unpacked_with_the_precision_of_float32(values: list[float]) -> None:
     assert unpacked_floats(packed_floats(values)) == pytest.approx(
         [struct.unpack("<f", struct.pack("<f", value))[0] for value in values], nan_ok=True
     )
 
 
 @pytest.mark.parametrize("text", ["sA==", "AACAPwA=", "s", "AACAP§=="])
-def test_half_a_float_or_no_base64_is_refused(text: str) -> None:
+def test_a_part_of_a_float_or_invalid_base64_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         unpacked_floats(text)
 
 
 class TestPacked:
-    def test_everything_but_the_probabilities_is_exact(self) -> None:
+    def test_everything_except_probabilities_is_exact(self) -> None:
         records = [make_record(), make_record(seed=7), make_record(**BARE)]
-        found = results_from_text(results_text(records, [FAILURE], saved=SAVED, packed=True), "main.json")
-        assert [*map(without_probabilities, found.records)] == [*map(without_probabilities, records)]
-        for record, read in zip(records, found.records, strict=True):
+        unpacked = results_from_text(results_text(records, [FAILURE], saved=SAVED, packed=True), "main.json")
+        assert [*map(without_probabilities, unpacked.records)] == [*map(without_probabilities, records)]
+        for record, read in zip(records, unpacked.records, strict=True):
             assert read.probabilities == pytest.approx(record.probabilities, abs=PROBABILITY_ERROR)
 
     @settings(deadline=None, database=None, max_examples=60)
@@ -98,27 +98,25 @@ class TestPacked:
         st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40),
         st.booleans(),
     )
-    def test_whatever_was_predicted_is_read_back(
-        self, rows: list[tuple[float, int, int]], of_first_schema: bool
-    ) -> None:
+    def test_any_predictions_are_read_back(self, rows: list[tuple[float, int, int]], of_first_schema: bool) -> None:
         probabilities, predictions, labels = zip(*rows, strict=True)
         record = make_record(
             total=len(rows), correct=0, probabilities=probabilities, predictions=predictions, labels=labels, model=None
         )
         record = of_schema_1(record) if of_first_schema else record
-        (found,) = results_from_text(results_text([record, record], [], packed=True), "main.json").records[1:]
-        assert without_probabilities(found) == without_probabilities(record)
-        assert found.probabilities == pytest.approx(probabilities, abs=PROBABILITY_ERROR)
-        # What was read and is packed once more stays what it is.
-        (again,) = results_from_text(results_text([found], [], packed=True), "main.json").records
-        assert again == found
+        (unpacked,) = results_from_text(results_text([record, record], [], packed=True), "main.json").records[1:]
+        assert without_probabilities(unpacked) == without_probabilities(record)
+        assert unpacked.probabilities == pytest.approx(probabilities, abs=PROBABILITY_ERROR)
+        # Packing again does not change the record any more.
+        (again,) = results_from_text(results_text([unpacked], [], packed=True), "main.json").records
+        assert again == unpacked
 
-    def test_packing_leaves_the_records_themselves_alone(self) -> None:
+    def test_packing_does_not_change_the_records(self) -> None:
         record, other = make_record(), make_record()
         results_text([record], [], packed=True)
         assert record == other
 
-    def test_what_records_have_in_common_stands_once(self) -> None:
+    def test_equal_parts_of_records_are_stored_once(self) -> None:
         text = results_text([make_record(seed=seed) for seed in range(5)], [], packed=True)
         assert text.count('"cpu_model": "EPYC"') == text.count('"solver": "lbfgs"') == 1
         assert text.count('"tokenizer": "BertTokenizer"') == 1
@@ -131,7 +129,7 @@ def packed_file() -> dict[str, Any]:
 
 
 def bomb() -> str:
-    """Return a hundred megabytes of zeros in a hundred kilobytes."""
+    """Return 100 MB of zeros, packed in 100 KB."""
     packer = zlib.compressobj(9)
     parts = [packer.compress(bytes(2**20)) for _ in range(100)]
     return base64.b64encode(b"".join([*parts, packer.flush()])).decode()
@@ -179,7 +177,7 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
 
 
 @pytest.mark.parametrize(("damage", "part"), DAMAGES)
-def test_a_damaged_packed_file_is_one_sentence(damage: Callable[[dict[str, Any]], Any], part: str) -> None:
+def test_a_damaged_packed_file_is_refused_in_one_sentence(damage: Callable[[dict[str, Any]], Any], part: str) -> None:
     data = packed_file()
     damage(data)
     message = refusal(json.dumps(data))
@@ -202,7 +200,7 @@ def test_a_zlib_bomb_is_not_unpacked() -> None:
     assert peak < 10 * 2**20
 
 
-def test_a_phase_from_a_cache_keeps_its_mark() -> None:
+def test_a_cached_phase_stays_cached() -> None:
     rounds = (Round(1.0, (Phase("encode", 0.001, 5, cached=True),), 0.004, 5, 5),)
-    (found,) = results_from_text(results_text([make_record(rounds=rounds)], [], packed=True), "main.json").records
-    assert found.rounds == rounds
+    (unpacked,) = results_from_text(results_text([make_record(rounds=rounds)], [], packed=True), "main.json").records
+    assert unpacked.rounds == rounds

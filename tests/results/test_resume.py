@@ -1,4 +1,4 @@
-"""Resume: which records of an earlier run are taken, and why others are measured again."""
+"""Resume: which records of an earlier run are taken, and why others are not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import ENVIRONMENT, make_record
 
 RECORD = make_record()
-# One round, nothing of it from a cache.
+# One round without a cached phase.
 PLAIN = dataclasses.replace(RECORD, rounds=RECORD.rounds[:1])
 
 
@@ -35,12 +35,12 @@ def surroundings(**changes: Any) -> dict[str, Any]:
 
 
 class TestConditions:
-    def test_the_same_again_counts(self) -> None:
+    def test_a_record_of_the_same_conditions_is_taken(self) -> None:
         assert now().differ_from(RECORD) == ""
         assert now(metrics=["f1"], rounds=2).differ_from(RECORD) == ""
         assert now(timed=True, exclusive=True).differ_from(PLAIN) == ""
 
-    def test_further_seeds_are_no_other_recipe(self) -> None:
+    def test_other_seeds_are_the_same_recipe(self) -> None:
         assert now(recipe=dataclasses.replace(RECORD.recipe, seeds=(1, 2, 3))).differ_from(RECORD) == ""
 
     @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ class TestConditions:
     def test_each_reason_is_named(self, changes: dict[str, Any], reason: str) -> None:
         assert now(**changes).differ_from(RECORD) == reason
 
-    def test_times_taken_beside_others_do_not_count_as_exclusive(self) -> None:
+    def test_times_next_to_other_workers_are_not_exclusive(self) -> None:
         beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
         assert now().differ_from(beside) == ""
         assert now(exclusive=True).differ_from(beside) == "timed next to other workers"
 
-    def test_a_commit_that_one_side_does_not_know_is_no_difference(self) -> None:
+    def test_an_unknown_commit_is_not_a_difference(self) -> None:
         unknown = Weights("", "folder", "", "cd" * 32, "mit")
         assert now(weights=unknown).differ_from(RECORD) == ""
 
-    def test_code_that_cannot_be_read_may_be_another(self) -> None:
+    def test_unreadable_code_counts_as_changed(self) -> None:
         record = dataclasses.replace(RECORD, settings={"code": UNREADABLE_CODE})
         assert now(code=UNREADABLE_CODE).differ_from(record) == "other code of its method"
 
-    def test_another_machine_of_a_cluster_may_be_another_but_not_its_software(self) -> None:
+    def test_nodes_of_a_cluster_may_differ_in_hardware_but_not_in_software(self) -> None:
         elsewhere = surroundings(cpu_model="Xeon", cpu_cores=64, threads=8, device_name="Xeon", variables={})
         assert now(**elsewhere, anywhere=True).differ_from(RECORD) == ""
         assert now(**elsewhere).differ_from(RECORD) != ""
@@ -99,12 +99,12 @@ class TestConditions:
 
 
 class TestReadingTheFile:
-    def test_a_file_that_is_not_there_yet_holds_nothing(self, tmp_path: Path) -> None:
-        found = load_unfinished(tmp_path / "none.json")
-        assert (found.records, found.origin) == ((), "none.json")
+    def test_a_missing_file_is_empty(self, tmp_path: Path) -> None:
+        unfinished = load_unfinished(tmp_path / "none.json")
+        assert (unfinished.records, unfinished.origin) == ((), "none.json")
 
     @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"schema_version": 99}'])
-    def test_anything_else_is_refused(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_damaged_file_is_refused(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "bad.json"
         path.write_bytes(content)
         with pytest.raises(Sst2Error, match="--sst2-resume"):

@@ -1,4 +1,4 @@
-"""The JSON Schema of results files: what is written is allowed by it, what is damaged is not."""
+"""The JSON Schema of results files: written files are valid, damaged ones are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.record_factory import BARE, FAILURE, make_record
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    """The schema as a user finds it: in the installed package."""
+    """The schema in the installed package."""
     file = resources.files("pytest_sst2") / "results" / "schema.json"
     loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return loaded
@@ -32,23 +32,23 @@ def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
 
 @pytest.fixture
 def written() -> dict[str, Any]:
-    """A results file with something in every field, and a record with everything missing that may be."""
+    """A results file with a record that has every field, and one without the optional ones."""
     text = results_text([make_record(), make_record(**BARE)], [FAILURE], saved="2026-11-23T10:54:57+00:00")
     data: dict[str, Any] = json.loads(text)
     return data
 
 
-def test_the_schema_is_one_and_is_named_after_the_version_of_the_file(schema: dict[str, Any]) -> None:
+def test_the_schema_is_valid_and_has_the_schema_version(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["$id"] == f"urn:pytest-sst2:results:{SCHEMA_VERSION}"
 
 
-def test_what_is_written_is_allowed(validator: jsonschema.Draft202012Validator, written: dict[str, Any]) -> None:
+def test_a_written_file_is_valid(validator: jsonschema.Draft202012Validator, written: dict[str, Any]) -> None:
     assert list(validator.iter_errors(written)) == []
 
 
-def test_a_file_of_an_earlier_release_may_lack_what_was_added_since(
+def test_a_file_can_lack_fields_of_later_releases(
     validator: jsonschema.Draft202012Validator, written: dict[str, Any]
 ) -> None:
     del written["records"][0]["fingerprint"]["encoder"]["autocast"]
@@ -74,7 +74,7 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_set("schema_version", value=SCHEMA_VERSION + 1), f"{SCHEMA_VERSION} was expected"),
         (_drop("saved"), "'saved' is a required property"),
@@ -90,31 +90,31 @@ def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
         (_drop("failures", 0, "error"), "'error' is a required property"),
     ],
 )
-def test_what_is_damaged_is_refused_for_what_is_wrong_with_it(
+def test_a_damaged_file_is_invalid_for_its_damage(
     damage: Callable[[dict[str, Any]], None],
-    said: str,
+    message: str,
     validator: jsonschema.Draft202012Validator,
     written: dict[str, Any],
 ) -> None:
     damaged = copy.deepcopy(written)
     damage(damaged)
     (error,) = validator.iter_errors(damaged)
-    assert said in error.message
+    assert message in error.message
 
 
 @pytest.mark.parametrize("part", ["weights", "fingerprint"])
-def test_a_part_that_may_be_missing_is_whole_where_it_is_there(
+def test_an_optional_part_must_be_complete(
     part: str, validator: jsonschema.Draft202012Validator, written: dict[str, Any]
 ) -> None:
     written["records"][0][part].pop(next(iter(written["records"][0][part])))
     assert not validator.is_valid(written)
 
 
-def test_a_packed_baseline_is_another_form(validator: jsonschema.Draft202012Validator) -> None:
+def test_a_packed_baseline_is_not_valid(validator: jsonschema.Draft202012Validator) -> None:
     assert not validator.is_valid(json.loads(results_text([make_record()], [], packed=True)))
 
 
-def test_every_object_is_closed_and_every_field_of_a_top_one_is_explained(schema: dict[str, Any]) -> None:
+def test_objects_allow_no_other_fields_and_have_descriptions(schema: dict[str, Any]) -> None:
     objects = [part for part in (schema, *schema["$defs"].values()) if "properties" in part]
     assert len(objects) > 10
     assert all(part["additionalProperties"] is False and part["description"] for part in objects)
@@ -123,7 +123,7 @@ def test_every_object_is_closed_and_every_field_of_a_top_one_is_explained(schema
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_diverged_is_written_as_the_schema_has_it_and_read_again(
+def test_numbers_that_are_not_finite_are_valid_and_read_back(
     value: float, validator: jsonschema.Draft202012Validator
 ) -> None:
     record = make_record(metrics={"f1": value}, epochs=(Epoch(1, value, value, 0.5),))

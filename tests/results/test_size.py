@@ -15,11 +15,11 @@ from tests.support.record_factory import ENVIRONMENT, FINGERPRINT, ROUNDS, make_
 
 
 def fine_tuning(model: int, seed: int, examples: int) -> Record:
-    """Return a record as large as those of real fine-tuning: 100 settings, 200 packages, a digest for each layer."""
+    """Return a record as large as those of real fine-tuning: 100 settings, 200 packages, a digest for record layer."""
     draw = random.Random(1000 * model + seed)
     rows = random.Random(seed)
     labels = tuple(rows.randrange(2) for _ in range(examples))
-    # Four in five are clear cases, of which it is as sure as three epochs make it.
+    # Four in five examples are as clear as after three epochs of training.
     margins = [draw.gauss(5.5, 0.8) if draw.random() < 0.8 else draw.gauss(1, 3) for _ in labels]
     logits = [margin * (2 * label - 1) for margin, label in zip(margins, labels, strict=True)]
     probabilities = tuple(round(1 / (1 + math.exp(-logit)), 6) for logit in logits)
@@ -70,6 +70,6 @@ def test_twenty_fine_tunings_are_small_enough_for_a_repository(examples: int) ->
     records = [fine_tuning(model, seed, examples) for model in range(4) for seed in range(5)]
     text = results_text(records, [], packed=True)
     assert len(text.encode()) < 300_000
-    assert [each.predictions for each in results_from_text(text, "main.json").records] == [
-        each.predictions for each in records
+    assert [record.predictions for record in results_from_text(text, "main.json").records] == [
+        record.predictions for record in records
     ]

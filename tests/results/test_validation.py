@@ -1,4 +1,4 @@
-"""Validation: a record from JSON is read as it was, or refused with the name of the field."""
+"""Validation: a record from JSON is read without loss, or refused with the name of the field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.typed_json import read_plain
 from tests.support.record_factory import BARE, FINGERPRINT, make_record
 
-# Fields that a file may lack.
+# Fields that a file can lack.
 OPTIONAL = [
     field.name
     for field in dataclasses.fields(Record)
@@ -30,13 +30,13 @@ def refusal(data: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["full", "bare"])
-def test_a_record_comes_back_from_json_as_it_was(changes: dict[str, Any]) -> None:
+def test_a_record_is_read_back_without_loss(changes: dict[str, Any]) -> None:
     record = make_record(**changes)
     assert record_from_json(record.to_json()) == record
 
 
 @pytest.mark.parametrize("part", ["tokens", "encoder", "training"])
-def test_a_fingerprint_may_lack_what_a_method_does_not_have(part: str) -> None:
+def test_a_fingerprint_can_lack_a_part(part: str) -> None:
     record = make_record(fingerprint=dataclasses.replace(FINGERPRINT, **{part: None}))
     assert record_from_json(record.to_json()) == record
 
@@ -84,7 +84,7 @@ def test_an_unknown_field_of_a_fingerprint_is_refused_with_its_name(part: str) -
         ("labels", None),
     ],
 )
-def test_a_part_of_another_shape_is_refused(name: str, value: Any) -> None:
+def test_a_part_of_another_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(Sst2Error, match="not a record: "):
         record_from_json({**make_record().to_json(), name: value})
 
@@ -116,38 +116,38 @@ def test_a_part_of_another_shape_is_refused(name: str, value: Any) -> None:
         ("metrics", {"f1": None}, "metrics['f1'] is None, not a number"),
     ],
 )
-def test_a_value_that_is_none_is_refused_with_its_name_and_itself(name: str, value: Any, reason: str) -> None:
+def test_an_invalid_value_is_refused_with_its_name_and_itself(name: str, value: Any, reason: str) -> None:
     assert refusal({**make_record().to_json(), name: value}) == f"not a record: {reason}."
 
 
-def test_a_record_of_no_example_is_refused() -> None:
+def test_a_record_without_examples_is_refused() -> None:
     empty: dict[str, Any] = {"total": 0, "labels": [], "predictions": [], "probabilities": []}
     assert refusal({**make_record().to_json(), **empty}) == "not a record: total is 0."
 
 
-def test_certain_probabilities_are_probabilities() -> None:
+def test_probabilities_can_be_0_and_1() -> None:
     record = make_record(probabilities=(0.0, 1.0, 0.0, 1.0))
     assert record_from_json(record.to_json()) == record
 
 
-def test_a_record_of_one_example_is_one() -> None:
+def test_a_record_can_have_one_example() -> None:
     record = make_record(total=1, correct=1, labels=(1,), predictions=(1,), probabilities=(0.9,))
     assert record_from_json(record.to_json()) == record
 
 
 @pytest.mark.parametrize(("text", "number"), [("NaN", math.nan), ("Infinity", math.inf), ("-Infinity", -math.inf)])
-def test_a_loss_that_diverged_and_a_metric_without_a_value_come_back_as_they_were(text: str, number: float) -> None:
+def test_losses_and_metrics_that_are_not_finite_are_read_back(text: str, number: float) -> None:
     epoch = dataclasses.replace(make_record().epochs[0], train_loss=number)
     plain = make_record(epochs=(epoch,), metrics={"mcc": number}).to_json()
     assert (plain["epochs"][0]["train_loss"], plain["metrics"]) == (text, {"mcc": text})
-    found = record_from_json(plain)
-    assert str(found.epochs[0].train_loss) == str(found.metrics["mcc"]) == str(number)
-    assert (found.epochs[0].number, found.epochs[0].eval_loss, found.epochs[0].eval_accuracy) == (1, 0.5, 0.75)
+    record = record_from_json(plain)
+    assert str(record.epochs[0].train_loss) == str(record.metrics["mcc"]) == str(number)
+    assert (record.epochs[0].number, record.epochs[0].eval_loss, record.epochs[0].eval_accuracy) == (1, 0.5, 0.75)
 
 
-def test_a_whole_number_is_a_measured_one() -> None:
-    found = record_from_json({**make_record().to_json(), "metrics": {"f1": 1}}).metrics["f1"]
-    assert (found, type(found)) == (1.0, float)
+def test_an_integer_is_read_as_float() -> None:
+    value = record_from_json({**make_record().to_json(), "metrics": {"f1": 1}}).metrics["f1"]
+    assert (value, type(value)) == (1.0, float)
 
 
 def _set(path: str, value: Any) -> dict[str, Any]:
@@ -186,10 +186,10 @@ def _set(path: str, value: Any) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("value", ["4", True, []])
-def test_what_reports_reckon_with_is_refused_where_it_is_no_number(path: str, name: str, value: Any) -> None:
-    shown = "a list of 0" if value == [] else repr(value)
+def test_a_measured_value_that_is_not_a_number_is_refused(path: str, name: str, value: Any) -> None:
+    printed = "a list of 0" if value == [] else repr(value)
     assert re.fullmatch(
-        rf"not a record: {re.escape(name)} is {re.escape(shown)}, not a (whole )?number\.", refusal(_set(path, value))
+        rf"not a record: {re.escape(name)} is {re.escape(printed)}, not a (whole )?number\.", refusal(_set(path, value))
     )
 
 
@@ -204,19 +204,19 @@ SHARES = [
 
 @pytest.mark.parametrize(("path", "name"), SHARES)
 @pytest.mark.parametrize("value", [-0.001, 1.001, "NaN", "Infinity"])
-def test_a_share_is_none_of_less_than_nothing_or_more_than_all(path: str, name: str, value: Any) -> None:
-    shown = float(value) if isinstance(value, str) else value
-    assert refusal(_set(path, value)) == f"not a record: {name} is {shown}; it must be 0 to 1."
+def test_a_share_outside_0_to_1_is_refused(path: str, name: str, value: Any) -> None:
+    printed = float(value) if isinstance(value, str) else value
+    assert refusal(_set(path, value)) == f"not a record: {name} is {printed}; it must be 0 to 1."
 
 
 @pytest.mark.parametrize("path", [path for path, _ in SHARES])
 @pytest.mark.parametrize("value", [0, 1.0])
-def test_nothing_and_all_are_shares(path: str, value: float) -> None:
+def test_a_share_can_be_0_or_1(path: str, value: float) -> None:
     assert record_from_json(_set(path, value)).cell == make_record().cell
 
 
 @pytest.mark.parametrize("correct", [-1, 5])
-def test_of_four_answers_no_fewer_than_none_and_no_more_than_four_are_right(correct: int) -> None:
+def test_correct_is_from_0_to_the_total(correct: int) -> None:
     assert refusal(_set("correct", correct)) == f"not a record: correct is {correct}; it must be 0 to 4."
     assert record_from_json(_set("correct", 0)).correct == 0
     assert record_from_json(_set("correct", 4)).correct == 4
@@ -240,7 +240,7 @@ AMOUNTS = [
 
 
 @pytest.mark.parametrize("name", AMOUNTS)
-def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_with(name: str) -> None:
+def test_an_amount_is_from_0_to_1e18(name: str) -> None:
     path = re.sub(r"\[(\d)\]", r".\1", name)
     for value in (-1, 2 * 10**18):
         assert refusal(_set(path, value)) == f"not a record: {name} is {value}; it must be 0 to 1e+18.".replace(
@@ -251,21 +251,21 @@ def test_an_amount_is_no_less_than_nothing_and_no_more_than_a_float_can_reckon_w
 
 
 @pytest.mark.parametrize("name", ["placement.processes", "placement.attempt"])
-def test_the_first_attempt_and_a_process_alone_are_counted_as_one(name: str) -> None:
+def test_attempts_and_processes_count_from_1(name: str) -> None:
     assert refusal(_set(name, 0)) == f"not a record: {name} is 0; it must be 1 to 1e+18."
     assert record_from_json(_set(name, 1)).cell == make_record().cell
 
 
 @pytest.mark.parametrize("values", [[-(2**70)], [2**63], [1, -(2**63)]])
-def test_a_whole_number_of_a_list_fits_into_64_bits_as_one_alone_does(values: list[int]) -> None:
+def test_an_integer_in_a_list_has_at_most_64_bits(values: list[int]) -> None:
     with pytest.raises(ValueError, match="a 64-bit whole number"):
         read_plain(tuple[int, ...], values, "labels")
     assert read_plain(tuple[int, ...], [-(2**63) + 1, 2**63 - 1], "labels")
 
 
-def test_a_machine_of_no_time_at_all_is_none_that_others_can_be_divided_by() -> None:
+def test_machine_seconds_are_0_or_large_enough_to_divide_by() -> None:
     for value in (-1.0, 1e-13, 2e18):
-        told = f"rounds[0].machine_seconds is {value}; it must be 1e-12 to 1e+18"
-        assert refusal(_set("rounds.0.machine_seconds", value)) == f"not a record: {told}."
+        reason = f"rounds[0].machine_seconds is {value}; it must be 1e-12 to 1e+18"
+        assert refusal(_set("rounds.0.machine_seconds", value)) == f"not a record: {reason}."
     for value in (None, 0, 1e-12, 1e18):
         assert record_from_json(_set("rounds.0.machine_seconds", value)).rounds[0].machine_seconds == value

@@ -1,4 +1,4 @@
-"""The writer: a results file that is whole after every record, and loses nothing that stood in it."""
+"""ResultsWriter: the file is valid after every record, and its previous content is backed up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def old(path: Path) -> str:
-    """Another run's file, in the way."""
+    """The text of another run's results, which is in the file."""
     text = results_text([cell("old-seed1")], [], saved="2026-01-01T00:00:00+00:00")
     path.write_text(text, encoding="utf-8")
     return text
@@ -52,7 +52,7 @@ def before(path: Path, number: str = "") -> Path:
 
 
 class TestWriting:
-    def test_the_file_is_valid_after_every_record_and_says_what_is_missing(self, path: Path) -> None:
+    def test_the_file_is_valid_after_every_record_and_lists_missing_cells(self, path: Path) -> None:
         writer = ResultsWriter(path, PLANNED)
         assert not path.exists()
         for number, name in enumerate(PLANNED[:2], 1):
@@ -65,24 +65,24 @@ class TestWriting:
         writer.close(complete=True)
         assert read(path).saved
 
-    def test_it_is_the_text_that_one_writing_of_everything_gives(self, path: Path) -> None:
+    def test_the_text_is_the_same_as_written_at_once(self, path: Path) -> None:
         writer = ResultsWriter(path, PLANNED)
         made = [cell(name) for name in PLANNED[:2]]
         for record in made:
             writer.add(record)
         writer.add_failure(failure("c-seed1"))
-        wanted = results_text(made, [failure("c-seed1")], planned=PLANNED)
-        assert path.read_text(encoding="utf-8") == wanted
+        expected = results_text(made, [failure("c-seed1")], planned=PLANNED)
+        assert path.read_text(encoding="utf-8") == expected
 
-    def test_a_failure_that_was_tried_again_gives_way_to_the_record_and_the_other_way_round(self, path: Path) -> None:
+    def test_a_record_replaces_a_failure_and_a_failure_replaces_a_record(self, path: Path) -> None:
         writer = ResultsWriter(path, PLANNED)
         writer.add_failure(failure("a-seed1"))
         writer.add(cell("a-seed1"))
         assert (names(path), read(path).failures) == (["a-seed1"], [])
         writer.add_failure(failure("a-seed1"))
-        assert (names(path), [each.cell for each in read(path).failures]) == ([], ["a-seed1"])
+        assert (names(path), [failed.cell for failed in read(path).failures]) == ([], ["a-seed1"])
 
-    def test_an_error_of_the_disk_leaves_the_file_and_a_later_write_has_everything(
+    def test_a_disk_error_keeps_the_file_and_a_later_write_is_complete(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         writer = ResultsWriter(path, PLANNED)
@@ -98,11 +98,11 @@ class TestWriting:
         assert names(path) == ["a-seed1"]
         writer.add(cell("c-seed1"))
         assert names(path) == ["a-seed1", "b-seed1", "c-seed1"]
-        assert [each.name for each in path.parent.iterdir()] == [path.name]
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 class TestAnotherRunsFile:
-    def test_what_cannot_be_put_aside_is_not_written_over(
+    def test_a_file_without_a_backup_is_not_overwritten(
         self, path: Path, old: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(_path: Path) -> bytes:
@@ -115,7 +115,7 @@ class TestAnotherRunsFile:
                 writer.add(cell("a-seed1"))
         assert path.read_text(encoding="utf-8") == old
 
-    def test_it_is_put_aside_until_the_run_is_complete(self, path: Path, old: str) -> None:
+    def test_it_is_backed_up_until_the_run_is_complete(self, path: Path, old: str) -> None:
         writer = ResultsWriter(path, PLANNED)
         assert path.read_text(encoding="utf-8") == old
         writer.add(cell("a-seed1"))
@@ -125,14 +125,14 @@ class TestAnotherRunsFile:
         assert writer.backup is None
         assert not before(path).exists()
 
-    def test_it_stays_aside_where_the_run_was_stopped(self, path: Path, old: str) -> None:
+    def test_the_backup_stays_if_the_run_was_stopped(self, path: Path, old: str) -> None:
         writer = ResultsWriter(path, PLANNED)
         writer.add(cell("a-seed1"))
         writer.close(complete=False)
         assert before(path).read_text(encoding="utf-8") == old
         assert writer.backup == before(path)
 
-    def test_two_runs_cut_off_in_turn_leave_both_what_was_there(self, path: Path, old: str) -> None:
+    def test_each_of_two_interrupted_runs_leaves_a_backup(self, path: Path, old: str) -> None:
         ResultsWriter(path, PLANNED).add(cell("a-seed1"))
         last = ResultsWriter(path, PLANNED)
         last.add(cell("b-seed1"))
@@ -144,22 +144,22 @@ class TestAnotherRunsFile:
 
 
 class TestResumedFile:
-    def test_what_stands_in_it_stays_with_failures_and_plan(self, path: Path) -> None:
+    def test_its_records_failures_and_plan_stay(self, path: Path) -> None:
         resumed = Results([cell("a-seed1")], [failure("b-seed1")], planned=PLANNED)
         writer = ResultsWriter(path, ("c-seed1", "d-seed1"), resumed=resumed)
         writer.add(cell("c-seed1"))
-        found = read(path)
-        assert [record.cell for record in found.records] == ["a-seed1", "c-seed1"]
-        assert [each.cell for each in found.failures] == ["b-seed1"]
-        assert found.planned == (*PLANNED, "d-seed1")
-        assert found.missing == ["d-seed1"]
+        content = read(path)
+        assert [record.cell for record in content.records] == ["a-seed1", "c-seed1"]
+        assert [failed.cell for failed in content.failures] == ["b-seed1"]
+        assert content.planned == (*PLANNED, "d-seed1")
+        assert content.missing == ["d-seed1"]
 
-    def test_a_taken_record_is_not_written_again(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unchanged_record_is_not_written_again(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         writer = ResultsWriter(path, PLANNED, resumed=Results([cell("a-seed1")], []))
         monkeypatch.setattr("pytest_sst2.results.writer.write_atomically", lambda *_: pytest.fail("written"))
         writer.add(cell("a-seed1"))
 
-    def test_a_cell_measured_again_puts_the_file_aside(self, path: Path) -> None:
+    def test_a_remeasured_cell_backs_up_the_file(self, path: Path) -> None:
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
         writer = ResultsWriter(path, PLANNED, resumed=read(path))
         writer.add(cell("a-seed1", accuracy=0.5), remeasured=True)
@@ -168,7 +168,7 @@ class TestResumedFile:
         assert results(before(path))["records"][0]["accuracy"] == 0.75
 
     @pytest.mark.parametrize("how", ["failed", "without"])
-    def test_a_cell_that_failed_or_is_of_another_table_is_put_aside(self, path: Path, how: str) -> None:
+    def test_a_cell_that_failed_or_is_excluded_backs_up_the_file(self, path: Path, how: str) -> None:
         text = results_text([cell("a-seed1"), cell("b-seed1")], [], planned=PLANNED)
         path.write_text(text, encoding="utf-8")
         writer = ResultsWriter(path, ("b-seed1",), resumed=read(path))
@@ -179,7 +179,7 @@ class TestResumedFile:
         assert ("a-seed1" in read(path).planned) is (how == "failed")
         assert before(path).read_text(encoding="utf-8") == text
 
-    def test_a_leftover_of_an_earlier_run_does_not_stand_in_the_way(self, path: Path, old: str) -> None:
+    def test_a_backup_of_an_earlier_run_is_kept(self, path: Path, old: str) -> None:
         shutil.copy(path, before(path))
         path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
         writer = ResultsWriter(path, PLANNED, resumed=read(path))

@@ -20,8 +20,8 @@ from pytest_sst2.session import progress_display as module
 from pytest_sst2.session.progress_display import ProgressDisplay
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait: str = "") -> str:
-    """Return what a display writes while a cell is in work."""
+def written(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait: str = "") -> str:
+    """Return what a display writes while a cell is measured."""
     monkeypatch.setattr(module, "LIVE_SECONDS", 0.01)
     monkeypatch.setattr(module, "LOG_SECONDS", 0.01)
     monkeypatch.setenv("COLUMNS", "30")
@@ -35,8 +35,8 @@ def shown(monkeypatch: pytest.MonkeyPatch, *, live: bool, column: int = 0, wait:
     return stream.getvalue()
 
 
-def test_a_terminal_gets_one_line_below_pytests_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = shown(monkeypatch, live=True, column=12, wait="\r\x1b[2Kcell")
+def test_a_terminal_gets_one_line_below_pytests_which_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = written(monkeypatch, live=True, column=12, wait="\r\x1b[2Kcell")
     line = "cell 1 of 1 · a-cell-with-a-l"
     assert len(line) == 29
     assert text.startswith(f"\n\x1b[2K{line}\r\x1b[2K{line}")
@@ -44,13 +44,13 @@ def test_a_terminal_gets_one_line_below_pytests_that_is_gone_in_the_end(monkeypa
     assert text.endswith("\r\x1b[2K\x1b[1A\x1b[12C")
 
 
-def test_a_log_gets_whole_lines_and_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = shown(monkeypatch, live=False, wait="train\n")
+def test_a_log_gets_whole_lines_without_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = written(monkeypatch, live=False, wait="train\n")
     assert "\x1b" not in text
     assert text.startswith("\nsst2: cell 1 of 1 · a-cell-with-a-long-name-seed42")
 
 
-def test_a_cell_that_is_done_at_once_leaves_no_trace() -> None:
+def test_a_cell_that_finishes_at_once_shows_nothing() -> None:
     stream = io.StringIO()
     work = Progress(display=ProgressDisplay(stream, live=True))
     with work.working_on("a", "probe"):
@@ -58,7 +58,7 @@ def test_a_cell_that_is_done_at_once_leaves_no_trace() -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_terminal_that_went_away_fails_nobodys_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_terminal_does_not_fail_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIVE_SECONDS", 0.001)
     raised: list[object] = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
@@ -102,28 +102,28 @@ class TestInARun:
         project.makepyfile(test_bench="def test_cell(sst2_run):\n    sst2_run.measure()\n")
         return project
 
-    def test_a_log_says_how_far_it_is(self, slow: pytest.Pytester) -> None:
+    def test_a_log_shows_the_progress(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow")
         result.stdout.re_match_lines([r"sst2: cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
         assert "the library talks" not in result.stdout.str()
         assert "\x1b" not in result.stdout.str()
 
-    def test_quiet_is_quiet(self, slow: pytest.Pytester) -> None:
+    def test_quiet_shows_nothing(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow", "-q")
         assert "sst2: cell" not in result.stdout.str()
         assert "the library talks" not in result.stdout.str()
 
-    def test_verbose_shows_what_the_libraries_say(self, slow: pytest.Pytester) -> None:
+    def test_verbose_shows_output_of_libraries(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow", "-v")
         assert "the library talks" in result.stdout.str()
         assert "sst2: cell 1 of 1" in result.stdout.str()
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-    def test_a_terminal_that_shows_live_logs_has_no_line_that_they_would_break(self, slow: pytest.Pytester) -> None:
+    def test_a_terminal_with_live_logs_has_no_live_line(self, slow: pytest.Pytester) -> None:
         assert "\x1b[2K" not in on_a_terminal([*self.COMMAND, "-o", "log_cli=true"], slow.path)
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-    def test_a_terminal_keeps_nothing_of_the_line_when_the_cell_is_done(self, slow: pytest.Pytester) -> None:
+    def test_the_live_line_is_removed_when_the_cell_is_finished(self, slow: pytest.Pytester) -> None:
         text = on_a_terminal(self.COMMAND, slow.path)
         screen = text.split("test_bench.py", 1)[1]
         assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
@@ -132,7 +132,7 @@ class TestInARun:
         assert "\x1b[32mpass" in text
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-    def test_colours_are_left_out_where_nobody_wants_them(self, slow: pytest.Pytester) -> None:
+    def test_no_color_disables_colours(self, slow: pytest.Pytester) -> None:
         text = on_a_terminal(self.COMMAND, slow.path, NO_COLOR="1")
         assert "\x1b[32m" not in text
         assert "pass" in text
