@@ -92,8 +92,8 @@ def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
     saved = saved_baselines(folder)
     if not saved:
         raise Sst2Error(
-            f"no baseline {quoted(name_or_path)}: there is no such file, and {str(folder / FOLDER)!r} has no baselines. "
-            "Save one with --sst2-save NAME."
+            f"no baseline {quoted(name_or_path)}: no such file, and {str(folder / FOLDER)!r} has no baselines. Save "
+            "one with --sst2-save NAME."
         )
     guess = did_you_mean(closest(name_or_path, saved))
     raise Sst2Error(f"no baseline {quoted(name_or_path)}: it is neither a file nor one of {', '.join(saved)}.{guess}")

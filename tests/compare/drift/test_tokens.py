@@ -10,7 +10,7 @@ import pytest
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.results.fingerprint import TokensFingerprint
 from pytest_sst2.results.packing import packed_text
-from pytest_sst2.results.probe_sentences import probe_sentences, has_accents, has_capitals
+from pytest_sst2.results.probe_sentences import has_accents, has_capitals, probe_sentences
 from tests.support.record_factory import pieces_of, token_digests
 
 SENTENCES = probe_sentences()
