@@ -30,5 +30,5 @@ def test_one_less_is_too_few_however_many_lines_were_run(tmp_path: Path, capsys:
         "  14 branches missed in floors.py",
         "   3 branches missed in drift.py",
         "183 of 200 branches taken: 91.5 %",
-        "At least 92.0 % are wanted.",
+        "At least 92.0 % are required.",
     ]

@@ -22,17 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.support import hub_runs
 from tests.support.hub_faults import DATA, FAULTS, MODEL, HubFault, Place
-from tests.support.hub_runs import (
-    TOKEN,
-    digests,
-    environment,
-    fetch,
-    options_for,
-    run_benchmarks,
-    serve,
-    write_repositories,
-)
 from tests.support.loopback_hub import running_hub
 
 BEGIN, END = "<!-- hub-faults:begin -->", "<!-- hub-faults:end -->"
@@ -62,28 +53,28 @@ def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whol
     """Download from a Hub with a fault, and check the sentence and the cache."""
     with running_hub() as server, tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        serve(server, repositories)
+        hub_runs.serve(server, repositories)
         fault.inject(server, place)
-        login = {"HF_TOKEN": TOKEN} if fault.token else {}
-        env = environment(fault.endpoint(server), home, **login)
+        login = {"HF_TOKEN": hub_runs.TOKEN} if fault.token else {}
+        env = hub_runs.environment(fault.endpoint(server), home, **login)
         if whole:
-            run = run_benchmarks(*options_for(place), env=env, folder=home)
+            run = hub_runs.run_benchmarks(*hub_runs.options_for(place), env=env, folder=home)
             output, said, seconds = run.output, " ".join(run.errors), run.seconds
         else:
-            answer = fetch(place, env)
+            answer = hub_runs.fetch(place, env)
             output = said = answer.get("error", "")
             seconds = answer["seconds"]
         if server.first_question is not None:
             seconds = time.perf_counter() - server.first_question
         broken = [f"not said: {pattern}" for pattern in fault.missing(output)]
-        broken += ["a traceback"] * ("Traceback" in output) + ["the token"] * (TOKEN in output)
+        broken += ["a traceback"] * ("Traceback" in output) + ["the token"] * (hub_runs.TOKEN in output)
         broken += ["it passed"] * (not said) + [f"{seconds:.0f} s"] * (seconds > 60)
         broken += [f"left behind: {path.name}" for path in home.rglob("*.incomplete")]
         server.forget()
-        offline = fetch(place, {**env, "HF_HUB_OFFLINE": "1"})
+        offline = hub_runs.fetch(place, {**env, "HF_HUB_OFFLINE": "1"})
         broken += ["a bad snapshot is taken offline"] * ("error" not in offline)
-        sound = fetch(place, environment(server.address, home))
-        broken += ["the cache is not what the Hub has"] * (sound.get("files") != digests(repositories[place]))
+        sound = hub_runs.fetch(place, hub_runs.environment(server.address, home))
+        broken += ["the cache is not what the Hub has"] * (sound.get("files") != hub_runs.digests(repositories[place]))
         return Met(fault, place, said, seconds, broken)
 
 
@@ -107,7 +98,7 @@ def main() -> int:
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if not arguments.only or arguments.only in fault.name]
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.beside) as pool:
-        repositories = write_repositories(Path(scratch))
+        repositories = hub_runs.write_repositories(Path(scratch))
         jobs = [
             pool.submit(meet, fault, place, repositories, whole=arguments.whole)
             for fault in faults
