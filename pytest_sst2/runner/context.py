@@ -1,4 +1,4 @@
-"""RunContext: what the cells of one run share, made when the first of them needs it and kept to the end."""
+"""What the cells of one run share: data, device, models, floors and caches, each loaded when it is first needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_sst2.results.record import Environment, Record
     from pytest_sst2.runner.executor import Executor
 
-# Where the benchmarks and their floors lie in an installed package.
+# Floors of the benchmarks in the installed package.
 _INSTALLED_FLOORS = Path(__file__).parents[1] / "benchmarks" / "floors.toml"
 
 
@@ -38,10 +38,10 @@ class RunContext:
     """The data, device, models and floors of one run.
 
     Args:
-        settings: The run's.
-        floors: Floors of the file that the user named; None if none was named.
+        settings: Settings of the run.
+        floors: Floors of the file in ``--sst2-floors``; None without the option.
         baseline: Results that the run is compared with, or None.
-        unfinished: Results of the file to resume, or None.
+        unfinished: Results of the file in ``--sst2-resume``, or None.
     """
 
     def __init__(
@@ -71,25 +71,25 @@ class RunContext:
 
     @cached_property
     def device(self) -> str:
-        """The device, ``auto`` resolved; the CPU where cells run elsewhere."""
+        """The device, with ``auto`` resolved; the CPU if cells run on Ray."""
         if self.settings.executor == "ray":
             return "cpu"
         return environment.resolve_device(self.settings.device)
 
     @cached_property
     def loader(self) -> ModelLoader:
-        """What loads models onto the device."""
+        """Loads models onto the device."""
         settings = self.settings
         return ModelLoader(self.device, trust_remote_code=settings.trust_remote_code, verbose=settings.talkative)
 
     @cached_property
     def environment(self) -> Environment:
-        """What the run runs on."""
+        """Hardware and packages of this process."""
         return environment.collect_environment(self.device)
 
     @cached_property
     def floors(self) -> Floors:
-        """The floors: the file the user named, else the project's, else the installed one; none when calibrating."""
+        """The floors: of ``--sst2-floors``, the project, or the installed package; none when calibrating."""
         if self.settings.calibrate_floors:
             return Floors({})
         if self._given_floors is not None:
@@ -101,7 +101,7 @@ class RunContext:
 
     @cached_property
     def cache(self) -> EmbeddingCache | None:
-        """What keeps embeddings from run to run; None where it was switched off, or where times are asked for."""
+        """The embedding cache; None if it is switched off or times are measured."""
         if self.settings.cache_bytes is None:
             return None
         try:
@@ -111,15 +111,15 @@ class RunContext:
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:
-        """The metrics beside accuracy, once it is known that they can be had."""
+        """The metrics in addition to accuracy, checked."""
         metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
         return self.settings.metrics
 
     def check(self) -> None:
-        """Load all that does not depend on a model, so that a mistake is reported before any work is done.
+        """Load everything that does not depend on a model, to report mistakes before any cell runs.
 
         Raises:
-            Sst2Error: Data, floors, metrics, device or sizes are not as they should be.
+            Sst2Error: Data, floors, metrics, device or sizes are invalid.
         """
         with collector_paused():
             _ = self.metric_names, self.floors, self.device
@@ -127,19 +127,19 @@ class RunContext:
                 self.splits(seed)
 
     def splits(self, seed: int) -> Splits:
-        """Return the rows that the run's recipe draws by ``seed``."""
+        """Return the rows that the recipe draws with ``seed``."""
         if seed not in self._splits:
             self._splits[seed] = draw_splits(self.source, self.settings.recipe, seed)
         return self._splits[seed]
 
     def floor_for(self, key: FloorKey) -> Floor | None:
-        """Return the floor that holds for a cell: ``--sst2-min-accuracy`` before the file."""
+        """Return the floor of a cell: ``--sst2-min-accuracy``, or the one in the floors file, or None."""
         if self.settings.min_accuracy is not None:
             return Floor(self.settings.min_accuracy, "given by --sst2-min-accuracy")
         return self.floors.find(key)
 
     def runner(self, cell: Cell) -> CellRunner:
-        """Return what trains and measures ``cell``."""
+        """Return the runner that trains and measures ``cell``."""
         with collector_paused():
             return CellRunner(
                 cell,
@@ -155,14 +155,14 @@ class RunContext:
             )
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
-        """Return the record that the file of ``--sst2-resume`` has for a cell, or why it has none that counts.
+        """Return the record of a cell in the file of ``--sst2-resume``, or why it cannot be reused.
 
         Returns:
-            The record, with the floor that holds now, and nothing; or None and in what the cell was measured otherwise
-            (nothing where it was not).
+            The record with the current floor, and ""; or None and the difference in conditions, which is "" if the
+            file has no record of the cell.
 
         Raises:
-            Sst2Error: The cell's model cannot be had.
+            Sst2Error: The cell's model cannot be located.
         """
         before = self._unfinished.get(cell.id)
         if before is None:
@@ -184,12 +184,12 @@ class RunContext:
         return replace(before, floor=self.floor_for(before.floor_key)), ""
 
     def _environment_for(self, cell: Cell) -> Environment:
-        """Return what a cell would run on now: this process, or a node of the cluster."""
+        """Return the environment a cell would run in: this process or a cluster node."""
         if self.executor is None:
             return self.environment
-        return replace(self._environment_of_nodes, device=self.executor.device_of(cell))
+        return replace(self._node_environment, device=self.executor.device_of(cell))
 
     @cached_property
-    def _environment_of_nodes(self) -> Environment:
-        assert self.executor is not None  # noqa: S101 - asked for a cell of its alone
+    def _node_environment(self) -> Environment:
+        assert self.executor is not None  # noqa: S101 - _environment_for checks it
         return self.executor.environment()

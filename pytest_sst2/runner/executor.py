@@ -1,4 +1,4 @@
-"""Executor: the protocol of what measures cells outside this process, such as a Ray cluster."""
+"""The protocol of what measures cells outside this process, such as a Ray cluster."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ class TestLifeCycle:
             asked = (*METHODS, "--sst2-shard", f"{number}/3", "--sst2-json", file)
             run = project.runpytest_subprocess(*asked, *how) if how else project.runpytest(*asked)
             assert run.ret == 0
-            run.stdout.fnmatch_lines([f"*shard {number}/3: * of 6 cells, by method: no baseline is known"])
+            run.stdout.fnmatch_lines(
+                [f"*shard {number}/3: * of 6 cells, divided by method because there is no baseline"]
+            )
             assert "did not run" not in run.stdout.str()
             data = results(project.path / file)
             assert (data["shard"], len(data["planned"])) == (f"{number}/3", 6)

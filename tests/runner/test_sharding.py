@@ -17,7 +17,7 @@ from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.results.baselines import save_baseline
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record, Round
-from pytest_sst2.runner.sharding import Costs, divide, placed
+from pytest_sst2.runner.sharding import Costs, assign_shards, divide
 from tests.conftest import collected, results
 from tests.support.record_factory import PHASES, make_record
 
@@ -118,14 +118,14 @@ class TestDivision:
     def test_cells_of_one_frozen_encoder_stay_together_up_to_a_fair_share(self) -> None:
         probes = [cell(method, "a", seed) for method in ("linear-probe", "torch-probe") for seed in (1, 2)]
         other = [cell("fine-tune", "b", seed) for seed in (1, 2)]
-        together = placed([*probes[:2], *other], lambda each: 1.0 if each in probes else 2.0, 2)
+        together = assign_shards([*probes[:2], *other], lambda each: 1.0 if each in probes else 2.0, 2)
         assert together[probes[0].id] == together[probes[1].id]
-        split = placed([*probes, *other], lambda each: 3.0 if each in probes else 4.0, 3)
+        split = assign_shards([*probes, *other], lambda each: 3.0 if each in probes else 4.0, 3)
         assert len({split[each.id] for each in probes}) > 1
 
     def test_equal_cells_are_placed_by_their_ids(self) -> None:
         cells = [cell(seed=seed) for seed in (3, 1, 2)]
-        assert placed(cells, lambda each: 1.0, 2) == {cells[1].id: 1, cells[2].id: 2, cells[0].id: 1}
+        assert assign_shards(cells, lambda each: 1.0, 2) == {cells[1].id: 1, cells[2].id: 2, cells[0].id: 1}
 
     def test_a_number_of_shards_that_nobody_could_have_takes_no_room(self) -> None:
         assert divide([cell()], Shard(10**15, 10**15), None).mine == ()
@@ -135,12 +135,15 @@ class TestDivision:
         known = Results([took(60, seed=1), took(60, seed=2), took(120, seed=3)], [], origin="main")
         said = divide(cells, Shard(2, 2), known).line
         assert said == "shard 2/2: 2 of 3 cells, about 2 min of 4 min by baseline 'main'"
-        assert divide(cells, Shard(1, 3), None).line == "shard 1/3: 1 of 3 cells, by method: no baseline is known"
-        assert divide(cells, Shard(4, 4), None).line.startswith("shard 4/4: none of 3 cells: there is nothing left")
+        assert (
+            divide(cells, Shard(1, 3), None).line
+            == "shard 1/3: 1 of 3 cells, divided by method because there is no baseline"
+        )
+        assert divide(cells, Shard(4, 4), None).line.startswith("shard 4/4: none of 3 cells: nothing is left")
 
 
 def _loads(cells: list[Cell], seconds: dict[str, float], count: int) -> list[float]:
-    found = placed(cells, lambda each: seconds[each.id], count)
+    found = assign_shards(cells, lambda each: seconds[each.id], count)
     return [sum(seconds[name] for name, at in found.items() if at == number) for number in range(1, count + 1)]
 
 
@@ -228,7 +231,7 @@ class TestEmptyShard:
         asked = ("--methods", "tfidf,majority", "--sst2-shard", "3/3", "--sst2-json", "r.json")
         result = project.runpytest_subprocess(*asked, *how)
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["shard 3/3: none of 2 cells: there is nothing left for it*"])
+        result.stdout.fnmatch_lines(["shard 3/3: none of 2 cells: there is nothing is left for it*"])
         data = results(project.path / "r.json")
         assert (data["records"], data["shard"], data["planned"]) == ([], "3/3", ["tfidf-seed42", "majority-seed42"])
 
