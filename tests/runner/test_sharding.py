@@ -231,7 +231,7 @@ class TestEmptyShard:
         asked = ("--methods", "tfidf,majority", "--sst2-shard", "3/3", "--sst2-json", "r.json")
         result = project.runpytest_subprocess(*asked, *how)
         assert result.ret == 0
-        result.stdout.fnmatch_lines(["shard 3/3: none of 2 cells: there is nothing is left for it*"])
+        result.stdout.fnmatch_lines(["shard 3/3: none of 2 cells: nothing is left for it*"])
         data = results(project.path / "r.json")
         assert (data["records"], data["shard"], data["planned"]) == ([], "3/3", ["tfidf-seed42", "majority-seed42"])
 
