@@ -1,7 +1,7 @@
 """Injected regressions: the effects of a library upgrade or a careless change on a cell, each defined once.
 
 A fault patches the libraries or our loaders around a run, or changes the model's folder, the data, the classifier or
-the timing. ``tests/compare/drift/test_injected_faults.py`` injects them on a tiny encoder,
+the timing. ``tests/end_to_end/test_injected_faults.py`` injects them on a tiny encoder,
 ``tools/docs/verdicts.py`` on a real one.
 """
 

@@ -406,7 +406,7 @@ class TestInterrupted:
         (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' does not exist"),
         (["a==1", "--to", "nowhere.txt"], "--to FILE gives every version"),
         (["--to", "nowhere.txt"], "'nowhere.txt' cannot be read"),
-        (["a==1", "-o", "before.txt"], "this is a file"),
+        (["a==1", "-o", "before.txt"], "is a file. Give a folder"),
     ],
 )
 def test_invalid_arguments_are_a_sentence_before_anything_is_built(

@@ -38,7 +38,7 @@ REQUIRED_SHARE = 0.85
 # The tests that judge a module, below tests/.
 TESTS: dict[str, tuple[str, ...]] = {
     "compare/comparison": ("compare/test_comparison.py",),
-    "compare/drift/causes": ("compare/drift", "compare/test_comparison.py"),
+    "compare/drift/causes": ("compare/drift", "compare/test_comparison.py", "end_to_end/test_injected_faults.py"),
     "data/folders": ("data",),
     "data/pocket": ("data/test_pocket.py", "models/test_bundled.py"),
     "data/sources": ("data", "models/test_bundled.py"),
