@@ -28,6 +28,7 @@ class RunOutcome:
         reach_floor: Cells that have a floor and reach it.
         failures: Cells without a number.
         problems: Problems of the run that are not about one cell.
+        has_trouble: Whether the run fails for any comparison: a missed floor, a cell without a number, or a problem.
     """
 
     outcome: Outcome
@@ -37,11 +38,7 @@ class RunOutcome:
     reach_floor: int
     failures: int
     problems: int
-
-    @property
-    def has_trouble(self) -> bool:
-        """Whether the run fails whatever its comparison shows."""
-        return bool(self.below_floor or self.failures or self.problems)
+    has_trouble: bool
 
 
 def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Outcome:
@@ -54,7 +51,7 @@ def run_outcome(
 ) -> RunOutcome:
     """Return the outcome of a run.
 
-    Missed floors, cells without a number and problems fail a run whatever the comparison shows.
+    Missed floors, cells without a number and problems fail a run for any comparison.
 
     Args:
         results: The measured cells and the failures.
@@ -77,4 +74,4 @@ def run_outcome(
     else:
         outcome = "PASSES" if reach_floor == cells else "MEASURED"
     tone: Tone = "bad" if has_trouble else _TONES.get(outcome, "unclear")
-    return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, len(problems))
+    return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, len(problems), has_trouble)
