@@ -70,4 +70,4 @@ class TestRows:
         other, same = digest([2], [1], [3]).split(":")
         assert (ordered != other, whatever == same) == (True, True)
         assert digest([1], [2], [4]).split(":")[1] != whatever
-        assert digest([1], [2], [3], [9]) == digest([1], [2], [3])  # a second pass is not looked at
+        assert digest([1], [2], [3], [9]) == digest([1], [2], [3])  # a second pass is ignored

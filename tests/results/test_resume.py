@@ -73,9 +73,9 @@ class TestConditions:
         assert now(**changes).differ_from(RECORD) == reason
 
     def test_times_next_to_other_workers_are_not_exclusive(self) -> None:
-        beside = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
-        assert now().differ_from(beside) == ""
-        assert now(exclusive=True).differ_from(beside) == "timed next to other workers"
+        concurrent = dataclasses.replace(PLAIN, placement=Placement("xdist", "here", "gw1", concurrent_workers=1))
+        assert now().differ_from(concurrent) == ""
+        assert now(exclusive=True).differ_from(concurrent) == "timed next to other workers"
 
     def test_an_unknown_commit_is_not_a_difference(self) -> None:
         unknown = Weights("", "folder", "", "cd" * 32, "mit")

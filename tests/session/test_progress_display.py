@@ -40,7 +40,7 @@ def test_a_terminal_gets_one_line_below_pytests_which_is_removed(monkeypatch: py
     line = "cell 1 of 1 · a-cell-with-a-l"
     assert len(line) == 29
     assert text.startswith(f"\n\x1b[2K{line}\r\x1b[2K{line}")
-    # Erased, one up, and twelve to the right: where pytest's own line had got to.
+    # Erase the line, go up one line and 12 columns to the right: to the end of pytest's own line.
     assert text.endswith("\r\x1b[2K\x1b[1A\x1b[12C")
 
 
@@ -127,7 +127,7 @@ class TestInARun:
         text = on_a_terminal(self.COMMAND, slow.path)
         screen = text.split("test_bench.py", 1)[1]
         assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
-        # Erased, one up, and back behind "test_bench.py ", where pytest goes on.
+        # Erase the line, and return to the end of "test_bench.py ", where pytest continues.
         assert re.search(r"\r\x1b\[2K\x1b\[1A\x1b\[14C\x1b\[32m\.", screen)
         assert "\x1b[32mpass" in text
 
@@ -153,7 +153,7 @@ def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str
     process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     parts = []
-    # At its end the other side is gone, which Linux calls an error of input and output.
+    # When the command ends, Linux reports an I/O error on our end of the terminal.
     with contextlib.suppress(OSError):
         while part := os.read(ours, 4096):
             parts.append(part)

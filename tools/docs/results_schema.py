@@ -16,17 +16,17 @@ from pytest_sst2.utils.typed_json import NOT_FINITE
 
 @dataclass(frozen=True)
 class ResultsFile:
-    """What one run of pytest-sst2 measured, as --sst2-json writes it.
+    """The results of one run of pytest-sst2, as --sst2-json writes them.
 
-    A field with a default may be missing: files that an earlier release wrote lack those that were added since.
+    A field with a default can be missing in a file of an earlier release.
 
     Attributes:
-        schema_version: What the file is read by; another number is another schema.
-        saved: When it was written, in ISO 8601 with a time zone; empty where that is not known.
-        shard: "3/8" where this is one part of a run, "1+2/8" where it is two of them, empty where it is the whole.
-        records: One a measured cell, whether it reached its floor or not.
-        failures: One a cell without a number.
-        planned: The ids of all cells that were to be measured, in every shard; those of neither list are missing.
+        schema_version: The version of the schema.
+        saved: When the file was written, in ISO 8601 with a time zone; empty if unknown.
+        shard: "3/8" for one part of a run, "1+2/8" for two of them, empty for the whole run.
+        records: One per measured cell, whether it reached its floor or not.
+        failures: One per cell without a number.
+        planned: The ids of all planned cells, in every shard. Those without a record or a failure are missing.
     """
 
     schema_version: int
