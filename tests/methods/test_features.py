@@ -1,4 +1,4 @@
-"""Features of the probes: from the cache where nothing has changed, and never where a time is wanted."""
+"""Embeddings of the probes come from the cache if nothing has changed, and never if times are measured."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestCache:
         with second.clock.phase("predict"):
             after = trained.predict(second.evaluation.sentences)
         assert cached_phases(second) == ["encode", "predict"]
-        assert max(embedded) <= 64  # the fixed sentences alone
+        assert max(embedded) <= 64  # the probe sentences only
         assert after.tobytes() == before.tobytes()
 
     def test_the_order_of_the_rows_does_not_matter_and_equal_ones_are_embedded_once(
@@ -104,7 +104,7 @@ class TestCache:
             features(changed.train.sentences)
         assert cached_phases(changed) == []
 
-    def test_so_is_a_library_that_embeds_differently_without_a_word(
+    def test_a_library_that_embeds_differently_is_another_address(
         self, cache: EmbeddingCache, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = job_with(cache, tiny_encoder)
@@ -117,7 +117,7 @@ class TestCache:
             features(other.train.sentences)
         assert cached_phases(other) == []
 
-    def test_what_a_cell_could_not_keep_is_among_its_warnings(self, tmp_path: Path, tiny_encoder: Path) -> None:
+    def test_a_cache_that_cannot_be_written_causes_a_warning(self, tmp_path: Path, tiny_encoder: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         trained = train(METHOD["linear-probe"], job_with(EmbeddingCache(tmp_path / "file", 2**20), tiny_encoder))
         assert any("embeddings are not cached for the next run" in warning for warning in trained.warnings)
@@ -160,7 +160,7 @@ class TestRuns:
         result = project.runpytest(*self.ARGUMENTS, f"--sst2-json={path}", *arguments)
         result.assert_outcomes(passed=1)
         record: dict[str, Any] = results(path)["records"][0]
-        record["shown"] = result.stdout.str()
+        record["output"] = result.stdout.str()
         return record
 
     def cached(self, record: dict[str, Any]) -> list[str]:
@@ -171,7 +171,7 @@ class TestRuns:
         assert (self.cached(first), self.cached(second)) == ([], ["encode", "predict"])
         assert second["predictions"] == first["predictions"]
         assert second["fingerprint"] == first["fingerprint"]
-        row = next(line for line in second["shown"].splitlines() if line.startswith("linear-probe"))
+        row = next(line for line in second["output"].splitlines() if line.startswith("linear-probe"))
         assert row.split()[9:12] == ["cached", "cached", "–"]
         assert second["latency"]["p50_seconds"] > 0
 
@@ -197,9 +197,9 @@ class TestRuns:
     def test_a_comparison_judges_no_time_of_a_cached_phase(self, project: pytest.Pytester) -> None:
         self.run(project, "--sst2-save", "main")
         record = self.run(project, "--sst2-compare", "main")
-        row = next(line for line in record["shown"].splitlines() if line.startswith("tiny-encoder × linear-probe"))
+        row = next(line for line in record["output"].splitlines() if line.startswith("tiny-encoder × linear-probe"))
         assert "–" in row
-        assert "slower" not in record["shown"]
+        assert "slower" not in record["output"]
 
     @pytest.mark.parametrize("size", ["", "2 cows", "-1GB", "0", "1e99999GB", "GB"])
     def test_a_size_that_is_none_is_refused(self, project: pytest.Pytester, size: str) -> None:
@@ -211,7 +211,7 @@ class TestRuns:
 class TestNumbers:
     @pytest.fixture
     def overflowing(self, tiny_encoder: Path, tmp_path: Path) -> Path:
-        """A model of which one word's embedding is finite, and infinite once it is worked with."""
+        """A model in which the finite embedding of one word becomes infinite when it is used."""
         from safetensors.torch import load_file, save_file
 
         folder = Path(shutil.copytree(tiny_encoder, tmp_path / "overflowing"))
@@ -223,7 +223,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("method", ["linear-probe", "torch-probe"])
     @pytest.mark.parametrize("kept", [True, False])
-    def test_embeddings_that_are_none_name_the_model_and_are_not_kept(
+    def test_invalid_embeddings_name_the_model_and_are_not_cached(
         self, method: str, kept: bool, overflowing: Path, cache: EmbeddingCache
     ) -> None:
         job = job_with(cache if kept else None, overflowing, train=Examples([*"abcd", "clumsy"], np.arange(5) % 2))
@@ -235,26 +235,26 @@ class TestNumbers:
         assert message.endswith("in float32. Use another checkpoint.")
         assert cache.size_bytes() == 0
 
-    def test_in_a_smaller_type_the_way_on_is_float32(self, tiny_encoder: Path) -> None:
+    def test_in_a_smaller_type_the_error_suggests_float32(self, tiny_encoder: Path) -> None:
         job = job_with(None, tiny_encoder)
         job = dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, dtype="float16"))
         features = load_features(job)
         with pytest.raises(Sst2Error, match="Use --sst2-dtype float32 instead of float16"):
             features._check_finite(np.array([[1.0, np.inf]], dtype=np.float32))
 
-    def test_fine_tuning_blames_the_model_for_what_is_wrong_before_the_first_step(self, overflowing: Path) -> None:
+    def test_an_invalid_loss_before_the_first_step_names_the_model(self, overflowing: Path) -> None:
         job = make_job(overflowing)
         job = dataclasses.replace(job, train=Examples(["good and clumsy", "clumsy"] * 8, np.arange(16) % 2))
         with pytest.raises(Sst2Error, match="model 'overflowing': the loss is nan before any weight was changed"):
             train(METHOD["fine-tune"], job)
 
-    def test_and_names_both_where_it_may_be_either(self, overflowing: Path) -> None:
+    def test_a_later_invalid_loss_names_learning_rate_and_model(self, overflowing: Path) -> None:
         job = make_job(overflowing)
         with pytest.raises(Sst2Error, match=r"Lower --sst2-learning-rate.*model 'overflowing' itself overflows"):
             train(METHOD["fine-tune"], dataclasses.replace(job, train=many_with_one_rare()))
 
 
 def many_with_one_rare() -> Examples:
-    """Return 40 sentences that any model can read, and one with the word."""
+    """Return 40 harmless sentences, and one with the word."""
     sentences = [f"good film {'a' * number}" for number in range(40)]
     return Examples([*sentences, "clumsy"], np.arange(41) % 2)

@@ -1,4 +1,4 @@
-"""Methods: what each learns, what it says of itself, and what it must not do on the side."""
+"""Methods: what they learn, their settings and warnings, and no side effects."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_job(model: Path | None = None, recipe: Recipe | None = None, seed: int 
 
 
 def with_a_long_one(rows: Examples) -> Examples:
-    """Return the rows and one more, of more tokens than any model here has positions for."""
+    """Return the rows and one with more tokens than the models' positions."""
     return Examples([*rows.sentences, "good film " * 200], np.append(rows.labels, 1))
 
 
@@ -85,16 +85,16 @@ def test_every_method_learns_what_separable_sentences_teach(name: str, phases: l
 
 
 def test_variables_of_a_launcher_do_not_change_a_training(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answers() -> tuple[np.ndarray, object]:
+    def fit() -> tuple[np.ndarray, object]:
         job = make_job(tiny_encoder, build_recipe("quick", epochs=1, batch_size=8))
         trained = train(METHOD["fine-tune"], job)
         return trained.predict(job.evaluation.sentences), trained.settings
 
-    without, settings = answers()
+    without, settings = fit()
     variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    probabilities, same_settings = answers()
+    probabilities, same_settings = fit()
     assert (probabilities == without).all()
     assert same_settings == settings
     assert {name: os.environ[name] for name in variables} == variables
@@ -122,7 +122,7 @@ class TestFineTune:
         assert first.tolist() == again.tolist()
         assert first.tolist() != other.tolist()
 
-    def test_the_model_is_given_no_inputs_that_it_does_not_take(self, tiny_encoder: Path) -> None:
+    def test_the_tokenizer_returns_only_inputs_that_the_model_accepts(self, tiny_encoder: Path) -> None:
         class WithoutTypesOfTokens(torch.nn.Module):
             def forward(self, input_ids: Any, attention_mask: Any = None) -> None:
                 raise NotImplementedError
@@ -148,7 +148,7 @@ class TestFineTune:
         (phase,) = [phase for phase in job.clock.phases if phase.name == "train"]
         assert phase.examples == 480
 
-    def test_losses_and_answers_are_those_of_training_everything_without_our_short_cuts(
+    def test_losses_and_predictions_equal_those_without_the_fast_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = write_encoder(tmp_path / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -159,10 +159,10 @@ class TestFineTune:
         losses = [[*(epoch.train_loss for epoch in each.epochs), each.last_train_loss] for each in (ours, plain)]
         assert losses[0] == pytest.approx(losses[1], abs=1e-5)
         assert losses[0][-1] < losses[0][0]
-        answers = [each.predict(examples(120, 160).sentences) for each in (ours, plain)]
-        assert np.abs(answers[0] - answers[1]).max() < 1e-4
+        predictions = [each.predict(examples(120, 160).sentences) for each in (ours, plain)]
+        assert np.abs(predictions[0] - predictions[1]).max() < 1e-4
 
-    def test_it_leaves_no_file_and_reports_to_nobody(
+    def test_it_leaves_no_file_and_has_no_other_callbacks(
         self, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from transformers import Trainer
@@ -280,7 +280,7 @@ class TestFineTune:
         if "train_sampling_strategy" in grouped:
             assert grouped["train_sampling_strategy"] == "group_by_length"
             assert notebook["train_sampling_strategy"] == "random"
-        else:  # as the first releases of transformers 5 spell it
+        else:  # the argument of the first releases of transformers 5
             assert (grouped["group_by_length"], notebook["group_by_length"]) == (True, False)
 
     def test_predicting_one_by_one_equals_predicting_together(self, tiny_encoder: Path) -> None:
@@ -335,7 +335,7 @@ class TestProbes:
         assert trained.warnings == ("no sentence-transformers modules: mean pooling over the last hidden states",)
 
 
-def test_seeding_puts_the_callers_generators_back() -> None:
+def test_seeding_restores_the_callers_generators() -> None:
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)
@@ -368,14 +368,14 @@ def test_a_method_may_return_a_bare_callable() -> None:
         (Trained(len, warnings="careful"), "warnings must be a sequence of strings"),
     ],
 )
-def test_what_a_report_could_not_hold_is_refused_by_the_methods_name(returned: object, fragment: str) -> None:
+def test_an_invalid_result_of_a_method_is_refused(returned: object, fragment: str) -> None:
     with pytest.raises(Sst2Error, match=f"method 'mine'.*{fragment}"):
         train(MethodSpec("mine", lambda job: returned, needs_model=False), make_job())  # type: ignore[arg-type, return-value]
 
 
-def test_a_regression_says_its_penalty_and_not_how_this_release_spells_it() -> None:
+def test_the_penalty_is_recorded_independent_of_the_release() -> None:
     rows = np.array([[0.0], [1.0], [2.0], [3.0]])
-    found = logistic.regression_settings(logistic.fit_logistic(rows, np.array([0, 0, 1, 1]), 42))
-    assert found["regularization"] == "l2"
-    assert (found["C"], found["solver"], found["max_iter"]) == (1.0, "lbfgs", 1000)
-    assert not {"penalty", "l1_ratio"} & set(found)
+    settings = logistic.regression_settings(logistic.fit_logistic(rows, np.array([0, 0, 1, 1]), 42))
+    assert settings["regularization"] == "l2"
+    assert (settings["C"], settings["solver"], settings["max_iter"]) == (1.0, "lbfgs", 1000)
+    assert not {"penalty", "l1_ratio"} & set(settings)

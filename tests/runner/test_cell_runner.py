@@ -1,4 +1,4 @@
-"""Runner: what a Record holds, worked by hand for methods that answer what they are told."""
+"""Records of cells with fixed predictions, with numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner.cell_runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.utils.errors import Sst2Error
 
-# What is said of every record of one seed and these ten sentences.
+# The warning of every record with one seed and these ten sentences.
 THIN = "thin evidence: one seed and 10 examples"
 SENTENCES = [f"sentence number {number}" for number in range(10)]
 LABELS = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
@@ -38,7 +38,7 @@ def make_runner(
     train: Callable[[Job], Any],
     environment: Any,
     metric_names: Sequence[str] = (),
-    name: str = "told",
+    name: str = "fixed",
     placement: Placement | None = None,
 ) -> CellRunner:
     cell = Cell(None, MethodSpec(name, train, needs_model=False), 42)
@@ -47,7 +47,7 @@ def make_runner(
 
 
 def answering(values: Sequence[float]) -> Callable[[Job], Any]:
-    """Return a method whose classifier knows a probability for each of the ten sentences."""
+    """Return a method whose classifier returns a fixed probability for each of the ten sentences."""
     by_sentence = {**dict.fromkeys(probe_sentences(), 0.75), **dict(zip(SENTENCES, values, strict=True))}
 
     def train(job: Job) -> Any:
@@ -98,7 +98,7 @@ def test_a_record_holds_the_arithmetic(environment: Any) -> None:
     )
 
 
-def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: Any) -> None:
+def test_the_cost_of_a_round_excludes_fingerprints(environment: Any) -> None:
     def train(job: Job) -> Any:
         with job.clock.phase("fit", examples=4):
             time.sleep(0.01)
@@ -110,7 +110,7 @@ def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: A
     record = measure(make_runner(train, environment))
     (cost,) = record.rounds
     assert [phase.name for phase in cost.phases] == ["fit", "predict"]
-    assert 0.06 <= cost.seconds < 0.5  # fit, predict, and what no phase accounts for
+    assert 0.06 <= cost.seconds < 0.5  # fit, predict, and time outside any phase
     assert cost.machine_seconds is not None
     assert 0 < cost.machine_seconds < 1
     assert cost.peak_growth_bytes is not None
@@ -119,13 +119,13 @@ def test_a_round_has_its_costs_without_the_taking_of_fingerprints(environment: A
 
 def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment: Any) -> None:
     runner = make_runner(answering([0.9] * 10), environment)
-    found = measure(runner).fingerprint
-    assert found is not None
-    assert (found.train.count, found.evaluation.count) == (4, 10)
-    assert (found.tokens, found.encoder, found.training) == (None, None, None)
-    assert found.repeat_max_diff == 0.0
+    fingerprint = measure(runner).fingerprint
+    assert fingerprint is not None
+    assert (fingerprint.train.count, fingerprint.evaluation.count) == (4, 10)
+    assert (fingerprint.tokens, fingerprint.encoder, fingerprint.training) == (None, None, None)
+    assert fingerprint.repeat_max_diff == 0.0
     # The log-odds of three in four are log 3.
-    assert unpacked_floats(found.logits) == pytest.approx([math.log(3)] * 64)
+    assert unpacked_floats(fingerprint.logits) == pytest.approx([math.log(3)] * 64)
 
 
 def test_the_learning_curve_ends_with_what_the_classifier_reached(environment: Any) -> None:
@@ -139,7 +139,7 @@ def test_the_learning_curve_ends_with_what_the_classifier_reached(environment: A
     assert last.eval_loss == pytest.approx(-(right * math.log(0.9) + wrong * math.log(0.1)) / record.total, abs=1e-6)
 
 
-def test_only_the_first_round_is_witnessed(environment: Any) -> None:
+def test_only_the_first_round_takes_fingerprints(environment: Any) -> None:
     enabled: list[bool] = []
 
     def train(job: Job) -> Any:
@@ -154,7 +154,7 @@ def test_only_the_first_round_is_witnessed(environment: Any) -> None:
     assert len(runner.record(no_floor).rounds) == 3
 
 
-def test_a_classifier_that_answers_otherwise_when_asked_again_is_told(environment: Any) -> None:
+def test_a_random_classifier_causes_a_warning(environment: Any) -> None:
     draws = np.random.default_rng(0)
     runner = make_runner(lambda job: lambda sentences: draws.uniform(0.6, 0.7, len(sentences)), environment)
     record = measure(runner)
@@ -176,7 +176,7 @@ def test_the_floor_is_looked_up_for_this_very_cell(environment: Any) -> None:
         return Floor(0.9, "by hand")
 
     record = measure(make_runner(answering([0.9] * 10), environment), floor_for)
-    assert keys == [FloorKey("tiny", "quick", "", "told")]
+    assert keys == [FloorKey("tiny", "quick", "", "fixed")]
     assert record.accuracy == 0.6
     assert not record.reaches_floor
 
@@ -197,12 +197,12 @@ def test_an_accuracy_equal_to_its_floor_reaches_it(environment: Any) -> None:
         (np.array([1.5, -0.1] + [0.5] * 8), "2 invalid probabilities for 10 sentences"),
     ],
 )
-def test_a_classifier_that_gives_no_probabilities_is_a_sentence(answer: Any, fragment: str, environment: Any) -> None:
+def test_invalid_probabilities_are_refused(answer: Any, fragment: str, environment: Any) -> None:
     runner = make_runner(lambda job: lambda sentences: answer, environment)
     with pytest.raises(Sst2Error) as caught:
         runner.run_round()
     assert fragment in str(caught.value)
-    assert "'told'" in str(caught.value)
+    assert "'fixed'" in str(caught.value)
 
 
 def test_a_collapsed_classifier_is_told_apart_from_the_majority_method(environment: Any) -> None:
@@ -220,7 +220,7 @@ def test_training_sentences_among_the_evaluation_sentences_are_counted(environme
     assert measure(runner).warnings[0] == "2 of 10 evaluation sentences are also training sentences"
 
 
-def test_times_taken_beside_other_workers_say_so(environment: Any) -> None:
+def test_concurrent_workers_cause_a_warning(environment: Any) -> None:
     runner = make_runner(answering([0.9] * 6 + [0.1] * 4), environment, placement=Placement("xdist", "here", "gw1", 2))
     assert measure(runner).warnings == (
         THIN,
@@ -244,7 +244,7 @@ def test_rounds_that_disagree_are_not_hidden(environment: Any) -> None:
     assert record.accuracy == 0.4  # the first round's: all negative
 
 
-def test_the_model_of_a_finished_round_is_let_go(environment: Any) -> None:
+def test_the_model_of_a_finished_round_is_freed(environment: Any) -> None:
     import gc
     import weakref
 
@@ -268,7 +268,7 @@ def test_the_model_of_a_finished_round_is_let_go(environment: Any) -> None:
     assert runner.record(no_floor).accuracy == 0.6
 
 
-def test_before_a_round_is_trained_the_model_of_the_last_is_gone(environment: Any) -> None:
+def test_the_model_of_the_round_before_is_freed_before_training(environment: Any) -> None:
     import weakref
 
     alive: list[weakref.ref[Any]] = []
@@ -306,6 +306,6 @@ def test_the_interval_is_wilsons(correct: int, total: int, low: float, high: flo
     assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_majority_accuracy_answers_the_training_rows_commoner_class() -> None:
+def test_majority_accuracy_predicts_the_more_common_training_class() -> None:
     assert majority_accuracy(np.array([1, 1, 0]), np.array([1, 0, 0, 0])) == 0.25
     assert majority_accuracy(np.array([1, 0]), np.array([1, 0, 0, 0])) == 0.75

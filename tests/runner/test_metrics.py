@@ -1,4 +1,4 @@
-"""Metrics go through evaluate, from local modules, without a network and without leaving files."""
+"""Built-in metrics need no network and leave no files; other metrics need trusted code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pytest_sst2.runner import metrics
 from pytest_sst2.utils.errors import Sst2Error
 
-# Four right of six; positives: 2 found, 1 missed, 1 false alarm; negatives: 2 right.
+# Four of six are right: 2 true positives, 1 false negative, 1 false positive, 2 true negatives.
 LABELS = np.array([1, 1, 1, 0, 0, 0])
 PREDICTIONS = np.array([1, 1, 0, 1, 0, 0])
 

@@ -367,8 +367,8 @@ def pytest_runtest_call(item):
 
 
 def run_limited(folder: Path, names: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    asked = ["--sst2-data=data", "--sst2-train-size=60", "--sst2-json=r.json", f"--models={','.join(names)}"]
-    command = [sys.executable, "-m", "pytest", "-q", "--methods=fine-tune,linear-probe,torch-probe", *asked]
+    options = ["--sst2-data=data", "--sst2-train-size=60", "--sst2-json=r.json", f"--models={','.join(names)}"]
+    command = [sys.executable, "-m", "pytest", "-q", "--methods=fine-tune,linear-probe,torch-probe", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 

@@ -1,4 +1,4 @@
-"""Shards: every cell in exactly one, divided alike on every machine, and no shard with much more than its share."""
+"""Division of cells among shards: every cell in one shard, the same on every machine, and evenly."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestCosts:
         half = dataclasses.replace(took(20), rounds=(*took(20).rounds, *from_cache(took(1)).rounds))
         assert Costs([half])(cell()) == 20
 
-    def test_without_a_baseline_methods_cost_as_they_usually_do(self) -> None:
+    def test_without_a_baseline_methods_have_relative_costs(self) -> None:
         cost = Costs([])
         ordered = sorted(OF, key=lambda name: cost(cell(name)))
         assert ordered == ["majority", "tfidf", "linear-probe", "torch-probe", "fine-tune"]
@@ -88,12 +88,12 @@ class TestDivision:
     ) -> None:
         known = Results([took(chance.choice([0.5, 1, 7, 30]), seed=seed) for seed in (1, 2, 3)], [], origin="main")
         shuffled = chance.sample(cells, len(cells))
-        found = [divide(cells, Shard(number, count), known) for number in range(1, count + 1)]
+        divisions = [divide(cells, Shard(number, count), known) for number in range(1, count + 1)]
         others = [divide(shuffled, Shard(number, count), known) for number in range(1, count + 1)]
-        assert sorted(name for each in found for name in each.mine) == sorted(each.id for each in cells)
-        assert [set(each.mine) for each in found] == [set(each.mine) for each in others]
-        assert all(each.planned == tuple(each.id for each in cells) for each in found)
-        assert sum(each.seconds for each in found) == pytest.approx(found[0].total_seconds)
+        assert sorted(name for each in divisions for name in each.mine) == sorted(each.id for each in cells)
+        assert [set(each.mine) for each in divisions] == [set(each.mine) for each in others]
+        assert all(each.planned == tuple(each.id for each in cells) for each in divisions)
+        assert sum(each.seconds for each in divisions) == pytest.approx(divisions[0].total_seconds)
 
     @given(CELLS, st.integers(1, 6), st.data())
     def test_no_shard_has_more_than_list_scheduling_may_give_it(
@@ -127,14 +127,14 @@ class TestDivision:
         cells = [cell(seed=seed) for seed in (3, 1, 2)]
         assert assign_shards(cells, lambda each: 1.0, 2) == {cells[1].id: 1, cells[2].id: 2, cells[0].id: 1}
 
-    def test_a_number_of_shards_that_nobody_could_have_takes_no_room(self) -> None:
+    def test_a_huge_number_of_shards_takes_no_memory(self) -> None:
         assert divide([cell()], Shard(10**15, 10**15), None).mine == ()
 
-    def test_what_is_said_of_it(self) -> None:
+    def test_the_summary(self) -> None:
         cells = [cell(seed=seed) for seed in (1, 2, 3)]
         known = Results([took(60, seed=1), took(60, seed=2), took(120, seed=3)], [], origin="main")
-        said = divide(cells, Shard(2, 2), known).line
-        assert said == "shard 2/2: 2 of 3 cells, about 2 min of 4 min by baseline 'main'"
+        line = divide(cells, Shard(2, 2), known).line
+        assert line == "shard 2/2: 2 of 3 cells, about 2 min of 4 min by baseline 'main'"
         assert (
             divide(cells, Shard(1, 3), None).line
             == "shard 1/3: 1 of 3 cells, divided by method because there is no baseline"
@@ -143,11 +143,11 @@ class TestDivision:
 
 
 def _loads(cells: list[Cell], seconds: dict[str, float], count: int) -> list[float]:
-    found = assign_shards(cells, lambda each: seconds[each.id], count)
-    return [sum(seconds[name] for name, at in found.items() if at == number) for number in range(1, count + 1)]
+    shard_of = assign_shards(cells, lambda each: seconds[each.id], count)
+    return [sum(seconds[name] for name, at in shard_of.items() if at == number) for number in range(1, count + 1)]
 
 
-class TestAsked:
+class TestOption:
     @pytest.mark.parametrize(
         ("value", "part"),
         [
@@ -190,17 +190,17 @@ class TestAsked:
         assert [collected(each) for each in shards] == [["tfidf-seed1"], ["majority-seed1"]]
         for each in shards:
             each.stdout.fnmatch_lines(["*test_plain.py::test_plain*", "3/9 tests collected (6 deselected)*"])
-            # The two tests of a cell go together.
+            # Both tests of a cell are in the same shard.
             assert each.stdout.str().count("-seed1") == 2
 
     def test_costs_come_from_the_newest_baseline_or_the_one_that_is_compared_with(self, cells: pytest.Pytester) -> None:
         dear = [took(40 if seed == 1 else 10, seed=seed, model="minilm") for seed in (1, 2, 3, 4, 5)]
         save(cells.path, "b-old", [took(1, seed=seed, model="minilm") for seed in (1, 2, 3)], at="2026-01-01")
         save(cells.path, "a-new", dear, at="2026-02-01")
-        asked = ("--collect-only", "--methods", "fine-tune", "--sst2-seeds", "1,2,3,4,5", "--sst2-shard", "1/2")
-        newest = cells.runpytest(*asked)
+        options = ("--collect-only", "--methods", "fine-tune", "--sst2-seeds", "1,2,3,4,5", "--sst2-shard", "1/2")
+        newest = cells.runpytest(*options)
         newest.stdout.fnmatch_lines(["sst2: shard 1/2: 1 of 5 cells, about 40 s of 1 min by baseline 'a-new'"])
-        named = cells.runpytest(*asked, "--sst2-compare", "b-old")
+        named = cells.runpytest(*options, "--sst2-compare", "b-old")
         named.stdout.fnmatch_lines(["sst2: shard 1/2: 3 of 5 cells, about 3 s of 5 s by baseline 'b-old'"])
 
     def test_a_damaged_baseline_is_named_and_not_passed_over(self, cells: pytest.Pytester) -> None:
@@ -228,8 +228,8 @@ def save(folder: Path, name: str, records: list[Record], at: str = "") -> None:
 class TestEmptyShard:
     @pytest.mark.parametrize("how", [[], ["-p", "no:xdist"], ["-n", "2"]], ids=["plain", "without xdist", "xdist"])
     def test_it_passes_and_its_file_says_what_is_planned(self, project: pytest.Pytester, how: list[str]) -> None:
-        asked = ("--methods", "tfidf,majority", "--sst2-shard", "3/3", "--sst2-json", "r.json")
-        result = project.runpytest_subprocess(*asked, *how)
+        options = ("--methods", "tfidf,majority", "--sst2-shard", "3/3", "--sst2-json", "r.json")
+        result = project.runpytest_subprocess(*options, *how)
         assert result.ret == 0
         result.stdout.fnmatch_lines(["shard 3/3: none of 2 cells: nothing is left for it*"])
         data = results(project.path / "r.json")

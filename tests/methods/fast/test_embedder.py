@@ -1,4 +1,4 @@
-"""Embeddings in batches of like length: what ``encode()`` returns, asked for in another way."""
+"""Embeddings in batches of similar length equal those of ``encode()``."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_embeddings_are_those_of_the_library_in_the_order_of_the_sentences(encoder: Any) -> None:
-    found = Embedder(encoder)(SENTENCES)
-    assert found.dtype == np.float32
-    assert np.abs(found - encoder.encode(SENTENCES)).max() < 1e-6
+    embeddings = Embedder(encoder)(SENTENCES)
+    assert embeddings.dtype == np.float32
+    assert np.abs(embeddings - encoder.encode(SENTENCES)).max() < 1e-6
 
 
 def test_a_prompt_that_the_encoder_puts_in_front_is_embedded_too(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Embedder(encoder)(SENTENCES)
     monkeypatch.setattr(encoder, "prompts", {"review": "the film is "})
     monkeypatch.setattr(encoder, "default_prompt_name", "review")
-    found = Embedder(encoder)(SENTENCES)
-    assert np.abs(found - encoder.encode(SENTENCES)).max() < 1e-6
-    assert np.abs(found - plain).max() > 1e-3
+    embeddings = Embedder(encoder)(SENTENCES)
+    assert np.abs(embeddings - encoder.encode(SENTENCES)).max() < 1e-6
+    assert np.abs(embeddings - plain).max() > 1e-3
 
 
 def test_the_tokenizer_alone_is_asked_where_the_encoder_reads_what_it_gives(encoder: Any) -> None:
@@ -57,17 +57,17 @@ def test_a_model_that_reads_no_tokens_is_left_to_its_library(encoder: Any, monke
     monkeypatch.setattr(encoder, "preprocess", lambda sentences, **_: {"pixels": sentences})
     embedder = Embedder(encoder)
     assert embedder.token_ids(SENTENCES) is None
-    asked: list[int] = []
+    batch_sizes: list[int] = []
 
     def encode(sentences: list[str], **options: Any) -> Any:
         import torch
 
-        asked.append(options["batch_size"])
+        batch_sizes.append(options["batch_size"])
         return torch.ones(len(sentences), 2)
 
     monkeypatch.setattr(encoder, "encode", encode)
     assert embedder(SENTENCES).shape == (64, 2)
-    assert asked == [128]
+    assert batch_sizes == [128]
 
 
 def test_no_sentences_have_no_embeddings(encoder: Any) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings kept from run to run: found again, never trusted blindly, never more than the disk is meant to hold."""
+"""The embedding cache: hits, damaged entries, and the maximum size."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class TestEntries:
     def test_what_was_put_is_got_again_to_the_last_bit(self, cache: EmbeddingCache) -> None:
         assert cache.get(ADDRESS, 3) is None
         cache.put(ADDRESS, ROWS)
-        found = cache.get(ADDRESS, 3)
-        assert found is not None
-        assert (found.tobytes(), found.dtype, found.shape) == (ROWS.tobytes(), ROWS.dtype, ROWS.shape)
+        embeddings = cache.get(ADDRESS, 3)
+        assert embeddings is not None
+        assert (embeddings.tobytes(), embeddings.dtype, embeddings.shape) == (ROWS.tobytes(), ROWS.dtype, ROWS.shape)
         assert cache.problem == ""
 
     @pytest.mark.parametrize("place", [0, 40, -1])
@@ -165,9 +165,9 @@ def test_writers_that_are_killed_at_any_moment_leave_nothing_wrong(tmp_path: Pat
     while reader.get(ADDRESS, len(expected)) is None and time.monotonic() < until:
         time.sleep(0.01)
     for number in range(60):
-        found = reader.get(ADDRESS, len(expected))
-        assert found is not None
-        assert np.array_equal(found, expected)
+        embeddings = reader.get(ADDRESS, len(expected))
+        assert embeddings is not None
+        assert np.array_equal(embeddings, expected)
         if number in (20, 40):
             os.kill(writers[number // 40].pid or 0, signal.SIGKILL)
     for writer in writers:

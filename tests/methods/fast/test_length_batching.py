@@ -1,4 +1,4 @@
-"""Batches of like length: nothing lost, little padding, and an order that the seed decides."""
+"""Batches of similar length: every row once, little padding, and an order that depends on the seed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestTrainingBatches:
         assert np.mean(spread) < 2
 
     def test_rows_of_different_windows_do_not_meet(self) -> None:
-        """A window is drawn at random, so that in a large set the same rows do not meet in every epoch."""
+        """Windows are drawn at random, so batches of a large data set differ between epochs."""
         rows = 2 * WINDOW_BATCHES * 2
         lengths = list(range(rows))
         epoch = list(TrainingBatches(lengths, 2, 1))

@@ -1,4 +1,4 @@
-"""Memory that is kept for a stretch of work, and given back."""
+"""Freed memory is kept during the body and returned afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(usual, kept)
 """
 
 
-@pytest.mark.skipif(heap._glibc() is None, reason="there is no glibc here, or its malloc was set up by hand")
+@pytest.mark.skipif(heap._glibc() is None, reason="needs glibc with a malloc that no variable configures")
 def test_memory_that_is_freed_and_asked_for_again_is_not_faulted_in_again() -> None:
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     usual, kept = map(int, done.stdout.split())

@@ -1,4 +1,4 @@
-"""Quick dropout: the same share, scale and gradient as PyTorch's, from fewer random bits."""
+"""QuickDropout has the share, scale and gradient of PyTorch's dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training only the rows of a word embedding that occur: the same result as training all of it."""
+"""Training a trimmed word embedding gives the same result as training all of it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_optimiser_sees_only_the_rows_in_use_and_padding(model: Any) -> None
     assert model.get_input_embeddings() is whole
 
 
-def test_any_token_can_be_asked_for_while_it_is_lifted(model: Any) -> None:
+def test_any_token_can_be_looked_up_while_it_is_restored(model: Any) -> None:
     trimmer = embedding_trimmer(model, IDS)
     other = torch.tensor([[2, 50, 51, 3]])
     before = model(input_ids=other).logits

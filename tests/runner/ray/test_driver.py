@@ -1,4 +1,4 @@
-"""Cluster: cells on Ray give what they give here, lose nothing with a node, and end with the run."""
+"""Cells on Ray: the same records as without Ray, retries after the loss of a node, and no work left behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
 
 MB = 2**20
 CELL = Cell(None, METHODS[-1], 42)
-# A method of a conftest that no node can import. What it is to do stands in files, since nodes are other processes.
+# A method of a conftest that no node can import. Files control it, because nodes are other processes.
 SLOW = """
 import os
 import signal
@@ -44,18 +44,18 @@ from pytest_sst2 import MethodSpec
 
 HERE = Path(__file__).parent
 
-def told(name):
+def flag(name):
     return (HERE / name).exists()
 
 def slow(job):
     began = HERE / f"began-{job.seed}"
     again = began.exists()
     began.write_text(str(os.getpid()))
-    if told(f"die-{job.seed}") or (told(f"die-once-{job.seed}") and not again):
+    if flag(f"die-{job.seed}") or (flag(f"die-once-{job.seed}") and not again):
         os.kill(os.getpid(), signal.SIGKILL)
-    if told(f"raise-{job.seed}"):
+    if flag(f"raise-{job.seed}"):
         raise ValueError("by itself")
-    while told(f"wait-{job.seed}") and not again:
+    while flag(f"wait-{job.seed}") and not again:
         (HERE / f"alive-{job.seed}").write_text(str(time.time()))
         time.sleep(0.05)
     return lambda sentences: np.linspace(0, 1, len(sentences) + job.seed)[:len(sentences)]
@@ -108,7 +108,7 @@ def until(happened: Callable[[], bool], seconds: float = 120.0) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let what is started here hear Ctrl-C: a shell's background job ignores it, and so would its children."""
+    """Let child processes receive Ctrl-C: a shell's background jobs and their children ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -121,12 +121,12 @@ class TestRun:
         self, benchmarks: pytest.Pytester, cluster: Any
     ) -> None:
         (benchmarks.path / "raise-3").touch()
-        asked = (
+        options = (
             *("--methods", "slow,linear-probe,tfidf", "--sst2-seeds", "1,2,3", "--sst2-metrics", "f1"),
             *("--sst2-min-accuracy", "0.5", "-k", "not seed2", "-q"),
         )
-        here = benchmarks.runpytest(*asked, "--sst2-json", "here.json")
-        there = benchmarks.runpytest(*asked, "--sst2-json", "there.json", *on(cluster))
+        here = benchmarks.runpytest(*options, "--sst2-json", "here.json")
+        there = benchmarks.runpytest(*options, "--sst2-json", "there.json", *on(cluster))
         for run in (here, there):
             assert run.parseoutcomes()["failed"] >= 1
             run.stdout.fnmatch_lines(["*ValueError: by itself*"])
@@ -149,10 +149,10 @@ class TestRun:
     def test_what_an_earlier_run_has_measured_is_not_submitted_again(
         self, benchmarks: pytest.Pytester, cluster: Any
     ) -> None:
-        asked = ("--methods", "slow", "--sst2-resume", "run.json", *on(cluster))
-        assert benchmarks.runpytest(*asked, "--sst2-seeds", "1").ret == 0
+        options = ("--methods", "slow", "--sst2-resume", "run.json", *on(cluster))
+        assert benchmarks.runpytest(*options, "--sst2-seeds", "1").ret == 0
         (benchmarks.path / "began-1").unlink()
-        again = benchmarks.runpytest(*asked, "--sst2-seeds", "1,2")
+        again = benchmarks.runpytest(*options, "--sst2-seeds", "1,2")
         assert again.ret == 0
         again.stdout.fnmatch_lines(["1 of 2 cells taken from run.json"])
         assert not (benchmarks.path / "began-1").exists()
@@ -189,8 +189,8 @@ class TestLoss:
 
         killer = threading.Thread(target=kill_the_second_node)
         killer.start()
-        asked = ("--methods", "slow", "--sst2-seeds", "1,2,3,4", "--sst2-json", "r.json")
-        run = benchmarks.runpytest(*asked, *on(cluster))
+        options = ("--methods", "slow", "--sst2-seeds", "1,2,3,4", "--sst2-json", "r.json")
+        run = benchmarks.runpytest(*options, *on(cluster))
         killer.join()
         cluster.second = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
         run.assert_outcomes(passed=4)
@@ -203,11 +203,11 @@ class TestLoss:
         self, number: signal.Signals, benchmarks: pytest.Pytester, cluster: Any
     ) -> None:
         (benchmarks.path / "wait-1").touch()
-        asked = ("--methods", "slow", "--sst2-seeds", "1,2,3", "--sst2-json", "r.json", *on(cluster))
-        command = [sys.executable, "-m", "pytest", *asked]
+        options = ("--methods", "slow", "--sst2-seeds", "1,2,3", "--sst2-json", "r.json", *on(cluster))
+        command = [sys.executable, "-m", "pytest", *options]
         with interruptible(), subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
             try:
-                # The first test waits for its cell; the others' are done by then, and written.
+                # The first test waits for its cell. The other cells are finished and written.
                 until(
                     lambda: (benchmarks.path / "r.json").exists() and len(accuracies(benchmarks.path / "r.json")) == 2
                 )
@@ -232,10 +232,10 @@ def test_a_cluster_of_its_own_writes_nothing_into_the_home_folder(
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.delenv(name)
     home = benchmarks.path / "home"
-    home.touch()  # so that not even root can
+    home.touch()  # a file, so not even root can write into it
     monkeypatch.setenv("HOME", str(home))
-    asked = ("--methods", "slow", "--sst2-executor", "ray", "--sst2-json", "r.json")
-    subprocess.run([sys.executable, "-m", "pytest", *asked], check=True, timeout=120)
+    options = ("--methods", "slow", "--sst2-executor", "ray", "--sst2-json", "r.json")
+    subprocess.run([sys.executable, "-m", "pytest", *options], check=True, timeout=120)
     assert accuracies(benchmarks.path / "r.json").keys() == {"slow-seed42"}
 
 
@@ -252,19 +252,19 @@ class TestRefused:
         self, address: str, project: pytest.Pytester
     ) -> None:
         began = time.monotonic()
-        said = self.refusal(project, "--sst2-executor", "ray", f"--sst2-ray-address={address}")
+        message = self.refusal(project, "--sst2-executor", "ray", f"--sst2-ray-address={address}")
         assert time.monotonic() - began < 15
-        assert said.startswith(f"ERROR: no Ray cluster at {address}: ")
-        assert "`ray start --head`" in said
+        assert message.startswith(f"ERROR: no Ray cluster at {address}: ")
+        assert "`ray start --head`" in message
 
     def test_a_word_that_is_no_address(self, project: pytest.Pytester) -> None:
-        said = self.refusal(project, "--sst2-executor", "ray", "--sst2-ray-address=nonsense")
-        assert "no Ray cluster at nonsense: Invalid address format: nonsense." in said
+        message = self.refusal(project, "--sst2-executor", "ray", "--sst2-ray-address=nonsense")
+        assert "no Ray cluster at nonsense: Invalid address format: nonsense." in message
 
     def test_more_cores_than_any_node_has(self, project: pytest.Pytester, cluster: Any) -> None:
-        said = self.refusal(project, *on(cluster), "--sst2-ray-cpus", "3")
-        assert "majority-seed42 needs 3 cores and 0 GPUs of one node" in said
-        assert "Lower --sst2-ray-cpus" in said
+        message = self.refusal(project, *on(cluster), "--sst2-ray-cpus", "3")
+        assert "majority-seed42 needs 3 cores and 0 GPUs of one node" in message
+        assert "Lower --sst2-ray-cpus" in message
 
     def test_an_address_alone(self, project: pytest.Pytester) -> None:
         assert "--sst2-ray-address needs --sst2-executor ray" in self.refusal(project, "--sst2-ray-address=auto")
@@ -302,7 +302,7 @@ class TestCapacity:
 
 
 class TestNeeds:
-    """What cells ask for, of a cluster that is only described: GPUs are not at hand here."""
+    """Resources of cells on a described cluster, because the tests have no GPU."""
 
     MODEL = ModelSpec("tiny", folder=Path("tiny"))
     METHOD: ClassVar = {method.name: method for method in METHODS}

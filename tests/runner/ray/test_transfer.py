@@ -1,4 +1,4 @@
-"""Shipping: what arrives on another machine is what was sent, and is written there once."""
+"""Data sets and models arrive on another machine unchanged, and are written there once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pytest_sst2.utils.errors import Sst2Error
 
 
 class Store:
-    """An object store that counts what is got from it."""
+    """An object store that counts reads."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -45,7 +45,7 @@ def store() -> Store:
 
 @pytest.fixture
 def sent(tiny_encoder: Path, tmp_path: Path, store: Store) -> tuple[ShippedModel, Path]:
-    """A model that was sent, and the folder that it was sent from."""
+    """A shipped model, and the folder it was shipped from."""
     folder = tmp_path / "sender" / "tiny-encoder"
     shutil.copytree(tiny_encoder, folder)
     located = locate_files(ModelSpec("tiny", folder=folder), trust_remote_code=False)
@@ -53,7 +53,7 @@ def sent(tiny_encoder: Path, tmp_path: Path, store: Store) -> tuple[ShippedModel
 
 
 def never(_value: Any) -> bytes:
-    raise AssertionError("nothing need travel")
+    raise AssertionError("nothing needs to be transferred")
 
 
 @pytest.mark.parametrize("load", [load_pocket, None])
@@ -91,7 +91,7 @@ def test_of_several_processes_that_want_it_at_once_one_writes_it(sent: tuple[Shi
     model, folder = sent
     shutil.rmtree(folder.parent)
     with ThreadPoolExecutor(8) as pool:
-        folders = {found.folder for found in pool.map(lambda _: model.unpacked(store.get), range(8))}
+        folders = {located.folder for located in pool.map(lambda _: model.unpacked(store.get), range(8))}
     assert len(folders) == 1
     assert store.got == len(store.values)
 
