@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pytest_sst2.session.cell_run import CellRun
 
 __all__ = ["Cell", "CellRun", "Job", "MethodSpec", "ModelSpec", "Record", "Sst2Error", "Trained"]
-__version__ = "0.3.0"
 
 _MODULES = {
     "Cell": "config.specs",

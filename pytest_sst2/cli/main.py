@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from pytest_sst2 import __version__
 from pytest_sst2.cli import cache, compare, doctor, history, merge, methods, models, recipes, report, upgrade
 from pytest_sst2.cli.output import print_text
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
+from pytest_sst2.version import __version__
 
 _ERROR = 2
 # As in a shell: 128 and the number of SIGINT.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2 import __version__
 from pytest_sst2.compare.history import BaselinePoint, CellHistory
 from pytest_sst2.report.svg import DASHES, SHAPES, Figure, colour, cycled, draw
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import signed_points
 from pytest_sst2.utils.sanitize import one_line
+from pytest_sst2.version import __version__
 
 if TYPE_CHECKING:
     import altair as alt

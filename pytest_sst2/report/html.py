@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pytest_sst2 import __version__
 from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.comparison import CellComparison
 from pytest_sst2.report import charts, comparison_text, results_table
@@ -14,6 +13,7 @@ from pytest_sst2.report.cell_details import CHANGED_SLICE_HEADERS, cell_details,
 from pytest_sst2.report.summary import Report, context_lines, warning_lines
 from pytest_sst2.report.templating import page
 from pytest_sst2.results.record import Epoch
+from pytest_sst2.version import __version__
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12

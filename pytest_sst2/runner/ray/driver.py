@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_sst2 import __version__
 from pytest_sst2.config.specs import Cell, ModelSpec
 from pytest_sst2.methods.base import code_digest
 from pytest_sst2.results.record import Environment, Placement, Record
@@ -28,6 +27,7 @@ from pytest_sst2.runner.ray.transfer import ShippedModel, pickle_conftest_code_b
 from pytest_sst2.runner.ray.worker import RunPayload
 from pytest_sst2.runner.sharding import Costs
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.version import __version__
 
 if TYPE_CHECKING:
     from pytest_sst2.config.settings import Settings

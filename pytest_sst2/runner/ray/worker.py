@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2 import __version__
 from pytest_sst2.results.record import Placement
 from pytest_sst2.runner.out_of_memory import out_of_memory_explained
 from pytest_sst2.runner.ray.transfer import Get, ShippedModel, ShippedSource
 from pytest_sst2.utils import processes as workers
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
+from pytest_sst2.version import __version__
 
 if TYPE_CHECKING:
     from pytest_sst2.config.settings import Settings
