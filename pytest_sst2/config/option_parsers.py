@@ -54,44 +54,39 @@ def token_count(text: str) -> int:
     return count
 
 
-def positive_float(text: str) -> float:
-    """Parse a finite number above 0."""
-    number = _number(text)
-    if not number > 0:
-        raise BadValue(f"{quoted(text)} is not a number above 0")
-    return number
+# float() also accepts digits of other scripts, and underscores.
+_NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
 
 
-def share(text: str) -> float:
-    """Parse a number from 0 to 1."""
-    number = _number(text)
-    if not 0 <= number <= 1:
-        raise BadValue(f"{quoted(text)} is not a share from 0 to 1 (0.8 means 80%)")
-    return number
+def _number(description: str, is_allowed: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return a parser for the finite numbers that are allowed."""
+
+    def parse(text: str) -> float:
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(number):
+            raise BadValue(f"{quoted(text)} is not a number")
+        if not is_allowed(number):
+            raise BadValue(f"{quoted(text)} is not {description}")
+        return number
+
+    return parse
 
 
-def probability(text: str) -> float:
-    """Parse a number above 0 and below 1."""
-    number = _number(text)
-    if not 0 < number < 1:
-        raise BadValue(f"{quoted(text)} is not a number above 0 and below 1")
-    return number
+positive_float = _number("a number above 0", lambda number: number > 0)
+share = _number("a share from 0 to 1 (0.8 means 80%)", lambda number: 0 <= number <= 1)
+probability = _number("a number above 0 and below 1", lambda number: 0 < number < 1)
+_percentage = _number("a number of percentage points from 0 to 100", lambda number: 0 <= number <= 100)
 
 
 def points(text: str) -> float:
     """Parse percentage points from 0 to 100 into a share."""
-    number = _number(text)
-    if not 0 <= number <= 100:
-        raise BadValue(f"{quoted(text)} is not a number of percentage points from 0 to 100")
-    return number / 100
+    return _percentage(text) / 100
 
 
 def several_of(allowed: Sequence[str], renamed: Collection[str] = ()) -> Callable[[str], tuple[str, ...]]:
     """Return a parser for some of ``allowed``, separated by commas, or ``none``.
 
-    Args:
-        allowed: The words.
-        renamed: Old words, which are returned as typed; ``current_words`` replaces them.
+    Old words in ``renamed`` are returned as typed; ``current_words`` replaces them.
     """
     parse_one = one_of(allowed)
 
@@ -104,13 +99,7 @@ def several_of(allowed: Sequence[str], renamed: Collection[str] = ()) -> Callabl
 
 
 def current_words(words: Sequence[str], renamed: Mapping[str, str], warn: Callable[[str], None]) -> tuple[str, ...]:
-    """Return distinct words, with every old word replaced by its new one.
-
-    Args:
-        words: As parsed by ``several_of``.
-        renamed: From old words to new ones.
-        warn: Called with one sentence for every old word.
-    """
+    """Return distinct words, with every old word replaced by its new one; ``warn`` gets one sentence for each."""
     for word in words:
         if word in renamed:
             warn(f"{word!r} is deprecated; use {renamed[word]!r}.")
@@ -128,17 +117,6 @@ def byte_size(text: str) -> int:
     if not 1 <= size < math.inf:
         raise BadValue(f"{quoted(text)} is not a size; write 500MB or 2GB")
     return int(size)
-
-
-# float() also accepts digits of other scripts, and underscores.
-_NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?\s*", re.IGNORECASE | re.ASCII)
-
-
-def _number(text: str) -> float:
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(number):
-        raise BadValue(f"{quoted(text)} is not a number")
-    return number
 
 
 def seeds(text: str) -> tuple[int, ...]:

@@ -54,10 +54,7 @@ class Option:
     """One option of the command line and of the ini file.
 
     Attributes:
-        name: ``train_size`` for ``--sst2-train-size`` and ``sst2_train_size``.
-        help: The help text.
         parse: Parses the value; None for a switch.
-        metavar: The placeholder of the value in the help.
         default: The value without the option, as typed.
         old_name: The name in earlier releases, which still works with a warning.
     """
@@ -173,10 +170,7 @@ def is_set(config: pytest.Config, option: Option) -> bool:
 
 
 def add_bare_options(parser: pytest.Parser) -> None:
-    """Declare ``--models`` and ``--methods``, unless another plugin or a conftest has.
-
-    Call it last, when all others have declared their options.
-    """
+    """Declare ``--models`` and ``--methods``, unless another plugin or a conftest has; call it after all others."""
     group = parser.getgroup("sst2")
     for option in OPTIONS:
         bare = BARE_FLAGS.get(option.name)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pytest_sst2.utils.errors import Sst2Error
 
 EvaluationSplit = Literal["validation", "heldout"]
 DType = Literal["float32", "bfloat16", "float16"]
 
-EVALUATION_SPLITS: tuple[str, ...] = ("validation", "heldout")
-DTYPES: tuple[str, ...] = ("float32", "bfloat16", "float16")
+EVALUATION_SPLITS: tuple[str, ...] = get_args(EvaluationSplit)
+DTYPES: tuple[str, ...] = get_args(DType)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,20 +130,8 @@ def evaluated_on(recipe: Recipe, evaluation: EvaluationSplit) -> Recipe:
     return dataclasses.replace(recipe, evaluation=evaluation, eval_size=size)
 
 
-def build_recipe(
-    name: str,
-    *,
-    train_size: int | None = None,
-    evaluation: EvaluationSplit | None = None,
-    eval_size: int | None = None,
-    seeds: tuple[int, ...] | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    max_length: int | None = None,
-    dtype: str | None = None,
-) -> Recipe:
-    """Return the preset ``name``, with every argument that is not None in place of the preset's value.
+def build_recipe(name: str, **values: Any) -> Recipe:
+    """Return the preset ``name`` with other values of its fields; None keeps the preset's value.
 
     ``max_length`` applies to fine-tuning and to the probes. Another ``evaluation`` than the preset's takes 5,000
     held-out rows, or all of validation, unless ``eval_size`` is given.
@@ -154,17 +142,9 @@ def build_recipe(
     if name not in PRESETS:
         raise Sst2Error(f"unknown recipe {name!r}. Recipes: {', '.join(PRESETS)}.")
     preset = PRESETS[name]
-    if evaluation is not None and evaluation != preset.evaluation:
-        preset = evaluated_on(preset, evaluation)
-    given = {
-        "train_size": train_size,
-        "eval_size": eval_size,
-        "seeds": seeds,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "max_length": max_length,
-        "probe_max_length": max_length,
-        "dtype": dtype,
-    }
-    return dataclasses.replace(preset, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given = {field: value for field, value in values.items() if value is not None}
+    if given.get("evaluation", preset.evaluation) != preset.evaluation:
+        preset = evaluated_on(preset, given["evaluation"])
+    if "max_length" in given:
+        given["probe_max_length"] = given["max_length"]
+    return dataclasses.replace(preset, **given)

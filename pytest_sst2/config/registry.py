@@ -43,11 +43,8 @@ class Registry:
     def model(self, text: str, *, base: Path) -> ModelSpec:
         """Return the model that ``text`` names: an alias, a local folder, or ``org/name[@revision]`` on the Hub.
 
-        A Hub id without a revision that has an alias is that alias, so that its floors and baselines apply.
-
-        Args:
-            text: The value of ``--models``.
-            base: Folder that a relative path starts from.
+        A Hub id without a revision that has an alias is that alias, so that its floors and baselines apply. A relative
+        path starts from ``base``.
 
         Raises:
             Sst2Error: It is none of the three, or a folder without a model.
@@ -101,14 +98,7 @@ def _is_path(text: str) -> bool:
 
 
 def _unknown(kind: str, name: str, known: Mapping[str, str], tail: str = "") -> str:
-    """Return the error message for an unknown name, with the closest known name.
-
-    Args:
-        kind: ``model`` or ``method``.
-        name: The unknown name.
-        known: From every accepted spelling to the name.
-        tail: A sentence about other values that are allowed.
-    """
+    """Return the error message for an unknown name; ``known`` maps every accepted spelling to its name."""
     guess = did_you_mean(known.get(closest(name.lower(), known), ""))
     names = [correct for spelling, correct in known.items() if spelling == correct]
     return f"unknown {kind} {quoted(name)}.{guess} {kind.capitalize()}s: {', '.join(names)}. {tail}".rstrip()

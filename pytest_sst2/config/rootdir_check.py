@@ -25,8 +25,7 @@ _INI_FILES = (
 def check_root(config: pytest.Config) -> None:
     """Check that no option value led pytest to another rootdir.
 
-    pytest determines its rootdir before plugins declare their options. It takes every argument that is an existing path
-    for a folder of tests.
+    pytest determines its rootdir before plugins declare their options, from all arguments that are existing paths.
 
     Raises:
         Sst2Error: pytest found no ini file, there is one in the current folder, and an option value is such a path.

@@ -27,6 +27,12 @@ from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
 
 # Options of pytest-benchmark that keep or judge a time.
 _KEEPS_TIMES = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
+_RECIPE_OPTIONS = ("train_size", "eval_size", "seeds", "epochs", "batch_size", "learning_rate", "max_length", "dtype")
+# Options whose parsed value is the setting.
+_UNCHANGED = (
+    *("models", "device", "rounds", "min_accuracy", "save", "compare", "tolerance", "alpha", "overwrite"),
+    *("trust_remote_code", "ray_address", "ray_cpus", "exclusive"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,37 +50,18 @@ class Shard:
 class Settings:
     """The values of all options, checked as far as possible without loading a file.
 
+    The attributes are described by the help of their options (``pytest --help``). These differ from their option:
+
     Attributes:
-        models: Models as typed, in order.
         models_base: Folder that relative model paths start from.
         methods: Methods as typed, in order; empty for all.
         data: ``auto``, ``hub``, ``pocket`` or the absolute path of a folder.
         recipe: The preset with its overrides.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        rounds: Repetitions of each cell.
         cache_bytes: Size limit of the embedding cache; None switches the cache off.
-        metrics: Names of metrics in addition to accuracy.
         rootdir: Folder of the project; ``.sst2/`` is in it.
-        floors_path: The floors file. ``--sst2-calibrate-floors`` writes it.
         floors_given: Whether the user named the floors file, which must exist then.
-        min_accuracy: One floor for every cell, or None.
-        calibrate_floors: Write floors instead of asserting them.
-        save: Name of the baseline to save, or None.
-        compare: Name or path of the baseline to compare with, or None.
         compare_base: Folder that a relative ``compare`` starts from.
-        fail_on: What fails the comparison.
         tolerance: Accuracy that may be lost, as a share.
-        alpha: Significance level.
-        overwrite: Replace a saved baseline, lower a floor.
-        trust_remote_code: Allow code from model repositories.
-        json_path: File to write the records to, or None.
-        report_path: Folder to write the report to, or None.
-        resume_path: Results file to resume, or None.
-        executor: ``local`` or ``ray``.
-        ray_address: Address of the Ray cluster; None starts a new one.
-        ray_cpus: Cores that each cell owns on Ray.
-        exclusive: Measure one cell at a time.
-        shard: The part of the cells to measure; None for all of them.
         talkative: Whether libraries may print to the terminal (``-v``).
         ci: Whether this is a CI run, where data is never substituted.
     """
@@ -146,35 +133,25 @@ def read_settings(config: pytest.Config) -> Settings:
         for name in ("json", "report", "resume")
     }
     return Settings(
-        models=values["models"],
+        **{name: values[name] for name in _UNCHANGED},
         models_base=base["models"],
         methods=values["methods"] or (),
         data=_data_source(values["data"], base["data"]),
-        recipe=_recipe(values),
-        device=values["device"],
-        rounds=values["rounds"],
+        recipe=build_recipe(
+            values["recipe"], evaluation=values["eval"], **{name: values[name] for name in _RECIPE_OPTIONS}
+        ),
         cache_bytes=None if values["no_cache"] or _keeps_times(config, values) else values["cache_size"],
         metrics=values["metrics"] or (),
         rootdir=config.rootpath,
         floors_path=_floors_path(config, values["floors"], base["floors"]),
         floors_given=bool(values["floors"]),
-        min_accuracy=values["min_accuracy"],
         calibrate_floors=_calibrate_floors(values),
-        save=values["save"],
-        compare=values["compare"],
         compare_base=base["compare"],
         fail_on=_fail_on(config, values["fail_on"]),
-        tolerance=values["tolerance"],
-        alpha=values["alpha"],
-        overwrite=bool(values["overwrite"]),
-        trust_remote_code=bool(values["trust_remote_code"]),
         json_path=paths["json"],
         report_path=paths["report"],
         resume_path=paths["resume"],
         executor=_executor(config, values),
-        ray_address=values["ray_address"],
-        ray_cpus=values["ray_cpus"],
-        exclusive=bool(values["exclusive"]),
         shard=_shard(values),
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
@@ -210,11 +187,7 @@ def option_value(config: pytest.Config, option: Option) -> Any:
 
 
 def _joined(items: Sequence[Any]) -> str:
-    """Return the items of a TOML list as they would be typed on the command line.
-
-    Raises:
-        BadValue: The list is empty, or one item is neither a string nor a number.
-    """
+    """Return the items of a TOML list as they would be typed on the command line; raises BadValue."""
     if not items:
         raise BadValue("the list is empty; give a value, or remove the line for the default")
     for item in items:
@@ -236,32 +209,13 @@ def _fail_on(config: pytest.Config, words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _warn_deprecated(config: pytest.Config, message: str) -> None:
-    """Issue a DeprecationWarning, once per run and not once per worker.
-
-    Raises:
-        Sst2Error: Warnings are errors in this run.
-    """
+    """Issue a DeprecationWarning, once per run and not once per worker; an Sst2Error if warnings are errors."""
     if hasattr(config, "workerinput"):
         return
     try:
         config.issue_config_time_warning(DeprecationWarning(message), stacklevel=2)
     except DeprecationWarning as error:
         raise Sst2Error(message) from error
-
-
-def _recipe(values: Mapping[str, Any]) -> Recipe:
-    return build_recipe(
-        values["recipe"],
-        train_size=values["train_size"],
-        evaluation=values["eval"],
-        eval_size=values["eval_size"],
-        seeds=values["seeds"],
-        epochs=values["epochs"],
-        batch_size=values["batch_size"],
-        learning_rate=values["learning_rate"],
-        max_length=values["max_length"],
-        dtype=values["dtype"],
-    )
 
 
 def _keeps_times(config: pytest.Config, values: Mapping[str, Any]) -> bool:
@@ -300,11 +254,7 @@ def _calibrate_floors(values: Mapping[str, Any]) -> bool:
 
 
 def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
-    """Return where the cells run.
-
-    Raises:
-        Sst2Error: Ray is not installed, or the options contradict each other.
-    """
+    """Return where the cells run, unless Ray is not installed or the options contradict each other."""
     executor = str(values["executor"])
     if executor != "ray":
         if values["ray_address"]:
@@ -318,11 +268,7 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
 
 
 def _shard(values: Mapping[str, Any]) -> Shard | None:
-    """Return the part of the cells to measure.
-
-    Raises:
-        Sst2Error: Another option needs all cells, which one shard does not have.
-    """
+    """Return the part of the cells to measure, unless another option needs all cells."""
     if not values["shard"]:
         return None
     shard = Shard(*values["shard"])

@@ -5,18 +5,12 @@ This module imports nothing heavy, because a conftest that adds models or method
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
-
-
-class TrainFunction(Protocol):
-    """A function that trains a classifier."""
-
-    def __call__(self, job: Any, /) -> Any:
-        """Train on a ``Job``, and return a classifier or a ``Trained``."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class MethodSpec:
     """
 
     name: str
-    train: str | TrainFunction
+    train: str | Callable[[Any], Any]
     needs_model: bool = True
     notes: str = ""
     frozen: bool = False

@@ -3,9 +3,9 @@
 - ``stash``: settings, matrix, inputs and run context of the run, each created on first use.
 - ``inputs``: the files that the settings name, and checks of where outputs go.
 - ``cell_run``: ``CellRun``, the value of the fixture ``sst2_run``; ``benchmark_timer`` times it.
-- ``cell_items``: the cells of collected tests; ``shard_selection`` keeps those of one shard.
+- ``cell_items``: the cells of collected tests; ``shard`` keeps those of one shard.
 - ``cluster``: runs the cells on Ray. ``xdist``: hands cells out to the workers of pytest-xdist.
-- ``report_data``: sends records with the test reports; ``report_sanitizer`` removes secrets from the reports.
-- ``results_plugin``: reads the records from the reports, and prints the summary.
-- ``session``: writes and compares the results; ``shard_baseline`` selects the baseline of one shard.
+- ``results_plugin``: reads the records from the test reports, and prints the summary.
+- ``report_sanitizer``: removes secrets from the test reports.
+- ``session``: writes and compares the results.
 """

@@ -96,10 +96,7 @@ class WithPytestBenchmark:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Suppress the warning that pytest-benchmark is disabled under pytest-xdist, if all benchmarks are cells.
-
-        Records have times there, too.
-        """
+        """Suppress the warning that pytest-benchmark is disabled under pytest-xdist: the records have times there."""
         fixtures = [getattr(item, "fixturenames", ()) for item in items]
         session = getattr(config, "_benchmarksession", None)
         if session is not None and all("sst2_timer" in names for names in fixtures if "benchmark" in names):
@@ -114,10 +111,8 @@ class WithPytestBenchmark:
         The table stays if other benchmarks ran, or if an option requests values that only the table has.
         """
         groups = yield
-        is_requested = any(
-            config.getoption(name, None)
-            for name in ("benchmark_compare", "benchmark_histogram", "benchmark_cprofile", "benchmark_verbose")
-        )
+        kinds = ("compare", "histogram", "cprofile", "verbose")
+        is_requested = any(config.getoption(f"benchmark_{kind}", None) for kind in kinds)
         if not is_requested and all(_OURS in benchmark["extra_info"] for benchmark in benchmarks):
             return []
         return groups

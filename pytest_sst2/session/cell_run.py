@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -30,10 +31,7 @@ class Timer(Protocol):
         """Store accuracy and phases next to the times."""
 
     def skip(self) -> None:
-        """Report no time: the record comes from an earlier run or another machine, or there is none.
-
-        Does nothing if something was timed already.
-        """
+        """Report no time, unless something was timed already: there is no record, or it was not measured here."""
 
 
 RECORD = pytest.StashKey[Record]()
@@ -114,22 +112,24 @@ class CellRun:
     def _measure_here(self, context: RunContext) -> Record:
         working = context.progress.working_on(self.cell.id, self.cell.method.name)
         memory = out_of_memory_explained(self.cell, context.settings.recipe)
-        with working, memory, self._library_output(shown=context.settings.talkative):
+        # With -v, libraries print to the terminal; otherwise pytest captures it.
+        capture = self._item.config.pluginmanager.getplugin("capturemanager") if context.settings.talkative else None
+        with working, memory, capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
             runner = context.runner(self.cell)
             rounds = context.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)
             runner.run_rounds(rounds)  # the timer runs fewer if benchmarks are disabled
             return runner.record(context.floor_for)
 
-    @contextlib.contextmanager
-    def _library_output(self, *, shown: bool) -> Iterator[None]:
-        """Print the output of libraries to the terminal if ``shown``; otherwise pytest captures it."""
-        capture = self._item.config.pluginmanager.getplugin("capturemanager") if shown else None
-        if capture is None:
-            yield
-            return
-        with capture.global_and_fixture_disabled():
-            yield
+
+def attach_results(item: pytest.Item, report: Any) -> None:
+    """Attach what a test measured to its report as JSON, which pytest-xdist sends from a worker to the controller."""
+    if (resumed := item.stash.get(RESUMED, None)) is not None:
+        report.sst2_resumed = resumed
+    if (record := item.stash.get(RECORD, None)) is not None:
+        report.sst2_record = record.to_json()
+    if (failure := item.stash.get(FAILURE, None)) is not None:
+        report.sst2_failure = asdict(failure)
 
 
 def failure_of(cell: Cell, reason: str) -> Failure:

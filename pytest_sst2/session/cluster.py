@@ -17,10 +17,7 @@ def submit_cells(
 ) -> None:
     """Submit all cells to the cluster, except those that the resumed file holds.
 
-    Args:
-        config: The run's.
-        cells: The cells of the run.
-        record_writer: Returns a function that writes a record; called once all cells are accepted.
+    ``record_writer`` is called once all cells are accepted.
 
     Raises:
         Sst2Error: The cluster is not available, or no node of it has what a cell needs.
@@ -34,12 +31,10 @@ def submit_cells(
 
 
 class _CloseOnSessionFinish:
-    """Disconnects from the cluster when the run ends, for whatever reason."""
-
     def __init__(self, executor: RayExecutor) -> None:
         self._executor = executor
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Cancel unfinished cells, because no test waits for them any more."""
+        """Disconnect and cancel unfinished cells, because no test waits for them any more."""
         self._executor.close()

@@ -24,12 +24,12 @@ class Inputs:
     """What a run loads before its first cell.
 
     Attributes:
-        floors: Floors of the file that the user named; None if none was named.
-        baseline: Results that this run is compared with, or None.
-        unfinished: Results of the file to resume, or None.
+        floors: Floors of the file that the user named.
+        baseline: Results that this run is compared with.
+        unfinished: Results of the file to resume.
         known_costs: Baseline with the time and memory of cells, for dividing them among shards and ordering them on
-            Ray; None if there is none or it is not needed.
-        save_path: File that the baseline of this run is written to, or None.
+            Ray.
+        save_path: File that the baseline of this run is written to.
     """
 
     floors: Floors | None = None
@@ -42,10 +42,7 @@ class Inputs:
 def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
     """Check where outputs go, and load the files that the settings name.
 
-    Args:
-        settings: The run's.
-        is_worker: Whether this process is a worker of pytest-xdist. Workers write no results, and start when the
-            controller may have begun to write them.
+    A worker of pytest-xdist writes no results, and starts when the controller may have begun to write them.
 
     Raises:
         Sst2Error: A file is missing or invalid, or an output would replace something that must stay.
@@ -59,12 +56,9 @@ def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
         _check_results_path(settings)
     if settings.report_path is not None:
         check_folder(settings.report_path, "--sst2-report")
-    save_path = None
-    if settings.save:
-        save_path = check_free(settings.rootdir, settings.save, overwrite=settings.overwrite)
-    baseline = None
-    if settings.compare:
-        baseline = load_baseline(settings.rootdir, settings.compare_base, settings.compare)
+    root, name = settings.rootdir, settings.compare
+    save_path = check_free(root, settings.save, overwrite=settings.overwrite) if settings.save else None
+    baseline = load_baseline(root, settings.compare_base, name) if name else None
     return Inputs(
         floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate_floors else None,
         baseline=baseline,
@@ -88,12 +82,10 @@ def _check_calibration(settings: Settings) -> None:
 
 def _check_results_path(settings: Settings) -> None:
     """Refuse to write results over a baseline, or over a file that holds no results."""
-    path = settings.results_path
+    path, name = settings.results_path, settings.compare
     if path is None:
         return
-    compared = None
-    if settings.compare:
-        compared = find_baseline(settings.rootdir, settings.compare_base, settings.compare)
+    compared = find_baseline(settings.rootdir, settings.compare_base, name) if name else None
     check_not_baseline(path, settings.results_option, compared)
     if not settings.resumes_in_place:
         check_replaceable(path, settings.results_option)

@@ -23,13 +23,8 @@ LOG_SECONDS = 30.0
 class ProgressDisplay:
     """Shows the progress of a cell from a thread of its own.
 
-    On a terminal it updates one line below pytest's own, and removes it when the cell is finished. In a log it writes
-    a new line every 30 seconds.
-
-    Args:
-        stream: The output. It must bypass pytest's capture.
-        live: Whether the stream is a terminal.
-        column: Returns the width of pytest's current line, where the cursor returns to.
+    If ``live``, it updates one line below pytest's own, and removes it when the cell is finished. Then the cursor
+    returns to ``column()``, the width of pytest's line. Otherwise it writes a new line every 30 seconds.
     """
 
     def __init__(self, stream: TextIO, *, live: bool, column: Callable[[], int] = lambda: 0) -> None:

@@ -22,18 +22,15 @@ NAME = "sst2-results"
 
 
 class ResultsPlugin:
-    """Hooks of the process that receives every test report, which is any process but a worker of pytest-xdist.
-
-    Attributes:
-        session: The results of the run; created for the first cell, so that other runs do not import it.
-        planned: The ids of all cells of the run, in every shard; empty until they are known.
-        division: How the cells were divided among shards; None in a run of all cells.
-    """
+    """Hooks of the process that receives every test report, which is any process but a worker of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        # Created for the first cell, so that other runs do not import it.
         self.session: Session | None = None
+        # The ids of all cells of the run, in every shard; empty until they are known.
         self.planned: Sequence[str] = ()
+        # How the cells were divided among shards; None in a run of all cells.
         self.division: Division | None = None
         self._unlock: Callable[[], None] = lambda: None
 
@@ -43,21 +40,16 @@ class ResultsPlugin:
         Raises:
             pytest.UsageError: Another run is writing the file, or an input is missing or invalid.
         """
-        if not self._config.option.collectonly:
-            self._lock_results_file()
+        settings = settings_of(self._config)
+        if settings.results_path is not None and not self._config.option.collectonly:
+            try:
+                self._unlock = locks.take(settings.results_path, settings.results_option)
+            except Sst2Error as error:
+                raise pytest.UsageError(str(error)) from error
         # After the lock: another run may have added its last cells to the file just before.
         inputs_of(self._config)
         if self._config.option.sst2_compare or self._config.option.sst2_save:
             self.current_session()  # so that a run without cells reports that nothing was compared or saved
-
-    def _lock_results_file(self) -> None:
-        settings = settings_of(self._config)
-        if settings.results_path is None:
-            return
-        try:
-            self._unlock = locks.take(settings.results_path, settings.results_option)
-        except Sst2Error as error:
-            raise pytest.UsageError(str(error)) from error
 
     def pytest_unconfigure(self) -> None:
         """Release the lock on the results file."""
@@ -135,18 +127,16 @@ class ResultsPlugin:
         # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
         encoding = getattr(getattr(writer, "_file", None), "encoding", None)
         parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
-        if self.session.comparison is not None:
+        if (comparison := self.session.comparison) is not None:
             from pytest_sst2.report.comparison_text import comparison_lines
 
-            parts["SST-2 comparison"] = comparison_lines(
-                self.session.comparison, settings_of(config).fail_on, writer.fullwidth
-            )
+            fail_on = settings_of(config).fail_on
+            parts["SST-2 comparison"] = comparison_lines(comparison, fail_on, writer.fullwidth)
         for title, lines in parts.items():
             terminalreporter.section(title)
             for line in lines:
-                terminalreporter.write_line(
-                    coloured(encodable(line, encoding), lambda text, color: writer.markup(text, **{color: True}))
-                )
+                text = encodable(line, encoding)
+                terminalreporter.write_line(coloured(text, lambda part, color: writer.markup(part, **{color: True})))
 
 
 def _named_tests(config: pytest.Config) -> list[str]:

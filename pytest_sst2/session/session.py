@@ -35,19 +35,15 @@ class Session:
         failures: One per cell that could not be measured.
         notes: Lines below the table, such as the files written.
         problems: Lines about what fails the run although no test failed.
-        comparison: The comparison with the baseline; None without one.
         failed_tests: Number of tests that failed although their cell was measured and reaches its floor.
         planned: The ids of all cells of the run, in every shard; empty if they are unknown.
-        division: How the cells were divided among shards; None in a run of all cells.
-        resumed: With ``--sst2-resume``, the cells of the resumed file: from the id to the reason why the cell was
-            measured again, or to an empty text if its record was taken from the file.
+        resumed: From cells of the resumed file to the reason why they were measured again; empty if they were not.
     """
 
     def __init__(self, settings: Settings, inputs: Inputs) -> None:
         self.settings = settings
         self.inputs = inputs
         self._by_cell: dict[str, Record] = {}
-        # Cells that several tests measured, or that a plugin ran again.
         self._measured_again: dict[str, None] = {}
         self.failures: list[Failure] = []
         self.notes: list[str] = []
@@ -58,8 +54,7 @@ class Session:
         self.division: Division | None = None
         self.resumed: dict[str, str] = {}
         self._write_error = ""
-        # Cells whose record was written before their test ran.
-        self._early: set[str] = set()
+        self._early: set[str] = set()  # cells whose record was written before their test ran
 
     @cached_property
     def _writer(self) -> ResultsWriter | None:
@@ -85,12 +80,8 @@ class Session:
     def add(self, record_json: dict[str, Any], resumed: str | None = None) -> Record:
         """Add a record from a test report, write it to the results file, and return it.
 
-        If a cell is measured more than once, the last record wins.
-
-        Args:
-            record_json: The record as JSON.
-            resumed: Empty if the record was taken from an earlier run, else why the cell was measured again; None if
-                no earlier run measured it.
+        If a cell is measured more than once, the last record wins. ``resumed`` is None if no earlier run measured the
+        cell, empty if its record was taken from there, and else the reason why it was measured again.
         """
         record = record_from_json(record_json)
         if record.cell in self._by_cell and resumed != "":
@@ -145,10 +136,7 @@ class Session:
     def finish(self, *, complete: bool, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> None:
         """Write and compare the results; an error there becomes a problem of the run.
 
-        Args:
-            complete: False if the run was stopped before its last cell.
-            sentences_of: Looks up the sentences of a record's data set.
-            tests: The arguments of pytest that name tests, as typed; None if unknown.
+        ``tests`` are the arguments of pytest that name tests, as typed; None if unknown.
         """
         self._check_one_dataset()
         if self._writer is not None:
@@ -196,12 +184,9 @@ class Session:
         tables = {_table_of(record) for record in self.records}
         if not tables or self.inputs.unfinished is None:
             return []
+        others = [record.cell for record in self.inputs.unfinished.records if _table_of(record) not in tables]
         finished = self._results.finished
-        return [
-            record.cell
-            for record in self.inputs.unfinished.records
-            if record.cell not in finished and _table_of(record) not in tables
-        ]
+        return [cell for cell in others if cell not in finished]
 
     def _add_notes(self) -> None:
         """Add the notes about cells that were taken from a file, left to other shards, not run, or run again."""
@@ -228,7 +213,7 @@ class Session:
 
         before: Results | None = baseline
         if self.division is not None:
-            from pytest_sst2.session.shard_baseline import baseline_of_shard
+            from pytest_sst2.session.shard import baseline_of_shard
 
             before, note = baseline_of_shard(baseline, self._results, self.division)
             self.notes.append(note)

@@ -33,11 +33,7 @@ def is_configured(config: pytest.Config) -> bool:
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """Return the settings of the run.
-
-    Raises:
-        pytest.UsageError: A value is invalid.
-    """
+    """Return the settings of the run; raises ``pytest.UsageError`` if a value is invalid."""
     return _configuration(config)[0]
 
 

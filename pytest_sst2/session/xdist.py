@@ -24,17 +24,12 @@ def _may_have_cell(nodeid: str) -> bool:
 
 
 class CellLookup:
-    """Finds the cell of a test by the test's id.
-
-    Args:
-        cells: All cells of the matrix.
-    """
+    """Finds the cell of a test by the test's id."""
 
     def __init__(self, cells: Iterable[Cell]) -> None:
+        self._cells = {cell.id: cell for cell in cells}
         # pytest escapes non-ASCII characters in ids, unless an ini option disables that.
-        planned = list(cells)
-        self._cells = {cell.id: cell for cell in planned}
-        self._cells |= {cell.id.encode("unicode_escape").decode(): cell for cell in planned}
+        self._cells |= {name.encode("unicode_escape").decode(): cell for name, cell in self._cells.items()}
 
     def __call__(self, nodeid: str) -> Cell | None:
         """Return the cell of a test, which may have other parameters, too; None for a test without a cell."""
@@ -49,13 +44,7 @@ class CellLookup:
 
 
 class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Send cells with the same frozen encoder to one worker, so that it is loaded once; send other tests one by one.
-
-    Args:
-        config: pytest's configuration.
-        log: pytest-xdist's log.
-        find_cell: Finds the cell of a test.
-    """
+    """Send cells with the same frozen encoder to one worker, so that it is loaded once; send other tests one by one."""
 
     def __init__(self, config: pytest.Config, log: Any, find_cell: CellLookup) -> None:
         super().__init__(config, log)
@@ -81,13 +70,7 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 class DeferredScheduling:
-    """Choose the scheduler when the tests are known; in a run without cells it is pytest-xdist's own.
-
-    Args:
-        config: pytest's configuration.
-        log: pytest-xdist's log.
-        cell_lookup: Returns the CellLookup; called when an id looks like that of a cell.
-    """
+    """Choose the scheduler when the tests are known; in a run without cells it is pytest-xdist's own."""
 
     def __init__(self, config: pytest.Config, log: Any, cell_lookup: Callable[[], CellLookup]) -> None:
         self._config = config
@@ -112,12 +95,7 @@ class DeferredScheduling:
 
 
 class XdistPlugin:
-    """Hooks of pytest-xdist's controller.
-
-    Args:
-        results: Receives the planned cells and their division among shards.
-        cell_lookup: Returns the CellLookup of the run.
-    """
+    """Hooks of pytest-xdist's controller; ``cell_lookup`` is called when an id looks like that of a cell."""
 
     def __init__(self, results: ResultsPlugin, cell_lookup: Callable[[], CellLookup]) -> None:
         self._results = results

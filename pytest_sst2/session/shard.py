@@ -1,23 +1,29 @@
-"""The part of a baseline that one shard is compared with."""
+"""The part of a run that one shard has (``--sst2-shard``): its tests, and the baseline it is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from pytest_sst2.config.settings import Shard
 from pytest_sst2.results.file import Results
-from pytest_sst2.runner.sharding import Division
+from pytest_sst2.runner.sharding import Division, divide
+from pytest_sst2.session.cell_items import cell_of, cells_of, deselect
+from pytest_sst2.session.stash import DIVISION, inputs_of
+
+
+def select_shard(config: pytest.Config, items: list[pytest.Item], shard: Shard) -> Division:
+    """Deselect the tests whose cell is measured in another shard, and return how the cells were divided."""
+    division = config.stash[DIVISION] = divide(cells_of(items), shard, inputs_of(config).known_costs)
+    deselect(config, items, [item for item in items if (cell := cell_of(item)) and cell.id in division.others])
+    return division
 
 
 def baseline_of_shard(baseline: Results, results: Results, division: Division) -> tuple[Results | None, str]:
     """Return the baseline without the cells of other shards, and a note for the summary.
 
-    Args:
-        baseline: The whole baseline.
-        results: What this shard measured.
-        division: How the cells were divided among shards.
-
-    Returns:
-        None instead of the baseline if it holds no cell of this shard.
+    None replaces the baseline if it holds no cell of this shard.
     """
     kept = [record for record in baseline.records if record.cell not in division.others]
     pairs = {(record.model, record.method) for record in results.records}

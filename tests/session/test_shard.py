@@ -1,10 +1,10 @@
-"""The part of a baseline that a shard is compared with."""
+"""The tests of one shard, and its part of a baseline."""
 
 from __future__ import annotations
 
 from pytest_sst2.results.file import Results
 from pytest_sst2.runner.sharding import Division
-from pytest_sst2.session.shard_baseline import baseline_of_shard
+from pytest_sst2.session.shard import baseline_of_shard
 from tests.support.record_factory import make_record
 
 A, B, C = (make_record(cell=f"{name}-tfidf-seed1", model=name, method="tfidf", seed=1) for name in "abc")
