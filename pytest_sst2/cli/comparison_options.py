@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pytest_sst2.config.option_parsers import current_words, points, probability, several_of
@@ -13,36 +14,21 @@ from pytest_sst2.config.options import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, RENAMED_
 def add_comparison_options(parser: argparse.ArgumentParser, *, prefixed: bool = False) -> None:
     """Add the options; with ``prefixed`` also under their names as options of pytest, such as ``--sst2-alpha``."""
 
-    def add(name: str, **keywords: Any) -> None:
+    def add(name: str, parse: Callable[[str], Any], default: object, metavar: str, text: str) -> None:
         flags = [f"--{name}", f"--sst2-{name}"] if prefixed else [f"--{name}"]
-        parser.add_argument(*flags, **keywords)
+        parser.add_argument(*flags, type=parse, default=default, metavar=metavar, help=text)
 
-    add(
-        "fail-on",
-        type=_fail_on,
-        default=FAIL_ON_DEFAULT,
-        metavar="A,B",
-        help=f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})",
-    )
-    add(
-        "tolerance",
-        type=points,
-        default=TOLERANCE,
-        metavar="X",
-        help=f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})",
-    )
-    add(
-        "alpha",
-        type=probability,
-        default=ALPHA,
-        metavar="X",
-        help=f"significance level after Holm's correction (default: {ALPHA:g})",
-    )
+    text = f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})"
+    add("fail-on", _fail_on, FAIL_ON_DEFAULT, "A,B", text)
+    text = f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})"
+    add("tolerance", points, TOLERANCE, "X", text)
+    add("alpha", probability, ALPHA, "X", f"significance level after Holm's correction (default: {ALPHA:g})")
 
 
 def _fail_on(text: str) -> tuple[str, ...]:
     """Parse ``--fail-on``; a renamed word is replaced, with a warning on stderr."""
-    words = several_of(FAIL_ON, RENAMED_FAIL_ON)(text)
-    return current_words(
-        words, RENAMED_FAIL_ON, lambda message: print(f"pytest-sst2: warning: --fail-on: {message}", file=sys.stderr)
-    )
+
+    def warn(message: str) -> None:
+        print(f"pytest-sst2: warning: --fail-on: {message}", file=sys.stderr)
+
+    return current_words(several_of(FAIL_ON, RENAMED_FAIL_ON)(text), RENAMED_FAIL_ON, warn)

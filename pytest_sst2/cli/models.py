@@ -12,15 +12,8 @@ HELP = "list the encoders that have a short name"
 
 def run(_options: argparse.Namespace) -> tuple[str, int]:
     """Return the table of encoders."""
-    rows = [
-        (
-            spec.name,
-            spec.hub_id,
-            f"{spec.parameters_millions:.1f}",
-            spec.licence,
-            (spec.revision or "main")[:12],
-            spec.notes,
-        )
-        for spec in CATALOG
-    ]
+    rows = []
+    for spec in CATALOG:
+        size, revision = f"{spec.parameters_millions:.1f}", (spec.revision or "main")[:12]
+        rows.append((spec.name, spec.hub_id, size, spec.licence, revision, spec.notes))
     return table(rows, ("model", "Hub id", "M parameters", "licence", "revision", "notes")), 0

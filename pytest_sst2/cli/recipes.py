@@ -12,18 +12,10 @@ HELP = "list the presets of --sst2-recipe"
 
 def run(_options: argparse.Namespace) -> tuple[str, int]:
     """Return the table of presets."""
-    rows = [
-        (
-            name,
-            "all" if recipe.train_size is None else f"{recipe.train_size:,}",
-            recipe.evaluation,
-            ",".join(map(str, recipe.seeds)),
-            recipe.epochs,
-            recipe.batch_size,
-            f"{recipe.learning_rate:g}",
-            recipe.max_length,
-        )
-        for name, recipe in PRESETS.items()
-    ]
+    rows = []
+    for name, recipe in PRESETS.items():
+        train = f"{recipe.train_size:,}" if recipe.train_size else "all"
+        fine_tuning = (recipe.epochs, recipe.batch_size, f"{recipe.learning_rate:g}", recipe.max_length)
+        rows.append((name, train, recipe.evaluation, ",".join(map(str, recipe.seeds)), *fine_tuning))
     headers = ("recipe", "train", "evaluated on", "seeds", "epochs", "batch", "learning rate", "max tokens")
     return table(rows, headers), 0

@@ -29,13 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(flags=[])
     _add_environments(parser)
     bisection = parser.add_argument_group("which package caused it")
-    bisection.add_argument(
-        "--bisect", action="store_true", help="find the smallest set of changes that causes a difference"
-    )
-    bisection.add_argument(
-        "--bisect-releases", action="store_true", help="with --bisect: also find the first bad release"
-    )
-    bisection.add_argument("--versions", action=_RenamedSwitch, dest="bisect_releases", new_name="--bisect-releases")
+    text = "find the smallest set of changes that causes a difference"
+    bisection.add_argument("--bisect", action="store_true", help=text)
+    text = "with --bisect: also find the first bad release"
+    bisection.add_argument("--bisect-releases", action="store_true", help=text)
+    bisection.add_argument("--versions", action="store_true", help=argparse.SUPPRESS)  # the old name of the former
     _add_benchmarks(parser)
     add_comparison_options(parser, prefixed=True)
 
@@ -84,26 +82,10 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     """
     from pytest_sst2.upgrade import command
 
+    if options.versions:
+        print("pytest-sst2: warning: --versions is deprecated; use --bisect-releases.", file=sys.stderr)
+        options.bisect_releases = True
     return command.run(options, print_text, screen_width())
-
-
-class _RenamedSwitch(argparse.Action):
-    """A switch under its old name, which is not listed in the help and prints the new name."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, new_name: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        self.new_name = new_name
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Set the switch and print the new name."""
-        setattr(namespace, self.dest, True)
-        print(f"pytest-sst2: warning: {option_string} is deprecated; use {self.new_name}.", file=sys.stderr)
 
 
 class _PassedOn(argparse.Action):
@@ -113,13 +95,7 @@ class _PassedOn(argparse.Action):
         super().__init__(option_strings, dest, nargs=0 if option.parse is None else None, **keywords)
         self.option = option
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         """Store the option as text; the last value wins."""
         try:
             if self.option.parse is not None:
