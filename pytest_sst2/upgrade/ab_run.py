@@ -17,7 +17,7 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, merge_passes, run_benchmarks
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
 from pytest_sst2.upgrade.pins import Pins, VersionChange, changes_between
-from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest
+from pytest_sst2.upgrade.uv import InstallError
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.locks import lock_file
@@ -33,13 +33,8 @@ _FINISHED = "finished"
 class UpgradeRequest:
     """The packages of both environments, as requested on the command line.
 
-    Attributes:
-        base: The pins of the earlier environment.
-        requirements: Requirements of the later one.
-        target: All pins of the later one, if a lock file names them.
-        latest: Whether the later one gets the newest versions that fit together.
-        python: The interpreter of the later one; None for that of the earlier.
-        extra_requirements: Requirements of both, in addition to the runner and its dependencies.
+    ``base`` has the pins of the earlier environment, ``extra_requirements`` are for both, and the rest is for the later
+    one: ``target`` has all its pins, if a lock file names them.
     """
 
     base: Pins
@@ -55,8 +50,6 @@ class Sides:
     """Both environments.
 
     Attributes:
-        before: The earlier one.
-        after: The later one.
         changes: The packages in which they differ, including those that uv moved.
         roots: The requirements of both.
         python: The interpreter of the earlier one, a path.
@@ -84,7 +77,7 @@ def build_sides(upgrade: UpgradeRequest, environments: Environments, notify: Not
     python = str(getattr(sys, "_base_executable", sys.executable))
     roots = _roots(upgrade, environments.runner)
     with _name_side(BEFORE):
-        pins = environments.uv.resolve(ResolutionRequest(roots, upgrade.base, {}), python)
+        pins = environments.uv.resolve(roots, python, pins=upgrade.base)
         before = _build(environments, pins, python, BEFORE, notify)
     with _name_side(AFTER):
         python_after = upgrade.python or python
@@ -116,20 +109,16 @@ def _resolve_after(
     uv = environments.uv
     python = upgrade.python or str(before.python)
     requirements = (*roots, *map(str, upgrade.requirements))
-    if upgrade.target is not None:
-        return uv.resolve(ResolutionRequest(requirements, upgrade.target, {}), python)
-    if upgrade.latest:
-        return uv.resolve(ResolutionRequest(requirements, {}, {}), python)
+    if upgrade.target is not None or upgrade.latest:
+        return uv.resolve(requirements, python, pins=upgrade.target)
     # Named packages become the newest that their requirement allows. All others keep their version if possible.
     named = {canonicalize_name(requirement.name) for requirement in upgrade.requirements}
     others = {name: version for name, version in before.pins.items() if name not in named}
-    if upgrade.python is None:
-        return uv.resolve(ResolutionRequest(requirements, {}, others), python)
-    try:
-        return uv.resolve(ResolutionRequest(requirements, others, {}), python)
-    except InstallError:
-        # Some versions do not support the other interpreter, or do not fit the named packages.
-        return uv.resolve(ResolutionRequest(requirements, {}, others), python)
+    if upgrade.python is not None:
+        # Some versions may not support the other interpreter, or not fit the named packages.
+        with contextlib.suppress(InstallError):
+            return uv.resolve(requirements, python, pins=others)
+    return uv.resolve(requirements, python, preferred=others)
 
 
 def _build(environments: Environments, pins: Pins, python: str, name: str, notify: Notify) -> BuiltEnvironment:
@@ -141,13 +130,9 @@ def _build(environments: Environments, pins: Pins, python: str, name: str, notif
 
 @dataclass(frozen=True)
 class Measurements:
-    """The results of both environments.
+    """The merged passes in both environments, and the folder of single passes.
 
-    Attributes:
-        before: The merged passes in the earlier environment.
-        after: Those in the later one; None if the benchmarks did not run there.
-        after_error: Why they did not run there.
-        folder: Where the results of single passes are kept until the command is finished.
+    ``after`` is None if the benchmarks did not run in the later environment; ``after_error`` says why.
     """
 
     before: Results
@@ -158,7 +143,7 @@ class Measurements:
 
 @contextlib.contextmanager
 def exclusive_run(folder: Path) -> Iterator[None]:
-    """Keep other commands from running the same upgrade check at the same time.
+    """Keep other commands from running the same upgrade check; after a success, the next one measures again.
 
     Raises:
         Sst2Error: Another command runs it already.
@@ -170,6 +155,7 @@ def exclusive_run(folder: Path) -> Iterator[None]:
     )
     with lock_file(Path(f"{folder}.lock"), busy=busy):
         yield
+        write_atomically(folder / _FINISHED, "")
 
 
 def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, notify: Notify) -> Measurements:
@@ -199,11 +185,6 @@ def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, notify: N
                 after_error = str(error)
     after = merge_passes(results[AFTER], AFTER) if results[AFTER] and not after_error else None
     return Measurements(merge_passes(results[BEFORE], BEFORE), after, after_error, folder)
-
-
-def mark_finished(measurements: Measurements) -> None:
-    """Mark the passes as used, so that the next command measures again."""
-    write_atomically(measurements.folder / _FINISHED, "")
 
 
 def run_folder(parent: Path, sides: Sides, plan: Plan, passes: int) -> Path:

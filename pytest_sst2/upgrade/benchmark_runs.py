@@ -20,13 +20,8 @@ from pytest_sst2.utils.sanitize import printable
 _INI_OVERRIDES = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
 # These would bring packages of this environment, options of the outer pytest, or a second summary on GitHub.
 _DROPPED_VARIABLES = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "GITHUB_STEP_SUMMARY",
-    "PYTEST_ADDOPTS",
-    "PYTEST_PLUGINS",
-    "PYTEST_CURRENT_TEST",
+    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "GITHUB_STEP_SUMMARY"),
+    *("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST"),
 )
 _CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
 
@@ -37,13 +32,7 @@ class BenchmarkRunError(Sst2Error):
 
 @dataclass(frozen=True)
 class Plan:
-    """What pytest runs in every environment.
-
-    Attributes:
-        targets: What pytest collects: a folder of benchmarks, or ``--pyargs`` and a package.
-        flags: Options of pytest and of this plugin, as typed.
-        folder: The working folder.
-    """
+    """What pytest runs in every environment: its targets, its options as typed, and the working folder."""
 
     targets: tuple[str, ...]
     flags: tuple[str, ...]
@@ -143,12 +132,10 @@ def _reason(log: Path, status: int) -> str:
     last = (named or errors or lines or ["no output"])[-1].removeprefix("E  ").removeprefix("ERROR: ").strip()
     if status < 0:
         last = f"ended by signal {-status}; {last}"
-    hint = (
-        " Plugins that the project's pytest settings need must be in both environments: add --with PLUGIN."
-        if status == 4
-        else ""
-    )
-    return f"{last[:400].rstrip('.')} (exit status {status}).{hint}"
+    sentence = f"{last[:400].rstrip('.')} (exit status {status})."
+    if status == 4:
+        sentence += " Plugins that the project's pytest settings need must be in both environments: add --with PLUGIN."
+    return sentence
 
 
 def merge_passes(passes: Sequence[Results], origin: str) -> Results:

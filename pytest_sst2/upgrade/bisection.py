@@ -15,7 +15,7 @@ from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, ins
 from pytest_sst2.upgrade.minimize import FirstBadRelease, MinimalSet, Outcome, first_bad_release, minimal_set
 from pytest_sst2.upgrade.pins import Pins, VersionChange, changes_between, pin_lines
 from pytest_sst2.upgrade.symptom import Symptom, is_same_crash, outcome_of
-from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest
+from pytest_sst2.upgrade.uv import InstallError
 from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.hashing import short_digest
 
@@ -25,11 +25,9 @@ Changes = Mapping[str, VersionChange]
 
 @dataclass(frozen=True)
 class Cause:
-    """A package that causes the symptom, with the packages tied to it.
+    """A package that causes the symptom, then the packages that need it and are needed by it.
 
-    Attributes:
-        names: The package first; the others need it and are needed by it.
-        is_range: Whether these are several changes, between which nothing could be tested.
+    It is a range if these are several changes, between which nothing could be tested.
     """
 
     names: tuple[str, ...]
@@ -49,15 +47,9 @@ class Bisection:
     """Test whether environments between the two reproduce a symptom.
 
     Attributes:
-        sides: Both environments.
-        symptom: The symptom.
-        environments: Builds those between.
         plan: What is run; narrowed to the cell of the symptom.
         passes: The number of passes, if the symptom needs several.
-        tolerance: As in the comparison.
-        alpha: As in the comparison.
         folder: Where results are kept until the command is finished.
-        notify: Called at each step.
         named: The packages named on the command line. Of several tied packages they are listed first.
         steps: The number of sets tested so far.
     """
@@ -121,36 +113,23 @@ class Bisection:
         )
 
     def _test_set(self, names: frozenset[str]) -> Outcome:
-        pins = {**self.sides.before.pins}
-        for name in names:
-            version = self._changes[name].after
-            if version is None:
-                pins.pop(name, None)
-            else:
-                pins[name] = version
+        versions = {**self.sides.before.pins, **{name: self._changes[name].after for name in names}}
+        pins = {name: version for name, version in versions.items() if version is not None}
         description = f"{len(names)} of {len(self._changes)} changes: {describe_changes(self._changes, names)}"
         return self._test(description, lambda: self._checked(pins))
 
     def _checked(self, pins: Pins) -> Pins:
-        """Return the pins if they fit together.
-
-        Raises:
-            InstallError: A package needs another package or another version.
-        """
+        """Return the pins, or raise InstallError if a package needs another package or another version."""
         roots = (self.environments.runner, *pin_lines(pins))
-        resolved = self.environments.uv.resolve(ResolutionRequest(roots, pins, {}), self.sides.python)
+        resolved = self.environments.uv.resolve(roots, self.sides.python, pins=pins)
         if missing := changes_between(pins, resolved):
             raise InstallError(f"these versions also need {', '.join(map(str, missing[:3]))}.")
         return pins
 
     def _test_release(self, name: str, version: str) -> Outcome:
         others = {other: pinned for other, pinned in self.sides.before.pins.items() if other != name}
-
-        def pins() -> Pins:
-            request = ResolutionRequest((*self.sides.roots, f"{name}=={version}"), {}, others)
-            return self.environments.uv.resolve(request, self.sides.python)
-
-        return self._test(f"{name} {version}", pins)
+        roots, resolve = (*self.sides.roots, f"{name}=={version}"), self.environments.uv.resolve
+        return self._test(f"{name} {version}", lambda: resolve(roots, self.sides.python, preferred=others))
 
     def _test(self, description: str, pins: Callable[[], Pins]) -> Outcome:
         self.steps += 1
@@ -188,14 +167,7 @@ def describe_changes(changes: Changes, names: Collection[str]) -> str:
 
 
 def cause_sentence(changes: Changes, minimal: MinimalSet, causes: Sequence[Cause], symptom: Symptom) -> str:
-    """Return in one sentence which packages cause the symptom.
-
-    Args:
-        changes: All changes.
-        minimal: The smallest set.
-        causes: Its groups, with the packages tied to them.
-        symptom: The symptom.
-    """
+    """Return in one sentence which packages cause the symptom; ``causes`` are those of the minimal set."""
     description = " and ".join(cause.describe(changes) for cause in causes)
     tied = {name for cause in causes for name in cause.names}
     needed = sorted(minimal.names - tied)

@@ -22,7 +22,6 @@ from pytest_sst2.upgrade.ab_run import (
     UpgradeRequest,
     build_sides,
     exclusive_run,
-    mark_finished,
     measure_sides,
     run_folder,
 )
@@ -44,10 +43,7 @@ _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple[str, int]:
     """Check an upgrade; return the finding and the exit status of ``pytest-sst2 compare``.
 
-    Args:
-        options: The parsed command line.
-        notify: Called at each step.
-        width: Columns of the terminal; None for no limit.
+    ``width`` is the number of columns of the terminal; None for no limit.
 
     Raises:
         Sst2Error: The arguments are invalid, uv is not installed, or an environment cannot be used.
@@ -59,7 +55,7 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     if options.clean:
         folder, size = remove_kept()
         notify_line(f"{folder}: removed, {size / 2**20:,.0f} MB")
-    if not _requests_a_change(options):
+    if not (options.requirements or options.latest or options.to or options.python):
         if options.clean:
             return "", HOLDS
         raise Sst2Error(
@@ -86,13 +82,7 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     kept = run_folder(folder / "runs", sides, plan, options.passes)
     with exclusive_run(kept):
         measurements = measure_sides(sides, plan, options.passes, kept, notify_line)
-        finding = _Finding(options, plan, environments, sides, measurements, notify_line, width).report()
-        mark_finished(measurements)
-    return finding
-
-
-def _requests_a_change(options: argparse.Namespace) -> bool:
-    return bool(options.requirements or options.latest or options.to or options.python)
+        return _Finding(options, plan, environments, sides, measurements, notify_line, width).report()
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -120,11 +110,9 @@ def _upgrade_request(options: argparse.Namespace) -> tuple[UpgradeRequest, list[
     else:
         base, local = installed_pins()
         if local:
-            names, is_one = ", ".join(local), len(local) == 1
             notes.append(
-                f"note: {names} {'is' if is_one else 'are'} installed from a folder or a repository, which an index "
-                f"does not have. {'It is' if is_one else 'They are'} left out unless a package needs "
-                f"{'it' if is_one else 'them'}."
+                "note: an index does not have what is installed from a folder or a repository. Left out, unless a "
+                f"package needs it: {', '.join(local)}."
             )
     return (
         UpgradeRequest(
@@ -201,11 +189,8 @@ class _Finding:
         before, after = self.measurements.before, self.measurements.after
         if after is None:
             error = self.measurements.after_error
-            return (
-                [f"FAILS: the 'after' environment failed: {error}"],
-                CANNOT_COMPARE,
-                Symptom("crash", None, error, ()),
-            )
+            lines = [f"FAILS: the 'after' environment failed: {error}"]
+            return lines, CANNOT_COMPARE, Symptom("crash", None, error, ())
         comparison = compare(before, after, tolerance=self.options.tolerance, alpha=self.options.alpha)
         lines = comparison_lines(comparison, self.options.fail_on, self.width)
         if failed := failure_summary(before):

@@ -15,13 +15,7 @@ from pytest_sst2.upgrade.pins import Pins, VersionChange
 
 @dataclass(frozen=True)
 class InstalledPackages:
-    """The packages of an environment.
-
-    Attributes:
-        pins: Their versions.
-        requires: From the name of a package to its requirements (PEP 508).
-        markers: The values of environment markers.
-    """
+    """The packages of an environment, their requirements (PEP 508), and the values of environment markers."""
 
     pins: Pins
     requires: Mapping[str, Sequence[str]]

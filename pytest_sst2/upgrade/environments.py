@@ -10,7 +10,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytest_sst2.upgrade.dependency_closure import InstalledPackages
 from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version
@@ -49,13 +48,7 @@ print(json.dumps({"packages": packages, "markers": markers}))
 
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """A complete environment.
-
-    Attributes:
-        folder: Its folder.
-        pins: Its packages.
-        seconds: How long the build took; 0 if it was reused.
-    """
+    """A complete environment; ``seconds`` is how long the build took, 0 if it was reused."""
 
     folder: Path
     pins: Pins
@@ -92,12 +85,7 @@ class Environments:
     """Build environments in a folder, each named after its content.
 
     The file ``ready.json`` is written last. An environment without it is incomplete and is built again. Two commands
-    that need the same environment wait for each other.
-
-    Args:
-        folder: Where environments are kept.
-        uv: Builds them.
-        wheel: The wheel of this package.
+    that need the same environment wait for each other. Each one gets the wheel of this package.
     """
 
     def __init__(self, folder: Path, uv: Uv, wheel: Path) -> None:
@@ -116,7 +104,9 @@ class Environments:
         Raises:
             InstallError: It cannot be built; nothing of it is left.
         """
-        folder = self.folder / _content_key(pins, self.wheel, python)
+        # The folder of the wheel is named after the content of the wheel.
+        content = [python, platform.python_version(), self.wheel.parent.name, *pin_lines(pins)]
+        folder = self.folder / short_digest("\n".join(content))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with lock_file(Path(f"{folder}.lock")):
@@ -144,31 +134,21 @@ class Environments:
         return BuiltEnvironment(folder, pins, seconds)
 
 
-def _content_key(pins: Pins, wheel: Path, python: str) -> str:
-    # The folder of the wheel is named after the content of the wheel.
-    text = "\n".join([python, platform.python_version(), wheel.parent.name, *pin_lines(pins)])
-    return short_digest(text)
-
-
 def inspect_environment(environment: BuiltEnvironment) -> InstalledPackages:
     """Return the packages of an environment and their requirements.
 
     Raises:
         Sst2Error: Its interpreter does not run.
     """
-    content = _run_inspect_script(environment.python)
-    return InstalledPackages(
-        {name: public_version(version) for name, (version, _) in content["packages"].items()},
-        {name: requires for name, (_, requires) in content["packages"].items()},
-        content["markers"],
-    )
-
-
-def _run_inspect_script(python: Path) -> dict[str, dict[str, Any]]:
+    python = environment.python
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     command = [str(python), "-P", "-c", _INSPECT_SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode != 0:
         raise Sst2Error(f"{python} does not run: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}.")
-    content: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return content
+    content = json.loads(done.stdout)
+    return InstalledPackages(
+        {name: public_version(version) for name, (version, _) in content["packages"].items()},
+        {name: requires for name, (_, requires) in content["packages"].items()},
+        content["markers"],
+    )

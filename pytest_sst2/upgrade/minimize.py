@@ -5,7 +5,7 @@ Both searches test as little as possible, because each test builds an environmen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,10 +58,7 @@ def minimal_set(names: Sequence[str], closure: Closure, test: TestFunction) -> M
         A set of which no cause can be left out. If one change hides the symptom of another, there may be other such
         sets.
     """
-    known: dict[frozenset[str], Outcome] = {
-        frozenset(): Outcome.GOOD,
-        closure(frozenset(names)): Outcome.BAD,
-    }
+    known: dict[frozenset[str], Outcome] = {frozenset(): Outcome.GOOD, closure(frozenset(names)): Outcome.BAD}
 
     def outcome_of(changes: frozenset[str]) -> Outcome:
         complete = closure(changes)
@@ -99,7 +96,7 @@ def boundary(count: int, outcome_of: Callable[[int], Outcome]) -> tuple[int, int
     """
     good, bad = 0, count
     while bad - good > 1:
-        for middle in _from_the_middle(good, bad):
+        for middle in _middle_first(good, bad):
             outcome = outcome_of(middle)
             if outcome is not Outcome.UNTESTABLE:
                 break
@@ -109,14 +106,9 @@ def boundary(count: int, outcome_of: Callable[[int], Outcome]) -> tuple[int, int
     return good, bad
 
 
-def _from_the_middle(low: int, high: int) -> Iterator[int]:
-    """Yield the numbers between two, starting in the middle."""
-    middle = (low + high) // 2
-    yield middle
-    for distance in range(1, high - low):
-        for number in (middle - distance, middle + distance):
-            if low < number < high:
-                yield number
+def _middle_first(low: int, high: int) -> list[int]:
+    """Return the numbers between two, starting in the middle."""
+    return sorted(range(low + 1, high), key=lambda number: abs(number - (low + high) // 2))
 
 
 @dataclass(frozen=True)
@@ -131,11 +123,7 @@ class FirstBadRelease:
 def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callable[[str], Outcome]) -> FirstBadRelease:
     """Return the first release that reproduces a symptom, by binary search.
 
-    Args:
-        good: A release known not to reproduce it.
-        between: The releases between ``good`` and ``bad``, oldest first.
-        bad: A release known to reproduce it.
-        test: Called with some of those between.
+    Of the releases, oldest first, ``good`` is known not to reproduce it and ``bad`` to do so.
     """
     releases = [good, *between, bad]
     last_good, first_bad = boundary(len(releases) - 1, lambda number: test(releases[number]))

@@ -17,8 +17,7 @@ from pytest_sst2.utils.hashing import short_digest
 
 # The earliest time a zip file can hold. A fixed time makes wheels of the same content identical.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_EXCLUDED_FOLDERS = ("__pycache__",)
-_METADATA_FILES = ("METADATA", "entry_points.txt")
+_NAME = f"{DISTRIBUTION.replace('-', '_')}-{pytest_sst2.__version__}"
 
 
 def write_wheel(folder: Path) -> Path:
@@ -31,8 +30,7 @@ def write_wheel(folder: Path) -> Path:
         Sst2Error: The package is not installed, or the wheel cannot be written.
     """
     content = wheel_bytes()
-    name = f"{DISTRIBUTION.replace('-', '_')}-{pytest_sst2.__version__}-py3-none-any.whl"
-    path = folder / short_digest(content) / name
+    path = folder / short_digest(content) / f"{_NAME}-py3-none-any.whl"
     if not path.is_file():
         write_atomically(path, content)
     return path
@@ -57,8 +55,9 @@ def wheel_bytes() -> bytes:
             f"{installed.version}, so its requirements are unknown. Run: python -m pip install -e ."
         )
     files = _package_files()
-    info = f"{DISTRIBUTION.replace('-', '_')}-{pytest_sst2.__version__}.dist-info"
-    files |= {f"{info}/{name}": (installed.read_text(name) or "").encode() for name in _METADATA_FILES}
+    info = f"{_NAME}.dist-info"
+    for name in ("METADATA", "entry_points.txt"):
+        files[f"{info}/{name}"] = (installed.read_text(name) or "").encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: pytest-sst2\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in sorted(files.items())]
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
@@ -75,15 +74,13 @@ def _package_files() -> dict[str, bytes]:
     # A checkout has the benchmarks next to the package; a wheel has them inside.
     sibling = package.parent / "benchmarks"
     if not (package / "benchmarks").is_dir() and (sibling / "floors.toml").is_file():
-        files |= {
-            f"{package.name}/benchmarks/{path.relative_to(sibling).as_posix()}": path
-            for path in _ordinary_files(sibling)
-        }
+        for path in _ordinary_files(sibling):
+            files[f"{package.name}/benchmarks/{path.relative_to(sibling).as_posix()}"] = path
     return {name: path.read_bytes() for name, path in files.items()}
 
 
 def _ordinary_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and not set(_EXCLUDED_FOLDERS) & set(path.parts)]
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _digest(content: bytes) -> str:

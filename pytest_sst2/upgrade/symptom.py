@@ -23,7 +23,6 @@ class Symptom:
     """A problem of one cell in the later environment.
 
     Attributes:
-        kind: The kind of problem.
         cell: The cell; None if pytest itself did not run.
         summary: The problem in a clause, such as ``accuracy 0.7890 → 0.7110``.
         records: The records of the cell in the earlier environment, one per seed; empty if ``cell`` is None.

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -24,28 +23,8 @@ class InstallError(Sst2Error):
     """A set of packages does not resolve, does not build, or cannot be downloaded."""
 
 
-@dataclass(frozen=True)
-class ResolutionRequest:
-    """Requirements to resolve, and versions to fix or to prefer.
-
-    Attributes:
-        roots: Requirements as in PEP 508, the runner's wheel among them.
-        pins: Fixed versions of the packages that turn out to be needed.
-        preferred: Versions to keep unless a requirement excludes them. All other packages become the newest that fit;
-            uv moves preferred ones for that.
-    """
-
-    roots: tuple[str, ...]
-    pins: Pins
-    preferred: Pins
-
-
 def find_uv() -> Uv:
-    """Return uv, from the path or from the environment of this interpreter.
-
-    Raises:
-        Sst2Error: uv is not installed.
-    """
+    """Return uv, from the path or from the environment of this interpreter; raises Sst2Error if there is none."""
     path = uv_path()
     if path is None:
         raise Sst2Error(
@@ -78,21 +57,31 @@ class Uv:
         """Create an empty environment; ``python`` is the path of an interpreter or a version such as ``3.12``."""
         self._run("venv", "--no-project", "--python", python, str(folder))
 
-    def resolve(self, request: ResolutionRequest, python: str) -> dict[str, str]:
+    def resolve(
+        self, roots: Sequence[str], python: str, *flags: str, pins: Pins | None = None, preferred: Pins | None = None
+    ) -> dict[str, str]:
         """Return the pins of all packages that are needed, without the runner.
+
+        Args:
+            roots: Requirements as in PEP 508, the runner's wheel among them.
+            python: The path of an interpreter or a version.
+            flags: More options of ``uv pip compile``.
+            pins: Fixed versions of the packages that turn out to be needed.
+            preferred: Versions to keep unless a requirement excludes them. All other packages become the newest that
+                fit; uv moves preferred ones for that.
 
         Raises:
             InstallError: No set of versions fits, or the index cannot be reached.
         """
         with scratch_folder() as scratch:
-            roots, fixed, output = (Path(scratch) / name for name in ("roots.txt", "pins.txt", "output.txt"))
-            roots.write_text("\n".join(request.roots), encoding="utf-8")
-            fixed.write_text("\n".join(pin_lines(request.pins)), encoding="utf-8")
+            needed, fixed, output = (Path(scratch) / name for name in ("roots.txt", "pins.txt", "output.txt"))
+            needed.write_text("\n".join(roots), encoding="utf-8")
+            fixed.write_text("\n".join(pin_lines(pins or {})), encoding="utf-8")
             # uv prefers the versions of an output file that exists.
-            if request.preferred:
-                output.write_text("\n".join(pin_lines(request.preferred)), encoding="utf-8")
-            flags = ["--no-header", "--no-annotate", "--python", python]
-            self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(roots))
+            if preferred:
+                output.write_text("\n".join(pin_lines(preferred)), encoding="utf-8")
+            flags = ("--no-header", "--no-annotate", "--python", python, *flags)
+            self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(needed))
             lines = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_runner(line)]
             output.write_text("\n".join(lines), encoding="utf-8")
             return read_pins(output) if lines else {}
@@ -111,20 +100,12 @@ class Uv:
         low, high = public_version(above), public_version(below)
         while True:
             try:
-                pins = self._resolve_alone(f"{name}>{low},<{releases[0] if releases else high}", python)
+                pins = self.resolve([f"{name}>{low},<{releases[0] if releases else high}"], python, "--no-deps")
             except InstallError as error:
                 if "No solution" not in str(error) and "Because" not in str(error):
                     raise
                 return releases
             releases.insert(0, public_version(pins[canonicalize_name(name)]))
-
-    def _resolve_alone(self, requirement: str, python: str) -> dict[str, str]:
-        with scratch_folder() as scratch:
-            roots, output = Path(scratch) / "roots.txt", Path(scratch) / "output.txt"
-            roots.write_text(requirement, encoding="utf-8")
-            flags = ["--no-deps", "--no-header", "--no-annotate", "--python", python]
-            self._run("pip", "compile", *flags, "-o", str(output), str(roots))
-            return read_pins(output)
 
     def _run(self, *arguments: str) -> None:
         environment = {**_indexes_of_pip(), **os.environ, "UV_NO_PROGRESS": "1"}
@@ -137,11 +118,6 @@ def _is_runner(line: str) -> bool:
 
 
 _UV_VARIABLES = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
-_PIP_VARIABLES = {
-    "index-url": "PIP_INDEX_URL",
-    "extra-index-url": "PIP_EXTRA_INDEX_URL",
-    "find-links": "PIP_FIND_LINKS",
-}
 
 
 @functools.cache
@@ -154,7 +130,8 @@ def _indexes_of_pip() -> Mapping[str, str]:
         entries.sort(key=lambda entry: entry[0] == ":env:")
         settings = {key: value.replace("\\n", " ").split() for _, key, value in entries}
     else:  # pip is not installed, but its variables may be set
-        settings = {key: os.environ[name].split() for key, name in _PIP_VARIABLES.items() if name in os.environ}
+        names = {key: f"PIP_{key.upper().replace('-', '_')}" for key in ("index-url", "extra-index-url", "find-links")}
+        settings = {key: os.environ[name].split() for key, name in names.items() if name in os.environ}
     variables = {_UV_VARIABLES[key]: " ".join(values) for key, values in settings.items() if key in _UV_VARIABLES}
     if "find-links" in settings:
         variables["UV_FIND_LINKS"] = ",".join(settings["find-links"])
@@ -169,11 +146,7 @@ _DROPPED_VARIABLES = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_C
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> None:
-    """Run a command of uv.
-
-    Raises:
-        InstallError: It failed; the message is one sentence.
-    """
+    """Run a command of uv; if it fails, raise InstallError with one sentence."""
     variables = {name: value for name, value in environment.items() if name not in _DROPPED_VARIABLES}
     try:
         done = subprocess.run(

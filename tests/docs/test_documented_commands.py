@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,6 @@ from pytest_sst2.results.file import results_from_text
 from pytest_sst2.upgrade import ab_run as upgrade_check
 from pytest_sst2.upgrade import command as upgrade_command
 from pytest_sst2.upgrade.pins import Pins
-from pytest_sst2.upgrade.uv import ResolutionRequest
 from tests.support import ROOT
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
@@ -188,8 +187,8 @@ class NoUv:
     def create(self, folder: Path, python: str) -> None:
         folder.mkdir(parents=True)
 
-    def resolve(self, request: ResolutionRequest, python: str) -> dict[str, str]:
-        requirements = [Requirement(root) for root in request.roots]
+    def resolve(self, roots: Sequence[str], python: str, **versions: Pins | None) -> dict[str, str]:
+        requirements = [Requirement(root) for root in roots]
         return {"torch": "2.13.0"} | {root.name: "2.0" for root in requirements if not root.url}
 
     def install(self, folder: Path, pins: Pins, wheel: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pytest_sst2.upgrade import environments
 from pytest_sst2.upgrade import uv as uv_module
 from pytest_sst2.upgrade.environments import Environments, inspect_environment
-from pytest_sst2.upgrade.uv import InstallError, ResolutionRequest, Uv, find_uv
+from pytest_sst2.upgrade.uv import InstallError, Uv, find_uv
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.fake_wheels import write_light_runner, write_wheel
 
@@ -176,40 +176,36 @@ class TestResolving:
         return built.build({"a": "1.0", "b": "1.0"}, PYTHON)
 
     def test_pins_are_kept_and_what_is_not_needed_is_left_out(self, uv: Uv) -> None:
-        result = uv.resolve(ResolutionRequest(("b",), {"b": "1.0", "a": "1.0", "picky": "1.0"}, {}), PYTHON)
+        result = uv.resolve(("b",), PYTHON, pins={"b": "1.0", "a": "1.0", "picky": "1.0"})
         assert result == {"a": "1.0", "b": "1.0"}
 
     def test_what_need_not_move_stays(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
-        request = ResolutionRequest(("a", "b", "b<2"), {}, before.pins)
-        assert uv.resolve(request, str(before.python)) == {"a": "1.0", "b": "1.0"}
+        assert uv.resolve(("a", "b", "b<2"), str(before.python), preferred=before.pins) == {"a": "1.0", "b": "1.0"}
 
     def test_what_must_move_moves(self, uv: Uv, built: Environments) -> None:
         before = self.before(built)
-        request = ResolutionRequest(("a", "b", "b==2.0"), {}, before.pins)
-        assert uv.resolve(request, str(before.python)) == {"a": "2.0", "b": "2.0"}
+        assert uv.resolve(("a", "b", "b==2.0"), str(before.python), preferred=before.pins) == {"a": "2.0", "b": "2.0"}
 
     def test_what_is_named_becomes_the_newest_that_fits(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "1.0", "b": "1.0"}, PYTHON)
-        request = ResolutionRequest(("a", "b", "a>=1.0"), {}, {"b": "1.0"})
-        assert uv.resolve(request, str(before.python)) == {"a": "2.0", "b": "2.0"}
+        assert uv.resolve(("a", "b", "a>=1.0"), str(before.python), preferred={"b": "1.0"}) == {"a": "2.0", "b": "2.0"}
 
     def test_what_is_named_and_there_already_stays_in_the_answer(self, uv: Uv, built: Environments) -> None:
         before = built.build({"a": "2.0", "b": "1.0"}, PYTHON)
-        result = uv.resolve(ResolutionRequest(("a==2.0",), {}, {}), str(before.python))
+        result = uv.resolve(("a==2.0",), str(before.python))
         assert result["a"] == "2.0"
 
     def test_a_build_label_is_kept(self, uv: Uv, built: Environments) -> None:
-        pins = uv.resolve(ResolutionRequest(("labelled",), {"labelled": "1.0"}, {}), PYTHON)
+        pins = uv.resolve(("labelled",), PYTHON, pins={"labelled": "1.0"})
         assert pins == {"labelled": "1.0+cpu"}
         before = built.build(pins, PYTHON)
         assert output_of(before.python, "import labelled; print(labelled.BUILD)") == "1.0+cpu"
-        request = ResolutionRequest(("labelled", "a<2"), {}, before.pins)
-        after = uv.resolve(request, str(before.python))
+        after = uv.resolve(("labelled", "a<2"), str(before.python), preferred=before.pins)
         assert after == {"labelled": "1.0+cpu", "a": "1.5"}
 
     def test_without_preferences_everything_is_the_newest(self, uv: Uv) -> None:
-        assert uv.resolve(ResolutionRequest(("a",), {}, {}), PYTHON) == {"a": "2.0"}
+        assert uv.resolve(("a",), PYTHON) == {"a": "2.0"}
 
     @pytest.mark.parametrize(
         ("roots", "pins", "part"),
@@ -224,7 +220,7 @@ class TestResolving:
         self, roots: tuple[str, ...], pins: dict[str, str], part: str, uv: Uv
     ) -> None:
         with pytest.raises(InstallError) as caught:
-            uv.resolve(ResolutionRequest(roots, pins, {}), PYTHON)
+            uv.resolve(roots, PYTHON, pins=pins)
         message = str(caught.value)
         assert part in message
         assert "\n" not in message
@@ -235,7 +231,7 @@ class TestResolving:
         with pytest.raises(
             InstallError, match=r"a package cannot be built: .*RuntimeError: compiler not result"
         ) as caught:
-            uv.resolve(ResolutionRequest(("broken",), {}, {}), PYTHON)
+            uv.resolve(("broken",), PYTHON)
         assert "\n" not in str(caught.value)
 
     def test_an_index_that_does_not_answer_is_a_sentence(self, uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +242,7 @@ class TestResolving:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         with pytest.raises(InstallError, match="the package index cannot be reached"):
-            uv.resolve(ResolutionRequest(("nowhere",), {}, {}), PYTHON)
+            uv.resolve(("nowhere",), PYTHON)
 
     def test_releases_between_two_are_listed_oldest_first(self, uv: Uv, index: Path) -> None:
         assert uv.releases("a", "1.0", "2.0", PYTHON) == ["1.5"]
