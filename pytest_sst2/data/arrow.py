@@ -27,12 +27,7 @@ CheckSchema = Callable[[Sequence[str], Mapping[bytes, bytes]], None]
 
 
 def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns of a Parquet file, row by row.
-
-    Args:
-        path: The file.
-        columns: Names of columns without lists or structs.
-        check_schema: Called before any value is read. Raises if the columns are invalid.
+    """Yield the values of some columns of a Parquet file, row by row. ``check_schema`` is called first.
 
     Raises:
         Sst2Error: The file is not Parquet, is damaged, or is too large to read into memory.
@@ -81,9 +76,8 @@ def arrow_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) 
         source.seek(0)
         _refuse_compressed(path, source)
         source.seek(0)
-        options = pa.ipc.IpcReadOptions(
-            included_fields=[schema.names.index(name) for name in columns], use_threads=False
-        )
+        fields = [schema.names.index(name) for name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
         for batch in pa.ipc.open_stream(source, options=options):
             yield from _values(batch, columns)
 

@@ -7,6 +7,7 @@ it would follow paths out of the folder and trust what the files declare about t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,7 +54,8 @@ def _home_of(files: dict[str, list[Path]], root: Path) -> Path:
     homes = {}
     for path in (path for paths in files.values() for path in paths):
         folder = path.parent
-        homes[folder.parent if folder != root and _is_split_name(folder) else folder] = path
+        inside = folder != root and folder.name.lower() in itertools.chain(*SPLIT_NAMES.values())
+        homes[folder.parent if inside else folder] = path
     if len(homes) > 1:
         raise Sst2Error(
             f"{' and '.join(map(str, homes.values()))} are in different folders and may belong to different data sets. "
@@ -61,10 +63,6 @@ def _home_of(files: dict[str, list[Path]], root: Path) -> Path:
         )
     (home,) = homes
     return home
-
-
-def _is_split_name(folder: Path) -> bool:
-    return any(folder.name.lower() in aliases for aliases in SPLIT_NAMES.values())
 
 
 def not_regular_files(folder: Path) -> list[str]:
@@ -79,12 +77,13 @@ def _children(folder: Path) -> list[Path]:
 def _split_files(folders: Iterable[Path], aliases: tuple[str, ...], *, root: Path) -> list[Path]:
     """Return the files in ``folders`` whose name, or whose folder's name, is one of a split's aliases."""
     files = []
+    other_words = {"test", "info", "state", *itertools.chain(*SPLIT_NAMES.values())}
     for folder in folders:
         inside = folder != root and folder.name.lower() in aliases
         for path in _children(folder):
             if path.suffix.lower() in READERS and path.is_file():
-                words = re.split(r"[-_.]", path.stem.lower())
-                if any(alias in words for alias in aliases) or (inside and not _is_other_file(words)):
+                words = set(re.split(r"[-_.]", path.stem.lower()))
+                if words.intersection(aliases) or (inside and not words & other_words):
                     files.append(path)
     suffixes = {path.suffix.lower() for path in files}
     shards = [path for path in files if _SHARD.search(path.stem)]
@@ -95,14 +94,6 @@ def _split_files(folders: Iterable[Path], aliases: tuple[str, ...], *, root: Pat
         )
     _check_shards(shards, aliases[0])
     return files
-
-
-def _is_other_file(words: list[str]) -> bool:
-    """Return whether a file's name marks another split or metadata."""
-    return any(
-        word in ("test", "info", "state", *(alias for names in SPLIT_NAMES.values() for alias in names))
-        for word in words
-    )
 
 
 def _check_shards(paths: list[Path], split: str) -> None:

@@ -16,11 +16,7 @@ POCKET_NOTE = "built-in pocket set of 1,200 sentences, not SST-2"
 
 
 def pocket_rows() -> dict[str, Rows]:
-    """Return the rows of both splits.
-
-    Raises:
-        Sst2Error: The file is missing, or differs from the released one.
-    """
+    """Return the rows of both splits; raise if the file is missing, or differs from the released one."""
     splits: dict[str, Rows] = {name: Rows([], []) for name in SPLIT_NAMES}
     for split, _kind, label, sentence in _pocket_lines():
         splits[split].sentences.append(sentence)
@@ -34,10 +30,6 @@ def pocket_kinds() -> dict[str, str]:
 
 
 def _pocket_lines() -> Iterator[list[str]]:
-    return (line.split("\t") for line in _pocket_text().split("\n")[1:-1])
-
-
-def _pocket_text() -> str:
     remedy = "Reinstall the package: pip install --force-reinstall --no-deps pytest-sst2."
     try:
         content = POCKET_FILE.read_bytes()
@@ -49,4 +41,4 @@ def _pocket_text() -> str:
             f"the pocket set {POCKET_FILE} was damaged or changed: its SHA-256 is {digest}, expected {POCKET_SHA256}. "
             + remedy
         )
-    return content.decode()
+    return (line.split("\t") for line in content.decode().split("\n")[1:-1])

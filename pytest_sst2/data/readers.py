@@ -54,12 +54,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
-    """Check every row and collect the sentences and labels.
-
-    Raises:
-        Sst2Error: A sentence is not text, is empty or contains NUL, a label is neither 0 nor 1, or there are more rows
-            or characters than allowed.
-    """
+    """Check every row and collect the sentences and labels; raise for invalid rows, and for too many."""
     rows = Rows([], [])
     characters = 0
     for place, sentence, label in raw:
@@ -114,16 +109,10 @@ _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
-    """Yield the rows of the Arrow files of one saved split.
-
-    Raises:
-        Sst2Error: A file has no column ``sentence`` or ``label``, or is damaged.
-    """
-    number = 0
-    for path in paths:
-        for sentence, label in arrow_values(path, COLUMNS, functools.partial(_check_schema, name=str(path))):
-            number += 1
-            yield _RawRow(f"row {number}", sentence, label)
+    """Yield the rows of the Arrow files of one saved split; raise if a file lacks a column or is damaged."""
+    parts = (arrow_values(path, COLUMNS, functools.partial(_check_schema, name=str(path))) for path in paths)
+    for number, (sentence, label) in enumerate(itertools.chain.from_iterable(parts), 1):
+        yield _RawRow(f"row {number}", sentence, label)
 
 
 def _check_columns(names: Sequence[str], place: str) -> None:
@@ -135,10 +124,7 @@ def _check_columns(names: Sequence[str], place: str) -> None:
 
 
 def _check_schema(columns: Sequence[str], metadata: Mapping[bytes, bytes], name: str) -> None:
-    """Refuse a file without the required columns, or with label names in reverse order.
-
-    ``datasets`` stores the label names in the schema's metadata.
-    """
+    """Refuse a file without the required columns, or with label names in reverse order."""
     _check_columns(columns, name)
     names = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"))
     negative, positive = _CLASSES
@@ -196,10 +182,8 @@ def _read_csv(path: Path) -> Iterator[_RawRow]:
 
 
 def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
-    """Return the fields of the next row, of any length, or None at the end.
-
-    The default limit of 131,072 characters is process-wide. Therefore it is raised only while one row is read.
-    """
+    """Return the fields of the next row, of any length, or None at the end."""
+    # The default limit of 131,072 characters is process-wide. Therefore it is raised only while one row is read.
     default = csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     try:
         return next(reader, None)

@@ -18,8 +18,7 @@ SentencesOf = Callable[[Record], Sequence[str] | None]
 class SentenceLookup:
     """Draws the evaluation sentences of a record again from its data set, and checks them against the record's digest.
 
-    Args:
-        source_for: Maps a record to a local copy of its data set, or to None if there is none.
+    ``source_for`` maps a record to a local copy of its data set, or to None if there is none.
     """
 
     def __init__(self, source_for: Callable[[Record], Source | None]) -> None:
@@ -49,11 +48,7 @@ class SentenceLookup:
 def local_sources(folder: Path | None = None) -> Callable[[Record], Source | None]:
     """Return a function that finds a record's data set on this machine, without using the network.
 
-    Args:
-        folder: The folder of the data set. None searches the pocket set and the Hub's cache.
-
-    Raises:
-        Sst2Error: The folder contains no data set.
+    It is the data set in ``folder``. Without a folder the pocket set and the Hub's cache are searched.
     """
     given = load_folder(folder) if folder is not None else None
     known: dict[str, Source | None] = {}
@@ -63,13 +58,7 @@ def local_sources(folder: Path | None = None) -> Callable[[Record], Source | Non
             return given
         name = record.dataset.name
         if name not in known:
-            known[name] = _local_source(name)
+            known[name] = load_pocket() if name == "pocket" else cached_hub() if name in ("sst2", HUB_ID) else None
         return known[name]
 
     return find
-
-
-def _local_source(name: str) -> Source | None:
-    if name == "pocket":
-        return load_pocket()
-    return cached_hub() if name in ("sst2", HUB_ID) else None

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Sentences and their labels.
-
-    ``labels`` has shape (n,), 0 is negative and 1 positive. Instances compare by identity.
-    """
+    """Sentences and their labels of shape (n,), 0 for negative and 1 for positive. Instances compare by identity."""
 
     sentences: Sequence[str]
     labels: np.ndarray
@@ -72,7 +69,7 @@ def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
         split=recipe.evaluation,
         train_size=len(train),
         eval_size=len(evaluation),
-        digest=_digest(train, evaluation),
+        digest=sha256_digest(_digest(train) + _digest(evaluation)),
         note="; ".join(part for part in (source.note, note) if part),
     )
     return Splits(train, evaluation, info)
@@ -117,6 +114,5 @@ def _examples(rows: Dataset) -> Examples:
     return Examples(rows["sentence"][:], np.asarray(rows["label"][:], dtype=np.int64))
 
 
-def _digest(train: Examples, evaluation: Examples) -> str:
-    parts = [content_digest(Rows(list(part.sentences), part.labels.tolist())) for part in (train, evaluation)]
-    return sha256_digest("".join(parts))
+def _digest(examples: Examples) -> str:
+    return content_digest(Rows(list(examples.sentences), examples.labels.tolist()))

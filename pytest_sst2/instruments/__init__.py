@@ -4,6 +4,5 @@
 - ``fingerprint_recorder``: ``FingerprintRecorder``, which a method passes its tokenizer, encoder and training to.
 - ``data_fingerprint``, ``weights_fingerprint``, ``encoder_fingerprint``: the parts of a fingerprint.
 - ``forward_watch``, ``optimizer_watch``: the PyTorch hooks that they use.
-- ``environment``: installed packages, device, threads and precision.
-- ``progress``: the current cell and the time left; ``session.progress_display`` shows it.
+- ``environment``: installed packages, device, threads and precision. ``progress``: the current cell, the time left.
 """

@@ -29,18 +29,18 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
         order=_digest(rows.sentences),
         count=len(rows),
         distinct=len(set(rows.sentences)),
-        normalized_digest=_digest(sorted(_normalized(sentence) for sentence in rows.sentences)),
+        normalized_digest=_digest(sorted(map(_normalized, rows.sentences))),
     )
+
+
+def _digest(sentences: Iterable[str]) -> str:
+    return short_digest("".join(f"{sentence}\n" for sentence in sentences))
 
 
 def _normalized(sentence: str) -> str:
     """Return the sentence without spaces, case and accents."""
     parts = unicodedata.normalize("NFKD", sentence).casefold()
     return "".join(char for char in parts if not char.isspace() and not unicodedata.combining(char))
-
-
-def _digest(sentences: Iterable[str]) -> str:
-    return short_digest("".join(f"{sentence}\n" for sentence in sentences))
 
 
 def tokens_fingerprint(tokenizer: Any, ids: Ids) -> TokensFingerprint:
@@ -76,12 +76,11 @@ class OrderDigest:
 
     def __init__(self, limit: int) -> None:
         self._rows: list[bytes] = []
-        self._left = limit
+        self._limit = limit
 
     def add(self, token_ids: Sequence[int]) -> None:
         """Add the next row; rows beyond the limit are ignored."""
-        if self._left:
-            self._left -= 1
+        if len(self._rows) < self._limit:
             self._rows.append(repr(list(token_ids)).encode())
 
     def __str__(self) -> str:

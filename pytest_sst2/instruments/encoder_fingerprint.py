@@ -21,7 +21,6 @@ from pytest_sst2.utils.hashing import sha256_digest
 # From n sentences to an array of shape (n, d).
 Embed = Callable[[Sequence[str]], np.ndarray]
 
-_DIRECTIONS = 2
 # The shortest probe sentences, which are embedded twice more to measure nondeterminism.
 _REPEATED = 16
 # Every eighth probe sentence is also embedded alone, to measure batch sensitivity.
@@ -44,10 +43,8 @@ _SAME_DIRECTION = 1 - 1e-3
 class EncoderMeasurement:
     """The fingerprint of an encoder, and what else was observed.
 
-    Attributes:
-        fingerprint: The fingerprint.
-        ids: The token ids that the encoder read of each probe sentence; None if they could not be observed.
-        identity: Digest of all its weights and of the exact embeddings of the probe sentences.
+    ``ids`` are the token ids that it read of each probe sentence, or None if they could not be observed. ``identity``
+    is the digest of all its weights and of the exact embeddings of the probe sentences.
     """
 
     fingerprint: EncoderFingerprint
@@ -58,11 +55,9 @@ class EncoderMeasurement:
 def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) -> EncoderMeasurement:
     """Return the fingerprint of an encoder, its identity and the token ids that it read.
 
-    Args:
-        module: A ``torch.nn.Module`` with all its weights, including a head that will be trained.
-        embed: From n sentences to an array of shape (n, d).
-        expected_ids: The tokenizer's token ids of the probe sentences. If the encoder reads the same, its hidden states
-            are observed in batches, which is four times as fast as one sentence at a time.
+    ``module`` is a ``torch.nn.Module`` with all its weights, including a head that will be trained. ``expected_ids``
+    are the tokenizer's ids of the probe sentences. If the encoder reads the same, its hidden states are observed in
+    batches, which is four times as fast as one sentence at a time.
     """
     with watch_autocast(module) as autocast:
         embeddings, hidden, ids = _observed_in_batches(module, embed, expected_ids) or _observed_alone(module, embed)
@@ -104,7 +99,7 @@ def _embedded(embed: Embed, numbers: Sequence[int]) -> np.ndarray:
 
 def _sketch(rows: np.ndarray) -> str:
     # NumPy keeps the stream of its legacy generator unchanged, so every version draws the same directions.
-    directions = np.random.RandomState(0).standard_normal((rows.shape[1], _DIRECTIONS))
+    directions = np.random.RandomState(0).standard_normal((rows.shape[1], 2))
     return packed_floats((rows @ directions).ravel().tolist())
 
 
@@ -121,9 +116,7 @@ _Observed = tuple[np.ndarray, list[np.ndarray], Ids | None]
 def _observed_in_batches(module: Any, embed: Embed, expected_ids: Ids | None) -> _Observed | None:
     """Embed the probe sentences in batches and observe the transformer inside.
 
-    Returns:
-        The same as ``_observed_alone``. None if the transformer read other ids than expected, because they do not show
-        which sentence is which.
+    None if it read other ids than expected, because they do not show which sentence is which.
     """
     if expected_ids is None:
         return None
@@ -184,11 +177,8 @@ def _config(module: Any) -> dict[str, Any]:
     """Return the plain values of the model's config that affect what it computes."""
     for part in module.modules():
         if hasattr(getattr(part, "config", None), "to_dict"):
-            return {
-                name: value
-                for name, value in sorted(part.config.to_dict().items())
-                if isinstance(value, bool | int | float | str)
-                and _RELEVANT_CONFIG.search(name)
-                and "output" not in name
-            }
+            values = sorted(part.config.to_dict().items())
+            plain = {name: value for name, value in values if isinstance(value, bool | int | float | str)}
+            names = [name for name in plain if _RELEVANT_CONFIG.search(name) and "output" not in name]
+            return {name: plain[name] for name in names}
     return {}

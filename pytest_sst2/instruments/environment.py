@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 from pytest_sst2.results.record import Environment
-from pytest_sst2.utils import processes
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.processes import cores, was_set_here
 
 # Environment variables that change threads, the precision of arithmetic or the order of sets.
 VARIABLES = (
@@ -35,23 +35,19 @@ VARIABLES = (
 def resolve_device(wanted: str) -> str:
     """Return the device for ``--sst2-device``: ``auto`` is the first available of CUDA, MPS and CPU.
 
-    Args:
-        wanted: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-
     Raises:
         Sst2Error: The device is not available.
     """
     import torch
 
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(name for name, is_available in available.items() if is_available)
-    if not available[wanted]:
-        names = ", ".join(name for name, is_available in available.items() if is_available)
+    is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [name for name in is_available if is_available[name]]
+    if wanted != "auto" and wanted not in available:
         raise Sst2Error(
-            f"--sst2-device {wanted}: PyTorch {torch.__version__} has no such device here. Available: {names}."
+            f"--sst2-device {wanted}: PyTorch {torch.__version__} has no such device here. Available: "
+            f"{', '.join(available)}."
         )
-    return wanted
+    return available[0] if wanted == "auto" else wanted
 
 
 @functools.cache
@@ -67,18 +63,14 @@ def collect_environment(device: str) -> Environment:
         device=device,
         device_name=torch.cuda.get_device_name() if device == "cuda" else device,
         cpu_model=_cpu_model(),
-        cpu_cores=processes.cores(),
+        cpu_cores=cores(),
         threads=torch.get_num_threads(),
         blas=_blas(),
         matmul_precision=torch.get_float32_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
-        variables={name: os.environ[name] for name in VARIABLES if _is_set_by_user(name)},
+        # This process limits the threads of its libraries; only the user's own variables are kept.
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ and not was_set_here(name)},
     )
-
-
-def _is_set_by_user(variable: str) -> bool:
-    """Return whether the user set a variable, and not this process, which limits the threads of its libraries."""
-    return variable in os.environ and not processes.was_set_here(variable)
 
 
 def _package_versions() -> dict[str, str]:
@@ -106,7 +98,5 @@ def _blas() -> str:
     """Return the linear algebra libraries that NumPy and PyTorch loaded, such as ``openblas 0.3.30``."""
     import threadpoolctl
 
-    pools = threadpoolctl.threadpool_info()
-    return ", ".join(
-        sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools if pool["user_api"] == "blas"})
-    )
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    return ", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools}))

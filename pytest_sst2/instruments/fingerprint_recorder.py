@@ -34,12 +34,9 @@ _REPEATED = 16
 
 @dataclass(frozen=True)
 class EncoderObservation:
-    """The observation of an encoder and its tokenizer.
+    """The fingerprints of an encoder and of its tokenizer, None without one.
 
-    Attributes:
-        tokens: The tokenizer's fingerprint; None for encoders without a tokenizer.
-        encoder: The encoder's fingerprint.
-        identity: Digest that differs between encoders whose weights or embeddings differ in any bit.
+    ``identity`` is a digest that differs between encoders whose weights or embeddings differ in any bit.
     """
 
     tokens: TokensFingerprint | None
@@ -72,12 +69,7 @@ class FingerprintRecorder:
         self._first_batch = FirstBatchWatch()
 
     def record_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
-        """Record the fingerprint of a tokenizer.
-
-        Args:
-            tokenizer: The tokenizer.
-            tokenize: From sentences to their token ids, truncated as the method truncates them.
-        """
+        """Record the fingerprint of a tokenizer; ``tokenize`` truncates the token ids as the method does."""
         if self.enabled:
             with self._clock.phase(PHASE):
                 self._ids = tokenize(probe_sentences())
@@ -87,9 +79,7 @@ class FingerprintRecorder:
     def record_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
         """Record the fingerprint of an encoder as loaded, and start to watch its training.
 
-        Args:
-            module: A ``torch.nn.Module`` with all its weights, including a head that will be trained.
-            embed: From n sentences to an array of shape (n, d).
+        ``module`` has all its weights, including a head that will be trained; ``embed`` maps n sentences to (n, d).
         """
         if self.enabled:
             with self._clock.phase(PHASE):
@@ -132,13 +122,7 @@ class FingerprintRecorder:
     def fingerprint(
         self, train: Examples, evaluation: Examples, predict: Callable[[Sequence[str]], np.ndarray]
     ) -> Fingerprint:
-        """Predict the probe sentences with the trained classifier, and return the whole fingerprint.
-
-        Args:
-            train: The training rows.
-            evaluation: The evaluation rows.
-            predict: From n sentences to an array of n probabilities of the positive class.
-        """
+        """Return the whole fingerprint; ``predict`` maps n sentences to n probabilities of the positive class."""
         self._optimizer.stop()
         with watch_embedding_tables() as rows_by_size:
             probabilities = of_probe_sentences(predict)

@@ -21,8 +21,7 @@ IdsAndStates = tuple[tuple[int, ...], np.ndarray | None]
 def watch_encoder(module: Any) -> Iterator[list[IdsAndStates]]:
     """Collect the token ids and the last hidden states of every sentence that the encoder embeds, without padding.
 
-    Args:
-        module: A ``torch.nn.Module``. Its ``base_model`` is watched, else its first child.
+    The ``base_model`` of the module is watched, else its first child.
     """
     inner: Any = getattr(module, "base_model", None)
     if inner is None and hasattr(module, "children"):
@@ -48,11 +47,8 @@ def watch_encoder(module: Any) -> Iterator[list[IdsAndStates]]:
     if not hasattr(inner, "register_forward_hook"):
         yield sentences
         return
-    handle = inner.register_forward_hook(collect, with_kwargs=True)
-    try:
+    with inner.register_forward_hook(collect, with_kwargs=True):
         yield sentences
-    finally:
-        handle.remove()
 
 
 @contextlib.contextmanager
@@ -68,11 +64,8 @@ def watch_embedding_tables() -> Iterator[dict[int, list[list[int]]]]:
             rows = [[token for token in row if token != module.padding_idx] for row in inputs[0].tolist()]
             rows_by_size.setdefault(module.num_embeddings, []).extend(rows)
 
-    handle = register_module_forward_pre_hook(collect)
-    try:
+    with register_module_forward_pre_hook(collect):
         yield rows_by_size
-    finally:
-        handle.remove()
 
 
 @contextlib.contextmanager
@@ -83,11 +76,8 @@ def watch_autocast(module: Any) -> Iterator[list[str]]:
     if layer is None:
         yield dtypes
         return
-    handle = layer.register_forward_pre_hook(lambda inner, _args: dtypes.append(_autocast_dtype(inner)))
-    try:
+    with layer.register_forward_pre_hook(lambda inner, _args: dtypes.append(_autocast_dtype(inner))):
         yield dtypes
-    finally:
-        handle.remove()
 
 
 class FirstBatchWatch:

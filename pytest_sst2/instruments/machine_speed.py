@@ -20,21 +20,12 @@ _GFLOP = 2 * _ROWS * _INNER * _COLUMNS / 1e9
 
 
 def machine_seconds(device: str, threads: int) -> float:
-    """Return the seconds per GFLOP of the fixed work: 0.01 is 100 GFLOP/s.
-
-    Args:
-        device: ``cpu``, ``cuda`` or ``mps``. On an accelerator the work is in float32.
-        threads: Number of threads of the cells, which the work uses too.
-    """
+    """Return the seconds per GFLOP of the fixed work, on as many threads as the cells use: 0.01 is 100 GFLOP/s."""
     return _on_cpu(threads) if device == "cpu" else _on_accelerator(device)
 
 
 def synchronizer(device: str) -> Callable[[], None]:
-    """Return a function that waits until the device has finished its queued work; on a CPU it returns at once.
-
-    Args:
-        device: ``cpu``, ``cuda`` or ``mps``.
-    """
+    """Return a function that waits until the device has finished its queued work; on a CPU it returns at once."""
     import torch
 
     return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device, lambda: None)

@@ -10,10 +10,6 @@ from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.results.record import Phase
 
 
-def _do_nothing() -> None:
-    return
-
-
 class PhaseClock:
     """Times the phases of one cell.
 
@@ -28,8 +24,8 @@ class PhaseClock:
 
     def __init__(
         self,
-        synchronize: Callable[[], None] = _do_nothing,
-        between: Callable[[], None] = _do_nothing,
+        synchronize: Callable[[], None] = lambda: None,
+        between: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
     ) -> None:
         self._synchronize = synchronize
@@ -43,10 +39,7 @@ class PhaseClock:
 
     @contextlib.contextmanager
     def phase(self, name: str, examples: int = 0) -> Iterator[None]:
-        """Time the body as part of phase ``name``, which processes ``examples`` more examples.
-
-        If the body raises, its time is not recorded.
-        """
+        """Time the body as part of phase ``name``, with ``examples`` more examples. If it raises, record nothing."""
         self._synchronize()
         self._inner_seconds.append(0.0)
         self._open.append(name)
@@ -76,7 +69,6 @@ class PhaseClock:
         self._progress.step(done, of)
 
     def _exclude(self, seconds: float) -> None:
-        """Exclude seconds from the open phase."""
         if self._inner_seconds:
             self._inner_seconds[-1] += seconds
 

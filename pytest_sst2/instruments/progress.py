@@ -25,24 +25,18 @@ class Display(Protocol):
 
 @dataclass
 class _OpenPhase:
-    """An open phase: its start, the number of finished batches, and of all batches (0 if it has none)."""
-
     name: str
     started: float
     done: int = 0
-    of: int = 0
+    of: int = 0  # 0 if the phase has no batches
 
 
 @dataclass
 class Progress:
     """The progress of a run. Cells write it; the display reads it from another thread.
 
-    Attributes:
-        planned: The method of each cell of the run, in order; empty if not known yet.
-        number: The number of the current cell, from 1.
-        cell: The id of the current cell; empty between cells.
-        display: Shows the progress; None without one.
-        elsewhere: Returns the progress of cells that are measured on a cluster; None without one.
+    ``planned`` has the method of each cell of the run, in order. The current cell has ``number``, from 1, and an id,
+    ``cell``, which is empty between cells. ``elsewhere`` returns the progress of cells on a cluster.
     """
 
     planned: Sequence[str] = ()
@@ -99,13 +93,12 @@ class Progress:
         return one_line(" · ".join(parts))
 
     def _phase_text(self, phase: _OpenPhase) -> str:
-        done, of = phase.done, phase.of
-        if not of:
+        if not phase.of:
             return phase.name
-        text = f"{phase.name} {done} of {of} batches"
-        if not done:
+        text = f"{phase.name} {phase.done} of {phase.of} batches"
+        if not phase.done:
             return text
-        left = (self._now() - phase.started) * (of - done) / done
+        left = (self._now() - phase.started) * (phase.of - phase.done) / phase.done
         return f"{text}, {duration(left)} left"
 
     def _run_seconds_left(self) -> float | None:

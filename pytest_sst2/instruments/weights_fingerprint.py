@@ -11,19 +11,14 @@ from typing import Any
 from pytest_sst2.results.fingerprint import HEADS
 from pytest_sst2.utils.hashing import short_digest
 
-# Numbers of a tensor that are compared at once.
-_BLOCK = 2**18
-
 
 @dataclass(frozen=True)
 class WeightsFingerprint:
     """The weights of a model.
 
-    Attributes:
-        parts: From the name of a part (a layer, the embeddings, the pooler, the head) to a short digest. It does not
-            depend on the names of the part's tensors, because library releases rename them.
-        effective_dtype: The narrowest type that stores every weight without loss, except those of a new head.
-        digest: Digest of all tensors with their names, types and shapes.
+    ``parts`` maps the name of a layer, the embeddings, the pooler or the head to a short digest. It does not depend on
+    the names of the tensors, because library releases rename them. ``effective_dtype`` is the narrowest type that
+    stores every weight without loss, except those of a new head. ``digest`` includes names, types and shapes.
     """
 
     parts: Mapping[str, str]
@@ -44,16 +39,15 @@ def weights_fingerprint(module: Any) -> WeightsFingerprint:
         digest = hashlib.sha256(plain.numpy()).digest()
         tensors.setdefault(_part(name), []).append(digest)
         all_tensors.update(f"{name} {weight.dtype} {tuple(weight.shape)} {digest.hex()}\n".encode())
-        if _part(name) in HEADS:
-            continue
-        narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
+        if _part(name) not in HEADS:
+            narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
     parts = {part: short_digest(b"".join(sorted(digests)), 8) for part, digests in tensors.items()}
     return WeightsFingerprint(parts, min(narrow, default="float32"), all_tensors.hexdigest())
 
 
 def _stores(dtype: str, tensor: Any) -> bool:
-    """Return whether a narrower type stores a float32 tensor without loss. Blocks limit the memory."""
-    blocks = tensor.view(-1).split(_BLOCK)
+    """Return whether a narrower type stores a float32 tensor without loss."""
+    blocks = tensor.view(-1).split(2**18)  # limits the memory
     return all(bool(((block.bfloat16() if dtype == "bfloat16" else block.half()) == block).all()) for block in blocks)
 
 

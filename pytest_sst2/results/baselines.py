@@ -23,11 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def baseline_path(folder: Path, name: str) -> Path:
-    """Return the file of the baseline ``name`` in a project's folder.
-
-    Raises:
-        Sst2Error: The name is not a valid file name on every system.
-    """
+    """Return the file of the baseline ``name`` in a project's folder; raise if the name is not valid everywhere."""
     if not _NAME.fullmatch(name):
         raise Sst2Error(
             f"{quoted(name)} is not a baseline name: use letters, digits, '.', '_' and '-', for example 'main'."
@@ -36,17 +32,7 @@ def baseline_path(folder: Path, name: str) -> Path:
 
 
 def check_free(folder: Path, name: str, *, overwrite: bool, option: str = "--sst2-save") -> Path:
-    """Return the file of a new baseline, after checking that it can be written.
-
-    Args:
-        folder: The folder of the project.
-        name: The name of the baseline.
-        overwrite: Whether to replace an existing baseline.
-        option: The option that saves the baseline, for messages. Its name with "overwrite" for "save" replaces one.
-
-    Raises:
-        Sst2Error: The baseline exists and must not be replaced, or the file cannot be written.
-    """
+    """Return the file of a new baseline; raise if it cannot be written, or exists and ``overwrite`` is not set."""
     path = baseline_path(folder, name)
     if path.exists() and not overwrite:
         raise Sst2Error(
@@ -58,11 +44,7 @@ def check_free(folder: Path, name: str, *, overwrite: bool, option: str = "--sst
 
 
 def save_baseline(path: Path, records: Sequence[Record], failures: Sequence[Failure], *, overwrite: bool) -> None:
-    """Write a baseline atomically.
-
-    Raises:
-        Sst2Error: The file cannot be written, or another run has saved a baseline of that name meanwhile.
-    """
+    """Write a baseline atomically; raise if another run has saved a baseline of that name meanwhile."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_atomically(path, results_text(records, failures, saved=now, packed=True), overwrite=overwrite)
 
@@ -73,12 +55,7 @@ def saved_baselines(folder: Path) -> list[str]:
 
 
 def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
-    """Return the file of a baseline or of a path.
-
-    Args:
-        folder: The folder of the project, which has ``.sst2``.
-        base: The folder that a relative path starts from.
-        name_or_path: The name of a baseline, or the path of a results file.
+    """Return the file of a baseline of the project in ``folder``, or of a path, which starts from ``base`` if relative.
 
     Raises:
         Sst2Error: There is no such baseline or file. The message lists the baselines.
@@ -103,7 +80,7 @@ def load_results(folder: Path, base: Path, name_or_path: str) -> Results:
     """Return the results of a baseline or of a path; arguments as in ``find_baseline``.
 
     Raises:
-        Sst2Error: The file does not exist, cannot be read, or has two records of one cell.
+        Sst2Error: There is no such file, it cannot be read, or it has two records of one cell.
     """
     path = find_baseline(folder, base, name_or_path)
     results = results_from_text(read_text(path), str(path))

@@ -26,11 +26,6 @@ def calibrate_floors(records: Iterable[Record], path: Path, *, overwrite: bool) 
 
     Problems are: a method with too few seeds, a floor that would be lowered without ``overwrite``, and a file that
     cannot be written.
-
-    Args:
-        records: The measured cells.
-        path: The floors file.
-        overwrite: Whether a floor may be lowered.
     """
     groups: dict[FloorKey, list[Record]] = defaultdict(list)
     for record in records:

@@ -9,7 +9,6 @@ from pytest_sst2.results.record import Environment
 
 # Listed first, because they affect results most. Other packages follow in alphabetical order.
 FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
-
 # Fields that may differ between the nodes of a cluster with the same software.
 _MACHINE_FIELDS = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
 
@@ -24,7 +23,7 @@ class EnvironmentChange:
 
 
 def environment_changes(before: Environment, after: Environment) -> tuple[EnvironmentChange, ...]:
-    """Return the differences: Python, device, threads, precision, variables and packages."""
+    """Return all differences of two environments."""
     plain = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
     changes = [
         EnvironmentChange(name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))

@@ -20,8 +20,7 @@ from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.safe_read import NotJsonError, parse_json
 from pytest_sst2.utils.typed_json import read_plain
 
-# Between the lines of two records.
-SEPARATOR = ",\n"
+SEPARATOR = ",\n"  # between the lines of two records
 
 
 @dataclass(frozen=True)
@@ -67,23 +66,14 @@ def results_text(
 ) -> str:
     """Return the text of a results file: one line per record, so that ``diff`` can compare two files."""
     shared: list[str] = []
-    lines = [json_line(pack_record(record.to_json(), shared)) if packed else record_line(record) for record in records]
+    plain = [record.to_json() for record in records]
+    lines = [json_line(pack_record(record, shared) if packed else record) for record in plain]
     head, tail = frame(Results((), failures, saved, "", planned, shard), shared if packed else None)
     return head + SEPARATOR.join(lines) + tail
 
 
-def record_line(record: Record) -> str:
-    """Return the line of a record in a file that is not packed."""
-    return json_line(record.to_json())
-
-
 def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
-    """Return the text of a file before and after the lines of its records.
-
-    Args:
-        rest: Everything but the records; its own records are ignored.
-        shared: The shared parts of a packed file; None if it is not packed.
-    """
+    """Return the text of a file before and after its records; ``shared`` has the shared parts of a packed file."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
     tail = {"planned": list(rest.planned), "failures": redacted([asdict(failure) for failure in rest.failures])}
     shared_text = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
@@ -91,11 +81,7 @@ def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]
 
 
 def results_from_text(text: str, origin: str) -> Results:
-    """Read the text of a results file of the current or an older schema.
-
-    Args:
-        text: The whole file.
-        origin: The name of the file, for messages.
+    """Read the text of a results file of the current or an older schema; messages name its ``origin``.
 
     Raises:
         Sst2Error: The text is not JSON, not a results file, damaged, or of a newer schema.
@@ -139,11 +125,7 @@ def _results(data: dict[str, Any], origin: str) -> Results:
 
 
 def parse_shards(text: str) -> tuple[tuple[int, ...], int]:
-    """Return the numbers of a file's shards and how many shards the run has: ``((1, 2), 8)`` for ``1+2/8``.
-
-    Raises:
-        ValueError: The text is not of this form, or a number is more than the last.
-    """
+    """Return the numbers of a file's shards and how many shards the run has: ``((1, 2), 8)`` for ``1+2/8``."""
     match = _SHARD.fullmatch(text)
     numbers = tuple(map(int, match[1].split("+"))) if match else ()
     count = int(match[2]) if match else 0

@@ -53,24 +53,24 @@ class Floor:
     provenance: str
 
 
+@dataclass(frozen=True)
 class Floors:
     """The floors of one file."""
 
-    def __init__(self, floors: dict[FloorKey, Floor], origin: str = "") -> None:
-        self._floors = floors
-        self.origin = origin
+    by_key: Mapping[FloorKey, Floor]
+    origin: str = ""
 
     def find(self, key: FloorKey) -> Floor | None:
         """Return the floor of exactly this data set, recipe label, model and method; None without one."""
-        return self._floors.get(key)
+        return self.by_key.get(key)
 
     @property
     def datasets(self) -> frozenset[str]:
         """The names of the data sets with a floor."""
-        return frozenset(key.dataset for key in self._floors)
+        return frozenset(key.dataset for key in self.by_key)
 
     def __len__(self) -> int:
-        return len(self._floors)
+        return len(self.by_key)
 
 
 def load_floors(path: Path) -> Floors:
@@ -129,14 +129,9 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
 
 
 def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
-    """Return the floor from the accuracies of several seeds.
+    """Return the floor from the accuracies of at least five seeds; ``versions`` and ``date`` are for its provenance.
 
     The floor is mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
-
-    Args:
-        accuracies: From seed to accuracy; at least five.
-        versions: The versions of the libraries, for the provenance.
-        date: The date of the measurement, for the provenance.
 
     Raises:
         Sst2Error: Fewer than five accuracies.
@@ -166,45 +161,35 @@ class Lowered(NamedTuple):
 def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool = False) -> list[Lowered]:
     """Write floors to a file: add new entries, raise existing ones, and keep all others and the comments.
 
-    A floor is lowered only with ``overwrite``. The file is replaced atomically, and a lock ensures that two runs that
-    write at the same time keep each other's floors.
-
-    Returns:
-        The floors that were not changed because the new ones are lower.
-
-    Raises:
-        Sst2Error: The file cannot be written; its content is unchanged.
+    A floor is lowered only with ``overwrite``. The file is replaced atomically, and a lock makes two runs that
+    write at the same time keep each other's floors. Return the floors that stay because the new ones are lower.
     """
-    with one_at_a_time(path):
-        return _update_floors(path, new, overwrite=overwrite)
-
-
-def _update_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite: bool) -> list[Lowered]:
     import tomlkit
     from tomlkit.items import AoT
 
-    document = tomlkit.parse(read_text(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
-    tables = document.setdefault("floor", tomlkit.aot())
-    if not isinstance(tables, AoT):  # an inline array cannot be appended to
-        expanded = tomlkit.aot()
-        for entry in tables.unwrap():
-            expanded.append(tomlkit.item(entry))
-        document["floor"] = tables = expanded
-    by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
-    lowered = []
-    for key, floor in sorted(new):
-        table = by_key.get(key)
-        if table is None:
-            table = tomlkit.table()
-            for name, value in key._asdict().items():
-                if value:
-                    table[name] = value
-            tables.append(table)
-        elif floor.accuracy < table["accuracy"] and not overwrite:
-            lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
-            continue
-        table["accuracy"] = floor.accuracy
-        table["provenance"] = floor.provenance
-    # tomlkit appends tables without an empty line between them.
-    write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
-    return lowered
+    with one_at_a_time(path):
+        document = tomlkit.parse(read_text(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
+        tables = document.setdefault("floor", tomlkit.aot())
+        if not isinstance(tables, AoT):  # an inline array cannot be appended to
+            expanded = tomlkit.aot()
+            for entry in tables.unwrap():
+                expanded.append(tomlkit.item(entry))
+            document["floor"] = tables = expanded
+        by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
+        lowered = []
+        for key, floor in sorted(new):
+            table = by_key.get(key)
+            if table is None:
+                table = tomlkit.table()
+                for name, value in key._asdict().items():
+                    if value:
+                        table[name] = value
+                tables.append(table)
+            elif floor.accuracy < table["accuracy"] and not overwrite:
+                lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
+                continue
+            table["accuracy"] = floor.accuracy
+            table["provenance"] = floor.provenance
+        # tomlkit appends tables without an empty line between them.
+        write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
+        return lowered

@@ -14,18 +14,11 @@ from pytest_sst2.utils.formatting import plural, shorten
 
 @dataclass(frozen=True)
 class Merged:
-    """The merged results of the shards of a run.
-
-    Attributes:
-        results: The records and failures of all files.
-        missing_shards: The numbers of the shards without a file.
-        shards: The number of shards of the run; 0 if the files are not shards.
-        notes: Notes for the user about failures.
-    """
+    """The merged results of the shards of a run, and notes for the user about failures."""
 
     results: Results
-    missing_shards: tuple[int, ...]
-    shards: int
+    missing_shards: tuple[int, ...]  # their numbers
+    shards: int  # in the whole run; 0 if the files are not shards
     notes: tuple[str, ...]
 
     @property
@@ -46,10 +39,7 @@ class Merged:
 
 
 def merge(files: Sequence[Results]) -> Merged:
-    """Return the merged results of the shards of one run, in the planned order of the cells.
-
-    Args:
-        files: At least one results file.
+    """Return the merged results of the shards of one run, at least one file, in the planned order of the cells.
 
     Raises:
         Sst2Error: A cell has a record in two files, or the files differ in data, split, recipe, rows, Python, packages,
@@ -66,10 +56,7 @@ def merge(files: Sequence[Results]) -> Merged:
 
 
 def joined(files: Sequence[Results]) -> Results:
-    """Return the joined results of several files. A record replaces a failure of the same cell in another file.
-
-    Args:
-        files: At least one results file, of one run or of several.
+    """Return the joined results of one or more files. A record replaces a failure of the same cell in another file.
 
     Raises:
         Sst2Error: A cell has a record in two files, or the files differ in data, split or recipe.
@@ -97,11 +84,10 @@ def joined(files: Sequence[Results]) -> Results:
 def _check_once(files: Sequence[Results]) -> None:
     origins: dict[str, str] = {}
     twice: dict[tuple[str, str], list[str]] = {}
-    for results in files:
-        for record in results.records:
-            if record.cell in origins:
-                twice.setdefault((origins[record.cell], results.origin), []).append(record.cell)
-            origins.setdefault(record.cell, results.origin)
+    for record, origin in _records(files):
+        if record.cell in origins:
+            twice.setdefault((origins[record.cell], origin), []).append(record.cell)
+        origins.setdefault(record.cell, origin)
     for (first, second), cells in twice.items():
         are = "is" if len(cells) == 1 else "are"
         raise Sst2Error(
@@ -119,9 +105,7 @@ def _check_table(files: Sequence[Results]) -> None:
 
 def _records(files: Sequence[Results]) -> Iterator[tuple[Record, str]]:
     """Yield every record with the name of its file."""
-    for one in files:
-        for record in one.records:
-            yield record, one.origin
+    return ((record, one.origin) for one in files for record in one.records)
 
 
 def _check_rows(files: Sequence[Results]) -> None:

@@ -23,11 +23,7 @@ SCHEMA_VERSION = 4
 
 
 def migrate(data: Mapping[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the content of a results file in the current schema.
-
-    Args:
-        data: The content of a file of any schema version; its records are not used.
-        records: The unpacked records of the file.
+    """Return the content of a results file in the current schema, from its ``data`` and its unpacked records.
 
     Raises:
         KeyError, TypeError, ValueError, IndexError, AttributeError: A part is missing or of another type.
@@ -39,11 +35,8 @@ def migrate(data: Mapping[str, Any], records: Sequence[dict[str, Any]]) -> dict[
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "saved": "",
-        "records": [_record_from_version_1(record) for record in data["records"]],
-        "failures": data["failures"],
-    }
+    records = [_record_from_version_1(record) for record in data["records"]]
+    return {"saved": "", "records": records, "failures": data["failures"]}
 
 
 def _record_from_version_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -74,16 +67,8 @@ def _record_from_version_2(record: dict[str, Any]) -> dict[str, Any]:
     # A copy, because unpacked records share one environment.
     environment = {**record["environment"]}
     workers = environment.pop("workers", 1)
-    placement = {
-        "executor": "xdist" if workers > 1 else "serial",
-        "beside": workers - 1,
-        "node": "",
-        "worker": "",
-        "processes": 1,
-        "attempt": 1,
-        "started": None,
-        "finished": None,
-    }
+    # The other fields have their defaults.
+    placement = {"executor": "xdist" if workers > 1 else "serial", "beside": workers - 1}
     return {**record, "environment": environment, "placement": placement}
 
 
@@ -106,8 +91,7 @@ def _from_version_3(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record_from_version_3(record: dict[str, Any]) -> dict[str, Any]:
-    rounds = [_renamed(measured, {"grown_bytes": "peak_growth_bytes"}) for measured in record["rounds"]]
-    record = {**record, "rounds": rounds}
+    record = {**record, "rounds": [_renamed(part, {"grown_bytes": "peak_growth_bytes"}) for part in record["rounds"]]}
     for path, names in _RENAMED_IN_4.items():
         record = _renamed_at(record, path, names)
     return record

@@ -15,16 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_not_baseline(path: Path, option: str, compared: Path | None) -> None:
-    """Refuse to write results over a baseline or over the file that the run is compared with.
-
-    Args:
-        path: The results file of the run.
-        option: The option that names it, for messages.
-        compared: The file of ``--sst2-compare``; None without one.
-
-    Raises:
-        Sst2Error: The file is a baseline or the compared file.
-    """
+    """Refuse to write results over a baseline, or over ``compared``, the file of ``--sst2-compare``."""
     if compared is not None and path.resolve() == compared.resolve():
         raise Sst2Error(
             f"{option} {str(path)!r} is also the file of --sst2-compare, which this run would overwrite. Name another "
@@ -38,11 +29,7 @@ def check_not_baseline(path: Path, option: str, compared: Path | None) -> None:
 
 
 def check_replaceable(path: Path, option: str) -> None:
-    """Refuse to overwrite a file that is not a results file. The results of another run can be overwritten.
-
-    Raises:
-        Sst2Error: The file is not a results file, or has a newer schema.
-    """
+    """Refuse to overwrite a file that is not a results file. The results of another run can be overwritten."""
     if not path.is_file() or not path.stat().st_size:
         return
     try:
@@ -52,16 +39,7 @@ def check_replaceable(path: Path, option: str) -> None:
 
 
 def check_same_shard(path: Path, unfinished: Results, shard: Shard) -> None:
-    """Refuse to resume a file in place for a shard if the file has another shard or a whole run.
-
-    Args:
-        path: The file that is resumed and written.
-        unfinished: The content of the file.
-        shard: The shard of this run.
-
-    Raises:
-        Sst2Error: The file has another shard or a whole run.
-    """
+    """Refuse to resume a file in place for a shard if its content, ``unfinished``, is another shard or a whole run."""
     if (not unfinished.records and not unfinished.planned) or unfinished.shard == str(shard):
         return
     content = f"shard {unfinished.shard}" if unfinished.shard else "a run without shards"

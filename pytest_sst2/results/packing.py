@@ -1,6 +1,7 @@
 """Packed form of records, as baselines use it: arrays are stored in base64, and equal parts of records once.
 
-Bits, floats, digests and texts of a fingerprint are packed in every file; whole records only in baselines.
+Bits, floats, digests and texts of a fingerprint are packed in every file; whole records only in baselines. Functions
+named ``unpack…`` raise one of ``UNPACKING_ERRORS`` for a damaged text.
 """
 
 from __future__ import annotations
@@ -18,22 +19,14 @@ from pytest_sst2.utils.sanitize import plain_json
 
 # Parts of a record that are often equal in many records of a run. Files of every schema version since 2 have them.
 _SHARED = (
-    ("environment",),
-    ("dataset",),
-    ("recipe",),
-    ("weights",),
-    ("settings",),
-    ("labels",),
-    ("fingerprint", "train"),
-    ("fingerprint", "evaluation"),
-    ("fingerprint", "tokens"),
+    *((name,) for name in ("environment", "dataset", "recipe", "weights", "settings", "labels")),
+    *(("fingerprint", name) for name in ("train", "evaluation", "tokens")),
     *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
 )
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
 # Larger texts are truncated, because a damaged file could unpack to any size.
 _LONGEST_TEXT = 2**20
-# Errors of unpacking a damaged text.
 UNPACKING_ERRORS = (ValueError, struct.error, zlib.error)
 
 
@@ -43,11 +36,9 @@ def json_line(value: Any) -> str:
 
 
 def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
-    """Return the record with packed arrays, and with indices into ``shared`` in place of its shared parts.
+    """Pack the arrays of a record in place, and replace its shared parts by indices into ``shared``.
 
-    Args:
-        record: A record from ``Record.to_json``; it is changed.
-        shared: The JSON texts of the shared parts of the file; new ones are appended.
+    ``record`` is from ``Record.to_json``. The JSON texts of new shared parts are appended to ``shared``.
     """
     record["probabilities"] = _packed_probabilities(record["probabilities"], record["predictions"])
     record["predictions"] = packed_bits(record["predictions"])
@@ -63,13 +54,7 @@ def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
 
 
 def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
-    """Return the plain form of a record that ``pack_record`` made.
-
-    Records that share a part share one object afterwards.
-
-    Args:
-        packed: The packed record.
-        shared: The shared parts of the file.
+    """Return the plain form of a record that ``pack_record`` made. Equal parts of records become one object.
 
     Raises:
         ValueError, zlib.error: An index or an array is not valid.
@@ -100,10 +85,8 @@ def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any]
 
 
 def _packed_probabilities(values: Sequence[float], predictions: Sequence[int]) -> str:
-    """Return the probabilities of the class that was not predicted: 16-bit numbers, compressed, high bytes first.
-
-    Most of them are near zero, so their high bytes compress well.
-    """
+    """Return the probabilities of the class that was not predicted: 16-bit numbers, compressed, high bytes first."""
+    # Most of them are near zero, so their high bytes compress well.
     steps = [round(abs(predicted - value) * _STEPS) for value, predicted in zip(values, predictions, strict=True)]
     data = struct.pack(f"<{len(steps)}H", *steps)
     return base64.b64encode(zlib.compress(data[1::2] + data[::2], 9)).decode()
@@ -116,11 +99,9 @@ def _unpacked_probabilities(text: str, predictions: Sequence[int]) -> tuple[floa
     if len(data) != 2 * count:
         raise ValueError(f"{len(data)} bytes for {count} probabilities")
     known = _probabilities_of_steps()
-    highs, lows = data[:count], data[count:]
+    places = zip(predictions, data[:count], data[count:], strict=True)
     try:
-        return tuple(
-            known[predicted][256 * high + low] for high, low, predicted in zip(highs, lows, predictions, strict=True)
-        )
+        return tuple(known[predicted][256 * high + low] for predicted, high, low in places)
     except IndexError:
         raise ValueError("a probability is more than 1") from None
 
@@ -142,11 +123,7 @@ def packed_bits(values: Sequence[int]) -> str:
 
 
 def unpacked_bits(text: str, count: int) -> tuple[int, ...]:
-    """Return the ``count`` bits that ``packed_bits`` packed.
-
-    Raises:
-        ValueError: The text is not base64, or does not have ``count`` bits.
-    """
+    """Return the ``count`` bits that ``packed_bits`` packed."""
     data = base64.b64decode(text, validate=True)
     if len(data) != (count + 7) // 8:
         raise ValueError(f"{len(data)} bytes for {count} bits")
@@ -165,11 +142,7 @@ def packed_floats(values: Sequence[float]) -> str:
 
 
 def unpacked_floats(text: str) -> tuple[float, ...]:
-    """Return the numbers that ``packed_floats`` packed, with the precision of float32.
-
-    Raises:
-        ValueError: The text is not base64, or its length is not a multiple of 4 bytes.
-    """
+    """Return the numbers that ``packed_floats`` packed, with the precision of float32."""
     data = base64.b64decode(text, validate=True)
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are not a whole number of float32")
@@ -182,11 +155,7 @@ def packed_digests(digests: Iterable[bytes]) -> str:
 
 
 def unpacked_digests(text: str) -> list[bytes]:
-    """Return the digests that ``packed_digests`` packed.
-
-    Raises:
-        ValueError: The text is not base64, or its length is not a multiple of 4 bytes.
-    """
+    """Return the digests that ``packed_digests`` packed."""
     data = base64.b64decode(text, validate=True)
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are not a whole number of digests")
@@ -199,11 +168,6 @@ def packed_text(text: str) -> str:
 
 
 def unpacked_text(packed: str) -> str:
-    """Return the text that ``packed_text`` packed, at most 1 MiB of it.
-
-    Raises:
-        ValueError: The text is not base64.
-        zlib.error: The data is not compressed.
-    """
+    """Return the text that ``packed_text`` packed, at most 1 MiB of it."""
     data = base64.b64decode(packed, validate=True)
     return zlib.decompressobj().decompress(data, _LONGEST_TEXT).decode(errors="replace")

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from pytest_sst2.utils.hashing import short_digest
 
-_FILE = Path(__file__).parent / "probe_sentences.txt"
-
 
 @functools.cache
 def probe_sentences() -> tuple[str, ...]:
     """Return the 64 probe sentences."""
-    return tuple(_FILE.read_text(encoding="utf-8").splitlines())
+    return tuple(Path(__file__).with_name("probe_sentences.txt").read_text(encoding="utf-8").splitlines())
 
 
 def probe_sentences_digest() -> str:

@@ -13,7 +13,6 @@ from pytest_sst2.results.floors import Floor, FloorKey
 from pytest_sst2.utils.redact import redacted
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
-
 # The settings' ``code`` of a method whose source cannot be read. Such methods are never assumed to be unchanged.
 UNREADABLE_CODE = "unreadable"
 

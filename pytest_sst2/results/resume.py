@@ -36,10 +36,7 @@ def load_unfinished(path: Path) -> Results:
 def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) -> list[str]:
     """Return lines that count the cells taken from the resumed file; none if the file was empty.
 
-    Args:
-        unfinished: The content of the file when the run started.
-        resumed: From the id of a cell to the reason why it was measured again; an empty text if it was not.
-        total: Number of cells of the run.
+    ``resumed`` maps the id of a cell to the reason why it was measured again, or to an empty text if it was not.
     """
     if not unfinished.finished and not unfinished.planned:
         return []
@@ -53,31 +50,18 @@ def resume_notes(unfinished: Results, resumed: Mapping[str, str], total: int) ->
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """The conditions of a cell in this run that are known before its model is loaded.
-
-    Attributes:
-        recipe: The recipe of the run.
-        digest: The digest of the cell's rows.
-        weights: The weights of its model; None without a model.
-        environment: The environment of the process that would measure it.
-        code: A digest of its method's module; empty for a built-in method.
-        metrics: The metrics of the run in addition to accuracy.
-        rounds: The number of rounds of the run.
-        timed: Whether no phase may be cached.
-        exclusive: Whether cells must be timed without other workers.
-        anywhere: Whether the cell may run on another machine than this one.
-    """
+    """The conditions of a cell in this run that are known before its model is loaded."""
 
     recipe: Recipe
-    digest: str
+    digest: str  # of its rows
     weights: Weights | None
-    environment: Environment
-    code: str = ""
-    metrics: Sequence[str] = ()
+    environment: Environment  # of the process that would measure it
+    code: str = ""  # a digest of its method's module; empty for a built-in method
+    metrics: Sequence[str] = ()  # in addition to accuracy
     rounds: int = 1
-    timed: bool = False
-    exclusive: bool = False
-    anywhere: bool = False
+    timed: bool = False  # whether no phase may be cached
+    exclusive: bool = False  # whether cells must be timed without other workers
+    anywhere: bool = False  # whether the cell may run on another machine than this one
 
     def differ_from(self, record: Record) -> str:
         """Return the first condition that differs from a record's, as a clause; empty if the record can be taken."""
@@ -85,9 +69,10 @@ class Conditions:
             return f"recipe {self.recipe.label}, was {record.recipe_label}"
         if record.dataset.digest != self.digest:
             return "other rows"
-        if _identity(record.weights) != _identity(self.weights):
+        if getattr(record.weights, "sha256", None) != getattr(self.weights, "sha256", None):
             return "other weights"
-        if _has_other_files(record.weights, self.weights):
+        # Commits, or digests of a folder's small files; an empty one is unknown.
+        if len({weights.revision for weights in (record.weights, self.weights) if weights and weights.revision}) > 1:
             return "another config or tokenizer next to the weights"
         if record.settings.get("code", "") != self.code or self.code == UNREADABLE_CODE:
             return "other code of its method"
@@ -101,19 +86,6 @@ class Conditions:
             return "timed next to other workers"
         if record.placement.processes != 1:
             return f"1 process, was {record.placement.processes}"
-        return self._other_environment(record.environment)
-
-    def _other_environment(self, before: Environment) -> str:
-        changes = (software_changes if self.anywhere else environment_changes)(before, self.environment)
+        changes = (software_changes if self.anywhere else environment_changes)(record.environment, self.environment)
         clauses = [f"{change.name} {change.after or 'none'}, was {change.before or 'none'}" for change in changes]
         return shorten(clauses, 2)
-
-
-def _has_other_files(before: Weights | None, now: Weights | None) -> bool:
-    """Return whether the commits, or the digests of a folder's small files, differ; False if one is unknown."""
-    revisions = {weights.revision for weights in (before, now) if weights and weights.revision}
-    return len(revisions) > 1
-
-
-def _identity(weights: Weights | None) -> str | None:
-    return weights.sha256 if weights else None

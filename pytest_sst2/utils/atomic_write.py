@@ -22,12 +22,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
     """Write bytes, or a text as UTF-8, to a file: all of it or nothing.
 
     The content is written to a scratch file next to the target and flushed to disk. Then the scratch file takes the
-    target's name. Scratch files of killed writers are removed.
-
-    Args:
-        path: The target.
-        content: The new content.
-        overwrite: Whether an existing file may be replaced; if not, the first of two writers wins.
+    target's name. Scratch files of killed writers are removed. Without ``overwrite`` the first of two writers wins.
 
     Raises:
         Sst2Error: The file cannot be written; an existing file is unchanged.
@@ -59,12 +54,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
 
 
 def sweep_abandoned(folder: Path, pattern: str) -> None:
-    """Remove scratch files that writers left when they were killed, at least an hour ago.
-
-    Args:
-        folder: The folder of the target files.
-        pattern: A glob pattern for the names of the target files.
-    """
+    """Remove scratch files that killed writers left an hour ago or earlier; ``pattern`` matches the target files."""
     with contextlib.suppress(OSError):  # another process removed it first, or the folder cannot be listed
         for part in folder.glob(f".{pattern}.*{_PART}"):
             if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
@@ -72,11 +62,7 @@ def sweep_abandoned(folder: Path, pattern: str) -> None:
 
 
 def append_whole(path: Path, text: str) -> None:
-    """Append text to a file: all of it or nothing.
-
-    Raises:
-        OSError: The text cannot be written; the file is unchanged.
-    """
+    """Append text to a file: all of it or nothing. Raise ``OSError`` if it cannot be written."""
     with path.open("ab") as file:
         before = file.tell()
         try:
@@ -89,11 +75,7 @@ def append_whole(path: Path, text: str) -> None:
 
 
 def temporary_folder() -> Path:
-    """Return the folder for temporary files.
-
-    Raises:
-        Sst2Error: The system has no temporary folder that can be written.
-    """
+    """Return the folder for temporary files."""
     try:
         return Path(tempfile.gettempdir())
     except OSError as error:
@@ -105,11 +87,7 @@ def temporary_folder() -> Path:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
-    """Create an empty temporary folder; remove it at the end.
-
-    Raises:
-        Sst2Error: The folder cannot be created.
-    """
+    """Create an empty temporary folder; remove it at the end."""
     temporary = temporary_folder()
     with contextlib.ExitStack() as stack:
         try:
@@ -137,11 +115,7 @@ def _take_name(scratch: Path, path: Path) -> None:
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Raise before any work if an output file could not be written at the end.
-
-    Raises:
-        Sst2Error: ``path`` is a folder or a device, or its nearest existing folder is not writable.
-    """
+    """Raise before any work if an output file could not be written at the end."""
     if path.is_dir():
         raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
     _check_regular(path)

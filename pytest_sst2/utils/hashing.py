@@ -22,11 +22,7 @@ def short_digest(content: bytes | str, digits: int = 16) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return the SHA-256 of a file's content."""
     path = path.resolve()
     state = path.stat()
     stamp = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
@@ -41,13 +37,7 @@ def _digest_of_state(path: Path, _stamp: tuple[int, ...]) -> str:
 
 
 def git_digest(path: Path) -> str:
-    """Return git's id of a file: the SHA-1 of ``blob``, its size and its content.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    """Return git's id of a file: the SHA-1 of ``blob``, its size and its content."""
+    blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: blob).hexdigest()

@@ -11,14 +11,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.utils.atomic_write import temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
+    from filelock import AcquireReturnProxy
 
 # The name of the lock that a cell of --sst2-exclusive holds.
 EXCLUSIVE = "the machine"
@@ -28,26 +28,16 @@ EXCLUSIVE = "the machine"
 def one_at_a_time(guarded: Path | str) -> Iterator[None]:
     """Wait until no other process of this machine is in the body with the same argument, then run the body.
 
-    Args:
-        guarded: A file, a folder, or any other name.
-
     Raises:
         Sst2Error: The temporary folder cannot be written or does not support locks.
         RuntimeError: This thread holds the lock already.
     """
-    lock = _acquired(guarded)
-    try:
+    with _acquired(guarded):
         yield
-    finally:
-        lock.release()
 
 
 def take(path: Path, option: str) -> Callable[[], None]:
     """Lock a file that only this run may write; return the function that releases it before the process ends.
-
-    Args:
-        path: The file.
-        option: The option that names it, as typed.
 
     Raises:
         Sst2Error: Another run writes it, or as ``one_at_a_time``.
@@ -55,50 +45,40 @@ def take(path: Path, option: str) -> Callable[[], None]:
     from filelock import Timeout
 
     try:
-        lock = _acquired(path, timeout=0)
+        held = _acquired(path, timeout=0)
     except Timeout:
         raise Sst2Error(
             f"{option} {str(path)!r} is being written by another run, and each would overwrite the other's results. "
             "Wait for that run, or name another file."
         ) from None
-    return lambda: lock.release(force=True)
+    return lambda: held.lock.release(force=True)
 
 
 @contextlib.contextmanager
 def lock_file(path: Path, busy: str = "") -> Iterator[None]:
-    """Hold the lock of a lock file in the body.
+    """Hold the lock of a lock file, in a folder that exists, in the body.
 
-    Args:
-        path: The lock file, in a folder that exists.
-        busy: The error if another process holds the lock; without it, wait until the lock is released.
-
-    Raises:
-        Sst2Error: Another process holds the lock and ``busy`` is given.
-        OSError: The file cannot be written.
+    If another process holds the lock, raise an error of the text ``busy``; without it, wait until the lock is released.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path, timeout=0 if busy else -1)
     try:
-        lock.acquire()
+        held = FileLock(path).acquire(timeout=0 if busy else -1)
     except Timeout:
         raise Sst2Error(busy) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
-def _acquired(guarded: Path | str, timeout: float = -1) -> BaseFileLock:
+def _acquired(guarded: Path | str, timeout: float = -1) -> AcquireReturnProxy[Any]:
     """Return the held lock; wait ``timeout`` seconds, or without end if negative, then raise filelock's Timeout."""
     from filelock import FileLock, Timeout
 
     name = os.fsencode(guarded.resolve()) if isinstance(guarded, Path) else guarded.encode()
     user = os.getuid() if hasattr(os, "getuid") else "all"
     path = temporary_folder() / f"pytest-sst2-{user}-{short_digest(name)}.lock"
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=timeout)
+        return FileLock(path).acquire(timeout=timeout)
     except Timeout:
         raise
     except (OSError, NotImplementedError) as error:  # NotImplementedError: the file system does not support locks
@@ -107,4 +87,3 @@ def _acquired(guarded: Path | str, timeout: float = -1) -> BaseFileLock:
             f"{getattr(error, 'strerror', None) or error}. Remove it if it is not a regular file, or set TMPDIR to a "
             "folder of your own, on a disk that supports locks."
         ) from error
-    return lock

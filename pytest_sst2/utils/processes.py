@@ -1,7 +1,4 @@
-"""The share of cores and GPUs of a pytest-xdist worker. Loads neither torch nor numpy.
-
-pytest-xdist sets environment variables in its workers.
-"""
+"""The share of cores and GPUs of a pytest-xdist worker. Loads neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -35,10 +32,7 @@ def take_share(*, exclusive: bool = False) -> None:
     """Give a pytest-xdist worker its share of the cores, and one GPU if there are several.
 
     If every worker used all cores, their threads would slow each other down. Call this before torch is loaded, because
-    thread pools are created with their libraries. The user's own settings stay.
-
-    Args:
-        exclusive: Whether cells are measured one at a time, with all cores each.
+    thread pools are created with their libraries. The user's own settings stay. ``exclusive`` cells use all cores.
     """
     if xdist_workers() == 1:
         return
@@ -52,9 +46,7 @@ def take_share(*, exclusive: bool = False) -> None:
 def limit_threads(threads: int, *, owned: bool = False) -> None:
     """Set the size of every thread pool of this process, unless the user has set one.
 
-    Args:
-        threads: The size.
-        owned: Whether an engine assigned these cores to the process: variables that are set are then the engine's.
+    If an engine assigned its cores, the process is ``owned``: variables that are set are then the engine's.
     """
     if not owned and any(name in os.environ and name not in _set_here for name in THREAD_VARIABLES):
         return

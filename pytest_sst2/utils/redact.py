@@ -56,10 +56,7 @@ _FORMS = (
 
 
 def redacted(value: T) -> T:
-    """Return a text, or lists and mappings of texts, with ``***`` in place of every secret.
-
-    Values of other types are returned as they are.
-    """
+    """Return a text, or lists and mappings of texts, with ``***`` in place of every secret; keep all other values."""
     return cast(T, _redacted(value, _known_secrets()))
 
 
@@ -88,15 +85,10 @@ def _known_secrets() -> re.Pattern[str] | None:
 
 def _secrets_of_variables() -> Iterator[str]:
     for name, value in os.environ.items():
-        least = (
-            _LEAST_CHARACTERS
-            if _SECRET_NAME.search(name)
-            else _LEAST_CHARACTERS_OF_KEY
-            if _KEY_NAME.search(name)
-            else 0
-        )
+        least = _LEAST_CHARACTERS if _SECRET_NAME.search(name) else _LEAST_CHARACTERS_OF_KEY
+        is_secret = _SECRET_NAME.search(name) or _KEY_NAME.search(name)
         # The path of a file that holds the secret is not secret. Unlike pathlib, os.path accepts any text.
-        if least and not os.path.exists(os.path.expanduser(value)):  # noqa: PTH110, PTH111
+        if is_secret and not os.path.exists(os.path.expanduser(value)):  # noqa: PTH110, PTH111
             # Each line of a private key may be printed alone.
             yield from (line for line in map(str.strip, value.splitlines()) if len(line) >= least)
 

@@ -47,13 +47,7 @@ class NotJsonError(ValueError):
 
 
 def check_regular_file(path: Path, largest: int = LARGEST_BYTES) -> None:
-    """Raise unless the path is a regular file of at most ``largest`` bytes.
-
-    The file isn't opened, because opening a pipe blocks until somebody writes to it.
-
-    Raises:
-        Sst2Error: The path doesn't exist, is a folder, a pipe, a device or a circular link, or the file is too large.
-    """
+    """Raise unless the path is a regular file of at most ``largest`` bytes. Opening it would block for a pipe."""
     try:
         state = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -66,11 +60,7 @@ def check_regular_file(path: Path, largest: int = LARGEST_BYTES) -> None:
 
 
 def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
-    """Return the bytes of a regular file.
-
-    Raises:
-        Sst2Error: As ``check_regular_file``, or the file cannot be read.
-    """
+    """Return the bytes of a regular file; raise as ``check_regular_file``, or if it cannot be read."""
     check_regular_file(path, largest)
     try:
         with path.open("rb") as file:
@@ -83,11 +73,7 @@ def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
 
 
 def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:
-    """Return the text of a UTF-8 file, without its byte order mark.
-
-    Raises:
-        Sst2Error: As ``read_bytes``, or the file isn't UTF-8 text.
-    """
+    """Return the text of a UTF-8 file, without its byte order mark; raise as ``read_bytes``, or if it isn't text."""
     data = read_bytes(path, largest)
     _check_kind(path, data)
     try:
@@ -101,14 +87,8 @@ def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:
 def read_lines(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file with their numbers from 1, line ends included.
 
-    Lines end in LF or CRLF. Without any LF they end in CR, as in Excel's CSV for Macintosh.
-
-    Args:
-        path: The file.
-        name: The file's name in errors; the name without its folder by default.
-
-    Raises:
-        Sst2Error: As ``read_text``; the message names the line.
+    Lines end in LF or CRLF. Without any LF they end in CR, as in Excel's CSV for Macintosh. Errors name the line, and
+    the file by ``name``, or by default without its folder.
     """
     data = read_bytes(path)
     _check_kind(path, data)
@@ -122,11 +102,7 @@ def read_lines(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
 
 
 def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
-    """Return the value of a JSON file of at most ``largest`` bytes.
-
-    Raises:
-        Sst2Error: As ``read_text``, or the text isn't JSON.
-    """
+    """Return the value of a JSON file of at most ``largest`` bytes; raise as ``read_text``, or if it isn't JSON."""
     try:
         return parse_json(read_text(path, largest))
     except NotJsonError as error:

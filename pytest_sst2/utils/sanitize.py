@@ -7,7 +7,9 @@ words than the text has.
 
 from __future__ import annotations
 
+import codecs
 import re
+from typing import Any
 
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.redact import redacted
@@ -25,6 +27,7 @@ _UNPRINTABLE = re.compile(
 # Typographic characters of our reports and the ASCII character that replaces each. One for one: columns keep their
 # width.
 _NEAREST = str.maketrans("·×–—−±Δ…→✓✗⚠✅❌≤≥‘’“”", "|x---+D~>ox!ox<>''\"\"")
+_NEAREST_ASCII = "pytest-sst2-nearest-ascii"  # an error handler of str.encode
 
 
 def printable(text: str) -> str:
@@ -50,19 +53,22 @@ def plain_json(text: str) -> str:
 def encodable(text: str, encoding: str | None) -> str:
     """Return text that an encoding can encode: other characters become the nearest ASCII character, else ``?``.
 
-    Args:
-        text: The text.
-        encoding: The output's encoding; if it is None or unknown, the text is returned as it is.
+    If the encoding is None or unknown, the text is returned as it is.
     """
     if encoding is None:
         return text
     try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return "".join(char if _can_encode(encoding, char) else _nearest(char, encoding) for char in text)
+        return text.encode(encoding, _NEAREST_ASCII).decode(encoding)
     except LookupError:
-        pass
-    return text
+        return text
+
+
+def _nearest_ascii(error: Any) -> tuple[str, int]:
+    nearest = error.object[error.start : error.end].translate(_NEAREST)
+    return nearest.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error(_NEAREST_ASCII, _nearest_ascii)
 
 
 def _without_controls(text: str) -> str:
@@ -72,16 +78,3 @@ def _without_controls(text: str) -> str:
 def _utf16_units(char: str) -> list[int]:
     code = ord(char)
     return [code] if code < 0x10000 else [0xD800 + ((code - 0x10000) >> 10), 0xDC00 + (code & 0x3FF)]
-
-
-def _nearest(char: str, encoding: str) -> str:
-    nearest = char.translate(_NEAREST)
-    return nearest if _can_encode(encoding, nearest) else "?"
-
-
-def _can_encode(encoding: str, char: str) -> bool:
-    try:
-        char.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -27,12 +27,7 @@ def read_plain(kind: type[T], value: Any, where: str = "") -> T:
     """Return an instance of a dataclass, or of another annotated type, built from parsed JSON.
 
     Sequences become tuples. For a ``float``, integers and the strings of ``NOT_FINITE`` become floats. A value that is
-    annotated as ``Any`` stays as it is.
-
-    Args:
-        kind: The type.
-        value: The parsed JSON.
-        where: The place of the value for errors; empty at the top level.
+    annotated as ``Any`` stays as it is. ``where`` is the place of the value for errors; empty at the top level.
 
     Raises:
         ValueError: A field is missing, unknown or of another type. The message names it.
@@ -49,7 +44,8 @@ def _reader(hint: Any) -> _Read:
         return lambda value, _where: value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (UnionType, typing.Union):
-        return _optional(next(argument for argument in arguments if argument is not NoneType))
+        read = _reader(next(argument for argument in arguments if argument is not NoneType))
+        return lambda value, where: None if value is None else read(value, where)
     if origin is Literal:
         return _one_of(arguments)
     if dataclasses.is_dataclass(hint):
@@ -98,11 +94,6 @@ def _number(value: Any, where: str) -> float:
 _NUMBERS_AND_TEXT: dict[Any, _Read] = {str: _text, int: _whole, bool: _truth, float: _number}
 
 
-def _optional(hint: Any) -> _Read:
-    read = _reader(hint)
-    return lambda value, where: None if value is None else read(value, where)
-
-
 def _one_of(allowed: Sequence[Any]) -> _Read:
     def read(value: Any, where: str) -> Any:
         if type(value) is not str or value not in allowed:
@@ -119,15 +110,12 @@ def _several(hint: Any) -> _Read:
         if not isinstance(value, list | tuple):
             raise _wrong(where, value, "a list")
         # Fast path: thousands of predictions of one type.
-        if hint in (int, float, str) and set(map(type, value)) == {hint} and (hint is not int or _have_64_bits(value)):
+        is_plain = hint in (int, float, str) and set(map(type, value)) == {hint}
+        if is_plain and (hint is not int or -(2**63) < min(value) <= max(value) < 2**63):
             return tuple(value)
         return tuple(read(item, f"{where}[{index}]") for index, item in enumerate(value))
 
     return read_all
-
-
-def _have_64_bits(values: Sequence[int]) -> bool:
-    return min(values) > -(2**63) and max(values) < 2**63
 
 
 def _mapping(hint: Any) -> _Read:
@@ -173,11 +161,7 @@ def _fields_of(kind: Any) -> _Read:
 
 
 def check_range(where: str, value: float, least: float = -math.inf, most: float = math.inf) -> None:
-    """Raise unless a number is finite and from ``least`` to ``most``, both included.
-
-    Raises:
-        ValueError: The message has the number and the allowed range.
-    """
+    """Raise ``ValueError`` unless a number is finite and from ``least`` to ``most``, both included."""
     if not (math.isfinite(value) and least <= value <= most):
         allowed = (
             "finite" if least == -math.inf else f"at least {least:g}" if most == math.inf else f"{least:g} to {most:g}"
