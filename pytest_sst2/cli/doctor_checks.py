@@ -19,7 +19,8 @@ from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.data.sources import cached_hub, load_pocket
 from pytest_sst2.data.splits import draw_splits
-from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.hub import cache
+from pytest_sst2.hub.download import check_reachable
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.models import locate
@@ -114,7 +115,7 @@ def _device() -> Finding:
 def _hub_problem() -> str:
     """Return why the Hub cannot be reached, empty if it answers."""
     try:
-        hub.check_reachable()
+        check_reachable()
     except HubError as error:
         return str(error)
     return ""
@@ -126,12 +127,12 @@ def _hub_finding(problem: str) -> Finding:
     token = "without a token" if get_token() is None else "with a token"
     if problem:
         remedy = "models and data in the cache, in a folder, or bundled still run"
-        return Finding("Hub", hub.endpoint(), "missing", problem, remedy)
-    return Finding("Hub", hub.endpoint(), "ok", f"answers, {token}")
+        return Finding("Hub", cache.endpoint(), "missing", problem, remedy)
+    return Finding("Hub", cache.endpoint(), "ok", f"answers, {token}")
 
 
 def _folders() -> Iterator[Finding]:
-    yield _folder("the Hub's cache", hub.cache_folder(), "HF_HOME")
+    yield _folder("the Hub's cache", cache.cache_folder(), "HF_HOME")
     try:
         folder = cache_folder()
     except Sst2Error as error:

@@ -13,14 +13,13 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 # SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, from the Hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-_DEBERTA = "its tokenizer needs pip install 'pytest-sst2[deberta]'"
-_NO_SAFETENSORS = "main may have pickled weights only; then the Hub's safetensors conversion is used"
-_POOR_FROZEN = "poor frozen, good fine-tuned"
+_DEBERTA = "needs pip install 'pytest-sst2[deberta]'; pickled weights on main, which are converted"
+_PICKLES = "pickled weights on main, which are converted to safetensors"
 _sentence_encoder = functools.partial(ModelSpec, sentence_encoder=True)
 
 CATALOG: tuple[ModelSpec, ...] = (
-    ModelSpec("tinybert", "huawei-noah/TinyBERT_General_4L_312D", parameters_millions=14.4, notes=_NO_SAFETENSORS),
-    ModelSpec("tinybert-6l", "huawei-noah/TinyBERT_General_6L_768D", parameters_millions=67.0, notes=_NO_SAFETENSORS),
+    ModelSpec("tinybert", "huawei-noah/TinyBERT_General_4L_312D", parameters_millions=14.4, notes=_PICKLES),
+    ModelSpec("tinybert-6l", "huawei-noah/TinyBERT_General_6L_768D", parameters_millions=67.0, notes=_PICKLES),
     ModelSpec("distilbert", "distilbert/distilbert-base-uncased", None, "apache-2.0", 66.4, "half of BERT-base"),
     ModelSpec("bert-base", "google-bert/bert-base-uncased", None, "apache-2.0", 109.5, "the usual baseline"),
     ModelSpec("roberta", "FacebookAI/roberta-base", None, "mit", 124.6, "cased; byte-level BPE"),
@@ -46,17 +45,17 @@ CATALOG: tuple[ModelSpec, ...] = (
         17.4,
         "the fastest sentence encoder here; its embeddings are not normalised",
     ),
-    ModelSpec("mobilebert", "google/mobilebert-uncased", None, "apache-2.0", 24.6, _NO_SAFETENSORS),
+    ModelSpec("mobilebert", "google/mobilebert-uncased", None, "apache-2.0", 24.6, _PICKLES),
     ModelSpec("albert", "albert/albert-base-v2", None, "apache-2.0", 11.7, "few parameters, BERT-base compute"),
-    ModelSpec("electra-small", "google/electra-small-discriminator", None, "apache-2.0", 13.5, _POOR_FROZEN),
-    ModelSpec("electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, _POOR_FROZEN),
+    ModelSpec("electra-small", "google/electra-small-discriminator", None, "apache-2.0", 13.5, _PICKLES),
+    ModelSpec("electra-base", "google/electra-base-discriminator", None, "apache-2.0", 108.9, _PICKLES),
     ModelSpec("deberta-v3-small", "microsoft/deberta-v3-small", None, "mit", 141.3, _DEBERTA),
     ModelSpec("deberta-v3-base", "microsoft/deberta-v3-base", None, "mit", 183.8, _DEBERTA),
     ModelSpec("modernbert", "answerdotai/ModernBERT-base", None, "apache-2.0", 149.0, "cased"),
     ModelSpec("bert-tiny", "google/bert_uncased_L-2_H-128_A-2", None, "apache-2.0", 4.4, "for plumbing"),
-    ModelSpec("bert-mini", "google/bert_uncased_L-4_H-256_A-4", None, "apache-2.0", 11.2, _NO_SAFETENSORS),
-    ModelSpec("bert-small", "google/bert_uncased_L-4_H-512_A-8", None, "apache-2.0", 28.8, _NO_SAFETENSORS),
-    ModelSpec("bert-medium", "google/bert_uncased_L-8_H-512_A-8", None, "apache-2.0", 41.4, _NO_SAFETENSORS),
+    ModelSpec("bert-mini", "google/bert_uncased_L-4_H-256_A-4", None, "apache-2.0", 11.2, _PICKLES),
+    ModelSpec("bert-small", "google/bert_uncased_L-4_H-512_A-8", None, "apache-2.0", 28.8, _PICKLES),
+    ModelSpec("bert-medium", "google/bert_uncased_L-8_H-512_A-8", None, "apache-2.0", 41.4, _PICKLES),
     _sentence_encoder(
         "mpnet",
         "sentence-transformers/all-mpnet-base-v2",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_sst2.config.catalog import METHODS
-from pytest_sst2.config.specs import MethodSpec, ModelSpec
+from pytest_sst2.config.specs import MethodSpec, ModelSpec, former_name
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.paths import folder_at, slashes_hint
@@ -62,7 +62,10 @@ class Registry:
             )
         if match := _HUB_ID.fullmatch(text):
             return self._hub(text, match["id"], match["revision"])
-        # A Hub name without its owner suggests the alias: roberta-base suggests roberta.
+        former = [spec for spec in self.models.values() if text and former_name(spec.hub_id).lower() == text.lower()]
+        if former:
+            return former[0]
+        # Any other Hub name without its owner suggests the alias.
         names = {name: name for name in self.models}
         for spec in self.models.values():
             names.setdefault(spec.hub_id.partition("/")[2].lower(), spec.name)

@@ -12,6 +12,9 @@ from typing import Any
 
 from pytest_sst2.utils.errors import Sst2Error
 
+# Owners that adopted the first models of the Hub, whose names had no owner.
+_ADOPTERS = frozenset({"albert", "distilbert", "facebookai", "google-bert", "openai-community", "xlnet"})
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -45,6 +48,12 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.hub_id and self.folder is None:
             raise Sst2Error(f"model {self.name!r} needs a hub_id ('org/name') or a folder.")
+
+
+def former_name(hub_id: str) -> str:
+    """Return a repository's name from before it had an owner, such as ``bert-base-uncased``, or an empty string."""
+    owner, _, name = hub_id.partition("/")
+    return name if owner.lower() in _ADOPTERS else ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import hashlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +14,10 @@ from typing import TYPE_CHECKING
 from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
 from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_rows
-from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
+from pytest_sst2.hub.download import download
 from pytest_sst2.hub.errors import HubError
+from pytest_sst2.hub.worker import Request
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import short_digest
 
@@ -22,7 +28,9 @@ if TYPE_CHECKING:
     from pytest_sst2.results.floors import Floors
 
 HUB_ID = "stanfordnlp/sst2"
-HUB_FILES = ("*train*.parquet", "*validation*.parquet")
+_FILES = ("*train*.parquet", "*validation*.parquet")
+# Other repositories with the same rows, and the folder that has them; some caches hold these.
+_COPIES = (("nyu-mll/glue", "sst2"), ("glue", "sst2"), ("sst2", ""))
 # SST-2 as GLUE ships it: number of rows, and SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
 _SST2 = {
     "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
@@ -71,10 +79,7 @@ def load_source(
     try:
         return load_hub()
     except HubError as error:
-        tried = (
-            f"SST-2 could not be downloaded from the Hub: the cache in {hub.cache_folder()} has no complete copy of "
-            f"{HUB_ID}, and {error}."
-        )
+        tried = f"SST-2 could not be downloaded from the Hub: {error}."
         if data == "hub":
             raise Sst2Error(f"{tried} {_NEXT_STEPS}") from error
         if ci:
@@ -99,53 +104,77 @@ _NEXT_STEPS = (
 
 
 def load_hub() -> Source:
-    """Return SST-2 from the Hub's cache, or download it.
+    """Return SST-2 from a cache on this machine, or download it.
 
     Raises:
-        HubError: It is not in the cache, and the download failed.
+        HubError: No cache has it, and the download failed or is forbidden.
         Sst2Error: A file is invalid.
     """
-    return _hub_source(hub_snapshot())
+    cached = cached_hub()
+    if cached is not None:
+        return cached
+    reason = _cached().reason
+    if os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise HubError(f"{reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
+    try:
+        return _hub_source(download(Request(HUB_ID, "dataset", None, f"{__name__}:select"), _cached))
+    except HubError as error:
+        raise HubError(f"{reason}, and {error}") from error
 
 
-def hub_snapshot() -> hub.Snapshot:
-    """Return SST-2's files from the Hub's cache, or download them.
-
-    Raises:
-        HubError: They are not in the cache, and the download failed.
-        Sst2Error: A cached file was damaged or replaced since its download.
-    """
-    return _cached_snapshot() or hub.download_snapshot(HUB_ID, "dataset", None, HUB_FILES, complete=_is_complete)
-
-
-def _cached_snapshot() -> hub.Snapshot | None:
-    snapshot = hub.cached_snapshot(HUB_ID, "dataset", None, HUB_FILES, _is_complete)
-    if snapshot is not None:
-        hub.verify_snapshot(HUB_ID, "dataset", snapshot, HUB_FILES)
-    return snapshot
+def select(sizes: Mapping[str, int | None]) -> list[str]:
+    """Return the files of both splits among the files of a repository; see ``hub.worker.Request``."""
+    return [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in _FILES)]
 
 
 def cached_hub() -> Source | None:
-    """Return SST-2 from the Hub's cache without using the network, or None on a cache miss.
+    """Return SST-2 from the caches of huggingface_hub or ``datasets`` without the network, or None.
 
     Raises:
         Sst2Error: A file is invalid.
     """
-    snapshot = _cached_snapshot()
-    return None if snapshot is None else _hub_source(snapshot)
+    if (snapshot := _cached().snapshot) is not None:
+        return _hub_source(snapshot)
+    for repo_id, subfolder in _COPIES:
+        missing = functools.partial(_missing_split, subfolder=subfolder)
+        if (snapshot := find_cached((repo_id,), "dataset", None, missing, ()).snapshot) is not None:
+            dataset, _ = _read_folder(snapshot.folder / subfolder)
+            if (name := _known_name(dataset)) is not None:
+                return Source(dataset, name, "hub", snapshot.commit)
+    return _from_datasets_cache()
 
 
-def _hub_source(snapshot: hub.Snapshot) -> Source:
+def _cached() -> Lookup:
+    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES)
+
+
+def _from_datasets_cache() -> Source | None:
+    """Return SST-2 from the Arrow files that ``datasets.load_dataset`` keeps, or None."""
+    from datasets import config
+
+    for builder in ("stanfordnlp___sst2/default", "nyu-mll___glue/sst2", "glue/sst2", "sst2/default"):
+        for train in sorted(Path(config.HF_DATASETS_CACHE).glob(f"{builder}/*/*/*-train.arrow")):
+            validation = train.with_name(train.name.replace("-train.arrow", "-validation.arrow"))
+            if validation.is_file():
+                rows = {"train": arrow_rows([train]), "validation": arrow_rows([validation])}
+                dataset = dataset_of({name: check_rows(part, f"{train.parent}, {name}") for name, part in rows.items()})
+                if (name := _known_name(dataset)) is not None:
+                    return Source(dataset, name, "hub", train.parent.name)
+    return None
+
+
+def _hub_source(snapshot: Snapshot) -> Source:
     dataset, _ = _read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
 
 
-def _is_complete(folder: Path) -> bool:
-    """Return whether a cached snapshot has both splits with all their shards."""
+def _missing_split(folder: Path, subfolder: str = "") -> str:
+    """Return what a cached snapshot lacks of both splits with all their shards, or an empty string."""
     try:
-        return find_splits(folder) is not None
+        complete = (folder / subfolder).is_dir() and find_splits(folder / subfolder) is not None
     except Sst2Error:
-        return False
+        complete = False
+    return "" if complete else "files of the train or the validation split"
 
 
 def load_folder(folder: Path) -> Source:

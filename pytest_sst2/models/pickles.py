@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from pytest_sst2.models.safety import PICKLE_FILES, path_inside
+from pytest_sst2.models.safety import path_inside
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration, quoted, shorten, truncate
@@ -36,7 +36,7 @@ from pytest_sst2.utils.safe_read import read_json
 if TYPE_CHECKING:
     import torch
 
-_PICKLE, _INDEX = PICKLE_FILES
+_PICKLE, _INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _CONVERTED = "model.safetensors"
 # Part of every digest: increase it if the same pickles are converted differently.
 _FORMAT = 1

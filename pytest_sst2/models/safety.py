@@ -1,4 +1,4 @@
-"""Refuse unsafe model files: pickles, paths outside the folder, remote code, wrong sizes, NaN or infinite weights.
+"""Refuse unsafe model files: paths outside the folder, remote code, wrong sizes, NaN or infinite weights.
 
 The checks read names, JSON and safetensors headers, before a library loads anything. Only ``refuse_nonfinite_weights``
 reads the weights themselves.
@@ -17,9 +17,6 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
 
-PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json")
-PICKLES_ONLY = "has pickled weights only, which can run code when loaded"
 # Config keys for widths in common architectures. Each width is the size of some tensor dimension.
 _WIDTHS = (
     *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
@@ -63,19 +60,6 @@ def path_inside(folder: Path, name: str, source: Path) -> Path:
     if "\0" in name or any(len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in path.parts):
         raise Sst2Error(f"{source} names {quoted(name)}, which is not a valid file name. Copy or download it again.")
     return folder / name
-
-
-def refuse_pickles(name: str, folder: Path, weight_files: Sequence[Path]) -> None:
-    """Refuse a folder with pickled weights and without safetensors.
-
-    Raises:
-        Sst2Error: There are pickled weights only.
-    """
-    if not weight_files and any((folder / file).is_file() for file in PICKLE_FILES):
-        raise Sst2Error(
-            f"model {name!r}: {folder} {PICKLES_ONLY}; model.safetensors is needed. If you trust the checkpoint, load "
-            "it and save it again with save_pretrained()."
-        )
 
 
 def refuse_unsafe_paths(name: str, folder: Path) -> None:

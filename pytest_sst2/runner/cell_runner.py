@@ -223,6 +223,7 @@ class CellRunner:
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
+                *self._conversion_note(),
                 *halving_warnings(self._parts),
                 *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
@@ -237,6 +238,11 @@ class CellRunner:
         end = round(self._started + time.perf_counter() - self._began, 3)
         finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
+
+    def _conversion_note(self) -> tuple[str, ...]:
+        """Return the note about weights that were converted from a pickle, if any."""
+        note = self.loader.locate(self.cell.model).note if self.cell.model else ""
+        return (note,) if note else ()
 
     def _measure_machine(self) -> None:
         """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""

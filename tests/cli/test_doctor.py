@@ -14,7 +14,7 @@ from pytest_sst2.cli.main import main
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.data import pocket
-from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.hub import cache, download
 from pytest_sst2.models import locate
 from pytest_sst2.upgrade import uv
 from pytest_sst2.utils.errors import Sst2Error
@@ -27,9 +27,9 @@ def _without_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("PYTEST_SST2_CACHE", str(tmp_path / "cache"))
-    hub._unreachable_reason.cache_clear()
+    download._unreachable_reason.cache_clear()
     yield
-    hub._unreachable_reason.cache_clear()
+    download._unreachable_reason.cache_clear()
 
 
 def finding_of(name: str, findings: Sequence[Finding] | None = None) -> Finding:
@@ -51,7 +51,7 @@ def test_everything_is_checked_and_every_problem_has_a_remedy() -> None:
 
 def test_without_the_hub_the_pocket_set_runs() -> None:
     findings = examine()
-    assert "HF_HUB_OFFLINE" in finding_of(hub.endpoint(), findings).detail
+    assert "HF_HUB_OFFLINE" in finding_of(cache.endpoint(), findings).detail
     assert finding_of("pocket", findings).state == "ok"
     assert finding_of("SST-2", findings).state == "missing"
     assert finding_of("quick", findings).detail == "on the pocket set"
@@ -60,9 +60,9 @@ def test_without_the_hub_the_pocket_set_runs() -> None:
 
 
 def test_a_hub_that_answers_is_where_models_and_data_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "check_reachable", lambda: None)
+    monkeypatch.setattr(doctor_checks, "check_reachable", lambda: None)
     findings = examine()
-    assert finding_of(hub.endpoint(), findings).detail.startswith("answers, with")
+    assert finding_of(cache.endpoint(), findings).detail.startswith("answers, with")
     assert finding_of("SST-2", findings).state == "ok"
     assert finding_of("roberta", findings).detail == "is downloaded on first use (FacebookAI/roberta-base)"
     assert finding_of("homework9", findings).detail == "on SST-2"
@@ -72,7 +72,7 @@ def test_a_token_is_mentioned_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.setattr(hub, "check_reachable", lambda: None)
+    monkeypatch.setattr(doctor_checks, "check_reachable", lambda: None)
     main(["doctor"])
     output = capsys.readouterr().out
     assert "with a token" in output

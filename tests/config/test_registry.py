@@ -125,15 +125,20 @@ def test_a_misspelt_model_is_refused_with_the_nearest_and_all_there_are(tmp_path
     ("text", "near"),
     [
         ("all-MiniLM-L6-v2", "minilm"),
-        ("roberta-base", "roberta"),
-        ("distilbert-base-uncased", "distilbert"),
-        ("albert-base-v2", "albert"),
         ("all-mpnet-base-v2", "mpnet"),
         ("TinyBERT_General_4L_312D", "tinybert"),
     ],
 )
 def test_a_hub_id_without_its_owner_gets_its_own_alias_as_the_guess(tmp_path: Path, text: str, near: str) -> None:
     assert f"Did you mean {near!r}?" in refusal(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "alias"),
+    [("bert-base-uncased", "bert-base"), ("roberta-base", "roberta"), ("DistilBERT-base-uncased", "distilbert")],
+)
+def test_the_name_from_before_a_model_had_an_owner_is_its_alias(tmp_path: Path, text: str, alias: str) -> None:
+    assert look_up(text, tmp_path) is look_up(alias, tmp_path)
 
 
 def test_a_name_like_no_other_gets_no_guess(tmp_path: Path) -> None:

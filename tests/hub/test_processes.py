@@ -25,21 +25,15 @@ from tests.support.hub_runs import (
     run_benchmarks,
     serve,
     start_fetch,
-    write_repositories,
 )
 from tests.support.loopback_hub import LoopbackHub, running_hub
 
 pytestmark = [pytest.mark.processes, pytest.mark.timed]
-# A shorter budget makes the tests faster.
+# A shorter time without a byte makes the tests faster.
 PATIENCE_SECONDS = 4.0
 SHORT = {"PYTEST_SST2_HUB_PATIENCE": str(PATIENCE_SECONDS)}
-# Time in addition to the budget: the reachability check, and the start of a process on a busy machine.
+# Time in addition to it: the reachability check, and the start of a process on a busy machine.
 EXTRA_SECONDS = 20.0
-
-
-@pytest.fixture(scope="session")
-def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[Place, Path]:
-    return write_repositories(tmp_path_factory.mktemp("repositories"))
 
 
 @pytest.fixture
@@ -99,8 +93,8 @@ def outcome_of(
 
 
 def patience_for(fault: HubFault) -> float:
-    """Return a budget that is sufficient for the fault: a listing of a gigabyte takes a while."""
-    return 30.0 if "more data than any listing" in fault.expected else PATIENCE_SECONDS
+    """Return seconds that are sufficient for the fault: a gigabyte takes a while."""
+    return 30.0 if "without end" in fault.name else PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("fault", WATCHED, ids=str)
@@ -228,20 +222,6 @@ def test_waiting_for_a_stopped_process_times_out_and_names_the_lock(server: Loop
     assert "another process is downloading models--org--words" in answer["error"]
     assert "pytest-sst2.lock" in answer["error"]
     assert answer["seconds"] < PATIENCE_SECONDS + EXTRA_SECONDS
-
-
-def test_processes_that_wait_for_a_failing_download_get_its_error_without_a_retry(
-    server: LoopbackHub, tmp_path: Path
-) -> None:
-    server.fault(MODEL.bodies, "hang-in-body", 100)
-    env = environment(server.address, tmp_path, PYTEST_SST2_HUB_PATIENCE="15")
-    holder = start_fetch(MODEL, env)
-    wait_until(lambda: any(line.startswith(MODEL.bodies) for line in server.requests))
-    others = [start_fetch(MODEL, env) for _ in range(3)]
-    errors = {result_of(process)["error"] for process in (holder, *others)}
-    assert len(errors) == 1
-    assert "no more data of org/words arrived" in errors.pop()
-    assert server.requests.count(MODEL.listing + "?blobs=true") == 1
 
 
 # Without flock, locks are plain files, which remain when their process is killed.

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.loader import ModelLoader
@@ -28,8 +30,6 @@ from tests.support.model_folders import (
     on_hub,
     pickle_weights,
     refusal_of,
-    sha256,
-    to_old_layout,
 )
 
 WEIGHTS = "model.safetensors"
@@ -113,11 +113,14 @@ def first_tensor(header: dict[str, Any]) -> dict[str, Any]:
 
 class TestCode:
     @pytest.mark.parametrize("name", [WEIGHTS, "pytorch_model.bin", "1_Pooling/pytorch_model.bin"])
-    def test_a_pickle_is_never_opened_whatever_its_name(self, model: Path, trace: Path, name: str) -> None:
+    def test_a_pickle_of_code_is_refused_whatever_its_name(self, model: Path, trace: Path, name: str) -> None:
         if name == "pytorch_model.bin":
             (model / WEIGHTS).unlink()
         (model / name).write_bytes(pickle.dumps(Payload(trace)))
-        assert "save_pretrained()" in refusal(model)
+        if name == WEIGHTS:
+            assert "save_pretrained()" in refusal(model)
+        else:  # a conversion writes into the cache
+            assert "not a pickle of tensors" in refusal_of(in_folder(model))
         assert not trace.exists()
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
@@ -346,67 +349,24 @@ class TestPipes:
             assert f"{model / 'README.md'} cannot be read" in str(error)  # noqa: PT017 - since 3.13 there is no error
 
 
-def test_pickles_on_the_hub_are_refused_without_a_download(server: LoopbackHub, plain: Path) -> None:
-    server.add("org/mine", pickle_weights(plain))
-    message = refusal_of(on_hub())
-    assert "pickled weights only" in message
-    assert "no safetensors conversion" in message
-    assert not any("/resolve/" in line for line in server.requests)
-
-
-def test_the_hubs_own_conversion_is_used_recorded_and_cached(
-    server: LoopbackHub, plain: Path, plain_encoder: Path
-) -> None:
-    server.add("org/mine", pickle_weights(plain))
-    converted = server.add_pull_request("org/mine", 1, plain_encoder)
-    weights = locate(on_hub()).weights
-    assert (weights.source, weights.revision) == ("hub", converted)
-    assert weights.sha256 == sha256(plain_encoder / "model.safetensors")
-    assert not any("pytorch_model.bin" in line for line in server.requests)
+def test_pickles_on_the_hub_are_converted_and_the_note_says_so(server: LoopbackHub, plain: Path) -> None:
+    expected = load_file(plain / "model.safetensors")
+    commit = server.add("org/mine", pickle_weights(plain))
+    located = locate(on_hub())
+    assert (located.weights.source, located.weights.revision) == ("hub", commit)
+    assert located.note.startswith("converted from pytorch_model.bin (sha256 ")
+    assert load_file(located.transformer / "model.safetensors").keys() == expected.keys()
     server.stop()
-    assert locate(on_hub()).weights == dataclasses.replace(weights, source="cache")
+    assert locate(on_hub()).weights == dataclasses.replace(located.weights, source="cache")
 
 
-def test_the_conversion_of_another_author_is_not_used(server: LoopbackHub, plain: Path, plain_encoder: Path) -> None:
-    server.add("org/mine", pickle_weights(plain))
-    server.add_pull_request("org/mine", 1, plain_encoder, author="other")
-    assert "pickled weights only" in refusal_of(on_hub())
-
-
-def test_pickles_are_refused_if_discussions_are_disabled(server: LoopbackHub, plain: Path) -> None:
-    server.add("org/mine", pickle_weights(plain))
-    server.fault("/discussions", "status", 403)
-    assert "pickled weights only" in refusal_of(on_hub())
-
-
-def test_the_error_of_pickles_at_a_pinned_revision_does_not_deny_a_conversion(
-    server: LoopbackHub, plain: Path, plain_encoder: Path
-) -> None:
-    pinned = server.add("org/mine", pickle_weights(plain))
-    server.add_pull_request("org/mine", 1, plain_encoder)
-    message = refusal_of(on_hub(revision=pinned))
-    assert "pickled weights only" in message
-    assert "no safetensors conversion on the Hub" not in message
-
-
-@pytest.mark.parametrize("layout", ["with an adapter", "encoder in a subfolder"])
-def test_the_conversion_is_found_if_pickles_have_other_files_or_are_in_a_subfolder(
-    server: LoopbackHub, sentence: Path, tiny_encoder: Path, layout: str
-) -> None:
-    if layout == "with an adapter":
-        pickle_weights(sentence)
-        (sentence / "adapter_model.safetensors").write_bytes(b"not an encoder")
-    else:
-        pickle_weights(to_old_layout(sentence) / "0_Transformer")
-    server.add("org/mine", sentence)
-    converted = server.add_pull_request("org/mine", 1, tiny_encoder)
-    assert locate(on_hub()).weights.revision == converted
-
-
-def test_the_error_of_pickles_in_a_folder_explains_how_to_save_safetensors(plain: Path) -> None:
-    message = refusal_of(in_folder(pickle_weights(plain)))
-    for part in ("'mine'", str(plain), "pickled weights only", "model.safetensors", "save_pretrained"):
-        assert part in message
+def test_pickles_in_a_folder_are_converted_to_the_same_tensors(plain: Path) -> None:
+    before = load_file(plain / "model.safetensors")
+    located = locate(in_folder(pickle_weights(plain)))
+    after = load_file(located.transformer / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert located.folder != plain
 
 
 def test_remote_code_requires_the_option(plain: Path) -> None:
@@ -441,14 +401,15 @@ def test_a_git_lfs_pointer_instead_of_weights_is_an_error(plain: Path) -> None:
     assert "\n" not in message
 
 
-def test_a_pickled_dense_module_is_refused(sentence: Path, routed: bool) -> None:
+def test_a_pickled_dense_module_is_converted(sentence: Path, routed: bool) -> None:
     import torch
     from safetensors.torch import load_file
 
     dense = add_dense_module(sentence, seed=0, routed=routed)
+    expected = ModelLoader().sentence_encoder(in_folder(sentence)).encode(["good"])
     torch.save(load_file(dense / "model.safetensors"), dense / "pytorch_model.bin")
     (dense / "model.safetensors").unlink()
-    assert "pickle" in refusal_of(in_folder(sentence), ModelLoader.sentence_encoder)
+    assert np.allclose(ModelLoader().sentence_encoder(in_folder(sentence)).encode(["good"]), expected)
 
 
 def test_a_dense_module_with_nan_is_refused(sentence: Path, routed: bool) -> None:

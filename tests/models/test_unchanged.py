@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.hub import snapshot as hub
+from pytest_sst2.hub.cache import cache_folder
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.errors import Sst2Error
@@ -88,7 +88,7 @@ def test_a_change_in_the_hubs_cache_is_detected(tiny_encoder: Path, tmp_path: Pa
     with hub_of_this_process(tmp_path / "cache") as server:
         server.add("org/mine", tiny_encoder)
         located = loader.locate(spec)
-        assert located.folder.is_relative_to(hub.cache_folder())
+        assert located.folder.is_relative_to(cache_folder())
         flip((located.folder / WEIGHTS).resolve())
         with pytest.raises(Sst2Error, match="was changed since this run first read it"):
             loader.sentence_encoder(spec)

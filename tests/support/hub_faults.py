@@ -6,9 +6,10 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_sst2.data.sources import HUB_ID
-from tests.support.loopback_hub import LoopbackHub, RepoType
+from tests.support.loopback_hub import FaultKind, LoopbackHub, RepoType
 
 MODEL_ID = "org/words"
 LOG_IN_PAGE = "<!doctype html><html><body>Welcome to our network, please log in</body></html>"
@@ -42,6 +43,18 @@ class Place:
     def bodies(self) -> str:
         return f"GET /{self.files}"
 
+    @property
+    def xet_token(self) -> str:
+        return f"{self.listing}/xet-read-token"
+
+    @property
+    def xet(self) -> str:
+        return "/cas/"
+
+    @property
+    def xet_blocks(self) -> str:
+        return "/cas/blocks/"
+
 
 MODEL = Place("model", MODEL_ID)
 DATA = Place("dataset", HUB_ID)
@@ -55,7 +68,8 @@ class HubFault:
         name: Name in the table of docs/reliability-tests.md.
         inject: Injects the fault into the server, for one repository.
         expected: Regular expressions that the user's error must match.
-        watched: Whether the watch over the download process ends it, not huggingface_hub itself.
+        watched: Whether only a separate process meets it: the watch over the process ends it, not huggingface_hub
+            itself, or it needs Xet, which the client in the process of the tests does not use.
         token: Whether the user is logged in.
         endpoint: The address to use instead of the server's.
     """
@@ -83,11 +97,16 @@ def refused_port(_: LoopbackHub) -> str:
 
 def answers(stage: str, status: int, **headers: str) -> Callable[[LoopbackHub, Place], None]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda server, place: server.fault(getattr(place, stage), "status", status, headers=named)
+    return does(stage, "status", status, headers=named)
 
 
-def does(stage: str, kind: str, value: int = 0, text: str = "") -> Callable[[LoopbackHub, Place], None]:
-    return lambda server, place: server.fault(getattr(place, stage), kind, value, text=text)  # type: ignore[arg-type]
+def does(stage: str, kind: FaultKind, value: int = 0, **more: Any) -> Callable[[LoopbackHub, Place], None]:
+    def inject(server: LoopbackHub, place: Place) -> None:
+        server.fault(getattr(place, stage), kind, value, **more)
+        if stage == "bodies" and place == DATA:  # all its files come over Xet, if the client uses it
+            server.fault(place.xet_blocks, kind, value, **more)
+
+    return inject
 
 
 def page_in_place_of(stage: str) -> Callable[[LoopbackHub, Place], None]:
@@ -189,5 +208,11 @@ FAULTS = (
     HubFault(
         "a listing without end", does("listing", "endless", text="x"), ("more data than any listing",), watched=True
     ),
-    HubFault("a body without end", does("bodies", "endless"), ("sends more of", "than the"), watched=True),
+    HubFault("a body without end", does("bodies", "endless"), ("sends more|more data than any listing",), watched=True),
+    HubFault("Xet: 401 for its token", answers("xet_token", 401), ("HTTP 401", "hf auth login"), watched=True),
+    HubFault("Xet: the storage hangs", does("xet", "hang"), TIMED_OUT, watched=True),
+    HubFault("Xet: 503", answers("xet", 503), TIMED_OUT, watched=True),
+    HubFault("Xet: blocks hang in the middle", does("xet_blocks", "hang-in-body", 100), TIMED_OUT, watched=True),
+    HubFault("Xet: one flipped bit", does("xet_blocks", "flip"), DAMAGED, watched=True),
+    HubFault("Xet: no such file", answers("xet", 404), ("could not be downloaded",), watched=True),
 )

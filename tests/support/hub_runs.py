@@ -8,11 +8,21 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import pytest_sst2
+from pytest_sst2.config.specs import ModelSpec
+from pytest_sst2.data import sources
+from pytest_sst2.hub.cache import Lookup, Snapshot, cache_folder
+from pytest_sst2.hub.download import download
+from pytest_sst2.hub.worker import Request
+from pytest_sst2.models import locate
+from pytest_sst2.utils.errors import Sst2Error
 from tests.support import ROOT
 from tests.support.hub_faults import DATA, MODEL, Place
 from tests.support.loopback_hub import LoopbackHub
@@ -44,6 +54,44 @@ def write_data(folder: Path) -> Path:
 def serve(server: LoopbackHub, repositories: dict[Place, Path]) -> None:
     for place, folder in repositories.items():
         server.add(place.repo_id, folder, repo_type=place.repo_type)
+
+
+def write_files(folder: Path, contents: dict[str, str]) -> Path:
+    for name, text in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def select_texts(sizes: Mapping[str, int | None]) -> list[str]:
+    """Return the text files of a repository; see ``hub.worker.Request``."""
+    return [name for name in sizes if name.endswith((".json", ".txt"))]
+
+
+def download_texts(repo_id: str, revision: str | None = None) -> Snapshot:
+    """Download the text files of a model's repository."""
+    return download(Request(repo_id, "model", revision, f"{__name__}:select_texts"), lambda: Lookup(None))
+
+
+def load(place: Place) -> object:
+    """Load a repository from the cache or the Hub in this process, as a run does, and return its content."""
+    if place == DATA:
+        return sources.load_source("hub").dataset["train"][:]
+    return locate.locate_files(ModelSpec("words", place.repo_id), trust_remote_code=False).weights.sha256
+
+
+def refusal(place: Place) -> str:
+    with pytest.raises(Sst2Error) as caught:
+        load(place)
+    return str(caught.value)
+
+
+def assert_the_cache_is_sound(folder: Path) -> None:
+    """Assert that the files of all cached snapshots are equal to those of ``folder``."""
+    for path in cache_folder().glob("*/snapshots/*/**/*"):
+        if path.is_file():
+            name = Path(*path.relative_to(cache_folder()).parts[3:])
+            assert path.read_bytes() == (folder / name).read_bytes(), name
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -112,7 +160,8 @@ start = time.perf_counter()
 answer = {}
 try:
     if repo_type == "dataset":
-        folder = sources.hub_snapshot().folder
+        sources.load_hub()
+        folder = sources._cached().snapshot.folder
     else:
         folder = checkpoints.locate_files(ModelSpec("words", repo_id), trust_remote_code=False).folder
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -1,4 +1,8 @@
-"""A small Hub on 127.0.0.1 for the real huggingface_hub, with folders as repositories and faults on demand."""
+"""A small Hub on 127.0.0.1 for the real huggingface_hub, with folders as repositories and faults on demand.
+
+As on huggingface.co, files in Git LFS come from a Xet storage: ``/api/*/xet-read-token`` gives its address, which is
+``/cas`` here. A file is one block (xorb) of chunks there. A client without Xet gets these files like small ones.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import hashlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,13 +21,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
 import pytest_sst2
-from pytest_sst2.hub import client as hub_client
-from pytest_sst2.hub.client import Listing, Question
+from pytest_sst2.hub import download as hub_download
+from pytest_sst2.hub import worker as hub_worker
+from pytest_sst2.hub.errors import HubError, long_pause
+from pytest_sst2.utils.errors import Sst2Error
 
 RepoType = Literal["model", "dataset"]
 FaultKind = Literal[
@@ -39,7 +46,8 @@ FaultKind = Literal[
     "length",
 ]
 # Files in Git LFS: their etag and their listing contain the SHA-256 of the content.
-LFS_SUFFIXES = (".safetensors", ".parquet")
+LFS_SUFFIXES = (".safetensors", ".bin", ".msgpack", ".parquet")
+_CHUNK_BYTES = 1 << 16
 
 
 @dataclass
@@ -51,7 +59,6 @@ class Repo:
     """
 
     references: dict[str, Path] = field(default_factory=dict)
-    pull_requests: list[dict[str, object]] = field(default_factory=list)
     any_revision: bool = False
     digests: bool = True
 
@@ -151,23 +158,6 @@ class LoopbackHub:
         repo.any_revision, repo.digests = any_revision, digests
         return commit_id(folder)
 
-    def add_pull_request(
-        self, repo_id: str, number: int, folder: Path, *, author: str = "SFconvertbot", status: str = "open"
-    ) -> str:
-        """Serve ``folder`` as a pull request, by default the Hub's own conversion, and return its commit id."""
-        commit = self.add(repo_id, folder, revision=f"refs/pr/{number}")
-        discussion = {
-            "num": number,
-            "title": "Adding `safetensors` variant of this model",
-            "author": {"name": author},
-            "createdAt": "2023-05-01T00:00:00.000Z",
-            "status": status,
-            "isPullRequest": True,
-            "repo": {"name": repo_id, "type": "model"},
-        }
-        self._repos["model", repo_id].pull_requests.append(discussion)
-        return commit
-
     def fault(
         self,
         match: str,
@@ -188,9 +178,9 @@ class LoopbackHub:
         self.faults.clear()
 
     def bodies_sent(self, name: str) -> int:
-        """Return how often the content of a file was requested."""
-        names = [line.partition("/resolve/")[2].partition("/")[2] for line in self.requests if line.startswith("GET ")]
-        return names.count(name)
+        """Return how often the content of a file was requested, from the Hub or its Xet storage."""
+        places = [line.rpartition("/resolve/") for line in self.requests if line.startswith("GET ")]
+        return [rest.partition("/")[2] for _, resolve, rest in places if resolve].count(name)
 
     def take_fault(self, line: str, token: str) -> Fault | None:
         """Record a request and return the fault that applies to it, or None."""
@@ -220,47 +210,61 @@ class LoopbackHub:
         """Wait until the server stops or a timeout expires; return whether it stops."""
         return self._stopping.wait(seconds)
 
-    def answer(self, path: str) -> Answer:
-        parts = [unquote(part) for part in path.strip("/").split("/")]
-        if parts[:2] == ["api", "models"] and len(parts) == 2:
+    def answer(self, target: str) -> Answer:
+        """Return the Hub's answer to a request for a path with a query."""
+        path, query = unquote(urlsplit(target).path), parse_qs(urlsplit(target).query)
+        api, resolve = path.startswith("/api/"), "/resolve/" in path
+        repo_type: RepoType = "dataset" if path.startswith(("/api/datasets", "/datasets/")) else "model"
+        if path == f"/api/{repo_type}s":
             return _json([])
-        if parts[0] == "api":
-            repo_type: RepoType = "dataset" if parts[1] == "datasets" else "model"
-            return self._api(repo_type, "/".join(parts[2:4]), parts[4:])
-        if "resolve" in parts:
-            at = parts.index("resolve")
-            repo_type = "dataset" if parts[0] == "datasets" else "model"
-            return self._file(repo_type, "/".join(parts[at - 2 : at]), parts[at + 1], "/".join(parts[at + 2 :]))
-        return _refusal("EntryNotFound")
-
-    def _api(self, repo_type: RepoType, repo_id: str, rest: list[str]) -> Answer:
-        repo = self._repos.get((repo_type, repo_id))
-        if repo is None:
+        if not api and not resolve:
+            return _refusal("EntryNotFound")
+        rest = path.removeprefix("/api").removeprefix(f"/{repo_type}s").strip("/")
+        names = [name for kind, name in self._repos if kind == repo_type and f"{rest}/".startswith(f"{name}/")]
+        if not names:
             return _refusal("RepoNotFound")
-        if rest[:1] == ["discussions"]:
-            pulls = repo.pull_requests
-            return _json({"count": len(pulls), "start": 0, "discussions": pulls})
-        folder = repo.folder(rest[1] if len(rest) > 1 else "main")
+        repo_id = max(names, key=len)
+        repo, parts = self._repos[repo_type, repo_id], rest[len(repo_id) :].strip("/").split("/")
+        folder = repo.folder(parts[1] if len(parts) > 1 else "main")
         if folder is None:
             return _refusal("RevisionNotFound")
+        token = f"{self.address}/api/{repo_type}s/{repo_id}/xet-read-token/{commit_id(folder)}"
+        if resolve:
+            return _file(folder, "/".join(parts[2:]), token, digests=repo.digests)
+        if parts[0] == "xet-read-token":
+            xet = {"X-Xet-Cas-Url": f"{self.address}/cas", "X-Xet-Access-Token": "short-lived"}
+            return Answer(b"{}", 200, {**xet, "X-Xet-Token-Expiration": str(int(time.time()) + 3600)})
         entries = [_entry(path, path.relative_to(folder).as_posix(), digests=repo.digests) for path in _files(folder)]
-        if rest[:1] == ["tree"]:
-            return _json(entries)
-        siblings = [_sibling(entry) if repo.digests else {"rfilename": entry["path"]} for entry in entries]
+        if parts[0] == "paths-info":
+            return _json([entry for entry in entries if entry["path"] in query["paths"]])
+        if parts[0] == "tree":
+            return _json(_tree(entries, "/".join(parts[2:]), recursive="recursive=true" in target.lower()))
+        siblings = [_sibling(entry) for entry in entries]
         numbers = {"downloads": 0, "likes": 0, "private": False, "gated": False, "tags": []}
         return _json({"_id": "0", "id": repo_id, "sha": commit_id(folder), "siblings": siblings, **numbers})
 
-    def _file(self, repo_type: RepoType, repo_id: str, revision: str, name: str) -> Answer:
-        repo = self._repos.get((repo_type, repo_id))
-        if repo is None:
-            return _refusal("RepoNotFound")
-        folder = repo.folder(revision)
-        if folder is None:
-            return _refusal("RevisionNotFound")
-        if not (folder / name).is_file():
+    def stored(self, path: str, wanted: str) -> Answer:
+        """Return the answer of the Xet storage: which chunks make a file, or the block with its chunks."""
+        if "/v2/" in path:
+            return _refusal("EntryNotFound")  # the client then uses the first version
+        xet_hash = path.split("/")[-1 if "/reconstructions/" in path else 3]
+        repositories = [folder for repo in self._repos.values() for folder in repo.references.values()]
+        files = [file for folder in repositories for file in _files(folder) if file.suffix in LFS_SUFFIXES]
+        file = next((file for file in files if _xet_hash(file) == xet_hash), None)
+        if file is None:
             return _refusal("EntryNotFound")
-        headers = {"ETag": f'"{_etag(folder / name, digests=repo.digests)}"', "X-Repo-Commit": commit_id(folder)}
-        return Answer((folder / name).read_bytes(), 200, headers)
+        block, count = _block(file.read_bytes())
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        if "/reconstructions/" not in path:
+            start, end = int(first or 0), int(last or len(block) - 1)
+            return Answer(block[start : end + 1], 206, {"Content-Range": f"bytes {start}-{end}/{len(block)}"})
+        if int(first or 0) >= file.stat().st_size:
+            return Answer(b"", 416)
+        chunks = {"start": 0, "end": count}
+        url = f"{self.address}/cas/blocks/{xet_hash}/resolve/x/{file.name}"
+        terms = [{"hash": xet_hash, "unpacked_length": file.stat().st_size, "range": chunks}]
+        fetch = {xet_hash: [{"range": chunks, "url": url, "url_range": {"start": 0, "end": len(block) - 1}}]}
+        return _json({"offset_into_first_range": 0, "terms": terms, "fetch_info": fetch})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -278,6 +282,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._respond()
 
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(errors="replace")
+        self.path += f"?{body}"  # the form of a question about some paths
+        self._respond()
+
     def _respond(self) -> None:
         fault = self.hub.take_fault(f"{self.command} {self.path}", self.headers.get("Authorization", ""))
         if fault is not None and fault.kind in ("hang", "drop"):
@@ -285,7 +294,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.hub.wait_for_stop()
             self.close_connection = True
             return
-        answer = _with_fault(fault, self.hub.answer(urlsplit(self.path).path), self.path)
+        from_storage = self.path.startswith("/cas/")
+        sound = (
+            self.hub.stored(self.path, self.headers.get("Range", "")) if from_storage else self.hub.answer(self.path)
+        )
+        answer = _with_fault(fault, sound, self.path)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -295,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
             more = fault.value if fault is not None and fault.kind == "length" else 0
             self.send_header("Content-Length", str(len(answer.body) + more))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self._send(answer.body, fault)
 
     def _send(self, body: bytes, fault: Fault | None) -> None:
@@ -334,7 +347,8 @@ def _with_fault(fault: Fault | None, answer: Answer, path: str) -> Answer:
         linked = {"X-Linked-Etag": kept["ETag"], "X-Linked-Size": str(len(answer.body))} if "ETag" in kept else {}
         return Answer(b"", 302, {**kept, **linked, "Location": (fault.text + path) if fault.text else path})
     if fault.kind == "answer":
-        return Answer(fault.text.encode(), answer.status, {**answer.headers, **fault.headers})
+        kept = {name: value for name, value in answer.headers.items() if name != "X-Linked-Size"}
+        return Answer(fault.text.encode(), answer.status, {**kept, **fault.headers})
     if fault.kind == "flip" and answer.body:
         middle = len(answer.body) // 2
         flipped = answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :]
@@ -358,9 +372,6 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
     """Yield a running server that huggingface_hub in this process uses as the Hub, with an empty cache."""
     from huggingface_hub import constants
 
-    from pytest_sst2.hub import process as hub_process
-    from pytest_sst2.hub import snapshot as hub
-
     with running_hub() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.delenv("HF_TOKEN", raising=False)
@@ -370,25 +381,32 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        patch.setattr(hub_process, "ask", ask_in_this_process)
+        patch.setattr(hub_download, "_run", run_in_this_process)
         forget_sessions()
-        hub._unreachable_reason.cache_clear()
-        hub._patience.cache_clear()
+        hub_download._unreachable_reason.cache_clear()
         yield server
     forget_sessions()
-    hub._unreachable_reason.cache_clear()
-    hub._patience.cache_clear()
+    hub_download._unreachable_reason.cache_clear()
 
 
-def ask_in_this_process(question: Question, *_: object) -> Listing:
+def run_in_this_process(request: hub_worker.Request, root: Path) -> Path:
     """Download in this process, to save the second that a new process takes to start."""
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     disable_progress_bars()
     try:
-        return hub_client.download(question, lambda kind, value: None)
+        return hub_worker.download(request, _refuse_long_pauses)
+    except HubError:
+        raise
+    except Sst2Error as error:
+        raise HubError(str(error)) from error
     finally:
         enable_progress_bars()
+
+
+def _refuse_long_pauses(kind: str, value: object) -> None:
+    if kind == "wait" and isinstance(value, float) and value > hub_worker.LONGEST_PAUSE_SECONDS:
+        raise long_pause("the loopback Hub", value)
 
 
 def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
@@ -429,27 +447,61 @@ def _entry(path: Path, name: str, *, digests: bool) -> dict[str, Any]:
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
         entry["oid"] = hashlib.sha1(f"blob {len(pointer)}\0".encode() + pointer).hexdigest()
         entry["lfs"] = {"oid": sha256, "size": size, "pointerSize": len(pointer)}
+        entry["xetHash"] = _xet_hash(path)
     return entry
+
+
+def _tree(entries: list[dict[str, Any]], below: str, *, recursive: bool) -> list[dict[str, Any]]:
+    """Return the entries below a folder, and those of folders, each once; without ``recursive`` of one level."""
+    start = f"{below}/" if below else ""
+    files = [entry for entry in entries if entry["path"].startswith(start)]
+    parents = dict.fromkeys(str(parent) for entry in files for parent in reversed(Path(entry["path"]).parents[:-1]))
+    folders = [{"type": "directory", "path": path, "size": 0, "oid": "0"} for path in parents if path.startswith(start)]
+    return [entry for entry in [*folders, *files] if recursive or "/" not in entry["path"][len(start) :]]
 
 
 def _sibling(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the same entry in the format of the repository's info."""
-    sibling = {"rfilename": entry["path"], "size": entry["size"], "blobId": entry["oid"]}
+    sibling = {"rfilename": entry["path"], "size": entry["size"]}
+    if entry["oid"] != "0":
+        sibling["blobId"] = entry["oid"]
     if "lfs" in entry:
         lfs = entry["lfs"]
         sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": lfs["pointerSize"]}
     return sibling
 
 
-def _etag(path: Path, *, digests: bool) -> str:
+def _file(folder: Path, name: str, token: str, *, digests: bool) -> Answer:
+    path = folder / name
+    if not path.is_file():
+        return _refusal("EntryNotFound")
+    headers = {"X-Repo-Commit": commit_id(folder)}
     if not digests:
-        return f"{hashlib.md5(path.read_bytes()).hexdigest()}-1"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix in LFS_SUFFIXES else _git_id(path)
+        headers["ETag"] = f'"{hashlib.md5(path.read_bytes()).hexdigest()}-1"'
+    elif path.suffix in LFS_SUFFIXES:
+        headers["X-Linked-ETag"] = headers["ETag"] = f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"'
+        headers |= {"X-Linked-Size": str(path.stat().st_size), "X-Xet-Hash": _xet_hash(path)}
+        headers["Link"] = f'<{token}>; rel="xet-auth"'
+    else:
+        headers["ETag"] = f'"{_git_id(path)}"'
+    return Answer(path.read_bytes(), 200, headers)
 
 
 def _git_id(path: Path) -> str:
     content = path.read_bytes()
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
+def _xet_hash(path: Path) -> str:
+    """Return 64 hex digits that differ from the SHA-256; no client computes the real ones of the chunks' tree."""
+    return hashlib.sha256(b"xet" + path.read_bytes()).hexdigest()
+
+
+def _block(content: bytes) -> tuple[bytes, int]:
+    """Return the chunks of a file, uncompressed and each after its header, and their number."""
+    chunks = [content[start : start + _CHUNK_BYTES] for start in range(0, len(content), _CHUNK_BYTES)]
+    sizes = [struct.pack("<I", len(chunk))[:3] for chunk in chunks]
+    return b"".join(b"\0" + size + b"\0" + size + chunk for size, chunk in zip(sizes, chunks, strict=True)), len(chunks)
 
 
 def _json(value: object) -> Answer:

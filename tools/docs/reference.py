@@ -283,9 +283,10 @@ ENVIRONMENT = {
     "PYTEST_SST2_CACHE": "the folder in which embeddings are kept from run to run (default: the user's cache folder; "
     "`pytest-sst2 cache` names it)",
     "HF_HOME": "where the Hub's clients keep what they downloaded, SST-2 and models included",
-    "HF_HUB_OFFLINE": "`1`: the Hub is never asked; what its cache does not hold cannot be had",
+    "HF_HUB_OFFLINE": "`1`: the Hub is never asked; a file that is not in its cache is an error",
+    "HF_DATASETS_OFFLINE": "`1`: SST-2 is never downloaded",
     "HF_ENDPOINT": "another address of the Hub, such as a mirror's",
-    "PYTEST_SST2_HUB_PATIENCE": "the seconds that a run waits in all for a Hub that brings nothing (default: 30)",
+    "PYTEST_SST2_HUB_PATIENCE": "the seconds without new data after which a download is ended (default: 30)",
     "HF_TOKEN": "the token for models that are gated or private",
     "HF_TOKEN_PATH": "the file in which the Hub's clients keep the token in use; it is taken out of all output",
     "HF_STORED_TOKENS_PATH": "the file in which they keep all tokens, likewise",
