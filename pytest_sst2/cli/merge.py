@@ -60,11 +60,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 
 
 def _free_paths(options: argparse.Namespace, folder: Path) -> tuple[Path | None, Path | None]:
-    """Return the paths of the joined file and of the baseline, None for those not requested.
-
-    Raises:
-        Sst2Error: Neither was requested, or one exists and ``--overwrite`` is missing.
-    """
+    """Return the paths of the joined file and of the baseline, None for one that was not requested."""
     if options.output is None and options.save is None:
         raise Sst2Error("merge needs a place for the joined file: -o FILE, --save NAME for a baseline, or both.")
     if options.output is not None:

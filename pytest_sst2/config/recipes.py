@@ -84,6 +84,17 @@ _HOMEWORK = Recipe(
     max_length=128,
 )
 
+HELDOUT_DEFAULT_SIZE = 5000
+
+
+def evaluated_on(recipe: Recipe, evaluation: EvaluationSplit) -> Recipe:
+    """Return the recipe with another evaluation split: all of validation, or 5,000 held-out rows."""
+    size = HELDOUT_DEFAULT_SIZE if evaluation == "heldout" else None
+    return dataclasses.replace(recipe, evaluation=evaluation, eval_size=size)
+
+
+_VALIDATED = dataclasses.replace(evaluated_on(_HOMEWORK, "validation"), group_by_length=True)
+
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe(
         name="quick",
@@ -100,34 +111,9 @@ PRESETS: dict[str, Recipe] = {
     "homework9": _HOMEWORK,
     # The notebook truncated sentences to five tokens for fine-tuning, and not for the frozen encoder.
     "homework9-as-published": dataclasses.replace(_HOMEWORK, name="homework9-as-published", max_length=5),
-    "standard": dataclasses.replace(
-        _HOMEWORK,
-        name="standard",
-        evaluation="validation",
-        eval_size=None,
-        seeds=(42, 43, 44),
-        batch_size=16,
-        group_by_length=True,
-    ),
-    "full": dataclasses.replace(
-        _HOMEWORK,
-        name="full",
-        train_size=None,
-        evaluation="validation",
-        eval_size=None,
-        seeds=(42, 43, 44, 45, 46),
-        batch_size=32,
-        group_by_length=True,
-    ),
+    "standard": dataclasses.replace(_VALIDATED, name="standard", seeds=(42, 43, 44), batch_size=16),
+    "full": dataclasses.replace(_VALIDATED, name="full", train_size=None, seeds=(42, 43, 44, 45, 46), batch_size=32),
 }
-
-HELDOUT_DEFAULT_SIZE = 5000
-
-
-def evaluated_on(recipe: Recipe, evaluation: EvaluationSplit) -> Recipe:
-    """Return the recipe with another evaluation split: all of validation, or 5,000 held-out rows."""
-    size = HELDOUT_DEFAULT_SIZE if evaluation == "heldout" else None
-    return dataclasses.replace(recipe, evaluation=evaluation, eval_size=size)
 
 
 def build_recipe(name: str, **values: Any) -> Recipe:

@@ -147,7 +147,9 @@ def read_settings(config: pytest.Config) -> Settings:
         floors_given=bool(values["floors"]),
         calibrate_floors=_calibrate_floors(values),
         compare_base=base["compare"],
-        fail_on=_fail_on(config, values["fail_on"]),
+        fail_on=current_words(
+            values["fail_on"], RENAMED_FAIL_ON, lambda text: _warn_deprecated(config, f"--sst2-fail-on: {text}")
+        ),
         json_path=paths["json"],
         report_path=paths["report"],
         resume_path=paths["resume"],
@@ -202,10 +204,6 @@ def _base_folder(config: pytest.Config, option: Option) -> Path:
     if getattr(config.option, option.dest, None) is not None or config.inipath is None:
         return config.invocation_params.dir
     return config.inipath.parent
-
-
-def _fail_on(config: pytest.Config, words: tuple[str, ...]) -> tuple[str, ...]:
-    return current_words(words, RENAMED_FAIL_ON, lambda text: _warn_deprecated(config, f"--sst2-fail-on: {text}"))
 
 
 def _warn_deprecated(config: pytest.Config, message: str) -> None:

@@ -82,14 +82,11 @@ def display_for(config: pytest.Config) -> ProgressDisplay | None:
     except (OSError, ValueError, AttributeError):  # stdout is not a file, for example in a notebook
         return None
     config.add_cleanup(stream.close)
-    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no" and not _has_live_logs(config)
+    # pytest's logging plugin may write to the terminal while tests run.
+    live_logs = config.pluginmanager.hasplugin("logging") and (
+        config.getini("log_cli") or getattr(config.option, "log_cli_level", None)
+    )
+    undisturbed = verbosity == 0 and getattr(config.option, "capture", "no") != "no" and not live_logs
     live = undisturbed and stream.isatty() and os.environ.get("TERM") != "dumb"
     writer = config.get_terminal_writer()
     return ProgressDisplay(stream, live=live, column=lambda: writer.width_of_current_line)
-
-
-def _has_live_logs(config: pytest.Config) -> bool:
-    """Return whether pytest's logging plugin writes to the terminal while tests run."""
-    if not config.pluginmanager.hasplugin("logging"):
-        return False
-    return bool(config.getini("log_cli") or getattr(config.option, "log_cli_level", None))

@@ -90,16 +90,13 @@ class Bisection:
     def causes(self, minimal: MinimalSet) -> list[Cause]:
         """Return each cause with the packages tied to it, those named on the command line first."""
         rank = {name: number for number, name in enumerate((*self.named, *FIRST_PACKAGES))}
+        needs = {name: self._closure(frozenset((name,))) for name in self._changes}
         causes = []
         for group in minimal.groups:
-            tied = {other for name in group for other in self._tied(name)}
+            tied = {other for name in group for other in needs[name] if name in needs[other]}
             names = sorted(tied, key=lambda name: (rank.get(name, len(rank)), name))
             causes.append(Cause(tuple(names), is_range=len(group) > 1))
         return causes
-
-    def _tied(self, name: str) -> set[str]:
-        """Return the changes that this one needs and that need it, itself among them."""
-        return {other for other in self._closure(frozenset((name,))) if name in self._closure(frozenset((other,)))}
 
     def first_bad_release(self, minimal: MinimalSet) -> FirstBadRelease | None:
         """Return the first release that reproduces the symptom, None if a single package does not cause it."""

@@ -64,11 +64,9 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
         )
     _check_options(options)
     uv = find_uv()
-    upgrade, notes = _upgrade_request(options)
+    upgrade = _upgrade_request(options, notify_line)
     plan = _plan(options)
     _check_benchmarks(plan)
-    for note in notes:
-        notify_line(note)
     folder = upgrade_folder()
     environments = Environments(folder / "environments", uv, write_wheel(folder / "wheels"))
     sides = build_sides(upgrade, environments, notify_line)
@@ -102,28 +100,24 @@ def _check_options(options: argparse.Namespace) -> None:
         check_folder(options.output, "-o")
 
 
-def _upgrade_request(options: argparse.Namespace) -> tuple[UpgradeRequest, list[str]]:
-    """Return the requested packages, and notes about them."""
-    notes = []
+def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequest:
+    """Return the requested packages; a note names those that are left out."""
     if options.base:
         base = read_pins(options.base)
     else:
         base, local = installed_pins()
         if local:
-            notes.append(
+            notify(
                 "note: an index does not have what is installed from a folder or a repository. Left out, unless a "
                 f"package needs it: {', '.join(local)}."
             )
-    return (
-        UpgradeRequest(
-            base=base,
-            requirements=tuple(read_requirements(options.requirements)),
-            target=read_pins(options.to) if options.to else None,
-            latest=options.latest,
-            python=options.python,
-            extra_requirements=tuple(map(str, read_requirements(options.extra_requirements))),
-        ),
-        notes,
+    return UpgradeRequest(
+        base=base,
+        requirements=tuple(read_requirements(options.requirements)),
+        target=read_pins(options.to) if options.to else None,
+        latest=options.latest,
+        python=options.python,
+        extra_requirements=tuple(map(str, read_requirements(options.extra_requirements))),
     )
 
 
@@ -141,11 +135,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _check_benchmarks(plan: Plan) -> None:
-    """Collect the benchmarks in this environment, so that a misspelt name costs seconds.
-
-    Raises:
-        Sst2Error: pytest refuses the options, or collects nothing.
-    """
+    """Collect the benchmarks in this environment, so that a misspelt name costs seconds."""
     package = Path(pytest_sst2.__file__).parent
     # A checkout has the benchmarks next to the package; a wheel has them inside.
     in_checkout = plan.targets == _BUNDLED_BENCHMARKS and not (package / "benchmarks").is_dir()

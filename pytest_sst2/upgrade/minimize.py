@@ -47,12 +47,8 @@ def minimal_set(names: Sequence[str], closure: Closure, test: TestFunction) -> M
     several causes is left out once, because the symptom may need fewer than were found.
 
     This is the search of QuickXplain (Junker 2004, AAAI), repeated. Delta debugging (Zeller and Hildebrandt 2002, IEEE
-    TSE 28) needs up to twice as many tests. If a set is untestable, its neighbours are tested.
-
-    Args:
-        names: The changes.
-        closure: Completes a set with the changes it needs.
-        test: Called with complete sets only, never twice with the same.
+    TSE 28) needs up to twice as many tests. If a set is untestable, its neighbours are tested. ``test`` is called with
+    complete sets only, never twice with the same.
 
     Returns:
         A set of which no cause can be left out. If one change hides the symptom of another, there may be other such

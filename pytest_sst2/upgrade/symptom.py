@@ -46,7 +46,10 @@ class Symptom:
 
 def worst_symptom(before: Results, after: Results, comparison: Comparison) -> Symptom | None:
     """Return the worst symptom of an upgrade, None if there is none; among equals, that of the fastest cell."""
-    seconds = {key: _seconds(records) for key, records in by_cell(before.records).items()}
+    seconds = {
+        key: sum(one_round.seconds for record in records.values() for one_round in record.rounds)
+        for key, records in by_cell(before.records).items()
+    }
     cells = sorted(comparison.cells, key=lambda cell: seconds[cell.model, cell.method])
     failed_before = {(failure.model, failure.method) for failure in before.failures}
     new_failures = [failure for failure in after.failures if (failure.model, failure.method) not in failed_before]
@@ -57,10 +60,6 @@ def worst_symptom(before: Results, after: Results, comparison: Comparison) -> Sy
             if summary := _summary(kind, cell, errors):
                 return Symptom(kind, key, summary, tuple(by_cell(before.records)[key].values()))
     return None
-
-
-def _seconds(records: dict[int, Record]) -> float:
-    return sum(one_round.seconds for record in records.values() for one_round in record.rounds)
 
 
 def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> str:
