@@ -5,12 +5,18 @@ This module imports nothing heavy, because a conftest that adds models or method
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_sst2.utils.errors import Sst2Error
+
+
+class TrainFunction(Protocol):
+    """A function that trains a classifier on a ``Job``, and returns the classifier or a ``Trained``."""
+
+    def __call__(self, job: Any, /) -> Any: ...
+
 
 # Owners that adopted the first models of the Hub, whose names had no owner.
 _ADOPTERS = frozenset({"albert", "distilbert", "facebookai", "google-bert", "openai-community", "xlnet"})
@@ -72,7 +78,7 @@ class MethodSpec:
     """
 
     name: str
-    train: str | Callable[[Any], Any]
+    train: str | TrainFunction
     needs_model: bool = True
     notes: str = ""
     frozen: bool = False

@@ -245,7 +245,7 @@ class TestModels:
         result.assert_outcomes(passed=2, failed=1)
         result.stdout.fnmatch_lines(
             [
-                "nobody/nothing-linear-probe-seed42: model 'nobody/nothing' * could not be downloaded*",
+                "nobody/nothing-linear-probe-seed42: model 'nobody/nothing' * is not available: *",
                 "* nobody/nothing *FAILED",
             ],
             consecutive=False,
