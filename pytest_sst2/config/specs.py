@@ -13,9 +13,10 @@ from pytest_sst2.utils.errors import Sst2Error
 
 
 class TrainFunction(Protocol):
-    """A function that trains a classifier on a ``Job``, and returns the classifier or a ``Trained``."""
+    """A function that trains a classifier."""
 
-    def __call__(self, job: Any, /) -> Any: ...
+    def __call__(self, job: Any, /) -> Any:
+        """Train on a ``Job``, and return a classifier or a ``Trained``."""
 
 
 # Owners that adopted the first models of the Hub, whose names had no owner.
