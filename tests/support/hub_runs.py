@@ -31,7 +31,7 @@ from tests.support.tiny_models import add_sentence_modules, sentences_and_labels
 PACKAGES = Path(pytest_sst2.__file__).parents[1]  # of the package under test: the checkout, or an environment
 TOKEN = "hf_theTokenThatNobodyMayRead"
 # Parts of the output lines that are about the Hub.
-_HUB_ERRORS = ("could not be downloaded", "was damaged or replaced")
+_HUB_ERRORS = ("could not be downloaded", "is not available")
 
 
 def write_repositories(folder: Path) -> dict[Place, Path]:
