@@ -11,7 +11,7 @@ import numpy as np
 from pytest_sst2.compare.comparison import CellComparison, Comparison
 from pytest_sst2.compare.flips import Flip, flips, mistakes
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
-from pytest_sst2.compare.probability_calibration import Calibration, calibration
+from pytest_sst2.compare.probability_calibration import Calibration, calibration_bins, expected_calibration_error
 from pytest_sst2.compare.slices import SliceScore, score_slices
 from pytest_sst2.data.sentence_lookup import SentencesOf
 from pytest_sst2.results.file import Results
@@ -30,22 +30,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class CellAnalysis:
-    """One cell (model × method) of a report, with all its seeds.
+    """One cell (model × method) of a report, with one record per seed.
 
-    The fields from ``confusion`` on are empty for records of schema 1, which have no labels.
-
-    Attributes:
-        name: ``minilm × linear-probe``.
-        records: One per seed.
-        comparison: With the baseline; None if there is no baseline or it lacks this cell.
-        is_compared: Whether the analysis covers both before and after.
-        confusion: The confusion matrix of this run.
-        confusion_before: That of the baseline; None if the cell is not compared.
-        calibration: The calibration of this run.
-        calibration_before: That of the baseline; None if the cell is not compared.
-        slices: Scores by kind of sentence; empty if the sentences are not available.
-        flips: With a baseline, the sentences whose predictions changed; without, the mistakes. The worst first.
-        has_sentences: Whether the sentences are available.
+    ``comparison`` is None if there is no baseline or it lacks this cell. The fields from ``confusion`` on are empty for
+    records of schema 1, which have no labels; those of the baseline are None unless ``is_compared``. ``slices`` is
+    empty without the sentences. ``flips`` are, the worst first, the sentences whose predictions changed; without a
+    baseline, the mistakes.
     """
 
     name: str
@@ -88,19 +78,9 @@ class CellAnalysis:
 
 
 def analyse_cells(
-    after: Results,
-    sentences_of: SentencesOf,
-    before: Results | None = None,
-    comparison: Comparison | None = None,
+    after: Results, sentences_of: SentencesOf, before: Results | None = None, comparison: Comparison | None = None
 ) -> list[CellAnalysis]:
-    """Return the analysis of every cell, in the order in which the cells ran.
-
-    Args:
-        after: The measured results.
-        sentences_of: Looks up the evaluation sentences of a record.
-        before: The baseline, if there is one.
-        comparison: The comparison with the baseline.
-    """
+    """Return the analysis of every cell, in the order in which the cells ran."""
     new, old = by_cell(after.records), by_cell(before.records) if before else {}
     compared = {(cell.model, cell.method): cell for cell in comparison.cells} if comparison else {}
     analyses = []
@@ -123,8 +103,8 @@ def _analyse_cell(
     sentences_of: SentencesOf,
 ) -> CellAnalysis:
     analysis = CellAnalysis(cell_name(key), records, comparison)
-    labelled = _with_labels(pairing or Pairing(records, records, paired=True))
-    if labelled is None:
+    labelled = (pairing or Pairing(records, records, paired=True)).with_labels()
+    if not all(record.labels for record in (*labelled.before, *labelled.after)):
         return analysis
     texts = {record.seed: sentences_of(record) for record in labelled.after}
     sentences = {seed: of_seed for seed, of_seed in texts.items() if of_seed is not None}
@@ -142,25 +122,6 @@ def _analyse_cell(
     )
 
 
-def _with_labels(pairing: Pairing) -> Pairing | None:
-    """Return the pairing with labels in every record, taken from the other side for schema 1; None without any."""
-    sides = (pairing.before, pairing.after)
-    # Paired seeds each have their own labels; unpaired seeds all have those of the validation split.
-    lenders = [
-        other if pairing.paired else (other[0],) * len(side) for side, other in zip(sides, sides[::-1], strict=True)
-    ]
-    before, after = (
-        tuple(
-            replace(record, labels=record.labels or lender.labels)
-            for record, lender in zip(side, side_lenders, strict=True)
-        )
-        for side, side_lenders in zip(sides, lenders, strict=True)
-    )
-    if not all(record.labels for record in (*before, *after)):
-        return None
-    return replace(pairing, before=before, after=after)
-
-
 def _confusion(records: Sequence[Record]) -> Confusion:
     counts = np.zeros((2, 2), dtype=int)
     for record in records:
@@ -174,4 +135,5 @@ def _calibration(records: Sequence[Record]) -> Calibration:
         np.concatenate([np.asarray(getattr(record, name)) for record in records])
         for name in ("probabilities", "predictions", "labels")
     )
-    return calibration(probabilities.astype(float), predictions, labels)
+    bins = calibration_bins(probabilities.astype(float), predictions, labels)
+    return Calibration(bins, expected_calibration_error(bins))

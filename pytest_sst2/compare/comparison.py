@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
+from pytest_sst2.compare.drift.encoder import is_frozen
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
-from pytest_sst2.compare.several_seeds import compare_seeds
-from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, holm
+from pytest_sst2.compare.several_seeds import compare_accuracy
+from pytest_sst2.compare.significance import AccuracyChange, holm
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
 from pytest_sst2.compare.verdict import Verdict, detectable_drop, verdict_of
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
@@ -30,17 +31,11 @@ class CellComparison:
     """One cell, with one or several seeds, before and after.
 
     Attributes:
-        model: The model's name; None for methods without a model.
-        method: The method's name.
-        seeds: The seeds that were compared.
-        verdict: The verdict on the accuracy.
         reasons: Why the cell is incomparable; empty if it is comparable.
-        accuracy: The paired statistics; None for an incomparable cell.
         adjusted_p: The p-value after Holm's correction over all cells of the comparison.
         detectable: The smallest drop (a positive fraction) that would have been called regressed; None if there is no
             such drop.
         causes: What differs in the chain from rows to predictions.
-        speed_and_memory: Time and memory; None for an incomparable cell.
         one_training: Whether each side is a single training in steps.
         notes: Limits of the verdict, one sentence each.
     """
@@ -82,13 +77,8 @@ class Comparison:
     """Two results, compared.
 
     Attributes:
-        before: The name of the earlier results.
-        after: The name of the later results.
         saved: When the earlier results were saved; empty if their file has no date.
-        tolerance: The drop in accuracy that is accepted.
-        alpha: The level of significance.
-        cells: The compared cells, in the order of the later results.
-        environment: What differs between the two environments.
+        cells: In the order of the later results.
         only_before: Cells of the earlier results that were not measured again.
         only_after: Cells that the earlier results lack.
         seeds_only_before: From the name of a compared cell to its earlier seeds that were not measured again. Empty
@@ -132,13 +122,8 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
 
     Cells are paired by model and method, and their records by seed. If the two sides have no seed in common but
     several seeds each, the seeds are compared as independent draws. One seed against another is incomparable, because
-    the seed also draws the rows.
-
-    Args:
-        before: The baseline.
-        after: The results to check.
-        tolerance: The drop in accuracy (a fraction) that is accepted.
-        alpha: The level of significance, after Holm's correction.
+    the seed also draws the rows. ``tolerance`` is the drop in accuracy (a fraction) that is accepted, ``alpha`` the
+    level of significance after Holm's correction.
     """
     old, new = by_cell(before.records), by_cell(after.records)
     failed = {(failure.model, failure.method): failure for failure in after.failures}
@@ -192,10 +177,10 @@ def _compare_cell(key: CellKey, pairing: Pairing) -> CellComparison:
         *key,
         seeds,
         "unchanged",
-        accuracy=_accuracy_change(pairing),
+        accuracy=compare_accuracy(*pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples),
         causes=tuple(causes),
         speed_and_memory=compare_speed_and_memory(pairing.before, pairing.after),
-        one_training=len(pairing.before) == len(pairing.after) == 1 and _is_trained_in_steps(pairing.after[0]),
+        one_training=len(pairing.before) == len(pairing.after) == 1 and not is_frozen(pairing.after[0]),
     )
 
 
@@ -215,18 +200,6 @@ def _seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
         for name, value in record.settings.items():
             values.setdefault(name, []).append(value)
     return frozenset(name for name, of_seeds in values.items() if any(value != of_seeds[0] for value in of_seeds))
-
-
-def _is_trained_in_steps(record: Record) -> bool:
-    training = record.fingerprint.training if record.fingerprint else None
-    return training is not None and training.first_loss is not None
-
-
-def _accuracy_change(pairing: Pairing) -> AccuracyChange:
-    before, after = pairing.correctness()
-    if len(before) == len(after) == 1:
-        return compare_one_seed(before[0], after[0])
-    return compare_seeds(before, after, paired=pairing.paired, same_examples=pairing.same_examples)
 
 
 def _with_verdicts(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:

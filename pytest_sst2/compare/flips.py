@@ -13,13 +13,7 @@ from pytest_sst2.results.record import Record
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of all seeds of one side for one sentence.
-
-    Attributes:
-        positive: How many seeds predict the positive class.
-        seeds: The number of seeds.
-        probability: The mean probability of the positive class.
-    """
+    """How many seeds of one side call a sentence positive, and their mean probability of the positive class."""
 
     positive: int
     seeds: int
@@ -41,10 +35,8 @@ class Flip:
     Attributes:
         row: Its index among the evaluation rows.
         seed: The seed that drew these rows; None if all seeds have the same rows.
-        sentence: Its text; None if the data is not available.
+        sentence: None if the data is not available.
         label: 0 negative, 1 positive.
-        before: The predictions of the baseline; None without one.
-        after: The predictions of this run.
     """
 
     row: int
@@ -72,11 +64,8 @@ class Flip:
 def flips(pairing: Pairing, sentences: Mapping[int, Sequence[str]]) -> list[Flip]:
     """Return the sentences whose predictions changed, the worst first.
 
-    The worst are those that most seeds lost; among these, those whose label lost the most probability.
-
-    Args:
-        pairing: The records of one cell.
-        sentences: The evaluation sentences by seed, without the seeds whose data is not available.
+    The worst are those that most seeds lost; among these, those whose label lost the most probability. ``sentences``
+    are by seed, without the seeds whose data is not available.
     """
     changed = [
         Flip(row, seed, text, label, _predictions(old, row), _predictions(new, row))
@@ -88,12 +77,7 @@ def flips(pairing: Pairing, sentences: Mapping[int, Sequence[str]]) -> list[Flip
 
 
 def mistakes(records: Sequence[Record], sentences: Mapping[int, Sequence[str]]) -> list[Flip]:
-    """Return the sentences that are classified wrongly, the most certain mistakes first.
-
-    Args:
-        records: The records of one cell, one per seed.
-        sentences: The evaluation sentences by seed, as for ``flips``.
-    """
+    """Return the sentences that are classified wrongly, the most certain mistakes first."""
     pairing = Pairing(tuple(records), tuple(records), paired=True)
     predicted = [
         Flip(row, seed, text, label, None, _predictions(new, row))

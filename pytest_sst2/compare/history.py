@@ -16,11 +16,9 @@ class BaselinePoint:
     """One cell in one baseline.
 
     Attributes:
-        baseline: The baseline's name.
-        saved: When it was saved, in ISO 8601; empty if the file has no date.
+        saved: In ISO 8601; empty if the file has no date.
         accuracy: Mean over the seeds.
         spread: Highest minus lowest accuracy of the seeds; 0 for one seed.
-        seeds: The number of seeds.
         work: Time of training and predicting, without loading, in units of the machine's speed: the median over rounds
             and seeds. None if a part came from a cache, or the machine's speed was not measured.
         seconds: ``work`` at the speed of the machine of the newest baseline; None if that is unknown.
@@ -37,15 +35,7 @@ class BaselinePoint:
 
 @dataclass(frozen=True)
 class CellHistory:
-    """One cell over the baselines, with one data set, recipe and device, so that its points are comparable.
-
-    Attributes:
-        cell: Model and method.
-        dataset: Name and split; unless the data is SST-2, also the digest of its content.
-        recipe: The recipe's label.
-        device: ``cpu``, ``cuda:0``, ...
-        points: One per baseline, the oldest first.
-    """
+    """One cell over the baselines, oldest first; data set, recipe and device are the same, so points are comparable."""
 
     cell: str
     dataset: str
@@ -58,10 +48,8 @@ def cell_histories(baselines: Sequence[Results]) -> list[CellHistory]:
     """Return the history of every cell, with points in the order in which the baselines were saved.
 
     A cell with other data, another split, recipe or device has a history of its own. Each time is divided by the speed
-    of its own machine and multiplied by that of the newest baseline with the same device.
-
-    Args:
-        baselines: In any order. Baselines without a date come first, sorted by name.
+    of its own machine and multiplied by that of the newest baseline with the same device. Baselines without a date come
+    first, sorted by name.
     """
     points: dict[tuple[str, str, str, str], list[BaselinePoint]] = {}
     machine_seconds: dict[str, float] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,7 @@ CellKey = tuple[str | None, str]
 class Pairing:
     """The records of one cell that are compared: pairs with the same seed, or the seeds of each side as draws.
 
-    Attributes:
-        before: One record per seed.
-        after: One record per seed; if ``paired``, the same seeds in the same order.
-        paired: Whether the records are paired by seed.
+    Each side has one record per seed; if ``paired``, the same seeds in the same order.
     """
 
     before: tuple[Record, ...]
@@ -37,19 +34,27 @@ class Pairing:
         """Whether all seeds have the same evaluation rows; a held-out slice is drawn by the seed."""
         return self.after[0].dataset.split == "validation"
 
+    def with_labels(self) -> Pairing:
+        """Return the pairing with the labels of the other side for records that have none (schema 1)."""
+
+        def labelled(side: tuple[Record, ...], other: tuple[Record, ...]) -> tuple[Record, ...]:
+            # Paired seeds each have their own labels; unpaired seeds all have those of the validation split.
+            lenders = other if self.paired else (other[0],) * len(side)
+            return tuple(
+                record if record.labels else replace(record, labels=lender.labels)
+                for record, lender in zip(side, lenders, strict=True)
+            )
+
+        return replace(self, before=labelled(self.before, self.after), after=labelled(self.after, self.before))
+
     def correctness(self) -> tuple[np.ndarray, np.ndarray]:
         """Return whether each seed classified each evaluation row correctly, before and after, both of shape (S, n)."""
-        # Independent draws have the labels of their own side; paired records may take those of the same seed.
-        lenders = (self.after, self.before) if self.paired else (self.before, self.after)
-        before = [correctness(old, new) for old, new in zip(self.before, lenders[0], strict=True)]
-        after = [correctness(new, old) for new, old in zip(self.after, lenders[1], strict=True)]
-        return np.array(before), np.array(after)
-
-
-def correctness(record: Record, other: Record) -> np.ndarray:
-    """Return whether each evaluation row was classified correctly; a record without labels uses those of ``other``."""
-    predictions, labels = np.asarray(record.predictions), np.asarray(record.labels or other.labels)
-    return np.asarray(predictions == labels)
+        pairing = self.with_labels()
+        before, after = (
+            np.array([np.equal(record.predictions, record.labels) for record in side])
+            for side in (pairing.before, pairing.after)
+        )
+        return before, after
 
 
 def by_cell(records: Iterable[Record]) -> dict[CellKey, dict[int, Record]]:

@@ -12,14 +12,9 @@ BINS = 10
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """Predictions of similar confidence.
+    """Predictions with a confidence between two probabilities of 0.5 to 1, and their mean confidence and accuracy.
 
-    Attributes:
-        low: Lower edge, a probability of 0.5 to 1. The lowest bin also holds predictions below 0.5.
-        high: Upper edge.
-        examples: The number of predictions.
-        confidence: The mean probability of the predicted class.
-        accuracy: The fraction of the predictions that are right.
+    The lowest bin also holds predictions below 0.5.
     """
 
     low: float
@@ -37,12 +32,6 @@ class Calibration:
     error: float
 
 
-def calibration(probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Return the calibration curve and its expected calibration error."""
-    bins = calibration_bins(probabilities, predictions, labels)
-    return Calibration(bins, expected_calibration_error(bins))
-
-
 def calibration_bins(
     probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray
 ) -> tuple[ConfidenceBin, ...]:
@@ -52,7 +41,7 @@ def calibration_bins(
 
     Args:
         probabilities: Of the positive class, of shape (n,) or (S, n).
-        predictions: The predicted classes, 0 or 1, of the same shape.
+        predictions: 0 or 1, of the same shape.
         labels: 0 or 1, of the same shape.
 
     Raises:

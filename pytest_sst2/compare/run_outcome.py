@@ -21,10 +21,6 @@ class RunOutcome:
     """The outcome of a run, and the numbers behind it.
 
     Attributes:
-        outcome: The outcome in one or two words.
-        tone: Whether that is good news.
-        cells: Measured cells.
-        below_floor: Cells whose accuracy is below their floor.
         reach_floor: Cells that have a floor and reach it.
         failures: Cells without a number.
         problems: Problems of the run that are not about one cell.
@@ -49,16 +45,7 @@ def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Outc
 def run_outcome(
     results: Results, comparison: Comparison | None, fail_on: Collection[str], problems: Sequence[str] = ()
 ) -> RunOutcome:
-    """Return the outcome of a run.
-
-    Missed floors, cells without a number and problems fail a run for any comparison.
-
-    Args:
-        results: The measured cells and the failures.
-        comparison: With the baseline; None without one.
-        fail_on: What fails the comparison.
-        problems: Problems of the run that are not about one cell.
-    """
+    """Return the outcome of a run. Missed floors, cells without a number and problems fail it for any comparison."""
     below_floor = sum(not record.reaches_floor for record in results.records)
     reach_floor = sum(record.floor is not None and record.reaches_floor for record in results.records)
     cells, failures = len(results.records), len(results.failures)

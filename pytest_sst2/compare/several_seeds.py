@@ -8,10 +8,24 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from pytest_sst2.compare.significance import CONFIDENCE, AccuracyChange, ErrorPart, bool_shape, mcnemar_p
+from pytest_sst2.compare.significance import (
+    CONFIDENCE,
+    AccuracyChange,
+    ErrorPart,
+    bool_shape,
+    compare_one_seed,
+    mcnemar_p,
+)
 from pytest_sst2.results.record import Interval
 
 _SMALLEST_P = 1e-30  # smaller values carry no more information
+
+
+def compare_accuracy(before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool) -> AccuracyChange:
+    """Compare two runs by the test for their number of seeds. The arguments are as for ``compare_seeds``."""
+    if len(before) == len(after) == 1:
+        return compare_one_seed(before[0], after[0])
+    return compare_seeds(before, after, paired=paired, same_examples=same_examples)
 
 
 def compare_seeds(before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool) -> AccuracyChange:
@@ -101,9 +115,7 @@ def compare_seeds(before: np.ndarray, after: np.ndarray, *, paired: bool, same_e
 def margin(error_parts: Sequence[ErrorPart], level: float) -> float:
     """Return the half-width of an interval: each part of the variance with its own t quantile.
 
-    Args:
-        error_parts: The parts of the variance.
-        level: The probability outside the interval, on both sides together.
+    ``level`` is the probability outside the interval, on both sides together.
     """
     return math.sqrt(sum(v * float(special.stdtrit(df, level / 2)) ** 2 for v, df in error_parts))
 

@@ -33,9 +33,6 @@ class AccuracyChange:
     """The accuracy of one cell before and after; with several seeds, the means over the seeds.
 
     Attributes:
-        before: Accuracy before.
-        after: Accuracy after.
-        delta: ``after - before``.
         interval: 95 % interval of ``delta``.
         p_value: Two-sided, not adjusted for the number of cells.
         losses: Examples that fewer seeds got right after than before. If each seed has its own examples: the sum over
@@ -90,13 +87,7 @@ def mcnemar_p(losses: int, gains: int) -> float:
 
 
 def paired_bootstrap_interval(
-    losses: int,
-    gains: int,
-    total: int,
-    *,
-    seed: int = 0,
-    samples: int = BOOTSTRAP_SAMPLES,
-    confidence: float = CONFIDENCE,
+    losses: int, gains: int, total: int, *, seed: int = 0, confidence: float = CONFIDENCE
 ) -> Interval:
     """Return the percentile interval of delta over examples resampled with replacement.
 
@@ -110,7 +101,8 @@ def paired_bootstrap_interval(
     unchanged = total - losses - gains
     if total < 1 or min(losses, gains, unchanged) < 0:
         raise ValueError(f"{losses} losses and {gains} gains are impossible with {total} examples.")
-    drawn = np.random.default_rng(seed).multinomial(total, np.array([losses, gains, unchanged]) / total, size=samples)
+    probabilities = np.array([losses, gains, unchanged]) / total
+    drawn = np.random.default_rng(seed).multinomial(total, probabilities, size=BOOTSTRAP_SAMPLES)
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / total, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 

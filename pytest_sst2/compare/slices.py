@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_sst2.compare.pairing import Pairing
-from pytest_sst2.compare.several_seeds import compare_seeds
-from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, wilson_interval
+from pytest_sst2.compare.several_seeds import compare_accuracy
+from pytest_sst2.compare.significance import AccuracyChange, wilson_interval
 from pytest_sst2.data.pocket import pocket_kinds
 from pytest_sst2.results.record import Interval
 
@@ -31,13 +31,7 @@ SMALLEST_SLICE = 5
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One kind of sentences.
-
-    Attributes:
-        group: ``length``, ``words`` or ``kind``.
-        name: For example ``6–10 words``.
-        rows: Whether each evaluation row belongs to the slice, bool, of shape (n,).
-    """
+    """One kind of sentences, such as ``length``, ``6–10 words``; ``rows`` is a bool mask of shape (n,)."""
 
     group: str
     name: str
@@ -49,8 +43,6 @@ class SliceScore:
     """The accuracy of a cell on a slice.
 
     Attributes:
-        group: ``length``, ``words`` or ``kind``.
-        name: For example ``6–10 words``.
         examples: The number of sentences; summed over the seeds if each seed has its own.
         accuracy: The mean over the seeds, in the later run.
         interval: Wilson's 95 % interval for one classifier with this accuracy on as many sentences.
@@ -78,10 +70,17 @@ def slices_of(sentences: Sequence[str]) -> list[Slice]:
 # Cached, because all cells of a run have the same sentences.
 @functools.lru_cache(maxsize=16)
 def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
-    words = [_words(sentence) for sentence in sentences]
+    words = [
+        [_without_punctuation(word) for word in sentence.lower().translate(_APOSTROPHES).split()]
+        for sentence in sentences
+    ]
     lengths = np.array([sum(map(bool, of_sentence)) for of_sentence in words])
     slices = [
-        Slice("length", _length_name(low, high), (lengths >= low) & (lengths <= (high or np.inf)))
+        Slice(
+            "length",
+            f"{low}–{high} words" if high else f"{low} words or more",
+            (lengths >= low) & (lengths <= (high or np.inf)),
+        )
         for low, high in _LENGTHS
     ]
     negation, contrast = _with_word("negation", words, _NEGATIONS), _with_word("contrast", words, _CONTRASTS)
@@ -97,12 +96,8 @@ def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, co
     """Return the scores of a cell on every slice of its sentences.
 
     If all seeds have the same sentences, the interval and p-value of a change include the variance between seeds
-    (``compare_seeds``). If each seed has its own, their predictions are pooled.
-
-    Args:
-        pairing: The cell's records; without a baseline, ``before`` may be any records.
-        sentences: The evaluation sentences by seed of the later records.
-        compared: Whether there is a baseline.
+    (``compare_seeds``). If each seed has its own, their predictions are pooled. Unless ``compared``, there is no
+    baseline and ``pairing.before`` may be any records.
     """
     before, after = pairing.correctness()
     texts = [sentences[record.seed] for record in pairing.after]
@@ -115,27 +110,15 @@ def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, co
 def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, compared: bool) -> SliceScore:
     before, after = before[:, part.rows], after[:, part.rows]
     examples, accuracy = after.shape[1], float(after.mean())
-    change = None
-    if compared and len(before) == len(after) == 1:
-        change = compare_one_seed(before[0], after[0])
-    elif compared:
-        change = compare_seeds(before, after, paired=paired, same_examples=True)
+    change = compare_accuracy(before, after, paired=paired, same_examples=True) if compared else None
     interval = wilson_interval(round(accuracy * examples), examples)
     return SliceScore(part.group, part.name, examples, accuracy, interval, change)
 
 
 def most_changed(scores: Sequence[tuple[str, SliceScore]]) -> list[tuple[str, SliceScore, AccuracyChange]]:
-    """Return the slices whose accuracy changed, the smallest p-value first, then the largest change.
-
-    Args:
-        scores: The name of a cell and one of its slices, in any order.
-    """
+    """Return the cells and slices whose accuracy changed, the smallest p-value first, then the largest change."""
     changed = [(cell, score, score.change) for cell, score in scores if score.change is not None and score.change.delta]
     return sorted(changed, key=lambda item: (item[2].p_value, -abs(item[2].delta)))
-
-
-def _words(sentence: str) -> list[str]:
-    return [_without_punctuation(word) for word in sentence.lower().translate(_APOSTROPHES).split()]
 
 
 def _without_punctuation(word: str) -> str:
@@ -146,7 +129,3 @@ def _without_punctuation(word: str) -> str:
 def _with_word(name: str, words: Sequence[Sequence[str]], wanted: frozenset[str]) -> Slice:
     rows = np.array([not wanted.isdisjoint(of_sentence) for of_sentence in words], dtype=bool)
     return Slice("words", f"with {name}", rows)
-
-
-def _length_name(low: int, high: int | None) -> str:
-    return f"{low}–{high} words" if high else f"{low} words or more"

@@ -39,12 +39,9 @@ Speed = Literal["slower", "faster", "same"]
 
 @dataclass(frozen=True)
 class PhaseTimeChange:
-    """The time of one phase before and after.
+    """The time of one phase (``all`` for the sum of the compared phases) before and after, medians over the rounds.
 
     Attributes:
-        name: The phase, or ``all`` for the sum of the compared phases.
-        before_seconds: Wall time, the median over the rounds.
-        after_seconds: The same for the later run.
         ratio: After divided by before, in units of the machine's speed; 2.0 is twice as slow.
         margin: The noise of the ratio, as a fraction; smaller changes cannot be detected.
         speed: ``slower`` or ``faster`` if the ratio exceeds both the margin and the tolerance, else ``same``.
@@ -77,12 +74,9 @@ class PeakMemoryChange:
 
 @dataclass(frozen=True)
 class SpeedAndMemoryChange:
-    """The time and peak memory of one cell before and after.
+    """The time and peak memory of one cell before and after, and the limits of the comparison in sentences.
 
-    Attributes:
-        phases: The compared phases; the last one is their sum, ``all``. Empty if no phase could be compared.
-        memory: None if it was not measured.
-        notes: Limits of the comparison, one sentence each.
+    The last phase is the sum of the others, ``all``. Memory is None if it was not measured.
     """
 
     phases: tuple[PhaseTimeChange, ...]
@@ -106,12 +100,7 @@ class SpeedAndMemoryChange:
 
 
 def compare_speed_and_memory(before: Sequence[Record], after: Sequence[Record]) -> SpeedAndMemoryChange:
-    """Compare the time and memory of one cell over all rounds of its records.
-
-    Args:
-        before: The earlier records, one per seed.
-        after: The later records, one per seed.
-    """
+    """Compare the time and memory of one cell over all rounds of its records."""
     old, new = (tuple(round_ for record in records for round_ in record.rounds) for records in (before, after))
     memory = _memory_change(old, new)
     if reason := _incomparable_times(before, after):
@@ -123,12 +112,10 @@ def compare_speed_and_memory(before: Sequence[Record], after: Sequence[Record]) 
         changes.append(_phase_change("all", names, old, new, other_machine=bool(machine)))
     limits = ["one round"] if min(len(old), len(new)) == 1 else []
     limits += [f"another machine ({machine})"] if machine else []
-    notes = (
-        [f"{', '.join(limits)}: cannot detect changes of less than {relative_margin(changes[-1].margin)}"]
-        if changes and limits
-        else []
-    )
-    return SpeedAndMemoryChange(tuple(changes), memory, tuple(notes))
+    if not (changes and limits):
+        return SpeedAndMemoryChange(tuple(changes), memory, ())
+    note = f"{', '.join(limits)}: cannot detect changes of less than {relative_margin(changes[-1].margin)}"
+    return SpeedAndMemoryChange(tuple(changes), memory, (note,))
 
 
 def _incomparable_times(before: Sequence[Record], after: Sequence[Record]) -> str:
@@ -203,13 +190,8 @@ def log_margin(first: np.ndarray, second: np.ndarray, machine_spread: float = 0.
     """Return the noise of a difference of mean logarithms.
 
     It is half the width of Welch's 99 % interval (Welch 1947, Biometrika 34). A side with one round has no spread. The
-    noise is then that of one round against one round, or the spread of the other side if that is larger.
-
-    Args:
-        first: Logarithms of one side's rounds, of shape (n,).
-        second: Logarithms of the other side's rounds, of shape (m,).
-        machine_spread: The largest spread of the machine's own speed within a round. With one round it widens the
-            noise.
+    noise is then that of one round against one round, or the spread of the other side if that is larger. The largest
+    spread of the machine's own speed within a round widens it. The sides are logarithms, of shapes (n,) and (m,).
     """
     variances = [float(side.var(ddof=1)) / len(side) if len(side) > 1 else 0.0 for side in (first, second)]
     is_one_round = min(len(first), len(second)) == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.probability_calibration import Calibration
-from pytest_sst2.report.svg import DASHES, SHAPES, Figure, colour, draw
+from pytest_sst2.report.svg import DASHES, Figure, colour, draw, marks
 
 if TYPE_CHECKING:
     import altair as alt
@@ -45,10 +45,10 @@ def slice_chart(cell: CellAnalysis) -> Figure | None:
         chart = alt.Chart(alt.Data(values=current))
         whiskers = chart.mark_rule(color="var(--quiet)", aria=False).encode(x=alt.X("low:Q"), x2="high:Q", y=y)
         shape = alt.Shape("side:N", scale=alt.Scale(domain=sides, range=["diamond", "circle"][-len(sides) :]))
-        marks = chart.mark_point(filled=True, size=80, opacity=1).encode(
+        points = chart.mark_point(filled=True, size=80, opacity=1).encode(
             x=x, y=y, color=colour("side", sides), shape=shape, description="description:N"
         )
-        layers = [whiskers, marks]
+        layers = [whiskers, points]
         if previous:
             old = alt.Chart(alt.Data(values=previous)).mark_point(filled=False, size=60, strokeWidth=2, aria=False)
             layers.insert(1, old.encode(x=x, y=y, color=colour("side", sides), shape=shape))
@@ -85,9 +85,8 @@ def calibration_chart(cell: CellAnalysis) -> Figure | None:
     lowest = min([50, *(math.floor(100 * bin_.confidence) for _, curve in curves for bin_ in curve.bins)])
 
     def build(width: int) -> alt.LayerChart:
-        scale = alt.Scale(domain=[0, 100])
         x = alt.X("confidence:Q", title="confidence of the prediction, %", scale=alt.Scale(domain=[lowest, 100]))
-        y = alt.Y("accuracy:Q", title="accuracy, %", scale=scale)
+        y = alt.Y("accuracy:Q", title="accuracy, %", scale=alt.Scale(domain=[0, 100]))
         ideal = (
             alt.Chart(alt.Data(values=[{"confidence": 50, "accuracy": 50}, {"confidence": 100, "accuracy": 100}]))
             .mark_line(color="var(--quiet)", strokeDash=[4, 4], aria=False)
@@ -96,14 +95,8 @@ def calibration_chart(cell: CellAnalysis) -> Figure | None:
         chart = alt.Chart(alt.Data(values=values))
         dash = alt.StrokeDash("side:N", legend=None, scale=alt.Scale(domain=sides, range=DASHES[: len(sides)][::-1]))
         lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("side", sides), strokeDash=dash)
-        marks = chart.mark_point(filled=True, size=60, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour("side", sides),
-            shape=alt.Shape("side:N", scale=alt.Scale(domain=sides, range=SHAPES[: len(sides)])),
-            description="description:N",
-        )
-        return alt.layer(ideal, lines, marks).properties(width=min(width, 420) - 90, height=240)
+        points = marks(chart, x, y, "side", sides, size=60)
+        return alt.layer(ideal, lines, points).properties(width=min(width, 420) - 90, height=240)
 
     errors = ", ".join(f"{side} {100 * curve.error:.1f}" for side, curve in curves)
     return draw(

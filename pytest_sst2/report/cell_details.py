@@ -26,9 +26,7 @@ def cell_details(cell: CellAnalysis) -> dict[str, Any]:
     return {
         "name": cell.name,
         "summary": _summary(cell),
-        "confusion_title": _confusion_title(cell),
-        "confusion_headers": _confusion_headers(cell),
-        "confusion": _confusion_rows(cell),
+        **_confusion(cell),
         "figures": [figure for draw in (slice_chart, calibration_chart) if (figure := draw(cell))],
         "slice_headers": slice_headers,
         "slices": [_slice_row(score) for score in cell.slices],
@@ -48,41 +46,27 @@ def _summary(cell: CellAnalysis) -> str:
     )
 
 
-def _confusion_title(cell: CellAnalysis) -> str:
-    before, after = (
-        sum(map(sum, _counts(confusion))) if confusion else 0 for confusion in (cell.confusion_before, cell.confusion)
-    )
-    if before and before != after:
-        return f"Predictions by label, summed over all seeds: {before:,} predictions before, {after:,} after"
-    return "Predictions by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
-
-
-def _confusion_headers(cell: CellAnalysis) -> tuple[str, ...]:
-    predicted = tuple(f"predicted {label}" for label in _LABELS)
-    if not cell.is_compared:
-        return ("label", *predicted)
-    return ("label", *(f"{header}, {side}" for header in predicted for side in ("before", "after")))
-
-
-def _confusion_rows(cell: CellAnalysis) -> list[tuple[str, ...]]:
-    if cell.confusion is None:
-        return []
-    before = _counts(cell.confusion_before) if cell.confusion_before else None
-    rows = []
-    for number, (label, now) in enumerate(zip(_LABELS, _counts(cell.confusion), strict=True)):
-        if before is None:
-            rows.append((label, *(f"{count:,}" for count in now)))
-        else:
-            pairs = zip(before[number], now, strict=True)
-            rows.append((label, *(f"{count:,}" for pair in pairs for count in pair)))
-    return rows
+def _confusion(cell: CellAnalysis) -> dict[str, Any]:
+    title = "Predictions by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
+    sides = [_counts(confusion) for confusion in (cell.confusion_before, cell.confusion) if confusion]
+    totals = [sum(map(sum, side)) for side in sides]
+    if len(set(totals)) > 1:
+        title = f"Predictions by label, summed over all seeds: {totals[0]:,} predictions before, {totals[1]:,} after"
+    endings = (", before", ", after") if cell.is_compared else ("",)
+    # Under each predicted class the counts of all sides.
+    rows = [
+        (label, *(f"{side[number][predicted]:,}" for predicted in (0, 1) for side in sides))
+        for number, label in enumerate(_LABELS)
+    ]
+    return {
+        "confusion_title": title,
+        "confusion_headers": ("label", *(f"predicted {label}{ending}" for label in _LABELS for ending in endings)),
+        "confusion": rows if sides else [],
+    }
 
 
 def _counts(confusion: Confusion) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (
-        (confusion.true_negative, confusion.false_positive),
-        (confusion.false_negative, confusion.true_positive),
-    )
+    return ((confusion.true_negative, confusion.false_positive), (confusion.false_negative, confusion.true_positive))
 
 
 def _slice_row(score: SliceScore) -> tuple[str, ...]:

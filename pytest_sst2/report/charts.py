@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.significance import wilson_interval
-from pytest_sst2.report.svg import COLOURS, DASHES, SHAPES, Figure, colour, cycled, draw, legend
-from pytest_sst2.results.record import Interval
+from pytest_sst2.report.svg import COLOURS, DASHES, Figure, colour, draw, marks
 from pytest_sst2.utils.formatting import shorten, signed_points
 
 if TYPE_CHECKING:
@@ -28,10 +27,7 @@ _VERDICTS = {
 
 
 def time_charts(cells: Sequence[CellAnalysis]) -> list[Figure]:
-    """Return charts of accuracy against the total time of a cell, and against the time of one prediction.
-
-    Cells with cached phases have no total time. The caption names them.
-    """
+    """Return charts of accuracy against the total time of a cell, and against the time of one prediction."""
     figures = []
     timed = [(cell, seconds) for cell in cells if (seconds := _total_seconds(cell)) is not None]
     cached = [cell.name for cell in cells if _is_cached(cell)]
@@ -65,13 +61,14 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[CellAnalysis, float]]) -> Figure:
+def _time_chart(title: str, caption: str, unit: str, times: Sequence[tuple[CellAnalysis, float]]) -> Figure:
     import altair as alt
 
     values: list[dict[str, Any]] = []
-    drawn_points = _best(points)
-    for cell, time in drawn_points:
-        low, high = _interval(cell)
+    drawn_cells = _best(times)
+    for cell, time in drawn_cells:
+        total = cell.records[0].total
+        low, high = wilson_interval(round(cell.accuracy * total), total)
         values.append(
             {
                 "cell": cell.name,
@@ -104,16 +101,10 @@ def _time_chart(title: str, caption: str, unit: str, points: Sequence[tuple[Cell
             .encode(x=x, y=y)
         )
         whiskers = chart.mark_rule(color="var(--quiet)", aria=False).encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
-        marks = chart.mark_point(filled=True, size=90, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour(field, names),
-            shape=alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
-            description="description:N",
-        )
-        return alt.layer(line, whiskers, marks).properties(width=width - 90, height=280)
+        points = marks(chart, x, y, field, names, size=90)
+        return alt.layer(line, whiskers, points).properties(width=width - 90, height=280)
 
-    return draw(title, caption + _omitted(drawn_points, points), build)
+    return draw(title, caption + _omitted(drawn_cells, times), build)
 
 
 def _best(points: Sequence[tuple[CellAnalysis, float]]) -> list[tuple[CellAnalysis, float]]:
@@ -127,23 +118,23 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
     """Return a chart of the change of accuracy of every compared cell, the largest drop first; None without any."""
     import altair as alt
 
-    compared = [(cell, cell.comparison.accuracy) for cell in cells if cell.comparison and cell.comparison.accuracy]
+    comparisons = [cell.comparison for cell in cells if cell.comparison]
+    compared = [(cell, cell.accuracy) for cell in comparisons if cell.accuracy]
     if not compared:
         return None
     compared.sort(key=lambda item: item[1].delta)
     most_changed = _largest(compared, key=lambda item: abs(item[1].delta))
     values = []
     for cell, change in most_changed:
-        assert cell.comparison is not None  # noqa: S101 - only such cells are in the list
-        causes = "; ".join(cell.comparison.causes)
+        causes = "; ".join(cell.causes)
         values.append(
             {
                 "cell": cell.name,
                 "delta": 100 * change.delta,
                 "low": 100 * change.interval.low,
                 "high": 100 * change.interval.high,
-                "verdict": cell.comparison.verdict,
-                "description": f"{cell.name}: {cell.comparison.verdict}, {signed_points(change.delta)} points "
+                "verdict": cell.verdict,
+                "description": f"{cell.name}: {cell.verdict}, {signed_points(change.delta)} points "
                 f"({signed_points(change.interval.low)} to {signed_points(change.interval.high)})"
                 + (f"; {causes}" if causes else ""),
             }
@@ -157,8 +148,7 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
             alt.Data(values=[{"at": 0.0, "dash": "no change"}, {"at": -100 * tolerance, "dash": "tolerance"}])
         )
         rules = lines.mark_rule(color="var(--quiet)", aria=False).encode(
-            x=alt.X("at:Q"),
-            strokeDash=alt.StrokeDash("dash:N", legend=None, scale=alt.Scale(range=[[1, 0], [4, 4]])),
+            x=alt.X("at:Q"), strokeDash=alt.StrokeDash("dash:N", legend=None, scale=alt.Scale(range=[[1, 0], [4, 4]]))
         )
         whiskers = chart.mark_rule(color="var(--ink)", aria=False).encode(
             x=alt.X("low:Q", title="change of accuracy, percentage points"), x2="high:Q", y=y
@@ -168,12 +158,11 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
             y=y,
             color=alt.Color(
                 "verdict:N",
-                legend=legend(),
+                legend=alt.Legend(title=None),
                 scale=alt.Scale(domain=verdicts, range=[_VERDICTS[verdict][0] for verdict in verdicts]),
             ),
             shape=alt.Shape(
-                "verdict:N",
-                scale=alt.Scale(domain=verdicts, range=[_VERDICTS[verdict][1] for verdict in verdicts]),
+                "verdict:N", scale=alt.Scale(domain=verdicts, range=[_VERDICTS[verdict][1] for verdict in verdicts])
             ),
             description="description:N",
         )
@@ -221,18 +210,11 @@ def training_charts(cells: Sequence[CellAnalysis]) -> list[Figure]:
             y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
             dash = alt.StrokeDash(
                 "quantity:N",
-                legend=legend() if len(kinds) > 1 else None,
+                legend=alt.Legend(title=None) if len(kinds) > 1 else None,
                 scale=alt.Scale(domain=list(kinds), range=DASHES[:2]),
             )
             lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash)
-            marks = chart.mark_point(filled=True, size=60, opacity=1).encode(
-                x=x,
-                y=y,
-                color=colour("cell", names),
-                shape=alt.Shape("cell:N", scale=alt.Scale(domain=names, range=SHAPES[: len(names)])),
-                description="description:N",
-            )
-            return alt.layer(lines, marks).properties(width=width - 90, height=220)
+            return alt.layer(lines, marks(chart, x, y, "cell", names, size=60)).properties(width=width - 90, height=220)
 
         caption = "After each epoch, the mean over the seeds." + _omitted(first_cells, trained)
         return draw(title, caption, build)
@@ -253,12 +235,6 @@ def _largest(cells: Sequence[Any], key: Callable[[Any], float]) -> list[Any]:
 
 def _omitted(drawn: Sequence[object], cells: Sequence[object]) -> str:
     return "" if len(drawn) == len(cells) else f" {len(drawn)} of {len(cells)} cells are drawn; the table has all."
-
-
-def _interval(cell: CellAnalysis) -> Interval:
-    """Return the interval of one classifier of the cell's mean accuracy."""
-    total = cell.records[0].total
-    return wilson_interval(round(cell.accuracy * total), total)
 
 
 def _is_cached(cell: CellAnalysis) -> bool:

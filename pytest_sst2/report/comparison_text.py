@@ -35,18 +35,12 @@ _COUNTED = ("regressed", "improved", "incomparable", "slower", "more-memory", "d
 
 
 def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
-    """Return the whole comparison as lines for a terminal, its headline first.
-
-    Args:
-        comparison: The comparison to render.
-        fail_on: What fails it.
-        width: Columns of the terminal; None for no limit.
-    """
+    """Return the whole comparison as lines for a terminal of ``width`` columns (None: no limit), its headline first."""
     sections = [[comparison_headline(comparison, fail_on), rule_line(comparison)]]
     if comparison.cells:
         text, left_out = fit_table(
             HEADERS,
-            rows(comparison),
+            [row(cell) for cell in comparison.cells],
             width=width,
             left_out_first=_LEFT_OUT_FIRST,
             right=NUMERIC,
@@ -84,7 +78,8 @@ def counts_sentence(comparison: Comparison) -> str:
     if not comparison.cells:
         return "the two have no cell in common"
     total = len(comparison.cells)
-    counts = {word: _count(comparison, word) for word in _COUNTED}
+    counts = {word: len(comparison.flagged(word)) for word in _COUNTED}
+    counts["improved"] = sum(cell.verdict == "improved" for cell in comparison.cells)
     text = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
     text = text or f"{total} of {total} unchanged"
     seeds = sum(map(len, comparison.seeds_only_before.values()))
@@ -92,12 +87,6 @@ def counts_sentence(comparison: Comparison) -> str:
         if missing:
             text += f"; {plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
     return text
-
-
-def _count(comparison: Comparison, word: str) -> int:
-    if word == "improved":
-        return sum(cell.verdict == "improved" for cell in comparison.cells)
-    return len(comparison.flagged(word))
 
 
 def rule_line(comparison: Comparison) -> str:
@@ -111,30 +100,33 @@ def rule_line(comparison: Comparison) -> str:
 
 def findings(comparison: Comparison) -> list[str]:
     """Return what does not fit into the table: each distinct sentence once, with the cells it is about."""
-    cells = comparison.cells
+
+    def by_sentence(word: str, sentences: Callable[[CellComparison], Iterable[str]]) -> list[str]:
+        return once_each(word, [(cell.name, sentences(cell)) for cell in comparison.cells])
+
     lines = []
     if comparison.only_before:
         lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
-    lines += _by_sentence(cells, "missing", lambda cell: _missing_seeds(comparison, cell))
-    lines += _by_sentence(cells, "incomparable", lambda cell: cell.reasons)
-    lines += _by_sentence(cells, "drift", lambda cell: cell.causes)
-    lines += _by_sentence(cells, "slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
-    lines += _by_sentence(cells, "more-memory", _more_memory)
-    lines += _by_sentence(cells, "faster", lambda cell: _changed_phases(cell.speed_and_memory, "faster"))
-    lines += _by_sentence(cells, "note", _notes)
+    lines += by_sentence("missing", lambda cell: _missing_seeds(comparison, cell))
+    lines += by_sentence("incomparable", lambda cell: cell.reasons)
+    lines += by_sentence("drift", lambda cell: cell.causes)
+    lines += by_sentence("slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
+    lines += by_sentence("more-memory", _more_memory)
+    lines += by_sentence("faster", lambda cell: _changed_phases(cell.speed_and_memory, "faster"))
+    lines += by_sentence(
+        "note", lambda cell: (*cell.notes, *(cell.speed_and_memory.notes if cell.speed_and_memory else ()))
+    )
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
     return lines
 
 
-def _by_sentence(
-    cells: Sequence[CellComparison], word: str, sentences: Callable[[CellComparison], Iterable[str]]
-) -> list[str]:
-    """Return each distinct sentence once, with a first word and the names of its cells."""
+def once_each(word: str, cells: Sequence[tuple[str, Iterable[str]]]) -> list[str]:
+    """Return each distinct sentence of some cells (names and sentences) once, with a first word and their names."""
     names: dict[str, list[str]] = {}
-    for cell in cells:
-        for sentence in sentences(cell):
-            names.setdefault(sentence, []).append(cell.name)
+    for name, sentences in cells:
+        for sentence in sentences:
+            names.setdefault(sentence, []).append(name)
     return [
         f"{word}: {sentence} ({'all cells' if len(of_sentence) == len(cells) > 1 else ', '.join(of_sentence)})"
         for sentence, of_sentence in names.items()
@@ -165,18 +157,9 @@ def _more_memory(cell: CellComparison) -> Iterable[str]:
         )
 
 
-def _notes(cell: CellComparison) -> Iterable[str]:
-    return (*cell.notes, *(cell.speed_and_memory.notes if cell.speed_and_memory else ()))
-
-
 def environment_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
     """Return a row for each difference in the environment: name, before, after."""
     return [(change.name, change.before or NONE, change.after or NONE) for change in comparison.environment]
-
-
-def rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Return the table of a comparison, one row per cell."""
-    return [row(cell) for cell in comparison.cells]
 
 
 def row(cell: CellComparison) -> tuple[str, ...]:

@@ -11,14 +11,12 @@ from typing import Any
 from pytest_sst2.compare.comparison import CellComparison
 from pytest_sst2.report.results_table import FAILED, floor_verdict, seconds_of
 from pytest_sst2.report.summary import Report
-from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.results.record import Record
 from pytest_sst2.utils.sanitize import printable
 
 # A spreadsheet reads a text with such a beginning as a formula, also in full-width characters. It may skip blanks
 # before it, and may end a cell at a semicolon if the comma is its decimal separator.
 _FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
-# A spreadsheet may skip these too.
-_BLANK_STARTS = ("\t", "\n")
 
 _RECORD_COLUMNS: dict[str, Callable[[Record], Any]] = {
     "cell": lambda record: record.cell,
@@ -82,13 +80,10 @@ def csv_text(report: Report) -> str:
         if (cell := compared.get((record.model, record.method))) is not None:
             row |= {name: value(cell) for name, value in _COMPARISON_COLUMNS.items()}
         writer.writerow(_safe(row))
-    writer.writerows(_safe(_failure_row(failure)) for failure in report.failures)
+    for failure in report.failures:
+        fields = {"cell": failure.cell, "model": failure.model, "method": failure.method, "seed": failure.seed}
+        writer.writerow(_safe({**fields, "verdict": FAILED, _ERROR_COLUMN: failure.error}))
     return file.getvalue()
-
-
-def _failure_row(failure: Failure) -> dict[str, Any]:
-    fields = {"cell": failure.cell, "model": failure.model, "method": failure.method, "seed": failure.seed}
-    return {**fields, "verdict": FAILED, _ERROR_COLUMN: failure.error}
 
 
 def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,4 +92,5 @@ def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _escape_formula(text: str) -> str:
     safe = _FORMULA.sub(r"\1'\2", text)
-    return f"'{safe}" if safe.startswith(_BLANK_STARTS) else safe
+    # A spreadsheet may skip these too.
+    return f"'{safe}" if safe.startswith(("\t", "\n")) else safe

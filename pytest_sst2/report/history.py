@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.compare.history import BaselinePoint, CellHistory
-from pytest_sst2.report.svg import DASHES, SHAPES, Figure, colour, cycled, draw
+from pytest_sst2.report.svg import DASHES, Figure, colour, cycled, draw, marks
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import signed_points
 from pytest_sst2.utils.sanitize import one_line
@@ -26,12 +26,7 @@ _SECONDS_NOTE = (
 
 
 def history_lines(histories: Sequence[CellHistory], width: int | None = None) -> list[str]:
-    """Return the history as lines for a terminal: tables, and the accuracies of each cell as a line of bars.
-
-    Args:
-        histories: One per cell.
-        width: Columns of the terminal; None for no limit.
-    """
+    """Return the history as lines for a terminal: tables, and the accuracies of each cell as a line of bars."""
     lines: list[str] = []
     for title, of_table in _tables(histories).items():
         rows = [row for history in of_table for row in _rows(history)]
@@ -39,7 +34,10 @@ def history_lines(histories: Sequence[CellHistory], width: int | None = None) ->
             HEADERS, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, truncated="cell"
         )
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
-        lines += [_bars_line(history) for history in of_table]
+        for history in of_table:
+            accuracies = [point.accuracy for point in history.points]
+            span = f"{min(accuracies):.4f} to {max(accuracies):.4f}"
+            lines.append(f"{bars(accuracies)}  accuracy of {history.cell}, {span}")
         lines.append("")
     return [*map(one_line, lines), _SECONDS_NOTE]
 
@@ -50,11 +48,6 @@ def _tables(histories: Sequence[CellHistory]) -> dict[str, list[CellHistory]]:
     for history in histories:
         tables.setdefault(f"{history.dataset} · recipe {history.recipe} · {history.device}", []).append(history)
     return tables
-
-
-def _bars_line(history: CellHistory) -> str:
-    accuracies = [point.accuracy for point in history.points]
-    return f"{bars(accuracies)}  accuracy of {history.cell}, {min(accuracies):.4f} to {max(accuracies):.4f}"
 
 
 def bars(values: Sequence[float]) -> str:
@@ -90,15 +83,7 @@ def _chart_value(cell: str, point: BaselinePoint, value: float, unit: str) -> di
 
 
 def _chart(title: str, axis: str, values: Sequence[dict[str, Any]], baselines: Sequence[str], caption: str) -> Figure:
-    """Return a chart of one quantity over the saved baselines.
-
-    Args:
-        title: The title of the figure.
-        axis: The quantity with its unit.
-        values: Each with ``baseline``, ``cell``, ``value`` and ``description``.
-        baselines: The names of all baselines, in order.
-        caption: The text below the title.
-    """
+    """Return a chart of one quantity over the saved baselines; the values are those of ``_chart_value``."""
     import altair as alt
 
     names = list(dict.fromkeys(value["cell"] for value in values))
@@ -116,14 +101,8 @@ def _chart(title: str, axis: str, values: Sequence[dict[str, Any]], baselines: S
         y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
         dash = alt.StrokeDash("cell:N", legend=None, scale=alt.Scale(domain=names, range=cycled(DASHES, names)))
         lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash, order=order)
-        marks = chart.mark_point(filled=True, size=70, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour("cell", names),
-            shape=alt.Shape("cell:N", scale=alt.Scale(domain=names, range=cycled(SHAPES, names))),
-            description="description:N",
-        )
-        return alt.layer(lines, marks).properties(width=width - 90, height=260)
+        points = marks(chart, x, y, "cell", names, size=70)
+        return alt.layer(lines, points).properties(width=width - 90, height=260)
 
     return draw(title, caption, build)
 

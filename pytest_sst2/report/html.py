@@ -25,22 +25,16 @@ _EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy
 
 
 @dataclass(frozen=True)
-class _Header:
+class _TableCell:
     text: str
     is_numeric: bool
+    number: float | None = None
     tooltip: str = ""
 
 
 @dataclass(frozen=True)
-class _Value:
-    text: str
-    is_numeric: bool
-    number: float | None
-
-
-@dataclass(frozen=True)
 class _Row:
-    cells: tuple[_Value, ...]
+    cells: tuple[_TableCell, ...]
     tone: str
 
 
@@ -49,18 +43,10 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
 
     If it would be larger, the details of the least important cells are left out, and then rows of the tables. The page
     says so.
-
-    Args:
-        report: What every report says.
-        cells: The analysis of each cell.
     """
     details = [cell_details(cell) for cell in sorted(cells, key=lambda cell: cell.attention_rank)[:_MOST_DETAILED]]
-    values = {
-        **_results(report, cells),
-        **_comparison(report, cells),
-        **_sections(report, cells),
-        **_environment(report),
-    }
+    values = {**_results(report, cells), **_comparison(report, cells), **_sections(report, cells)}
+    values |= _environment(report)
     lists = [values[name] or () for name in _LISTS]
     detailed, shown_rows = len(details), max(map(len, lists))
     while True:
@@ -85,7 +71,7 @@ def _results(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],
         "headers": [
-            _Header(column.header, column.is_numeric, column.tooltip)
+            _TableCell(column.header, column.is_numeric, tooltip=column.tooltip)
             for column in _verdict_first(results_table.COLUMNS)
         ],
         "rows": [_result_row(row) for row in results_table.rows(report.records, report.failures)],
@@ -109,7 +95,7 @@ def _epoch_row(cell: CellAnalysis, epoch: Epoch) -> tuple[str, ...]:
 
 def _result_row(row: results_table.Row) -> _Row:
     values = tuple(
-        _Value(text, column.is_numeric, column.number(row.record) if column.number and row.record else None)
+        _TableCell(text, column.is_numeric, column.number(row.record) if column.number and row.record else None)
         for column, text in zip(results_table.COLUMNS, row.cells, strict=True)
     )
     bad = row.cells[-1] in (results_table.FAILED, results_table.BELOW_FLOOR)
@@ -124,7 +110,7 @@ def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]
     return {
         "comparison_rule": comparison_text.rule_line(comparison),
         "comparison_headers": [
-            _Header(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS
+            _TableCell(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS
         ],
         "comparison_rows": [_comparison_row(cell, report.fail_on) for cell in comparison.cells],
         "forest": charts.forest_chart(cells, comparison.tolerance),
@@ -134,11 +120,10 @@ def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]
 
 
 def _comparison_row(cell: CellComparison, fail_on: Sequence[str]) -> _Row:
-    values = []
-    for header, text in zip(comparison_text.HEADERS, comparison_text.row(cell), strict=True):
-        is_numeric = header in comparison_text.NUMERIC
-        values.append(_Value(text, is_numeric, _number(text) if is_numeric else None))
-    return _Row(tuple(values), "bad" if cell.flags & set(fail_on) else "")
+    are_numeric = [header in comparison_text.NUMERIC for header in comparison_text.HEADERS]
+    texts = zip(comparison_text.row(cell), are_numeric, strict=True)
+    values = tuple(_TableCell(text, is_numeric, _number(text) if is_numeric else None) for text, is_numeric in texts)
+    return _Row(values, "bad" if cell.flags & set(fail_on) else "")
 
 
 def _number(text: str) -> float | None:

@@ -46,13 +46,16 @@ _LINKED = re.compile(
 def markdown(report: Report) -> str:
     """Return the report as Markdown that fits into a comment, with fewer than 60 visible lines."""
     findings = _findings(report)
-    visible = [_head(report), _list(findings[:_MOST_FINDINGS])]
+    visible = [_head(report), _list(findings[:_MOST_FINDINGS], _MOST_FINDINGS)]
     results = "" if report.comparison is None else _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))
     commands = filter(None, (report.install, report.remark, *report.commands[:_MOST_COMMANDS]))
     again = _code([*commands]) if report.records else ""
     room = _MOST_CHARACTERS - sum(map(len, (*visible, results, again)))
-    more = _more_findings(findings[_MOST_FINDINGS:], room // 2)
-    changed = _environment(report.comparison, room - len(more)) if report.comparison is not None else ""
+    later = findings[_MOST_FINDINGS:]
+    more = _as_many_as_fit(lambda most: _list(later, most), len(later), room // 2)
+    more = _folded(plural(len(later), "more finding"), more)
+    rows = comparison_text.environment_rows(report.comparison) if report.comparison is not None else []
+    changed = _as_many_as_fit(lambda most: _table(("", "before", "after"), rows, (), most), len(rows), room - len(more))
     folded = [more, results, _folded("What changed in the environment", changed), _folded("How to reproduce", again)]
     return "\n\n".join(filter(None, (*visible, *folded))) + "\n"
 
@@ -96,19 +99,8 @@ def _rank(finding: str) -> int:
     return _RANKS.index(word) if word in _RANKS else len(_RANKS)
 
 
-def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {_line(line)}" for line in lines)
-
-
-def _more_findings(lines: Sequence[str], room: int) -> str:
-    """Return the further findings, folded: as many as fit into ``room`` characters."""
-    return _folded(
-        plural(len(lines), "more finding"), _as_many_as_fit(lambda most: _cut_list(lines, most), len(lines), room)
-    )
-
-
-def _cut_list(lines: Sequence[str], most: int) -> str:
-    return "\n".join([_list(lines[:most]), *_and_more(len(lines) - most, "- ")])
+def _list(lines: Sequence[str], most: int) -> str:
+    return "\n".join([*(f"- {_line(line)}" for line in lines[:most]), *_and_more(len(lines) - most, "- ")])
 
 
 def _as_many_as_fit(make: Callable[[int], str], number: int, room: int) -> str:
@@ -131,11 +123,6 @@ def _results_table(report: Report, most: int) -> str:
     # Failed rows come first, because a reviewer looks for them.
     rows.sort(key=lambda row: row.cells[-1] not in (results_table.FAILED, results_table.BELOW_FLOOR))
     return _table(results_table.HEADERS, [row.cells for row in rows], results_table.NUMERIC, most) if rows else ""
-
-
-def _environment(comparison: Comparison, room: int) -> str:
-    rows = comparison_text.environment_rows(comparison)
-    return _as_many_as_fit(lambda most: _table(("", "before", "after"), rows, (), most), len(rows), room)
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int) -> str:

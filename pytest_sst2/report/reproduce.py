@@ -10,16 +10,7 @@ from pytest_sst2.results.record import Record
 
 _OURS = "pytest-sst2"
 # The packages that determine an accuracy. The records hold all installed versions.
-_PACKAGES = (
-    "torch",
-    "transformers",
-    "sentence-transformers",
-    "scikit-learn",
-    "tokenizers",
-    "numpy",
-    "datasets",
-    _OURS,
-)
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "numpy", "datasets", _OURS)
 
 # Stands for unknown tests: the benchmarks of this package.
 _TESTS = ("benchmarks",)
@@ -32,11 +23,7 @@ def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) 
     Cells need separate commands if they differ in data set, recipe, device, number of rounds or in the variables that
     change threads or precision, or if they do not form a matrix of models, methods and seeds. A command has only the
     options that determine the numbers. Data and models from a folder have a placeholder, because records do not hold
-    the path.
-
-    Args:
-        records: The records to measure again.
-        tests: The tests on pytest's command line, as typed; None if unknown.
+    the path. ``tests`` are those on pytest's command line, as typed; None if unknown.
     """
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
@@ -50,11 +37,7 @@ def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) 
 
 
 def install_command(records: Sequence[Record]) -> str:
-    """Return the command that installs the versions of some records, without the local part (``+cu128``) of a version.
-
-    Args:
-        records: At least one. The first record provides the versions.
-    """
+    """Return the command that installs the versions of the first record, without their local parts (``+cu128``)."""
     packages = records[0].environment.packages
     requirements = {name: f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages}
     if any(record.weights is not None and record.weights.source == "bundled" for record in records):
@@ -105,16 +88,13 @@ def _model(record: Record) -> str:
 
 
 def _common_flags(record: Record) -> list[str]:
-    flags = [f"--sst2-data={_data(record)}", *_recipe_flags(record.recipe)]
+    data = f"FOLDER-OF-{record.dataset.name}" if record.dataset.source == "folder" else record.dataset.source
+    flags = [f"--sst2-data={data}", *_recipe_flags(record.recipe)]
     if record.environment.device != "cpu":
         flags.append(f"--sst2-device={record.environment.device}")
     if len(record.rounds) > 1:
         flags.append(f"--sst2-rounds={len(record.rounds)}")
     return flags
-
-
-def _data(record: Record) -> str:
-    return f"FOLDER-OF-{record.dataset.name}" if record.dataset.source == "folder" else record.dataset.source
 
 
 def _recipe_flags(recipe: Recipe) -> list[str]:

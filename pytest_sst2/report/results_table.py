@@ -15,14 +15,7 @@ BELOW_FLOOR = "BELOW FLOOR"
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table.
-
-    Attributes:
-        header: The text above it.
-        text: Returns its text for a record.
-        number: Returns the number to sort by; None for a column of text.
-        tooltip: An explanation of the header.
-    """
+    """One column of the table: its text for a record, and the number to sort by; None for a column of text."""
 
     header: str
     text: Callable[[Record], str]
@@ -66,11 +59,6 @@ def _count(record: Record) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def _interval(record: Record) -> str:
-    low, high = record.accuracy_interval
-    return f"{low:.3f}–{high:.3f}"
-
-
 def _over_majority(record: Record) -> float:
     return 100 * (record.accuracy - record.majority_accuracy)
 
@@ -101,7 +89,7 @@ COLUMNS = (
     ),
     Column(
         "95 % interval",
-        _interval,
+        lambda record: f"{record.accuracy_interval.low:.3f}–{record.accuracy_interval.high:.3f}",
         lambda record: record.accuracy_interval.low,
         "Wilson's score interval of the accuracy",
     ),
@@ -143,11 +131,10 @@ NUMERIC = tuple(column.header for column in COLUMNS if column.is_numeric)
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the texts of its columns, and its record or failure."""
+    """One row: the texts of its columns, and its record; None for a failure."""
 
     cells: tuple[str, ...]
     record: Record | None
-    failure: Failure | None = None
 
 
 def rows(records: Sequence[Record], failures: Sequence[Failure] = ()) -> list[Row]:
@@ -164,4 +151,4 @@ def rows(records: Sequence[Record], failures: Sequence[Failure] = ()) -> list[Ro
 
 def _failure_row(failure: Failure) -> Row:
     blanks = [NONE] * (len(COLUMNS) - 4)
-    return Row((failure.method, failure.model or NONE, str(failure.seed), *blanks, FAILED), None, failure)
+    return Row((failure.method, failure.model or NONE, str(failure.seed), *blanks, FAILED), None)

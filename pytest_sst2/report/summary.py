@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import RunOutcome, Tone, run_outcome
-from pytest_sst2.report.comparison_text import counts_sentence
+from pytest_sst2.report.comparison_text import counts_sentence, once_each
 from pytest_sst2.report.reproduce import TESTS_UNKNOWN, install_command, run_commands
 from pytest_sst2.results.environment_diff import environment_changes
 from pytest_sst2.results.file import Results
@@ -20,14 +20,8 @@ class Report:
     """What every report of a run says.
 
     Attributes:
-        headline: The outcome of the run in one sentence.
-        tone: Whether that is good news.
-        records: The records of this run.
-        failures: Cells without a number.
-        comparison: With the baseline; None without one.
-        fail_on: What fails the comparison.
         problems: Problems of the run that are not about one cell.
-        notes: What differs between the cells but should not; empty if nothing does.
+        notes: What differs between the cells but should not.
         commands: The commands that measure the cells again.
         install: The command that installs the versions; empty without records.
         remark: A comment for the commands, about what is unknown; empty if nothing is.
@@ -55,12 +49,7 @@ def make_report(
 ) -> Report:
     """Return the report of some results and, if they were compared, of their comparison.
 
-    Args:
-        results: The measured results.
-        comparison: With the baseline; None without one.
-        fail_on: What fails the comparison.
-        problems: Problems of the run that are not about one cell.
-        tests: The tests on pytest's command line, as typed; None if unknown.
+    ``problems`` are those of the run, not of one cell; ``tests`` those on pytest's command line, None if unknown.
     """
     outcome = run_outcome(results, comparison, fail_on, problems)
     return Report(
@@ -109,8 +98,10 @@ def _floors(run: RunOutcome) -> str:
 def context_lines(record: Record) -> list[str]:
     """Return what all cells of a run have in common: data, recipe, device, dtype and versions; and the data's note."""
     data, environment = record.dataset, record.environment
+    # Twelve characters of a commit identify it.
+    revision = data.revision if data.revision.startswith("sha256:") else data.revision[:12]
     lines = [
-        f"{data.name} ({_short_revision(data.revision)}) {data.split} n={data.eval_size:,}, "
+        f"{data.name} ({revision}) {data.split} n={data.eval_size:,}, "
         f"trained on {data.train_size:,} · recipe {record.recipe_label} · {environment.device} × "
         f"{plural(environment.threads, 'thread')} · {record.recipe.dtype} · Python {environment.python}, "
         f"{environment.headline}"
@@ -120,22 +111,9 @@ def context_lines(record: Record) -> list[str]:
     return lines
 
 
-def _short_revision(revision: str) -> str:
-    """Return enough of a commit or digest to recognise it."""
-    return revision if revision.startswith("sha256:") else revision[:12]
-
-
 def warning_lines(records: Sequence[Record]) -> list[str]:
     """Return each distinct warning once, with the cells it is about."""
-    cells: dict[str, list[str]] = {}
-    for record in records:
-        for warning in record.warnings:
-            cells.setdefault(warning, []).append(record.cell)
-    total = len(records)
-    return [
-        f"warning: {warning} ({'all cells' if len(names) == total > 1 else ', '.join(names)})"
-        for warning, names in cells.items()
-    ]
+    return once_each("warning", [(record.cell, record.warnings) for record in records])
 
 
 def _mixture_notes(records: Sequence[Record]) -> list[str]:

@@ -98,7 +98,7 @@ def _svg(chart: alt.LayerChart, title: str) -> str:
 
 
 def _sanitized(tree: Any) -> Any:
-    """Return a specification with control characters and secrets removed from every text."""
+    """Remove control characters and secrets from every text of a specification."""
     if isinstance(tree, dict):
         return {name: _sanitized(value) for name, value in tree.items()}
     if isinstance(tree, list):
@@ -128,16 +128,22 @@ def colour(field: str, domain: Sequence[str]) -> alt.Color:
 
     return alt.Color(
         f"{field}:N",
-        legend=legend() if len(domain) > 1 else None,
+        legend=alt.Legend(title=None) if len(domain) > 1 else None,
         scale=alt.Scale(domain=list(domain), range=cycled(COLOURS, domain)),
     )
 
 
-def legend() -> alt.Legend:
-    """Return a legend without a title."""
+def marks(chart: alt.Chart, x: alt.X, y: alt.Y, field: str, domain: Sequence[str], size: int) -> alt.Chart:
+    """Return the points of a chart, each with its description, and a colour and a shape for each value of a field."""
     import altair as alt
 
-    return alt.Legend(title=None)
+    return chart.mark_point(filled=True, size=size, opacity=1).encode(
+        x=x,
+        y=y,
+        color=colour(field, domain),
+        shape=alt.Shape(f"{field}:N", scale=alt.Scale(domain=list(domain), range=cycled(SHAPES, domain))),
+        description="description:N",
+    )
 
 
 def cycled(values: Sequence[Any], domain: Sequence[str]) -> list[Any]:

@@ -15,9 +15,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def page(template: str, **values: Any) -> str:
     """Return a self-contained HTML document, whose Content-Security-Policy forbids any network access.
 
-    Args:
-        template: A file name in ``templates``.
-        values: The template's variables; every text is escaped.
+    ``template`` is a file name in ``templates``. Every text of ``values``, its variables, is escaped.
     """
     import jinja2
     import markupsafe
@@ -36,17 +34,12 @@ def page(template: str, **values: Any) -> str:
     )
     # Drawings are not escaped, because the plotting library has escaped the data in them.
     environment.filters["drawing"] = markupsafe.Markup
-    return environment.get_template(template).render(
-        **values, style=style, script=script, script_digest=_csp_digest(script)
-    )
+    # For the Content-Security-Policy, so that a browser runs no other script.
+    digest = f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+    return environment.get_template(template).render(**values, style=style, script=script, script_digest=digest)
 
 
 def _sanitized(value: Any) -> Any:
     """Return a value of a template with control characters and secrets removed from text."""
     # Markup, which is our own files and drawings, is a subclass of str and stays as it is.
     return one_line(value) if type(value) is str else value
-
-
-def _csp_digest(script: str) -> str:
-    """Return the digest of our script for the Content-Security-Policy, so that a browser runs no other script."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

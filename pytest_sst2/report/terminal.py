@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from pytest_sst2.report.results_table import HEADERS, NUMERIC, rows
 from pytest_sst2.report.summary import context_lines, warning_lines
@@ -25,31 +24,17 @@ _LEFT_OUT_FIRST = (
 )
 
 
-class Summary(Protocol):
-    """The part of a run that the summary shows."""
-
-    notes: list[str]
-    problems: list[str]
-    failures: list[Failure]
-
-    @property
-    def records(self) -> Sequence[Record]:
-        """One per measured cell."""
-
-
-def summary_lines(run: Summary, width: int | None = None) -> list[str]:
-    """Return the whole summary: context, table, warnings, notes and problems.
-
-    Args:
-        run: The run to summarize.
-        width: Columns of the terminal; None for no limit.
-    """
-    lines = context_lines(run.records[0]) if run.records else ["no cell was measured"]
-    lines += ["", *table(run.records, run.failures, width).split("\n"), ""]
-    lines += warning_lines(run.records)
-    lines += run.notes
-    lines += [f"ERROR: {problem}" for problem in run.problems]
-    return list(map(one_line, lines))
+def summary_lines(
+    records: Sequence[Record],
+    failures: Sequence[Failure],
+    notes: Sequence[str],
+    problems: Sequence[str],
+    width: int | None = None,
+) -> list[str]:
+    """Return the whole summary of a run: context, table, warnings, notes and problems."""
+    lines = context_lines(records[0]) if records else ["no cell was measured"]
+    lines += ["", *table(records, failures, width).split("\n"), "", *warning_lines(records), *notes]
+    return [one_line(line) for line in (*lines, *(f"ERROR: {problem}" for problem in problems))]
 
 
 def table(records: Sequence[Record], failures: Sequence[Failure] = (), width: int | None = None) -> str:

@@ -30,7 +30,7 @@ def fit_table(
 
     Args:
         headers: One per column.
-        rows: As many texts as headers in each row.
+        rows: One text per column in each row.
         width: Columns of the terminal; None for no limit.
         left_out_first: Headers of the columns that may be left out, the least important first.
         right: Headers of the columns that are aligned to the right.

@@ -37,10 +37,7 @@ def check_folder(folder: Path, option: str) -> None:
 
 
 def write_report(folder: Path, report: Report, cells: Sequence[CellAnalysis]) -> list[Path]:
-    """Write the files of the report atomically, replacing those of an earlier report.
-
-    Returns:
-        The paths of the files.
+    """Write the files of the report atomically, replacing those of an earlier report, and return their paths.
 
     Raises:
         Sst2Error: A file cannot be written.

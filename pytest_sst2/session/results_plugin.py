@@ -126,8 +126,9 @@ class ResultsPlugin:
         writer = config.get_terminal_writer()
         # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
         encoding = getattr(getattr(writer, "_file", None), "encoding", None)
-        parts = {"SST-2 benchmark": summary_lines(self.session, writer.fullwidth)}
-        if (comparison := self.session.comparison) is not None:
+        run = self.session
+        parts = {"SST-2 benchmark": summary_lines(run.records, run.failures, run.notes, run.problems, writer.fullwidth)}
+        if (comparison := run.comparison) is not None:
             from pytest_sst2.report.comparison_text import comparison_lines
 
             fail_on = settings_of(config).fail_on

@@ -9,8 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import html5lib
 import markdown_it
@@ -25,7 +24,6 @@ from pytest_sst2.report.html import html_text
 from pytest_sst2.report.markdown import markdown
 from pytest_sst2.report.terminal import summary_lines
 from pytest_sst2.results.file import results_from_text, results_text
-from pytest_sst2.session.session import Session
 from tests.support.hostile_texts import Planted
 
 # Format characters that some scripts need: direction marks and joiners.
@@ -40,10 +38,7 @@ _GITHUB = re.compile(r"(?<![\w/])@\w|#\d|\bgh-\d|https?://|\bwww\.|:[a-z][\w+-]*
 def terminal(planted: Planted, width: int | None) -> str:
     """Return the terminal output of a run, its comparison and the history."""
     after = planted.after
-    session = SimpleNamespace(
-        records=after.records, failures=after.failures, notes=planted.problems, problems=planted.problems
-    )
-    lines = summary_lines(cast(Session, session), width)
+    lines = summary_lines(after.records, after.failures, planted.problems, planted.problems, width)
     lines += comparison_lines(planted.comparison, ("regressed",), width)
     lines += history_lines(cell_histories([planted.before, planted.after]), width)
     return "\n".join(lines)

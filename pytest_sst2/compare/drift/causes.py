@@ -26,7 +26,7 @@ from pytest_sst2.compare.drift.training import (
     training_causes,
     training_row_causes,
 )
-from pytest_sst2.results.fingerprint import Fingerprint, RowsFingerprint
+from pytest_sst2.results.fingerprint import RowsFingerprint
 from pytest_sst2.results.packing import unpacked_bits
 from pytest_sst2.results.record import Record
 
@@ -39,11 +39,7 @@ _BATCH_PER_PROCESS = "per_device_train_batch_size"
 def incomparable_reasons(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
     """Return why two records are incomparable: data, split, recipe, seed, rows or training order, each in words.
 
-    Args:
-        before: The earlier record.
-        after: The later record.
-        same_seeds: False if the seeds of both sides are compared as independent draws. Seeds, training rows and
-            held-out rows may then differ.
+    Unless ``same_seeds``, the seeds of both sides are independent draws: seeds, training and held-out rows may differ.
     """
     if before.dataset.name != after.dataset.name:
         return (f"data {after.dataset.name}, was {before.dataset.name}",)
@@ -71,7 +67,8 @@ def _paired_row_differences(before: Record, after: Record) -> list[str]:
         *_row_differences("training", old.train, new.train),
         *_row_differences("evaluation", old.evaluation, new.evaluation),
     ]
-    if not rows and _same_tokens(old, new) and same_rows_in_another_order(old.training, new.training):
+    same_tokens = same_token_sentences(old.tokens, new.tokens).all()
+    if not rows and same_tokens and same_rows_in_another_order(old.training, new.training):
         order = "training order: the optimiser was given the same rows in another order"
         settings = ", ".join(_setting_differences(before, after).values())
         return [f"{order} ({settings})" if settings else order]
@@ -109,11 +106,12 @@ def _recipe_differences(before: Record, after: Record) -> Iterator[str]:
 
 def _row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
     if old.sentences != new.sentences:
-        yield (
-            f"{which} sentences: {_row_count(new)}, were {_row_count(old)}"
-            if _row_count(old) != _row_count(new)
-            else f"{which} sentences: {_sentence_difference(old, new)} ({_row_count(old)}, on both sides)"
-        )
+        if _row_count(old) != _row_count(new):
+            yield f"{which} sentences: {_row_count(new)}, were {_row_count(old)}"
+        else:
+            spelled = old.normalized_digest and old.normalized_digest == new.normalized_digest
+            how = "with other spaces, case or accents" if spelled else "not the same ones"
+            yield f"{which} sentences: {how} ({_row_count(old)}, on both sides)"
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
         flipped = sum(one != other for one, other in bits)
@@ -132,14 +130,6 @@ def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]
     return [f"the data set has other rows (revision {revisions[0]}, was {revisions[1]})", *rows]
 
 
-def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
-    return (
-        "with other spaces, case or accents"
-        if old.normalized_digest and old.normalized_digest == new.normalized_digest
-        else "not the same ones"
-    )
-
-
 def _row_count(rows: RowsFingerprint) -> str:
     return f"{rows.count:,} rows, {rows.distinct:,} distinct"
 
@@ -147,12 +137,8 @@ def _row_count(rows: RowsFingerprint) -> str:
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[str, ...]:
     """Return what differs between two records of the same data and recipe, in the order of the chain.
 
-    Empty if nothing differs, or if one record has no fingerprint (schema 1).
-
-    Args:
-        before: The earlier record.
-        after: The later record. With another seed, only what does not depend on the seed is compared.
-        seeded: Settings that depend on the seed.
+    Empty if nothing differs, or if one record has no fingerprint (schema 1). With another seed, only what does not
+    depend on the seed is compared, so without the ``seeded`` settings.
     """
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
@@ -181,7 +167,3 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if same_sentences:
         causes += prediction_causes(before, after, same_training=same_inputs and not training)
     return tuple(dict.fromkeys(causes))
-
-
-def _same_tokens(old: Fingerprint, new: Fingerprint) -> bool:
-    return bool(same_token_sentences(old.tokens, new.tokens).all())

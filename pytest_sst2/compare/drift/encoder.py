@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.compare.drift.tokens import same_token_sentences
 from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint
 from pytest_sst2.results.packing import unpacked_floats
@@ -52,12 +51,7 @@ def encoder_causes(
 ) -> Iterator[str]:
     """Yield what differs in the encoder. Another dtype changes all of it, so it is the only cause then.
 
-    Args:
-        before: The earlier record.
-        after: The later record.
-        same_seed: Whether both have the same seed.
-        same_sentences: Whether both were measured with the same fixed sentences.
-        settings: The settings that differ.
+    ``same_sentences`` is whether the fixed sentences are the same, ``settings`` holds the settings that differ.
     """
     old, new = _encoder(before), _encoder(after)
     if old is None or new is None:
@@ -93,7 +87,7 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     names = [name for name in all_parts if old.parts.get(name) != new.parts.get(name)]
     # A pooler that the checkpoint lacks is initialised with the head. A frozen encoder does not use it.
     initialised = HEADS | {"pooler"}
-    if (not same_seed or _is_frozen(before)) and initialised.issuperset(names):
+    if (not same_seed or is_frozen(before)) and initialised.issuperset(names):
         return
     if not same_seed:
         names = [name for name in names if name not in initialised]
@@ -108,11 +102,8 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
     where = f"in {len(names)} of {len(all_parts)} parts ({shorten(names, 4)})"
     if missing := [name for name in old.parts if name not in new.parts]:
         where += f"; missing: {shorten(missing, 4)}"
-    rounded = (
-        f"rounded to {new.effective_dtype}"
-        if new.effective_dtype != old.effective_dtype and new.effective_dtype != "float32"
-        else ""
-    )
+    is_rounded = new.effective_dtype not in (old.effective_dtype, "float32")
+    rounded = f"rounded to {new.effective_dtype}" if is_rounded else ""
     if before.weights and after.weights and before.weights.sha256 != after.weights.sha256:
         end = f", {rounded}" if rounded else ""
         yield f"another checkpoint ({_checkpoint(after)}, was {_checkpoint(before)}): weights differ {where}{end}"
@@ -123,7 +114,8 @@ def _weight_causes(before: Record, after: Record, *, same_seed: bool) -> Iterato
         yield f"weights as loaded differ {where}, although the files are the same: {why}"
 
 
-def _is_frozen(record: Record) -> bool:
+def is_frozen(record: Record) -> bool:
+    """Return whether nothing was trained in steps: a frozen encoder or none, or an unknown training (schema 1)."""
     training = record.fingerprint.training if record.fingerprint else None
     return training is None or training.first_loss is None
 
@@ -138,14 +130,9 @@ def _checkpoint(record: Record) -> str:
 def _embedding_causes(
     old: EncoderFingerprint, new: EncoderFingerprint, same_tokens: np.ndarray, *, same_weights: bool, explained: bool
 ) -> Iterator[str]:
-    """Yield how the embeddings of the fixed sentences with the same tokens differ.
+    """Yield how the embeddings of the fixed sentences with the same tokens (bool, of shape (64,)) differ.
 
-    Args:
-        old: The encoder before.
-        new: The encoder after.
-        same_tokens: Whether each fixed sentence has the same tokens, bool, of shape (64,).
-        same_weights: Whether their weights are the same.
-        explained: Whether a setting or the config already explains the difference.
+    ``explained`` is whether a setting or the config already explains the difference.
     """
     if old.dimensions != new.dimensions:
         yield f"embeddings have {new.dimensions} dimensions, had {old.dimensions}"
@@ -214,6 +201,14 @@ def _moved_causes(
         yield f"same weights and tokens, embeddings differ ({count}): pooling, normalisation, or the layers' arithmetic"
 
 
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine of two arrays taken as vectors; 1 if both are zero, 0 if one of them is."""
+    lengths = float(np.linalg.norm(one)), float(np.linalg.norm(other))
+    if not all(lengths):
+        return float(lengths[0] == lengths[1])
+    return float((one * other).sum() / (lengths[0] * lengths[1]))
+
+
 def _unpacked_sketch(sketch: str) -> np.ndarray:
     """Return a sketch: an array of shape (64, 2)."""
     return np.array(unpacked_floats(sketch)).reshape(-1, 2)
@@ -233,11 +228,8 @@ def _reordered(old: EncoderFingerprint, new: EncoderFingerprint) -> str:
     first, second = (_unpacked_sketch(side.sketch) for side in (old, new))
     near = np.linalg.norm(first[:, None] - second[None], axis=2) <= _allowance(first)
     moved = int((~near.diagonal()).sum())
-    return (
-        f"{moved} of {len(first)} fixed sentences"
-        if moved and near.any(axis=0).all() and near.any(axis=1).all()
-        else ""
-    )
+    is_permuted = moved and near.any(axis=0).all() and near.any(axis=1).all()
+    return f"{moved} of {len(first)} fixed sentences" if is_permuted else ""
 
 
 def different_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:

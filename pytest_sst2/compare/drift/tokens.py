@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -85,12 +86,8 @@ def _ends(before: Pieces, after: Pieces) -> str:
 
 def _common_start(sentences: Pieces) -> list[str]:
     """Return the pieces that all sentences begin with."""
-    common = []
-    for pieces in zip(*sentences, strict=False):
-        if len(set(pieces)) > 1:
-            break
-        common.append(pieces[0])
-    return common
+    common = itertools.takewhile(lambda pieces: len(set(pieces)) == 1, zip(*sentences, strict=False))
+    return [pieces[0] for pieces in common]
 
 
 def _first_difference(before: Sequence[str], after: Sequence[str]) -> str:

@@ -8,14 +8,8 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from pytest_sst2.compare.drift.encoder import autocast_text
-from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import (
-    CONVERGED_GRADIENT,
-    REPEAT_TOLERANCE,
-    Fingerprint,
-    TrainingFingerprint,
-)
+from pytest_sst2.compare.drift.encoder import autocast_text, cosine
+from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, REPEAT_TOLERANCE, Fingerprint, TrainingFingerprint
 from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import shorten
@@ -32,8 +26,12 @@ REGRESSION_COSINE = 0.999
 OPPOSITE_CORRELATION = -0.7
 # Predictions for the evaluation rows may differ more than those for the fixed sentences, but not by this much.
 PREDICTIONS_CORRELATION = 0.9
+# A smaller standard deviation leaves nothing to correlate.
+_CONSTANT = 1e-3
 # Packed files store probabilities in steps of 1/4095.
 _PROBABILITY_STEP = 1 / 4095
+# The settings of parameters of the optimiser that have another name.
+_SETTINGS = {"betas": "adam_beta", "eps": "epsilon"}
 # Numbers this close, relatively, are equal.
 _ROUNDING = 1e-4
 # From this fraction of predictions on the wrong side of one half, they are called the opposite.
@@ -71,11 +69,7 @@ def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settin
     """Yield how the optimiser differs although the settings do not show it."""
     explained = " ".join(settings)
     for name in new.optimizer:
-        known = (
-            name in explained
-            or (name == "betas" and "adam_beta" in explained)
-            or (name == "eps" and "epsilon" in explained)
-        )
+        known = name in explained or _SETTINGS.get(name, name) in explained
         if name in old.optimizer and old.optimizer[name] != new.optimizer[name] and not known:
             subject = "the optimiser is" if name == "optimizer" else f"the optimiser's {name}"
             yield f"{subject} {new.optimizer[name]}, was {old.optimizer[name]}"
@@ -198,10 +192,7 @@ def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]
 def prediction_causes(before: Record, after: Record, *, same_training: bool) -> Iterator[str]:
     """Yield how the predictions differ: opposite, from another classifier, with another threshold, or mixed up.
 
-    Args:
-        before: The earlier record, with its fingerprint.
-        after: The later record, with its fingerprint.
-        same_training: Whether all earlier steps of the chain agree.
+    ``same_training`` is whether all earlier steps of the chain agree. Both records have a fingerprint.
     """
     old, new = before.fingerprint, after.fingerprint
     assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
@@ -219,8 +210,8 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
         yield (
             f"the training went as before, but the answers differ ({cosines}): predicting changed, not training"
             if _is_same_result(old.training, new.training)
-            else f"the same up to training, but the trained classifiers differ ({cosines}): {_changed_step(old)}"
-            f"{_epoch_losses(before, after)}"
+            else f"the same up to training, but the trained classifiers differ ({cosines}): "
+            f"{'' if old.encoder else 'its features or '}the training itself changed{_epoch_losses(before, after)}"
         )
         return
     one, other = (_log_odds(record) for record in (before, after))
@@ -232,6 +223,12 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
         )
 
 
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the correlation of two arrays; 1 if either is nearly constant."""
+    first, second = one - one.mean(), other - other.mean()
+    return cosine(first, second) if min(first.std(), second.std()) > _CONSTANT else 1.0
+
+
 def _is_same_result(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
     """Return whether two trainings ended with exactly the same weights, as far as they were recorded."""
     if old is None or new is None:
@@ -241,23 +238,16 @@ def _is_same_result(old: TrainingFingerprint | None, new: TrainingFingerprint | 
     return old.last_gradient is not None and (old.steps, old.last_gradient) == (new.steps, new.last_gradient)
 
 
-def _changed_step(old: Fingerprint) -> str:
-    return "the training itself changed" if old.encoder else "its features or the training itself changed"
-
-
 def _epoch_losses(before: Record, after: Record) -> str:
     """Return where a training in epochs first differs, and its loss in the last epoch; empty without epochs."""
     if not before.epochs or not after.epochs:
         return ""
     old, new = (record.fingerprint.training if record.fingerprint else None for record in (before, after))
-    first = "from the first batch on, as with other dropout masks" if _first_losses_differ(old, new) else "later on"
+    ratio = _ratio(old.first_loss, new.first_loss) if old and new else None
+    differs_at_first = ratio is not None and abs(ratio - 1) > _ROUNDING
+    first = "from the first batch on, as with other dropout masks" if differs_at_first else "later on"
     losses = f"{after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"
     return f" {first}; loss of the last epoch {losses}"
-
-
-def _first_losses_differ(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
-    ratio = _ratio(old.first_loss, new.first_loss) if old and new else None
-    return ratio is not None and abs(ratio - 1) > _ROUNDING
 
 
 def _log_odds(record: Record) -> np.ndarray:
