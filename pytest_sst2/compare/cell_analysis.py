@@ -17,15 +17,8 @@ from pytest_sst2.data.sentence_lookup import SentencesOf
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Epoch, Record
 
-
-@dataclass(frozen=True)
-class Confusion:
-    """The confusion matrix, summed over the seeds."""
-
-    true_negative: int
-    false_positive: int
-    false_negative: int
-    true_positive: int
+Confusion = tuple[tuple[int, int], tuple[int, int]]
+"""The confusion matrix, summed over the seeds: a row for each label, a column for each predicted class."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +119,8 @@ def _confusion(records: Sequence[Record]) -> Confusion:
     counts = np.zeros((2, 2), dtype=int)
     for record in records:
         np.add.at(counts, (np.asarray(record.labels), np.asarray(record.predictions)), 1)
-    (true_negative, false_positive), (false_negative, true_positive) = counts.tolist()
-    return Confusion(true_negative, false_positive, false_negative, true_positive)
+    negative, positive = counts.tolist()
+    return tuple(negative), tuple(positive)
 
 
 def _calibration(records: Sequence[Record]) -> Calibration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_sst2.compare.cell_analysis import CellAnalysis, Confusion
+from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.flips import Predictions
 from pytest_sst2.compare.slices import SliceScore, most_changed
 from pytest_sst2.report.cell_charts import calibration_chart, slice_chart
@@ -48,7 +48,7 @@ def _summary(cell: CellAnalysis) -> str:
 
 def _confusion(cell: CellAnalysis) -> dict[str, Any]:
     title = "Predictions by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
-    sides = [_counts(confusion) for confusion in (cell.confusion_before, cell.confusion) if confusion]
+    sides = [confusion for confusion in (cell.confusion_before, cell.confusion) if confusion]
     totals = [sum(map(sum, side)) for side in sides]
     if len(set(totals)) > 1:
         title = f"Predictions by label, summed over all seeds: {totals[0]:,} predictions before, {totals[1]:,} after"
@@ -63,10 +63,6 @@ def _confusion(cell: CellAnalysis) -> dict[str, Any]:
         "confusion_headers": ("label", *(f"predicted {label}{ending}" for label in _LABELS for ending in endings)),
         "confusion": rows if sides else [],
     }
-
-
-def _counts(confusion: Confusion) -> tuple[tuple[int, int], tuple[int, int]]:
-    return ((confusion.true_negative, confusion.false_positive), (confusion.false_negative, confusion.true_positive))
 
 
 def _slice_row(score: SliceScore) -> tuple[str, ...]:

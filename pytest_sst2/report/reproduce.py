@@ -12,8 +12,6 @@ _OURS = "pytest-sst2"
 # The packages that determine an accuracy. The records hold all installed versions.
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "numpy", "datasets", _OURS)
 
-# Stands for unknown tests: the benchmarks of this package.
-_TESTS = ("benchmarks",)
 TESTS_UNKNOWN = "# benchmarks is a placeholder: a results file does not name the tests that measured its cells"
 
 
@@ -28,7 +26,7 @@ def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) 
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault((_variables(record), *_common_flags(record)), []).append(record)
-    tests = _TESTS if tests is None else tests
+    tests = ["benchmarks"] if tests is None else tests
     return [
         _variables(group[0]) + shlex.join(["pytest", *tests, *cells, *_common_flags(group[0])])
         for group in groups.values()

@@ -69,12 +69,9 @@ def make_report(
 
 def headline(run: RunOutcome, comparison: Comparison | None) -> str:
     """Return the outcome of a run in one sentence, with the numbers behind it."""
-    parts = [counts_sentence(comparison)] if comparison is not None else []
-    if run.has_trouble:
-        parts.append(_trouble(run))
-    elif comparison is None:
-        parts.append(_floors(run))
-    return f"{run.outcome}: {'; '.join(parts)}"
+    details = _trouble(run) if run.has_trouble else _floors(run) if comparison is None else ""
+    counts = counts_sentence(comparison) if comparison is not None else ""
+    return f"{run.outcome}: {'; '.join(filter(None, (counts, details)))}"
 
 
 def _trouble(run: RunOutcome) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.sanitize import one_line
@@ -50,10 +50,10 @@ def fit_table(
     lines = [[row[index] for index in kept] for row in (headers, *rows)]
     if width is not None and truncated:
         column = kept.index(headers.index(truncated))
-        room = _widest(line[column] for line in lines) - (_width(headers, rows, kept) - width)
+        room = max(len(line[column]) for line in lines) - (_width(headers, rows, kept) - width)
         most = max(room, _FEWEST_CHARACTERS)
         lines = [[*line[:column], truncate(line[column], most), *line[column + 1 :]] for line in lines]
-    rule = ["-" * _widest(column) for column in zip(*lines, strict=True)]
+    rule = ["-" * max(map(len, column)) for column in zip(*lines, strict=True)]
     text: str = tabulate(
         # The headers are passed as a row, because tabulate widens each column by two for real headers.
         [lines[0], rule, *lines[1:]],
@@ -70,8 +70,4 @@ def left_out_line(left_out: Sequence[str], width: int | None) -> str:
 
 
 def _width(headers: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
-    return sum(_widest(row[index] for row in (headers, *rows)) + _GAP for index in kept) - _GAP
-
-
-def _widest(texts: Iterable[str]) -> int:
-    return max(map(len, texts))
+    return sum(max(len(row[index]) for row in (headers, *rows)) + _GAP for index in kept) - _GAP

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_sst2.compare.drift.encoder import cosine
+from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint

@@ -2,4 +2,5 @@
 
 - ``causes``: walks the chain from rows to predictions. Start here.
 - ``tokens``, ``encoder``, ``training``: the sentences for one step of the chain.
+- ``similarity``: cosine and correlation.
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.compare.drift.tokens import same_token_sentences
 from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint
 from pytest_sst2.results.packing import unpacked_floats
@@ -199,14 +200,6 @@ def _moved_causes(
         )
     else:
         yield f"same weights and tokens, embeddings differ ({count}): pooling, normalisation, or the layers' arithmetic"
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the cosine of two arrays taken as vectors; 1 if both are zero, 0 if one of them is."""
-    lengths = float(np.linalg.norm(one)), float(np.linalg.norm(other))
-    if not all(lengths):
-        return float(lengths[0] == lengths[1])
-    return float((one * other).sum() / (lengths[0] * lengths[1]))
 
 
 def _unpacked_sketch(sketch: str) -> np.ndarray:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from pytest_sst2.compare.drift.encoder import autocast_text, cosine
+from pytest_sst2.compare.drift.encoder import autocast_text
+from pytest_sst2.compare.drift.similarity import correlation, cosine
 from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, REPEAT_TOLERANCE, Fingerprint, TrainingFingerprint
 from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
@@ -26,8 +27,6 @@ REGRESSION_COSINE = 0.999
 OPPOSITE_CORRELATION = -0.7
 # Predictions for the evaluation rows may differ more than those for the fixed sentences, but not by this much.
 PREDICTIONS_CORRELATION = 0.9
-# A smaller standard deviation leaves nothing to correlate.
-_CONSTANT = 1e-3
 # Packed files store probabilities in steps of 1/4095.
 _PROBABILITY_STEP = 1 / 4095
 # The settings of parameters of the optimiser that have another name.
@@ -221,12 +220,6 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
             f"the classifier answers the fixed sentences as before, but its answers to the evaluation rows differ "
             f"({moved:,} of {after.total:,} predictions): rows are mixed up, or these are other sentences"
         )
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the correlation of two arrays; 1 if either is nearly constant."""
-    first, second = one - one.mean(), other - other.mean()
-    return cosine(first, second) if min(first.std(), second.std()) > _CONSTANT else 1.0
 
 
 def _is_same_result(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:

@@ -14,10 +14,9 @@ from pytest_sst2.compare.drift.encoder import (
     BATCH_SENSITIVITY_TOLERANCE,
     EMBEDDING_TOLERANCE,
     NONDETERMINISM_TOLERANCE,
-    cosine,
     different_values,
 )
-from pytest_sst2.compare.drift.training import correlation
+from pytest_sst2.compare.drift.similarity import correlation, cosine
 from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.packing import packed_floats
 from pytest_sst2.results.record import Record, Weights
