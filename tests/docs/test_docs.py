@@ -207,6 +207,16 @@ def test_every_cause_in_upgrades_was_really_told_of_a_fault() -> None:
         assert re.search(".*".join(re.escape(part.strip()) for part in sentence.split("...")), told), sentence
 
 
+def test_the_appendix_of_reliability_names_tests_that_exist() -> None:
+    text = (DOCS / "reliability-tests.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+/[\w/]*test_\w+\.py)((?:::\w+)*)`", text)
+    assert len(named) > 50
+    for path, names in named:
+        source = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        missing = [name for name in names.split("::")[1:] if not re.search(rf"(?:def|class) {name}\b", source)]
+        assert missing == [], path
+
+
 def test_the_numbers_that_verdict_works_out_are_right() -> None:
     text = " ".join((DOCS / "verdict.md").read_text(encoding="utf-8").split())
     interval = paired_bootstrap_interval(28, 10, 872)
