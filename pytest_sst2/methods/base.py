@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import inspect
+import pkgutil
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,9 +105,7 @@ def overflow_remedy(dtype: str) -> str:
 
 
 def train(method: MethodSpec, job: Job) -> Trained:
-    """Train one classifier with every random generator seeded by ``job.seed``.
-
-    The state of the caller's generators is restored.
+    """Train one classifier with every random generator seeded by ``job.seed``, then restore their states.
 
     Raises:
         Sst2Error: The classifier cannot be called, or settings or warnings have the wrong type.
@@ -122,13 +120,10 @@ def train(method: MethodSpec, job: Job) -> Trained:
 
 
 def code_digest(method: MethodSpec) -> str:
-    """Return the SHA-256 of the source file that defines a method's ``train``.
+    """Return the SHA-256 of the source file that defines a method's ``train``, without the modules that it imports.
 
-    Modules that this file imports are not part of the digest.
-
-    Returns:
-        The digest; empty for methods of this package, whose version is in the environment; ``UNREADABLE_CODE`` if
-        there is no source file, as with compiled code.
+    It is empty for methods of this package, whose version is in the environment, and ``UNREADABLE_CODE`` if there is
+    no source file, as with compiled code.
     """
     function = innermost(_function(method))
     if function.__module__.startswith("pytest_sst2."):
@@ -151,13 +146,11 @@ def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 def _function(method: MethodSpec) -> Callable[[Job], Any]:
     if not isinstance(method.train, str):
         return method.train
-    module, _, name = method.train.partition(":")
-    function: Callable[[Job], Any] = getattr(importlib.import_module(module), name)
+    function: Callable[[Job], Any] = pkgutil.resolve_name(method.train)
     return function
 
 
 def _check_trained(trained: Trained, name: str) -> None:
-    """Refuse a classifier that cannot be called, and settings or warnings that a record cannot hold."""
     if not callable(trained.predict):
         raise Sst2Error(
             f"method {name!r} returned {type(trained.predict).__name__}; expected a callable from a list of sentences "
@@ -171,12 +164,7 @@ def _check_trained(trained: Trained, name: str) -> None:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Seed the global generators of Python, numpy and torch for the body, and restore their states afterwards.
-
-    Args:
-        seed: The seed.
-        device: ``cuda`` and ``mps`` have a generator of their own, which is seeded and restored too.
-    """
+    """Seed the global generators of Python, numpy, torch and the device for the body, then restore their states."""
     import torch
 
     python_state, numpy_state = random.getstate(), np.random.get_state()

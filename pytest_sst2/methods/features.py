@@ -37,9 +37,8 @@ class Features:
         Raises:
             Sst2Error: An embedding contains NaN or infinity.
         """
-        if not any(sentences is rows.sentences for rows in (self.job.train, self.job.evaluation)):
-            return self._check_finite(self.embedder(sentences))
-        ids = self.embedder.token_ids(sentences)
+        is_own = any(sentences is rows.sentences for rows in (self.job.train, self.job.evaluation))
+        ids = self.embedder.token_ids(sentences) if is_own else None
         if ids is None:
             return self._check_finite(self.embedder(sentences))
         return self._embed_distinct(sentences, ids)

@@ -50,7 +50,11 @@ def train(job: Job) -> Trained:
 
 def _prepare(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
     """Load the model, record its fingerprints, and return the classifier and the tokenized training rows."""
-    _check_dtype(job)
+    if job.recipe.dtype == "float16" and job.loader.device != "cuda":
+        raise Sst2Error(
+            f"fine-tuning in float16 needs a CUDA device, and this run is on {job.loader.device}. "
+            "Use --sst2-dtype bfloat16 or float32."
+        )
     if job.frozen is not None:
         job.frozen.release()
     with job.clock.phase("load"):
@@ -70,14 +74,6 @@ def _prepare(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
             for index, label in enumerate(job.train.labels)
         ]
     return classifier, rows
-
-
-def _check_dtype(job: Job) -> None:
-    if job.recipe.dtype == "float16" and job.loader.device != "cuda":
-        raise Sst2Error(
-            f"fine-tuning in float16 needs a CUDA device, and this run is on {job.loader.device}. "
-            "Use --sst2-dtype bfloat16 or float32."
-        )
 
 
 def _limit_inputs(tokenizer: Any, model: Any) -> None:

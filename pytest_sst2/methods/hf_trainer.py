@@ -47,16 +47,11 @@ def launcher_variables_hidden() -> Iterator[None]:
 
 
 def training_arguments(job: Job, scratch: str) -> TrainingArguments:
-    """Return the Trainer's arguments, with every default that decides a result spelled out.
-
-    Args:
-        job: Recipe, seed and device.
-        scratch: The Trainer's output folder. Nothing is written to it.
-    """
+    """Return the Trainer's arguments, with every default that decides a result spelled out."""
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(
-        output_dir=scratch,
+        output_dir=scratch,  # nothing is written to it
         num_train_epochs=job.recipe.epochs,
         per_device_train_batch_size=job.recipe.batch_size,
         gradient_accumulation_steps=1,
@@ -103,10 +98,7 @@ def effective_settings(arguments: TrainingArguments) -> dict[str, Any]:
 def run_trainer(
     job: Job, classifier: SequenceClassifier, rows: list[dict[str, Any]], arguments: TrainingArguments
 ) -> tuple[tuple[Epoch, ...], float]:
-    """Train the classifier in place and record the training.
-
-    Returns:
-        The learning curve without its last epoch, and the last epoch's mean training loss.
+    """Train the classifier in place; return the learning curve but its last epoch, and that one's mean training loss.
 
     Raises:
         Sst2Error: The loss became infinite or NaN.
@@ -160,11 +152,7 @@ def _in_parts(trainer: type[Any], parts: int) -> type[Any]:
 
     The loss, the order of the rows and the number of steps stay those of whole batches. Only the dropout masks
     differ. The Trainer's own gradient accumulation would weigh the last batches of an epoch, and batches with an
-    odd number of rows, differently.
-
-    Args:
-        trainer: The Hugging Face Trainer.
-        parts: Largest number of parts. A batch with fewer rows has one part per row.
+    odd number of rows, differently. A batch of fewer rows than ``parts`` has one part per row.
     """
 
     class TrainerInParts(trainer):  # type: ignore[misc]
@@ -252,12 +240,7 @@ def _learning_curve(
 
 
 def _epoch_losses(losses: Sequence[tuple[int, float]], ends: Sequence[int]) -> list[float]:
-    """Return the mean loss of each epoch's steps.
-
-    Args:
-        losses: Steps done and the mean loss since the entry before.
-        ends: Steps done at the end of each epoch.
-    """
+    """Return the mean loss of each epoch, from losses as ``Observer`` collects them and the steps at its end."""
     means = []
     begin = 0
     for end in ends:

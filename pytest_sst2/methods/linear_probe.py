@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.features import load_features
-from pytest_sst2.methods.logistic_regression import (
-    convergence_warnings,
-    fit_logistic,
-    regression_settings,
-    training_fingerprint,
-)
+from pytest_sst2.methods.logistic_regression import train_logistic
 
 
 def train(job: Job) -> Trained:
@@ -27,13 +23,6 @@ def train(job: Job) -> Trained:
 
     with job.clock.phase("encode", examples=len(job.train)):
         embeddings = embed(job.train.sentences)
-    with job.clock.phase("fit", examples=len(job.train)):
-        model = fit_logistic(embeddings, job.train.labels, job.seed)
-    training = training_fingerprint(model, embeddings, job.train.labels)
-    job.recorder.record_training(training)
-
-    def predict(sentences: Sequence[str]) -> np.ndarray:
-        return np.asarray(model.predict_proba(embed(sentences))[:, 1])
-
-    settings = {**regression_settings(model), **features.settings()}
-    return Trained(predict, settings, warnings=(*features.warnings(), *convergence_warnings(training)))
+    trained = train_logistic(job, embeddings, embed)
+    settings, warnings = features.settings(), features.warnings()
+    return replace(trained, settings={**trained.settings, **settings}, warnings=(*warnings, *trained.warnings))

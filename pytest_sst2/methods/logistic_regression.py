@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
 
-_PENALTY_ARGUMENTS = ("penalty", "l1_ratio")
 C = 1.0
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
@@ -20,14 +21,9 @@ _GRADIENT_ACCEPTED = 1e-3
 
 
 def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
-    """Return scikit-learn's ``LogisticRegression`` fitted to the rows of ``features``.
+    """Return scikit-learn's ``LogisticRegression`` fitted to features of shape (n, d), dense or sparse.
 
-    It minimises C · Σ log-loss + ‖w‖² / 2. The intercept is not penalised.
-
-    Args:
-        features: Array or sparse matrix of shape (n, d).
-        labels: Array of shape (n,), 0 or 1. Both must occur.
-        seed: Passed to the estimator, although ``lbfgs`` draws no random numbers.
+    It minimises C · Σ log-loss + ‖w‖² / 2. The intercept is not penalised. ``lbfgs`` draws no random numbers.
 
     Raises:
         Sst2Error: One class is missing, or the solver stopped before it converged.
@@ -57,6 +53,19 @@ def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
                 f"the logistic regression did not converge in {MAX_ITERATIONS} iterations, so its accuracy means "
                 f"nothing ({str(warning).splitlines()[0]})."
             ) from warning
+
+
+def train_logistic(job: Job, features: Any, encode: Callable[[Sequence[str]], Any]) -> Trained:
+    """Return a logistic regression fitted to the features of the training rows; ``encode`` makes those of others."""
+    with job.clock.phase("fit", examples=len(job.train)):
+        model = fit_logistic(features, job.train.labels, job.seed)
+    training = training_fingerprint(model, features, job.train.labels)
+    job.recorder.record_training(training)
+
+    def predict(sentences: Sequence[str]) -> np.ndarray:
+        return np.asarray(model.predict_proba(encode(sentences))[:, 1])
+
+    return Trained(predict, regression_settings(model), warnings=convergence_warnings(training))
 
 
 def _l2_argument(estimator: Any) -> dict[str, Any]:
@@ -91,10 +100,9 @@ def regression_settings(model: Any) -> dict[str, Any]:
 
     The penalty is recorded as ``l2``, independent of the arguments of the installed scikit-learn.
     """
-    parameters = model.get_params(deep=False).items()
-    plain = {name: value for name, value in parameters if _is_plain(value) and name not in _PENALTY_ARGUMENTS}
+    plain = {
+        name: value
+        for name, value in model.get_params(deep=False).items()
+        if isinstance(value, bool | int | float | str | None) and name not in ("penalty", "l1_ratio")
+    }
     return {**plain, "regularization": "l2"}
-
-
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)

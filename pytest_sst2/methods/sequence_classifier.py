@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import numpy as np
 from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
 
 
+@dataclass
 class SequenceClassifier:
     """Maps n sentences to the probabilities of the positive class, shape (n,).
 
-    Args:
+    Attributes:
         model: The transformer.
         tokenizer: Its tokenizer.
         max_length: Longest input in tokens. Longer sentences are truncated.
@@ -22,12 +24,11 @@ class SequenceClassifier:
         parts: Number of parts into which batches are divided to save memory.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_length: int, dtype: str, parts: int = 1) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.dtype = dtype
-        self.parts = parts
+    model: Any
+    tokenizer: Any
+    max_length: int
+    dtype: str
+    parts: int = 1
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the probability of the positive class for each sentence, batched by length to save padding."""

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from pytest_sst2.methods.base import Job, Trained
-from pytest_sst2.methods.logistic_regression import (
-    convergence_warnings,
-    fit_logistic,
-    regression_settings,
-    training_fingerprint,
-)
+from pytest_sst2.methods.logistic_regression import train_logistic
 from pytest_sst2.utils.errors import Sst2Error
 
 
@@ -34,24 +28,12 @@ def train(job: Job) -> Trained:
     )
     with job.clock.phase("encode", examples=len(job.train)):
         features = _fit_transform(vectorizer, job.train.sentences)
-    with job.clock.phase("fit", examples=len(job.train)):
-        model = fit_logistic(features, job.train.labels, job.seed)
-    training = training_fingerprint(model, features, job.train.labels)
-    job.recorder.record_training(training)
-
-    def predict(sentences: Sequence[str]) -> np.ndarray:
-        return np.asarray(model.predict_proba(vectorizer.transform(sentences))[:, 1])
-
-    settings = {**regression_settings(model), "vocabulary": len(vectorizer.vocabulary_)}
-    return Trained(predict, settings, warnings=convergence_warnings(training))
+    trained = train_logistic(job, features, vectorizer.transform)
+    return replace(trained, settings={**trained.settings, "vocabulary": len(vectorizer.vocabulary_)})
 
 
 def _fit_transform(vectorizer: Any, sentences: Sequence[str]) -> Any:
-    """Fit the vectorizer and return the features of the sentences.
-
-    Raises:
-        Sst2Error: The sentences contain no word.
-    """
+    """Return the features of the sentences; raise ``Sst2Error`` if they contain no word."""
     try:
         return vectorizer.fit_transform(sentences)
     except ValueError as error:

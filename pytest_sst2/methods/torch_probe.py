@@ -55,11 +55,7 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingF
     """Return a ``torch.nn.Linear`` (d to 1, float64, on the CPU) that minimises mean log-loss + ‖w‖² / (2 C n).
 
     This is scikit-learn's objective divided by C · n, so the minimum is the same. Because it is convex, the start
-    (zeros) does not matter and no seed is needed.
-
-    Args:
-        features: Array of shape (n, d).
-        labels: Array of shape (n,), 0 or 1.
+    (zeros) does not matter and no seed is needed. ``features`` has shape (n, d), and ``labels``, 0 or 1, shape (n,).
 
     Raises:
         Sst2Error: The final gradient is not close to zero.

@@ -11,14 +11,7 @@ _TRUNCATED_SHARE = 0.01
 
 
 def truncation_warnings(tokenizer: Any, limit: int, train: Examples, evaluation: Examples) -> tuple[str, ...]:
-    """Warn if more than 1% of the sentences were truncated.
-
-    Args:
-        tokenizer: A transformers tokenizer. Other tokenizers cause no warning.
-        limit: Longest input in tokens, special tokens included.
-        train: The training rows.
-        evaluation: The evaluation rows.
-    """
+    """Warn if a transformers tokenizer truncates over 1% of the rows to ``limit`` tokens, special tokens included."""
     warnings = []
     for name, rows in (("training", train), ("evaluation", evaluation)):
         # A tokenizer makes at most one token per byte, and a special token at either end.

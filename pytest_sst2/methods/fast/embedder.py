@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,15 @@ _SENTENCES_PER_BATCH = 128
 _PREPARED_AT_ONCE = 1024
 
 
+@dataclass
 class Embedder:
     """A frozen ``SentenceTransformer``: maps n sentences to an array of shape (n, d), float32.
 
-    Args:
-        encoder: The ``SentenceTransformer``.
-        parts: Number of parts into which batches are divided to save memory.
+    Batches are divided into ``parts`` to save memory.
     """
 
-    def __init__(self, encoder: Any, parts: int = 1) -> None:
-        self.encoder = encoder
-        self.parts = parts
+    encoder: Any
+    parts: int = 1
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the embeddings in the order of the sentences; shape (0, 0) without sentences."""
@@ -40,12 +39,9 @@ class Embedder:
     def embed(
         self, sentences: Sequence[str], lengths: Sequence[int], step: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
-        """Return the embeddings of sentences with known lengths.
+        """Return the embeddings of sentences with known ``lengths`` in tokens.
 
-        Args:
-            sentences: Any number.
-            lengths: Tokens of each sentence.
-            step: Called after each batch with the number of batches done and in total.
+        ``step`` is called after each batch with the number of batches done and in total.
         """
         batches = list(length_batches(lengths, self.tokens_per_batch))
         embedded = []
@@ -89,9 +85,8 @@ class Embedder:
     @functools.cached_property
     def _reads_tokenizer_output(self) -> bool:
         """Whether the tokenizer alone gives the encoder's inputs. It takes a quarter of the time of preparing them."""
-        if not hasattr(self.encoder.tokenizer, "convert_ids_to_tokens"):
-            return False
-        return self._tokenized(probe_sentences()) == self.prepared_ids(probe_sentences())
+        is_standard = hasattr(self.encoder.tokenizer, "convert_ids_to_tokens")
+        return is_standard and self._tokenized(probe_sentences()) == self.prepared_ids(probe_sentences())
 
     def _tokenized(self, sentences: Sequence[str]) -> list[list[int]]:
         limit = self.encoder.max_seq_length

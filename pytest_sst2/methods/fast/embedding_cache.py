@@ -12,6 +12,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -31,12 +32,10 @@ _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "n
 
 
 def address_of(identity: str, ids: Sequence[Sequence[int]], extra: str = "") -> str:
-    """Return the address of the embeddings of token ids.
+    """Return the address of the embeddings of token ids, in the order of the rows.
 
-    Args:
-        identity: Digest of the encoder's weights and of its embeddings of the probe sentences.
-        ids: Token ids of each sentence, in the order of the rows.
-        extra: Anything else that decides the embeddings.
+    ``identity`` is a digest of the encoder's weights and of its embeddings of the probe sentences; ``extra`` is
+    anything else that decides the embeddings.
     """
     digest = hashlib.sha256(_FORMAT)
     for part in (identity, extra, *(f"{name} {_version(name)}" for name in _LIBRARIES)):
@@ -53,22 +52,18 @@ def _version(name: str) -> str:
         return "none"
 
 
+@dataclass
 class EmbeddingCache:
     """A folder of float32 arrays with a maximum size. The least recently used entries are removed first.
 
     Several processes may share a folder. Entries are written atomically and verified when they are read; a damaged
     entry is removed. Disk errors are not raised: the cache is then empty, and ``problem`` contains the reason.
-
-    Args:
-        folder: The folder, created with the first entry; None to cache nothing.
-        most_bytes: Maximum size of all entries.
-        problem: Why nothing is cached; empty if there is no problem.
+    The folder is created with the first entry; without one, nothing is cached.
     """
 
-    def __init__(self, folder: Path | None, most_bytes: int, problem: str = "") -> None:
-        self.folder = folder
-        self.most_bytes = most_bytes
-        self.problem = problem
+    folder: Path | None
+    most_bytes: int
+    problem: str = ""
 
     def get(self, address: str, rows: int) -> np.ndarray | None:
         """Return the array at an address, shape (rows, d); None if it is missing or damaged."""
@@ -76,10 +71,8 @@ class EmbeddingCache:
             return None
         path = self.folder / f"{address}{_SUFFIX}"
         try:
-            content = path.read_bytes() if path.is_file() else None
+            content = path.read_bytes()
         except OSError:
-            return None
-        if content is None:
             return None
         array = _unpacked(address, content)
         if array is None or len(array) != rows:
@@ -104,7 +97,7 @@ class EmbeddingCache:
             reason = getattr(error.__cause__, "strerror", None) or error
             self.problem = f"{NOT_CACHED}: {str(self.folder)!r} cannot be written ({reason})"
             return
-        self._make_room(path, self.folder)
+        self._make_room(path)
 
     def size_bytes(self) -> int:
         """Return the size of all entries in bytes."""
@@ -118,7 +111,7 @@ class EmbeddingCache:
                 path.unlink()
         return len(entries)
 
-    def _make_room(self, newest: Path, folder: Path) -> None:
+    def _make_room(self, newest: Path) -> None:
         """Remove the least recently used entries until the rest fits, then the scratch files of killed writers."""
         entries = sorted(self._entries())
         total = sum(size for _, size, _ in entries)
@@ -129,7 +122,7 @@ class EmbeddingCache:
                 total -= size
                 with contextlib.suppress(OSError):  # another process removed it first, or has it open
                     path.unlink()
-        sweep_abandoned(folder, f"*{_SUFFIX}")
+        sweep_abandoned(newest.parent, f"*{_SUFFIX}")
 
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
         """Yield last use, size and path of every entry."""

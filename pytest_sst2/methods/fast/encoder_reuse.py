@@ -11,10 +11,7 @@ from pytest_sst2.methods.fast.embedder import Embedder
 
 @dataclass
 class FrozenEncoder:
-    """Holds one frozen encoder and the observation of its fingerprints.
-
-    The probes and seeds of one model then load the encoder once and take its fingerprints once.
-    """
+    """One frozen encoder and its fingerprints, which the probes and seeds of a model then load and take only once."""
 
     _key: Hashable = None
     _kept: tuple[Embedder, EncoderObservation] | None = None

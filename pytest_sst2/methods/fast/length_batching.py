@@ -17,22 +17,15 @@ WINDOW_BATCHES = 100
 
 
 def tokens_per_batch(device: str, parts: int = 1) -> int:
-    """Return the size of the largest batch without gradients, in tokens.
-
-    Args:
-        device: ``cpu``, or an accelerator.
-        parts: Number of parts into which batches are divided to save memory.
-    """
+    """Return the size in tokens of the largest batch without gradients, if batches are divided into ``parts``."""
     return (_CPU_TOKENS_PER_BATCH if device == "cpu" else _ACCELERATOR_TOKENS_PER_BATCH) // parts
 
 
 def length_batches(lengths: Sequence[int], most_tokens: int, padding: float = 0.025) -> Iterator[list[int]]:
-    """Yield the indices of all sentences in batches of similar length, the longest first.
+    """Yield the indices of all sentences in batches of similar length in tokens, the longest first.
 
-    Args:
-        lengths: Tokens of each sentence.
-        most_tokens: Size of the largest batch, padding included. A longer sentence is a batch of its own.
-        padding: Share of the largest batch that may be padding, so that sentences of rare lengths share batches.
+    A batch has up to ``most_tokens``, padding included; a longer sentence is a batch of its own. Up to the share
+    ``padding`` of the largest batch may be padding, so that sentences of rare lengths share batches.
     """
     batch: list[int] = []
     tokens = 0
@@ -52,12 +45,7 @@ class TrainingBatches:
     """A batch sampler for training: every row once per epoch, rows of similar length in one batch, in random order.
 
     Each epoch shuffles the rows, sorts them by length within windows of ``WINDOW_BATCHES`` batches and shuffles the
-    batches. For ``torch.utils.data.DataLoader(batch_sampler=...)``.
-
-    Args:
-        lengths: Tokens of each row.
-        batch_size: Rows per batch. One batch per epoch may be smaller.
-        seed: Decides the order of every epoch.
+    batches. One batch per epoch may be smaller. For ``torch.utils.data.DataLoader(batch_sampler=...)``.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:

@@ -19,11 +19,9 @@ _WORTHWHILE = 0.8
 
 
 class TrimmedEmbedding(nn.Embedding):
-    """Some rows of an embedding, looked up by their row numbers in the whole embedding.
+    """Some rows of an embedding, ascending, looked up by their row numbers in the whole embedding.
 
-    Args:
-        whole: The whole embedding. Only ``write_back`` changes it.
-        rows: Row numbers, ascending, shape (k,).
+    Only ``write_back`` changes the whole embedding.
     """
 
     position: Tensor
@@ -48,15 +46,9 @@ class TrimmedEmbedding(nn.Embedding):
 
 
 class EmbeddingTrimmer:
-    """Replaces a model's word embedding by a ``TrimmedEmbedding``, and puts it back.
+    """Replaces a model's whole word embedding by a ``TrimmedEmbedding``, and puts it back.
 
-    Args:
-        model: The model.
-        whole: Its word embedding; None to leave the model unchanged.
-        rows: Row numbers to train, ascending.
-
-    Attributes:
-        embedding: The trimmed embedding; None if the model stays unchanged.
+    Without a whole embedding the model stays unchanged, and ``embedding`` is None.
     """
 
     def __init__(self, model: nn.Module, whole: nn.Embedding | None, rows: Sequence[int] = ()) -> None:
@@ -94,14 +86,10 @@ class EmbeddingTrimmer:
 
 
 def embedding_trimmer(model: Any, sentences: Iterable[Sequence[int]]) -> EmbeddingTrimmer:
-    """Return a trimmer of a model's word embedding to the tokens of its training rows.
+    """Return a trimmer of a transformers model's word embedding to the tokens of its training rows.
 
     It leaves the model unchanged if the result would differ or little would be saved. The result would differ if the
     embedding is shared with another layer, rescales its rows or gradients, or is frozen.
-
-    Args:
-        model: A transformers model.
-        sentences: Token ids of every training row.
     """
     whole = _word_embedding(model)
     if whole is None:
@@ -126,15 +114,10 @@ def _word_embedding(model: Any) -> nn.Embedding | None:
         return None
     if whole.max_norm is not None or whole.scale_grad_by_freq or whole.sparse:
         return None
+    if whole._forward_hooks or whole._forward_pre_hooks or whole._backward_hooks or whole._backward_pre_hooks:
+        return None
     owners = [module for module in model.modules() for weight in module._parameters.values() if weight is whole.weight]
-    return whole if len(owners) == 1 and not _has_hooks(whole) else None
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return any(
-        getattr(module, name, None)
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    )
+    return whole if len(owners) == 1 else None
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
