@@ -4,9 +4,11 @@
 - ``locate``: finds the files in a folder, the Hub's cache, the Hub or a package, and verifies them.
 - ``safety``: refuses pickles, remote code, paths outside the folder, wrong sizes and invalid weights.
 - ``sentence_transformers_config``: refuses settings that would load other files than the verified ones.
+- ``module_classes``: refuses classes of sentence-transformers that would load another model.
 - ``layout``: finds a model's modules and their files; ``bundled`` finds and verifies the files of a package.
 - ``compatibility_checks``: checks a loaded model with its tokenizer; ``max_length`` finds its input limit.
-- ``guarded_calls``: calls the libraries without their output; ``library_compat`` handles renamed arguments.
+- ``loaded_tensors``: compares a loaded encoder with the verified files.
+- ``guarded_calls``: calls the libraries offline and without their output; ``library_compat`` handles renamed arguments.
 - ``unchanged``: detects changes of the files during a run.
 - ``out_of_memory``: recognises and reports out-of-memory errors.
 """

@@ -1,4 +1,4 @@
-"""Call the libraries that load models without their output, and raise every failure as one sentence."""
+"""Call the libraries that load models offline and without their output, and raise every failure as one sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LibraryCall:
             Sst2Error: ``call`` raised any exception.
         """
         try:
-            with contextlib.nullcontext() if self.verbose else _quiet_transformers():
+            with _offline(), contextlib.nullcontext() if self.verbose else _quiet_transformers():
                 return call()
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
@@ -47,6 +47,30 @@ class LibraryCall:
             raise Sst2Error(
                 f"model {self.name!r}: its {part} could not be {done} ({type(error).__name__}: {reason[:300]})."
             ) from error
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Make the libraries work as with HF_HUB_OFFLINE=1, and restore the user's setting afterwards.
+
+    Some calls inside sentence-transformers do not pass on ``local_files_only``, so a config could name a repository.
+    """
+    import huggingface_hub
+    from transformers.utils import hub
+
+    places = [(huggingface_hub.constants, "HF_HUB_OFFLINE"), (hub, "_is_offline_mode")]
+    before = [(place, name, getattr(place, name)) for place, name in places if hasattr(place, name)]
+    # Until 0.36 huggingface_hub reads the setting when it creates the session of a thread.
+    reset_sessions = getattr(huggingface_hub.utils, "reset_sessions", lambda: None)
+    try:
+        for place, name, _ in before:
+            setattr(place, name, True)
+        reset_sessions()
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
+        reset_sessions()
 
 
 @contextlib.contextmanager

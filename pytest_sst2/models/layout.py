@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_sst2.models.safety import path_inside
 from pytest_sst2.utils.errors import Sst2Error
@@ -16,6 +16,20 @@ from pytest_sst2.utils.safe_read import read_json
 
 # Files in which a Router lists its modules; the second is from sentence-transformers before 5.
 _ROUTES = ("router_config.json", "config.json")
+_MAX_MODULES = 30
+
+
+class Module(NamedTuple):
+    """A module that sentence-transformers loads: its class, its folder, and the JSON file that lists it."""
+
+    class_name: Any
+    folder: Path
+    source: Path
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether transformers loads the module."""
+        return str(self.class_name).endswith("Transformer")
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
@@ -24,7 +38,9 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     modules = read_json(path)
-    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("path", ""), str | None) for module in modules
+    ):
         raise Sst2Error(f"{path} does not contain a list of modules. Save the model again with sentence-transformers.")
     return modules
 
@@ -64,20 +80,35 @@ def weight_files(folder: Path) -> list[Path]:
     return files if files and all(path.is_file() for path in files) else []
 
 
+def listed_modules(folder: Path) -> list[Module]:
+    """Return the modules of a sentence-transformers model, those of its Routers included.
+
+    Raises:
+        Sst2Error: A folder is outside the model's folder, there are too many modules, or a config is not JSON.
+    """
+    index = folder / "modules.json"
+    modules = [
+        Module(module.get("type"), path_inside(folder, module.get("path") or "", index), index)
+        for module in _modules(folder)
+    ]
+    for module in modules:  # grows in the loop
+        modules += _routes(module.folder)
+        if len(modules) > _MAX_MODULES:
+            raise Sst2Error(
+                f"{module.source} leads to more than {_MAX_MODULES} modules, as a Router does that contains itself. "
+                "Save the model again with sentence-transformers."
+            )
+    return modules
+
+
 def module_folders(folder: Path, transformer: Path) -> list[Path]:
     """Return the folders of all sentence-transformers modules except the transformer, nested ones included.
 
     Raises:
-        Sst2Error: A folder is outside the model's folder, or a config is not JSON.
+        Sst2Error: As ``listed_modules``.
     """
-    index = folder / "modules.json"
     # A dict as an ordered set: a module can be listed twice.
-    folders = dict.fromkeys(path_inside(folder, str(module.get("path") or ""), index) for module in _modules(folder))
-    unvisited = [transformer, *folders]
-    while unvisited:
-        nested = [path for path in _router_folders(unvisited.pop()) if path not in folders]
-        folders |= dict.fromkeys(nested)
-        unvisited += nested
+    folders = dict.fromkeys(module.folder for module in listed_modules(folder))
     return [path for path in folders if path != transformer]
 
 
@@ -92,21 +123,18 @@ def encoder_folders(folder: Path, transformer: Path) -> list[Path]:
     Raises:
         Sst2Error: A config is not JSON.
     """
+    by_class = {module.folder for module in listed_modules(folder) if module.is_transformer}
     others = (path for path in module_folders(folder, transformer) if (path / "config.json").is_file())
-    return [transformer, *(path for path in others if "model_type" in read_json(path / "config.json"))]
+    return [
+        transformer,
+        *(path for path in others if path in by_class or "model_type" in read_json(path / "config.json")),
+    ]
 
 
-def _router_folders(module: Path) -> Iterator[Path]:
-    """Yield the folders of the modules that a Router lists."""
-    for config in (module / name for name in _ROUTES):
+def _routes(folder: Path) -> Iterator[Module]:
+    """Yield the modules that a Router lists."""
+    for config in (folder / name for name in _ROUTES):
         content = read_json(config) if config.is_file() else None
         types = content.get("types") if isinstance(content, dict) else None
-        if isinstance(types, dict):
-            yield from (path_inside(module, name, config) for name in types)
-
-
-def module_configs(folder: Path, transformer: Path) -> list[Path]:
-    """Return the JSON files that sentence-transformers reads for its modules and their settings."""
-    configs = [path for place in module_folders(folder, transformer) for path in sorted(place.glob("*config.json"))]
-    modules = folder / "modules.json"
-    return [modules, *configs] if modules.is_file() else configs
+        for name, class_name in types.items() if isinstance(types, dict) else ():
+            yield Module(class_name, path_inside(folder, name, config), config)

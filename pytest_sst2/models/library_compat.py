@@ -26,3 +26,14 @@ def sampling_arguments(arguments: type[Any], *, group_by_length: bool) -> dict[s
     if "train_sampling_strategy" in {field.name for field in dataclasses.fields(arguments)}:
         return {"train_sampling_strategy": "group_by_length" if group_by_length else "random"}
     return {"group_by_length": group_by_length}
+
+
+def disable_chat_templates(encoder: Any) -> None:
+    """Make a ``SentenceTransformer`` encode sentences as they are.
+
+    sentence-transformers since 5.4 renders them with the chat template of a tokenizer that has one.
+    """
+    for module in encoder.modules():
+        modalities = getattr(module, "modality_config", None)
+        if isinstance(modalities, dict) and "text" in modalities:
+            modalities.pop("message", None)

@@ -21,11 +21,11 @@ from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_b
 from pytest_sst2.models.layout import (
     all_folders,
     encoder_folders,
-    module_configs,
     module_folders,
     transformer_folder,
     weight_files,
 )
+from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
 from pytest_sst2.models.pickles import convert, pickle_files
 from pytest_sst2.models.repository_files import SMALL_FILES, TOKENIZER_FILES, missing_file, names_in_cache
 from pytest_sst2.models.safety import (
@@ -193,6 +193,7 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which defines its pooling. "
             "Copy or download it again."
         )
+    refuse_nested_models(spec.name, folder)
     places = all_folders(folder, transformer)
     configs = {place: _config(spec, place) for place in places}
     for place, config in configs.items():
@@ -215,7 +216,10 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             "Save the tokenizer it was trained with to this folder: tokenizer.save_pretrained(folder)."
         )
     config_files = [path for place in places for path in sorted(place.glob("*config.json"))]
-    if not trust_remote_code and (code := remote_code(config_files, module_configs(folder, transformer))):
+    code = remote_code(config_files) or next(
+        (f"{named.name} in its {named.source.name}" for named in named_classes(folder) if not named.is_allowed), ""
+    )
+    if code and not trust_remote_code:
         raise Sst2Error(
             f"model {spec.name!r} requires code that is not part of the libraries ({code}). If you have read it and "
             "trust it, add --sst2-trust-remote-code."

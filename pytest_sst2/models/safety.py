@@ -33,10 +33,6 @@ _DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
 _TABLES = ("max_position_embeddings", "n_positions", "type_vocab_size")
 _HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
 _MAX_TABLE_TO_WEIGHTS = 10
-# Config keys of sentence-transformers for classes to import, and the allowed prefixes of these classes.
-_CLASSES = ("activation_function", "tokenizer_class", "type", "types")
-_MODULES = "sentence_transformers."
-_TRUSTED = (_MODULES, "torch.nn.")
 # Config keys such as attn_implementation, which can name compiled code in a repository (``org/name``).
 _KERNEL = re.compile(r"_implementation(?:_internal)?$")
 
@@ -92,26 +88,18 @@ def refuse_unsafe_paths(name: str, folder: Path) -> None:
             )
 
 
-def remote_code(configs: Iterable[Path], module_configs: Iterable[Path]) -> str:
-    """Return the code that a model's config would import and the file that names it, or an empty string.
+def remote_code(configs: Iterable[Path]) -> str:
+    """Return the code that a config of transformers would import and the file that names it, or an empty string.
 
     Args:
         configs: JSON files of the transformer and its tokenizer.
-        module_configs: JSON files of sentence-transformers, including modules.json.
     """
     for path in configs:
-        for key, value in _settings(read_json(path)):
+        for key, value in config_settings(read_json(path)):
             if key == "auto_map":
                 return f"auto_map in its {path.name}"
             if _KERNEL.search(key) and "/" in str(value):
                 return f"{value}, the {key.strip('_')} in its {path.name}"
-    for path in module_configs:
-        are_modules = path.name == "modules.json"
-        for key, value in _settings(read_json(path)):
-            for name in value.values() if isinstance(value, dict) else (value,):
-                is_class = key in _CLASSES and (are_modules or "." in str(name))
-                if is_class and not str(name).startswith(_MODULES if are_modules else _TRUSTED):
-                    return f"{name} in its {path.name}"
     return ""
 
 
@@ -126,7 +114,7 @@ def refuse_oversized_config(name: str, config: dict[str, Any], weight_files: Seq
     shapes = [shape for path in weight_files for shape in _shapes(name, path)]
     longest = max((side for shape in shapes for side in shape), default=0)
     numbers = sum(math.prod(shape) for shape in shapes)
-    settings = sorted(_settings(config), key=lambda setting: setting[0])
+    settings = sorted(config_settings(config), key=lambda setting: setting[0])
     width = max((value for key, value in settings if key in _HIDDEN and isinstance(value, int)), default=1)
     for key, value in settings:
         if not isinstance(value, int):
@@ -152,7 +140,7 @@ def refuse_oversized_module(name: str, config: dict[str, Any], weight_files: Seq
     """
     shapes = [shape for path in weight_files for shape in _shapes(name, path)]
     longest = max((side for shape in shapes for side in shape), default=0)
-    for key, value in sorted(_settings(config), key=lambda setting: setting[0]):
+    for key, value in sorted(config_settings(config), key=lambda setting: setting[0]):
         is_size = key in _LAYER_WIDTHS or (_DEPTH.search(key) and bool(shapes))
         if is_size and isinstance(value, int) and value > max(longest, len(shapes)):
             raise _too_large(name, key, value, f"no dimension of the module's weights is larger than {longest:,}")
@@ -203,7 +191,7 @@ def refuse_nonfinite_weights(name: str, weight_files: Sequence[Path]) -> None:
                     )
 
 
-def _settings(content: Any) -> Iterator[tuple[str, Any]]:
+def config_settings(content: Any) -> Iterator[tuple[str, Any]]:
     """Yield the name and value of every setting of a config, nested configs included."""
     parts = [content]
     while parts:

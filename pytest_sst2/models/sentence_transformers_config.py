@@ -40,6 +40,14 @@ _HARMLESS = {
     "tokenizer": _TOKENIZER_ARGUMENTS,
     "processor": _TOKENIZER_ARGUMENTS,
 }
+# The other settings of a Transformer. Further ones, such as ``backend`` and ``cache_dir``, load other files.
+_SETTINGS = frozenset(
+    {
+        *("do_lower_case", "document_length", "max_seq_length", "modality_config", "module_output_name"),
+        *("processing_kwargs", "query_expansion", "query_length", "tokenizer_name_or_path", "transformer_task"),
+        "unpad_inputs",
+    }
+)
 _LENGTHS = ("max_seq_length", "model_max_length")
 # Model methods that sentence-transformers writes itself. It would call any method that is named.
 _METHODS = re.compile(r"forward|get_\w+_features")
@@ -72,11 +80,15 @@ def refuse_loading_arguments(name: str, place: Path) -> None:
         for key, value in settings.items():
             if (arguments := _ARGUMENTS.fullmatch(key)) and value:
                 _refuse_arguments(name, path, key, value, _HARMLESS[arguments[1]])
+            elif not arguments and key not in _SETTINGS:
+                raise _refused(name, path, key, value, f"Allowed are {', '.join(sorted(_SETTINGS))}.")
         _refuse_length(name, path, settings)
         if other := settings.get("tokenizer_name_or_path"):
             raise _refused(name, path, "tokenizer_name_or_path", other, "The tokenizer must be in the same folder.")
         if str(task := settings.get("transformer_task", _TASK)) not in TASKS:
             raise _refused(name, path, "transformer_task", task, f"Allowed are {', '.join(TASKS)}.")
+        if (modalities := settings.get("modality_config")) and "text" not in modalities:
+            raise _refused(name, path, "modality_config", modalities, "It must have text.")
         for method in _methods(settings):
             if not _METHODS.fullmatch(str(method)):
                 raise _refused(name, path, "method", method, "Allowed are forward and get_..._features.")
@@ -115,6 +127,13 @@ def refuse_other_model_type(name: str, folder: Path) -> None:
             f"model {name!r}: its model_type in {path} is {quoted(kind)}, but the probes need a {_KIND}. Use a "
             "sentence encoder, or fine-tune this model: --methods=fine-tune."
         )
+
+
+def is_sentence_encoder(folder: Path) -> bool:
+    """Return whether the model's type is a sentence encoder. Without a type it is one."""
+    path = folder / _KIND_FILE
+    content = read_json(path) if path.is_file() else None
+    return not isinstance(content, dict) or content.get("model_type") in (None, _KIND)
 
 
 def task_of(place: Path) -> str:
