@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.loaded_tensors import refuse_other_tensors
@@ -24,6 +26,8 @@ from tests.support.tiny_models import add_sentence_modules, write_encoder
 
 OLD, NEW = "sentence_transformers.models", "sentence_transformers.sentence_transformer.modules"
 WHOLE_MODEL = "sentence_transformers.SentenceTransformer"
+HAS_NEW_PATHS = Version(metadata.version("sentence-transformers")) >= Version("5.4")
+needs_new_paths = pytest.mark.skipif(not HAS_NEW_PATHS, reason="sentence-transformers before 5.4")
 WORDS_CONFIG = "wordembedding_config.json"
 
 
@@ -114,7 +118,7 @@ class TestClasses:
         [
             "SentenceTransformer",
             "sentence_transformers .SentenceTransformer",
-            "ѕentence_transformers.models.Pooling",
+            "\N{CYRILLIC SMALL LETTER DZE}entence_transformers.models.Pooling",
             "Pooling",
             "",
         ],
@@ -263,6 +267,7 @@ class TestTensors:
         assert ModelLoader().sentence_encoder(in_folder(folder)).encode("good").shape == (32,)
 
 
+@needs_new_paths
 def test_a_chat_template_is_not_rendered(model: Path) -> None:
     def vector() -> list[float]:
         return list(ModelLoader().sentence_encoder(in_folder(model)).encode("good film").tolist())
@@ -341,8 +346,10 @@ LAYOUTS: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("path", [OLD, NEW])
+@pytest.mark.parametrize(
+    "layout", [pytest.param(name, marks=needs_new_paths) if name == "Router" else name for name in LAYOUTS]
+)
+@pytest.mark.parametrize("path", [OLD, pytest.param(NEW, marks=needs_new_paths)])
 def test_published_layouts_are_accepted(tmp_path: Path, layout: str, path: str) -> None:
     arguments, change = LAYOUTS[layout]
     folder = add_sentence_modules(write_encoder(tmp_path / "model"), **arguments)
