@@ -99,9 +99,10 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     source, snapshot = _find(spec, with_code=trust_remote_code)
     if source == "folder":
         refuse_unsafe_paths(spec.name, snapshot.folder)
+    _check_settings(spec, snapshot.folder, trust_remote_code=trust_remote_code)
     folder, note = _with_safetensors(spec, snapshot.folder)
     transformer = transformer_folder(folder)
-    _check_files(spec, folder, transformer, trust_remote_code=trust_remote_code)
+    _check_weights(spec, folder, transformer)
     contents = file_digests(folder, all_folders(folder, transformer))
     digest = _weights_digest(folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:
@@ -184,8 +185,9 @@ def _not_available(spec: ModelSpec, reason: str, error: Sst2Error) -> str:
     )
 
 
-def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remote_code: bool) -> None:
-    """Refuse files that cannot or must not be loaded, before a library reads them."""
+def _check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> None:
+    """Refuse settings that cannot or must not be loaded, before anything reads the weights."""
+    transformer = transformer_folder(folder)
     if not (transformer / "config.json").is_file():
         raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it contains no model.")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
@@ -195,21 +197,10 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
         )
     refuse_nested_models(spec.name, folder)
     places = all_folders(folder, transformer)
-    configs = {place: _config(spec, place) for place in places}
-    for place, config in configs.items():
-        refuse_unverified_weights(spec.name, place, config)
+    for place in places:
+        refuse_unverified_weights(spec.name, place, _config(spec, place))
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
-    modules = module_folders(folder, transformer)
-    if not weight_files(transformer):
-        raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
-            "is needed. Copy or download it again."
-        )
-    encoders = encoder_folders(folder, transformer)
-    for place in (transformer, *modules):
-        refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
-        refuse_oversized(spec.name, configs[place], weight_files(place))
     if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
@@ -224,6 +215,19 @@ def _check_files(spec: ModelSpec, folder: Path, transformer: Path, *, trust_remo
             f"model {spec.name!r} requires code that is not part of the libraries ({code}). If you have read it and "
             "trust it, add --sst2-trust-remote-code."
         )
+
+
+def _check_weights(spec: ModelSpec, folder: Path, transformer: Path) -> None:
+    """Refuse weights that are missing, or smaller than the configs require."""
+    if not weight_files(transformer):
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
+            "is needed. Copy or download it again."
+        )
+    encoders = encoder_folders(folder, transformer)
+    for place in (transformer, *module_folders(folder, transformer)):
+        refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
+        refuse_oversized(spec.name, _config(spec, place), weight_files(place))
 
 
 def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
