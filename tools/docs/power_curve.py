@@ -1,9 +1,9 @@
-"""Draw how often a true drop of accuracy is detected, and how often a drop is reported without one.
+"""Plot the power of the gate and its false alarms, next to those of two other rules.
 
     python tools/docs/power_curve.py [-o docs/power.svg]
 
-Simulates pairs of runs on the same examples with 80 % accuracy, 4 % of answers changed by noise, and a drop. Draws two
-other rules next to this gate's, and prints the numbers.
+Simulates pairs of runs on the same examples with 80 % accuracy, 4 % of answers changed by noise, and a true drop. Prints
+the share of pairs that every rule calls a regression.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACCURACY = 0.8
 DISCORDANCE = 0.04
 SEED = 20
 
-# Okabe and Ito's colours, each with a line of its own.
+# Colours of Okabe and Ito; every rule also has its own line style.
 STYLES = {
     "this gate: exact McNemar, p ≤ 0.01, drop > 0.5 points": ("#0072B2", "-", "o"),
     "two-proportion z test, p ≤ 0.01": ("#D55E00", "--", "s"),
@@ -47,9 +47,9 @@ def detection_rates(total: int, drop: float, rng: np.random.Generator) -> tuple[
     """Return the share of simulated pairs of runs that each rule calls a regression, in the order of ``STYLES``.
 
     Args:
-        total: Examples.
-        drop: The true drop, a share.
-        rng: Of the simulation.
+        total: Number of examples.
+        drop: The true drop of accuracy, as a share (0 to 1).
+        rng: Random generator of the simulation.
     """
     noise = DISCORDANCE / 2
     right_twice = ACCURACY - noise - drop
@@ -66,13 +66,13 @@ def draw(rates: dict[int, np.ndarray], output: Path) -> None:
     """Write the curves as SVG; the same rates give the same file.
 
     Args:
-        rates: For each number of examples an array of shape (drops, rules), shares.
-        output: The file to write.
+        rates: Maps a number of examples to an array of shape (drops, rules) with shares.
+        output: The SVG file.
     """
     try:
         import matplotlib
     except ImportError as error:
-        raise SystemExit("This needs matplotlib, for the drawing only: python -m pip install matplotlib") from error
+        raise SystemExit("The plot needs matplotlib: python -m pip install matplotlib") from error
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pytest-sst2", "font.size": 11})
     matplotlib.rcParams["font.sans-serif"] = ["DejaVu Sans"]
@@ -99,8 +99,8 @@ def draw(rates: dict[int, np.ndarray], output: Path) -> None:
 
 
 def main() -> int:
-    """Simulate, print the table and write the drawing."""
-    parser = argparse.ArgumentParser(description="Draw how often a true drop of accuracy is noticed.")
+    """Simulate, print the table and write the plot."""
+    parser = argparse.ArgumentParser(description="Plot how often a true drop of accuracy is detected.")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/power.svg"), help="default: %(default)s")
     output = parser.parse_args().output
     rng = np.random.default_rng(SEED)

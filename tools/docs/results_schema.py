@@ -1,4 +1,4 @@
-"""The JSON Schema of results files, from the dataclasses that they are written from."""
+"""Generate the JSON Schema of results files from the dataclasses of the records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ResultsFile:
 
 
 def results_schema() -> dict[str, Any]:
-    """Return the JSON Schema of what --sst2-json writes, from the dataclasses that it is written from."""
+    """Return the JSON Schema of the files that --sst2-json writes."""
     made = TypeAdapter(ResultsFile).json_schema()
     parts = {name: _described(part) for name, part in sorted(made.pop("$defs").items())}
     top = _described(made)
@@ -56,18 +56,18 @@ def results_schema() -> dict[str, Any]:
 
 
 def _may_diverge(field: dict[str, Any]) -> None:
-    """Allow what stands in JSON for a number that is not finite."""
+    """Allow the strings that replace non-finite numbers in JSON."""
     field["anyOf"] = [{"type": field.pop("type")}, {"enum": list(NOT_FINITE)}]
 
 
 def _described(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of one class: closed, and what its docstring says of a field beside that field."""
+    """Return the schema of one class, without further properties, and with the descriptions of its docstring."""
     about, said = docstring_parts(part.get("description", ""))
     for name, field in part.get("properties", {}).items():
-        field.pop("title", None)  # its name once more, in capitals
+        field.pop("title", None)  # repeats the name, in capitals
         if name in said:
             field["description"] = said[name]
-    # What a reader wants to know of it first comes first.
+    # Title and description come first, for readers.
     head = {key: value for key, value in (("title", part.get("title")), ("description", about)) if value}
     rest = {key: value for key, value in part.items() if key not in head}
     closed = {"additionalProperties": False} if "properties" in part else {}
@@ -79,7 +79,7 @@ _ATTRIBUTE = re.compile(r"^[ ]{4}(\w+): (.*(?:\n[ ]{8}.*)*)", re.MULTILINE)
 
 
 def docstring_parts(text: str) -> tuple[str, dict[str, str]]:
-    """Return what a Google-style docstring says of the whole, and of each attribute, each as one line of Markdown."""
+    """Return the description in a Google-style docstring and those of its attributes, each as one line of Markdown."""
     found = _ATTRIBUTES.search(text)
     attributes = dict(_ATTRIBUTE.findall(found[1])) if found else {}
     about = text[: found.start()] if found else text
@@ -87,5 +87,5 @@ def docstring_parts(text: str) -> tuple[str, dict[str, str]]:
 
 
 def flowing(text: str) -> str:
-    """Return a text of several lines as one, its code marked as in Markdown."""
+    """Join the lines of a text, with code marked as in Markdown."""
     return " ".join(text.split()).replace("``", "`")

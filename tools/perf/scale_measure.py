@@ -1,9 +1,9 @@
-"""Measure the same cells serially, under pytest-xdist and on a local Ray cluster of two nodes; say what each lost.
+"""Compare the speed of serial runs, pytest-xdist and a local Ray cluster of two nodes on the same cells.
 
     python tools/perf/scale_measure.py --data=FOLDER --models=minilm,FOLDER --seeds=1,2,3,4,5,6
 
-Prints Markdown. Each run begins with an empty cache of embeddings, and each is a process of its own. The last run has
-one of Ray's nodes killed when a third of its cells are done.
+Prints Markdown. Every run is a separate process with an empty embedding cache. During the last run the script kills one
+Ray node when a third of the cells are done.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of all cells took.
+    """One run of all cells, and its time.
 
     Attributes:
-        name: How it was run.
-        seconds: From the start of pytest to its end.
-        records: As its results file has them.
-        began: When it was started, in seconds since 1970.
+        name: How the cells ran.
+        seconds: Duration of the pytest process.
+        records: The records in the results file.
+        began: Start of the run, in seconds since 1970.
     """
 
     name: str
@@ -46,49 +46,49 @@ class Run:
 
     @property
     def accuracies(self) -> dict[str, float]:
-        """By the cell's id."""
-        return {each["cell"]: each["accuracy"] for each in self.records}
+        """Return the accuracies by cell id."""
+        return {record["cell"]: record["accuracy"] for record in self.records}
 
     @property
     def workers(self) -> list[list[tuple[float, float]]]:
-        """When each worker was at work on a cell: beginnings and ends in their order."""
-        found = defaultdict(list)
-        for each in self.records:
-            place = each["placement"]
-            found[place["worker"]].append((place["started"], place["finished"]))
-        return [sorted(times) for times in found.values()]
+        """Return the sorted starts and ends of the cells of every worker, in seconds since 1970."""
+        by_worker = defaultdict(list)
+        for record in self.records:
+            place = record["placement"]
+            by_worker[place["worker"]].append((place["started"], place["finished"]))
+        return [sorted(times) for times in by_worker.values()]
 
     @property
     def start_seconds(self) -> float:
-        """From the start of pytest to the first cell: imports, data, workers."""
+        """Return the seconds from the start of pytest to the first cell: imports, data, workers."""
         return min(begin for times in self.workers for begin, _ in times) - self.began
 
     @property
     def busy_share(self) -> float:
-        """The share of the workers' time, from the first cell to the end of the last, in which they had a cell."""
+        """Return the share of the workers' time between the first and the last cell that was spent on cells."""
         cells = [time for times in self.workers for time in times]
         span = max(end for _, end in cells) - min(begin for begin, _ in cells)
         return sum(end - begin for begin, end in cells) / (span * len(self.workers))
 
     @property
     def gap_seconds(self) -> float:
-        """The mean time between two cells of one worker."""
+        """Return the mean seconds between two cells of one worker."""
         gaps = [later[0] - earlier[1] for times in self.workers for earlier, later in itertools.pairwise(times)]
         return sum(gaps) / len(gaps) if gaps else 0.0
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run all measurements and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--models", default="minilm")
     parser.add_argument("--methods", default="linear-probe")
     parser.add_argument("--seeds", default="1,2,3,4,5,6")
-    parser.add_argument("--rounds", type=int, default=1, help="each of the first three runs so often, by turns")
-    asked = parser.parse_args()
-    cells = [f"--sst2-{name}={getattr(asked, name)}" for name in ("data", "models", "methods", "seeds")]
+    parser.add_argument("--rounds", type=int, default=1, help="repetitions of the first three runs, in turns")
+    options = parser.parse_args()
+    cells = [f"--sst2-{name}={getattr(options, name)}" for name in ("data", "models", "methods", "seeds")]
     runs: list[Run] = []
-    for _ in range(asked.rounds):
+    for _ in range(options.rounds):
         runs.append(here("serial", cells))
         runs.append(here("pytest-xdist, -n 2", [*cells, f"-n{SLOTS}"]))
         runs.append(on_ray("Ray, two nodes", cells, kill=False))
@@ -97,19 +97,19 @@ def main() -> None:
 
 
 def here(name: str, arguments: list[str]) -> Run:
-    """Run the benchmarks once on this machine."""
+    """Run the benchmarks once on this machine, without Ray."""
     with tempfile.TemporaryDirectory() as scratch:
         return _measured(name, arguments, Path(scratch))
 
 
 def on_ray(name: str, cells: list[str], *, kill: bool) -> Run:
-    """Run them on two nodes of one core each, which are ready when the clock starts."""
+    """Run the benchmarks on two Ray nodes with one core each; the time excludes starting the nodes."""
     from ray.cluster_utils import Cluster
 
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         room = {"num_cpus": 1, "object_store_memory": 500 * 2**20}
-        os.environ["PYTEST_SST2_CACHE"] = str(scratch / "cache")  # the nodes' too
+        os.environ["PYTEST_SST2_CACHE"] = str(scratch / "cache")  # the nodes inherit it
         cluster = Cluster(initialize_head=True, head_node_args={**room, "include_dashboard": False})
         second = cluster.add_node(**room)
         if kill:
@@ -122,7 +122,7 @@ def on_ray(name: str, cells: list[str], *, kill: bool) -> Run:
 
 
 def _measured(name: str, arguments: list[str], scratch: Path) -> Run:
-    """Run the benchmarks once, with an empty cache."""
+    """Run the benchmarks once with an empty cache, and time them."""
     results = scratch / _RESULTS
     command = [sys.executable, "-m", "pytest", str(_BENCHMARKS), "-q", f"--sst2-json={results}", *arguments]
     began = time.time()
@@ -133,19 +133,19 @@ def _measured(name: str, arguments: list[str], scratch: Path) -> Run:
     return Run(name, seconds, json.loads(results.read_text(encoding="utf-8"))["records"], began)
 
 
-def _kill(cluster: Any, node: Any, journal: Path) -> None:
-    """Remove a node when a third of the cells have been written."""
+def _kill(cluster: Any, node: Any, results: Path) -> None:
+    """Kill a node when a third of the cells are in the results file."""
     while True:
         time.sleep(_LOOK_SECONDS)
-        if journal.exists():
-            data = json.loads(journal.read_text(encoding="utf-8"))
+        if results.exists():
+            data = json.loads(results.read_text(encoding="utf-8"))
             if 3 * len(data["records"]) >= len(data["planned"]):
                 break
     cluster.remove_node(node, allow_graceful=False)
 
 
 def table(runs: list[Run]) -> str:
-    """Return the runs as a table, and whether they found the same."""
+    """Return the runs as a Markdown table that compares their accuracies with the first run's."""
     lines = [
         "| run | wall s | to the first cell s | between two cells s | workers busy | cells | accuracies |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -156,9 +156,11 @@ def table(runs: list[Run]) -> str:
             f"| {run.name} | {run.seconds:.0f} | {run.start_seconds:.1f} | {run.gap_seconds:.2f} | "
             f"{100 * run.busy_share:.0f} % | {len(run.records)} | {same} |"
         )
-    told = [f"{each['cell']}: {text}" for each in runs[-1].records for text in each["warnings"] if "attempt" in text]
+    retries = [
+        f"{record['cell']}: {text}" for record in runs[-1].records for text in record["warnings"] if "attempt" in text
+    ]
     accuracies = [f"{cell} {accuracy}" for cell, accuracy in runs[0].accuracies.items()]
-    return "\n".join([*lines, "", *told, "", *accuracies])
+    return "\n".join([*lines, "", *retries, "", *accuracies])
 
 
 if __name__ == "__main__":
