@@ -3,8 +3,8 @@
     python tools/docs/reference.py            # write both
     python tools/docs/reference.py --check    # exit with status 1 and name the files that are out of date
 
-Options, commands, fixtures and hooks come from their declarations in the package. Only the descriptions of exit statuses
-and environment variables are written here.
+Options, commands, fixtures and hooks come from their declarations in the package. Only the descriptions of exit
+statuses and environment variables are written here.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def _options() -> Iterator[str]:
     yield (
         "Options without a value are switches (`true` in an ini file). The recipe sets sizes, rates and lengths that "
         f"have no default here. `--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by "
-        "`evaluate`, which needs `--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` writes "
-        f"{_listed(NAMES)}; it needs the extra `report`."
+        "`evaluate`, which needs `--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` "
+        f"writes {_listed(NAMES)}; it needs the extra `report`."
     )
 
 
@@ -117,8 +117,8 @@ def _ini_files() -> Iterator[str]:
     lists = _listed(option.dest for option in options.OPTIONS if option.ini_kind == "args")
     yield (
         "- In `pytest.ini`, `tox.ini` and `setup.cfg`, and in `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
-        'is text (in TOML quoted: `sst2_rounds = "3"`). Commas separate several values. In TOML, several values can also '
-        'be a list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch can be `true`.\n'
+        'is text (in TOML quoted: `sst2_rounds = "3"`). Commas separate several values. In TOML, several values can '
+        'also be a list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch can be `true`.\n'
         "- In `[tool.pytest]` of `pyproject.toml` and in `pytest.toml`, which pytest 9 reads, these are lists of "
         f'quoted texts: {lists} (`sst2_methods = ["tfidf"]`, `sst2_seeds = ["1", "2"]`); switches are `true` or '
         '`false` without quotes; everything else is one quoted text (`sst2_rounds = "3"`).'
@@ -146,8 +146,8 @@ def _exit_statuses() -> Iterator[str]:
             ),
             (
                 f"{CANNOT_COMPARE}",
-                "no test failed, but cells could not be compared (unless `--sst2-fail-on` omits `incomparable`), or the "
-                "two runs have no cell in common; pytest also uses 2 for an interrupted run",
+                "no test failed, but cells could not be compared (unless `--sst2-fail-on` omits `incomparable`), or "
+                "the two runs have no cell in common; pytest also uses 2 for an interrupted run",
             ),
             (f"{code.INTERNAL_ERROR:d}", "an error inside pytest or a plugin"),
             (f"{code.USAGE_ERROR:d}", "the options, the data or the floors file are invalid; nothing ran"),
@@ -164,18 +164,20 @@ def _exit_statuses() -> Iterator[str]:
             (f"{HOLDS}", "success; for `compare`: the comparison holds"),
             (
                 f"{FAILS}",
-                f"`compare`: something that `--fail-on` names was found (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: cells or "
-                "shards are missing, or the baseline was not saved",
+                f"`compare`: something that `--fail-on` names was found (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: "
+                "cells or shards are missing, or the baseline was not saved",
             ),
-            (f"{CANNOT_COMPARE}", "`compare`: the two runs cannot be compared; any command: an error, explained in one sentence"),
+            (
+                f"{CANNOT_COMPARE}",
+                "`compare`: the two runs cannot be compared; any command: an error, explained in one sentence",
+            ),
         ],
     )
 
 
 def _commands() -> Iterator[str]:
     yield "## Commands of pytest-sst2"
-    yield "Only `upgrade` measures anything. `pytest-sst2 COMMAND --help` prints the options of a command; `--version` "
-        "prints the version."
+    yield "Only `upgrade` measures anything. `pytest-sst2 COMMAND --help` prints its options, `--version` the version."
     (words,) = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
     for name, parser in words.choices.items():
         yield f"### pytest-sst2 {name}"
@@ -284,7 +286,7 @@ def _names() -> Iterator[str]:
 
 
 ENVIRONMENT = {
-    "PYTEST_SST2_CACHE": "folder of the embedding cache (default: the user's cache folder; `pytest-sst2 cache` prints it)",
+    "PYTEST_SST2_CACHE": "folder of the embedding cache (default: the user's; `pytest-sst2 cache` prints it)",
     "HF_HOME": "folder in which the Hub's clients store downloads, including SST-2 and models",
     "HF_HUB_OFFLINE": "`1`: no requests to the Hub; a file that is not in its cache is an error",
     "TRANSFORMERS_OFFLINE": "`1`: the same as `HF_HUB_OFFLINE`",
@@ -299,10 +301,10 @@ ENVIRONMENT = {
     "`RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",
     "RAY_AUTH_TOKEN_PATH": "file with the token of a Ray cluster",
     "CI": "if set to anything but `0` or `false`, `--sst2-data auto` never replaces SST-2 by other data",
-    "GITHUB_STEP_SUMMARY": "file to which every run with cells appends its report as Markdown; GitHub Actions sets it and "
-    "shows the file as the job's summary",
-    "COLUMNS": "maximum width of tables (default: the width of the terminal; without a terminal 80 for pytest, unlimited "
-    "for `pytest-sst2`)",
+    "GITHUB_STEP_SUMMARY": "file to which every run with cells appends its report as Markdown; GitHub Actions sets it "
+    "and shows the file as the job's summary",
+    "COLUMNS": "maximum width of tables (default: the width of the terminal; without a terminal 80 for pytest, "
+    "unlimited for `pytest-sst2`)",
     "NO_COLOR": "disables colours",
     "TERM": "`dumb`: disables colours and the progress line",
     "PYTEST_XDIST_WORKER_COUNT": "set by pytest-xdist: the workers divide the cores, and times are not compared",
@@ -314,8 +316,7 @@ def _variables() -> Iterator[str]:
     yield "## Environment variables"
     yield _table(("variable", "description"), [(_code(name), said) for name, said in ENVIRONMENT.items()])
     yield (
-        "These variables change precision or threads. If set, they are recorded and compared: "
-        f"{_listed(VARIABLES)}."
+        f"These variables change precision or threads. If set, they are recorded and compared: {_listed(VARIABLES)}."
     )
 
 
@@ -324,7 +325,7 @@ def _results_fields() -> Iterator[str]:
     yield "## Results files"
     yield (
         "[results/schema.json](../pytest_sst2/results/schema.json) is the JSON Schema (draft 2020-12, "
-        f"`{schema['$id']}`) of the files that `--sst2-json` writes, with a description of every field. It is part of the package:"
+        f"`{schema['$id']}`) of the files that `--sst2-json` writes, with a description of every field:"
     )
     yield (
         "```python\n"
@@ -335,9 +336,9 @@ def _results_fields() -> Iterator[str]:
         "```"
     )
     yield (
-        "Baselines (`--sst2-save`, `.sst2/`) have the same content in packed form: values that several records share are "
-        "stored once, and values per example are base64. `pytest-sst2 compare` and `--sst2-compare` read both forms, "
-        "and the files of earlier releases."
+        "Baselines (`--sst2-save`, `.sst2/`) have the same content in packed form: values that several records share "
+        "are stored once, and values per example are base64. `pytest-sst2 compare` and `--sst2-compare` read both "
+        "forms, and the files of earlier releases."
     )
     rows = [
         (title, _listed(part["properties"]))
