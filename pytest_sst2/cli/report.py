@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="data set from which the sentences are shown (default: the pocket set, or SST-2 in the Hub's cache)",
+        help="folder of the data set, to show the sentences in the report (default: the pocket set, or SST-2 in the "
+        "Hub's cache)",
     )
     add_comparison_options(parser)
 

@@ -110,11 +110,12 @@ def compare_speed_and_memory(before: Sequence[Record], after: Sequence[Record]) 
     changes = [_phase_change(name, (name,), old, new, other_machine=bool(machine)) for name in names]
     if names:
         changes.append(_phase_change("all", names, old, new, other_machine=bool(machine)))
-    limits = ["one round"] if min(len(old), len(new)) == 1 else []
-    limits += [f"another machine ({machine})"] if machine else []
+    limits = ["in one round"] if min(len(old), len(new)) == 1 else []
+    limits += [f"on another machine ({machine})"] if machine else []
     if not (changes and limits):
         return SpeedAndMemoryChange(tuple(changes), memory, ())
-    note = f"{', '.join(limits)}: cannot detect changes of less than {relative_margin(changes[-1].margin)}"
+    margin = relative_margin(changes[-1].margin)
+    note = f"measured {' and '.join(limits)}, so changes of less than {margin} cannot be detected"
     return SpeedAndMemoryChange(tuple(changes), memory, (note,))
 
 

@@ -24,8 +24,8 @@ def verdict_of(delta: float, adjusted_p: float, *, alpha: float, tolerance: floa
 def smallest_detectable_drop(gains: int, total: int, alpha: float, tolerance: float) -> float | None:
     """Return the smallest drop, a positive fraction, that one seed would have shown with the gains that were observed.
 
-    It is the drop of the fewest losses that are called regressed. None if even losing all other examples is not called
-    regressed.
+    It is the drop at the smallest number of losses that gives the verdict ``regressed``. None if even losing all other
+    examples does not give it.
 
     Raises:
         ValueError: ``gains`` exceeds ``total``, or ``total`` is not positive.

@@ -55,7 +55,7 @@ class Option:
 
     Attributes:
         parse: Parses the value; None for a switch.
-        default: The value without the option, as typed.
+        default: The value if the option is not given, in the form a user would type.
         old_name: The name in earlier releases, which still works with a warning.
     """
 
@@ -104,7 +104,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_length", "longest input in tokens", token_count, "N"),
     Option("dtype", "floating-point type: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
-    Option("rounds", "repetitions of each cell, for its times", positive_int, "N", "1"),
+    Option("rounds", "how often each cell is repeated, to measure its times better", positive_int, "N", "1"),
     Option("cache_size", "size limit of the embedding cache on disk", byte_size, "SIZE", "2GB"),
     Option("no_cache", "compute every embedding, and store none"),
     Option("metrics", "metrics in addition to accuracy", names, "f1,..."),

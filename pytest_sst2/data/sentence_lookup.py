@@ -48,7 +48,7 @@ class SentenceLookup:
 def local_sources(folder: Path | None = None) -> Callable[[Record], Source | None]:
     """Return a function that finds a record's data set on this machine, without using the network.
 
-    It is the data set in ``folder``. Without a folder the pocket set and the Hub's cache are searched.
+    It searches ``folder`` if given, otherwise the pocket set and the Hub's cache.
     """
     given = load_folder(folder) if folder is not None else None
     known: dict[str, Source | None] = {}

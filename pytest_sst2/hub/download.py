@@ -179,7 +179,7 @@ def _run(request: Request, root: Path) -> Path:
                     f"{idle_seconds():g} s ({IDLE_VARIABLE})"
                 )
             if total and watch.arrived_bytes > 2 * total + _EXCESS_BYTES:
-                raise HubError(f"{endpoint()} sends more of {request.repo_id} than the {total:,} bytes it lists")
+                raise HubError(f"{endpoint()} sent more than the {total:,} bytes it announced for {request.repo_id}")
             if messages.memory_bytes() > _MEMORY_BYTES:
                 raise HubError(f"{endpoint()} answers with more data than any listing of {request.repo_id} can have")
             of = f" of {total / 1e6:,.0f}" if total else ""

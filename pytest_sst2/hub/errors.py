@@ -67,8 +67,8 @@ def _next_step(status: int) -> str:
 def long_pause(address: str, seconds: float) -> HubError:
     """Return the clause for a Hub that asks for a longer pause than a run waits."""
     return HubError(
-        f"the Hub at {address} demands a pause of {seconds:.0f} s, as after too many requests (HTTP 429): run again "
-        "after that, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
+        f"the Hub at {address} asks for a pause of {seconds:.0f} s (HTTP 429, too many requests): run again "
+        "then, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
     )
 
 
@@ -83,7 +83,7 @@ def refused_token(repo_id: str, address: str, *, public: bool) -> HubError:
     token = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of `hf auth login`"
     undo = "unset HF_TOKEN" if os.environ.get("HF_TOKEN") else "run `hf auth logout`"
     remedy = f"{repo_id} is public, so {undo}" if public else f"create a new one, or {undo}"
-    return HubError(f"the Hub at {address} rejects {token} (HTTP 401), which has expired or was revoked: {remedy}")
+    return HubError(f"the Hub at {address} rejects {token}, which has expired or was revoked (HTTP 401): {remedy}")
 
 
 def http_status(error: BaseException | None) -> int | None:

@@ -45,7 +45,7 @@ def verify_bundled(package: str, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_file() and _is_loaded(path) and relative not in expected:
-            raise Sst2Error(f"{path} is not a file of {name}, but would be loaded with it. Remove it, or: {remedy}")
+            raise Sst2Error(f"{path} does not belong to {name}, but would be loaded with it. Remove it, or: {remedy}")
     for relative, digest in expected.items():
         path = folder / relative
         try:

@@ -69,7 +69,7 @@ class ModelLoader:
         """Return the model's own tokenizer (a ``PreTrainedTokenizerBase``).
 
         Raises:
-            Sst2Error: See ``locate``, or the tokenizer cannot be loaded.
+            Sst2Error: As ``locate``, or the tokenizer cannot be loaded.
         """
         return self._tokenizer(spec, self.locate(spec).transformer)
 
@@ -84,11 +84,11 @@ class ModelLoader:
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
 
-        The head is initialized from torch's global generator, unless the checkpoint has one for two classes. The loss
+        The head is initialized from torch's global generator, unless the checkpoint has a two-class head. The loss
         is that of single-label classification, whatever the checkpoint was trained with.
 
         Raises:
-            Sst2Error: See ``locate``, or the model cannot be loaded, or its head has another number of classes.
+            Sst2Error: As ``locate``, or the model cannot be loaded, or its head has another number of classes.
         """
         import torch
         from transformers import AutoModelForSequenceClassification
@@ -132,7 +132,7 @@ class ModelLoader:
                 its number of positions are never exceeded.
 
         Raises:
-            Sst2Error: See ``locate``, or the encoder cannot be loaded, or it returns no sentence embedding.
+            Sst2Error: As ``locate``, or the encoder cannot be loaded, or it returns no sentence embedding.
         """
         import torch
         from sentence_transformers import SentenceTransformer

@@ -35,11 +35,11 @@ def check_replaceable(path: Path, option: str) -> None:
     try:
         results_from_text(read_text(path), str(path))
     except Sst2Error as error:
-        raise Sst2Error(f"{option}: {error} This run would overwrite it; name another file.") from error
+        raise Sst2Error(f"{option} would overwrite this file: {error} Name another file.") from error
 
 
 def check_same_shard(path: Path, unfinished: Results, shard: Shard) -> None:
-    """Refuse to resume a file in place for a shard if its content, ``unfinished``, is another shard or a whole run."""
+    """Refuse ``--sst2-resume FILE`` in a sharded run if FILE belongs to another shard or to a run without shards."""
     if (not unfinished.records and not unfinished.planned) or unfinished.shard == str(shard):
         return
     content = f"shard {unfinished.shard}" if unfinished.shard else "a run without shards"

@@ -29,8 +29,8 @@ def collapse_warnings(
         return (f"collapsed: every prediction is {'positive' if predictions[0] else 'negative'}",)
     if accuracy_interval.low <= majority_accuracy:
         return (
-            f"no better than always answering the commoner class: the 95 % interval reaches down to "
-            f"{accuracy_interval.low:.3f}, that answer alone gets {majority_accuracy:.3f}",
+            f"no better than always answering the more frequent class: the 95 % interval starts at "
+            f"{accuracy_interval.low:.3f}; always giving that answer scores {majority_accuracy:.3f}",
         )
     return ()
 
@@ -56,7 +56,7 @@ def overlap_warnings(train: Examples, evaluation: Examples) -> tuple[str, ...]:
 
 
 def _with_phrase_of(sentences: Iterable[str], phrases: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield each sentence with each of the phrases that it contains.
+    """Yield (sentence, phrase) for every phrase found in a sentence.
 
     The phrases are indexed by their first three words, so each position of a sentence is visited once.
     """
@@ -96,8 +96,8 @@ def halving_warnings(parts: int) -> tuple[str, ...]:
     if parts == 1:
         return ()
     return (
-        f"out of memory at the first attempt; measured at the second, with batches in {parts} parts. Their gradients "
-        "are added up, and the times leave the first attempt out",
+        f"the first attempt ran out of memory; the second divided each batch into {parts} parts and added up their "
+        "gradients. The times are those of the second attempt",
     )
 
 

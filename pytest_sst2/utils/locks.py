@@ -83,7 +83,7 @@ def _acquired(guarded: Path | str, timeout: float = -1) -> AcquireReturnProxy[An
         raise
     except (OSError, NotImplementedError) as error:  # NotImplementedError: the file system does not support locks
         raise Sst2Error(
-            f"{str(path)!r}, which keeps other processes away from {str(guarded)!r}, cannot be locked: "
-            f"{getattr(error, 'strerror', None) or error}. Remove it if it is not a regular file, or set TMPDIR to a "
-            "folder of your own, on a disk that supports locks."
+            f"the lock file {str(path)!r}, which protects {str(guarded)!r}, cannot be locked: "
+            f"{getattr(error, 'strerror', None) or error}. If it is not a regular file, remove it; otherwise set "
+            "TMPDIR to a folder of your own on a disk that supports locks."
         ) from error

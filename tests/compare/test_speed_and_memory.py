@@ -85,7 +85,9 @@ class TestTime:
         limit = 1 + ONE_ROUND_MARGIN
         change = compared(rounds(2.0), rounds(2 * limit - 0.02))
         assert (change.phases[0].margin, change.phases[0].speed) == (ONE_ROUND_MARGIN, "same")
-        assert change.notes == (f"one round: cannot detect changes of less than ±{100 * ONE_ROUND_MARGIN:.0f} %",)
+        assert change.notes == (
+            f"measured in one round, so changes of less than ±{100 * ONE_ROUND_MARGIN:.0f} % cannot be detected",
+        )
         assert compared(rounds(2.0), rounds(2 * limit + 0.02)).slower
         assert compared(rounds(2.0, 2.0, 2.0), rounds(2.0)).notes == change.notes
 
@@ -100,7 +102,9 @@ class TestTime:
         assert margin > ONE_ROUND_MARGIN
         change = compared(rounds(2.0), rounds(2 * margin + 1.98, machine_spread=0.4))
         assert (change.phases[0].margin, change.phases[0].speed) == (margin, "same")
-        assert change.notes == (f"one round: cannot detect changes of less than ±{100 * margin:.0f} %",)
+        assert change.notes == (
+            f"measured in one round, so changes of less than ±{100 * margin:.0f} % cannot be detected",
+        )
         assert compared(rounds(2.0), rounds(2 * margin + 2.02, machine_spread=0.4)).slower
         assert compared(rounds(2.0, 2.0), rounds(3.0, 3.0, machine_spread=0.4)).phases[0].margin == 0.0
 
@@ -196,7 +200,8 @@ class TestNotComparable:
         within = compare_speed_and_memory(before, [record(*rounds(limit - 0.1, limit - 0.1), **{name: value})])
         assert (within.phases[0].margin, within.phases[0].speed) == (OTHER_MACHINE_MARGIN, "same")
         assert within.notes == (
-            f"another machine ({words}): cannot detect changes of less than ±{100 * OTHER_MACHINE_MARGIN:.0f} %",
+            f"measured on another machine ({words}), so changes of less than ±{100 * OTHER_MACHINE_MARGIN:.0f} % "
+            "cannot be detected",
         )
         assert compare_speed_and_memory(before, [record(*rounds(limit + 0.1, limit + 0.1), **{name: value})]).slower
 

@@ -267,7 +267,7 @@ def test_a_hub_that_refuses(workplace: Workplace) -> None:
         "-rA",
     )
     output = workplace.run(*words, "--log-level=DEBUG", "-l", status=1)
-    assert "(HTTP 401), which has expired or was revoked" in output or "answered HTTP 40" in output
+    assert "which has expired or was revoked (HTTP 401)" in output or "answered HTTP 40" in output
     assert "***@127.0.0.1" in workplace.sst2("doctor", status=0)
     # No server listens at the proxy.
     workplace.run(*words, status=1, NO_PROXY="", HF_ENDPOINT="https://hub.example")

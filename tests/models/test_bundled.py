@@ -55,7 +55,7 @@ def test_a_missing_file_is_named_with_its_remedy(folder: Path) -> None:
 
 def test_an_additional_file_is_refused(folder: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
-    assert "adapter_config.json is not a file of tiny-bundle-for-tests" in refusal(folder)
+    assert "adapter_config.json does not belong to tiny-bundle-for-tests" in refusal(folder)
 
 
 def test_a_changed_readme_is_accepted(folder: Path) -> None:

@@ -34,12 +34,12 @@ SAME = dataclasses.replace(CHANGE, after=0.8364, delta=0.0, interval=Interval(-0
 SLOWER = SpeedAndMemoryChange(
     (PhaseTimeChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseTimeChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
     PeakMemoryChange(800 * 2**20, 1200 * 2**20, is_more=True),
-    ("one round: cannot detect changes of less than ±25 %",),
+    ("measured in one round, so changes of less than ±25 % cannot be detected",),
 )
 FASTER = SpeedAndMemoryChange(
     (PhaseTimeChange("all", 2.0, 1.0, 0.5, 0.1, "faster"),),
     None,
-    ("one round: cannot detect changes of less than ±25 %",),
+    ("measured in one round, so changes of less than ±25 % cannot be detected",),
 )
 DRIFT = ("max_seq_length 5, was 256",)
 REGRESSED = CellComparison(
@@ -69,7 +69,7 @@ FINDINGS = [
     "more-memory: peak memory 1.50 × what it was (800 MB → 1,200 MB) (minilm × linear-probe)",
     "faster: all phases together 0.50 × what it was in units of the machine's speed (2.00 s → 1.00 s; noise ±10 %) (albert × fine-tune)",
     "note: one seed (minilm × linear-probe)",
-    "note: one round: cannot detect changes of less than ±25 % (minilm × linear-probe, albert × fine-tune)",
+    "note: measured in one round, so changes of less than ±25 % cannot be detected (minilm × linear-probe, albert × fine-tune)",
     "note: nothing to compare with for mpnet × fine-tune",
     "",
     "what changed in the environment:",

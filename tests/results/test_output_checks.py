@@ -52,9 +52,12 @@ def contents(project: pytest.Pytester) -> dict[str, bytes]:
         ),
         (
             ["--sst2-json=keep.py"],
-            "--sst2-json: *keep.py is not a results file written by *This run would overwrite it; name another file.",
+            "--sst2-json would overwrite this file: *keep.py is not a results file written by *Name another file.",
         ),
-        (["--sst2-resume=reference.json", "--sst2-json=keep.py"], "--sst2-json: *keep.py is not a results file *"),
+        (
+            ["--sst2-resume=reference.json", "--sst2-json=keep.py"],
+            "--sst2-json would overwrite this file: *keep.py is not a results file *",
+        ),
     ],
 )
 def test_baselines_inputs_and_other_files_are_not_overwritten(

@@ -92,8 +92,8 @@ def test_a_record_holds_the_arithmetic(environment: Any) -> None:
     assert record.weights is None
     assert list(record.labels) == LABELS.tolist()
     assert record.warnings == (
-        "no better than always answering the commoner class: the 95 % interval reaches down to 0.490, that answer "
-        "alone gets 0.600",
+        "no better than always answering the more frequent class: the 95 % interval starts at 0.490; always giving "
+        "that answer scores 0.600",
         THIN,
     )
 

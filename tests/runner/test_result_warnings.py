@@ -42,8 +42,8 @@ class TestCollapse:
         predictions = np.array([0, 1])
         (warning,) = collapse_warnings("tfidf", predictions, Interval(0.5, 0.7), 0.5)
         assert warning == (
-            "no better than always answering the commoner class: the 95 % interval reaches down to 0.500, that answer "
-            "alone gets 0.500"
+            "no better than always answering the more frequent class: the 95 % interval starts at 0.500; always "
+            "giving that answer scores 0.500"
         )
         assert collapse_warnings("tfidf", predictions, Interval(0.501, 0.7), 0.5) == ()
 
@@ -166,8 +166,8 @@ class TestDevices:
         assert halving_warnings(1) == ()
         (warning,) = halving_warnings(2)
         assert warning == (
-            "out of memory at the first attempt; measured at the second, with batches in 2 parts. Their gradients "
-            "are added up, and the times leave the first attempt out"
+            "the first attempt ran out of memory; the second divided each batch into 2 parts and added up their "
+            "gradients. The times are those of the second attempt"
         )
 
     @pytest.mark.parametrize(

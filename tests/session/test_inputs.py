@@ -54,7 +54,7 @@ def test_results_replace_results_and_nothing_else(pytester: pytest.Pytester) -> 
     path.write_text(results_text([make_record()], []), encoding="utf-8")
     load_inputs(settings(pytester, "--sst2-json=results.json"), is_worker=False)
     path.write_text('{"mine": 1}', encoding="utf-8")
-    with pytest.raises(Sst2Error, match=r"--sst2-json: .*This run would overwrite it; name another file"):
+    with pytest.raises(Sst2Error, match=r"--sst2-json would overwrite this file: .*Name another file"):
         load_inputs(settings(pytester, "--sst2-json=results.json"), is_worker=False)
     load_inputs(settings(pytester, "--sst2-json=results.json"), is_worker=True)
 

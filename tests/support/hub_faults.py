@@ -208,7 +208,9 @@ FAULTS = (
     HubFault(
         "a listing without end", does("listing", "endless", text="x"), ("more data than any listing",), watched=True
     ),
-    HubFault("a body without end", does("bodies", "endless"), ("sends more|more data than any listing",), watched=True),
+    HubFault(
+        "a body without end", does("bodies", "endless"), ("sent more than|more data than any listing",), watched=True
+    ),
     HubFault("Xet: 401 for its token", answers("xet_token", 401), ("HTTP 401", "hf auth login"), watched=True),
     HubFault("Xet: the storage hangs", does("xet", "hang"), TIMED_OUT, watched=True),
     HubFault("Xet: 503", answers("xet", 503), TIMED_OUT, watched=True),

@@ -86,7 +86,7 @@ class TestOneAtATime:
             lock.mkdir()
         else:
             monkeypatch.setattr("filelock.FileLock._acquire", lambda self: refuse_to_lock())
-        with pytest.raises(Sst2Error, match=r"cannot be locked: .* set TMPDIR"):
+        with pytest.raises(Sst2Error, match=r"^the lock file .* cannot be locked: .* set TMPDIR"):
             locks.take(tmp_path / "r.json", "--sst2-json")
         with pytest.raises(Sst2Error, match="cannot be locked"), locks.one_at_a_time(tmp_path / "r.json"):
             pass

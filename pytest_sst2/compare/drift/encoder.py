@@ -1,4 +1,4 @@
-"""Compare encoders: the weights as loaded, and the embeddings of the fixed sentences."""
+"""Compare encoders: the weights as loaded, and the embeddings of the probe sentences."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _encoder(record: Record) -> EncoderFingerprint | None:
 def encoder_causes(
     before: Record, after: Record, *, same_seed: bool, same_sentences: bool, settings: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield what differs in the encoder. Another dtype changes all of it, so it is the only cause then.
+    """Yield what differs in the encoder. If the dtype differs, yield only that, because it changes everything else.
 
-    ``same_sentences`` is whether the fixed sentences are the same, ``settings`` holds the settings that differ.
+    ``same_sentences`` is whether the probe sentences are the same, ``settings`` holds the settings that differ.
     """
     old, new = _encoder(before), _encoder(after)
     if old is None or new is None:
@@ -131,7 +131,7 @@ def _checkpoint(record: Record) -> str:
 def _embedding_causes(
     old: EncoderFingerprint, new: EncoderFingerprint, same_tokens: np.ndarray, *, same_weights: bool, explained: bool
 ) -> Iterator[str]:
-    """Yield how the embeddings of the fixed sentences with the same tokens (bool, of shape (64,)) differ.
+    """Yield how the embeddings of the probe sentences with the same tokens (bool, of shape (64,)) differ.
 
     ``explained`` is whether a setting or the config already explains the difference.
     """
@@ -177,7 +177,7 @@ def _moved_causes(
     if not moved.any():
         return
     overall = cosine(first, second)
-    count = f"{int(moved.sum())} of {len(moved)} fixed sentences, cosine {overall:.6f}"
+    count = f"{int(moved.sum())} of {len(moved)} probe sentences, cosine {overall:.6f}"
     directions = np.array([cosine(one, other) for one, other in zip(first, second, strict=True)])
     if (directions > 1 - EMBEDDING_TOLERANCE).all() and abs(math.log(new.length / old.length)) > LENGTH_TOLERANCE:
         was_unit, is_unit = (abs(side.length - 1) < _UNIT_LENGTH_TOLERANCE for side in (old, new))
@@ -222,7 +222,7 @@ def _reordered(old: EncoderFingerprint, new: EncoderFingerprint) -> str:
     near = np.linalg.norm(first[:, None] - second[None], axis=2) <= _allowance(first)
     moved = int((~near.diagonal()).sum())
     is_permuted = moved and near.any(axis=0).all() and near.any(axis=1).all()
-    return f"{moved} of {len(first)} fixed sentences" if is_permuted else ""
+    return f"{moved} of {len(first)} probe sentences" if is_permuted else ""
 
 
 def different_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:

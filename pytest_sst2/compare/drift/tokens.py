@@ -1,4 +1,4 @@
-"""Compare tokenizers by their tokens for the fixed sentences, and find the most likely reason for a difference."""
+"""Compare tokenizers by their tokens for the probe sentences, and find the most likely reason for a difference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN_PIECES = 5
 
 
 def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint | None) -> np.ndarray:
-    """Return whether each fixed sentence has the same token ids, bool, of shape (64,)."""
+    """Return whether each probe sentence has the same token ids, bool, of shape (64,)."""
     if old is None or new is None:
         return np.ones(len(probe_sentences()), dtype=bool)
     first, second = (np.frombuffer(base64.b64decode(side.ids), dtype=np.uint32) for side in (old, new))
@@ -28,13 +28,13 @@ def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint |
 
 
 def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str]:
-    """Yield one sentence: how many fixed sentences have other ids, and what these have in common."""
+    """Yield one sentence: how many probe sentences have other ids, and what these have in common."""
     same = same_token_sentences(old, new)
     if same.all():
         return
     different = [index for index, equal in enumerate(same) if not equal]
     first = truncate(probe_sentences()[different[0]], _SHOWN_CHARACTERS)
-    count = f"token ids differ for {len(different)} of {len(same)} fixed sentences"
+    count = f"token ids differ for {len(different)} of {len(same)} probe sentences"
     yield f"{count} (first: “{first}”){_reason(old, new, different)}"
 
 

@@ -25,7 +25,7 @@ LOGITS_COSINE = 0.98
 REGRESSION_COSINE = 0.999
 # Below this correlation the predictions are the opposite: the classifier has learned swapped labels.
 OPPOSITE_CORRELATION = -0.7
-# Predictions for the evaluation rows may differ more than those for the fixed sentences, but not by this much.
+# Predictions for the evaluation rows may differ more than those for the probe sentences, but not by this much.
 PREDICTIONS_CORRELATION = 0.9
 # Packed files store probabilities in steps of 1/4095.
 _PROBABILITY_STEP = 1 / 4095
@@ -183,7 +183,7 @@ def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]
     if count := sum(number for number in lost.values() if number > 0):
         total = len(unpacked_digests(new.prediction_token_ids))
         yield (
-            f"when predicting, the model reads other tokens for {count} of {total} fixed sentences, "
+            f"when predicting, the model reads other tokens for {count} of {total} probe sentences, "
             "although it was trained on the same: they are cut or prepared differently"
         )
 
@@ -205,7 +205,7 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
     similarity = cosine(first, second)
     is_regression = old.training is not None and old.training.first_loss is None
     if similarity < (REGRESSION_COSINE if is_regression else LOGITS_COSINE):
-        cosines = f"cosine of the fixed sentences' logits {similarity:.3f}"
+        cosines = f"cosine of the probe sentences' logits {similarity:.3f}"
         yield (
             f"the training went as before, but the answers differ ({cosines}): predicting changed, not training"
             if _is_same_result(old.training, new.training)
@@ -217,7 +217,7 @@ def prediction_causes(before: Record, after: Record, *, same_training: bool) -> 
     if one.shape == other.shape and correlation(one, other) < PREDICTIONS_CORRELATION:
         moved = sum(a != b for a, b in zip(before.predictions, after.predictions, strict=True))
         yield (
-            f"the classifier answers the fixed sentences as before, but its answers to the evaluation rows differ "
+            f"the classifier answers the probe sentences as before, but its answers to the evaluation rows differ "
             f"({moved:,} of {after.total:,} predictions): rows are mixed up, or these are other sentences"
         )
 

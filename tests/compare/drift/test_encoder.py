@@ -115,7 +115,7 @@ class TestEmbeddings:
         rows = ROWS.copy()
         rows[[3, 7]] = rows[[7, 3]]
         sentence = cause(encoded(sketch=sketched(rows)))
-        assert sentence == "embeddings come back in another order than the sentences (2 of 64 fixed sentences)"
+        assert sentence == "embeddings come back in another order than the sentences (2 of 64 probe sentences)"
 
     def test_another_pooling(self) -> None:
         assert cause(encoded(pooling="cls", sketch=sketched(-ROWS))) == "pooling cls, was mean"
@@ -143,7 +143,7 @@ class TestEmbeddings:
         causes = drift_causes(BASE, encoded(sketch=sketched(moved)))
         assert bool(causes) is is_cause
         if is_cause:
-            assert "embeddings moved a little (64 of 64 fixed sentences, cosine 1.0" in causes[0]
+            assert "embeddings moved a little (64 of 64 probe sentences, cosine 1.0" in causes[0]
             assert causes[0].endswith("arithmetic of lower precision, or a slightly different formula")
 
     def test_other_layers_are_distinguished_from_later_modules(self) -> None:
@@ -151,7 +151,7 @@ class TestEmbeddings:
         moved[:10] = moved[:10][:, ::-1] * [1, -1]
         after = {"sketch": sketched(moved), "pooling": "mean"}
         last = cause(encoded(**after))
-        assert "same hidden states, but embeddings differ (10 of 64 fixed sentences, cosine 0." in last
+        assert "same hidden states, but embeddings differ (10 of 64 probe sentences, cosine 0." in last
         layers = cause(encoded(**after, hidden=sketched(moved)))
         assert "the encoder's last hidden states differ (10 of 64" in layers
         unknown = cause(encoded(**after, hidden=""), encoded(hidden=""))
@@ -165,7 +165,7 @@ class TestEmbeddings:
         assert "token ids differ for 1 of 64" in cause(after)
         moved[6] = [9, -9]
         also = with_fingerprint(encoded(sketch=sketched(moved)), tokens={"ids": token_digests(5)})
-        assert "embeddings differ (1 of 63 fixed sentences" in drift_causes(BASE, also)[1]
+        assert "embeddings differ (1 of 63 probe sentences" in drift_causes(BASE, also)[1]
 
     def test_other_weights_explain_other_embeddings(self) -> None:
         after = encoded(parts={**PARTS, "layer 0": "99"}, sketch=sketched(-ROWS), hidden=sketched(-ROWS))

@@ -1,4 +1,4 @@
-"""Test how many fixed sentences have other token ids, and the reason that is given."""
+"""Test how many probe sentences have other token ids, and the reason that is given."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_equal_ids_have_no_cause_even_if_other_fields_differ() -> None:
 
 def test_sentences_that_differ_are_counted_and_the_first_is_shown() -> None:
     (cause,) = token_causes(tokens(), tokens(1, 5, 9))
-    assert cause.startswith("token ids differ for 3 of 64 fixed sentences (first: “not funny”)")
+    assert cause.startswith("token ids differ for 3 of 64 probe sentences (first: “not funny”)")
     assert np.flatnonzero(~same_token_sentences(tokens(), tokens(1, 5, 9))).tolist() == [1, 5, 9]
 
 

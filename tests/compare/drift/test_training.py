@@ -141,7 +141,7 @@ class TestPredictions:
 
     def test_other_tokens_when_predicting_than_when_training(self) -> None:
         sentence = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
-        assert sentence.startswith("when predicting, the model reads other tokens for 2 of 64 fixed sentences")
+        assert sentence.startswith("when predicting, the model reads other tokens for 2 of 64 probe sentences")
         assert drift_causes(BASE, with_fingerprint(prediction_token_ids="")) == ()
 
     def test_opposite_predictions_are_a_cause_next_to_earlier_ones(self) -> None:
@@ -161,7 +161,7 @@ class TestPredictions:
         # cos = 1 / sqrt(1 + noise²): 0.995 and 0.894.
         assert bool(causes) is is_cause
         assert not is_cause or causes[0].endswith(
-            "(cosine of the fixed sentences' logits 0.894): the training itself changed later on; loss of the last "
+            "(cosine of the probe sentences' logits 0.894): the training itself changed later on; loss of the last "
             "epoch 0.65, was 0.6"
         )
 
