@@ -3,14 +3,9 @@
     tox run -e mutation                                           # all modules below
     tox run -e mutation -- compare/comparison results/baselines   # some of them
 
-mutmut makes the faults and runs the tests that reach each. This script adds:
-
-- Only the tests of the module's own file or folder count (``TESTS``).
-- Properties and cached functions are mutated too. mutmut skips decorated functions, so its copy has plain ones.
-- A mutant that times out is neither killed nor survived. The limit is ten times the tests' time, at least 50 seconds.
-
-Prints each surviving mutant as a difference. The exit status is 1 if fewer than 85 % of the mutants of a module were
-killed. Code outside of functions is not mutated. docs/reliability-tests.md has the figures and the survivors.
+mutmut makes the faults and runs the tests that reach each. Only the tests of a module itself count (``TESTS``), and
+properties and cached functions are mutated too. A mutant that times out is neither killed nor survived. The exit status
+is 1 if fewer than 85 % of the mutants of a module were killed. docs/reliability-tests.md has figures and survivors.
 """
 
 from __future__ import annotations

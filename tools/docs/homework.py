@@ -2,9 +2,8 @@
 
     python tools/docs/homework.py --data SST-2 --models minilm,models/paraphrase-MiniLM-L3-v2 --seeds 42,43,44
 
-Runs `pytest benchmarks` and `pytest-sst2 compare`, reads the results files, and replaces each block of the page between
-`<!-- NAME -->` and `<!-- end -->`. The prose of the page is written by hand. An interrupted measurement continues if
-`--work` names the same folder. Unknown arguments go to pytest, for example `--sst2-train-size=50` for a quick trial.
+Replaces each block of the page between `<!-- NAME -->` and `<!-- end -->`. An interrupted measurement continues if
+`--work` names the same folder. Unknown arguments go to pytest, for example `--sst2-train-size=50`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
     python tools/docs/verdicts.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o FILE]
 
-The table replaces the text between two comments of the output file. With ``--only`` the rows are printed and no file is
-written. The script takes half an hour on one core of a laptop.
+The table replaces the text between two comments of FILE; ``--only`` prints its rows instead. Takes half an hour.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Compare the speed of this package with its peers, in turn, and write docs/performance.md.
 
     python tools/perf/peers.py --data FOLDER          # SST-2; an hour on two cores, nothing else running
-    python tools/perf/peers.py --quick                # two minutes on the pocket set: checks that results are equal,
-                                                      # writes nothing
+    python tools/perf/peers.py --quick                # two minutes on the pocket set, writes nothing
     python tools/perf/peers.py --only embed --rounds 7
 
 The peer and this package do the same work in turn, every second round in reverse. The table shows the lowest, median

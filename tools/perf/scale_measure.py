@@ -2,8 +2,7 @@
 
     python tools/perf/scale_measure.py --data=FOLDER --models=minilm,FOLDER --seeds=1,2,3,4,5,6
 
-Prints Markdown. Every run is a separate process with an empty embedding cache. During the last run the script kills one
-Ray node when a third of the cells are done.
+Prints Markdown. Every run has an empty embedding cache. In the last run the script kills one Ray node.
 """
 
 from __future__ import annotations
