@@ -2,8 +2,7 @@
 
     python tools/docs/power_curve.py [-o docs/power.svg]
 
-Simulates pairs of runs on the same examples with 80 % accuracy, 4 % of answers changed by noise, and a true drop.
-Prints the share of pairs that every rule calls a regression.
+Simulates pairs of runs with 80 % accuracy, 4 % of answers changed by noise, and a true drop; prints what each rule calls.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
     python tools/perf/peers.py --data FOLDER          # SST-2; an hour on two cores, nothing else running
     python tools/perf/peers.py --quick                # two minutes on the pocket set, writes nothing
-    python tools/perf/peers.py --only embed --rounds 7
 
 The peer and this package do the same work in turn, every second round in reverse. The table shows the lowest, median
 and highest ratio of one round. The float32 limit is the arithmetic of the encoder's matrix products, without padding,
