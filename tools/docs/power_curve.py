@@ -2,7 +2,7 @@
 
     python tools/docs/power_curve.py [-o docs/power.svg]
 
-Simulates pairs of runs with 80 % accuracy, 4 % of answers changed by noise, and a true drop; prints what each rule calls.
+Simulates pairs of runs with 80 % accuracy, 4 % of answers changed by noise, and a true drop, and prints the verdicts.
 """
 
 from __future__ import annotations
