@@ -20,7 +20,7 @@ _CHECK_TOKENS = 16
 
 
 def check_tokenizer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer that is limited to too few tokens, cannot pad, or belongs to another model.
+    """Refuse a tokenizer of a wrong class, limited to too few tokens, without padding, or of another model.
 
     Args:
         call: Calls the libraries for the model.
@@ -31,9 +31,21 @@ def check_tokenizer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any)
     Raises:
         Sst2Error: The tokenizer does not fit the model.
     """
+    _check_class(call.name, folder, tokenizer)
     _check_lengths(call.name, folder, model, tokenizer)
     _check_padding(call.name, folder, model, tokenizer)
     _check_vocabulary(call, folder, model, tokenizer)
+
+
+def _check_class(name: str, folder: Path, tokenizer: Any) -> None:
+    """Refuse an object that is no tokenizer: ``tokenizer_class`` can name any class of transformers."""
+    from transformers import PreTrainedTokenizerBase
+
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise Sst2Error(
+            f"model {name!r}: tokenizer_config.json in {folder} loads a {type(tokenizer).__name__}, which is not a "
+            "tokenizer. Correct its tokenizer_class."
+        )
 
 
 def _check_lengths(name: str, folder: Path, model: Any, tokenizer: Any) -> None:

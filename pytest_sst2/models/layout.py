@@ -42,6 +42,10 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
         isinstance(module, dict) and isinstance(module.get("path", ""), str | None) for module in modules
     ):
         raise Sst2Error(f"{path} does not contain a list of modules. Save the model again with sentence-transformers.")
+    # Of two modules with one name, sentence-transformers keeps the last.
+    names = [str(module["name"]) for module in modules if "name" in module]
+    if len(set(names)) < len(names):
+        raise Sst2Error(f"{path} has two modules with one name. Give each module its own name: its position.")
     return modules
 
 

@@ -213,6 +213,16 @@ class TestFiles:
         (router / "link").symlink_to(".")
         assert any(part in refusal(model) for part in ("more than 30 modules", "outside the model's folder"))
 
+    def test_two_modules_with_one_name_are_refused(self, model: Path) -> None:
+        modules = json.loads((model / "modules.json").read_text())
+        modules[1]["name"] = modules[0]["name"]
+        (model / "modules.json").write_text(json.dumps(modules))
+        assert "two modules with one name" in refusal(model)
+
+    def test_a_tokenizer_class_that_is_no_tokenizer_is_refused(self, model: Path) -> None:
+        edit_json(model / "tokenizer_config.json", tokenizer_class="AutoModel")
+        assert "loads a BertModel, which is not a tokenizer" in refusal(model)
+
     @pytest.mark.parametrize("path", [1, ["1_Pooling"], True])
     def test_a_path_that_is_not_text_is_refused(self, model: Path, path: object) -> None:
         modules = json.loads((model / "modules.json").read_text())
