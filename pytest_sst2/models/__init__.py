@@ -7,7 +7,6 @@
 - ``module_classes``: refuses classes of sentence-transformers that would load another model.
 - ``layout``: finds a model's modules and their files; ``bundled`` finds and verifies the files of a package.
 - ``compatibility_checks``: checks a loaded model with its tokenizer; ``max_length`` finds its input limit.
-- ``loaded_tensors``: compares a loaded encoder with the verified files.
 - ``guarded_calls``: calls the libraries offline and without their output; ``library_compat`` handles renamed arguments.
 - ``unchanged``: detects changes of the files during a run.
 - ``out_of_memory``: recognises and reports out-of-memory errors.

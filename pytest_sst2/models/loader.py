@@ -6,7 +6,6 @@ files that ``locate`` verified. Therefore they never use the network, and the co
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from pytest_sst2.models.bundled import bundled_folder, verify_bundled
 from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
 from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
-from pytest_sst2.models.loaded_tensors import refuse_other_tensors
 from pytest_sst2.models.locate import LocatedModel, locate_files
 from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.models.safety import refuse_nonfinite_weights
@@ -137,8 +135,7 @@ class ModelLoader:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        located = self.locate(spec)
-        folder = located.folder
+        folder = self.locate(spec).folder
         refuse_other_model_type(spec.name, folder)
 
         def load() -> Any:
@@ -152,8 +149,6 @@ class ModelLoader:
         encoder = self._library_call(spec)("sentence encoder", load)
         disable_chat_templates(encoder)
         if spec not in self._checked_encoders:
-            reload = functools.partial(self._reloaded_encoders, spec, located)
-            refuse_other_tensors(spec.name, encoder, located.all_weight_files, reload)
             check_embedding(self._library_call(spec), folder, encoder)
             self._checked_encoders.add(spec)
         candidates = (encoder.max_seq_length, max_length, max_input_length(encoder))
@@ -169,22 +164,18 @@ class ModelLoader:
         return {"trust_remote_code": self.trust_remote_code, "local_files_only": True}
 
     def _locate(self, spec: ModelSpec) -> LocatedModel:
-        import torch
-
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
         refuse_nonfinite_weights(spec.name, located.all_weight_files)
         for folder in located.encoders:
-            model = self._complete_encoder(spec, folder, torch.float32)
+            model = self._complete_encoder(spec, folder)
             tokenizer = self._tokenizer(spec, folder)
             check_tokenizer(self._library_call(spec), folder, model, tokenizer)
             check_answer(self._library_call(spec), folder, model, tokenizer)
         return located
 
-    def _reloaded_encoders(self, spec: ModelSpec, located: LocatedModel, dtype: Any) -> list[Any]:
-        return [self._complete_encoder(spec, folder, dtype) for folder in located.encoders]
-
-    def _complete_encoder(self, spec: ModelSpec, folder: Path, dtype: Any) -> Any:
+    def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
         """Return the encoder; refuse a checkpoint without all its tensors, which would be initialized randomly."""
+        import torch
         import transformers
 
         # The class that sentence-transformers would load, with a head if the module's settings request one.
@@ -193,7 +184,7 @@ class ModelLoader:
         def load() -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = auto_class.from_pretrained(
                 str(folder),
-                **dtype_argument(dtype),
+                **dtype_argument(torch.float32),
                 use_safetensors=True,
                 output_loading_info=True,
                 **self._load_options(),
