@@ -141,8 +141,8 @@ def _lock(root: Path) -> Iterator[bool]:
                 waited = True
                 if watch.is_idle():
                     raise HubError(
-                        f"another process is downloading {root.name} and makes no progress; end it, or remove {path} "
-                        "if there is no such process"
+                        f"another process is downloading {root.name} and makes no progress; end it, or remove "
+                        f"{lock.lock_file} if there is no such process"
                     ) from None
             except NotImplementedError:  # a file system without locks
                 lock = filelock.SoftFileLock(path.with_suffix(".soft"))

@@ -254,5 +254,5 @@ class _Warnings(logging.Handler):
         line = record.getMessage().partition("\n")[0]
         if pause := _PAUSE.search(line):
             self._say("wait", float(pause[1] or pause[2]))
-        elif record.levelno >= logging.WARNING:
-            self._say("note", _ADDRESS.sub("", line)[:200])
+        elif record.levelno >= logging.WARNING or " lock " in line:  # a killed client can leave one behind
+            self._say("note", _ADDRESS.sub("", line)[:300])
