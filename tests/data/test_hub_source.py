@@ -31,7 +31,8 @@ from tests.support.data_folders import (
     text,
     with_dev,
 )
-from tests.support.loopback_hub import LoopbackHub, hub_of_this_process
+from tests.support.hub_clients import hub_of_this_process
+from tests.support.loopback_hub import LoopbackHub
 from tests.support.record_factory import make_record
 
 COMMIT = "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb"

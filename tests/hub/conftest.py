@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hub_clients import hub_of_this_process
 from tests.support.hub_faults import Place
 from tests.support.hub_runs import serve, write_repositories
-from tests.support.loopback_hub import LoopbackHub, hub_of_this_process
+from tests.support.loopback_hub import LoopbackHub
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import pytest
 
 from pytest_sst2.hub import download
 from pytest_sst2.hub.errors import HubError
+from tests.support.hub_clients import ask_in_new_process, run_in_this_process
 from tests.support.hub_faults import MODEL, Place, refused_port
 from tests.support.hub_runs import assert_the_cache_is_sound, download_texts, load, refusal
-from tests.support.loopback_hub import LoopbackHub, ask_in_new_process, run_in_this_process, running_hub
+from tests.support.loopback_hub import LoopbackHub, running_hub
 
 RUN_IN_A_PROCESS = download._run
 assert RUN_IN_A_PROCESS is not run_in_this_process

@@ -211,7 +211,8 @@ def test_notes_are_short_without_urls_and_pauses_are_messages_of_their_own() -> 
         "Rate limited. Waiting 61.0s before retry [Retry 1/5].",
         "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)",
     ):
-        handler.emit(logging.LogRecord("huggingface_hub", logging.WARNING, "", 0, message, (), None))
+        level = logging.INFO if "lock" in message else logging.WARNING
+        handler.emit(logging.LogRecord("huggingface_hub", level, "", 0, message, (), None))
     assert messages == [
         ("note", "Error while downloading: timed out"),
         ("note", "HTTP Error 503 thrown while requesting"),

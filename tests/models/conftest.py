@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import tiny_models
-from tests.support.loopback_hub import LoopbackHub, hub_of_this_process
+from tests.support.hub_clients import hub_of_this_process
+from tests.support.loopback_hub import LoopbackHub
 
 
 @pytest.fixture

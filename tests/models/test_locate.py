@@ -15,7 +15,8 @@ from pytest_sst2.config.catalog import CATALOG, MINILM_SHA256
 from pytest_sst2.hub.cache import cache_folder
 from pytest_sst2.models.loader import ModelLoader
 from tests.support import fake_bundle
-from tests.support.loopback_hub import LoopbackHub, ask_in_new_process, running_hub
+from tests.support.hub_clients import ask_in_new_process
+from tests.support.loopback_hub import LoopbackHub, running_hub
 from tests.support.model_folders import (
     add_dense_module,
     in_folder,

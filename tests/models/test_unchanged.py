@@ -19,7 +19,7 @@ from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import BENCHMARK
 from tests.models.test_safety import WEIGHTS
-from tests.support.loopback_hub import hub_of_this_process
+from tests.support.hub_clients import hub_of_this_process
 from tests.support.model_folders import edit_json
 
 

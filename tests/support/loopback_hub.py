@@ -9,11 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,14 +19,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
-
-import pytest
-
-import pytest_sst2
-from pytest_sst2.hub import download as hub_download
-from pytest_sst2.hub import worker as hub_worker
-from pytest_sst2.hub.errors import HubError, long_pause
-from pytest_sst2.utils.errors import Sst2Error
 
 RepoType = Literal["model", "dataset"]
 FaultKind = Literal[
@@ -249,10 +238,11 @@ class LoopbackHub:
             return _refusal("EntryNotFound")  # the client then uses the first version
         xet_hash = path.split("/")[-1 if "/reconstructions/" in path else 3]
         repositories = [folder for repo in self._repos.values() for folder in repo.references.values()]
-        files = [file for folder in repositories for file in _files(folder) if file.suffix in LFS_SUFFIXES]
-        file = next((file for file in files if _xet_hash(file) == xet_hash), None)
-        if file is None:
+        files = [(file, folder) for folder in repositories for file in _files(folder) if file.suffix in LFS_SUFFIXES]
+        matches = [(file, file.relative_to(folder)) for file, folder in files if _xet_hash(file) == xet_hash]
+        if not matches:
             return _refusal("EntryNotFound")
+        file, name = matches[0]
         block, count = _block(file.read_bytes())
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         if "/reconstructions/" not in path:
@@ -261,7 +251,7 @@ class LoopbackHub:
         if int(first or 0) >= file.stat().st_size:
             return Answer(b"", 416)
         chunks = {"start": 0, "end": count}
-        url = f"{self.address}/cas/blocks/{xet_hash}/resolve/x/{file.name}"
+        url = f"{self.address}/cas/blocks/{xet_hash}/resolve/x/{name.as_posix()}"
         terms = [{"hash": xet_hash, "unpacked_length": file.stat().st_size, "range": chunks}]
         fetch = {xet_hash: [{"range": chunks, "url": url, "url_range": {"start": 0, "end": len(block) - 1}}]}
         return _json({"offset_into_first_range": 0, "terms": terms, "fetch_info": fetch})
@@ -367,65 +357,6 @@ def running_hub() -> Iterator[LoopbackHub]:
         server.stop()
 
 
-@contextlib.contextmanager
-def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
-    """Yield a running server that huggingface_hub in this process uses as the Hub, with an empty cache."""
-    from huggingface_hub import constants
-
-    with running_hub() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.delenv("HF_TOKEN", raising=False)
-        patch.setattr(constants, "ENDPOINT", server.address)
-        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        patch.setattr(constants, "HF_HUB_OFFLINE", False)
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        patch.setattr(hub_download, "_run", run_in_this_process)
-        forget_sessions()
-        hub_download._unreachable_reason.cache_clear()
-        yield server
-    forget_sessions()
-    hub_download._unreachable_reason.cache_clear()
-
-
-def run_in_this_process(request: hub_worker.Request, root: Path) -> Path:
-    """Download in this process, to save the second that a new process takes to start."""
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
-
-    disable_progress_bars()
-    try:
-        return hub_worker.download(request, _refuse_long_pauses)
-    except HubError:
-        raise
-    except Sst2Error as error:
-        raise HubError(str(error)) from error
-    finally:
-        enable_progress_bars()
-
-
-def _refuse_long_pauses(kind: str, value: object) -> None:
-    if kind == "wait" and isinstance(value, float) and value > hub_worker.LONGEST_PAUSE_SECONDS:
-        raise long_pause("the loopback Hub", value)
-
-
-def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
-    """Run ``script`` in a new interpreter, and return the JSON in its last output line."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "SYSTEMROOT", "TMPDIR", "LANG")}
-    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**kept, **own, "NO_PROXY": "127.0.0.1"},
-        cwd=Path(pytest_sst2.__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def commit_id(folder: Path) -> str:
     """Return 40 hex digits that depend on the names and contents of a folder's files."""
     digest = hashlib.sha1()
@@ -510,15 +441,3 @@ def _json(value: object) -> Answer:
 
 def _refusal(error_code: str) -> Answer:
     return Answer(b'{"error": "not here"}', 404, {"Content-Type": "application/json", "X-Error-Code": error_code})
-
-
-def forget_sessions() -> None:
-    """Close the sessions of huggingface_hub, in releases before and since 1.0."""
-    import huggingface_hub
-
-    if hasattr(huggingface_hub, "close_session"):
-        huggingface_hub.close_session()
-    else:
-        from huggingface_hub.utils import reset_sessions
-
-        reset_sessions()
