@@ -43,7 +43,7 @@ class Met:
     @property
     def in_short(self) -> str:
         """The clause with the reason, without digests and addresses."""
-        clause = re.search(r"has no complete copy(?: of \S+)?, and (.*?)\. Next steps:", self.said)
+        clause = re.search(r"(?:has no copy of \S+|lacks [^,]+), and (.*?)\. Next steps:", self.said)
         text = clause.group(1) if clause else self.said[:200] or "nothing"
         text = re.sub(r"\b[0-9a-f]{40,64}\b", "DIGEST", text).replace(self.place.repo_id, "ID")
         return re.sub(r"http://(127\.0\.0\.1:\d+|no-such-host\.invalid)", "HUB", text)
