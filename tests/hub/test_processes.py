@@ -134,8 +134,8 @@ def test_a_run_of_models_that_fail_in_every_way_explains_each_in_its_own_time(
     ("name", "place"),
     [
         ("403, gated", DATA),
-        ("one flipped bit", DATA),
-        ("bodies hang in the middle", DATA),
+        ("Xet: one flipped bit", DATA),
+        ("Xet: blocks hang in the middle", DATA),
         ("expired token", MODEL),
     ],
     ids=["gated", "flipped", "hanging", "expired"],

@@ -56,7 +56,8 @@ def meet(fault: HubFault, place: Place, repositories: dict[Place, Path], *, whol
         hub_runs.serve(server, repositories)
         fault.inject(server, place)
         login = {"HF_TOKEN": hub_runs.TOKEN} if fault.token else {}
-        env = hub_runs.environment(fault.endpoint(server), home, **login)
+        client = {} if fault.is_of_xet or place == MODEL else {"HF_HUB_DISABLE_XET": "1"}
+        env = hub_runs.environment(fault.endpoint(server), home, **login, **client)
         if whole:
             run = hub_runs.run_benchmarks(*hub_runs.options_for(place), env=env, folder=home)
             output, said, seconds = run.output, " ".join(run.errors), run.seconds
