@@ -253,6 +253,7 @@ def _child(request: Request) -> Iterator[_Messages]:
             "download needs; set TMPDIR to a writable folder with a few MB free"
         ) from error
     own = {"HF_ENDPOINT": endpoint(), "HF_HUB_CACHE": str(cache_folder()), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    own["HF_HUB_DISABLE_TELEMETRY"] = "1"  # hf_xet would report each download to the Hub
     with errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, str(Path(__file__).resolve().parents[2])],
