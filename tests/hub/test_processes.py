@@ -253,9 +253,8 @@ def test_the_lock_file_of_a_killed_process_blocks_others_only_until_the_timeout(
     locks = [path for path in tmp_path.rglob(".locks/**/*") if path.is_file()]
     assert locks
     answer = fetch(MODEL, env)
-    if "error" in answer:  # this release of filelock does not detect that the lock's owner is gone
-        (path,) = [Path(word.strip(";,.")) for word in answer["error"].split() if ".lock" in word or ".soft" in word]
-        assert path in locks
+    if "error" in answer:  # filelock did not detect that the owner of a lock is gone: of ours, or of the client's own
+        assert "another process is downloading" in answer["error"] or "timed out" in answer["error"]
         assert answer["seconds"] < PATIENCE_SECONDS + EXTRA_SECONDS
         for lock in locks:
             lock.unlink(missing_ok=True)
