@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
 from pytest_sst2.compare.drift.encoder import is_frozen
+from pytest_sst2.compare.drift.evidence import Cause, ranked
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange, holm
@@ -48,7 +49,7 @@ class CellComparison:
     accuracy: AccuracyChange | None = None
     adjusted_p: float | None = None
     detectable: float | None = None
-    causes: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
     speed_and_memory: SpeedAndMemoryChange | None = None
     one_training: bool = False
     notes: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class CellComparison:
         applies = {
             "regressed": self.verdict == "regressed",
             "incomparable": self.verdict == "incomparable",
-            "drifted": bool(self.causes),
+            "drifted": not all(cause.is_note for cause in self.causes),
             "slower": resources is not None and resources.slower,
             "more-memory": resources is not None and resources.more_memory,
         }
@@ -172,13 +173,13 @@ def _compare_cell(key: CellKey, pairing: Pairing) -> CellComparison:
     if reasons:
         return CellComparison(*key, seeds, "incomparable", tuple(reasons))
     seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
-    causes = dict.fromkeys(cause for old, new in pairs for cause in drift_causes(old, new, seeded=seeded))
+    causes = ranked(cause for old, new in pairs for cause in drift_causes(old, new, seeded=seeded))
     return CellComparison(
         *key,
         seeds,
         "unchanged",
         accuracy=compare_accuracy(*pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples),
-        causes=tuple(causes),
+        causes=causes,
         speed_and_memory=compare_speed_and_memory(pairing.before, pairing.after),
         one_training=len(pairing.before) == len(pairing.after) == 1 and not is_frozen(pairing.after[0]),
     )

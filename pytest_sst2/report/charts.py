@@ -126,7 +126,7 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
     most_changed = _largest(compared, key=lambda item: abs(item[1].delta))
     values = []
     for cell, change in most_changed:
-        causes = "; ".join(cell.causes)
+        causes = "; ".join(map(str, cell.causes))
         values.append(
             {
                 "cell": cell.name,

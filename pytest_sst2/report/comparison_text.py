@@ -109,12 +109,17 @@ def findings(comparison: Comparison) -> list[str]:
         lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
     lines += by_sentence("missing", lambda cell: _missing_seeds(comparison, cell))
     lines += by_sentence("incomparable", lambda cell: cell.reasons)
-    lines += by_sentence("drift", lambda cell: cell.causes)
+    lines += by_sentence("drift", lambda cell: (str(cause) for cause in cell.causes if not cause.is_note))
     lines += by_sentence("slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
     lines += by_sentence("more-memory", _more_memory)
     lines += by_sentence("faster", lambda cell: _changed_phases(cell.speed_and_memory, "faster"))
     lines += by_sentence(
-        "note", lambda cell: (*cell.notes, *(cell.speed_and_memory.notes if cell.speed_and_memory else ()))
+        "note",
+        lambda cell: (
+            *cell.notes,
+            *(str(cause) for cause in cell.causes if cause.is_note),
+            *(cell.speed_and_memory.notes if cell.speed_and_memory else ()),
+        ),
     )
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")

@@ -59,7 +59,7 @@ _COMPARISON_COLUMNS: dict[str, Callable[[CellComparison], Any]] = {
     "delta_high": lambda cell: cell.accuracy and round(cell.accuracy.interval.high, 6),
     "p_adjusted": lambda cell: cell.adjusted_p,
     "time_ratio": _time_ratio,
-    "causes": lambda cell: "; ".join(cell.causes),
+    "causes": lambda cell: "; ".join(map(str, cell.causes)),
 }
 _ERROR_COLUMN = "error"
 

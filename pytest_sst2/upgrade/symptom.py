@@ -69,10 +69,10 @@ def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> st
     if kind not in cell.flags:
         return ""
     if kind == "drifted":
-        return cell.causes[0]
+        return cell.causes[0].sentence
     if kind == "regressed":
         assert cell.accuracy is not None  # noqa: S101 - a cell without accuracy is incomparable
-        cause = f"; {cell.causes[0]}" if cell.causes else ""
+        cause = f"; {cell.causes[0]}" if "drifted" in cell.flags else ""
         return f"accuracy {cell.accuracy.before:.4f} → {cell.accuracy.after:.4f}{cause}"
     assert cell.speed_and_memory is not None  # noqa: S101 - its flag comes from them
     if kind == "slower":

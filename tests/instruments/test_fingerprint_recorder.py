@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.specs import ModelSpec
@@ -20,6 +19,7 @@ from pytest_sst2.methods.base import Job, Trained, train
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.fingerprint import Fingerprint
 from tests.support.record_factory import make_record
+from tests.support.sentences_of_causes import drift_sentences
 from tests.support.tiny_models import sentences_and_labels
 
 METHOD = {spec.name: spec for spec in METHODS}
@@ -64,7 +64,7 @@ class TestMethods:
         assert first == again
         assert None not in (first.tokens, first.encoder, first.training)
         before, after = (make_record(fingerprint=fingerprint) for fingerprint in (first, again))
-        assert drift_causes(before, after) == ()
+        assert drift_sentences(before, after) == ()
 
     def test_fine_tuning_shows_its_steps_and_what_they_changed(self, spec: ModelSpec) -> None:
         fingerprint, trained = fingerprint_and_trained(spec, "fine-tune")

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
 from pytest_sst2.report.comparison_text import HEADERS, comparison_headline, comparison_json, comparison_lines, row
@@ -41,7 +42,7 @@ FASTER = SpeedAndMemoryChange(
     None,
     ("measured in one round, so changes of less than ±25 % cannot be detected",),
 )
-DRIFT = ("max_seq_length 5, was 256",)
+DRIFT = (Cause("max_seq_length 5, was 256", "settings", where="max_seq_length", before="256", after="5"),)
 REGRESSED = CellComparison(
     "minilm", "linear-probe", (42,), "regressed", (), CHANGE, 0.00008, 0.0126, DRIFT, SLOWER, notes=("one seed",)
 )
@@ -184,7 +185,11 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     first, second, third = data["cells"]
     assert first["flags"] == ["drifted", "more-memory", "regressed", "slower"]
     assert first["accuracy"] == {**dataclasses.asdict(CHANGE), "interval": [-0.035, -0.0126], "error_parts": []}
-    assert (first["adjusted_p"], first["detectable"], first["causes"]) == (0.00008, 0.0126, [*DRIFT])
+    assert (first["adjusted_p"], first["detectable"], first["causes"]) == (
+        0.00008,
+        0.0126,
+        [dataclasses.asdict(DRIFT[0])],
+    )
     assert first["speed_and_memory"]["phases"][0] == dataclasses.asdict(SLOWER.phases[0])
     assert first["speed_and_memory"]["memory"]["is_more"] is True
     assert second["detectable"] is None

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
@@ -31,6 +30,7 @@ from pytest_sst2.runner.result_warnings import halving_warnings
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import results, write_tsv
 from tests.support import tiny_models
+from tests.support.sentences_of_causes import drift_sentences
 
 METHOD = {spec.name: spec for spec in METHODS}
 GPU_FULL = torch.OutOfMemoryError(
@@ -172,7 +172,7 @@ class TestHalving:
         assert [whole.settings.get(name) for name in names] == [8, 1, None]
         assert halving_warnings(2)[0] in halved.warnings
         assert halving_warnings(2)[0] not in whole.warnings
-        causes = drift_causes(whole, halved)
+        causes = drift_sentences(whole, halved)
         assert [name for name in names[:2] if not any(name in cause for cause in causes)] == []
         assert not any("first batch" in cause for cause in causes)
 
@@ -182,7 +182,7 @@ class TestHalving:
         halved = measure(runner_on(SmallGpu(ROOMY, most_tokens=600), method, encoder))
         assert halved.probabilities == pytest.approx(whole.probabilities, abs=1e-5)
         assert (whole.settings["tokens_per_batch"], halved.settings["tokens_per_batch"]) == (1024, 512)
-        assert any("tokens_per_batch" in cause for cause in drift_causes(whole, halved))
+        assert any("tokens_per_batch" in cause for cause in drift_sentences(whole, halved))
 
     def test_embeddings_of_halved_batches_have_their_own_address(
         self, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

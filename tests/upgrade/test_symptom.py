@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results
@@ -40,7 +41,11 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("changed", "kind", "summary"),
         [
-            (cell(causes=("C 2, was 1", "predictions differ")), "drifted", "C 2, was 1"),
+            (
+                cell(causes=(Cause("C 2, was 1", "settings"), Cause("predictions differ", "predictions"))),
+                "drifted",
+                "C 2, was 1",
+            ),
             (cell(speed_and_memory=SLOWER), "slower", "fit takes 3.00 × as long"),
             (cell(speed_and_memory=HEAVIER), "more-memory", "peak memory 2.50 ×"),
         ],
@@ -54,7 +59,7 @@ class TestFinding:
 
     def test_the_worst_comes_first_whatever_the_order_of_the_cells(self) -> None:
         other = dataclasses.replace(RIGHT, model="albert")
-        slower, drifted = cell(speed_and_memory=SLOWER), cell(model="albert", causes=("C 2, was 1",))
+        slower, drifted = cell(speed_and_memory=SLOWER), cell(model="albert", causes=(Cause("C 2, was 1", "settings"),))
         assert worst(slower, drifted, before=(RIGHT, other)).kind == "drifted"
         assert worst(slower, drifted, before=(RIGHT, other), failures=[MEMORY_FULL]).kind == "crash"
 

@@ -1,6 +1,7 @@
 """Find what differs between two records of one cell, as sentences.
 
 - ``causes``: walks the chain from rows to predictions. Start here.
+- ``evidence``: ``Cause``, a sentence with the evidence that implies it.
 - ``tokens``, ``encoder``, ``training``: the sentences for one step of the chain.
 - ``similarity``: cosine and correlation.
 """

@@ -16,6 +16,7 @@ from pytest_sst2.compare.drift.encoder import (
     is_nondeterministic,
     value_text,
 )
+from pytest_sst2.compare.drift.evidence import Cause, causes_of, ranked
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import (
     first_step_causes,
@@ -97,6 +98,11 @@ def _setting_differences(before: Record, after: Record) -> dict[str, str]:
     return {name: text for name, text in differences.items() if name != _BATCH_PER_PROCESS or len(batch_sizes) > 1}
 
 
+def _setting_cause(before: Record, after: Record, name: str, sentence: str) -> Cause:
+    old, new = (str(record.settings.get(name)) for record in (before, after))
+    return Cause(sentence, "settings", name, old, new)
+
+
 def _recipe_differences(before: Record, after: Record) -> Iterator[str]:
     for field in dataclasses.fields(before.recipe):
         old, new = getattr(before.recipe, field.name), getattr(after.recipe, field.name)
@@ -134,7 +140,7 @@ def _row_count(rows: RowsFingerprint) -> str:
     return f"{rows.count:,} rows, {rows.distinct:,} distinct"
 
 
-def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[str, ...]:
+def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[Cause, ...]:
     """Return what differs between two records of the same data and recipe, in the order of the chain.
 
     Empty if nothing differs, or if one record has no fingerprint (schema 1). With another seed, only what does not
@@ -148,12 +154,20 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if not same_seed:
         settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
     tokens = list(token_causes(old.tokens, new.tokens)) if same_sentences and old.tokens and new.tokens else []
-    encoder = list(encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings))
+    encoder = causes_of(
+        "embeddings",
+        encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings),
+    )
     # A different way to compute the same is a cause, but it explains nothing in the later steps.
-    causes = [*tokens, *arithmetic_causes(before, after), *encoder, *settings.values()]
+    causes = [
+        *causes_of("tokens", tokens),
+        *causes_of("arithmetic", arithmetic_causes(before, after)),
+        *encoder,
+        *(_setting_cause(before, after, name, sentence) for name, sentence in settings.items()),
+    ]
     same_inputs = not (tokens or encoder or settings)
     if not same_seed:
-        return tuple(dict.fromkeys(causes))
+        return ranked(causes)
     training = [
         *(() if tokens else training_row_causes(old.training, new.training)),
         *training_causes(old.training, new.training, settings),
@@ -161,9 +175,10 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     ]
     if same_inputs and not training:
         training += first_step_causes(old.training, new.training)
-    causes += training
+    causes += causes_of("training", training)
     if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
-        causes += repeat_causes(old, new)
+        causes += causes_of("predictions", repeat_causes(old, new))
     if same_sentences:
-        causes += prediction_causes(before, after, same_training=same_inputs and not training)
-    return tuple(dict.fromkeys(causes))
+        same_training = same_inputs and not training
+        causes += causes_of("predictions", prediction_causes(before, after, same_training=same_training))
+    return ranked(causes)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
+from pytest_sst2.compare.drift.causes import incomparable_reasons
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.packing import packed_bits, packed_floats
 from pytest_sst2.results.record import Placement, Record
 from tests.support.record_factory import make_record, of_schema_1, token_digests, with_fingerprint
+from tests.support.sentences_of_causes import drift_sentences
 
 BASE = make_record()
 
@@ -26,14 +27,14 @@ def with_recipe(**changes: Any) -> Record:
 
 def cause(after: Record, before: Record = BASE) -> str:
     """Return the only cause."""
-    (only,) = drift_causes(before, after)
+    (only,) = drift_sentences(before, after)
     return only
 
 
 class TestIncomparable:
     def test_equal_records_are_comparable_without_drift(self) -> None:
         assert incomparable_reasons(BASE, make_record()) == ()
-        assert drift_causes(BASE, make_record()) == ()
+        assert drift_sentences(BASE, make_record()) == ()
 
     def test_other_data_is_the_only_reason(self) -> None:
         after = dataclasses.replace(with_dataset(name="sst2", split="heldout"), recipe=build_recipe("full"), seed=7)
@@ -121,7 +122,7 @@ class TestFirstSchema:
     @pytest.mark.parametrize(("before", "after"), [(OLD, BASE), (BASE, OLD)])
     def test_it_is_compared_by_the_digest_of_its_rows_without_drift(self, before: Record, after: Record) -> None:
         assert incomparable_reasons(before, after) == ()
-        assert drift_causes(before, after) == ()
+        assert drift_sentences(before, after) == ()
         moved = dataclasses.replace(after, dataset=dataclasses.replace(after.dataset, digest="ff" * 32))
         (reason,) = incomparable_reasons(before, moved)
         assert reason.startswith("training or evaluation rows (their digests differ")
@@ -157,7 +158,7 @@ class TestDraws:
             training={"order": "9999:8888", "first_loss": 7.0, "first_gradient_norm": 25.0, "first_batch": "1:2"},
             logits=packed_floats([4 - index / 8 for index in range(64)]),
         )
-        assert drift_causes(BASE, after) == ()
+        assert drift_sentences(BASE, after) == ()
 
     @pytest.mark.parametrize(
         ("old", "new"),
@@ -170,8 +171,8 @@ class TestDraws:
     )
     def test_settings_that_depend_on_the_seed_are_no_drift(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         before, after = dataclasses.replace(BASE, settings=old), dataclasses.replace(BASE, settings=new, seed=7)
-        assert drift_causes(before, after, seeded={*old} - {"C"}) == ()
-        assert drift_causes(before, after) != ()
+        assert drift_sentences(before, after, seeded={*old} - {"C"}) == ()
+        assert drift_sentences(before, after) != ()
 
     def test_differences_that_do_not_depend_on_the_seed_are_drift(self) -> None:
         other = dataclasses.replace(BASE, seed=7)
@@ -197,11 +198,11 @@ class TestSettings:
         assert cause(dataclasses.replace(BASE, settings={**BASE.settings, name: value})) == words
 
     def test_settings_of_only_one_side_are_ignored(self) -> None:
-        assert drift_causes(BASE, dataclasses.replace(BASE, settings={"C": 1.0, "new": 5})) == ()
+        assert drift_sentences(BASE, dataclasses.replace(BASE, settings={"C": 1.0, "new": 5})) == ()
 
     def test_several_are_all_named(self) -> None:
         after = dataclasses.replace(BASE, settings={**BASE.settings, "C": 2.0, "solver": "saga"})
-        assert drift_causes(BASE, after) == ("C 2, was 1", "solver saga, was lbfgs")
+        assert drift_sentences(BASE, after) == ("C 2, was 1", "solver saga, was lbfgs")
 
 
 class TestPrecision:
@@ -212,7 +213,7 @@ class TestPrecision:
 
     def test_another_implementation_of_attention(self) -> None:
         assert cause(with_fingerprint(encoder={"attention": "eager"})) == "attention computed by eager, was sdpa"
-        assert drift_causes(BASE, with_fingerprint(encoder={"attention": ""})) == ()
+        assert drift_sentences(BASE, with_fingerprint(encoder={"attention": ""})) == ()
 
     def test_another_precision_of_matrix_products(self) -> None:
         other = dataclasses.replace(BASE.environment, matmul_precision="high")
@@ -250,7 +251,7 @@ class TestChain:
         assert cause(with_fingerprint(self.FAR_LOGITS, training={"steps": 64})) == "64 training steps, were 32"
 
     def test_a_different_way_to_compute_the_same_explains_nothing(self) -> None:
-        causes = drift_causes(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))
+        causes = drift_sentences(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))
         assert [sentence.partition(",")[0] for sentence in causes] == [
             "attention computed by eager",
             "the same up to training",
@@ -260,7 +261,7 @@ class TestChain:
         after = with_fingerprint(
             self.FAR_LOGITS, fixed_sentences="other", tokens={"ids": token_digests(3)}, encoder={"pooling": "cls"}
         )
-        assert drift_causes(BASE, after) == ()
+        assert drift_sentences(BASE, after) == ()
         assert "weights" in cause(with_fingerprint(after, encoder={"parts": {"layer 0": "99"}}))
 
 
@@ -274,9 +275,9 @@ class TestProcesses:
 
     def test_a_batch_divided_among_processes_is_the_same_batch(self) -> None:
         words = "trained by 4 processes, was 1: other dropout masks"
-        assert drift_causes(self.trained(1, 16), self.trained(4, 4)) == (words,)
-        assert drift_causes(self.trained(2, 8), self.trained(2, 8)) == ()
+        assert drift_sentences(self.trained(1, 16), self.trained(4, 4)) == (words,)
+        assert drift_sentences(self.trained(2, 8), self.trained(2, 8)) == ()
 
     def test_a_larger_batch_is_a_cause(self) -> None:
-        assert "per_device_train_batch_size 16, was 8" in drift_causes(self.trained(2, 8), self.trained(2, 16))
-        assert "per_device_train_batch_size 8, was 16" not in drift_causes(self.trained(1, 16), self.trained(2, 8))
+        assert "per_device_train_batch_size 16, was 8" in drift_sentences(self.trained(2, 8), self.trained(2, 16))
+        assert "per_device_train_batch_size 8, was 16" not in drift_sentences(self.trained(1, 16), self.trained(2, 8))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.compare.drift.encoder import (
     BATCH_SENSITIVITY_TOLERANCE,
     EMBEDDING_TOLERANCE,
@@ -21,6 +20,7 @@ from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.packing import packed_floats
 from pytest_sst2.results.record import Record, Weights
 from tests.support.record_factory import SKETCH, make_record, token_digests, with_fingerprint
+from tests.support.sentences_of_causes import drift_sentences
 
 BASE = make_record()
 PARTS = BASE.fingerprint.encoder.parts
@@ -37,7 +37,7 @@ def sketched(rows: np.ndarray) -> str:
 
 
 def cause(after: Record, before: Record = BASE) -> str:
-    (only,) = drift_causes(before, after)
+    (only,) = drift_sentences(before, after)
     return only
 
 
@@ -56,7 +56,9 @@ class TestWeights:
         )
 
     def test_other_files_with_the_same_weights_are_no_drift(self) -> None:
-        assert drift_causes(BASE, dataclasses.replace(BASE, weights=Weights("a/b", "hub", "", "00" * 32, "mit"))) == ()
+        assert (
+            drift_sentences(BASE, dataclasses.replace(BASE, weights=Weights("a/b", "hub", "", "00" * 32, "mit"))) == ()
+        )
 
     def test_missing_parts_are_named(self) -> None:
         left = {name: digest for name, digest in PARTS.items() if name != "layer 1"}
@@ -66,7 +68,7 @@ class TestWeights:
 
     def test_renamed_parts_are_the_same(self) -> None:
         renamed = {name.replace("layer", "block"): digest for name, digest in PARTS.items()}
-        assert drift_causes(BASE, encoded(parts=renamed)) == ()
+        assert drift_sentences(BASE, encoded(parts=renamed)) == ()
 
     def test_swapped_layers_are_not(self) -> None:
         swapped = {**PARTS, "layer 0": PARTS["layer 1"], "layer 1": PARTS["layer 0"]}
@@ -89,7 +91,7 @@ class TestWeights:
             with_fingerprint(training=FROZEN),
             with_fingerprint(training=FROZEN, encoder={"parts": {**PARTS, "classifier": "99", "pooler": "99"}}),
         )
-        assert drift_causes(before, after) == ()
+        assert drift_sentences(before, after) == ()
         other = with_fingerprint(after, encoder={"parts": {**PARTS, "layer 0": "99"}})
         assert "weights as loaded differ" in cause(other, before)
 
@@ -107,9 +109,9 @@ class TestEmbeddings:
         assert cause(with_fingerprint(after, repeat_max_diff=0.2)).startswith(
             "embedded twice, a sentence gets two embeddings (25 % apart): dropout is on"
         )
-        assert drift_causes(BASE, encoded(nondeterminism=NONDETERMINISM_TOLERANCE)) == ()
+        assert drift_sentences(BASE, encoded(nondeterminism=NONDETERMINISM_TOLERANCE)) == ()
         # An encoder that was already random before is not compared.
-        assert drift_causes(encoded(nondeterminism=0.25), after) == ()
+        assert drift_sentences(encoded(nondeterminism=0.25), after) == ()
 
     def test_embeddings_in_another_order_than_the_sentences(self) -> None:
         rows = ROWS.copy()
@@ -126,7 +128,7 @@ class TestEmbeddings:
         assert "embeddings depend on the other sentences of a batch (by up to 20 %)" in cause(
             encoded(batch_sensitivity=0.2)
         )
-        assert drift_causes(BASE, encoded(batch_sensitivity=EMBEDDING_TOLERANCE)) == ()
+        assert drift_sentences(BASE, encoded(batch_sensitivity=EMBEDDING_TOLERANCE)) == ()
         # If the hidden states changed, lower precision explains a small effect.
         moved = sketched(ROWS * 1.001)
         assert "arithmetic" in cause(encoded(batch_sensitivity=BATCH_SENSITIVITY_TOLERANCE, hidden=moved, sketch=moved))
@@ -140,7 +142,7 @@ class TestEmbeddings:
     @pytest.mark.parametrize(("factor", "is_cause"), [(0.5, False), (2.0, True)])
     def test_more_than_the_effect_of_other_thread_counts_is_a_cause(self, factor: float, is_cause: bool) -> None:
         moved = ROWS + factor * EMBEDDING_TOLERANCE * np.sqrt((ROWS**2).sum(1).mean()) * np.array([0.6, 0.8])
-        causes = drift_causes(BASE, encoded(sketch=sketched(moved)))
+        causes = drift_sentences(BASE, encoded(sketch=sketched(moved)))
         assert bool(causes) is is_cause
         if is_cause:
             assert "embeddings moved a little (64 of 64 probe sentences, cosine 1.0" in causes[0]
@@ -165,7 +167,7 @@ class TestEmbeddings:
         assert "token ids differ for 1 of 64" in cause(after)
         moved[6] = [9, -9]
         also = with_fingerprint(encoded(sketch=sketched(moved)), tokens={"ids": token_digests(5)})
-        assert "embeddings differ (1 of 63 probe sentences" in drift_causes(BASE, also)[1]
+        assert "embeddings differ (1 of 63 probe sentences" in drift_sentences(BASE, also)[1]
 
     def test_other_weights_explain_other_embeddings(self) -> None:
         after = encoded(parts={**PARTS, "layer 0": "99"}, sketch=sketched(-ROWS), hidden=sketched(-ROWS))
@@ -175,7 +177,7 @@ class TestEmbeddings:
     def test_a_setting_that_explains_it_leaves_only_the_count(self, name: str) -> None:
         before = dataclasses.replace(BASE, settings={name: 5})
         after = dataclasses.replace(encoded(sketch=sketched(ROWS[:, ::-1])), settings={name: 6})
-        causes = drift_causes(before, after)
+        causes = drift_sentences(before, after)
         assert causes[0].startswith("embeddings differ (")
         assert causes[1:] == (f"{name} 6, was 5",)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.compare.drift.training import (
     FIRST_GRADIENT_TOLERANCE,
     FIRST_LOSS_TOLERANCE,
@@ -18,6 +17,7 @@ from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, REPEAT_TOLERANCE
 from pytest_sst2.results.packing import packed_floats, unpacked_floats
 from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, token_digests, with_fingerprint
+from tests.support.sentences_of_causes import drift_sentences
 
 BASE = make_record()
 TRAINING = BASE.fingerprint.training
@@ -33,7 +33,7 @@ def with_settings(record: Record, **changes: Any) -> Record:
 
 
 def cause(after: Record, before: Record = BASE) -> str:
-    (only,) = drift_causes(before, after)
+    (only,) = drift_sentences(before, after)
     return only
 
 
@@ -48,7 +48,7 @@ class TestOptimiser:
         before = with_settings(BASE, adam_beta2=0.999, weight_decay=0.0)
         after = with_settings(BASE, adam_beta2=0.95, weight_decay=0.1)
         options = {"optimizer": "AdamW", "betas": "(0.9, 0.95)", "weight_decay": "0.1"}
-        causes = drift_causes(before, trained(after, optimizer=options))
+        causes = drift_sentences(before, trained(after, optimizer=options))
         assert causes == ("adam_beta2 0.95, was 0.999", "weight_decay 0.1, was 0")
 
     def test_another_learning_rate_or_schedule(self) -> None:
@@ -58,7 +58,7 @@ class TestOptimiser:
             "the optimiser's learning rate is 0.0001 on average, was 5e-05, with the same highest rate: another "
             "schedule"
         )
-        assert drift_causes(BASE, trained(learning_rate=1.00001e-4)) == ()
+        assert drift_sentences(BASE, trained(learning_rate=1.00001e-4)) == ()
         before, after = with_settings(BASE, learning_rate=1e-4), with_settings(BASE, learning_rate=2e-4)
         assert cause(trained(after, learning_rate=2e-4), before) == "learning_rate 0.0002, was 0.0001"
 
@@ -68,13 +68,13 @@ class TestOptimiser:
     def test_iterations_of_a_solver_are_not_training_steps(self) -> None:
         frozen = TrainingFingerprint(steps=20, last_gradient=1e-5)
         before, after = (with_fingerprint(training=dataclasses.replace(frozen, steps=steps)) for steps in (20, 25))
-        assert drift_causes(before, after) == ()
+        assert drift_sentences(before, after) == ()
 
     @pytest.mark.parametrize(("gradient", "is_cause"), [(CONVERGED_GRADIENT, False), (2e-3, True)])
     def test_a_solver_that_stopped_before_its_minimum(self, gradient: float, is_cause: bool) -> None:
         before = with_fingerprint(training=TrainingFingerprint(steps=20, last_gradient=1e-5))
         after = with_fingerprint(training=TrainingFingerprint(steps=5, last_gradient=gradient))
-        causes = drift_causes(before, after)
+        causes = drift_sentences(before, after)
         assert bool(causes) is is_cause
         assert not is_cause or (
             "not at the minimum of its objective (gradient 2.0e-03, was 1.0e-05; 5 iterations, were 20): stopped before"
@@ -102,7 +102,7 @@ class TestTrainingRows:
         assert "other tokens in its first batch" in cause(trained(first_batch="9999:cdcd"))
         assert "other labels with its first batch" in cause(trained(first_batch="abab:9999"))
         for unknown in ("", "abab:"):
-            assert drift_causes(BASE, trained(first_batch=unknown)) == ()
+            assert drift_sentences(BASE, trained(first_batch=unknown)) == ()
 
 
 class TestFirstStep:
@@ -114,7 +114,7 @@ class TestFirstStep:
             ("first_update", FIRST_UPDATE_TOLERANCE, "the first step moves the weights "),
         ):
             moved = getattr(TRAINING, name) * (1 + factor * tolerance * (1 - 1e-9))
-            causes = drift_causes(BASE, trained(**{name: moved}))
+            causes = drift_sentences(BASE, trained(**{name: moved}))
             assert [sentence.startswith(words) for sentence in causes] == ([True] if is_cause else [])
 
     def test_another_first_loss_explains_the_gradient(self) -> None:
@@ -122,32 +122,32 @@ class TestFirstStep:
         assert sentence.startswith("loss of the first batch 2.8, was 0.7 (4.00 ×), from the same rows and weights")
 
     def test_another_learning_rate_explains_the_size_of_the_first_step(self) -> None:
-        causes = drift_causes(BASE, trained(first_update=2e-4, learning_rate=2e-4))
+        causes = drift_sentences(BASE, trained(first_update=2e-4, learning_rate=2e-4))
         assert causes == ("the optimiser's highest learning rate is 0.0002, was 0.0001",)
 
     def test_unmeasured_values_are_not_compared(self) -> None:
         empty = {"first_loss": None, "first_gradient_norm": None, "first_update": None, "learning_rate": None}
-        assert drift_causes(BASE, trained(**empty)) == ()
-        assert drift_causes(BASE, with_fingerprint(training=None)) == ()
+        assert drift_sentences(BASE, trained(**empty)) == ()
+        assert drift_sentences(BASE, with_fingerprint(training=None)) == ()
 
 
 class TestPredictions:
     @pytest.mark.parametrize(("change", "is_cause"), [(REPEAT_TOLERANCE, False), (0.0011, True)])
     def test_a_classifier_with_other_probabilities_when_it_predicts_again(self, change: float, is_cause: bool) -> None:
-        causes = drift_causes(BASE, with_fingerprint(repeat_max_diff=change))
+        causes = drift_sentences(BASE, with_fingerprint(repeat_max_diff=change))
         assert bool(causes) is is_cause
         assert not is_cause or causes[0].startswith("predicting twice gives different probabilities (up to")
-        assert drift_causes(with_fingerprint(repeat_max_diff=0.5), with_fingerprint(repeat_max_diff=0.6)) == ()
+        assert drift_sentences(with_fingerprint(repeat_max_diff=0.5), with_fingerprint(repeat_max_diff=0.6)) == ()
 
     def test_other_tokens_when_predicting_than_when_training(self) -> None:
         sentence = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
         assert sentence.startswith("when predicting, the model reads other tokens for 2 of 64 probe sentences")
-        assert drift_causes(BASE, with_fingerprint(prediction_token_ids="")) == ()
+        assert drift_sentences(BASE, with_fingerprint(prediction_token_ids="")) == ()
 
     def test_opposite_predictions_are_a_cause_next_to_earlier_ones(self) -> None:
         turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))
         assert cause(turned) == "the trained classifier gives the opposite answers: labels or classes are swapped"
-        assert len(drift_causes(BASE, trained(turned, steps=64))) == 2
+        assert len(drift_sentences(BASE, trained(turned, steps=64))) == 2
 
     @pytest.mark.parametrize(("noise", "is_cause"), [(0.1, False), (0.5, True)])
     def test_another_classifier_is_described_by_its_cosine_and_losses(self, noise: float, is_cause: bool) -> None:
@@ -157,7 +157,7 @@ class TestPredictions:
         other *= np.linalg.norm(LOGITS) / np.linalg.norm(other)
         epochs = (dataclasses.replace(BASE.epochs[0], train_loss=0.65),)
         after = with_fingerprint(logits=packed_floats((LOGITS + noise * other).tolist()))
-        causes = drift_causes(BASE, dataclasses.replace(after, epochs=epochs))
+        causes = drift_sentences(BASE, dataclasses.replace(after, epochs=epochs))
         # cos = 1 / sqrt(1 + noise²): 0.995 and 0.894.
         assert bool(causes) is is_cause
         assert not is_cause or causes[0].endswith(
@@ -189,8 +189,8 @@ class TestPredictions:
         after = dataclasses.replace(before, predictions=predictions)
         assert cause(after, before) == words
         # If the earlier record has the same property, it is no drift.
-        assert drift_causes(after, after) == ()
+        assert drift_sentences(after, after) == ()
 
     def test_a_probability_that_packing_moved_across_one_half_is_ignored(self) -> None:
         probabilities = (0.9, 0.1, 0.8, 0.4999)
-        assert drift_causes(BASE, dataclasses.replace(BASE, probabilities=probabilities)) == ()
+        assert drift_sentences(BASE, dataclasses.replace(BASE, probabilities=probabilities)) == ()

@@ -1,0 +1,79 @@
+"""Cause: one difference between two records, with the evidence that implies it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+# The steps of the chain, the earliest first.
+Kind = Literal[
+    "rows",
+    "tokens",
+    "weights",
+    "config",
+    "arithmetic",
+    "modules",
+    "embeddings",
+    "settings",
+    "training",
+    "predictions",
+]
+
+
+class Rank(IntEnum):
+    """What a cause explains. Causes are listed in this order.
+
+    ``EXPLAINS``: its effect was measured, and it explains all differences in later steps.
+    ``DIFFERS``: it was measured, but its effect on later steps is unknown.
+    ``NOTE``: it changed no number that was measured. It is no drift.
+    """
+
+    EXPLAINS = 0
+    DIFFERS = 1
+    NOTE = 2
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One difference between two records of a cell.
+
+    Attributes:
+        sentence: The statement for a reader. It says no more than the evidence implies.
+        kind: The step of the chain in which the difference was measured.
+        where: The place within the step, such as a module, a tensor, a setting or a training step; empty if unknown.
+        before: The earlier value as text; empty if the difference has no values.
+        after: The later value as text.
+        rows: The number of sentences concerned; None if it does not apply.
+        rank: What the cause explains.
+    """
+
+    sentence: str
+    kind: Kind
+    where: str = ""
+    before: str = ""
+    after: str = ""
+    rows: int | None = None
+    rank: Rank = Rank.EXPLAINS
+
+    @property
+    def is_note(self) -> bool:
+        """Whether the cause changed no number that was measured, and so is no drift."""
+        return self.rank is Rank.NOTE
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def causes_of(kind: Kind, sentences: Iterable[str], *, rank: Rank = Rank.EXPLAINS) -> list[Cause]:
+    """Return a cause without further evidence for each sentence."""
+    return [Cause(sentence, kind, rank=rank) for sentence in sentences]
+
+
+def ranked(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Return the causes by rank, each sentence once; within a rank the order is kept."""
+    distinct: dict[str, Cause] = {}
+    for cause in causes:
+        distinct.setdefault(cause.sentence, cause)
+    return tuple(sorted(distinct.values(), key=lambda cause: cause.rank))
