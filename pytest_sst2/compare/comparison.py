@@ -7,24 +7,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
-from pytest_sst2.compare.drift.encoder import is_frozen
 from pytest_sst2.compare.drift.evidence import Cause, ranked
-from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
+from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records, same_answers
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange, holm
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
-from pytest_sst2.compare.verdict import Verdict, detectable_drop, verdict_of
+from pytest_sst2.compare.verdict import Verdict, verdict_of
+from pytest_sst2.config.options import TOLERANCE
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 
 HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
 
-# Paired predictions compare two classifiers. They cannot show how much two trainings differ by chance.
-_ONE_TRAINING = (
-    "one seed: this compares two trained classifiers. Trainings also differ by chance; five seeds would show how much "
-    "(--sst2-seeds 1,2,3,4,5)",
-)
+
+@dataclass(frozen=True)
+class FailedSeed:
+    """A seed whose accuracy fell far below that of the others, before and after, and a sentence about it."""
+
+    seed: int
+    before: float
+    after: float
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,11 @@ class CellComparison:
 
     Attributes:
         reasons: Why the cell is incomparable; empty if it is comparable.
-        adjusted_p: The p-value after Holm's correction over all cells of the comparison.
-        detectable: The smallest drop (a positive fraction) that would have been called regressed; None if there is no
-            such drop.
+        adjusted_p: The one-sided p-value in the direction of the change, corrected for the number of cells.
+        tolerance: The drop in accuracy (a positive fraction) that this cell may have.
         causes: What differs in the chain from rows to predictions.
-        one_training: Whether each side is a single training in steps.
+        failed_seeds: Later seeds that fell far below the others. They fail the cell, whatever the mean is.
+        would_decide: What would decide an undecided cell, with minutes; empty if it is decided.
         notes: Limits of the verdict, one sentence each.
     """
 
@@ -48,10 +52,11 @@ class CellComparison:
     reasons: tuple[str, ...] = ()
     accuracy: AccuracyChange | None = None
     adjusted_p: float | None = None
-    detectable: float | None = None
+    tolerance: float = TOLERANCE
     causes: tuple[Cause, ...] = ()
     speed_and_memory: SpeedAndMemoryChange | None = None
-    one_training: bool = False
+    failed_seeds: tuple[FailedSeed, ...] = ()
+    would_decide: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -61,10 +66,11 @@ class CellComparison:
 
     @property
     def flags(self) -> frozenset[str]:
-        """The words of ``--sst2-fail-on`` that apply: regressed, slower, more-memory, drifted, incomparable."""
+        """The words of ``--sst2-fail-on`` that apply: regressed, undecided, slower, and so on."""
         resources = self.speed_and_memory
         applies = {
             "regressed": self.verdict == "regressed",
+            "undecided": self.verdict == "undecided",
             "incomparable": self.verdict == "incomparable",
             "drifted": not all(cause.is_note for cause in self.causes),
             "slower": resources is not None and resources.slower,
@@ -130,7 +136,9 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
     failed = {(failure.model, failure.method): failure for failure in after.failures}
     common = [key for key in dict.fromkeys((*new, *failed)) if key in old]
     cells = [
-        _failed_cell(key, failed[key]) if key in failed else _compare_cell(key, pair_records(old[key], new[key]))
+        _failed_cell(key, failed[key])
+        if key in failed
+        else _compare_cell(key, pair_records(old[key], new[key]), tolerance, alpha)
         for key in common
     ]
     return Comparison(
@@ -139,7 +147,7 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         saved=before.saved,
         tolerance=tolerance,
         alpha=alpha,
-        cells=tuple(_with_verdicts(cells, tolerance, alpha)),
+        cells=tuple(_with_verdicts(cells, alpha)),
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),
@@ -162,8 +170,8 @@ def _failed_cell(key: CellKey, failure: Failure) -> CellComparison:
     return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
 
 
-def _compare_cell(key: CellKey, pairing: Pairing) -> CellComparison:
-    """Compare one cell; its verdict stays ``unchanged`` until Holm's correction over all cells."""
+def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float) -> CellComparison:
+    """Compare one cell; its verdict stays ``undecided`` until Holm's correction over all cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
     reasons = dict.fromkeys(
@@ -177,11 +185,13 @@ def _compare_cell(key: CellKey, pairing: Pairing) -> CellComparison:
     return CellComparison(
         *key,
         seeds,
-        "unchanged",
-        accuracy=compare_accuracy(*pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples),
+        "identical" if all(cause.is_note for cause in causes) and same_answers(pairing) else "undecided",
+        accuracy=compare_accuracy(
+            *pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples, alpha=alpha
+        ),
+        tolerance=tolerance,
         causes=causes,
         speed_and_memory=compare_speed_and_memory(pairing.before, pairing.after),
-        one_training=len(pairing.before) == len(pairing.after) == 1 and not is_frozen(pairing.after[0]),
     )
 
 
@@ -203,18 +213,26 @@ def _seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
     return frozenset(name for name, of_seeds in values.items() if any(value != of_seeds[0] for value in of_seeds))
 
 
-def _with_verdicts(cells: Sequence[CellComparison], tolerance: float, alpha: float) -> list[CellComparison]:
+def _with_verdicts(cells: Sequence[CellComparison], alpha: float) -> list[CellComparison]:
     """Return the cells with their verdicts, after Holm's correction over the cells that have a p-value."""
     changes = [cell.accuracy for cell in cells if cell.accuracy is not None]
-    adjusted = iter(holm([change.p_value for change in changes]))
-    decided = []
-    for cell in cells:
-        if cell.accuracy is not None:
-            p = next(adjusted)
-            verdict = verdict_of(cell.accuracy.delta, p, alpha=alpha, tolerance=tolerance)
-            # Holm requires alpha / m of the smallest p-value, the strictest level this cell could have met.
-            drop = detectable_drop(cell.accuracy, alpha / len(changes), tolerance)
-            notes = _ONE_TRAINING if verdict != "unchanged" and cell.one_training else ()
-            cell = replace(cell, verdict=verdict, adjusted_p=p, detectable=drop, notes=notes)
-        decided.append(cell)
-    return decided
+    worse = iter(holm([change.p_worse for change in changes]))
+    better = iter(holm([change.p_better for change in changes]))
+    return [
+        cell if cell.accuracy is None else _with_verdict(cell, cell.accuracy, next(worse), next(better), alpha)
+        for cell in cells
+    ]
+
+
+def _with_verdict(
+    cell: CellComparison, change: AccuracyChange, p_worse: float, p_better: float, alpha: float
+) -> CellComparison:
+    verdict = verdict_of(
+        change,
+        p_worse,
+        p_better,
+        alpha=alpha,
+        tolerance=cell.tolerance,
+        is_identical=cell.verdict == "identical",
+    )
+    return replace(cell, verdict=verdict, adjusted_p=p_worse if change.delta < 0 else p_better)

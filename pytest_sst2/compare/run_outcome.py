@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS, Comparison
+from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, Comparison
+from pytest_sst2.compare.verdict import Headline
 from pytest_sst2.results.file import Results
 
-Outcome = Literal["PASSES", "HOLDS", "MEASURED", "NOTHING MEASURED", "CANNOT COMPARE", "FAILS"]
+Outcome = Literal["PASSES", "HOLDS", "UNDECIDED", "MEASURED", "NOTHING MEASURED", "CANNOT COMPARE", "FAILS"]
 Tone = Literal["good", "bad", "unclear"]
 
 _TONES: dict[Outcome, Tone] = {"PASSES": "good", "HOLDS": "good", "FAILS": "bad"}
-_COMPARISON_OUTCOMES: dict[int, Outcome] = {HOLDS: "HOLDS", FAILS: "FAILS", CANNOT_COMPARE: "CANNOT COMPARE"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,14 @@ class RunOutcome:
     has_trouble: bool
 
 
-def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Outcome:
+def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Headline:
     """Return the outcome of a comparison alone."""
-    return _COMPARISON_OUTCOMES[comparison.exit_status(fail_on)]
+    status = comparison.exit_status(fail_on)
+    if status == FAILS:
+        return "FAILS"
+    if status == CANNOT_COMPARE:
+        return "CANNOT COMPARE"
+    return "UNDECIDED" if comparison.flagged("undecided") else "HOLDS"
 
 
 def run_outcome(
@@ -53,7 +58,7 @@ def run_outcome(
     outcome: Outcome
     if comparison is not None:
         outcome = comparison_outcome(comparison, fail_on)
-        outcome = "FAILS" if has_trouble and outcome == "HOLDS" else outcome
+        outcome = "FAILS" if has_trouble and outcome in ("HOLDS", "UNDECIDED") else outcome
     elif has_trouble:
         outcome = "FAILS"
     elif not cells:

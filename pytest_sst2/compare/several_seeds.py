@@ -9,26 +9,28 @@ import numpy as np
 from scipy import special
 
 from pytest_sst2.compare.significance import (
-    CONFIDENCE,
     AccuracyChange,
     ErrorPart,
     bool_shape,
     compare_one_seed,
     mcnemar_p,
 )
-from pytest_sst2.results.record import Interval
 
 _SMALLEST_P = 1e-30  # smaller values carry no more information
 
 
-def compare_accuracy(before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool) -> AccuracyChange:
+def compare_accuracy(
+    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, alpha: float
+) -> AccuracyChange:
     """Compare two runs by the test for their number of seeds. The arguments are as for ``compare_seeds``."""
     if len(before) == len(after) == 1:
-        return compare_one_seed(before[0], after[0])
-    return compare_seeds(before, after, paired=paired, same_examples=same_examples)
+        return compare_one_seed(before[0], after[0], alpha=alpha)
+    return compare_seeds(before, after, paired=paired, same_examples=same_examples, alpha=alpha)
 
 
-def compare_seeds(before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool) -> AccuracyChange:
+def compare_seeds(
+    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, alpha: float
+) -> AccuracyChange:
     """Compare two runs of several seeds each, with both seeds and examples random.
 
     **Variance of the mean difference.**
@@ -66,6 +68,7 @@ def compare_seeds(before: np.ndarray, after: np.ndarray, *, paired: bool, same_e
         after: The same for the later run, of shape (S2, n), S2 at least 2.
         paired: Whether row s of both arrays is the same seed, on the same examples. S and S2 are then equal.
         same_examples: Whether column i is the same example in all rows.
+        alpha: One minus the confidence of each bound.
 
     Raises:
         ValueError: The arrays are not bool, or do not have these shapes.
@@ -87,37 +90,38 @@ def compare_seeds(before: np.ndarray, after: np.ndarray, *, paired: bool, same_e
         losses, gains = int((differences < 0).sum()), int((differences > 0).sum())
         example_variance = _squares(differences) / (n * n * (n - 1) * (s_before * s_after) ** 2)
         counted_twice = sum(residual_variances)
-        sign_p = mcnemar_p(losses, gains) if delta * (gains - losses) > 0 else 1.0
+        sign_p = mcnemar_p(losses, gains), mcnemar_p(gains, losses)
     else:
         losses, gains = (int((tables[0] < 0).sum()), int((tables[0] > 0).sum())) if paired else (0, 0)
-        example_variance, counted_twice, sign_p = sum(within_seed_variances), sum(within_seed_variances), 0.0
+        example_variance, counted_twice, sign_p = sum(within_seed_variances), sum(within_seed_variances), (0.0, 0.0)
     added = max(example_variance - counted_twice, example_variance - sum(seed_variances), 0.0)
     error_parts = (*seed_parts, ErrorPart(added, n - 1))
-    half_width = margin(error_parts, 1 - CONFIDENCE)
+    half_width = margin(error_parts, alpha)
+    p = _p_value(abs(delta), error_parts)
+    p_worse, p_better = (p, 1 - p) if delta < 0 else (1 - p, p)
     source = "seeds and examples both random" if same_examples else "t over seeds"
     return AccuracyChange(
         before=float(before.mean()),
         after=float(after.mean()),
         delta=delta,
-        interval=Interval(max(-1.0, delta - half_width), min(1.0, delta + half_width)),
-        p_value=max(_p_value(delta, error_parts), sign_p),
+        at_worst=max(-1.0, delta - half_width),
+        at_best=min(1.0, delta + half_width),
+        p_worse=max(p_worse, sign_p[0]),
+        p_better=max(p_better, sign_p[1]),
         losses=losses,
         gains=gains,
         examples=n,
         seeds=min(s_before, s_after),
         test=f"{source} ({'paired' if paired else 'unpaired'} seeds)",
-        standard_error=math.sqrt(sum(seed_variances) + added),
-        degrees_of_freedom=min(part.degrees_of_freedom for part in seed_parts),
-        error_parts=error_parts,
     )
 
 
 def margin(error_parts: Sequence[ErrorPart], level: float) -> float:
     """Return the half-width of an interval: each part of the variance with its own t quantile.
 
-    ``level`` is the probability outside the interval, on both sides together.
+    ``level`` is the probability outside the interval on one side.
     """
-    return math.sqrt(sum(v * float(special.stdtrit(df, level / 2)) ** 2 for v, df in error_parts))
+    return math.sqrt(sum(v * float(special.stdtrit(df, level)) ** 2 for v, df in error_parts))
 
 
 def _mean_squares(table: np.ndarray) -> tuple[float, float, float]:
@@ -140,14 +144,14 @@ def _welch(one: ErrorPart, other: ErrorPart) -> ErrorPart:
     return ErrorPart(total, total**2 / squares if squares else one.degrees_of_freedom)
 
 
-def _p_value(delta: float, error_parts: Sequence[ErrorPart]) -> float:
-    """Return the level at which the interval around ``delta`` touches 0."""
-    if not delta:
-        return 1.0
-    if margin(error_parts, _SMALLEST_P) <= abs(delta):
+def _p_value(distance: float, error_parts: Sequence[ErrorPart]) -> float:
+    """Return the one-sided level, at most one half, at which a margin is as wide as a distance."""
+    if not distance:
+        return 0.5
+    if margin(error_parts, _SMALLEST_P) <= distance:
         return _SMALLEST_P
     from scipy import optimize  # takes a quarter of a second, which one seed does not need
 
     return math.exp(
-        optimize.brentq(lambda x: margin(error_parts, math.exp(x)) - abs(delta), math.log(_SMALLEST_P), 0.0)
+        optimize.brentq(lambda x: margin(error_parts, math.exp(x)) - distance, math.log(_SMALLEST_P), math.log(0.5))
     )

@@ -2,8 +2,7 @@
 
 Accuracies and deltas are fractions (0 to 1). Delta is after minus before, so a drop is negative. A *loss* is an example
 that was right before and is wrong after; a *gain* is the reverse. One seed compares two classifiers, so only the
-examples are random. ``several_seeds`` compares two ways of training: if seeds alone move the accuracy by a point or
-two, one seed calls 19 to 33 % of harmless upgrades regressed.
+examples are random. ``several_seeds`` compares two ways of training.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from pytest_sst2.compare.score_bound import lower_bound
 from pytest_sst2.results.record import Interval
-
-CONFIDENCE = 0.95
-BOOTSTRAP_SAMPLES = 10_000
 
 
 class ErrorPart(NamedTuple):
@@ -33,35 +30,35 @@ class AccuracyChange:
     """The accuracy of one cell before and after; with several seeds, the means over the seeds.
 
     Attributes:
-        interval: 95 % interval of ``delta``.
-        p_value: Two-sided, not adjusted for the number of cells.
+        at_worst: One-sided lower bound of the true ``delta``, at a confidence of 1 - alpha.
+        at_best: One-sided upper bound of the true ``delta``, at a confidence of 1 - alpha.
+        p_worse: One-sided p-value against "the accuracy did not fall", not adjusted for the number of cells.
+        p_better: One-sided p-value against "the accuracy did not rise", not adjusted for the number of cells.
         losses: Examples that fewer seeds got right after than before. If each seed has its own examples: the sum over
             paired seeds, 0 for unpaired ones.
         gains: The reverse of ``losses``.
         examples: Examples per seed.
         seeds: Pairs of runs; for unpaired runs, the smaller number of seeds.
         test: The name of the test, for a reader.
-        standard_error: Of ``delta``; None for one seed.
-        degrees_of_freedom: Of the seeds' part of the variance; None for one seed.
-        error_parts: The parts of the variance, the examples' part last; empty for one seed.
+        variance_source: Where the variance between trainings comes from, if not from these records; else empty.
     """
 
     before: float
     after: float
     delta: float
-    interval: Interval
-    p_value: float
+    at_worst: float
+    at_best: float
+    p_worse: float
+    p_better: float
     losses: int
     gains: int
     examples: int
     seeds: int
     test: str
-    standard_error: float | None = None
-    degrees_of_freedom: float | None = None
-    error_parts: tuple[ErrorPart, ...] = ()
+    variance_source: str = ""
 
 
-def wilson_interval(correct: int, total: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
     """Return Wilson's score interval of a proportion (Wilson 1927, J. of the American Statistical Association 22).
 
     Raises:
@@ -74,37 +71,17 @@ def wilson_interval(correct: int, total: int, confidence: float = CONFIDENCE) ->
 
 
 def mcnemar_p(losses: int, gains: int) -> float:
-    """Return the two-sided p-value of the exact McNemar test (McNemar 1947, Psychometrika 12); 1.0 for 0 and 0.
+    """Return the one-sided p-value of the exact McNemar test against "no more losses than gains"; 1.0 for 0 and 0.
 
-    It is twice the binomial tail: if nothing changed, a discordant example is as likely a gain as a loss.
+    It is a binomial tail: if nothing changed, a discordant example is as likely a gain as a loss (McNemar 1947,
+    Psychometrika 12).
 
     Raises:
         ValueError: A count is negative.
     """
     if losses < 0 or gains < 0:
         raise ValueError(f"losses and gains must be counts of at least 0, not {losses} and {gains}.")
-    return min(1.0, 2 * float(special.bdtr(min(losses, gains), losses + gains, 0.5)))
-
-
-def paired_bootstrap_interval(
-    losses: int, gains: int, total: int, *, seed: int = 0, confidence: float = CONFIDENCE
-) -> Interval:
-    """Return the percentile interval of delta over examples resampled with replacement.
-
-    (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.) Drawing ``total`` values of -1, 0 and 1
-    is one multinomial draw of three counts. The same ``seed`` gives the same interval. Without discordant examples the
-    interval is (0, 0).
-
-    Raises:
-        ValueError: The counts exceed ``total``, or ``total`` is not positive.
-    """
-    unchanged = total - losses - gains
-    if total < 1 or min(losses, gains, unchanged) < 0:
-        raise ValueError(f"{losses} losses and {gains} gains are impossible with {total} examples.")
-    probabilities = np.array([losses, gains, unchanged]) / total
-    drawn = np.random.default_rng(seed).multinomial(total, probabilities, size=BOOTSTRAP_SAMPLES)
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / total, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))
+    return float(special.bdtr(gains, losses + gains, 0.5))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -124,13 +101,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [min(1.0, float(value)) for value in adjusted[np.argsort(order)]]
 
 
-def compare_one_seed(before: np.ndarray, after: np.ndarray, *, seed: int = 0) -> AccuracyChange:
-    """Compare two runs on the same examples by the exact McNemar test and the paired bootstrap.
+def compare_one_seed(before: np.ndarray, after: np.ndarray, *, alpha: float) -> AccuracyChange:
+    """Compare two classifiers on the same examples by the exact McNemar test and Tango's score bounds.
 
     Args:
         before: Whether each example was right, bool, of shape (n,).
         after: The same for the later run, with the examples in the same order.
-        seed: Seed of the bootstrap.
+        alpha: One minus the confidence of each bound.
 
     Raises:
         ValueError: The arrays are not bool, differ in shape, or are empty.
@@ -142,8 +119,10 @@ def compare_one_seed(before: np.ndarray, after: np.ndarray, *, seed: int = 0) ->
         before=float(before.mean()),
         after=float(after.mean()),
         delta=(gains - losses) / total,
-        interval=paired_bootstrap_interval(losses, gains, total, seed=seed),
-        p_value=mcnemar_p(losses, gains),
+        at_worst=lower_bound(losses, gains, total, alpha),
+        at_best=-lower_bound(gains, losses, total, alpha),
+        p_worse=mcnemar_p(losses, gains),
+        p_better=mcnemar_p(gains, losses),
         losses=losses,
         gains=gains,
         examples=total,

@@ -12,6 +12,7 @@ import numpy as np
 from pytest_sst2.compare.pairing import Pairing
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange, wilson_interval
+from pytest_sst2.config.options import ALPHA
 from pytest_sst2.data.pocket import pocket_kinds
 from pytest_sst2.results.record import Interval
 
@@ -46,7 +47,7 @@ class SliceScore:
         examples: The number of sentences; summed over the seeds if each seed has its own.
         accuracy: The mean over the seeds, in the later run.
         interval: Wilson's 95 % interval for one classifier with this accuracy on as many sentences.
-        change: Before and after, with a p-value for this slice alone. It is exploratory and decides no verdict. None
+        change: Before and after, with bounds for this slice alone. It is exploratory and decides no verdict. None
             without a baseline.
     """
 
@@ -95,7 +96,7 @@ def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
 def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, compared: bool) -> list[SliceScore]:
     """Return the scores of a cell on every slice of its sentences.
 
-    If all seeds have the same sentences, the interval and p-value of a change include the variance between seeds
+    If all seeds have the same sentences, the bounds of a change include the variance between seeds
     (``compare_seeds``). If each seed has its own, their predictions are pooled. Unless ``compared``, there is no
     baseline and ``pairing.before`` may be any records.
     """
@@ -110,7 +111,7 @@ def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, co
 def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, compared: bool) -> SliceScore:
     before, after = before[:, part.rows], after[:, part.rows]
     examples, accuracy = after.shape[1], float(after.mean())
-    change = compare_accuracy(before, after, paired=paired, same_examples=True) if compared else None
+    change = compare_accuracy(before, after, paired=paired, same_examples=True, alpha=ALPHA) if compared else None
     interval = wilson_interval(round(accuracy * examples), examples)
     return SliceScore(part.group, part.name, examples, accuracy, interval, change)
 
@@ -118,7 +119,7 @@ def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, com
 def most_changed(scores: Sequence[tuple[str, SliceScore]]) -> list[tuple[str, SliceScore, AccuracyChange]]:
     """Return the cells and slices whose accuracy changed, the smallest p-value first, then the largest change."""
     changed = [(cell, score, score.change) for cell, score in scores if score.change is not None and score.change.delta]
-    return sorted(changed, key=lambda item: (item[2].p_value, -abs(item[2].delta)))
+    return sorted(changed, key=lambda item: (min(item[2].p_worse, item[2].p_better), -abs(item[2].delta)))
 
 
 def _without_punctuation(word: str) -> str:

@@ -9,12 +9,12 @@ from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.flips import Predictions
 from pytest_sst2.compare.slices import SliceScore, most_changed
 from pytest_sst2.report.cell_charts import calibration_chart, slice_chart
-from pytest_sst2.utils.formatting import p_value, plural, signed_points
+from pytest_sst2.utils.formatting import plural, signed_points
 
 _MOST_FLIPS = 50
 _MOST_CHANGED_SLICES = 10
 _LABELS = ("negative", "positive")
-CHANGED_SLICE_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "p")
+CHANGED_SLICE_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "at worst", "at best")
 
 
 def cell_details(cell: CellAnalysis) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def cell_details(cell: CellAnalysis) -> dict[str, Any]:
     is_compared = cell.is_compared
     slice_headers: tuple[str, ...] = ("", "slice", "sentences", "accuracy", "95 % interval")
     if is_compared:
-        slice_headers = (*slice_headers[:3], "before", "after", "Δ points", "95 % interval", "p")
+        slice_headers = (*slice_headers[:3], "before", "after", "Δ points", "at worst", "at best")
     return {
         "name": cell.name,
         "summary": _summary(cell),
@@ -69,14 +69,13 @@ def _slice_row(score: SliceScore) -> tuple[str, ...]:
     start = (score.group, score.name, f"{score.examples:,}")
     if score.change is None:
         return (*start, f"{score.accuracy:.4f}", f"{score.interval.low:.3f}–{score.interval.high:.3f}")
-    low, high = score.change.interval
     return (
         *start,
         f"{score.change.before:.4f}",
         f"{score.change.after:.4f}",
         signed_points(score.change.delta),
-        f"{signed_points(low)} to {signed_points(high)}",
-        p_value(score.change.p_value),
+        signed_points(score.change.at_worst),
+        signed_points(score.change.at_best),
     )
 
 
@@ -131,7 +130,8 @@ def changed_slice_rows(cells: Sequence[CellAnalysis]) -> list[tuple[str, ...]]:
             f"{change.before:.4f}",
             f"{change.after:.4f}",
             signed_points(change.delta),
-            p_value(change.p_value),
+            signed_points(change.at_worst),
+            signed_points(change.at_best),
         )
         for cell, score, change in most_changed(scores)[:_MOST_CHANGED_SLICES]
     ]

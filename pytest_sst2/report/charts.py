@@ -21,7 +21,9 @@ MOST_POINTS = 200
 _WHISKERS = "Vertical lines are 95 % intervals of one classifier with the mean accuracy of the seeds."
 _VERDICTS = {
     "improved": ("var(--good)", "triangle-up"),
-    "unchanged": ("var(--quiet)", "circle"),
+    "identical": ("var(--quiet)", "circle"),
+    "held": ("var(--good)", "circle"),
+    "undecided": ("var(--quiet)", "square"),
     "regressed": ("var(--bad)", "triangle-down"),
 }
 
@@ -131,11 +133,11 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
             {
                 "cell": cell.name,
                 "delta": 100 * change.delta,
-                "low": 100 * change.interval.low,
-                "high": 100 * change.interval.high,
+                "low": 100 * change.at_worst,
+                "high": 100 * change.at_best,
                 "verdict": cell.verdict,
                 "description": f"{cell.name}: {cell.verdict}, {signed_points(change.delta)} points "
-                f"({signed_points(change.interval.low)} to {signed_points(change.interval.high)})"
+                f"(at worst {signed_points(change.at_worst)}, at best {signed_points(change.at_best)})"
                 + (f"; {causes}" if causes else ""),
             }
         )
@@ -168,7 +170,7 @@ def forest_chart(cells: Sequence[CellAnalysis], tolerance: float) -> Figure | No
         )
         return alt.layer(rules, whiskers, marks).properties(width=int(width * 0.56), height=alt.Step(24))
 
-    caption = f"95 % intervals; the dashed line is the tolerance, {100 * tolerance:g} points."
+    caption = f"From at worst to at best; the dashed line is the tolerance, {100 * tolerance:g} points."
     return draw("Change of accuracy", caption + _omitted(most_changed, compared), build)
 
 

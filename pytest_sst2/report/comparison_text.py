@@ -10,7 +10,7 @@ from pytest_sst2.compare.comparison import FAILS, CellComparison, Comparison
 from pytest_sst2.compare.run_outcome import comparison_outcome
 from pytest_sst2.compare.speed_and_memory import Speed, SpeedAndMemoryChange
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
-from pytest_sst2.utils.formatting import p_value, plural, relative_margin, signed_points
+from pytest_sst2.utils.formatting import plural, relative_margin, signed_points
 from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.sanitize import one_line, plain_json
 
@@ -21,17 +21,18 @@ HEADERS = (
     "before",
     "after",
     "Δ points",
-    "95 % interval",
-    "p (Holm)",
-    "could detect",
+    "at worst",
     "time",
     "peak MB",
 )
-NUMERIC = ("before", "after", "Δ points", "p (Holm)", "could detect")
+NUMERIC = ("before", "after", "Δ points", "at worst")
 # Columns that a narrow terminal leaves out first.
-_LEFT_OUT_FIRST = ("peak MB", "could detect", "seeds", "time", "before", "p (Holm)", "95 % interval", "after")
-# The flags that are counted, in this order, and the verdict ``improved``.
-_COUNTED = ("regressed", "improved", "incomparable", "slower", "more-memory", "drifted")
+_LEFT_OUT_FIRST = ("peak MB", "seeds", "time", "before", "after")
+# The verdicts and flags that are counted, in this order.
+_COUNTED = (
+    *("regressed", "undecided", "incomparable", "improved", "held", "identical"),
+    *("slower", "more-memory", "drifted"),
+)
 
 
 def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
@@ -78,10 +79,8 @@ def counts_sentence(comparison: Comparison) -> str:
     if not comparison.cells:
         return "the two have no cell in common"
     total = len(comparison.cells)
-    counts = {word: len(comparison.flagged(word)) for word in _COUNTED}
-    counts["improved"] = sum(cell.verdict == "improved" for cell in comparison.cells)
+    counts = {word: sum(word in {cell.verdict, *cell.flags} for cell in comparison.cells) for word in _COUNTED}
     text = ", ".join(f"{count} of {total} {word}" for word, count in counts.items() if count)
-    text = text or f"{total} of {total} unchanged"
     seeds = sum(map(len, comparison.seeds_only_before.values()))
     for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
         if missing:
@@ -93,8 +92,8 @@ def rule_line(comparison: Comparison) -> str:
     """Return what is compared with what, and when a cell is called regressed."""
     saved = f" (saved {comparison.saved})" if comparison.saved else ""
     return (
-        f"{comparison.before}{saved} → {comparison.after}; regressed means more than "
-        f"{100 * comparison.tolerance:g} points lost and p ≤ {comparison.alpha:g} after Holm's correction"
+        f"{comparison.before}{saved} → {comparison.after}; held means shown to have lost no more "
+        f"than {100 * comparison.tolerance:g} points, at {100 * (1 - comparison.alpha):g} % confidence"
     )
 
 
@@ -109,7 +108,9 @@ def findings(comparison: Comparison) -> list[str]:
         lines.append(f"missing: not measured this time: {', '.join(comparison.only_before)}")
     lines += by_sentence("missing", lambda cell: _missing_seeds(comparison, cell))
     lines += by_sentence("incomparable", lambda cell: cell.reasons)
+    lines += by_sentence("regressed", lambda cell: (failed.sentence for failed in cell.failed_seeds))
     lines += by_sentence("drift", lambda cell: (str(cause) for cause in cell.causes if not cause.is_note))
+    lines += by_sentence("undecided", lambda cell: filter(None, (cell.would_decide,)))
     lines += by_sentence("slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
     lines += by_sentence("more-memory", _more_memory)
     lines += by_sentence("faster", lambda cell: _changed_phases(cell.speed_and_memory, "faster"))
@@ -174,7 +175,6 @@ def row(cell: CellComparison) -> tuple[str, ...]:
     change = cell.accuracy
     if change is None:
         return (cell.name, seeds, verdict, *[NONE] * (len(HEADERS) - 3))
-    low, high = change.interval
     return (
         cell.name,
         seeds,
@@ -182,9 +182,7 @@ def row(cell: CellComparison) -> tuple[str, ...]:
         f"{change.before:.4f}",
         f"{change.after:.4f}",
         signed_points(change.delta),
-        f"{signed_points(low)} to {signed_points(high)}",
-        NONE if cell.adjusted_p is None else p_value(cell.adjusted_p),
-        signed_points(-cell.detectable, digits=1) if cell.detectable is not None else "no drop",
+        signed_points(change.at_worst),
         _time(cell.speed_and_memory),
         _peak(cell.speed_and_memory),
     )

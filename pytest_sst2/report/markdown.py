@@ -21,9 +21,11 @@ _MOST_COMMANDS = 2
 _RANKS = (
     "ERROR",
     "no number",
+    "regressed",
     "incomparable",
     "missing",
     "drift",
+    "undecided",
     "slower",
     "more-memory",
     "note",
@@ -111,7 +113,7 @@ def _as_many_as_fit(make: Callable[[int], str], number: int, room: int) -> str:
 
 
 def _comparison_table(comparison: Comparison) -> str:
-    rank = {"regressed": 0, "incomparable": 1, "unchanged": 3, "improved": 2}
+    rank = {"regressed": 0, "incomparable": 1, "undecided": 2, "improved": 3, "held": 4, "identical": 5}
     cells = sorted(comparison.cells, key=lambda cell: (rank[cell.verdict], not cell.flags))
     return _table(
         comparison_text.HEADERS, [comparison_text.row(cell) for cell in cells], comparison_text.NUMERIC, _MOST_ROWS
