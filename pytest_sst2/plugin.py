@@ -16,6 +16,7 @@ from pytest_sst2.config import options
 from pytest_sst2.session import results_plugin
 from pytest_sst2.session.cell_items import cells_of, deselect, has_no_cell, runs_cells, uses_cell
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, is_configured, matrix_of, model_of, settings_of
+from pytest_sst2.utils.clock import CLOCK  # noqa: F401 - imported before a test can freeze the clocks
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:

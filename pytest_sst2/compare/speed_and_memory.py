@@ -28,6 +28,8 @@ OTHER_MACHINE_MARGIN = 0.60
 # Shorter phases are mostly start-up: a fit of 0.03 s can take 0.4 s if it is the first of a process.
 SHORTEST_SECONDS = 0.5
 SPEED_CONFIDENCE = 0.99
+# exp of more overflows.
+_LARGEST_LOG = 700.0
 # The time of reading weights depends on the disk cache, not on the method.
 _IGNORED_PHASES = ("load",)
 
@@ -122,7 +124,7 @@ def compare_speed_and_memory(before: Sequence[Record], after: Sequence[Record]) 
 def _incomparable_times(before: Sequence[Record], after: Sequence[Record]) -> str:
     """Return why times cannot be compared; empty if they can."""
     records = (*before, *after)
-    if any(round_.machine_seconds is None for record in records for round_ in record.rounds):
+    if not all(round_.machine_seconds for record in records for round_ in record.rounds):
         return "times not compared: one side was saved by a release that did not measure the machine's speed"
     if any(record.placement.concurrent_workers for record in records):
         return "times not compared: on one side other workers ran on the same cores"
@@ -171,10 +173,10 @@ def _phase_change(
     first, second = (np.log([_units(round_, names) for round_ in rounds]) for rounds in (old, new))
     difference = float(second.mean() - first.mean())
     machine_spread = max(round_.machine_spread for round_ in (*old, *new))
-    margin = math.expm1(log_margin(first, second, machine_spread))
+    margin = math.expm1(min(log_margin(first, second, machine_spread), _LARGEST_LOG))
     if other_machine:
         margin = max(margin, OTHER_MACHINE_MARGIN)
-    ratio = math.exp(difference)
+    ratio = math.exp(max(-_LARGEST_LOG, min(difference, _LARGEST_LOG)))
     limit = 1 + max(margin, SPEED_TOLERANCE)
     speed: Speed = "slower" if ratio > limit else "faster" if ratio < 1 / limit else "same"
     before_seconds, after_seconds = (round(_median_seconds(rounds, names), 6) for rounds in (old, new))
@@ -184,7 +186,9 @@ def _phase_change(
 def _units(round_: Round, names: Sequence[str]) -> float:
     """Return a round's seconds in units of the machine's speed."""
     assert round_.machine_seconds is not None  # noqa: S101 - _incomparable_times has checked it
-    return max(_seconds(round_, names) or 0.0, 1e-9) / round_.machine_seconds
+    # A round of a method that remembers its results takes no time.
+    seconds = min(max(_seconds(round_, names) or 0.0, 1e-9), 1e30)
+    return seconds / max(round_.machine_seconds, 1e-12)
 
 
 def log_margin(first: np.ndarray, second: np.ndarray, machine_spread: float = 0.0) -> float:

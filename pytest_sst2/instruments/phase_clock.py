@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 
 from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.results.record import Phase
+from pytest_sst2.utils.clock import CLOCK
 
 
 class PhaseClock:
@@ -44,21 +44,21 @@ class PhaseClock:
         self._inner_seconds.append(0.0)
         self._open.append(name)
         self._progress.enter(name)
-        start = time.perf_counter()
+        start = CLOCK.seconds()
         try:
             yield
             self._synchronize()
         finally:
-            elapsed = time.perf_counter() - start
+            elapsed = CLOCK.seconds() - start
             inner = self._inner_seconds.pop()
             self._open.pop()
             self._progress.leave()
             self._exclude(elapsed)
         self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
         self._examples[name] = self._examples.get(name, 0) + examples
-        start = time.perf_counter()
+        start = CLOCK.seconds()
         self._between()
-        self._exclude(time.perf_counter() - start)
+        self._exclude(CLOCK.seconds() - start)
 
     def mark_cached(self) -> None:
         """Mark the open phase as cached: its result came from a cache, so its seconds are not those of the work."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pytest_sst2.utils.clock import CLOCK
 from pytest_sst2.utils.formatting import duration
 from pytest_sst2.utils.sanitize import one_line
 
@@ -44,7 +44,7 @@ class Progress:
     cell: str = ""
     display: Display | None = None
     elsewhere: Callable[[], str] | None = None
-    _now: Callable[[], float] = time.monotonic
+    _now: Callable[[], float] = CLOCK.seconds
     _cell_started: float = 0.0
     _open: list[_OpenPhase] = field(default_factory=list)
     _finished_seconds: dict[str, list[float]] = field(default_factory=dict)

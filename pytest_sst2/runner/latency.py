@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pytest_sst2.methods.base import Classifier
 from pytest_sst2.results.record import Latency
+from pytest_sst2.utils.clock import CLOCK
 
 # Least and largest number of timed sentences. Timing stops between them once enough seconds were measured.
 LATENCY_SAMPLES = (20, 50)
@@ -34,9 +34,9 @@ def measure_latency(predict: Classifier, sentences: Sequence[str], synchronize: 
         if len(seconds) >= least and sum(seconds) > _ENOUGH_SECONDS:
             break
         synchronize()
-        start = time.perf_counter()
+        start = CLOCK.seconds()
         predict([sentence])
         synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(CLOCK.seconds() - start)
     p50, p95 = np.percentile(seconds, [50, 95])
     return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))

@@ -50,15 +50,15 @@ class MeasuredRound:
     def cost(self) -> Round:
         """Return seconds and memory for the record, without the time that the fingerprints took.
 
-        The machine's speed is the mean over the start of the round and its phases.
+        The machine's speed is the mean over the start of the round and its phases; None if no time passed.
         """
-        unit = statistics.mean(self.machine_seconds)
+        unit = statistics.mean(self.machine_seconds) or None
         phases = [phase for phase in self.phases if phase.name != FINGERPRINT_PHASE]
         return Round(
             seconds=round(sum(phase.seconds for phase in phases), 6),
             phases=tuple(phase for phase in phases if phase.name != UNNAMED_PHASE),
-            machine_seconds=round(unit, 9),
-            machine_spread=round((max(self.machine_seconds) - min(self.machine_seconds)) / unit, 4),
+            machine_seconds=round(unit, 9) if unit else None,
+            machine_spread=round((max(self.machine_seconds) - min(self.machine_seconds)) / unit, 4) if unit else 0.0,
             peak_bytes=self.peak_bytes,
             peak_growth_bytes=self.peak_growth_bytes,
             device_peak_bytes=self.device_peak_bytes,

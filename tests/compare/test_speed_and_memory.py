@@ -64,6 +64,21 @@ class TestTime:
     def test_ten_percent_are_tolerated_without_noise(self, factor: float, speed: str) -> None:
         assert compared(rounds(2.0, 2.0), rounds(2 * factor, 2 * factor)).phases[0].speed == speed
 
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [((3.0, 0.0), (3.0, 0.0)), ((0.0, 3.0), (3.0, 3.0)), ((3.0,), (0.0,)), ((1e300, 1e-300), (3.0, 0.0))],
+    )
+    def test_a_round_that_took_no_time_detects_nothing(
+        self, before: tuple[float, ...], after: tuple[float, ...]
+    ) -> None:
+        phases = compared(rounds(*before), rounds(*after)).phases
+        assert all(math.isfinite(phase.margin) and phase.speed != "slower" for phase in phases)
+
+    @pytest.mark.parametrize("unit", [0.0, None])
+    def test_a_machine_speed_that_took_no_time_is_not_a_unit(self, unit: float) -> None:
+        (reason,) = compared(rounds(3.0), rounds(3.0, unit=unit)).notes
+        assert reason.startswith("times not compared")
+
     def test_rounds_that_spread_widen_the_margin_by_welchs_interval(self) -> None:
         # Logarithms 0, 0.1, 0.2 on either side: variance 0.01 each, over 3 rounds 0.003333 each; their sum's root is
         # 0.081650. Equal variances and numbers give 4 degrees of freedom, whose t at 99.5 % is 4.6041:
