@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Sentences and their labels of shape (n,), 0 for negative and 1 for positive. Instances compare by identity."""
+    """Sentences and their labels of shape (n,), 0 for negative and 1 for positive. Instances compare by identity.
+
+    The cells of a run share them, so the rows of a data set are a tuple and a read-only array.
+    """
 
     sentences: Sequence[str]
     labels: np.ndarray
@@ -111,7 +114,9 @@ def _validation(source: Source, recipe: Recipe) -> Dataset:
 
 
 def _examples(rows: Dataset) -> Examples:
-    return Examples(rows["sentence"][:], np.asarray(rows["label"][:], dtype=np.int64))
+    labels = np.array(rows["label"][:], dtype=np.int64)
+    labels.flags.writeable = False
+    return Examples(tuple(rows["sentence"][:]), labels)
 
 
 def _digest(examples: Examples) -> str:

@@ -50,9 +50,9 @@ def test_homework9_takes_the_notebooks_rows_of_datasets_own_shuffle(notebook_sou
 
     splits = draw_splits(notebook_source, recipe("homework9"), seed)
 
-    assert splits.train.sentences == shuffled["sentence"][:5000]
+    assert list(splits.train.sentences) == shuffled["sentence"][:5000]
     assert splits.train.labels.tolist() == shuffled["label"][:5000]
-    assert splits.evaluation.sentences == shuffled["sentence"][5001:10001]
+    assert list(splits.evaluation.sentences) == shuffled["sentence"][5001:10001]
     assert splits.evaluation.labels.tolist() == shuffled["label"][5001:10001]
     left_out = shuffled["sentence"][5000]
     assert left_out not in {*splits.train.sentences, *splits.evaluation.sentences}
@@ -87,8 +87,8 @@ def test_smaller_slices_leave_out_one_row_as_well() -> None:
     data = source(10)
     shuffled = data.dataset["train"].shuffle(seed=42)["sentence"][:]
     splits = draw_splits(data, recipe("homework9", train_size=4, eval_size=5), 42)
-    assert splits.train.sentences == shuffled[:4]
-    assert splits.evaluation.sentences == shuffled[5:10]
+    assert list(splits.train.sentences) == shuffled[:4]
+    assert list(splits.evaluation.sentences) == shuffled[5:10]
 
 
 def test_held_out_rows_are_never_fewer_than_set() -> None:
@@ -100,8 +100,8 @@ def test_held_out_rows_are_never_fewer_than_set() -> None:
 def test_validation_keeps_its_order_and_is_whole_by_default() -> None:
     whole = draw_splits(source(10), recipe("quick", train_size=5), 42)
     first = draw_splits(source(10), recipe("quick", train_size=5, eval_size=3), 42)
-    assert whole.evaluation.sentences == [f"validation {number}" for number in range(20)]
-    assert first.evaluation.sentences == ["validation 0", "validation 1", "validation 2"]
+    assert list(whole.evaluation.sentences) == [f"validation {number}" for number in range(20)]
+    assert list(first.evaluation.sentences) == ["validation 0", "validation 1", "validation 2"]
     assert first.evaluation.labels.tolist() == [0, 1, 0]
 
 
@@ -113,7 +113,7 @@ def test_more_evaluation_rows_than_there_are_is_refused() -> None:
 def test_training_rows_come_from_the_front_of_the_shuffle_on_validation_too() -> None:
     data = source(10)
     splits = draw_splits(data, recipe("quick", train_size=4), 7)
-    assert splits.train.sentences == data.dataset["train"].shuffle(seed=7)["sentence"][:4]
+    assert list(splits.train.sentences) == data.dataset["train"].shuffle(seed=7)["sentence"][:4]
 
 
 def test_a_preset_too_large_for_the_data_uses_all_rows_with_a_note() -> None:
@@ -174,3 +174,10 @@ def test_drawing_leaves_the_source_as_it_was() -> None:
     data = source(10)
     draw_splits(data, recipe("quick"), 42)
     assert data.dataset["train"]["sentence"][:] == [f"train {number}" for number in range(10)]
+
+
+def test_the_rows_that_cells_share_cannot_be_changed() -> None:
+    train = draw_splits(source(10), recipe("full"), 42).train
+    with pytest.raises(ValueError, match="read-only"):
+        train.labels.sort()
+    assert isinstance(train.sentences, tuple)
