@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec, separator_of
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Matrix:
     @property
     def cells(self) -> list[Cell]:
         """All cells of the run."""
-        return plan_cells(self.models, self.methods, self.seeds)
+        return self._plan(self.methods)
 
     def cells_for(self, marker: pytest.Mark | None) -> list[Cell]:
         """Return the cells that a test with ``@pytest.mark.sst2`` is run for; all cells without the marker.
@@ -47,7 +47,10 @@ class Matrix:
             wanted = {self.registry.method(name).name for name in marker.args}
         elif marker.kwargs.get("added"):
             wanted = set(self.registry.added_methods)
-        return plan_cells(self.models, [method for method in self.methods if method.name in wanted], self.seeds)
+        return self._plan([method for method in self.methods if method.name in wanted])
+
+    def _plan(self, methods: Sequence[MethodSpec]) -> list[Cell]:
+        return plan_cells(self.models, methods, self.seeds, self.registry.methods)
 
 
 def read_matrix(settings: Settings, registry: Registry) -> Matrix:
@@ -64,15 +67,19 @@ def read_matrix(settings: Settings, registry: Registry) -> Matrix:
     )
 
 
-def plan_cells(models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int]) -> list[Cell]:
+def plan_cells(
+    models: Sequence[ModelSpec], methods: Sequence[MethodSpec], seeds: Sequence[int], known: Collection[str] = ()
+) -> list[Cell]:
     """Return the cells in the order they run: method by method, so that similar cells are next to each other.
 
-    A method without a model has one cell per seed.
+    A method without a model has one cell per seed. ``known`` has the names of all methods, which decide the cells' ids.
     """
     cells = []
     for method in methods:
         columns: Sequence[ModelSpec | None] = models if method.needs_model else [None]
-        cells += [Cell(model, method, seed) for model in columns for seed in seeds]
+        for model in columns:
+            separator = separator_of(model, method, known) if model else "-"
+            cells += [Cell(model, method, seed, separator) for seed in seeds]
     return cells
 
 

@@ -5,6 +5,7 @@ This module imports nothing heavy, because a conftest that adds models or method
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,19 +86,40 @@ class MethodSpec:
     frozen: bool = False
 
 
+def separator_of(model: ModelSpec, method: MethodSpec, methods: Iterable[str]) -> str:
+    """Return the separator of model and method that makes a cell's id unique.
+
+    The id ``a-b-c`` can be model ``a-b`` with method ``c``, or ``a`` with ``b-c``. If both methods exist, the hyphen is
+    read as in the latter, and the former is ``a-b+c``.
+
+    Args:
+        model: The model of the cell.
+        method: The method of the cell.
+        methods: The names of all methods that the run knows.
+    """
+    text = f"{model.name}-{method.name}"
+    longer = (name for name in methods if len(name) > len(method.name))
+    return "+" if any(f"-{text}".endswith(f"-{name}") for name in longer) else "-"
+
+
 @dataclass(frozen=True, repr=False)
 class Cell:
-    """One cell of the matrix: model × method × seed."""
+    """One cell of the matrix: model × method × seed.
+
+    Attributes:
+        separator: What stands between model and method in the id; ``separator_of`` chooses it.
+    """
 
     model: ModelSpec | None
     method: MethodSpec
     seed: int
+    separator: str = "-"
 
     @property
     def id(self) -> str:
         """The pytest id: ``minilm-linear-probe-seed42``, or ``tfidf-seed42`` without a model."""
-        names = [self.model.name] if self.model else []
-        return "-".join([*names, self.method.name, f"seed{self.seed}"])
+        model = f"{self.model.name}{self.separator}" if self.model else ""
+        return f"{model}{self.method.name}-seed{self.seed}"
 
     @property
     def model_name(self) -> str | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.config.catalog import CATALOG, METHODS
-from pytest_sst2.config.matrix import distinct_models, plan_cells
+from pytest_sst2.config.matrix import Matrix, distinct_models, plan_cells
 from pytest_sst2.config.registry import Registry
-from pytest_sst2.config.specs import Cell
+from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from tests.config.test_registry import look_up, model_folder
 from tests.conftest import collected
 
@@ -73,6 +73,25 @@ def test_the_matrix_runs_method_by_method_and_methods_without_a_model_once_a_see
         "tfidf-seed7",
     ]
     assert str(cells[0]) == cells[0].id
+
+
+def test_no_two_cells_have_one_id() -> None:
+    models = [ModelSpec(name, "a/b") for name in ("tiny", "tiny-linear", "a", "a-b", "x-tiny-linear")]
+    names = ("probe", "linear-probe", "c", "b-c", "x-b-c")
+    methods = [MethodSpec(name, "m:f") for name in names]
+    methods += [MethodSpec("tiny-linear-probe", "m:f", needs_model=False)]
+    cells = plan_cells(models, methods, [4, 42], [method.name for method in methods])
+    assert len({cell.id for cell in cells}) == len(cells) == 2 * (5 * 5 + 1)
+    # Only an id with two readings has another separator.
+    assert {cell.id for cell in cells} >= {"a-c-seed4", "tiny-linear+probe-seed4", "a-b+c-seed4"}
+
+
+def test_the_id_of_a_cell_does_not_depend_on_the_methods_of_the_run() -> None:
+    registry = Registry([], [*METHODS, MethodSpec("probe", "m:f")])
+    model = ModelSpec("tiny-linear", "a/b")
+    for methods in (("probe",), ("probe", "linear-probe")):
+        matrix = Matrix((model,), tuple(map(registry.method, methods)), (1,), registry)
+        assert matrix.cells[0].id == "tiny-linear+probe-seed1"
 
 
 def test_without_models_the_methods_that_need_none_are_left() -> None:
