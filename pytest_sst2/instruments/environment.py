@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
@@ -50,9 +51,25 @@ def resolve_device(wanted: str) -> str:
     return available[0] if wanted == "auto" else wanted
 
 
-@functools.cache
 def collect_environment(device: str) -> Environment:
-    """Return the environment of this process, with ``device`` as resolved by ``resolve_device``."""
+    """Return the environment of this process at this moment, with ``device`` as resolved by ``resolve_device``."""
+    return at_this_moment(_environment_at_start(device))
+
+
+def at_this_moment(environment: Environment) -> Environment:
+    """Return the environment with the current threads, precision and determinism, which any test can change."""
+    import torch
+
+    return dataclasses.replace(
+        environment,
+        threads=torch.get_num_threads(),
+        matmul_precision=torch.get_float32_matmul_precision(),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+    )
+
+
+@functools.cache
+def _environment_at_start(device: str) -> Environment:
     import torch
 
     return Environment(

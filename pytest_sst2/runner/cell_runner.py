@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pytest_sst2.compare.significance import wilson_interval
+from pytest_sst2.instruments.environment import at_this_moment
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
 from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
@@ -26,6 +26,7 @@ from pytest_sst2.runner.predictions import validate_probabilities
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,
     concurrency_warnings,
+    environment_warnings,
     halving_warnings,
     irreproducibility_warnings,
     nondeterminism_warnings,
@@ -33,6 +34,7 @@ from pytest_sst2.runner.result_warnings import (
     randomness_warnings,
     sample_size_warnings,
 )
+from pytest_sst2.utils.clock import CLOCK
 
 if TYPE_CHECKING:
     from pytest_sst2.config.recipes import Recipe
@@ -64,6 +66,7 @@ class CellRunner:
         cache: Caches embeddings between runs; None to compute all of them, so that every time is measured.
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
         progress: Receives the current phase and step.
+        first_environment: The environment of the run's first cell; None if this is the first.
     """
 
     def __init__(
@@ -78,18 +81,20 @@ class CellRunner:
         cache: EmbeddingCache | None = None,
         frozen: FrozenEncoder | None = None,
         progress: Progress | None = None,
+        first_environment: Environment | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
         self.splits = splits
         self.loader = loader
         self.environment = environment
-        self._started, self._began = round(time.time(), 3), time.perf_counter()
+        self._started, self._began = round(CLOCK.now(), 3), CLOCK.seconds()
         self.placement = dataclasses.replace(placement, started=self._started)
         self.metric_names = metric_names
         self.cache = cache
         self.frozen = frozen
         self.progress = progress
+        self._first_environment = first_environment or environment
         self.rounds: list[MeasuredRound] = []
         # Number of parts into which each batch is divided.
         self._parts = 1
@@ -231,11 +236,12 @@ class CellRunner:
                 *randomness_warnings(fingerprint.repeat_max_diff),
                 *sample_size_warnings(len(self.recipe.seeds), len(labels)),
                 *concurrency_warnings(self.placement.concurrent_workers),
+                *environment_warnings(self._first_environment, self.environment, at_this_moment(self.environment)),
                 *nondeterminism_warnings(self.environment.device, deterministic=self.environment.deterministic),
             ),
         )
         # Not by the wall clock, which may have been set back meanwhile.
-        end = round(self._started + time.perf_counter() - self._began, 3)
+        end = round(self._started + CLOCK.seconds() - self._began, 3)
         finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
@@ -246,11 +252,11 @@ class CellRunner:
 
     def _measure_machine(self) -> None:
         """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""
-        now = time.perf_counter()
+        now = CLOCK.seconds()
         if self._machine_seconds and now - self._machine_measured < _MACHINE_SPEED_SECONDS:
             return
         self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
-        self._machine_measured = time.perf_counter()
+        self._machine_measured = CLOCK.seconds()
 
     def _checked(self, predict: Classifier) -> Classifier:
         """Return a classifier that raises an error if it predicts invalid probabilities."""

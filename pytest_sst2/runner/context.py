@@ -82,10 +82,15 @@ class RunContext:
         settings = self.settings
         return ModelLoader(self.device, trust_remote_code=settings.trust_remote_code, verbose=settings.talkative)
 
-    @cached_property
+    @property
     def environment(self) -> Environment:
-        """Hardware and packages of this process."""
+        """Hardware and packages of this process, and its threads and precision at this moment."""
         return environment.collect_environment(self.device)
+
+    @cached_property
+    def _first_environment(self) -> Environment:
+        """The environment of the first cell."""
+        return self.environment
 
     @cached_property
     def floors(self) -> Floors:
@@ -152,6 +157,7 @@ class RunContext:
                 self.cache,
                 self.frozen if self.cache is not None else None,
                 self.progress,
+                self._first_environment,
             )
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
@@ -165,7 +171,7 @@ class RunContext:
             Sst2Error: The cell's model cannot be located.
         """
         before = self._unfinished.get(cell.id)
-        if before is None:
+        if before is None or (before.model, before.method) != (cell.model_name, cell.method.name):
             return None, ""
         now = Conditions(
             recipe=self.settings.recipe,

@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE
-from pytest_sst2.results.record import Interval
+from pytest_sst2.results.record import Environment, Interval
 
 # With fewer examples the 95% interval of an accuracy of 80% is wider than ±3.5 points.
 _FEW_EXAMPLES = 500
@@ -113,6 +113,23 @@ def concurrency_warnings(workers: int) -> tuple[str, ...]:
         return ()
     others = "one other worker" if workers == 1 else f"{workers} other workers"
     return (f"timed next to {others}; --sst2-exclusive times cells alone",)
+
+
+def environment_warnings(first: Environment, start: Environment, end: Environment) -> tuple[str, ...]:
+    """Warn if threads, precision or determinism changed since the first cell of the run, or while this cell ran.
+
+    Args:
+        first: Environment of the first cell.
+        start: Environment in which this cell started, which its record has.
+        end: Environment in which it ended.
+    """
+    since = [
+        f"{name.replace('_', ' ')} {getattr(now, name)}, was {getattr(before, name)} {when}"
+        for before, now, when in ((first, start, "in the first cell"), (start, end, "when this cell started"))
+        for name in ("threads", "matmul_precision", "deterministic")
+        if getattr(now, name) != getattr(before, name)
+    ]
+    return (f"the environment changed within the run: {'; '.join(since)}",) if since else ()
 
 
 def nondeterminism_warnings(device: str, *, deterministic: bool) -> tuple[str, ...]:

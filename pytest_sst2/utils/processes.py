@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 # The thread pools of torch, numpy, scipy and scikit-learn read these when they are created.
@@ -20,7 +21,7 @@ def cores() -> int:
 def xdist_workers() -> int:
     """Return the number of pytest-xdist workers; 1 without pytest-xdist, or if the variable is not a number."""
     count = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
-    return max(1, int(count)) if count.isascii() and count.isdigit() else 1
+    return max(1, int(count)) if re.fullmatch("[0-9]{1,9}", count) else 1
 
 
 def was_set_here(variable: str) -> bool:

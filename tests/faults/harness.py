@@ -17,7 +17,7 @@ from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.recipes import Recipe
 from pytest_sst2.config.settings import Settings
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
-from pytest_sst2.instruments.environment import collect_environment
+from pytest_sst2.instruments import environment
 from pytest_sst2.report.comparison_text import findings
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.session.cell_run import failure_of
@@ -125,7 +125,7 @@ def measure(world: World, method: str) -> Results:
     from pytest_sst2.runner.context import RunContext
     from pytest_sst2.utils.errors import Sst2Error
 
-    collect_environment.cache_clear()  # an upgrade happens before the process starts
+    environment._environment_at_start.cache_clear()  # an upgrade happens before the process starts
     model = ModelSpec("encoder", folder=world.model) if METHOD[method].needs_model else None
     cell = Cell(model, METHOD[method], world.recipe.seeds[0])
     try:

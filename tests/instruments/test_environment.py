@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
+from pytest_sst2.instruments import environment
 from pytest_sst2.instruments.environment import VARIABLES, collect_environment, resolve_device
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -29,22 +30,22 @@ def test_only_variables_that_change_threads_or_precision_are_recorded(monkeypatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     monkeypatch.setenv("MY_SECRET_TOKEN", "x")
-    assert collect_environment.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
+    assert environment._environment_at_start.__wrapped__("cpu").variables == {"NVIDIA_TF32_OVERRIDE": "1"}
 
 
 def test_determinism_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert collect_environment.__wrapped__("cpu").deterministic is False
+    assert collect_environment("cpu").deterministic is False
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    assert collect_environment.__wrapped__("cpu").deterministic is True
+    assert collect_environment("cpu").deterministic is True
 
 
 def test_threads_cores_and_libraries_are_recorded() -> None:
-    environment = collect_environment("cpu")
-    assert environment.threads >= 1
-    assert environment.cpu_cores >= 1
-    assert environment.cpu_model
-    assert environment.device == environment.device_name == "cpu"
-    assert environment.matmul_precision in ("highest", "high", "medium")
+    found = collect_environment("cpu")
+    assert found.threads >= 1
+    assert found.cpu_cores >= 1
+    assert found.cpu_model
+    assert found.device == found.device_name == "cpu"
+    assert found.matmul_precision in ("highest", "high", "medium")
 
 
 def test_auto_is_an_accelerator_if_there_is_one_else_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

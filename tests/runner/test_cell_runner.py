@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from pytest_sst2.results.packing import unpacked_floats
 from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.results.record import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.results.validation import record_from_json
+from pytest_sst2.runner import cell_runner
 from pytest_sst2.runner.cell_runner import CellRunner, majority_accuracy, wilson_interval
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -73,6 +75,28 @@ def measure(runner: CellRunner, floor_for: Callable[[FloorKey], Floor | None] = 
     runner.prepare_round()
     runner.run_round()
     return runner.record(floor_for)
+
+
+def test_a_frozen_clock_loses_neither_the_cell_nor_its_times(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As freezegun does: it replaces the functions in ``time``, and in every module that has one as an attribute.
+    for name in ("time", "perf_counter", "monotonic"):
+        real, frozen = getattr(time, name), lambda: 1.0
+        for module in list(sys.modules.values()):
+            if getattr(module, name, None) is real:
+                monkeypatch.setattr(module, name, frozen)
+    record = measure(make_runner(answering([0.9] * 10), environment))
+    (round_,) = record.rounds
+    assert round_.seconds > 0
+    assert round_.machine_seconds
+    assert record.latency.p50_seconds > 0
+
+
+def test_a_clock_that_does_not_advance_leaves_the_machine_speed_unmeasured(
+    environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_runner, "machine_seconds", lambda *_: 0.0)
+    (round_,) = measure(make_runner(answering([0.9] * 10), environment)).rounds
+    assert (round_.machine_seconds, round_.machine_spread) == (None, 0.0)
 
 
 def test_a_record_holds_the_arithmetic(environment: Any) -> None:

@@ -17,6 +17,7 @@ from pytest_sst2.results.record import Interval
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,
     concurrency_warnings,
+    environment_warnings,
     halving_warnings,
     irreproducibility_warnings,
     nondeterminism_warnings,
@@ -195,3 +196,17 @@ class TestDevices:
         report = make_report(Results([record], [], origin="this run"), None, (), ())
         assert "not promised to repeat" in markdown(report)
         assert "not promised to repeat" in html_text(report, [])
+
+
+class TestEnvironment:
+    def test_a_constant_environment_causes_none(self) -> None:
+        assert environment_warnings(ENVIRONMENT, ENVIRONMENT, ENVIRONMENT) == ()
+
+    def test_what_another_test_or_the_method_changed_is_named(self) -> None:
+        start = dataclasses.replace(ENVIRONMENT, threads=1, deterministic=True)
+        end = dataclasses.replace(start, matmul_precision="medium")
+        (warning,) = environment_warnings(ENVIRONMENT, start, end)
+        assert warning == (
+            "the environment changed within the run: threads 1, was 2 in the first cell; deterministic True, was False "
+            "in the first cell; matmul precision medium, was highest when this cell started"
+        )

@@ -125,7 +125,7 @@ class TestPlacement:
         )
         assert placement.here(exclusive=True).concurrent_workers == 0
 
-    @pytest.mark.parametrize("count", ["abc", "", "-3", "2.5", "\N{SUPERSCRIPT TWO}"])
+    @pytest.mark.parametrize("count", ["abc", "", "-3", "2.5", "\N{SUPERSCRIPT TWO}", "9" * 5000])
     def test_a_count_of_workers_that_is_not_a_number_means_one(
         self, monkeypatch: pytest.MonkeyPatch, count: str
     ) -> None:
