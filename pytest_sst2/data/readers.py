@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pytest_sst2.data.arrow import arrow_values, parquet_values
+from pytest_sst2.data.tsv_quoting import is_escaped, is_quoted
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.safe_read import NotJsonError, is_utf8, parse_json, read_lines, read_text
@@ -145,7 +146,16 @@ def _label_names(text: str) -> list[str]:
 
 
 def _read_tsv(path: Path) -> Iterator[_RawRow]:
-    """Yield the rows of a TSV file as GLUE writes it: separated by tabs, without quoting."""
+    """Yield the rows of a TSV file, quoted or, as GLUE writes it, without quoting."""
+    text = read_text(path)
+    if is_escaped(text):
+        raise Sst2Error(
+            f'{path.name}: its sentences are in quotes, with \\" for a quote inside. Write it with doubled quotes (in R: '
+            'write.table(..., qmethod = "double")), or without quotes.'
+        )
+    if is_quoted(text):
+        yield from _read_delimited(path, "\t")
+        return
     lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in read_lines(path))
     header = next(lines, (1, ""))[1].split("\t")
     _check_columns(header, f"{path.name}, line 1")
@@ -160,8 +170,13 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
 
 
 def _read_csv(path: Path) -> Iterator[_RawRow]:
+    return _read_delimited(path, ",")
+
+
+def _read_delimited(path: Path, delimiter: str) -> Iterator[_RawRow]:
+    """Yield the rows of a file with quoted fields."""
     first = 1
-    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True, delimiter=delimiter)
     try:
         header = _next_fields(reader) or []
         _check_columns(header, f"{path.name}, line 1")
@@ -171,14 +186,15 @@ def _read_csv(path: Path) -> Iterator[_RawRow]:
             place, first = f"line {first}", reader.line_num + 1
             if fields and len(fields) != len(header):
                 raise Sst2Error(
-                    f"{path.name}, {place}: {len(fields)} columns where the header has {len(header)}. "
-                    "Put quotes around sentences that contain commas or line breaks."
+                    f"{path.name}, {place}: {len(fields)} columns where the header has {len(header)}. Put quotes "
+                    f"around sentences that contain {'commas' if delimiter == ',' else 'tabs'} or line breaks."
                 )
             if fields:
                 yield _RawRow(place, fields[sentence], fields[label])
     except csv.Error as error:
         reason = str(error).partition(" - ")[0]  # the rest is advice on calling open()
-        raise Sst2Error(f"{path.name}, line {first}: not valid CSV: {reason}.") from error
+        kind = "CSV" if delimiter == "," else "quoted TSV"
+        raise Sst2Error(f"{path.name}, line {first}: not valid {kind}: {reason}.") from error
 
 
 def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:

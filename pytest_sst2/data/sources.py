@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
 from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_rows
+from pytest_sst2.data.tsv_quoting import is_quoted
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import download
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import short_digest
+from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -138,7 +140,7 @@ def cached_hub() -> Source | None:
     for repo_id, subfolder in _COPIES:
         missing = functools.partial(_missing_split, subfolder=subfolder)
         if (snapshot := find_cached((repo_id,), "dataset", None, missing, ()).snapshot) is not None:
-            dataset, _ = _read_folder(snapshot.folder / subfolder)
+            dataset, *_ = _read_folder(snapshot.folder / subfolder)
             if (name := _known_name(dataset)) is not None:
                 return Source(dataset, name, "hub", snapshot.commit)
     return _from_datasets_cache()
@@ -164,7 +166,7 @@ def _from_datasets_cache() -> Source | None:
 
 
 def _hub_source(snapshot: Snapshot) -> Source:
-    dataset, _ = _read_folder(snapshot.folder)
+    dataset, *_ = _read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
 
 
@@ -187,12 +189,12 @@ def load_folder(folder: Path) -> Source:
         Sst2Error: A split is missing or a file is invalid. The message names the file and the line.
     """
     try:
-        dataset, home = _read_folder(folder)
+        dataset, home, note = _read_folder(folder)
     except OSError as error:  # no permission to list the folder
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = short_digest("".join(content_digest(split) for split in dataset.values()), 12)
     name = _known_name(dataset) or _folder_name(folder)
-    return Source(dataset, name, "folder", f"sha256:{digest}", place=str(home))
+    return Source(dataset, name, "folder", f"sha256:{digest}", note, str(home))
 
 
 def _folder_name(folder: Path) -> str:
@@ -224,13 +226,13 @@ def _known_name(dataset: DatasetDict) -> str | None:
     return "sst2" if same else None
 
 
-def _read_folder(folder: Path) -> tuple[DatasetDict, Path]:
-    """Return the data set of a folder, and the folder below it that contains the files of both splits."""
+def _read_folder(folder: Path) -> tuple[DatasetDict, Path, str]:
+    """Return the data set of a folder, the folder below it that contains the files of both splits, and a note."""
     if is_saved(folder):
         saved = {
             name: _saved_rows(paths, f"{folder.name}, split {name!r}") for name, paths in saved_files(folder).items()
         }
-        return dataset_of(saved), folder
+        return dataset_of(saved), folder, ""
     splits = find_splits(folder)
     if splits is None:
         raise Sst2Error(
@@ -239,7 +241,14 @@ def _read_folder(folder: Path) -> tuple[DatasetDict, Path]:
             f"DatasetDict.save_to_disk.{_skipped(folder)}"
         )
     rows = {name: _joined([read_rows(path) for path in paths]) for name, paths in splits.files.items()}
-    return dataset_of(rows), splits.home
+    quoted = [
+        path.name
+        for paths in splits.files.values()
+        for path in paths
+        if path.suffix.lower() == ".tsv" and is_quoted(read_text(path))
+    ]
+    note = f"{' and '.join(quoted)} read as quoted TSV, as pandas writes it" if quoted else ""
+    return dataset_of(rows), splits.home, note
 
 
 def _saved_rows(paths: list[Path], name: str) -> Rows:

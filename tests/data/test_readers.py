@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -88,6 +89,34 @@ def test_there_is_a_reader_for_each_documented_suffix() -> None:
 def test_quotes_in_a_tsv_file_are_ordinary_characters(tmp_path: Path) -> None:
     path = write(tmp_path, "train.tsv", 'sentence\tlabel\n"a film" it says , isn\'t\t0\n"half a quote\t1\n')
     assert read_rows(path).sentences == ['"a film" it says , isn\'t', '"half a quote']
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_a_tsv_file_that_pandas_wrote_is_read_like_the_csv_file_of_the_same_rows(
+    tmp_path: Path, quoting: Literal[0, 1, 2], line_end: str
+) -> None:
+    rows = Rows(['"wow" , he said', "fine", "a\ttab", "so\nlong"], [1, 0, 1, 0])
+    with (tmp_path / "train.tsv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=quoting, lineterminator=line_end)
+        writer.writerows([("sentence", "label"), *zip(rows.sentences, rows.labels, strict=True)])
+    assert read_rows(tmp_path / "train.tsv") == rows
+
+
+@pytest.mark.parametrize("sentence", ['"fine"', '"well , fine"', '"half', '"one" and "two"'])
+def test_a_sentence_of_glue_keeps_quotes_that_no_program_needs(tmp_path: Path, sentence: str) -> None:
+    path = write(tmp_path, "train.tsv", f"sentence\tlabel\n{sentence}\t1\nnot , really\t0\n")
+    assert read_rows(path).sentences == [sentence, "not , really"]
+
+
+def test_a_spreadsheet_quotes_the_sentences_with_commas(tmp_path: Path) -> None:
+    path = write(tmp_path, "train.tsv", 'sentence\tlabel\n"well, fine"\t1\ndull\t0\n')
+    assert read_rows(path).sentences == ["well, fine", "dull"]
+
+
+def test_quotes_that_are_escaped_by_a_backslash_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = write(tmp_path, "train.tsv", '"sentence"\t"label"\n"so \\"good\\""\t1\n"dull"\t0\n')
+    assert 'qmethod = "double"' in refusal(path)
 
 
 def test_the_trailing_space_that_glue_leaves_is_kept(tmp_path: Path) -> None:

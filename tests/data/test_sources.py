@@ -116,3 +116,10 @@ def test_sst2_with_one_label_changed_is_not_sst2(sst2: Source, real_sst2: Path, 
     rows = rows_of(sst2, "validation")
     rows.labels[500] = 1 - rows.labels[500]
     assert load_folder(with_dev(tmp_path / "changed", real_sst2, rows)).name == "changed"
+
+
+def test_a_note_says_that_a_tsv_file_is_read_as_quoted(tmp_path: Path) -> None:
+    glue_tsv(tmp_path)
+    assert not load_folder(tmp_path).note
+    (tmp_path / "dev.tsv").write_text('sentence\tlabel\n"so ""good"""\t1\ndull\t0\n')
+    assert load_folder(tmp_path).note == "dev.tsv read as quoted TSV, as pandas writes it"
