@@ -23,7 +23,7 @@ from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
-from pytest_sst2.utils.paths import folder_at, path_given, slashes_hint
+from pytest_sst2.utils.paths import folder_at, path_given, real_path, slashes_hint
 
 # Options of pytest-benchmark that keep or judge a time.
 _KEEPS_TIMES = ("save", "autosave", "save_data", "json", "compare", "compare_fail", "histogram")
@@ -114,7 +114,7 @@ class Settings:
         """Whether the resumed file is also the file that records are written to."""
         if self.resume_path is None:
             return False
-        return self.json_path is None or self.json_path.resolve() == self.resume_path.resolve()
+        return self.json_path is None or real_path(self.json_path) == real_path(self.resume_path)
 
 
 def read_settings(config: pytest.Config) -> Settings:

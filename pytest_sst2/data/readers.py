@@ -150,8 +150,8 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
     text = read_text(path)
     if is_escaped(text):
         raise Sst2Error(
-            f'{path.name}: its sentences are in quotes, with \\" for a quote inside. Write it with doubled quotes (in R: '
-            'write.table(..., qmethod = "double")), or without quotes.'
+            f'{path.name}: its sentences are in quotes, with \\" for a quote inside. Write it with doubled quotes '
+            '(in R: write.table(..., qmethod = "double")), or without quotes.'
         )
     if is_quoted(text):
         yield from _read_delimited(path, "\t")

@@ -1,7 +1,7 @@
 """Recognise whether the fields of a TSV file are quoted.
 
-GLUE writes TSV without quoting, so quotes are part of the sentence. pandas, ``datasets``, R and spreadsheets put some or
-all fields into quotes and double the quotes inside, as in CSV.
+GLUE writes TSV without quoting, so quotes are part of the sentence. pandas, ``datasets``, R and spreadsheets put some
+or all fields into quotes and double the quotes inside, as in CSV.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from pytest_sst2.upgrade.ab_run import (
 )
 from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
-from pytest_sst2.upgrade.environments import Environments, remove_kept, upgrade_folder
+from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
 from pytest_sst2.upgrade.minimize import FirstBadRelease
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
 from pytest_sst2.upgrade.runner_wheel import write_wheel
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     upgrade = _upgrade_request(options, notify_line)
     plan = _plan(options)
     _check_benchmarks(plan)
-    folder = upgrade_folder()
+    folder = create_upgrade_folder()
     environments = Environments(folder / "environments", uv, write_wheel(folder / "wheels"))
     sides = build_sides(upgrade, environments, notify_line)
     if not sides.changes and sides.python == sides.python_after:

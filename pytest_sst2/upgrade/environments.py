@@ -21,6 +21,12 @@ from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.locks import lock_file
 
 _READY = "ready.json"
+# The tag of cache directories (https://bford.info/cachedir/), so that backups leave the folder out.
+_TAG = "CACHEDIR.TAG"
+_TAG_TEXT = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# Made by pytest-sst2 upgrade; removed by pytest-sst2 upgrade --clean.\n"
+)
 # Run by the interpreter of an environment: prints its packages and marker values as JSON.
 _INSPECT_SCRIPT = """
 import json, os, platform, re, sys
@@ -70,12 +76,45 @@ def upgrade_folder() -> Path:
     return cache_folder().absolute() / "upgrade"
 
 
-def remove_kept() -> tuple[Path, int]:
-    """Remove the folder of upgrade checks; return its path and its size in bytes.
+def create_upgrade_folder() -> Path:
+    """Return the folder of upgrade checks, created with the tag that ``remove_kept`` asks for.
 
-    Files that environments share with uv's cache count in full, although removing them frees nothing.
+    Raises:
+        Sst2Error: The folder exists without the tag and holds something, or the tag cannot be written.
     """
     folder = upgrade_folder()
+    if not _is_ours(folder):
+        if folder.exists() and any(folder.iterdir()):
+            raise Sst2Error(_not_ours(folder))
+        write_atomically(folder / _TAG, _TAG_TEXT)
+    return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return (folder / _TAG).read_text() == _TAG_TEXT
+    except (OSError, ValueError):
+        return False
+
+
+def _not_ours(folder: Path) -> str:
+    return (
+        f"{folder} was not made by this release of pytest-sst2 upgrade: it has no {_TAG}. Remove the folder if it is "
+        "of an earlier release, or set PYTEST_SST2_CACHE to another folder."
+    )
+
+
+def remove_kept() -> tuple[Path, int]:
+    """Remove the folder of upgrade checks; return its path and its size in bytes, 0 if there is none.
+
+    Files that environments share with uv's cache count in full, although removing them frees nothing.
+
+    Raises:
+        Sst2Error: Something else made the folder.
+    """
+    folder = upgrade_folder()
+    if folder.exists() and not _is_ours(folder):
+        raise Sst2Error(_not_ours(folder))
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     shutil.rmtree(folder, ignore_errors=True)
     return folder, size

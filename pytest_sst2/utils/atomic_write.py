@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.paths import real_path
 
 _PART = ".part"
 # A scratch file of this age belongs to a writer that was killed: writing takes seconds.
@@ -27,7 +28,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
     Raises:
         Sst2Error: The file cannot be written; an existing file is unchanged.
     """
-    path = path.resolve()
+    path = real_path(path)
     _check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

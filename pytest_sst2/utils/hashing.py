@@ -7,6 +7,8 @@ import hashlib
 import time
 from pathlib import Path
 
+from pytest_sst2.utils.paths import real_path
+
 # File systems record times in ticks. Within one, a file can change twice with the same time.
 _SETTLED_NS = 2_000_000_000
 
@@ -23,7 +25,7 @@ def short_digest(content: bytes | str, digits: int = 16) -> str:
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    path = path.resolve()
+    path = real_path(path)
     state = path.stat()
     stamp = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     settled = time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS

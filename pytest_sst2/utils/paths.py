@@ -49,3 +49,8 @@ def folder_at(base: Path, text: str) -> Path | None:
         return folder if folder.is_dir() else None
     except (OSError, RuntimeError, ValueError):
         return None
+
+
+def real_path(path: Path) -> Path:
+    """Return the absolute path with its links followed; a link to itself stays, where ``Path.resolve`` raises."""
+    return Path(os.path.realpath(path))

@@ -394,6 +394,17 @@ class TestInterrupted:
         assert f"{kept}: removed" in capsys.readouterr().out
         assert not kept.exists()
 
+    @pytest.mark.parametrize("arguments", [["--clean"], ["culprit==2.0"]])
+    def test_a_folder_that_something_else_made_is_left_alone(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        notes = tmp_path / "cache" / "upgrade" / "notes.txt"
+        notes.parent.mkdir(parents=True)
+        notes.write_text("of another program")
+        assert main(["upgrade", "--from", "before.txt", *arguments]) == 2
+        assert "has no CACHEDIR.TAG" in capsys.readouterr().err
+        assert notes.exists()
+
 
 @pytest.mark.parametrize(
     ("arguments", "error"),

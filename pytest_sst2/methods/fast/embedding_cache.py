@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import stat
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,12 +22,15 @@ import numpy as np
 
 from pytest_sst2.utils.atomic_write import sweep_abandoned, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.safe_read import read_bytes
 
 # Part of every address, so a new format or a new way of embedding starts with an empty cache.
 _FORMAT = b"pytest-sst2 embeddings 2\n"
 NOT_CACHED = "embeddings are not cached for the next run"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SUFFIX = ".embeddings"
+_ENTRY = re.compile(r"[0-9a-f]{64}" + re.escape(_SUFFIX))
+_MAX_DIMENSIONS = 2**16
 # Rows and dimensions, stored before the numbers.
 _SHAPE = struct.Struct("<QQ")
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy")
@@ -71,9 +76,12 @@ class EmbeddingCache:
             return None
         path = self.folder / f"{address}{_SUFFIX}"
         try:
-            content = path.read_bytes()
+            path.stat()
+            content = read_bytes(path, _DIGEST_BYTES + _SHAPE.size + 4 * rows * _MAX_DIMENSIONS)
         except OSError:
             return None
+        except Sst2Error:  # too large, or not a regular file
+            content = b""
         array = _unpacked(address, content)
         if array is None or len(array) != rows:
             self.problem = f"the cache entry {path} was damaged and has been computed again"
@@ -129,7 +137,8 @@ class EmbeddingCache:
         for path in self.folder.glob(f"*{_SUFFIX}") if self.folder else ():
             with contextlib.suppress(OSError):
                 status = path.stat()
-                yield status.st_mtime_ns, status.st_size, path
+                if _ENTRY.fullmatch(path.name) and stat.S_ISREG(status.st_mode):
+                    yield status.st_mtime_ns, status.st_size, path
 
 
 def _packed(address: str, array: np.ndarray) -> bytes:

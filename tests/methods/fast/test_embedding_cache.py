@@ -76,6 +76,30 @@ class TestEntries:
         entry(cache).write_bytes(entry(cache).read_bytes()[:length])
         assert cache.get(ADDRESS, 3) is None
 
+    @pytest.mark.skipif(os.name != "posix", reason="needs pipes and sparse files")
+    @pytest.mark.parametrize("kind", ["pipe", "device", "link to itself", "sparse file of a terabyte"])
+    def test_what_is_no_entry_is_replaced_without_being_read(self, cache: EmbeddingCache, kind: str) -> None:
+        cache.folder.mkdir(parents=True)
+        path = entry(cache)
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "link to itself":
+            path.symlink_to(path.name)
+        else:
+            path.touch()
+            os.truncate(path, 2**40)
+        assert cache.get(ADDRESS, 3) is None
+        cache.put(ADDRESS, ROWS)
+        assert cache.get(ADDRESS, 3) is not None or cache.problem
+
+    def test_a_folder_in_the_place_of_an_entry_is_a_problem_that_ends_nothing(self, cache: EmbeddingCache) -> None:
+        entry(cache).mkdir(parents=True)
+        assert cache.get(ADDRESS, 3) is None
+        cache.put(ADDRESS, ROWS)
+        assert "cannot be written" in cache.problem
+
     def test_an_entry_under_another_ones_name_is_not_taken(self, cache: EmbeddingCache) -> None:
         cache.put(ADDRESS, ROWS)
         other = address_of("another encoder", [[1, 2], [3], []])
@@ -129,11 +153,13 @@ class TestRoom:
         cache.put(ADDRESS, ROWS)
         assert (old.exists(), young.exists()) == (False, True)
 
-    def test_it_can_be_cleared(self, cache: EmbeddingCache) -> None:
+    def test_it_can_be_cleared_and_other_files_stay(self, cache: EmbeddingCache) -> None:
         for address in self.addresses(3):
             cache.put(address, ROWS)
+        (cache.folder / "glove.embeddings").write_text("of another program")
         assert cache.clear() == 3
         assert (cache.size_bytes(), cache.get(ADDRESS, 3)) == (0, None)
+        assert (cache.folder / "glove.embeddings").exists()
 
 
 class TestFolder:
