@@ -1,13 +1,39 @@
-"""PhaseClock: the seconds of each phase of a cell."""
+"""PhaseClock: the seconds of each phase of a cell, and how long its threads waited for a core."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from pytest_sst2.instruments.progress import Progress
+from pytest_sst2.instruments.run_delay import run_delay
 from pytest_sst2.results.record import Phase
 from pytest_sst2.utils.clock import CLOCK
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """Wall seconds and run delay, of a moment since some start or of a stretch of time; None if it is not counted."""
+
+    wall: float
+    delay: float | None
+
+    def since(self, start: _Spent) -> _Spent:
+        # The total falls when a thread ends.
+        delay = None if self.delay is None or start.delay is None else max(self.delay - start.delay, 0.0)
+        return _Spent(self.wall - start.wall, delay)
+
+    def __add__(self, other: _Spent) -> _Spent:
+        delay = None if self.delay is None or other.delay is None else self.delay + other.delay
+        return _Spent(self.wall + other.wall, delay)
+
+
+_NOTHING = _Spent(0.0, 0.0)
+
+
+def _now() -> _Spent:
+    return _Spent(CLOCK.seconds(), run_delay())
 
 
 class PhaseClock:
@@ -31,34 +57,34 @@ class PhaseClock:
         self._synchronize = synchronize
         self._between = between
         self._progress = progress or Progress()
-        self._seconds: dict[str, float] = {}
+        self._spent: dict[str, _Spent] = {}
         self._examples: dict[str, int] = {}
         self._cached: set[str] = set()
         self._open: list[str] = []
-        self._inner_seconds: list[float] = []
+        self._inner: list[_Spent] = []
 
     @contextlib.contextmanager
     def phase(self, name: str, examples: int = 0) -> Iterator[None]:
         """Time the body as part of phase ``name``, with ``examples`` more examples. If it raises, record nothing."""
         self._synchronize()
-        self._inner_seconds.append(0.0)
+        self._inner.append(_NOTHING)
         self._open.append(name)
         self._progress.enter(name)
-        start = CLOCK.seconds()
+        start = _now()
         try:
             yield
             self._synchronize()
         finally:
-            elapsed = CLOCK.seconds() - start
-            inner = self._inner_seconds.pop()
+            elapsed = _now().since(start)
+            inner = self._inner.pop()
             self._open.pop()
             self._progress.leave()
             self._exclude(elapsed)
-        self._seconds[name] = self._seconds.get(name, 0.0) + elapsed - inner
+        self._spent[name] = self._spent.get(name, _NOTHING) + elapsed.since(inner)
         self._examples[name] = self._examples.get(name, 0) + examples
-        start = CLOCK.seconds()
+        start = _now()
         self._between()
-        self._exclude(CLOCK.seconds() - start)
+        self._exclude(_now().since(start))
 
     def mark_cached(self) -> None:
         """Mark the open phase as cached: its result came from a cache, so its seconds are not those of the work."""
@@ -68,14 +94,20 @@ class PhaseClock:
         """Update the progress with the number of finished batches of the open phase, and of all its batches."""
         self._progress.step(done, of)
 
-    def _exclude(self, seconds: float) -> None:
-        if self._inner_seconds:
-            self._inner_seconds[-1] += seconds
+    def _exclude(self, spent: _Spent) -> None:
+        if self._inner:
+            self._inner[-1] += spent
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases so far, in the order in which each first ended."""
         return tuple(
-            Phase(name, round(seconds, 6), self._examples[name], name in self._cached)
-            for name, seconds in self._seconds.items()
+            Phase(
+                name,
+                round(spent.wall, 6),
+                self._examples[name],
+                name in self._cached,
+                None if spent.delay is None else round(spent.delay, 6),
+            )
+            for name, spent in self._spent.items()
         )

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
+from pytest_sst2.compare.cell_times import PhaseTimeChange, Speed
 from pytest_sst2.compare.comparison import FAILS, CellComparison, Comparison
 from pytest_sst2.compare.run_outcome import comparison_outcome
-from pytest_sst2.compare.speed_and_memory import Speed, SpeedAndMemoryChange
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import plural, relative_margin, signed_points
 from pytest_sst2.utils.redact import redacted
@@ -145,13 +146,21 @@ def _missing_seeds(comparison: Comparison, cell: CellComparison) -> Iterable[str
 
 
 def _changed_phases(change: SpeedAndMemoryChange | None, speed: Speed) -> Iterable[str]:
-    for phase in change.phases if change else ():
+    for phase in change.times if change else ():
         if phase.speed == speed:
             name = "all phases together" if phase.name == "all" else phase.name
             yield (
-                f"{name} {phase.ratio:.2f} × what it was in units of the machine's speed ({phase.before_seconds:.2f} s "
-                f"→ {phase.after_seconds:.2f} s; noise {relative_margin(phase.margin)})"
+                f"{name} {_ratio(phase)} what it was ({_seconds(phase.before_seconds)} → "
+                f"{_seconds(phase.after_seconds)}; noise {relative_margin(phase.margin)})"
             )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def _ratio(change: PhaseTimeChange) -> str:
+    return f"{change.ratio:.3g} ×" if change.ratio >= 10 else f"{change.ratio:.2f} ×"
 
 
 def _more_memory(cell: CellComparison) -> Iterable[str]:
@@ -193,8 +202,9 @@ def _time(change: SpeedAndMemoryChange | None) -> str:
     if overall is None:
         return NONE
     # Above 100 % a percentage would reach below zero; a factor holds in both directions.
-    noise = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{1 + overall.margin:.1f}-fold"
-    return f"{overall.ratio:.2f} × ±{noise}"
+    fold = min(1 + overall.margin, 10)
+    noise = f"{100 * overall.margin:.0f} %" if overall.margin <= 1 else f"{fold:.1f}-fold"
+    return f"{_ratio(overall)} ±{noise}, {overall.speed}"
 
 
 def _peak(change: SpeedAndMemoryChange | None) -> str:

@@ -33,12 +33,15 @@ class Phase:
         seconds: Wall time without the phases inside it.
         examples: Number of examples; 0 if the work is not per example.
         cached: Whether the result came from a cache, so that the seconds are not those of the work.
+        delay_seconds: Seconds in which a thread could run and no core was free, summed over the threads; None if it
+            was not measured. Linux counts them.
     """
 
     name: str
     seconds: float
     examples: int = 0
     cached: bool = False
+    delay_seconds: float | None = None
 
     @property
     def examples_per_second(self) -> float | None:
@@ -82,11 +85,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from a sentence to its prediction, one sentence at a time: median and 95th percentile of ``samples``."""
+    """Seconds from a sentence to its prediction, one sentence at a time: median and 95th percentile of ``samples``.
+
+    ``delay_seconds`` is that of a phase, per sentence; None if it was not measured.
+    """
 
     p50_seconds: float
     p95_seconds: float
     samples: int
+    delay_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
         ("seed", 0, record.seed),
         ("latency.p50_seconds", 0, record.latency.p50_seconds),
         ("latency.p95_seconds", 0, record.latency.p95_seconds),
+        ("latency.delay_seconds", 0, record.latency.delay_seconds),
         ("dataset.train_size", 0, record.dataset.train_size),
         ("dataset.eval_size", 0, record.dataset.eval_size),
         ("placement.concurrent_workers", 0, record.placement.concurrent_workers),
@@ -92,8 +93,8 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
         # Zero counts as not measured: times are divided by any other value.
         yield f"rounds[{number}].machine_seconds", _LEAST_MACHINE_SECONDS, measured.machine_seconds or None
         for place, phase in enumerate(measured.phases):
-            yield f"rounds[{number}].phases[{place}].seconds", 0, phase.seconds
-            yield f"rounds[{number}].phases[{place}].examples", 0, phase.examples
+            for name in ("seconds", "examples", "delay_seconds"):
+                yield f"rounds[{number}].phases[{place}].{name}", 0, getattr(phase, name)
 
 
 def _check_fingerprint(fingerprint: Fingerprint) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pytest_sst2.instruments.run_delay import delay_since, run_delay
 from pytest_sst2.methods.base import Classifier
 from pytest_sst2.results.record import Latency
 from pytest_sst2.utils.clock import CLOCK
@@ -30,6 +31,7 @@ def measure_latency(predict: Classifier, sentences: Sequence[str], synchronize: 
     for sentence in sentences[:_WARM_UP]:
         predict([sentence])
     seconds: list[float] = []
+    delay_before = run_delay()
     for sentence in sentences[:most]:
         if len(seconds) >= least and sum(seconds) > _ENOUGH_SECONDS:
             break
@@ -38,5 +40,7 @@ def measure_latency(predict: Classifier, sentences: Sequence[str], synchronize: 
         predict([sentence])
         synchronize()
         seconds.append(CLOCK.seconds() - start)
+    delay = delay_since(delay_before)
     p50, p95 = np.percentile(seconds, [50, 95])
-    return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds))
+    delay = None if delay is None else round(delay / len(seconds), 6)
+    return Latency(round(float(p50), 6), round(float(p95), 6), len(seconds), delay)

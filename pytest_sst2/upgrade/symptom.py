@@ -76,7 +76,8 @@ def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> st
         return f"accuracy {cell.accuracy.before:.4f} → {cell.accuracy.after:.4f}{cause}"
     assert cell.speed_and_memory is not None  # noqa: S101 - its flag comes from them
     if kind == "slower":
-        worst = max(cell.speed_and_memory.phases, key=lambda phase: phase.ratio)
+        slower = [change for change in cell.speed_and_memory.times if change.speed == "slower"]
+        worst = max(slower, key=lambda change: change.ratio)
         return f"{worst.name} takes {worst.ratio:.2f} × as long"
     assert cell.speed_and_memory.memory is not None  # noqa: S101 - its flag comes from it
     return f"peak memory {cell.speed_and_memory.memory.ratio:.2f} ×"

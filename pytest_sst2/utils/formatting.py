@@ -50,6 +50,8 @@ def signed_points(share: float, digits: int = 2) -> str:
 
 def relative_margin(margin: float) -> str:
     """Return ``±40 %``, or ``a factor of 3.5`` if the margin is more than 100 %."""
+    if margin >= 9:
+        return "a factor of 10 or more"
     return f"±{100 * margin:.0f} %" if margin <= 1 else f"a factor of {1 + margin:.1f}"
 
 

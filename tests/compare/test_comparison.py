@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from pytest_sst2.compare.cell_times import PhaseTimeChange
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
 from pytest_sst2.compare.drift.evidence import Cause
-from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
+from pytest_sst2.compare.peak_memory import PeakMemoryChange
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.config.options import ALPHA, FAIL_ON, TOLERANCE
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
@@ -257,7 +259,7 @@ class TestSeveralSeeds:
 
 
 SLOWER = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 2.0, 2.0, 0.3, "slower"),), None, ())
-MORE_MEMORY = SpeedAndMemoryChange((), PeakMemoryChange(100, 900, is_more=True), ())
+MORE_MEMORY = SpeedAndMemoryChange((), PeakMemoryChange(100, 900, "more"), ())
 CELLS = {
     "unchanged": CellComparison("minilm", "tfidf", (42,), "unchanged"),
     "improved": CellComparison("minilm", "tfidf", (42,), "improved"),

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.speed_and_memory import (
-    MACHINE_SPREAD_FACTOR,
-    ONE_ROUND_MARGIN,
-    OTHER_MACHINE_MARGIN,
-    SpeedAndMemoryChange,
-    compare_speed_and_memory,
-    log_margin,
-)
-from pytest_sst2.results.record import Phase, Placement, Record, Round
+from pytest_sst2.compare.cell_times import LATENCY_MARGIN, OTHER_MACHINE_MARGIN
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
+from pytest_sst2.compare.time_ratio import MACHINE_SPREAD_FACTOR, ONE_ROUND_MARGIN, log_margin
+from pytest_sst2.results.record import Latency, Phase, Placement, Record, Round
 from tests.support.record_factory import ENVIRONMENT, make_record, of_schema_1
 
 MB = 2**20
@@ -44,9 +39,16 @@ class TestTime:
         change = compared(rounds(2.0, 2.0, 2.0), rounds(4.0, 4.0, 4.0, unit=2 * UNIT))
         (encode, overall) = change.phases
         assert (encode.name, encode.before_seconds, encode.after_seconds) == ("encode", 2.0, 4.0)
-        assert (encode.ratio, encode.margin, encode.speed) == (1.0, 0.0, "same")
+        # In units nothing changed, in seconds it took twice as long: the two do not agree.
+        assert (encode.ratio, encode.margin, encode.speed) == (1.0, 1.0, "undecided")
         assert (overall.name, overall.ratio) == ("all", 1.0)
         assert not change.slower
+
+    def test_times_that_did_not_change_are_held(self) -> None:
+        change = compared(rounds(2.0, 2.0, 2.0), rounds(2.0, 2.1, 2.1))
+        assert [phase.speed for phase in change.phases] == ["undecided", "undecided"]
+        change = compared(rounds(2.0, 2.0, 2.0), rounds(2.04, 2.04, 2.04))
+        assert [phase.speed for phase in change.phases] == ["held", "held"]
         assert change.notes == ()
 
     def test_one_and_a_half_times_as_long_on_the_same_machine_is_slower(self) -> None:
@@ -57,12 +59,81 @@ class TestTime:
         assert (faster.phases[0].ratio, faster.phases[0].speed) == (0.6667, "faster")
         assert not faster.slower
 
-    def test_the_same_seconds_on_a_machine_twice_as_fast_are_slower(self) -> None:
-        assert compared(rounds(2.0, 2.0), rounds(2.0, 2.0, unit=UNIT / 2)).phases[0].ratio == 2.0
+    def test_a_unit_that_doubled_on_the_same_processor_decides_nothing_alone(self) -> None:
+        for unit, speed in ((UNIT / 2, "undecided"), (2 * UNIT, "held")):
+            change = compared(rounds(2.0, 2.0), rounds(2.0, 2.0, unit=unit))
+            assert [phase.speed for phase in change.phases] == [speed, speed]
 
-    @pytest.mark.parametrize(("factor", "speed"), [(1.10, "same"), (1.11, "slower"), (0.91, "same"), (0.90, "faster")])
+    @pytest.mark.parametrize(("factor", "speed"), [(1.09, "held"), (1.11, "slower"), (0.92, "held"), (0.90, "faster")])
     def test_ten_percent_are_tolerated_without_noise(self, factor: float, speed: str) -> None:
         assert compared(rounds(2.0, 2.0), rounds(2 * factor, 2 * factor)).phases[0].speed == speed
+
+    def test_rounds_that_spread_widen_the_margin_by_welchs_bound(self) -> None:
+        # Logarithms 0, 0.1, 0.2 on either side: variance 0.01 each, over 3 rounds 0.003333 each; their sum's root is
+        # 0.081650. Equal variances and numbers give 4 degrees of freedom, whose t at 99 % is 3.7469: 0.305937.
+        spread = np.array([0.0, 0.1, 0.2])
+        assert log_margin(spread, spread, alpha=0.01) == pytest.approx(0.305937, abs=1e-5)
+        # Two times of a cell share the error rate: encode and all.
+        margin = math.expm1(log_margin(spread, spread, alpha=0.005))
+        before = rounds(*(math.exp(log) for log in spread))
+        change = compared(before, rounds(*(1.4 * math.exp(log) for log in spread))).phases[0]
+        assert (change.ratio, change.margin, change.speed) == (1.4, pytest.approx(margin, abs=1e-4), "undecided")
+        assert compared(before, rounds(*(1.5 * math.exp(log) for log in spread))).slower
+
+    def test_the_margin_is_welchs_for_unequal_spreads(self) -> None:
+        # Variances 0.0025 / 2 and 0.01 / 3: 0.00125 + 0.003333 = 0.004583, root 0.067700. Degrees of freedom:
+        # 0.004583² / (0.00125² / 1 + 0.003333² / 2) = 2.948; t at 99.5 % is about 5.91.
+        first, second = np.array([0.0, math.sqrt(0.005)]), np.array([0.0, 0.1, 0.2])
+        assert first.var(ddof=1) == pytest.approx(0.0025)
+        assert log_margin(first, second, alpha=0.005) == pytest.approx(5.91 * 0.0677, rel=0.01)
+
+    def test_one_round_is_undecided_and_says_so(self) -> None:
+        limit = 1 + ONE_ROUND_MARGIN
+        change = compared(rounds(2.0), rounds(2 * limit - 0.02))
+        assert (change.phases[0].margin, change.phases[0].speed) == (ONE_ROUND_MARGIN, "undecided")
+        noise = f"time undecided: its noise is ±{100 * ONE_ROUND_MARGIN:.0f} % (one round)"
+        assert change.notes == (f"{noise}; --sst2-rounds 5 on an idle machine narrows it",)
+        assert compared(rounds(2.0), rounds(2 * limit + 0.02)).slower
+        assert compared(rounds(2.0, 2.0, 2.0), rounds(2.0)).notes == change.notes
+
+    def test_one_round_against_many_has_the_noise_of_their_spread(self) -> None:
+        # 0, 0.2, 0.4: variance 0.04, over 3 rounds 0.013333, root 0.11547; 2 degrees of freedom: t is 9.9248.
+        many = np.array([0.0, 0.2, 0.4])
+        assert log_margin(many, np.zeros(1), alpha=0.005) == pytest.approx(9.9248 * 0.11547, rel=1e-4)
+        almost = log_margin(np.array([0.0, 1e-6]), np.zeros(1), alpha=0.005)
+        assert almost == pytest.approx(math.log(1 + ONE_ROUND_MARGIN))
+
+    def test_a_spread_of_the_machine_speed_widens_the_noise_of_one_round_only(self) -> None:
+        margin = MACHINE_SPREAD_FACTOR * 0.4
+        assert margin > ONE_ROUND_MARGIN
+        change = compared(rounds(2.0), rounds(2 * margin + 1.98, machine_spread=0.4))
+        assert (change.phases[0].margin, change.phases[0].speed) == (margin, "undecided")
+        assert compared(rounds(2.0), rounds(2 * margin + 2.02, machine_spread=0.4)).slower
+        assert compared(rounds(2.0, 2.0), rounds(3.0, 3.0, machine_spread=0.4)).phases[0].margin == 0.0
+
+    def test_another_number_of_processes_is_not_compared(self) -> None:
+        two = dataclasses.replace(record(*rounds(1.0)), placement=Placement("torchrun", processes=2))
+        change = compare_speed_and_memory([record(*rounds(2.0))], [two])
+        assert (change.phases, change.notes) == ((), ("times not compared: trained by 2 processes, was 1",))
+        assert compare_speed_and_memory([two], [two]).phases
+
+    def test_the_rounds_of_all_seeds_count(self) -> None:
+        before = [record(*rounds(2.0)), record(*rounds(2.0))]
+        after = [record(*rounds(3.0)), record(*rounds(3.0))]
+        change = compare_speed_and_memory(before, after)
+        assert (change.phases[0].ratio, change.phases[0].margin, change.notes) == (1.5, 0.0, ())
+
+    def test_other_work_is_not_compared(self) -> None:
+        change = compare_speed_and_memory([record(*rounds(2.0))], [record(*rounds(9.0))], other_work="another model")
+        assert (change.phases, change.memory) == ((), None)
+        assert change.notes == ("times and memory not compared: another model",)
+
+    @pytest.mark.parametrize("after", [(0.0, 0.0, 0.0), (0.0, 5.0, 1e18), (1e18, 1e18, 1e18), (1e-12, 3.0, 1e9)])
+    def test_the_arithmetic_is_total(self, after: tuple[float, ...]) -> None:
+        for unit in (1e-12, UNIT, 1e18):
+            for one, other in ((rounds(3.0, 3.0, 3.0), rounds(*after, unit=unit)), (rounds(*after), rounds(1.0))):
+                change = compared(one, other)
+                assert all(math.isfinite(time.ratio) and math.isfinite(time.margin) for time in change.times)
 
     @pytest.mark.parametrize(
         ("before", "after"),
@@ -79,61 +150,58 @@ class TestTime:
         (reason,) = compared(rounds(3.0), rounds(3.0, unit=unit)).notes
         assert reason.startswith("times not compared")
 
-    def test_rounds_that_spread_widen_the_margin_by_welchs_interval(self) -> None:
-        # Logarithms 0, 0.1, 0.2 on either side: variance 0.01 each, over 3 rounds 0.003333 each; their sum's root is
-        # 0.081650. Equal variances and numbers give 4 degrees of freedom, whose t at 99.5 % is 4.6041:
-        # 0.375925 and so ±45.6 %.
-        spread = rounds(*(math.exp(log) for log in (0.0, 0.1, 0.2)))
-        slower = rounds(*(1.4 * math.exp(log) for log in (0.0, 0.1, 0.2)))
-        change = compared(spread, slower).phases[0]
-        assert (change.ratio, change.margin, change.speed) == (1.4, pytest.approx(0.4563, abs=1e-4), "same")
-        assert compared(spread, rounds(*(1.5 * math.exp(log) for log in (0.0, 0.1, 0.2)))).slower
 
-    def test_the_margin_is_welchs_for_unequal_spreads(self) -> None:
-        # Variances 0.0025 / 2 and 0.01 / 3: 0.00125 + 0.003333 = 0.004583, root 0.067700. Degrees of freedom:
-        # 0.004583² / (0.00125² / 1 + 0.003333² / 2) = 2.948; t at 99.5 % is about 5.91.
-        first, second = np.array([0.0, math.sqrt(0.005)]), np.array([0.0, 0.1, 0.2])
-        assert first.var(ddof=1) == pytest.approx(0.0025)
-        assert log_margin(first, second) == pytest.approx(5.91 * 0.0677, rel=0.01)
+def shared(wall: float, delay: float | None) -> tuple[Round, ...]:
+    """Return three rounds of a phase whose threads waited ``delay`` seconds for a core."""
+    return tuple(
+        Round(wall, (Phase("encode", wall, 500, delay_seconds=delay),), UNIT, 800 * MB, 100 * MB) for _ in range(3)
+    )
 
-    def test_one_round_notes_what_it_cannot_detect(self) -> None:
-        limit = 1 + ONE_ROUND_MARGIN
-        change = compared(rounds(2.0), rounds(2 * limit - 0.02))
-        assert (change.phases[0].margin, change.phases[0].speed) == (ONE_ROUND_MARGIN, "same")
-        assert change.notes == (
-            f"measured in one round, so changes of less than ±{100 * ONE_ROUND_MARGIN:.0f} % cannot be detected",
-        )
-        assert compared(rounds(2.0), rounds(2 * limit + 0.02)).slower
-        assert compared(rounds(2.0, 2.0, 2.0), rounds(2.0)).notes == change.notes
 
-    def test_one_round_against_many_has_the_noise_of_their_spread(self) -> None:
-        # 0, 0.2, 0.4: variance 0.04, over 3 rounds 0.013333, root 0.11547; 2 degrees of freedom: t is 9.9248.
-        many = np.array([0.0, 0.2, 0.4])
-        assert log_margin(many, np.zeros(1)) == pytest.approx(9.9248 * 0.11547, rel=1e-4)
-        assert log_margin(np.array([0.0, 1e-6]), np.zeros(1)) == pytest.approx(math.log(1 + ONE_ROUND_MARGIN))
+class TestBusyMachine:
+    IDLE = shared(2.0, 0.0)
 
-    def test_a_spread_of_the_machine_speed_widens_the_noise_of_one_round_only(self) -> None:
-        margin = MACHINE_SPREAD_FACTOR * 0.4
-        assert margin > ONE_ROUND_MARGIN
-        change = compared(rounds(2.0), rounds(2 * margin + 1.98, machine_spread=0.4))
-        assert (change.phases[0].margin, change.phases[0].speed) == (margin, "same")
-        assert change.notes == (
-            f"measured in one round, so changes of less than ±{100 * margin:.0f} % cannot be detected",
-        )
-        assert compared(rounds(2.0), rounds(2 * margin + 2.02, machine_spread=0.4)).slower
-        assert compared(rounds(2.0, 2.0), rounds(3.0, 3.0, machine_spread=0.4)).phases[0].margin == 0.0
+    def test_a_phase_that_waited_for_a_core_is_not_slower(self) -> None:
+        change = compared(self.IDLE, shared(6.0, 8.0))
+        assert (change.phases[0].ratio, change.phases[0].speed) == (3.0, "undecided")
+        assert "other programs took the cores" in change.notes[0]
+        assert compared(shared(6.0, 8.0), self.IDLE).phases[0].speed == "undecided"
 
-    def test_another_number_of_processes_is_not_compared(self) -> None:
-        two = dataclasses.replace(record(*rounds(1.0)), placement=Placement("torchrun", processes=2))
-        change = compare_speed_and_memory([record(*rounds(2.0))], [two])
-        assert (change.phases, change.notes) == ((), ("times not compared: trained by 2 processes, was 1",))
-        assert compare_speed_and_memory([two], [two]).phases
+    def test_a_phase_that_slept_or_lost_its_threads_is_slower(self) -> None:
+        assert compared(self.IDLE, shared(6.0, 0.0)).phases[0].speed == "slower"
 
-    def test_the_rounds_of_all_seeds_count(self) -> None:
-        before = [record(*rounds(2.0)), record(*rounds(2.0))]
-        after = [record(*rounds(3.0)), record(*rounds(3.0))]
-        change = compare_speed_and_memory(before, after)
-        assert (change.phases[0].ratio, change.phases[0].margin, change.notes) == (1.5, 0.0, ())
+    def test_a_phase_that_took_longer_than_it_waited_is_slower(self) -> None:
+        # Without the wait of 2 s it took 4 s, which is twice as long.
+        change = compared(self.IDLE, shared(6.0, 2.0)).phases[0]
+        assert (change.ratio, change.margin, change.speed) == (3.0, 0.5, "slower")
+
+    def test_a_system_that_does_not_count_delays_has_wall_times(self) -> None:
+        assert compared(self.IDLE, shared(6.0, None)).phases[0].speed == "slower"
+
+
+class TestLatency:
+    @staticmethod
+    def latency(p50: float, delay: float | None = None) -> Record:
+        return dataclasses.replace(record(*rounds(2.0)), latency=Latency(p50, 2 * p50, 20, delay))
+
+    def test_one_sentence_that_takes_twenty_times_as_long_is_slower(self) -> None:
+        change = compare_speed_and_memory([self.latency(0.0085)], [self.latency(0.173)])
+        assert change.latency is not None
+        assert (change.latency.name, change.latency.margin) == ("one sentence", LATENCY_MARGIN)
+        assert change.slower
+
+    def test_a_change_within_its_noise_is_undecided(self) -> None:
+        for after in (0.01, 0.019):
+            change = compare_speed_and_memory([self.latency(0.01)], [self.latency(after)])
+            assert change.latency is not None
+            assert change.latency.speed == "undecided"
+
+    def test_a_sentence_that_waited_for_a_core_is_not_slower(self) -> None:
+        change = compare_speed_and_memory([self.latency(0.01)], [self.latency(0.09, 0.16)])
+        assert not change.slower
+
+    def test_below_five_milliseconds_it_is_not_compared(self) -> None:
+        assert compare_speed_and_memory([self.latency(0.0001)], [self.latency(0.004)]).latency is None
 
 
 def phases(**seconds: float) -> tuple[Round, ...]:
@@ -146,8 +214,8 @@ class TestPhases:
         change = compared(phases(encode=2.0, fit=1.0, predict=1.0), phases(encode=4.0, fit=1.0, predict=1.0))
         assert [(phase.name, phase.ratio, phase.speed) for phase in change.phases] == [
             ("encode", 2.0, "slower"),
-            ("fit", 1.0, "same"),
-            ("predict", 1.0, "same"),
+            ("fit", 1.0, "held"),
+            ("predict", 1.0, "held"),
             ("all", 1.5, "slower"),
         ]
         assert change.overall == change.phases[-1]
@@ -203,25 +271,35 @@ class TestNotComparable:
     @pytest.mark.parametrize(
         ("name", "value", "words"),
         [
-            ("cpu_model", "Xeon", "cpu model Xeon, was EPYC"),
-            ("cpu_cores", 64, "cpu cores 64, was 2"),
-            ("threads", 1, "threads 1, was 2"),
-            ("device_name", "L4", "device name L4, was EPYC"),
-            ("blas", "mkl", "blas mkl, was openblas"),
+            ("cpu_model", "Xeon", "another machine (cpu model Xeon, was EPYC)"),
+            ("cpu_cores", 64, "another machine (cpu cores 64, was 2)"),
+            ("threads", 1, "another machine (threads 1, was 2)"),
+            ("device_name", "L4", "another machine (device name L4, was EPYC)"),
+            ("blas", "mkl", "other kernels (blas mkl, was openblas)"),
+            ("variables", {"OMP_NUM_THREADS": "2", "ANY": "1"}, "other kernels (ANY 1, was not set)"),
         ],
     )
     def test_another_machine_leaves_only_large_differences(self, name: str, value: Any, words: str) -> None:
         before, limit = [record(*rounds(2.0, 2.0))], 2 * (1 + OTHER_MACHINE_MARGIN)
         within = compare_speed_and_memory(before, [record(*rounds(limit - 0.1, limit - 0.1), **{name: value})])
-        assert (within.phases[0].margin, within.phases[0].speed) == (OTHER_MACHINE_MARGIN, "same")
-        assert within.notes == (
-            f"measured on another machine ({words}), so changes of less than ±{100 * OTHER_MACHINE_MARGIN:.0f} % "
-            "cannot be detected",
-        )
+        assert (within.phases[0].margin, within.phases[0].speed) == (OTHER_MACHINE_MARGIN, "undecided")
+        assert within.notes == (f"time undecided: its noise is ±{100 * OTHER_MACHINE_MARGIN:.0f} % ({words})",)
         assert compare_speed_and_memory(before, [record(*rounds(limit + 0.1, limit + 0.1), **{name: value})]).slower
 
-    def test_other_versions_and_variables_are_not_another_machine(self) -> None:
-        other = {"python": "3.13.0", "packages": {"torch": "9"}, "variables": {}, "platform": "Linux 9"}
+    def test_a_unit_of_other_kernels_is_not_used(self) -> None:
+        # The fixed work takes five times as long, the cell 1.7 times: in units it would be three times as fast.
+        after = record(*rounds(3.4, 3.4, unit=5 * UNIT), variables={"OPENBLAS_CORETYPE": "Nehalem"})
+        change = compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after])
+        assert (change.phases[0].ratio, change.phases[0].speed) == (1.7, "slower")
+
+    def test_another_machine_with_other_kernels_has_no_common_clock(self) -> None:
+        after = record(*rounds(9.0, 9.0), cpu_model="Xeon", blas="mkl")
+        change = compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after])
+        words = "another machine (cpu model Xeon, was EPYC) and other kernels (blas mkl, was openblas)"
+        assert (change.phases, change.notes) == ((), (f"times not compared: {words}",))
+
+    def test_other_versions_are_not_another_machine(self) -> None:
+        other = {"python": "3.13.0", "packages": {"torch": "9"}, "platform": "Linux 9"}
         assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [record(*rounds(3.0, 3.0), **other)]).slower
 
 
@@ -233,24 +311,38 @@ def memory(peak: int, growth: int | None, device: int | None = None) -> tuple[Ro
 
 class TestMemory:
     @pytest.mark.parametrize(
-        ("peak", "growth", "more_memory"),
+        ("peak", "growth", "state"),
         [
-            (900, 400, True),
-            (865, 400, True),
-            (864, 400, False),  # the peak rose by less than 64 MB
-            (800, 400, False),
-            (900, 300, False),  # the growth is the same
-            (900, 364, False),  # exactly 64 MB more
-            (900, 365, False),  # less than a quarter more
-            (900, 375, False),
-            (900, 376, True),
+            (1001, 400, "more"),
+            (1000, 400, "held"),  # exactly a quarter more
+            (900, 9000, "held"),  # the peak rose by 1.13 times
+            (1001, 300, "undecided"),  # the cell needs what it needed: the process held more before it
+            (1001, 375, "undecided"),
+            (1001, 376, "more"),
         ],
     )
-    def test_both_the_peak_and_the_growth_must_rise(self, peak: int, growth: int, more_memory: bool) -> None:
+    def test_both_the_peak_and_the_growth_must_rise(self, peak: int, growth: int, state: str) -> None:
         change = compared(memory(800, 300), memory(peak, growth))
         assert change.memory is not None
         assert (change.memory.before_bytes, change.memory.after_bytes) == (800 * MB, peak * MB)
-        assert change.more_memory is change.memory.is_more is more_memory
+        assert (change.memory.state, change.more_memory) == (state, state == "more")
+
+    def test_what_the_process_held_before_the_cell_is_a_note(self) -> None:
+        note = compared(memory(910, 300), memory(1263, 300)).notes[-1]
+        assert note.startswith("memory undecided: the process held 963 MB before the cell, was 610 MB.")
+
+    def test_a_cell_whose_embeddings_came_from_the_cache_is_not_compared(self) -> None:
+        hit = tuple(
+            dataclasses.replace(made, phases=(Phase("encode", 0.001, cached=True), Phase("fit", 1.0)))
+            for made in memory(800, 100)
+        )
+        for before, after in ((hit, memory(1600, 900)), (memory(1600, 900), hit)):
+            change = compared(before, after)
+            assert change.memory is None
+            assert "memory not compared: a cache answered other phases than before" in change.notes
+        assert compared(hit, hit).memory is not None
+        # A seed that both sides computed is compared.
+        assert compared((*hit, *memory(800, 100)), memory(1600, 900)).more_memory
 
     def test_less_memory_is_not_more_memory(self) -> None:
         change = compared(memory(900, 400), memory(800, 300))
@@ -259,7 +351,7 @@ class TestMemory:
         assert change.memory.ratio == pytest.approx(8 / 9)
 
     def test_a_small_increase_is_not_more_memory(self) -> None:
-        assert not compared(memory(800, 10), memory(860, 70)).more_memory
+        assert not compared(memory(100, 10), memory(160, 70)).more_memory
 
     def test_on_an_accelerator_only_its_own_memory_counts(self) -> None:
         change = compared(memory(800, 300, device=1000), memory(8000, 3000, device=1200))
@@ -270,11 +362,11 @@ class TestMemory:
 
     def test_memory_is_compared_even_if_times_are_not(self) -> None:
         change = compare_speed_and_memory(
-            [record(*memory(800, 300))], [make_record(rounds=memory(900, 400), placement=NEXT_TO_OTHERS)]
+            [record(*memory(800, 300))], [make_record(rounds=memory(1100, 400), placement=NEXT_TO_OTHERS)]
         )
         assert (change.phases, change.more_memory) == ((), True)
 
     def test_unmeasured_memory_is_not_compared(self) -> None:
-        assert compared(memory(800, None), memory(900, 400)).memory is None
+        assert compared(memory(800, None), memory(1100, 400)).memory is None
         # A growth of 0 bytes was measured.
-        assert compared(memory(800, 0), memory(900, 400)).more_memory
+        assert compared(memory(800, 0), memory(1100, 400)).more_memory

@@ -10,10 +10,12 @@ import re
 
 import pytest
 
+from pytest_sst2.compare.cell_times import PhaseTimeChange
 from pytest_sst2.compare.comparison import CellComparison, Comparison
 from pytest_sst2.compare.drift.evidence import Cause
+from pytest_sst2.compare.peak_memory import PeakMemoryChange
 from pytest_sst2.compare.significance import AccuracyChange
-from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.report.comparison_text import HEADERS, comparison_headline, comparison_json, comparison_lines, row
 from pytest_sst2.results.environment_diff import EnvironmentChange
 from pytest_sst2.results.record import Interval
@@ -33,8 +35,8 @@ CHANGE = AccuracyChange(
 )
 SAME = dataclasses.replace(CHANGE, after=0.8364, delta=0.0, interval=Interval(-0.01, 0.0125), p_value=1.0, seeds=5)
 SLOWER = SpeedAndMemoryChange(
-    (PhaseTimeChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseTimeChange("all", 3.0, 4.2, 1.4, 0.25, "same")),
-    PeakMemoryChange(800 * 2**20, 1200 * 2**20, is_more=True),
+    (PhaseTimeChange("encode", 2.0, 3.2, 1.6, 0.3, "slower"), PhaseTimeChange("all", 3.0, 4.2, 1.4, 0.25, "undecided")),
+    PeakMemoryChange(800 * 2**20, 1200 * 2**20, "more"),
     ("measured in one round, so changes of less than ±25 % cannot be detected",),
 )
 FASTER = SpeedAndMemoryChange(
@@ -191,7 +193,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
         [dataclasses.asdict(DRIFT[0])],
     )
     assert first["speed_and_memory"]["phases"][0] == dataclasses.asdict(SLOWER.phases[0])
-    assert first["speed_and_memory"]["memory"]["is_more"] is True
+    assert first["speed_and_memory"]["memory"]["state"] == "more"
     assert second["detectable"] is None
     assert (third["model"], third["accuracy"], third["speed_and_memory"], third["reasons"]) == (
         None,
@@ -208,7 +210,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     ("margin", "expected"), [(0.4, "1.33 × ±40 %"), (1.0, "1.33 × ±100 %"), (1.5, "1.33 × ±2.5-fold")]
 )
 def test_noise_above_one_hundred_percent_is_a_factor(margin: float, expected: str) -> None:
-    change = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 1.33, 1.33, margin, "same"),), None, ())
+    change = SpeedAndMemoryChange((PhaseTimeChange("all", 1.0, 1.33, 1.33, margin, "undecided"),), None, ())
     assert row(dataclasses.replace(UNCHANGED, speed_and_memory=change))[HEADERS.index("time")] == expected
     verdict = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8")
     assert "`1.33 × ±2.5-fold`" in verdict

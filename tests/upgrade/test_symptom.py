@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_sst2.compare.cell_times import PhaseTimeChange
 from pytest_sst2.compare.comparison import CellComparison, Comparison
 from pytest_sst2.compare.drift.evidence import Cause
-from pytest_sst2.compare.speed_and_memory import PeakMemoryChange, PhaseTimeChange, SpeedAndMemoryChange
+from pytest_sst2.compare.peak_memory import PeakMemoryChange
+from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
@@ -23,7 +25,7 @@ CELL = ("minilm", "linear-probe")
 MEMORY_FULL = Failure("minilm-linear-probe-seed42", *CELL, 42, "out of memory at 0x7f31, 12 GB asked for")
 PHASES = (PhaseTimeChange("encode", 1.0, 1.5, 1.5, 0.3, "slower"), PhaseTimeChange("fit", 1.0, 3.0, 3.0, 0.3, "slower"))
 SLOWER = SpeedAndMemoryChange(PHASES, None, ())
-HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 250, is_more=True), ())
+HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 250, "more"), ())
 
 
 def cell(verdict: str = "unchanged", model: str = "minilm", **changes: object) -> CellComparison:

@@ -1,0 +1,200 @@
+"""Compare the times of one cell: of its phases, of what is between them, and of one sentence."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_sst2.compare.time_ratio import Timing, idle_seconds, time_ratio
+from pytest_sst2.results.record import Environment, Record, Round
+from pytest_sst2.utils.formatting import relative_margin
+
+# A time is slower only if it grows by more than this, and held only if it is shown to grow by no more.
+SPEED_TOLERANCE = 0.10
+# Noise if seconds or units are the only estimate: other threads or another processor, or another BLAS.
+OTHER_MACHINE_MARGIN = 0.60
+# Noise of the median latency of one record.
+LATENCY_MARGIN = 1.0
+# Shorter phases are mostly start-up: a fit of 0.03 s can take 0.4 s if it is the first of a process.
+SHORTEST_SECONDS = 0.5
+# Shorter times of a phase after the first round of a process, and of one sentence, are mostly overhead.
+SHORTEST_REPEATED_SECONDS = 0.05
+SHORTEST_LATENCY = 0.005
+# One-sided error rate of all times of a cell together.
+SPEED_ALPHA = 0.01
+# The time of reading weights depends on the disk cache, not on the method.
+_IGNORED_PHASES = ("load",)
+_ROUNDING = 1 + 1e-9
+BETWEEN_PHASES = "between phases"
+ONE_SENTENCE = "one sentence"
+
+Speed = Literal["slower", "faster", "held", "undecided"]
+
+
+@dataclass(frozen=True)
+class PhaseTimeChange:
+    """The time of one phase (``all`` for the sum of the long ones) before and after, medians over the rounds.
+
+    Attributes:
+        ratio: After divided by before, in units of the machine's speed if these can be compared; 2.0 is twice as slow.
+        margin: The noise of the ratio, as a fraction; smaller changes cannot be detected.
+        speed: ``slower`` or ``faster`` if the ratio exceeds both the margin and the tolerance. ``held`` if the time is
+            shown to have grown by no more than the tolerance. Else ``undecided``.
+    """
+
+    name: str
+    before_seconds: float
+    after_seconds: float
+    ratio: float
+    margin: float
+    speed: Speed
+
+
+def machine_difference(before: Environment, after: Environment) -> str:
+    """Return what differs between two machines and may change their seconds; empty if nothing does."""
+    differences = []
+    for name in ("cpu_model", "cpu_cores", "threads", "device_name"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            differences.append(f"{name.replace('_', ' ')} {new}, was {old}")
+    return "; ".join(differences)
+
+
+def kernel_difference(before: Environment, after: Environment) -> str:
+    """Return what differs and may change the kernels of the machine's fixed work, and so its unit of speed."""
+    differences = [f"blas {after.blas}, was {before.blas}"] if before.blas != after.blas else []
+    for name in sorted({*before.variables, *after.variables}):
+        old, new = (side.variables.get(name, "not set") for side in (before, after))
+        if old != new:
+            differences.append(f"{name} {new}, was {old}")
+    return "; ".join(differences)
+
+
+def rounds_of(records: Iterable[Record]) -> list[Round]:
+    """Return the rounds of all records."""
+    return [round_ for record in records for round_ in record.rounds]
+
+
+class CellTimes:
+    """The times of the same cell on two sides. Every round has measured the machine's speed."""
+
+    def __init__(self, before: Sequence[Record], after: Sequence[Record]) -> None:
+        self._sides = (before, after)
+        one, other = before[0].environment, after[0].environment
+        self._machine, self._kernels = machine_difference(one, other), kernel_difference(one, other)
+        # The first round of a process also imports libraries, so short times need later ones.
+        self._is_repeated = all(len(record.rounds) > 2 for record in (*before, *after))
+        self._long = [name for name in self._names() if self._longest((name,)) >= SHORTEST_SECONDS]
+        candidates = (*self._names(), BETWEEN_PHASES) if self._is_repeated else ()
+        self._short = [
+            name
+            for name in candidates
+            if name not in self._long and self._longest((name,), first=1) >= SHORTEST_REPEATED_SECONDS
+        ]
+        p50 = max(record.latency.p50_seconds for record in (*before, *after))
+        self._has_latency = p50 >= SHORTEST_LATENCY
+
+    def phases(self) -> tuple[PhaseTimeChange, ...]:
+        """Return the change of every phase that is long enough, and last of the sum of the long ones."""
+        changes = [self._phase(name, (name,)) for name in self._long]
+        changes += [self._phase(name, (name,), first=1) for name in self._short]
+        return (*changes, *([self._phase("all", self._long)] if self._long else []))
+
+    def latency(self) -> PhaseTimeChange | None:
+        """Return the change of the time of one sentence; None if it is too short to be compared."""
+        if not self._has_latency:
+            return None
+        old, new = ([_latency_timing(record) for record in side] for side in self._sides)
+        return self._change(ONE_SENTENCE, old, new, LATENCY_MARGIN)
+
+    def limits(self, changes: Sequence[PhaseTimeChange]) -> Iterator[str]:
+        """Yield why some of the times cannot be decided."""
+        undecided = [change for change in changes if change.speed == "undecided" and change.name != ONE_SENTENCE]
+        if not undecided:
+            return
+        reasons = ["one round"] if min(len(rounds_of(side)) for side in self._sides) == 1 else []
+        reasons += [f"another machine ({self._machine})"] if self._machine else []
+        reasons += [f"other kernels ({self._kernels})"] if self._kernels else []
+        if any(timing.idle_seconds < timing.seconds / (1 + SPEED_TOLERANCE) for timing in self._all_timings()):
+            reasons.append("other programs took the cores")
+        margin = relative_margin(max(change.margin for change in undecided))
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        rounds = "" if self._machine or self._kernels else "; --sst2-rounds 5 on an idle machine narrows it"
+        yield f"time undecided: its noise is {margin}{why}{rounds}"
+
+    def _names(self) -> list[str]:
+        """Return the phases that all rounds of both sides ran without a cache."""
+        rounds = [round_ for side in self._sides for round_ in rounds_of(side)]
+        cached = {phase.name for round_ in rounds for phase in round_.phases if phase.cached}
+        names = dict.fromkeys(phase.name for phase in rounds[0].phases)
+        return [
+            name
+            for name in names
+            if name not in (*_IGNORED_PHASES, *cached)
+            and all(any(phase.name == name for phase in round_.phases) for round_ in rounds)
+        ]
+
+    def _longest(self, names: Sequence[str], *, first: int = 0) -> float:
+        """Return the longer of the two sides' median seconds."""
+        return max(statistics.median(timing.seconds for timing in side) for side in self._timings(names, first))
+
+    def _timings(self, names: Sequence[str], first: int = 0) -> list[list[Timing]]:
+        """Return both sides' times of some phases, from round ``first`` of each record on."""
+        return [
+            [_phase_timing(round_, names) for record in side for round_ in record.rounds[first:]]
+            for side in self._sides
+        ]
+
+    def _all_timings(self) -> Iterator[Timing]:
+        for side in self._timings(self._long or self._names()):
+            yield from side
+
+    def _phase(self, name: str, names: Sequence[str], *, first: int = 0) -> PhaseTimeChange:
+        old, new = self._timings(names, first)
+        return self._change(name, old, new)
+
+    def _change(
+        self, name: str, old: Sequence[Timing], new: Sequence[Timing], least_margin: float = 0.0
+    ) -> PhaseTimeChange:
+        # Seconds of two machines, and units of two kernels, are not alike.
+        scales = ["seconds"] if self._kernels else ["units"] if self._machine else ["units", "seconds"]
+        count = len(self._long) + len(self._short) + bool(self._long) + self._has_latency
+        ratio, margin = time_ratio(
+            old,
+            new,
+            scales=scales,
+            alpha=SPEED_ALPHA / count,
+            least_margin=max(least_margin, OTHER_MACHINE_MARGIN if len(scales) == 1 else 0.0),
+        )
+        before, after = (round(statistics.median(timing.seconds for timing in side), 6) for side in (old, new))
+        return PhaseTimeChange(name, before, after, round(ratio, 4), round(margin, 4), _speed(ratio, margin))
+
+
+def _speed(ratio: float, margin: float) -> Speed:
+    limit = (1 + max(margin, SPEED_TOLERANCE)) * _ROUNDING
+    if ratio > limit:
+        return "slower"
+    if ratio < 1 / limit:
+        return "faster"
+    return "held" if ratio * (1 + margin) <= (1 + SPEED_TOLERANCE) * _ROUNDING else "undecided"
+
+
+def _phase_timing(round_: Round, names: Sequence[str]) -> Timing:
+    """Return the time of some phases of a round, or of what is between its phases."""
+    assert round_.machine_seconds is not None  # noqa: S101 - the caller has checked it
+    if BETWEEN_PHASES in names:
+        between = max(round_.seconds - sum(phase.seconds for phase in round_.phases), 0.0)
+        return Timing(between, between, round_.machine_seconds, round_.machine_spread)
+    phases = [phase for phase in round_.phases if phase.name in names]
+    idle = sum(idle_seconds(phase.seconds, phase.delay_seconds) for phase in phases)
+    return Timing(sum(phase.seconds for phase in phases), idle, round_.machine_seconds, round_.machine_spread)
+
+
+def _latency_timing(record: Record) -> Timing:
+    last = record.rounds[-1]
+    assert last.machine_seconds is not None  # noqa: S101 - the caller has checked it
+    seconds, latency = record.latency.p50_seconds, record.latency
+    idle = idle_seconds(seconds, latency.delay_seconds)
+    return Timing(seconds, idle, last.machine_seconds, last.machine_spread)
