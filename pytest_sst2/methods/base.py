@@ -7,13 +7,10 @@ method may return a ``Trained`` instead, which also carries settings, a learning
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import pkgutil
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +23,8 @@ from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.models.loader import ModelLoader
-from pytest_sst2.results.record import UNREADABLE_CODE, Epoch
+from pytest_sst2.results.record import Epoch
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.hashing import sha256_digest
 
 Classifier = Callable[[Sequence[str]], np.ndarray]
 
@@ -110,7 +106,7 @@ def train(method: MethodSpec, job: Job) -> Trained:
     Raises:
         Sst2Error: The classifier cannot be called, or settings or warnings have the wrong type.
     """
-    function = _function(method)
+    function = function_of(method)
     with seeded(job.seed, job.loader.device):
         trained = function(job)
     if not isinstance(trained, Trained):
@@ -119,31 +115,8 @@ def train(method: MethodSpec, job: Job) -> Trained:
     return trained
 
 
-def code_digest(method: MethodSpec) -> str:
-    """Return the SHA-256 of the source file that defines a method's ``train``, without the modules that it imports.
-
-    It is empty for methods of this package, whose version is in the environment, and ``UNREADABLE_CODE`` if there is
-    no source file, as with compiled code.
-    """
-    function = innermost(_function(method))
-    if function.__module__.startswith("pytest_sst2."):
-        return ""
-    try:
-        source = inspect.getsourcefile(function if inspect.isroutine(function) else type(function))
-        return sha256_digest(Path(source or "").read_bytes())
-    except (TypeError, OSError):
-        return UNREADABLE_CODE
-
-
-def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function inside partials and decorators."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    unwrapped: Callable[..., Any] = inspect.unwrap(function)
-    return unwrapped
-
-
-def _function(method: MethodSpec) -> Callable[[Job], Any]:
+def function_of(method: MethodSpec) -> Callable[[Job], Any]:
+    """Return the method's function, imported if the method names it as text."""
     if not isinstance(method.train, str):
         return method.train
     function: Callable[[Job], Any] = pkgutil.resolve_name(method.train)

@@ -15,7 +15,8 @@ from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
 from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.methods.base import Classifier, Job, code_digest, train
+from pytest_sst2.methods.base import Classifier, Job, function_of, train
+from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
 from pytest_sst2.models.out_of_memory import is_accelerator_full, is_out_of_memory, release_memory
 from pytest_sst2.results.record import Environment, Placement, Record
@@ -101,7 +102,7 @@ class CellRunner:
         # The machine's speed before the current round and between its phases.
         self._machine_seconds: list[float] = []
         self._machine_measured = 0.0
-        self._code = code_digest(cell.method)
+        self._code = code_digest(function_of(cell.method))
         self._weights = loader.locate(cell.model).weights if cell.model else None
 
     def prepare_round(self) -> None:

@@ -11,7 +11,8 @@ from pytest_sst2.data.sources import Source, load_source
 from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments import environment
 from pytest_sst2.instruments.progress import Progress
-from pytest_sst2.methods.base import code_digest
+from pytest_sst2.methods.base import function_of
+from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.embedding_cache import NOT_CACHED, EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
@@ -178,7 +179,7 @@ class RunContext:
             digest=self.splits(cell.seed).info.digest,
             weights=self.loader.locate(cell.model).weights if cell.model else None,
             environment=self._environment_for(cell),
-            code=code_digest(cell.method),
+            code=code_digest(function_of(cell.method)),
             metrics=self.metric_names,
             rounds=self.settings.rounds,
             timed=self.cache is None,

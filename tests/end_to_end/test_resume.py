@@ -11,44 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.config import registry
-from pytest_sst2.methods import base as methods
-from pytest_sst2.results.record import UNREADABLE_CODE, Record
+from pytest_sst2.results.record import Record
 from pytest_sst2.utils.errors import Sst2Error
 from tests.conftest import results
-
-
-class TestCodeOfMethods:
-    def digest(self, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch, name: str = "added") -> str:
-        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        return methods.code_digest(registry.MethodSpec("added", f"{name}:train"))
-
-    def test_built_in_methods_have_none(self) -> None:
-        assert {methods.code_digest(spec) for spec in registry.METHODS} == {""}
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "def train(job): return 1\n",
-            "import functools\ntrain = functools.partial(lambda job, k: k, k=1)\n",
-            "class Train:\n    def __call__(self, job): return 1\ntrain = Train()\n",
-            "class Train:\n    def run(self, job): return 1\ntrain = Train().run\n",
-        ],
-        ids=["function", "partial", "object", "method"],
-    )
-    def test_it_changes_with_the_module(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, request: pytest.FixtureRequest
-    ) -> None:
-        name = "added_" + re.sub(r"\W", "_", request.node.callspec.id)
-        first = self.digest(tmp_path, text, monkeypatch, name)
-        assert re.fullmatch("[0-9a-f]{64}", first)
-        assert self.digest(tmp_path, text, monkeypatch, name) == first
-        assert self.digest(tmp_path, f"{text}# another\n", monkeypatch, name) != first
-
-    def test_compiled_code_has_no_source(self) -> None:
-        assert methods.code_digest(registry.MethodSpec("added", "builtins:len")) == UNREADABLE_CODE
-
 
 CONFTEST = """
 import os, pathlib

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_sst2.config.specs import Cell, ModelSpec
-from pytest_sst2.methods.base import code_digest
+from pytest_sst2.methods.base import function_of
+from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner import metrics
@@ -262,7 +263,7 @@ class RayExecutor:
         """Return the record with what only this machine knows: floor, metrics, code digest, and earlier attempts."""
         predictions = np.array(record.predictions), np.array(record.labels)
         # A node does not have the file of the conftest.
-        code = code_digest(cell.method)
+        code = code_digest(function_of(cell.method))
         lost = self._lost.get(record.cell, [])
         retried = [f"measured at attempt {len(lost) + 1}: {', then '.join(lost)}"] if lost else []
         return dataclasses.replace(

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_sst2.config.specs import Cell
 from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.sources import Source, dataset_of
-from pytest_sst2.methods.base import innermost
+from pytest_sst2.methods.code_digest import innermost
 from pytest_sst2.models.layout import module_folders
 from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.cache_dir import cache_folder
