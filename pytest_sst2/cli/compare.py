@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
-from pytest_sst2.cli.comparison_options import add_comparison_options
+from pytest_sst2.cli.comparison_options import add_changed_option, add_comparison_options
 from pytest_sst2.cli.output import screen_width
+from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
 
 HELP = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
@@ -20,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, metavar=name.upper(), help="name of a baseline, or file of --sst2-json or --sst2-save"
         )
     parser.add_argument("--format", choices=_FORMATS, default=_FORMATS[0], help="(default: text)")
+    add_changed_option(parser)
     add_comparison_options(parser)
 
 
@@ -38,7 +42,11 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     from pytest_sst2.report.markdown import markdown
     from pytest_sst2.report.summary import make_report
 
-    comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha)
+    declared = Declared.of(options.changed)
+    comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha, declared=declared)
+    if comparison.to_declare:
+        command = shlex.join(["pytest-sst2", "compare", options.before, options.after])
+        comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
     status = comparison.exit_status(options.fail_on)
     if options.format == "markdown":
         return markdown(make_report(after, comparison, options.fail_on)).rstrip("\n"), status

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_sst2.config.declared import CHANGED_OPTION, changes
 from pytest_sst2.config.option_parsers import current_words, points, probability, several_of
 from pytest_sst2.config.options import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, RENAMED_FAIL_ON, TOLERANCE
 
@@ -23,6 +24,12 @@ def add_comparison_options(parser: argparse.ArgumentParser, *, prefixed: bool = 
     text = f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})"
     add("tolerance", points, TOLERANCE, "X", text)
     add("alpha", probability, ALPHA, "X", f"significance level after Holm's correction (default: {ALPHA:g})")
+
+
+def add_changed_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--changed``, also under its name as an option of pytest."""
+    text = "what changed on purpose: model, recipe, and OLD=NEW for models whose names do not tell"
+    parser.add_argument("--changed", CHANGED_OPTION, type=changes, default=(), metavar="A,B", help=text)
 
 
 def _fail_on(text: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_sst2.cli.comparison_options import add_comparison_options
+from pytest_sst2.cli.comparison_options import add_changed_option, add_comparison_options
 from pytest_sst2.cli.output import join_lines
+from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the data set, to show the sentences in the report (default: the pocket set, or SST-2 in the "
         "Hub's cache)",
     )
+    add_changed_option(parser)
     add_comparison_options(parser)
 
 
@@ -53,7 +55,9 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
     from pytest_sst2.report.summary import make_report
 
-    comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha) if before else None
+    declared, comparison = Declared.of(options.changed), None
+    if before:
+        comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha, declared=declared)
     report = make_report(after, comparison, options.fail_on)
     cells = analyse_cells(after, SentenceLookup(local_sources(options.data)), before, comparison)
     paths = write_report(options.output, report, cells)

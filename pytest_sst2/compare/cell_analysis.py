@@ -80,7 +80,7 @@ def analyse_cells(
     for key, seeds in new.items():
         cell = compared.get(key)
         is_comparable = cell is not None and cell.verdict != "incomparable"
-        pairing = pair_records(old[key], seeds) if is_comparable else None
+        pairing = pair_records(old[cell.earlier or key], seeds) if cell and is_comparable else None
         if pairing and not (pairing.paired or pairing.same_examples):
             # Each seed has its own sentences, so no prediction has a counterpart.
             pairing = None

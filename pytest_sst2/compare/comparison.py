@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_sst2.compare.drift.causes import drift_causes, incomparable_reasons
+from pytest_sst2.compare.changed_on_purpose import causes, declared_change, other_work, pair_cells, reasons, undeclared
 from pytest_sst2.compare.drift.evidence import Cause, ranked
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records, same_answers
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange, holm
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
 from pytest_sst2.compare.verdict import Verdict, verdict_of
+from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.config.options import TOLERANCE
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
@@ -43,6 +44,7 @@ class CellComparison:
         failed_seeds: Later seeds that fell far below the others. They fail the cell, whatever the mean is.
         would_decide: What would decide an undecided cell, with minutes; empty if it is decided.
         notes: Limits of the verdict, one sentence each.
+        earlier: Model and method of the earlier cell, if they are declared to have another name; else None.
     """
 
     model: str | None
@@ -58,6 +60,7 @@ class CellComparison:
     failed_seeds: tuple[FailedSeed, ...] = ()
     would_decide: str = ""
     notes: tuple[str, ...] = ()
+    earlier: CellKey | None = None
 
     @property
     def name(self) -> str:
@@ -90,6 +93,7 @@ class Comparison:
         only_after: Cells that the earlier results lack.
         seeds_only_before: From the name of a compared cell to its earlier seeds that were not measured again. Empty
             for cells whose seeds are compared as independent draws.
+        to_declare: What to type to compare the cells that differ in what was not declared; empty if there are none.
     """
 
     before: str
@@ -102,6 +106,7 @@ class Comparison:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     seeds_only_before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    to_declare: str = ""
 
     def flagged(self, flag: str) -> tuple[CellComparison, ...]:
         """Return the cells with a flag."""
@@ -124,22 +129,27 @@ class Comparison:
         return HOLDS
 
 
-def compare(before: Results, after: Results, *, tolerance: float, alpha: float) -> Comparison:
+def compare(
+    before: Results, after: Results, *, tolerance: float, alpha: float, declared: Declared = NOTHING_DECLARED
+) -> Comparison:
     """Compare two results.
 
     Cells are paired by model and method, and their records by seed. If the two sides have no seed in common but
     several seeds each, the seeds are compared as independent draws. One seed against another is incomparable, because
     the seed also draws the rows. ``tolerance`` is the drop in accuracy (a fraction) that is accepted, ``alpha`` the
-    level of significance after Holm's correction.
+    level of significance after Holm's correction. ``declared`` is what changed on purpose.
+
+    Raises:
+        Sst2Error: A declared pair names a model or method that a side lacks.
     """
     old, new = by_cell(before.records), by_cell(after.records)
     failed = {(failure.model, failure.method): failure for failure in after.failures}
-    common = [key for key in dict.fromkeys((*new, *failed)) if key in old]
+    paired = pair_cells(old, dict.fromkeys((*new, *failed)), declared)
     cells = [
         _failed_cell(key, failed[key])
         if key in failed
-        else _compare_cell(key, pair_records(old[key], new[key]), tolerance, alpha)
-        for key in common
+        else _compare_cell(key, pair_records(old[earlier], new[key]), tolerance, alpha, declared)
+        for key, earlier in paired.items()
     ]
     return Comparison(
         before=before.origin,
@@ -151,13 +161,14 @@ def compare(before: Results, after: Results, *, tolerance: float, alpha: float) 
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),
-        only_before=tuple(cell_name(key) for key in old if key not in common),
-        only_after=tuple(cell_name(key) for key in new if key not in common),
+        only_before=tuple(cell_name(key) for key in old if key not in paired.values()),
+        only_after=tuple(cell_name(key) for key in new if key not in paired),
         seeds_only_before={
             cell_name(key): seeds
-            for key in common
-            if key not in failed and (seeds := _missing_seeds(old[key], new[key]))
+            for key, earlier in paired.items()
+            if key not in failed and (seeds := _missing_seeds(old[earlier], new[key]))
         },
+        to_declare=undeclared(old, new, {key: paired[key] for key in paired if key not in failed}, declared),
     )
 
 
@@ -170,28 +181,29 @@ def _failed_cell(key: CellKey, failure: Failure) -> CellComparison:
     return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
 
 
-def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float) -> CellComparison:
+def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float, declared: Declared) -> CellComparison:
     """Compare one cell; its verdict stays ``undecided`` until Holm's correction over all cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
-    reasons = dict.fromkeys(
-        reason for old, new in pairs for reason in incomparable_reasons(old, new, same_seeds=pairing.paired)
-    )
-    reasons |= dict.fromkeys(_row_count_problems(pairing))
-    if reasons:
-        return CellComparison(*key, seeds, "incomparable", tuple(reasons))
+    problems = tuple(dict.fromkeys((*reasons(pairing, declared), *_row_count_problems(pairing))))
+    if problems:
+        return CellComparison(*key, seeds, "incomparable", problems)
     seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
-    causes = ranked(cause for old, new in pairs for cause in drift_causes(old, new, seeded=seeded))
+    change = declared_change(*pairs[0], declared)
+    of_cell = ranked(cause for old, new in pairs for cause in causes(old, new, change, seeded))
     return CellComparison(
         *key,
         seeds,
-        "identical" if all(cause.is_note for cause in causes) and same_answers(pairing) else "undecided",
+        "identical" if all(cause.is_note for cause in of_cell) and same_answers(pairing) else "undecided",
         accuracy=compare_accuracy(
             *pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples, alpha=alpha
         ),
         tolerance=tolerance,
-        causes=causes,
-        speed_and_memory=compare_speed_and_memory(pairing.before, pairing.after),
+        causes=of_cell,
+        speed_and_memory=compare_speed_and_memory(
+            pairing.before, pairing.after, other_work=other_work(*pairs[0]) if change else ""
+        ),
+        earlier=pairing.earlier_key(key),
     )
 
 

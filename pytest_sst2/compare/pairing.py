@@ -37,6 +37,11 @@ class Pairing:
         """Whether all seeds have the same evaluation rows; a held-out slice is drawn by the seed."""
         return self.after[0].dataset.split == "validation"
 
+    def earlier_key(self, key: CellKey) -> CellKey | None:
+        """Return model and method of the earlier cell; None if they are those of ``key``."""
+        earlier = (self.before[0].model, self.before[0].method)
+        return None if earlier == key else earlier
+
     def with_labels(self) -> Pairing:
         """Return the pairing with the labels of the other side for records that have none (schema 1)."""
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
+from pytest_sst2.config.declared import changes
 from pytest_sst2.config.option_parsers import (
     byte_size,
     names,
@@ -113,6 +114,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("calibrate_floors", "write the floors file from the seeds of this run", old_name="calibrate"),
     Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME"),
     Option("compare", "compare with a baseline or results file and set the exit status", text, "NAME|FILE"),
+    Option("changed", "what changed on purpose: model, recipe, or OLD=NEW names of models", changes, "A,B"),
     Option(
         "fail_on",
         f"what fails a comparison: {', '.join(FAIL_ON)}",

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pytest_sst2.config.declared import CHANGED_OPTION, Declared
 from pytest_sst2.config.option_parsers import BadValue, current_words
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, UNSET, Option, is_set
 from pytest_sst2.config.recipes import Recipe, build_recipe
@@ -61,6 +62,7 @@ class Settings:
         rootdir: Folder of the project; ``.sst2/`` is in it.
         floors_given: Whether the user named the floors file, which must exist then.
         compare_base: Folder that a relative ``compare`` starts from.
+        changed: What changed on purpose since the results of ``compare``.
         tolerance: Accuracy that may be lost, as a share.
         talkative: Whether libraries may print to the terminal (``-v``).
         ci: Whether this is a CI run, where data is never substituted.
@@ -83,6 +85,7 @@ class Settings:
     save: str | None
     compare: str | None
     compare_base: Path
+    changed: Declared
     fail_on: tuple[str, ...]
     tolerance: float
     alpha: float
@@ -147,6 +150,7 @@ def read_settings(config: pytest.Config) -> Settings:
         floors_given=bool(values["floors"]),
         calibrate_floors=_calibrate_floors(values),
         compare_base=base["compare"],
+        changed=_changed(config, values),
         fail_on=current_words(
             values["fail_on"], RENAMED_FAIL_ON, lambda text: _warn_deprecated(config, f"--sst2-fail-on: {text}")
         ),
@@ -263,6 +267,12 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
     if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
         raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both distribute the cells; give one of the two.")
     return executor
+
+
+def _changed(config: pytest.Config, values: Mapping[str, Any]) -> Declared:
+    if getattr(config.option, "sst2_changed", None) and not values["compare"]:
+        raise Sst2Error(f"{CHANGED_OPTION} needs --sst2-compare NAME|FILE, the results to compare with.")
+    return Declared.of(values["changed"] or ())
 
 
 def _shard(values: Mapping[str, Any]) -> Shard | None:

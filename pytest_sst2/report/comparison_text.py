@@ -110,6 +110,7 @@ def findings(comparison: Comparison) -> list[str]:
     lines += by_sentence("missing", lambda cell: _missing_seeds(comparison, cell))
     lines += by_sentence("incomparable", lambda cell: cell.reasons)
     lines += by_sentence("regressed", lambda cell: (failed.sentence for failed in cell.failed_seeds))
+    lines += by_sentence("declared", lambda cell: (str(cause) for cause in cell.causes if cause.is_declared))
     lines += by_sentence("drift", lambda cell: (str(cause) for cause in cell.causes if not cause.is_note))
     lines += by_sentence("undecided", lambda cell: filter(None, (cell.would_decide,)))
     lines += by_sentence("slower", lambda cell: _changed_phases(cell.speed_and_memory, "slower"))
@@ -119,10 +120,12 @@ def findings(comparison: Comparison) -> list[str]:
         "note",
         lambda cell: (
             *cell.notes,
-            *(str(cause) for cause in cell.causes if cause.is_note),
+            *(str(cause) for cause in cell.causes if cause.is_note and not cause.is_declared),
             *(cell.speed_and_memory.notes if cell.speed_and_memory else ()),
         ),
     )
+    if comparison.to_declare:
+        lines.append(f"undeclared: if that changed on purpose, compare across it: {comparison.to_declare}")
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
     return lines

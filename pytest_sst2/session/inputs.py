@@ -59,6 +59,8 @@ def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
     root, name = settings.rootdir, settings.compare
     save_path = check_free(root, settings.save, overwrite=settings.overwrite) if settings.save else None
     baseline = load_baseline(root, settings.compare_base, name) if name else None
+    if baseline is not None:
+        settings.changed.check_earlier(part for record in baseline.records for part in (record.model, record.method))
     return Inputs(
         floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate_floors else None,
         baseline=baseline,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,8 +211,6 @@ class Session:
             )
 
     def _compare(self, baseline: Results) -> None:
-        from pytest_sst2.compare.comparison import compare
-
         before: Results | None = baseline
         if self.division is not None:
             from pytest_sst2.session.shard import baseline_of_shard
@@ -218,8 +218,24 @@ class Session:
             before, note = baseline_of_shard(baseline, self._results, self.division)
             self.notes.append(note)
         if before is not None:
-            tolerance, alpha = self.settings.tolerance, self.settings.alpha
-            self.comparison = compare(before, self._results, tolerance=tolerance, alpha=alpha)
+            self._compare_with(before)
+
+    def _compare_with(self, before: Results) -> None:
+        from pytest_sst2.compare.comparison import compare
+
+        settings = self.settings
+        try:
+            comparison = compare(
+                before, self._results, tolerance=settings.tolerance, alpha=settings.alpha, declared=settings.changed
+            )
+        except Sst2Error as error:
+            self.problems.append(str(error))
+            return
+        if comparison.to_declare and settings.results_path is not None:
+            # What was measured need not be measured again.
+            command = shlex.join(["pytest-sst2", "compare", str(settings.compare), str(settings.results_path)])
+            comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
+        self.comparison = comparison
 
     def _save(self, path: Path, *, complete: bool) -> None:
         """Save a baseline, unless cells are missing: a gate would pass because it has nothing to compare."""

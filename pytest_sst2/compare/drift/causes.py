@@ -27,6 +27,7 @@ from pytest_sst2.compare.drift.training import (
     training_causes,
     training_row_causes,
 )
+from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.results.fingerprint import RowsFingerprint
 from pytest_sst2.results.packing import unpacked_bits
 from pytest_sst2.results.record import Record
@@ -37,25 +38,30 @@ _REVISION_CHARACTERS = 19
 _BATCH_PER_PROCESS = "per_device_train_batch_size"
 
 
-def incomparable_reasons(before: Record, after: Record, *, same_seeds: bool = True) -> tuple[str, ...]:
+def incomparable_reasons(
+    before: Record, after: Record, *, same_seeds: bool = True, declared: Declared = NOTHING_DECLARED
+) -> tuple[str, ...]:
     """Return why two records are incomparable: data, split, recipe, seed, rows or training order, each in words.
 
     Unless ``same_seeds``, the seeds of both sides are independent draws: seeds, training and held-out rows may differ.
+    A declared recipe may differ, and with it what follows from it: the training rows and their order. The evaluation
+    rows never may.
     """
-    if before.dataset.name != after.dataset.name:
-        return (f"data {after.dataset.name}, was {before.dataset.name}",)
     reasons = []
     if before.dataset.split != after.dataset.split:
         reasons.append(f"evaluation split {after.dataset.split}, was {before.dataset.split}")
-    reasons += _recipe_differences(before, after)
+    if not declared.recipe:
+        reasons += [f"recipe {difference}" for difference in recipe_differences(before, after)]
     if same_seeds and before.seed != after.seed:
         reasons.append(f"seed {after.seed}, was {before.seed}")
-    if reasons:
-        return tuple(reasons)
-    return tuple(_paired_row_differences(before, after) if same_seeds else _draw_row_differences(before, after))
+    rows = _paired_row_differences(before, after, declared) if same_seeds else _draw_row_differences(before, after)
+    # Two names of the same rows are no difference.
+    if before.dataset.name != after.dataset.name and rows:
+        return (f"data {after.dataset.name}, was {before.dataset.name}",)
+    return tuple(reasons or rows)
 
 
-def _paired_row_differences(before: Record, after: Record) -> list[str]:
+def _paired_row_differences(before: Record, after: Record, declared: Declared) -> list[str]:
     """Return how the rows of two records with the same seed differ."""
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
@@ -64,12 +70,18 @@ def _paired_row_differences(before: Record, after: Record) -> list[str]:
         if not before.labels and not after.labels:
             return ["labels: neither file has them (both are of schema 1). Measure one of the two again"]
         return []
+    values = {difference.partition(" ")[0] for difference in recipe_differences(before, after)}
     rows = [
-        *_row_differences("training", old.train, new.train),
+        *(() if "train_size" in values else _row_differences("training", old.train, new.train)),
         *_row_differences("evaluation", old.evaluation, new.evaluation),
     ]
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()
-    if not rows and same_tokens and same_rows_in_another_order(old.training, new.training):
+    has_other_recipe = declared.recipe and bool(values)
+    if (
+        not (rows or has_other_recipe or before.model != after.model)
+        and same_tokens
+        and same_rows_in_another_order(old.training, new.training)
+    ):
         order = "training order: the optimiser was given the same rows in another order"
         settings = ", ".join(_setting_differences(before, after).values())
         return [f"{order} ({settings})" if settings else order]
@@ -103,11 +115,12 @@ def _setting_cause(before: Record, after: Record, name: str, sentence: str) -> C
     return Cause(sentence, "settings", name, old, new)
 
 
-def _recipe_differences(before: Record, after: Record) -> Iterator[str]:
+def recipe_differences(before: Record, after: Record) -> Iterator[str]:
+    """Yield each value in which two recipes differ, as ``epochs 3, was 1``; the preset's name and seeds are none."""
     for field in dataclasses.fields(before.recipe):
         old, new = getattr(before.recipe, field.name), getattr(after.recipe, field.name)
         if field.name not in ("name", "seeds") and old != new:
-            yield f"recipe {field.name} {value_text(new)}, was {value_text(old)}"
+            yield f"{field.name} {value_text(new)}, was {value_text(old)}"
 
 
 def _row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 # The steps of the chain, the earliest first.
 Kind = Literal[
+    "declared",
     "rows",
     "tokens",
     "weights",
@@ -25,11 +26,13 @@ Kind = Literal[
 class Rank(IntEnum):
     """What a cause explains. Causes are listed in this order.
 
+    ``DECLARED``: the user changed it on purpose. It is no drift, and its effect on later steps is not measured.
     ``EXPLAINS``: its effect was measured, and it explains all differences in later steps.
     ``DIFFERS``: it was measured, but its effect on later steps is unknown.
     ``NOTE``: it changed no number that was measured. It is no drift.
     """
 
+    DECLARED = -1
     EXPLAINS = 0
     DIFFERS = 1
     NOTE = 2
@@ -59,8 +62,13 @@ class Cause:
 
     @property
     def is_note(self) -> bool:
-        """Whether the cause changed no number that was measured, and so is no drift."""
-        return self.rank is Rank.NOTE
+        """Whether the cause is no drift: it changed no number that was measured, or was changed on purpose."""
+        return self.rank in (Rank.NOTE, Rank.DECLARED)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the cause was declared as changed on purpose."""
+        return self.rank is Rank.DECLARED
 
     def __str__(self) -> str:
         return self.sentence

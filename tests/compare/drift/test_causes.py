@@ -38,7 +38,11 @@ class TestIncomparable:
 
     def test_other_data_is_the_only_reason(self) -> None:
         after = dataclasses.replace(with_dataset(name="sst2", split="heldout"), recipe=build_recipe("full"), seed=7)
+        after = with_fingerprint(after, evaluation={"sentences": "9" * 16})
         assert incomparable_reasons(BASE, after) == ("data sst2, was reviews",)
+
+    def test_another_name_of_the_same_rows_is_no_reason(self) -> None:
+        assert incomparable_reasons(BASE, with_dataset(name="sst2")) == ()
 
     def test_another_split(self) -> None:
         assert incomparable_reasons(BASE, with_dataset(split="heldout")) == (
