@@ -123,7 +123,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     results = config.pluginmanager.getplugin(results_plugin.NAME)
     try:
-        context_of(config).check()
+        context = context_of(config)
+        context.progress.display = display_for(config)
+        with context.progress.loading():
+            context.check()
         if DIVISION not in config.stash:
             results.planned = list(dict.fromkeys(cell.id for cell in cells))
         if settings_of(config).executor == "ray":
@@ -132,9 +135,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             submit_cells(config, cells, lambda: results.current_session().early_writer())
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
-    progress = context_of(config).progress
-    progress.planned = [cell.method.name for cell in cells]
-    progress.display = display_for(config)
+    context.progress.planned = [cell.method.name for cell in cells]
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:

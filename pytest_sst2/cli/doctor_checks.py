@@ -163,7 +163,7 @@ def _folder(name: str, folder: Path, variable: str) -> Finding:
 def _sst2(hub_problem: str) -> Finding:
     remedy = "run once with access to the Hub, or name a copy: --sst2-data FOLDER"
     try:
-        cached = cached_hub()
+        cached = cached_hub(online=not hub_problem)
     except Sst2Error as error:
         return Finding("data", "SST-2", "broken", str(error), remedy)
     if cached is not None:
@@ -187,7 +187,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
         install = f"python -m pip install '{_DISTRIBUTION}[deberta]'"
         return Finding("models", spec.name, "missing", f"its tokenizer needs {' and '.join(missing)}", install)
     try:
-        location = locate.local_place(spec)
+        location = locate.local_place(spec, online=not hub_problem)
     except Sst2Error as error:
         return Finding("models", spec.name, "broken", str(error))
     if location:

@@ -16,7 +16,7 @@ from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
 from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_rows
 from pytest_sst2.data.tsv_quoting import is_quoted
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
-from pytest_sst2.hub.download import download
+from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 from pytest_sst2.utils.errors import Sst2Error
@@ -112,16 +112,13 @@ def load_hub() -> Source:
         HubError: No cache has it, and the download failed or is forbidden.
         Sst2Error: A file is invalid.
     """
-    cached = cached_hub()
-    if cached is not None:
+    offline = os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    if (cached := cached_hub(online=not offline)) is not None:
         return cached
-    reason = _cached().reason
-    if os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise HubError(f"{reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
-    try:
-        return _hub_source(download(Request(HUB_ID, "dataset", None, f"{__name__}:select"), _cached))
-    except HubError as error:
-        raise HubError(f"{reason}, and {error}") from error
+    if offline:
+        raise HubError(f"{_cached().reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
+    _, snapshot = obtain(Request(HUB_ID, "dataset", None, f"{__name__}:select"), _cached)
+    return _hub_source(snapshot)
 
 
 def select(sizes: Mapping[str, int | None]) -> list[str]:
@@ -129,8 +126,11 @@ def select(sizes: Mapping[str, int | None]) -> list[str]:
     return [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in _FILES)]
 
 
-def cached_hub() -> Source | None:
+def cached_hub(*, online: bool = True) -> Source | None:
     """Return SST-2 from the caches of huggingface_hub or ``datasets`` without the network, or None.
+
+    Args:
+        online: Whether the Hub could be asked, which has precedence over another commit in the cache than main's.
 
     Raises:
         Sst2Error: A file is invalid.
@@ -143,11 +143,14 @@ def cached_hub() -> Source | None:
             dataset, *_ = _read_folder(snapshot.folder / subfolder)
             if (name := _known_name(dataset)) is not None:
                 return Source(dataset, name, "hub", snapshot.commit)
-    return _from_datasets_cache()
+    if (source := _from_datasets_cache()) is not None or online:
+        return source
+    other = _cached(any_commit=True).snapshot
+    return _hub_source(other) if other else None
 
 
-def _cached() -> Lookup:
-    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES)
+def _cached(*, any_commit: bool = False) -> Lookup:
+    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES, any_commit=any_commit)
 
 
 def _from_datasets_cache() -> Source | None:

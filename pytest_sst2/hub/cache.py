@@ -63,11 +63,10 @@ def find_cached(
     revision: str | None,
     missing: Callable[[Path], str],
     patterns: Sequence[str],
+    *,
+    any_commit: bool = False,
 ) -> Lookup:
     """Return the first complete snapshot of the first repository that has one.
-
-    With a revision only that one counts. Without one, the commit of ``main`` at its last download comes first, then
-    the newest commit that was not downloaded by the name of another revision.
 
     Args:
         repo_ids: ``org/name``, and other names under which the same repository may be cached.
@@ -75,27 +74,40 @@ def find_cached(
         revision: Branch, tag or commit; None for main.
         missing: Returns the name of a file that a snapshot's folder lacks, or an empty string.
         patterns: Names and patterns of the small files that are read if the repository has them.
+        any_commit: Whether another commit may stand for main: the newest that has no revision of its own. It is one
+            that was downloaded by its id, or an earlier main.
     """
     reasons = []
     for repo_id in repo_ids:
-        for snapshot in _snapshots(repository_folder(repo_id, repo_type), revision):
-            name = missing(snapshot.folder) or _unfinished(repo_id, repo_type, snapshot, patterns)
-            if not name:
-                return Lookup(snapshot)
-            reasons.append(f"the copy of {repo_id} in {cache_folder()} lacks {name}")
-    wanted = f"{repo_ids[0]}@{revision}" if revision else repo_ids[0]
-    return Lookup(None, reasons[0] if reasons else f"the cache in {cache_folder()} has no copy of {wanted}")
+        try:
+            for snapshot in _snapshots(repository_folder(repo_id, repo_type), revision, any_commit=any_commit):
+                name = missing(snapshot.folder) or _unfinished(repo_id, repo_type, snapshot, patterns)
+                if not name:
+                    return Lookup(snapshot)
+                reasons.append(f"the copy of {repo_id} in {cache_folder()} lacks {name}")
+        except OSError as error:
+            reasons.append(f"{error.filename or cache_folder()} cannot be read ({error.strerror or error})")
+    return Lookup(None, reasons[0] if reasons else _no_copy(repo_ids[0], repo_type, revision))
 
 
-def _snapshots(root: Path, revision: str | None) -> Iterator[Snapshot]:
-    commits = [revision] if revision else []
-    reference = root / "refs" / (revision or "main")
-    if reference.is_file():
+def _no_copy(repo_id: str, repo_type: RepoType, revision: str | None) -> str:
+    """Return the clause for a repository without the wanted commit; it names copies that look like it."""
+    root = repository_folder(repo_id, repo_type)
+    reason = f"the cache in {cache_folder()} has no copy of {repo_id}"
+    if any(root.glob("snapshots/*/*")):
+        return f"{reason}@{revision or 'main'}, only other revisions"
+    other = next((path.name for path in root.parent.glob("*") if path.name.lower() == root.name.lower()), root.name)
+    other_id = other.partition("--")[2].replace("--", "/")
+    return reason if other == root.name else f"{reason}, but one of {other_id}"
+
+
+def _snapshots(root: Path, revision: str | None, *, any_commit: bool) -> Iterator[Snapshot]:
+    commits = [revision or ""]
+    if (reference := root / "refs" / (revision or "main")).is_file():
         commits.insert(0, _commit_of(reference))
-    if revision is None and (root / "snapshots").is_dir():
-        newest_first = sorted((root / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        references = (path for path in (root / "refs").rglob("*") if path.is_file())
-        of_revisions = {_commit_of(path) for path in references}
+    if revision is None and any_commit:
+        newest_first = sorted(root.glob("snapshots/*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        of_revisions = {_commit_of(path) for path in root.glob("refs/**/*") if path.is_file()}
         commits += [path.name for path in newest_first if path.name not in of_revisions]
     for commit in filter(None, dict.fromkeys(commits)):
         if (root / "snapshots" / commit).is_dir():

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
-import queue
 import stat
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Protocol
 
-from pytest_sst2.hub.cache import Lookup, Snapshot, cache_folder, endpoint, is_offline, repository_folder
-from pytest_sst2.hub.errors import HubError, is_hang_up, long_pause, root_cause
+from pytest_sst2.hub.cache import Lookup, Snapshot, endpoint, is_offline, repository_folder
+from pytest_sst2.hub.child import Child
+from pytest_sst2.hub.errors import HubError, long_pause, root_cause
 from pytest_sst2.hub.worker import LONGEST_PAUSE_SECONDS, Request
-from pytest_sst2.utils.atomic_write import temporary_folder
 
 # An unreachable Hub must be reported within five seconds, including dead names and silent servers.
 REACH_TIMEOUT_SECONDS = 4.0
@@ -30,37 +24,59 @@ IDLE_SECONDS = 30.0
 IDLE_VARIABLE = "PYTEST_SST2_HUB_PATIENCE"
 _POLL_SECONDS = 0.2
 _START_SECONDS = 120.0
-_EXIT_SECONDS = 2.0
 # Bounds for an answer without an end: more bytes on the disk than listed, and memory of a listing.
 _EXCESS_BYTES = 1 << 26
 _MEMORY_BYTES = 1 << 30
-# Not the current folder: a file there with the name of a module of the client would be imported.
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
-    "from pytest_sst2.hub.worker import main; main()"
-)
 _current: list[str] = []
 
 
-def download(request: Request, find: Callable[[], Lookup]) -> Snapshot:
-    """Download the selected files of a repository, all at one commit.
+class Find(Protocol):
+    """A function that looks into the cache."""
 
-    Of several processes that want the same repository one downloads it, and the others wait for it.
+    def __call__(self, *, any_commit: bool = False) -> Lookup:
+        """Return the wanted commit, or with ``any_commit`` also another one that may stand for it."""
+
+
+def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
+    """Return ``cache`` or ``hub``, and the snapshot of a repository in the cache.
+
+    The cache comes first, then the Hub. If the Hub fails, another commit in the cache is better than none; the record
+    names it.
 
     Args:
         request: The repository and its files.
-        find: Looks into the cache, where another process may have put the files.
+        find: Looks into the cache.
 
     Raises:
-        HubError: The Hub is unreachable, refuses, fails, or sends nothing for 30 s; or network access is forbidden.
+        HubError: The cache has no copy, and the Hub is unreachable, refuses, fails, or sends nothing for 30 s; or
+            network access is forbidden.
         Sst2Error: The files cannot be used, as ``Request.select`` or ``Request.check`` says.
+    """
+    lookup = find()
+    if lookup.snapshot is not None:
+        return "cache", lookup.snapshot
+    try:
+        return "hub", download(request, find)
+    except HubError as error:
+        if (other := find(any_commit=True).snapshot) is not None:
+            return "cache", other
+        raise HubError(f"{lookup.reason}, and {error}") from error
+
+
+def download(request: Request, find: Callable[[], Lookup]) -> Snapshot:
+    """Download the selected files of a repository, all at one commit; raises as ``obtain``.
+
+    Of several processes that want the same repository one downloads it, and the others wait for it.
     """
     check_reachable()
     root = repository_folder(request.repo_id, request.repo_type)
     with _lock(root) as waited:
         if waited and (snapshot := find().snapshot) is not None:
             return snapshot
-        folder = _run(request, root)
+        try:
+            folder = _run(request, root)
+        finally:
+            _current.clear()
         return Snapshot(folder, folder.name)
 
 
@@ -71,14 +87,11 @@ def current_download() -> str:
 
 def idle_seconds() -> float:
     """Return how long a download may bring nothing: 30 s, or the value of ``PYTEST_SST2_HUB_PATIENCE``."""
-    text = os.environ.get(IDLE_VARIABLE, "")
-    try:
-        seconds = float(text) if text else IDLE_SECONDS
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise HubError(f"{IDLE_VARIABLE} is {text!r}, but must be a number of seconds above 0")
-    return seconds
+    text = os.environ.get(IDLE_VARIABLE) or str(IDLE_SECONDS)
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise HubError(f"{IDLE_VARIABLE} is {text!r}, but must be a number of seconds above 0")
 
 
 class _Watch:
@@ -89,7 +102,8 @@ class _Watch:
 
         self._folders = [root, root.parent / "blobs", Path(getattr(constants, "HF_XET_CACHE", root / "xet"))]
         self._first = self._bytes = self._held()
-        self._deadline = time.monotonic() + idle_seconds()
+        self._patience = idle_seconds()
+        self._deadline = time.monotonic() + self._patience
 
     @property
     def arrived_bytes(self) -> int:
@@ -97,15 +111,15 @@ class _Watch:
         return max(0, self._bytes - self._first)
 
     def extend(self, seconds: float) -> None:
-        """Allow a pause that the Hub asked for."""
-        self._deadline = max(self._deadline, time.monotonic() + seconds + idle_seconds())
+        """Allow a pause of some seconds."""
+        self._deadline = max(self._deadline, time.monotonic() + seconds + self._patience)
 
     def is_idle(self) -> bool:
         """Return whether nothing arrived for too long."""
         held = self._held()
         if held > self._bytes:
-            self._deadline = max(self._deadline, time.monotonic() + idle_seconds())
-        self._bytes = max(self._bytes, held)
+            self._bytes = held
+            self.extend(0)
         return time.monotonic() > self._deadline
 
     def _held(self) -> int:
@@ -156,14 +170,16 @@ def _lock(root: Path) -> Iterator[bool]:
 
 def _run(request: Request, root: Path) -> Path:
     """Return the snapshot's folder that the child process downloaded."""
-    total, note = 0, ""
-    with _child(request) as messages:
-        _wait_until_ready(messages)
+    total, note = 0, "its process has not started"
+    _current[:] = [f"asking the Hub for {request.repo_id}"]
+    with Child(request) as child:
         watch = _Watch(root)
+        watch.extend(_START_SECONDS)
         while True:
-            message = messages.next()
-            note = message.get("note", note)
-            total = message.get("bytes", total)
+            message = child.next_message(_POLL_SECONDS)
+            if "ready" in message:  # the start of a process on a busy machine is not the Hub's time
+                watch, note = _Watch(root), ""
+            note, total = message.get("note", note), message.get("bytes", total)
             if "problem" in message:
                 raise HubError(message["problem"])
             if "folder" in message:
@@ -180,106 +196,11 @@ def _run(request: Request, root: Path) -> Path:
                 )
             if total and watch.arrived_bytes > 2 * total + _EXCESS_BYTES:
                 raise HubError(f"{endpoint()} sent more than the {total:,} bytes it announced for {request.repo_id}")
-            if messages.memory_bytes() > _MEMORY_BYTES:
+            if child.memory_bytes() > _MEMORY_BYTES:
                 raise HubError(f"{endpoint()} answers with more data than any listing of {request.repo_id} can have")
-            of = f" of {total / 1e6:,.0f}" if total else ""
-            _current[-1:] = [f"downloading {request.repo_id}, {watch.arrived_bytes / 1e6:,.0f}{of} MB"]
-
-
-def _wait_until_ready(messages: _Messages) -> None:
-    """Wait for the child's start, whose time on a busy machine is not the Hub's."""
-    deadline = time.monotonic() + _START_SECONDS
-    while "ready" not in messages.next():
-        if time.monotonic() > deadline:
-            raise HubError(f"the download process did not start within {_START_SECONDS:.0f} s")
-
-
-class _Messages:
-    """The messages of a child process."""
-
-    def __init__(self, process: subprocess.Popen[str], errors: IO[bytes]) -> None:
-        import psutil
-
-        self._process, self._errors = process, errors
-        self._status = psutil.Process(process.pid)
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        if self._process.stdout is not None:
-            with self._process.stdout as lines:
-                for line in lines:
-                    self._lines.put(line)
-        self._lines.put(None)
-
-    def next(self) -> dict[str, Any]:
-        """Wait briefly and return the next message, empty if there is none.
-
-        Raises:
-            HubError: The process ended without an answer.
-        """
-        try:
-            line = self._lines.get(timeout=_POLL_SECONDS)
-        except queue.Empty:
-            return {}
-        if line is None:
-            self._process.wait()
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").strip().splitlines()
-            last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            raise HubError(f"the download process ended without an answer ({last})")
-        with contextlib.suppress(ValueError):  # what an interpreter prints when it starts
-            message = json.loads(line)
-            return message if isinstance(message, dict) else {}
-        return {}
-
-    def memory_bytes(self) -> int:
-        """Return the resident memory of the process."""
-        import psutil
-
-        with contextlib.suppress(psutil.Error):
-            return int(self._status.memory_info().rss)
-        return 0
-
-
-@contextlib.contextmanager
-def _child(request: Request) -> Iterator[_Messages]:
-    """Run the child process with a request in the body, then end it."""
-    try:
-        errors = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise HubError(
-            f"no temporary file can be created in {tempfile.gettempdir()} ({error.strerror or error}), which a "
-            "download needs; set TMPDIR to a writable folder with a few MB free"
-        ) from error
-    own = {"HF_ENDPOINT": endpoint(), "HF_HUB_CACHE": str(cache_folder()), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    own["HF_HUB_DISABLE_TELEMETRY"] = "1"  # hf_xet would report each download to the Hub
-    with errors:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, str(Path(__file__).resolve().parents[2])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, **own, "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"},
-            text=True,
-            encoding="utf-8",
-        )
-        _current.append(f"asking the Hub for {request.repo_id}")
-        try:
-            if process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(json.dumps(asdict(request)) + "\n")
-                    process.stdin.flush()
-            yield _Messages(process, errors)
-        finally:
-            _current.clear()
-            if process.stdin is not None:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()  # the process removes its unfinished files and exits
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_EXIT_SECONDS)
-            process.kill()
-            process.wait()
+            if total:
+                arrived = f"{min(total, watch.arrived_bytes) / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+                _current[:] = [f"downloading {request.repo_id}, {arrived}"]
 
 
 def check_reachable() -> None:
@@ -302,16 +223,19 @@ def _unreachable_reason(address: str) -> str:
     session = get_session()  # takes a second on a busy machine, which is not the Hub's
     answers: list[str] = []
 
-    def ask(*, retry: bool = True) -> None:
-        try:
-            session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
-        except Exception as error:
-            if retry and is_hang_up(error):
-                ask(retry=False)
-                return
-            answers.append(f"{address} cannot be reached ({root_cause(error)})")
-        else:
-            answers.append("")
+    def ask() -> None:
+        start, reason = time.monotonic(), ""
+        for _ in range(2):  # a server may drop the first connection
+            try:
+                session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
+            except Exception as error:
+                reason = f"{address} cannot be reached ({root_cause(error)})"
+                if time.monotonic() - start > 1:
+                    break
+            else:
+                reason = ""
+                break
+        answers.append(reason)
 
     # A thread, because the lookup of a dead name can take longer than any timeout of the client.
     thread = threading.Thread(target=ask, daemon=True)

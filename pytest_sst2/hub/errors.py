@@ -25,12 +25,13 @@ class HubError(Sst2Error):
         super().__init__(_SIGNATURE.sub("", message))
 
 
-def explained(error: Exception, repo_id: str, address: str) -> HubError:
+def explained(error: Exception, repo_id: str, revision: str | None, address: str) -> HubError:
     """Return an error of huggingface_hub as a clause.
 
     Args:
         error: The error.
         repo_id: ``org/name`` of the requested repository.
+        revision: Its requested branch, tag or commit; None for main.
         address: URL of the Hub.
     """
     from huggingface_hub import utils
@@ -45,7 +46,7 @@ def explained(error: Exception, repo_id: str, address: str) -> HubError:
     if isinstance(error, utils.RepositoryNotFoundError):
         return HubError(f"the Hub at {address} has no {repo_id}, or it is private and needs HF_TOKEN")
     if isinstance(error, utils.RevisionNotFoundError):
-        return HubError(f"{repo_id} has no such revision on the Hub at {address}")
+        return HubError(f"{repo_id} has no revision {revision or 'main'!r} on the Hub at {address}")
     status = http_status(error)
     if status is not None:
         return HubError(f"the Hub at {address} answered HTTP {status} for {repo_id}{_next_step(status)}")
@@ -100,16 +101,6 @@ def http_response(error: BaseException | None) -> Any:
             return response
         error = error.__cause__
     return None
-
-
-def is_hang_up(error: BaseException | None) -> bool:
-    """Return whether the server closed the connection without an answer, as it may do with a kept-alive one."""
-    while error is not None:
-        # httpx raises its own class.
-        if isinstance(error, ConnectionError) or type(error).__name__ == "RemoteProtocolError":
-            return not isinstance(error, ConnectionRefusedError)
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def root_cause(error: BaseException) -> str:

@@ -70,12 +70,23 @@ def main() -> None:
 
     def say(kind: str, value: object) -> None:
         with writing:
-            answers.write(json.dumps({kind: value}) + "\n")
+            answers.write(f"\n{json.dumps({kind: value})}\n")  # after a line that a library left unfinished
             answers.flush()
 
     request = Request(**json.loads(sys.stdin.readline()))
     kept = set(_unfinished(request))
-    threading.Thread(target=_exit_with_parent, args=(request, kept), daemon=True).start()
+
+    def leave() -> NoReturn:
+        """Remove the unfinished files of this download, which the client would not use again, and exit."""
+        for path in set(_unfinished(request)) - kept:
+            path.unlink(missing_ok=True)
+        os._exit(0)  # threads of the client may still wait
+
+    def leave_with_parent() -> None:
+        sys.stdin.read()
+        leave()
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     logger = logging.getLogger("huggingface_hub")
     logger.setLevel(logging.INFO)
     logger.handlers = [_Warnings(say)]
@@ -88,20 +99,7 @@ def main() -> None:
         say("folder", str(download(request, say)))
     except Sst2Error as error:
         say("problem", str(error))
-    _exit(request, kept)  # threads of the client may still wait
-
-
-def _exit_with_parent(request: Request, kept: set[Path]) -> None:
-    sys.stdin.read()
-    _exit(request, kept)
-
-
-def _exit(request: Request, kept: set[Path]) -> NoReturn:
-    """Remove the unfinished files of this download, which the client would not use again, and exit."""
-    for path in _unfinished(request):
-        if path not in kept:
-            path.unlink(missing_ok=True)
-    os._exit(0)
+    leave()
 
 
 def _unfinished(request: Request) -> Iterator[Path]:
@@ -142,7 +140,7 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
 
     found = _explain(request, lambda: _with_retries(info, say))
     if not isinstance(found.sha, str) or not found.sha.isalnum():
-        raise explained(TypeError(found.sha), request.repo_id, constants.ENDPOINT)
+        raise explained(TypeError(found.sha), request.repo_id, request.revision, constants.ENDPOINT)
     entries = {entry.rfilename: entry for entry in found.siblings or []}
     names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()})
     if not names:
@@ -191,7 +189,7 @@ def _explain(request: Request, call: Callable[[], T]) -> T:
             raise long_pause(constants.ENDPOINT, float(told)) from error
         refused = http_status(error) == 401 and not isinstance(error, utils.GatedRepoError) and get_token() is not None
         if not refused:
-            raise explained(error, request.repo_id, constants.ENDPOINT) from error
+            raise explained(error, request.repo_id, request.revision, constants.ENDPOINT) from error
         try:
             HfApi(token=False).repo_info(request.repo_id, repo_type=request.repo_type, revision=request.revision)
         except Exception:
@@ -213,8 +211,10 @@ def _verify(request: Request, folder: Path, entries: dict[str, Any]) -> None:
     """Report files that are missing, and remove and report those that differ from the Hub's listing."""
     from huggingface_hub import constants
 
-    if missing := [name for name in entries if not (folder / name).exists()]:
-        raise HubError(f"{request.repo_id} was not downloaded completely: {missing[0]} is missing; run again")
+    if missing := [folder / name for name in entries if not (folder / name).exists()]:
+        # A client takes a link for a file, for example after the repository's folder was moved to another disk.
+        remedy = f"remove {folder.parents[1]} and run again" if missing[0].is_symlink() else "run again"
+        raise HubError(f"{request.repo_id} was not downloaded completely: {missing[0].name} is missing; {remedy}")
     problems = {name: problem for name, entry in entries.items() if (problem := _difference(folder / name, entry))}
     for name in problems:
         path = folder / name

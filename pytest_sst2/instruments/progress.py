@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pytest_sst2.hub.download import current_download
 from pytest_sst2.utils.clock import CLOCK
 from pytest_sst2.utils.formatting import duration
 from pytest_sst2.utils.sanitize import one_line
 
+# A cell's time outside its named phases, which the line does not name.
+UNNAMED_PHASE = "rest"
+
 
 class Display(Protocol):
-    """Shows the progress while a cell is measured."""
+    """Shows the progress while data are loaded or a cell is measured."""
 
     def start(self, progress: Progress) -> None:
-        """Start to show the progress of a cell."""
+        """Start to show the progress."""
 
     def stop(self) -> None:
         """Stop, and remove what is shown."""
@@ -55,6 +59,16 @@ class Progress:
         self.number += 1
         self.cell = cell
         self._cell_started = self._now()
+        try:
+            with self.loading():
+                yield
+        finally:
+            self._finished_seconds.setdefault(method, []).append(self._now() - self._cell_started)
+            self.cell = ""
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Show the downloads before the first cell while the body runs."""
         if self.display is not None:
             self.display.start(self)
         try:
@@ -62,8 +76,6 @@ class Progress:
         finally:
             if self.display is not None:
                 self.display.stop()
-            self._finished_seconds.setdefault(method, []).append(self._now() - self._cell_started)
-            self.cell = ""
 
     def enter(self, phase: str) -> None:
         """Open a phase inside the open one, if any."""
@@ -81,10 +93,19 @@ class Progress:
             self._open[-1].done, self._open[-1].of = done, of
 
     def line(self) -> str:
-        """Return one line with the cell, its phase and batches, and the time left if it can be estimated."""
+        """Return one line with the cell, its download or phase, and the time left if it can be estimated.
+
+        Between cells it is the download, or empty.
+        """
+        download = current_download()
+        if not self.cell:
+            return one_line(download)
         parts = [f"cell {self.number}{f' of {len(self.planned)}' if self.planned else ''}", self.cell]
         # Another thread may close the phase at any moment.
-        if (phase := next(reversed(self._open), None)) is not None:
+        phase = next(reversed(self._open), None)
+        if download:
+            parts.append(download)
+        elif phase is not None and phase.name != UNNAMED_PHASE:
             parts.append(self._phase_text(phase))
         if self.elsewhere is not None:
             parts.append(self.elsewhere())

@@ -15,6 +15,7 @@ from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
 from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
 from pytest_sst2.instruments.phase_clock import PhaseClock
+from pytest_sst2.instruments.progress import UNNAMED_PHASE
 from pytest_sst2.methods.base import Classifier, Job, function_of, train
 from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
@@ -22,7 +23,7 @@ from pytest_sst2.models.out_of_memory import is_accelerator_full, is_out_of_memo
 from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.runner import metrics
 from pytest_sst2.runner.latency import measure_latency
-from pytest_sst2.runner.measured_round import UNNAMED_PHASE, MeasuredRound
+from pytest_sst2.runner.measured_round import MeasuredRound
 from pytest_sst2.runner.predictions import validate_probabilities
 from pytest_sst2.runner.result_warnings import (
     collapse_warnings,

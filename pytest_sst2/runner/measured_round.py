@@ -11,11 +11,9 @@ import numpy as np
 
 from pytest_sst2.instruments.fingerprint_recorder import PHASE as FINGERPRINT_PHASE
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
+from pytest_sst2.instruments.progress import UNNAMED_PHASE
 from pytest_sst2.methods.base import Trained, epoch_of
 from pytest_sst2.results.record import Epoch, Phase, Round
-
-# Time of a round that belongs to no phase of its method.
-UNNAMED_PHASE = "rest"
 
 
 @dataclass(frozen=True)

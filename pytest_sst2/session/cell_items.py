@@ -42,12 +42,16 @@ def deselect(config: pytest.Config, items: list[pytest.Item], unwanted: Collecti
         items[:] = [item for item in items if id(item) not in ids]
 
 
+# Values of pytest's options that collect tests and run none.
+_SHOWING = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test")
+
+
 def runs_cells(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
     """Return whether this process runs cells and may end the run with a usage error.
 
     A worker of pytest-xdist may not: if it stops, it looks like a crash. There, every cell fails with the error.
     """
-    if config.option.collectonly or hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") or any(getattr(config.option, name, False) for name in _SHOWING):
         return False
     return any(map(uses_cell, items))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
@@ -53,19 +55,33 @@ class ProgressDisplay:
 
     def _run(self, progress: Progress) -> None:
         while not self._stopped.wait(LIVE_SECONDS if self._live else LOG_SECONDS):
-            if self._live:
-                width = shutil.get_terminal_size().columns - 1
+            line = progress.line()
+            if self._live and (line or self._drawn):
                 # pytest's line is unfinished, so the first update starts a new line.
-                self._write(f"{chr(13) if self._drawn else chr(10)}\x1b[2K{progress.line()[:width]}")
+                self._write(f"{chr(13) if self._drawn else chr(10)}\x1b[2K{_cut(line, self._width() - 1)}")
                 self._drawn = True
-            else:
-                self._write(f"\nsst2: {progress.line()}\n")
+            elif line:
+                self._write(f"\nsst2: {line}\n")
+
+    def _width(self) -> int:
+        """Return the columns of the stream's terminal. pytest captures the streams that Python itself would measure."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        return columns or shutil.get_terminal_size().columns
 
     def _write(self, text: str) -> None:
         # A terminal that was closed must not fail the run.
         with contextlib.suppress(OSError, ValueError, UnicodeError):
             self._stream.write(text)
             self._stream.flush()
+
+
+def _cut(line: str, columns: int) -> str:
+    """Return as much of a line as fits into some columns of a terminal, where wide characters take two."""
+    ends = itertools.accumulate(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
+    return line[: sum(end <= columns for end in ends)]
 
 
 def display_for(config: pytest.Config) -> ProgressDisplay | None:

@@ -59,7 +59,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def unreachable(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty cache while every download fails."""
-    monkeypatch.setattr(sources, "download", refuse_download)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", refuse_download)
     return hub_cache
 
 
@@ -134,7 +134,7 @@ def test_auto_uses_the_pocket_set_if_floors_or_baseline_include_it(unreachable: 
 def test_a_cached_copy_is_taken_without_asking_the_hub(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch, data: str, ci: bool
 ) -> None:
-    monkeypatch.setattr(sources, "download", fail_if_asked)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", fail_if_asked)
     clone_of_the_hub_repository(cached(hub_cache))
 
     source = load_source(data, ci=ci)
@@ -145,7 +145,7 @@ def test_a_cached_copy_is_taken_without_asking_the_hub(
 
 
 def test_a_cached_copy_is_found_without_asking_the_hub(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "download", fail_if_asked)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", fail_if_asked)
     assert cached_hub() is None
     clone_of_the_hub_repository(cached(hub_cache))
     source = cached_hub()
@@ -169,7 +169,7 @@ def test_only_train_and_validation_are_downloaded(
         clone_of_the_hub_repository(tmp_path / COMMIT)
         return Snapshot(tmp_path / COMMIT, COMMIT)
 
-    monkeypatch.setattr(sources, "download", download)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", download)
 
     source = load_source(data)
 
@@ -207,7 +207,7 @@ def test_pocket_set_and_folder_do_not_look_at_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str
 ) -> None:
     monkeypatch.setattr(sources, "find_cached", fail_if_asked)
-    monkeypatch.setattr(sources, "download", fail_if_asked)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", fail_if_asked)
     glue_tsv(tmp_path / "reviews")
     source = load_source(str(tmp_path / "reviews") if data == "folder" else data, ci=True, floors=floors_for("sst2"))
     assert source.source == data
@@ -274,7 +274,7 @@ def test_a_copy_under_another_name_is_taken_only_if_it_is_sst2(
 def test_offline_for_datasets_is_offline_for_the_data_set(
     hub_cache: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setattr(sources, "download", fail_if_asked)
+    monkeypatch.setattr("pytest_sst2.hub.download.download", fail_if_asked)
     monkeypatch.setenv("HF_DATASETS_OFFLINE", value)
     assert "disabled by HF_DATASETS_OFFLINE" in refusal("hub")
 

@@ -53,16 +53,18 @@ def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
     assert "heavy: []" in run_python(code, tmp_path)
 
 
-def test_collecting_only_loads_no_model_and_no_data(tmp_path: Path) -> None:
-    (tmp_path / "test_cells.py").write_text("def test_cell(sst2_run): ...\n", encoding="utf-8")
+def test_what_runs_no_test_loads_no_model_and_no_data(tmp_path: Path) -> None:
+    (tmp_path / "test_cells.py").write_text("def test_cell(sst2_run, sst2_dataset): ...\n", encoding="utf-8")
     code = """
 import sys, pytest
-status = pytest.main(["-q", "--collect-only", "--sst2-data", "pocket", "-p", "no:cacheprovider", "test_cells.py"])
-assert status == 0
-print("heavy:", [name for name in ("torch", "transformers", "datasets") if name in sys.modules])
+for options in (["--collect-only"], ["--setup-plan"], ["--fixtures"], ["--fixtures-per-test"]):
+    assert pytest.main([*options, "-q", "--sst2-data", "pocket", "-p", "no:cacheprovider", "test_cells.py"]) == 0
+print("heavy:", [name for name in ("torch", "transformers", "datasets", "huggingface_hub") if name in sys.modules])
 """
     output = run_python(code, tmp_path)
     assert "test_cells.py::test_cell[minilm-linear-probe-seed42]" in output
+    assert "SETUP    F sst2_run" in output
+    assert "sst2_load_encoder" in output
     assert "heavy: []" in output
 
 

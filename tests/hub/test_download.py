@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 
@@ -129,12 +128,3 @@ def test_a_child_that_ends_without_an_answer_is_an_error(tmp_path: Path, monkeyp
     (tmp_path / "sitecustomize.py").write_text("import os, sys\nprint('no room', file=sys.stderr)\nos._exit(3)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     assert "the download process ended without an answer (no room)" in refusal(MODEL)
-
-
-@pytest.mark.usefixtures("own_process")
-def test_a_missing_temporary_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> str:
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
-
-    monkeypatch.setattr("tempfile.gettempdir", fail)
-    assert "set TMPDIR" in refusal(MODEL).replace("Set", "set")

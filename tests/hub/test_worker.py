@@ -138,7 +138,7 @@ def test_a_missing_revision_is_not_reported_as_a_missing_repository(
     empty_hub: LoopbackHub, repo: Path, revision: str
 ) -> None:
     empty_hub.add("org/words", repo)
-    assert "no such revision" in text_refusal("org/words", revision)
+    assert f"org/words has no revision '{revision}'" in text_refusal("org/words", revision)
 
 
 # --- damage and interruptions

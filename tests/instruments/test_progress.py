@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_sst2.hub import download
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.instruments.progress import Progress
+from pytest_sst2.instruments.progress import UNNAMED_PHASE, Progress
 
 
 class Clock:
@@ -42,6 +43,21 @@ def test_finished_batches_show_the_time_left_in_the_phase(work: Progress, clock:
         clock.now += 10
         work.step(20, 60)
         assert work.line() == "cell 1 of 3 · a · train 20 of 60 batches, 20 s left"
+
+
+def test_a_download_is_shown_in_place_of_the_phase(work: Progress, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert work.line() == ""
+    monkeypatch.setattr(download, "_current", ["downloading org/words, 3 of 58 MB"])
+    assert work.line() == "downloading org/words, 3 of 58 MB"
+    with work.working_on("a", "probe"):
+        work.enter("train")
+        assert work.line() == "cell 1 of 3 · a · downloading org/words, 3 of 58 MB"
+
+
+def test_the_time_outside_named_phases_has_no_name(work: Progress) -> None:
+    with work.working_on("a", "probe"):
+        work.enter(UNNAMED_PHASE)
+        assert work.line() == "cell 1 of 3 · a"
 
 
 def test_finished_cells_show_the_time_left_in_the_run(work: Progress, clock: Clock) -> None:

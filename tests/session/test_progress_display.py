@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_sst2.hub import download
 from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.session import progress_display as module
 from pytest_sst2.session.progress_display import ProgressDisplay
@@ -42,6 +43,36 @@ def test_a_terminal_gets_one_line_below_pytests_which_is_removed(monkeypatch: py
     assert text.startswith(f"\n\x1b[2K{line}\r\x1b[2K{line}")
     # Erase the line, go up one line and 12 columns to the right: to the end of pytest's own line.
     assert text.endswith("\r\x1b[2K\x1b[1A\x1b[12C")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+@pytest.mark.parametrize(("cell", "shown"), [("a" * 80, "a" * 50), ("模" * 80, "模" * 25)], ids=["narrow", "wide"])
+def test_the_line_fits_the_terminal_that_it_is_drawn_on(cell: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pty
+
+    monkeypatch.setattr(module, "LIVE_SECONDS", 0.01)
+    monkeypatch.setenv("COLUMNS", "200")
+    ours, theirs = pty.openpty()
+    set_width(theirs, 60)
+    with os.fdopen(theirs, "w", encoding="utf-8") as stream:
+        work = Progress(display=ProgressDisplay(stream, live=True))
+        with work.working_on(cell, "probe"):
+            drawn = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert drawn.strip().split("\r")[0] == f"\x1b[2Kcell 1 · {shown}"
+
+
+def test_a_download_before_the_first_cell_is_shown_and_nothing_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIVE_SECONDS", 0.01)
+    stream = io.StringIO()
+    work = Progress(display=ProgressDisplay(stream, live=True))
+    with work.loading():
+        time.sleep(0.05)
+        assert stream.getvalue() == ""
+        monkeypatch.setattr(download, "_current", ["downloading org/words, 3 of 7 MB"])
+        while "3 of 7 MB" not in stream.getvalue():
+            time.sleep(0.005)
+    assert stream.getvalue().endswith("\r\x1b[2K\x1b[1A")
 
 
 def test_a_log_gets_whole_lines_without_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,15 +169,20 @@ class TestInARun:
         assert "pass" in text
 
 
-def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str:
-    """Run a command on a pseudo-terminal of 80 columns and return all that it wrote there."""
+def set_width(terminal: int, columns: int) -> None:
     import fcntl
-    import pty
     import struct
     import termios
 
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+
+def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str:
+    """Run a command on a pseudo-terminal of 80 columns and return all that it wrote there."""
+    import pty
+
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    set_width(theirs, 80)
     environment = {**os.environ, "TERM": "xterm", **variables}
     for name in {"CI", "COLUMNS", "NO_COLOR", "PY_COLORS"} - set(variables):
         environment.pop(name, None)

@@ -1,0 +1,98 @@
+"""Verify a model's files before a library loads them: settings, tokenizer, weights and digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytest_sst2.config.specs import ModelSpec
+from pytest_sst2.models.layout import all_folders, encoder_folders, module_folders, transformer_folder, weight_files
+from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
+from pytest_sst2.models.repository_files import TOKENIZER_FILES
+from pytest_sst2.models.safety import (
+    refuse_oversized_config,
+    refuse_oversized_module,
+    refuse_unverified_weights,
+    remote_code,
+)
+from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.hashing import file_digest, sha256_digest
+from pytest_sst2.utils.safe_read import read_json
+
+_OTHER_SUFFIXES = (".json", ".txt", ".model", ".py")
+
+
+def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> None:
+    """Refuse settings that cannot or must not be loaded, before anything reads the weights."""
+    transformer = transformer_folder(folder)
+    if not (transformer / "config.json").is_file():
+        raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it contains no model.")
+    if spec.sentence_encoder and not (folder / "modules.json").is_file():
+        raise Sst2Error(
+            f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which defines its pooling. "
+            "Copy or download it again."
+        )
+    refuse_nested_models(spec.name, folder)
+    places = all_folders(folder, transformer)
+    for place in places:
+        refuse_unverified_weights(spec.name, place, _config(spec, place))
+        refuse_loading_arguments(spec.name, place)
+        refuse_external_vocabulary(spec.name, place)
+    if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
+            "Save the tokenizer it was trained with to this folder: tokenizer.save_pretrained(folder)."
+        )
+    config_files = [path for place in places for path in sorted(place.glob("*config.json"))]
+    code = remote_code(config_files) or next(
+        (f"{named.name} in its {named.source.name}" for named in named_classes(folder) if not named.is_allowed), ""
+    )
+    if code and not trust_remote_code:
+        raise Sst2Error(
+            f"model {spec.name!r} requires code that is not part of the libraries ({code}). If you have read it and "
+            "trust it, add --sst2-trust-remote-code."
+        )
+
+
+def check_weights(spec: ModelSpec, folder: Path, transformer: Path) -> None:
+    """Refuse weights that are missing, or smaller than the configs require."""
+    if not weight_files(transformer):
+        raise Sst2Error(
+            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
+            "is needed. Copy or download it again."
+        )
+    encoders = encoder_folders(folder, transformer)
+    for place in (transformer, *module_folders(folder, transformer)):
+        refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
+        refuse_oversized(spec.name, _config(spec, place), weight_files(place))
+
+
+def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
+    """Return the config of the transformer or module in a folder, or an empty one without such a file."""
+    path = place / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    if not isinstance(config, dict):
+        raise Sst2Error(f"model {spec.name!r}: {path} does not contain a JSON object. Copy or download it again.")
+    return config
+
+
+def files_digest(folder: Path, transformer: Path) -> str:
+    """Return ``sha256:`` and the digest of all files of a folder except weights: configs, tokenizer, code."""
+    digests = []
+    for place in all_folders(folder, transformer):
+        files = (path for path in place.glob("*") if path.suffix in _OTHER_SUFFIXES and path.is_file())
+        digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
+    return "sha256:" + sha256_digest("\n".join(digests))
+
+
+def weights_digest(folder: Path, transformer: Path) -> str:
+    """Return the SHA-256 of the weight file, or of the list of digests if there are several.
+
+    The weights of other modules of a sentence encoder are included.
+    """
+    files = weight_files(transformer)
+    for module in module_folders(folder, transformer):
+        files += weight_files(module)
+    digests = [file_digest(path) for path in files]
+    return digests[0] if len(digests) == 1 else sha256_digest("\n".join(digests))
