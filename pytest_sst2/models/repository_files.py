@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_sst2.config.specs import former_name
 from pytest_sst2.models.layout import module_folders, transformer_folder, weight_files
+from pytest_sst2.models.not_a_model import ADAPTER
 from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.safe_read import read_json
@@ -80,7 +81,8 @@ def _select(sizes: Mapping[str, int | None], small: Iterable[str]) -> list[str]:
             names += [prefix + name for name in files if any(fnmatch.fnmatch(name, pattern) for pattern in small)]
             weights += [prefix + name for name in _weights(files)]
     if "config.json" not in sizes and "modules.json" not in sizes:
-        raise Sst2Error("its repository has no config.json, so it holds no model")
+        holds = ADAPTER if "adapter_config.json" in sizes else "has no config.json, so it holds no model"
+        raise Sst2Error(f"its repository {holds}")
     if not weights:
         raise Sst2Error("its repository has neither model.safetensors nor pytorch_model.bin")
     _check_tokenizer({PurePosixPath(name).name for name in names})

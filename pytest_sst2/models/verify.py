@@ -8,6 +8,7 @@ from typing import Any
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.layout import all_folders, encoder_folders, module_folders, transformer_folder, weight_files
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
+from pytest_sst2.models.not_a_model import missing_config, refuse_placeholders
 from pytest_sst2.models.repository_files import TOKENIZER_FILES
 from pytest_sst2.models.safety import (
     refuse_oversized_config,
@@ -27,7 +28,7 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
     """Refuse settings that cannot or must not be loaded, before anything reads the weights."""
     transformer = transformer_folder(folder)
     if not (transformer / "config.json").is_file():
-        raise Sst2Error(f"model {spec.name!r}: {transformer} has no config.json, so it contains no model.")
+        raise Sst2Error(f"model {spec.name!r}: {transformer} {missing_config(transformer)}.")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
         raise Sst2Error(
             f"model {spec.name!r} is a sentence encoder, but {folder} has no modules.json, which defines its pooling. "
@@ -35,6 +36,7 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
         )
     refuse_nested_models(spec.name, folder)
     places = all_folders(folder, transformer)
+    refuse_placeholders(spec.name, places)
     for place in places:
         refuse_unverified_weights(spec.name, place, _config(spec, place))
         refuse_loading_arguments(spec.name, place)

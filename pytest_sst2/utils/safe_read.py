@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,17 @@ LARGEST_BYTES = 2**28
 _MB = 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+# First bytes of what is most often saved in place of a file, and the remedy for each.
+_PLACEHOLDERS = (
+    (rb"version https://git-lfs", "is a Git LFS pointer, not the file itself. Fetch that: git lfs pull"),
+    (
+        rb"\s*<(?i:!doctype html|html[\s>])",
+        "is a web page, such as a log-in page that was saved in place of the file. Download it again",
+    ),
+)
 # First bytes of the files most often passed instead of text, and the remedy for each.
 _OTHER_KINDS = (
+    *_PLACEHOLDERS,
     (
         rb"\xff\xfe|\xfe\xff",
         "is UTF-16 text, as Excel and PowerShell write it. Convert it: iconv -f UTF-16 -t UTF-8 {name}",
@@ -29,7 +39,6 @@ _OTHER_KINDS = (
     (rb"\xfd7zXZ\0", "is compressed by xz. Unpack it first: unxz {name}"),
     (rb"\x28\xb5\x2f\xfd", "is compressed by zstd. Unpack it first: unzstd {name}"),
     (rb"PAR1", "is a parquet file. Name it .parquet"),
-    (rb"version https://git-lfs", "is a Git LFS pointer, not the file itself. Fetch that: git lfs pull"),
 )
 
 
@@ -70,6 +79,21 @@ def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
     if len(data) > largest:  # the file has grown since the check
         raise _too_large(path, len(data), largest)
     return data
+
+
+def beginning_of(path: Path) -> bytes:
+    """Return the first 512 bytes of a regular file; raise as ``read_bytes``."""
+    check_regular_file(path, sys.maxsize)
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise Sst2Error(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def placeholder(beginning: bytes) -> str:
+    """Return what was saved in place of a file, as a clause with the remedy, or an empty string."""
+    return next((remedy for pattern, remedy in _PLACEHOLDERS if re.match(pattern, beginning)), "")
 
 
 def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:

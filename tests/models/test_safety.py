@@ -394,13 +394,6 @@ def test_a_module_of_another_class_is_named_and_refused(sentence: Path) -> None:
     assert "--sst2-trust-remote-code" in message
 
 
-def test_a_git_lfs_pointer_instead_of_weights_is_an_error(plain: Path) -> None:
-    (plain / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
-    message = refusal_of(in_folder(plain))
-    assert "is not a valid safetensors file" in message
-    assert "\n" not in message
-
-
 def test_a_pickled_dense_module_is_converted(sentence: Path, routed: bool) -> None:
     import torch
     from safetensors.torch import load_file

@@ -1,0 +1,70 @@
+"""Explain folders and files that look like a model but are something else: adapters, exports, pointers, web pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from pytest_sst2.models.layout import weight_files
+from pytest_sst2.models.pickles import pickle_files
+from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted, shorten
+from pytest_sst2.utils.safe_read import beginning_of, placeholder
+
+ADAPTER = (
+    "is an adapter of PEFT (adapter_config.json), not a whole model. Load it with its base model and save both as one: "
+    "model.merge_and_unload().save_pretrained(folder), and the tokenizer"
+)
+_TEXT_FILES = ("*.json", "*.txt")
+_BINARY_FILES = ("*.model",)
+
+
+def missing_config(folder: Path) -> str:
+    """Return why a folder without config.json contains no model, as a clause with the next step."""
+    if (folder / "adapter_config.json").is_file():
+        return ADAPTER
+    below = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if below:
+        return f"has no config.json, so it contains no model, but {shorten(below, 3)} in it has one. Name that folder"
+    return "has no config.json, so it contains no model"
+
+
+def refuse_placeholders(name: str, places: Iterable[Path]) -> None:
+    """Refuse files that something else was saved in place of: a Git LFS pointer, a log-in page, an error's text.
+
+    Args:
+        name: The model's name.
+        places: The folders of the model and its modules.
+
+    Raises:
+        Sst2Error: A file is a placeholder. The message names it and the next step.
+    """
+    for place in places:
+        binary = [*weight_files(place), *pickle_files(place), *_matches(place, _BINARY_FILES)]
+        for path in (*binary, *_matches(place, _TEXT_FILES)):
+            beginning = beginning_of(path)
+            if kind := placeholder(beginning):
+                raise Sst2Error(f"model {name!r}: {path} {kind}.")
+            if path in binary and _is_printable(text := beginning.decode(errors="replace")):
+                raise Sst2Error(
+                    f"model {name!r}: {path} contains text in place of data: {quoted(' '.join(text.split()), 60)}. "
+                    "Download it again."
+                )
+
+
+def prefix_of_wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
+    """Return the prefix with which a checkpoint has all missing tensors, or an empty string.
+
+    Such prefixes are left by wrappers: ``module.`` by DataParallel, ``_orig_mod.`` by torch.compile.
+    """
+    first = min(missing, default="")
+    prefixes = sorted(key.removesuffix(first) for key in unexpected if key != first and key.endswith(f".{first}"))
+    return next((prefix for prefix in prefixes if {prefix + key for key in missing} <= set(unexpected)), "")
+
+
+def _matches(place: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(place.glob(pattern)) if path.is_file()]
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and all(character.isprintable() or character.isspace() for character in text) and text != ""
