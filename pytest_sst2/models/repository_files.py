@@ -141,8 +141,8 @@ def missing_file(folder: Path, *, sentence_encoder: bool) -> str:
         transformer = transformer_folder(folder)
         modules = module_folders(folder, transformer)
         has_weights = bool(weight_files(transformer) or pickle_files(transformer))
-    except Sst2Error:
-        return "usable modules.json or index of shards"
+    except Sst2Error as error:
+        return f"readable settings ({str(error).rstrip('.')})"
     if not (transformer / "config.json").is_file():
         return "config.json"
     if not has_weights:
