@@ -19,6 +19,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ["CI"] = ""
+# Each test has models of its own, and a trial of each takes half a second.
+os.environ["PYTEST_SST2_LOAD_SECONDS"] = "0"
 # Without a token Ray would write one into the user's home folder.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)

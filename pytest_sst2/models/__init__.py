@@ -2,7 +2,8 @@
 
 - ``loader``: returns a model's tokenizer, classifier or sentence encoder. Start here.
 - ``locate``: finds the files in a folder, the Hub's cache, the Hub or a package, and verifies them.
-- ``safety``: refuses pickles, remote code, paths outside the folder, wrong sizes and invalid weights.
+- ``safety``: refuses pickles, remote code, paths outside the folder and invalid weights.
+- ``trial_load``: loads an unknown model in a child process first, under bounds of time and memory.
 - ``sentence_transformers_config``: refuses settings that would load other files than the verified ones.
 - ``module_classes``: refuses classes of sentence-transformers that would load another model.
 - ``layout``: finds a model's modules and their files; ``bundled`` finds and verifies the files of a package.

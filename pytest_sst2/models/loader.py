@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.bundled import bundled_folder, verify_bundled
 from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
@@ -17,8 +18,9 @@ from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argu
 from pytest_sst2.models.locate import LocatedModel, locate_files
 from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.models.not_a_model import prefix_of_wrapped
-from pytest_sst2.models.safety import refuse_nonfinite_weights
+from pytest_sst2.models.safety import refuse_invalid_weights
 from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_model_type, task_of, uses_pooler
+from pytest_sst2.models.trial_load import try_to_load
 from pytest_sst2.utils.errors import Sst2Error
 
 
@@ -166,13 +168,24 @@ class ModelLoader:
 
     def _locate(self, spec: ModelSpec) -> LocatedModel:
         located = locate_files(spec, trust_remote_code=self.trust_remote_code)
-        refuse_nonfinite_weights(spec.name, located.all_weight_files)
+        refuse_invalid_weights(spec.name, located.all_weight_files)
+        if not (self.trust_remote_code or _is_known(located)):
+            try_to_load(located)
+        self.check_encoders(located)
+        return located
+
+    def check_encoders(self, located: LocatedModel) -> None:
+        """Load each encoder of a model once, and check it with its tokenizer.
+
+        Raises:
+            Sst2Error: It lacks tensors, does not belong to its tokenizer, or cannot encode a sentence.
+        """
+        spec = located.spec
         for folder in located.encoders:
             model = self._complete_encoder(spec, folder)
             tokenizer = self._tokenizer(spec, folder)
             check_tokenizer(self._library_call(spec), folder, model, tokenizer)
             check_answer(self._library_call(spec), folder, model, tokenizer)
-        return located
 
     def _complete_encoder(self, spec: ModelSpec, folder: Path) -> Any:
         """Return the encoder; refuse a checkpoint without all its tensors, which would be initialized randomly."""
@@ -216,6 +229,11 @@ class ModelLoader:
                 "and weights do not belong together. Use files of one checkpoint."
             )
         return model
+
+
+def _is_known(located: LocatedModel) -> bool:
+    """Return whether the files are those of a model in the catalogue, from the Hub or a package."""
+    return located.weights.source != "folder" and located.spec.hub_id in {spec.hub_id for spec in CATALOG}
 
 
 def _set_single_label(config: Any) -> None:

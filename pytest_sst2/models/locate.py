@@ -84,7 +84,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     check_settings(spec, snapshot.folder, trust_remote_code=trust_remote_code)
     folder, note = _with_safetensors(spec, snapshot.folder)
     transformer = transformer_folder(folder)
-    check_weights(spec, folder, transformer)
+    check_weights(spec, transformer)
     contents = file_digests(folder, all_folders(folder, transformer))
     digest = weights_digest(folder, transformer)
     if spec.weights_sha256 and digest != spec.weights_sha256:

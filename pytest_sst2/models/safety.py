@@ -1,12 +1,10 @@
-"""Refuse unsafe model files: paths outside the folder, remote code, wrong sizes, NaN or infinite weights.
+"""Refuse unsafe model files: paths outside the folder, remote code, damaged, NaN or infinite weights.
 
-The checks read names, JSON and safetensors headers, before a library loads anything. Only ``refuse_nonfinite_weights``
-reads the weights themselves.
+The checks read names and JSON before a library loads anything. Only ``refuse_invalid_weights`` reads the weights.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,22 +15,8 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
 
-# Config keys for widths in common architectures. Each width is the size of some tensor dimension.
-_WIDTHS = (
-    *("hidden_size", "intermediate_size", "vocab_size", "embedding_size", "num_labels"),
-    *("dim", "hidden_dim", "d_model", "d_ff", "n_embd", "ffn_dim"),
-)
-# Config keys for layer widths in modules of sentence-transformers.
-_LAYER_WIDTHS = (
-    *("in_features", "out_features", "hidden_dim", "in_word_embedding_dimension", "out_channels", "dimension"),
-)
 # In bytes, on all common file systems.
 _MAX_NAME_BYTES = 255
-_DEPTH = re.compile(r"(?:num_|n_|_)layers?$")
-# Table sizes. Models with rotary or relative positions have no such table, even if their config has a size.
-_TABLES = ("max_position_embeddings", "n_positions", "type_vocab_size")
-_HIDDEN = ("hidden_size", "dim", "d_model", "n_embd")
-_MAX_TABLE_TO_WEIGHTS = 10
 # Config keys such as attn_implementation, which can name compiled code in a repository (``org/name``).
 _KERNEL = re.compile(r"_implementation(?:_internal)?$")
 
@@ -103,49 +87,6 @@ def remote_code(configs: Iterable[Path]) -> str:
     return ""
 
 
-def refuse_oversized_config(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
-    """Refuse weights with a wrong header, and a config with sizes larger than those of the weights.
-
-    A library builds the model of the config first, which may need more memory than any machine has.
-
-    Raises:
-        Sst2Error: A file is not safetensors, or a size in the config is larger than the weights allow.
-    """
-    shapes = [shape for path in weight_files for shape in _shapes(name, path)]
-    longest = max((side for shape in shapes for side in shape), default=0)
-    numbers = sum(math.prod(shape) for shape in shapes)
-    settings = sorted(config_settings(config), key=lambda setting: setting[0])
-    width = max((value for key, value in settings if key in _HIDDEN and isinstance(value, int)), default=1)
-    for key, value in settings:
-        if not isinstance(value, int):
-            continue
-        if key in _WIDTHS and value > longest:
-            raise _too_large(name, key, value, f"no dimension of its weights is larger than {longest:,}")
-        if _DEPTH.search(key) and value > len(shapes):
-            raise _too_large(name, key, value, f"its weights have only {len(shapes):,} tensors")
-        if key in _TABLES and value * width > _MAX_TABLE_TO_WEIGHTS * numbers:
-            raise _too_large(name, key, value, f"its weights have only {numbers:,} numbers")
-
-
-def refuse_oversized_module(name: str, config: dict[str, Any], weight_files: Sequence[Path]) -> None:
-    """Refuse a sentence-transformers module whose config has sizes larger than those of its weights.
-
-    Args:
-        name: The model's name.
-        config: The module's config.
-        weight_files: The module's weight files. Most modules have none.
-
-    Raises:
-        Sst2Error: A file is not safetensors, or a size in the config is larger than the weights allow.
-    """
-    shapes = [shape for path in weight_files for shape in _shapes(name, path)]
-    longest = max((side for shape in shapes for side in shape), default=0)
-    for key, value in sorted(config_settings(config), key=lambda setting: setting[0]):
-        is_size = key in _LAYER_WIDTHS or (_DEPTH.search(key) and bool(shapes))
-        if is_size and isinstance(value, int) and value > max(longest, len(shapes)):
-            raise _too_large(name, key, value, f"no dimension of the module's weights is larger than {longest:,}")
-
-
 def refuse_unverified_weights(name: str, folder: Path, config: dict[str, Any]) -> None:
     """Refuse weights that the libraries would load in addition to, or instead of, the verified ones.
 
@@ -166,29 +107,26 @@ def refuse_unverified_weights(name: str, folder: Path, config: dict[str, Any]) -
         )
 
 
-def refuse_nonfinite_weights(name: str, weight_files: Sequence[Path]) -> None:
-    """Refuse weights with NaN or infinity. Otherwise all predictions would be equal, without an error.
+def refuse_invalid_weights(name: str, weight_files: Sequence[Path]) -> None:
+    """Refuse weights that are not safetensors, and NaN or infinity, which would make all predictions equal.
 
     Raises:
-        Sst2Error: A tensor contains NaN or infinity.
+        Sst2Error: A file is not safetensors, or a tensor contains NaN or infinity.
     """
     import torch
-    from safetensors import safe_open
 
     for path in weight_files:
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - not a dictionary
-                tensor = file.get_tensor(key)
-                if not tensor.is_floating_point():
-                    continue
-                # In float32, as used for arithmetic: larger float64 numbers become infinite.
-                finite = torch.isfinite(tensor.float())
-                if not finite.all():
-                    count = int(finite.numel() - finite.sum())
-                    raise Sst2Error(
-                        f"model {name!r}: {count:,} of the {finite.numel():,} numbers of {key} in {path} are NaN or "
-                        "infinite in float32. Its training diverged, or the file is damaged. Use another checkpoint."
-                    )
+        for key, tensor in _tensors(name, path):
+            if not tensor.is_floating_point():
+                continue
+            # In float32, as used for arithmetic: larger float64 numbers become infinite.
+            finite = torch.isfinite(tensor.float())
+            if not finite.all():
+                count = int(finite.numel() - finite.sum())
+                raise Sst2Error(
+                    f"model {name!r}: {count:,} of the {finite.numel():,} numbers of {key} in {path} are NaN or "
+                    "infinite in float32. Its training diverged, or the file is damaged. Use another checkpoint."
+                )
 
 
 def config_settings(content: Any) -> Iterator[tuple[str, Any]]:
@@ -203,24 +141,16 @@ def config_settings(content: Any) -> Iterator[tuple[str, Any]]:
             parts += part
 
 
-def _shapes(name: str, path: Path) -> Iterator[list[int]]:
+def _tensors(name: str, path: Path) -> Iterator[tuple[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as file:
+        with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a dictionary
-                yield file.get_slice(key).get_shape()
+                yield key, file.get_tensor(key)
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Sst2Error(
             f"model {name!r}: {path} is not a valid safetensors file ({reason}). Copy or download it again, or save it "
             "again with save_pretrained() from a checkpoint that you trust."
         ) from error
-
-
-def _too_large(name: str, key: str, value: int, limit: str) -> Sst2Error:
-    size = f"{value:,}" if value.bit_length() < 100 else quoted(value)
-    return Sst2Error(
-        f"model {name!r}: its config.json sets {key} = {size}, but {limit}. Config and weights do not belong together. "
-        "Use files of one checkpoint."
-    )

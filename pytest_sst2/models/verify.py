@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.models.layout import all_folders, encoder_folders, module_folders, transformer_folder, weight_files
+from pytest_sst2.models.layout import all_folders, module_folders, transformer_folder, weight_files
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
 from pytest_sst2.models.not_a_model import missing_config, refuse_placeholders
 from pytest_sst2.models.repository_files import TOKENIZER_FILES
-from pytest_sst2.models.safety import (
-    refuse_oversized_config,
-    refuse_oversized_module,
-    refuse_unverified_weights,
-    remote_code,
-)
+from pytest_sst2.models.safety import refuse_unverified_weights, remote_code
 from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
@@ -57,17 +52,13 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
         )
 
 
-def check_weights(spec: ModelSpec, folder: Path, transformer: Path) -> None:
-    """Refuse weights that are missing, or smaller than the configs require."""
+def check_weights(spec: ModelSpec, transformer: Path) -> None:
+    """Refuse a model without all its weight files."""
     if not weight_files(transformer):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
             "is needed. Copy or download it again."
         )
-    encoders = encoder_folders(folder, transformer)
-    for place in (transformer, *module_folders(folder, transformer)):
-        refuse_oversized = refuse_oversized_config if place in encoders else refuse_oversized_module
-        refuse_oversized(spec.name, _config(spec, place), weight_files(place))
 
 
 def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:

@@ -287,6 +287,11 @@ def _names() -> Iterator[str]:
 
 ENVIRONMENT = {
     "PYTEST_SST2_CACHE": "folder of the embedding cache (default: the user's; `pytest-sst2 cache` prints it)",
+    "PYTEST_SST2_LOAD_SECONDS": (
+        "maximum time of the trial in which an unknown model is loaded (default: 30 and one per 10 MB of weights); "
+        "`0`: no trial"
+    ),
+    "PYTEST_SST2_LOAD_GB": "maximum memory of that trial (default: 3 and 8 times the weights); `0`: no trial",
     "HF_HOME": "folder in which the Hub's clients store downloads, including SST-2 and models",
     "HF_HUB_OFFLINE": "`1`: no requests to the Hub; a file that is not in its cache is an error",
     "TRANSFORMERS_OFFLINE": "`1`: the same as `HF_HUB_OFFLINE`",
