@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_sst2.results.migrations import SCHEMA_VERSION, migrate
-from pytest_sst2.results.packing import UNPACKING_ERRORS, json_line, pack_record, unpack_record
+from pytest_sst2.results.packing import UNPACKING_ERRORS, check_unpacked_size, json_line, pack_record, unpack_record
 from pytest_sst2.results.record import Failure, Record
-from pytest_sst2.results.validation import record_from_json
+from pytest_sst2.results.validation import read_shared_parts, record_from_json
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.safe_read import NotJsonError, parse_json
+from pytest_sst2.utils.safe_read import LARGEST_BYTES, NotJsonError, parse_json
 from pytest_sst2.utils.typed_json import read_plain
 
 SEPARATOR = ",\n"  # between the lines of two records
@@ -113,8 +113,12 @@ _SHARD = re.compile(r"([0-9]{1,6}(?:\+[0-9]{1,6})*)/([0-9]{1,6})")
 
 def _results(data: dict[str, Any], origin: str) -> Results:
     shared = data.get("shared")
+    if shared is not None:
+        check_unpacked_size(data["records"], shared, LARGEST_BYTES)
     plain = data["records"] if shared is None else [unpack_record(record, shared) for record in data["records"]]
     data = migrate(data, plain)
+    if shared is not None:
+        read_shared_parts(data["records"])
     records = [record_from_json(record) for record in data["records"]]
     failures = list(read_plain(Sequence[Failure], data["failures"], "failures"))  # type: ignore[type-abstract]
     planned = read_plain(tuple[str, ...], data["planned"], "planned")

@@ -18,7 +18,7 @@ from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.sanitize import plain_json
 
 # Parts of a record that are often equal in many records of a run. Files of every schema version since 2 have them.
-_SHARED = (
+SHARED = (
     *((name,) for name in ("environment", "dataset", "recipe", "weights", "settings", "labels")),
     *(("fingerprint", name) for name in ("train", "evaluation", "tokens")),
     *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
@@ -43,7 +43,7 @@ def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
     record["probabilities"] = _packed_probabilities(record["probabilities"], record["predictions"])
     record["predictions"] = packed_bits(record["predictions"])
     record["labels"] = {"count": len(record["labels"]), "bits": packed_bits(record["labels"])}
-    for path in _SHARED:
+    for path in SHARED:
         parent, name = _parent(record, path)
         if parent is not None and parent[name] is not None:
             part = json_line(parent[name])
@@ -63,7 +63,7 @@ def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str,
     record = {**packed}
     if record["fingerprint"] is not None:
         record["fingerprint"] = {**record["fingerprint"]}
-    for path in _SHARED:
+    for path in SHARED:
         parent, name = _parent(record, path)
         if parent is not None and parent[name] is not None:
             index = parent[name]
@@ -74,6 +74,27 @@ def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str,
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])
     record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["predictions"])
     return record
+
+
+def check_unpacked_size(records: Sequence[Mapping[str, Any]], shared: Sequence[Any], largest: int) -> None:
+    """Raise ``ValueError`` if the records would have more characters with their shared parts than a plain file may."""
+    sizes = [len(json.dumps(part)) for part in shared]
+    total = 0
+    for record in records:
+        for path in SHARED:
+            parent, name = _parent({**record}, path)
+            index = parent[name] if parent is not None else None
+            if type(index) is int and 0 <= index < len(sizes):
+                total += sizes[index]
+                if total > largest:
+                    raise ValueError(f"its records refer to shared parts of more than {largest / 2**20:,.0f} MB")
+
+
+def check_bits(text: str, count: int) -> None:
+    """Raise unless a text has ``count`` bits as ``packed_bits`` packs them."""
+    data = base64.b64decode(text, validate=True)
+    if len(data) != (count + 7) // 8:
+        raise ValueError(f"{len(data)} bytes for {count} bits")
 
 
 def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
@@ -124,11 +145,9 @@ def packed_bits(values: Sequence[int]) -> str:
 
 def unpacked_bits(text: str, count: int) -> tuple[int, ...]:
     """Return the ``count`` bits that ``packed_bits`` packed."""
-    data = base64.b64decode(text, validate=True)
-    if len(data) != (count + 7) // 8:
-        raise ValueError(f"{len(data)} bytes for {count} bits")
+    check_bits(text, count)
     bits = _bits_of_bytes()
-    return tuple(bit for byte in data for bit in bits[byte])[:count]
+    return tuple(bit for byte in base64.b64decode(text) for bit in bits[byte])[:count]
 
 
 @functools.cache

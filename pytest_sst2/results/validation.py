@@ -4,23 +4,46 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.packing import (
+    SHARED,
     UNPACKING_ERRORS,
-    unpacked_bits,
+    check_bits,
     unpacked_digests,
     unpacked_floats,
     unpacked_text,
 )
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.typed_json import check_range, read_plain
+from pytest_sst2.utils.typed_json import ReadMapping, check_range, read_plain
 
 # Measured times, sizes and counts are far smaller. Sums and quotients of larger ones would overflow a float.
 _LARGEST_AMOUNT = 1e18
 _LEAST_MACHINE_SECONDS = 1e-12
+
+
+def read_shared_parts(records: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the parts that several records share by what ``record_from_json`` makes of them, once for all records."""
+    for *parents, name in SHARED:
+        hint: Any = Record
+        for parent in (*parents, name):
+            hint = _without_none(get_type_hints(_without_none(hint))[parent])
+        read: dict[int, Any] = {}
+        for record in records:
+            holder: Any = functools.reduce(lambda value, parent: value and value[parent], parents, record)
+            part = holder and holder[name]
+            if isinstance(part, dict):
+                if id(part) not in read:
+                    value = read_plain(hint, part, ".".join((*parents, name)))
+                    read[id(part)] = ReadMapping(value) if isinstance(value, dict) else value
+                holder[name] = read[id(part)]
+
+
+def _without_none(hint: Any) -> Any:
+    return next((kind for kind in get_args(hint) if kind is not NoneType), hint) if NoneType in get_args(hint) else hint
 
 
 def record_from_json(data: Mapping[str, Any]) -> Record:
@@ -104,7 +127,7 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
     sizes: dict[str, float] = {"prediction_token_ids": len(token_ids) or count}
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
-        _unpacked(f"{name}.labels", functools.partial(unpacked_bits, count=rows.count), rows.labels)
+        _unpacked(f"{name}.labels", functools.partial(check_bits, count=rows.count), rows.labels)
     if (tokens := fingerprint.tokens) is not None:
         sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
         sizes["tokens.lengths"] = len(tokens.lengths)
@@ -117,8 +140,8 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
             raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
 
 
-def _unpacked(name: str, unpack: Callable[[str], Sequence[Any]], text: str) -> Sequence[Any]:
+def _unpacked(name: str, unpack: Callable[[str], Sequence[Any] | None], text: str) -> Sequence[Any]:
     try:
-        return unpack(text) if text else ()
+        return (unpack(text) if text else None) or ()
     except UNPACKING_ERRORS as error:
         raise ValueError(f"fingerprint.{name} cannot be unpacked: {error}") from error

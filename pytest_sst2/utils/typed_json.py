@@ -23,11 +23,16 @@ _Read = Callable[[Any, str], Any]
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
+class ReadMapping(dict[str, Any]):
+    """A mapping whose values have been checked, so that ``read_plain`` returns it as it is."""
+
+
 def read_plain(kind: type[T], value: Any, where: str = "") -> T:
     """Return an instance of a dataclass, or of another annotated type, built from parsed JSON.
 
     Sequences become tuples. For a ``float``, integers and the strings of ``NOT_FINITE`` become floats. A value that is
-    annotated as ``Any`` stays as it is. ``where`` is the place of the value for errors; empty at the top level.
+    annotated as ``Any`` stays as it is, and so does a value that was read before. ``where`` is the place of the value
+    for errors; empty at the top level.
 
     Raises:
         ValueError: A field is missing, unknown or of another type. The message names it.
@@ -122,6 +127,8 @@ def _mapping(hint: Any) -> _Read:
     read = _reader(hint)
 
     def read_all(value: Any, where: str) -> dict[str, Any]:
+        if isinstance(value, ReadMapping):
+            return value
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object")
         return {name: read(item, f"{where}[{quoted(name)}]") for name, item in value.items()}
@@ -148,6 +155,8 @@ def _fields_of(kind: Any) -> _Read:
     required = [name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
 
     def read(value: Any, where: str) -> Any:
+        if isinstance(value, kind):  # read before
+            return value
         if not isinstance(value, dict):
             raise _wrong(where, value, "an object")
         within = f"{where}." if where else ""

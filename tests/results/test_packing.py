@@ -204,3 +204,19 @@ def test_a_cached_phase_stays_cached() -> None:
     rounds = (Round(1.0, (Phase("encode", 0.001, 5, cached=True),), 0.004, 5, 5),)
     (unpacked,) = results_from_text(results_text([make_record(rounds=rounds)], [], packed=True), "main.json").records
     assert unpacked.rounds == rounds
+
+
+@pytest.mark.parametrize("part", ["environment", "settings"])
+def test_records_that_share_a_part_share_it_in_memory_too(part: str) -> None:
+    packed = json.loads(results_text([make_record(seed=seed) for seed in range(2)], [], packed=True))
+    first, second = results_from_text(json.dumps(packed), "main.json").records
+    assert getattr(first, part) is getattr(second, part)
+
+
+def test_a_packed_file_that_unpacks_to_more_than_a_plain_file_may_have_is_refused() -> None:
+    packed = json.loads(results_text([make_record()], [], packed=True))
+    (record,) = packed["records"]
+    packed["shared"][record["settings"]] = {"text": "x" * 2**21}
+    packed["records"] = [record] * 200
+    with pytest.raises(Sst2Error, match="shared parts of more than 256 MB"):
+        results_from_text(json.dumps(packed), "main.json")
