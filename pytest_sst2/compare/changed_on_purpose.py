@@ -115,6 +115,10 @@ def _candidates(
     by_model = _only_ones(old, new, paired)
     renamed = {**by_model, **_similar(old, new, {**paired, **by_model}, 0)}
     renamed |= _similar(old, new, {**paired, **renamed}, 1)
+    done = {**paired, **renamed}
+    left, right = [key for key in old if key not in done.values()], [key for key in new if key not in done]
+    if len(left) == len(right) == 1 and left[0][0] and right[0][0]:  # another model by another method
+        renamed[right[0]] = left[0]
     for after, before in {**paired, **renamed}.items():
         is_recipe = any(recipe_differences(first_record(old[before]), first_record(new[after])))
         names = [] if after in paired or after in by_model else [*zip(before, after, strict=True)]

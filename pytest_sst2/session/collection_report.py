@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from pytest_sst2.config.declared import CHANGED_OPTION
 from pytest_sst2.session.cell_items import runs_cells
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
 from pytest_sst2.utils.sanitize import one_line
@@ -23,12 +24,14 @@ def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> lis
 
 
 def _baseline_warning(config: pytest.Config, dataset: str, recipe: str) -> list[str]:
-    """Return a warning if no record of the baseline has the data set and recipe of this run."""
+    """Return a warning if no record of the baseline has the data set and recipe of this run, as far as is declared."""
     baseline = inputs_of(config).baseline
     if baseline is None:
         return []
     pairs = {(record.dataset.name, record.recipe_label) for record in baseline.records}
-    if (dataset, recipe) in pairs:
+    has_data = any(name == dataset for name, _ in pairs)
+    if (dataset, recipe) in pairs or (has_data and settings_of(config).changed.recipe):
         return []
     others = "; ".join(f"{name}, recipe {label}" for name, label in sorted(pairs))
-    return [f"WARNING: baseline {baseline.origin!r} is of {others}: no cell can be compared with it"]
+    hint = f". If the recipe changed on purpose, add {CHANGED_OPTION} recipe" if has_data else ""
+    return [f"WARNING: baseline {baseline.origin!r} is of {others}: no cell can be compared with it{hint}"]

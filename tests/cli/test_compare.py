@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.results.baselines import save_baseline
-from tests.support.record_factory import answered
+from pytest_sst2.results.baselines import load_results, save_baseline
+from tests.support.record_factory import answered, with_fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,7 @@ def _saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three baselines of one cell: ``main``, a regression from it, and one of other data."""
     whole = answered([True] * 400)
     other = dataclasses.replace(whole, dataset=dataclasses.replace(whole.dataset, name="sst2"))
+    other = with_fingerprint(other, evaluation={"sentences": "9" * 16})
     saved = {"main": whole, "worse": answered([index >= 20 for index in range(400)]), "sst2": other}
     for name, record in saved.items():
         save_baseline(tmp_path / ".sst2" / f"{name}.json", [record], [], overwrite=False)
@@ -44,6 +46,23 @@ def test_the_exit_status_is_the_outcome(
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == outcome
     assert output.err == ""
+
+
+@pytest.mark.parametrize("name", ["clf-v2", "my clf=v2; x"])
+def test_the_command_for_an_undeclared_change_can_be_pasted(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (record,) = load_results(tmp_path, tmp_path, "main").records
+    recipe = dataclasses.replace(record.recipe, epochs=7)
+    save_baseline(tmp_path / "a b.json", [dataclasses.replace(record, model=name, recipe=recipe)], [], overwrite=False)
+    assert main(["compare", "main", "a b.json"]) == 2
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("undeclared:"))
+    program, *words = shlex.split(line[line.index("pytest-sst2 compare") :])
+    assert program == "pytest-sst2"
+    assert main(words) == 0
+    output = capsys.readouterr().out
+    assert f"declared: model {name}, was minilm; recipe epochs 7, was 1" in output
+    assert "undeclared:" not in output
 
 
 def test_names_are_found_from_folders_below_and_paths_from_here(

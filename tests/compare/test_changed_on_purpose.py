@@ -91,6 +91,10 @@ KINDS: dict[str, tuple[Callable[[Record], Record], str]] = {
     "name and recipe": (lambda record: with_recipe(epochs=7)(renamed("clf-v2")(record)), "model,recipe"),
     "name and train size": (lambda record: other_training_rows(renamed("clf-v2")(record)), "model,recipe"),
     "method renamed": (lambda record: dataclasses.replace(record, method="my-probe"), "linear-probe=my-probe"),
+    "name and method": (
+        lambda record: dataclasses.replace(renamed("clf-v2")(record), method="my-probe"),
+        "model,clf-v1=clf-v2,linear-probe=my-probe",
+    ),
     "data folder renamed": (
         lambda record: dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, name="other")),
         "",

@@ -181,7 +181,7 @@ class TestBusyMachine:
 
 class TestLatency:
     @staticmethod
-    def latency(p50: float, delay: float | None = None) -> Record:
+    def latency(p50: float, delay: float | None = 0.0) -> Record:
         return dataclasses.replace(record(*rounds(2.0)), latency=Latency(p50, 2 * p50, 20, delay))
 
     def test_one_sentence_that_takes_twenty_times_as_long_is_slower(self) -> None:
@@ -199,6 +199,11 @@ class TestLatency:
     def test_a_sentence_that_waited_for_a_core_is_not_slower(self) -> None:
         change = compare_speed_and_memory([self.latency(0.01)], [self.latency(0.09, 0.16)])
         assert not change.slower
+
+    def test_where_waits_are_not_counted_the_noise_is_larger(self) -> None:
+        for after, is_slower in ((0.078, False), (0.081, True)):
+            change = compare_speed_and_memory([self.latency(0.01, None)], [self.latency(after, None)])
+            assert change.slower is is_slower
 
     def test_below_five_milliseconds_it_is_not_compared(self) -> None:
         assert compare_speed_and_memory([self.latency(0.0001)], [self.latency(0.004)]).latency is None

@@ -168,8 +168,13 @@ class TestIncomparable:
             [
                 "sst2: WARNING: baseline 'main' is of tiny-reviews, recipe quick train_size=50 *",
                 "incomparable: recipe train_size 60, was 50 (majority)",
+                "undeclared: if that changed on purpose, compare across it: --sst2-changed recipe",
             ]
         )
+        declared = project.runpytest("--methods", "majority", "--sst2-compare", "main", "--sst2-changed", "recipe")
+        assert declared.ret == 0
+        declared.stdout.no_fnmatch_line("*WARNING*")
+        declared.stdout.fnmatch_lines(["declared: recipe train_size 60, was 50 (majority)"])
 
     def test_a_baseline_of_this_data_and_recipe_has_no_warning(self, project: pytest.Pytester) -> None:
         save(project, "--methods", "majority")
@@ -184,6 +189,16 @@ class TestIncomparable:
         result = project.runpytest(*METHODS, "--sst2-compare", "main")
         assert result.ret == 1
         result.stdout.fnmatch_lines(["*incomparable: no number this time: RuntimeError: no longer (tfidf)"])
+
+    def test_a_declaration_that_cannot_be_right_ends_the_run_before_it_starts(self, project: pytest.Pytester) -> None:
+        save(project, "--methods", "majority")
+        for arguments, words in (
+            (["--sst2-compare", "main", "--sst2-changed", "old=new"], "*no model or method 'old'. They have majority."),
+            (["--sst2-changed", "recipe"], "*--sst2-changed needs --sst2-compare*"),
+        ):
+            result = project.runpytest("--methods", "majority", *arguments)
+            assert result.ret == USAGE_ERROR
+            result.stderr.fnmatch_lines([words])
 
 
 class TestNothingMeasured:

@@ -58,7 +58,11 @@ def incomparable_reasons(
     # Two names of the same rows are no difference.
     if before.dataset.name != after.dataset.name and rows:
         return (f"data {after.dataset.name}, was {before.dataset.name}",)
-    return tuple(reasons or rows)
+    if not reasons:
+        return tuple(rows)
+    # No declaration makes other evaluation rows comparable.
+    is_same_draw = before.seed == after.seed
+    return (*reasons, *(row for row in rows if is_same_draw and row.startswith("evaluation")))
 
 
 def _paired_row_differences(before: Record, after: Record, declared: Declared) -> list[str]:
