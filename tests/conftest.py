@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import itertools
@@ -95,10 +94,6 @@ def _heavy_libraries() -> None:
     """
     for name in HEAVY:
         importlib.import_module(name)
-    # Only with the extra ``report``. Like torch they have compiled modules that cannot be imported twice.
-    for name in ("altair", "vl_convert"):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
     gc.collect()
     gc.freeze()
 

@@ -28,10 +28,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 
     path = options.output / "sst2-history.html" if options.output else None
     if path:
-        from pytest_sst2.report.svg import check_available
-
         check_writable(path, "-o")
-        check_available()
     here = Path.cwd()
     folder = project_folder(here)
     names = options.baselines or saved_baselines(folder)

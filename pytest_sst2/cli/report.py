@@ -61,4 +61,4 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     report = make_report(after, comparison, options.fail_on)
     cells = analyse_cells(after, SentenceLookup(local_sources(options.data)), before, comparison)
     paths = write_report(options.output, report, cells)
-    return join_lines([report.headline, *map(str, paths)]), 0
+    return join_lines(filter(None, [report.headline, report.advice, *map(str, paths)])), 0

@@ -15,7 +15,7 @@ from pytest_sst2.compare.probability_calibration import Calibration, calibration
 from pytest_sst2.compare.slices import SliceScore, score_slices
 from pytest_sst2.data.sentence_lookup import SentencesOf
 from pytest_sst2.results.file import Results
-from pytest_sst2.results.record import Epoch, Record
+from pytest_sst2.results.record import Record
 
 Confusion = tuple[tuple[int, int], tuple[int, int]]
 """The confusion matrix, summed over the seeds: a row for each label, a column for each predicted class."""
@@ -47,19 +47,6 @@ class CellAnalysis:
     def accuracy(self) -> float:
         """Mean over the seeds."""
         return statistics.fmean(record.accuracy for record in self.records)
-
-    @property
-    def epochs(self) -> list[Epoch]:
-        """The learning curve: means over the seeds, for the epochs that all seeds have."""
-        return [
-            Epoch(
-                of_seeds[0].number,
-                statistics.fmean(epoch.train_loss for epoch in of_seeds),
-                statistics.fmean(epoch.eval_loss for epoch in of_seeds),
-                statistics.fmean(epoch.eval_accuracy for epoch in of_seeds),
-            )
-            for of_seeds in zip(*(record.epochs for record in self.records), strict=False)
-        ]
 
     @property
     def attention_rank(self) -> int:

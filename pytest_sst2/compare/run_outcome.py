@@ -11,7 +11,7 @@ from pytest_sst2.compare.verdict import Headline
 from pytest_sst2.results.file import Results
 
 Outcome = Literal["PASSES", "HOLDS", "UNDECIDED", "MEASURED", "NOTHING MEASURED", "CANNOT COMPARE", "FAILS"]
-Tone = Literal["good", "bad", "unclear"]
+Tone = Literal["good", "bad", "neutral"]
 
 _TONES: dict[Outcome, Tone] = {"PASSES": "good", "HOLDS": "good", "FAILS": "bad"}
 
@@ -38,11 +38,15 @@ class RunOutcome:
 
 
 def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Headline:
-    """Return the outcome of a comparison alone."""
+    """Return the outcome of a comparison alone.
+
+    A regressed cell fails it, and a comparison without a comparable cell cannot be made, even if ``fail_on`` leaves
+    these words out. Only the exit status is 0 then.
+    """
     status = comparison.exit_status(fail_on)
-    if status == FAILS:
+    if status == FAILS or comparison.flagged("regressed"):
         return "FAILS"
-    if status == CANNOT_COMPARE:
+    if status == CANNOT_COMPARE or len(comparison.flagged("incomparable")) == len(comparison.cells):
         return "CANNOT COMPARE"
     return "UNDECIDED" if comparison.flagged("undecided") else "HOLDS"
 
@@ -52,7 +56,10 @@ def run_outcome(
 ) -> RunOutcome:
     """Return the outcome of a run. Missed floors, cells without a number and problems fail it for any comparison."""
     below_floor = sum(not record.reaches_floor for record in results.records)
-    reach_floor = sum(record.floor is not None and record.reaches_floor for record in results.records)
+    # A floor of zero asks for nothing.
+    reach_floor = sum(
+        record.floor is not None and 0 < record.floor.accuracy <= record.accuracy for record in results.records
+    )
     cells, failures = len(results.records), len(results.failures)
     has_trouble = bool(below_floor or failures or problems)
     outcome: Outcome
@@ -65,5 +72,5 @@ def run_outcome(
         outcome = "NOTHING MEASURED"
     else:
         outcome = "PASSES" if reach_floor == cells else "MEASURED"
-    tone: Tone = "bad" if has_trouble else _TONES.get(outcome, "unclear")
+    tone: Tone = "bad" if has_trouble else _TONES.get(outcome, "neutral")
     return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, len(problems), has_trouble)

@@ -1,10 +1,10 @@
 """Render what ``compare/`` worked out. Renderers decide nothing and do not import one another.
 
-- ``summary``: what every report says, with the sentences that renderers share.
+- ``headline``: the first two lines of every report. ``summary``: everything else that every report says.
 - ``terminal``, ``markdown``, ``html``, ``csv_export``: one renderer each. ``write``: writes their files.
 - ``comparison_text``: a comparison for the terminal and as JSON, and its table for the other renderers.
 - ``history``: the saved baselines as text and as a page.
 - ``results_table``, ``text_table``: columns and rows, and a table that fits a terminal. ``ansi``: colours.
-- ``charts``, ``cell_charts``, ``svg``: charts for pages. ``templating``, ``templates/``: the pages.
+- ``page_table``, ``bars``, ``templating``, ``templates/``: the tables and the bars of a page, and the pages.
 - ``cell_details``: one cell on a page. ``reproduce``: the commands that measure the cells again.
 """

@@ -1,4 +1,4 @@
-"""Lay out the details of one cell for the HTML report: confusion matrix, slices, calibration, flips."""
+"""Lay out the details of one cell for the HTML report: confusion matrix, calibration, slices, sentences."""
 
 from __future__ import annotations
 
@@ -8,45 +8,57 @@ from typing import Any
 from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.flips import Predictions
 from pytest_sst2.compare.slices import SliceScore, most_changed
-from pytest_sst2.report.cell_charts import calibration_chart, slice_chart
+from pytest_sst2.report.page_table import Table, plain_table
 from pytest_sst2.utils.formatting import plural, signed_points
 
 _MOST_FLIPS = 50
-_MOST_CHANGED_SLICES = 10
+_MOST_CHANGED_SLICES = 8
+# Cells, and sentences of each, in the summary of what moved.
+_MOST_MOVED = 4
 _LABELS = ("negative", "positive")
-CHANGED_SLICE_HEADERS = ("cell", "slice", "sentences", "before", "after", "Δ points", "at worst", "at best")
+_CHANGED = ("sentences", "before", "after", "Δ points", "lost", "gained")
 
 
 def cell_details(cell: CellAnalysis) -> dict[str, Any]:
     """Return the template's variables for one cell."""
-    is_compared = cell.is_compared
-    slice_headers: tuple[str, ...] = ("", "slice", "sentences", "accuracy", "95 % interval")
-    if is_compared:
-        slice_headers = (*slice_headers[:3], "before", "after", "Δ points", "at worst", "at best")
+    headers = ("", "slice", *(_CHANGED if cell.is_compared else ("sentences", "accuracy")))
+    slices = [(score.group, score.name, *_slice_texts(score)) for score in cell.slices]
+    tables = [_confusion(cell), plain_table("Accuracy by kind of sentence", headers, slices, headers[2:]), _flips(cell)]
     return {
         "name": cell.name,
         "summary": _summary(cell),
-        **_confusion(cell),
-        "figures": [figure for draw in (slice_chart, calibration_chart) if (figure := draw(cell))],
-        "slice_headers": slice_headers,
-        "slices": [_slice_row(score) for score in cell.slices],
-        "note": _note(cell),
-        **_flips(cell),
+        "notes": [*_calibration(cell), *_note(cell)],
+        "tables": [table for table in tables if table.rows],
     }
+
+
+def changed_sentences(cells: Sequence[CellAnalysis]) -> Table:
+    """Return the sentences that a few cells lost, the worst of the most important cells first."""
+    compared = [cell for cell in sorted(cells, key=lambda cell: cell.attention_rank) if cell.is_compared and cell.flips]
+    rows = [(row[0], cell.name, *row[1:4]) for cell in compared[:_MOST_MOVED] for row in _flip_rows(cell)[:_MOST_MOVED]]
+    label = "Sentences whose answers changed, the worst first"
+    return plain_table(label, ("sentence", "cell", "label", "before", "after"), rows, kind="sentences")
+
+
+def changed_slices(cells: Sequence[CellAnalysis]) -> Table:
+    """Return the kinds of sentences that changed most in any cell."""
+    scores = [(cell.name, score) for cell in cells for score in cell.slices]
+    changed = most_changed(scores)[:_MOST_CHANGED_SLICES]
+    rows = [(cell, score.name, *_slice_texts(score)) for cell, score, _ in changed]
+    label = "Kinds of sentences that changed most; they decide nothing"
+    return plain_table(label, ("cell", "kind", *_CHANGED), rows, _CHANGED)
 
 
 def _summary(cell: CellAnalysis) -> str:
     seeds = plural(len(cell.records), "seed")
-    if cell.comparison is None or cell.comparison.accuracy is None:
+    change = cell.comparison.accuracy if cell.comparison else None
+    if cell.comparison is None or change is None:
         return f"{cell.accuracy:.4f} · {seeds}"
-    change = cell.comparison.accuracy
-    return (
-        f"{cell.comparison.verdict} · {change.before:.4f} → {change.after:.4f} ({signed_points(change.delta)} points) "
-        f"· {seeds}"
-    )
+    moved = f"{change.before:.4f} → {change.after:.4f}"
+    return f"{cell.comparison.verdict} · {moved} ({signed_points(change.delta)} points) · {seeds}"
 
 
-def _confusion(cell: CellAnalysis) -> dict[str, Any]:
+def _confusion(cell: CellAnalysis) -> Table:
     title = "Predictions by label" + (", summed over the seeds" if len(cell.records) > 1 else "")
     sides = [confusion for confusion in (cell.confusion_before, cell.confusion) if confusion]
     totals = [sum(map(sum, side)) for side in sides]
@@ -58,80 +70,67 @@ def _confusion(cell: CellAnalysis) -> dict[str, Any]:
         (label, *(f"{side[number][predicted]:,}" for predicted in (0, 1) for side in sides))
         for number, label in enumerate(_LABELS)
     ]
-    return {
-        "confusion_title": title,
-        "confusion_headers": ("label", *(f"predicted {label}{ending}" for label in _LABELS for ending in endings)),
-        "confusion": rows if sides else [],
-    }
+    headers = ("label", *(f"predicted {label}{ending}" for label in _LABELS for ending in endings))
+    return plain_table(title, headers, rows if sides else [], headers[1:])
 
 
-def _slice_row(score: SliceScore) -> tuple[str, ...]:
-    start = (score.group, score.name, f"{score.examples:,}")
-    if score.change is None:
-        return (*start, f"{score.accuracy:.4f}", f"{score.interval.low:.3f}–{score.interval.high:.3f}")
+def _calibration(cell: CellAnalysis) -> list[str]:
+    sides = (("before", cell.calibration_before), ("after" if cell.is_compared else "", cell.calibration))
+    errors = [f"{100 * side.error:.1f} {name}".strip() for name, side in sides if side is not None]
+    return [f"Expected calibration error, percentage points: {', '.join(errors)}."] if errors else []
+
+
+def _slice_texts(score: SliceScore) -> tuple[str, ...]:
+    change = score.change
+    if change is None:
+        return f"{score.examples:,}", f"{score.accuracy:.4f}"
     return (
-        *start,
-        f"{score.change.before:.4f}",
-        f"{score.change.after:.4f}",
-        signed_points(score.change.delta),
-        signed_points(score.change.at_worst),
-        signed_points(score.change.at_best),
+        f"{score.examples:,}",
+        f"{change.before:.4f}",
+        f"{change.after:.4f}",
+        signed_points(change.delta),
+        f"{change.losses:,}",
+        f"{change.gains:,}",
     )
 
 
-def _note(cell: CellAnalysis) -> str:
+def _note(cell: CellAnalysis) -> list[str]:
     if cell.confusion is None:
-        return "These results have schema version 1, which has no labels, so nothing more can be shown."
+        return ["These results have schema version 1, which has no labels, so nothing more can be shown."]
     if not cell.has_sentences:
-        return (
+        return [
             "The sentences are not shown: records hold none, and the data they were measured on was not found. Give it "
             "with pytest-sst2 report --data FOLDER."
-        )
-    return ""
+        ]
+    return []
 
 
-def _flips(cell: CellAnalysis) -> dict[str, Any]:
+def _flips(cell: CellAnalysis) -> Table:
     title = "Predictions that changed" if cell.is_compared else "Wrong predictions"
     if len(cell.flips) > _MOST_FLIPS:
         title += f": the worst {_MOST_FLIPS} of {len(cell.flips):,}"
     else:
         title += f": {plural(len(cell.flips), 'sentence')}"
-    headers = ["sentence", "label", *(["before", "after"] if cell.is_compared else ["prediction"])]
-    numbers = ["P(positive) before", "P(positive) after"] if cell.is_compared else ["P(positive)"]
+    sides = ("before", "after") if cell.is_compared else ("prediction",)
+    numbers = tuple(f"P(positive) {side}" for side in sides) if cell.is_compared else ("P(positive)",)
+    return plain_table(
+        title, ("sentence", "label", *sides, *numbers), _flip_rows(cell)[:_MOST_FLIPS], numbers, "sentences"
+    )
+
+
+def _flip_rows(cell: CellAnalysis) -> list[tuple[str, ...]]:
+    """Return for each sentence its text or place, its label, and the class and probability predicted by each side."""
     rows = []
-    for flip in cell.flips[:_MOST_FLIPS]:
+    for flip in cell.flips:
         sides = [flip.before, flip.after] if flip.before is not None else [flip.after]
         where = f"row {flip.row}" + (f" of seed {flip.seed}" if flip.seed is not None else "")
-        rows.append(
-            [
-                flip.sentence if flip.sentence is not None else where,
-                _LABELS[flip.label],
-                *(_predicted(side) for side in sides),
-                *(f"{side.probability:.3f}" for side in sides),
-            ]
-        )
-    return {"flips_title": title, "flip_headers": [*headers, *numbers], "flip_numbers": numbers, "flips": rows}
+        probabilities = (f"{side.probability:.3f}" for side in sides)
+        text = flip.sentence if flip.sentence is not None else where
+        rows.append((text, _LABELS[flip.label], *map(_predicted, sides), *probabilities))
+    return rows
 
 
 def _predicted(side: Predictions) -> str:
     if side.positive in (0, side.seeds):
         return _LABELS[bool(side.positive)]
     return f"positive in {side.positive} of {side.seeds} seeds"
-
-
-def changed_slice_rows(cells: Sequence[CellAnalysis]) -> list[tuple[str, ...]]:
-    """Return the slices that changed most in any cell, as rows under ``CHANGED_SLICE_HEADERS``."""
-    scores = [(cell.name, score) for cell in cells for score in cell.slices]
-    return [
-        (
-            cell,
-            score.name,
-            f"{score.examples:,}",
-            f"{change.before:.4f}",
-            f"{change.after:.4f}",
-            signed_points(change.delta),
-            signed_points(change.at_worst),
-            signed_points(change.at_best),
-        )
-        for cell, score, change in most_changed(scores)[:_MOST_CHANGED_SLICES]
-    ]

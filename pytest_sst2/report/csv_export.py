@@ -1,4 +1,4 @@
-"""Render the table as CSV for spreadsheets and scripts: one row per record, plain numbers, units in the headers."""
+"""Render the table as CSV for spreadsheets and scripts: one row per cell, plain numbers, units in the headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_sst2.compare.comparison import CellComparison
-from pytest_sst2.report.results_table import FAILED, floor_verdict, seconds_of
+from pytest_sst2.report.results_table import Row, cell_rows
 from pytest_sst2.report.summary import Report
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.sanitize import printable
@@ -18,32 +18,48 @@ from pytest_sst2.utils.sanitize import printable
 # before it, and may end a cell at a semicolon if the comma is its decimal separator.
 _FORMULA = re.compile(r"(^|[;\t\n])([^\S\t\n]*[=+\-@＝＋－＠])")
 
-_RECORD_COLUMNS: dict[str, Callable[[Record], Any]] = {
-    "cell": lambda record: record.cell,
-    "model": lambda record: record.model,
-    "method": lambda record: record.method,
-    "seed": lambda record: record.seed,
-    "dataset": lambda record: record.dataset.name,
-    "split": lambda record: record.dataset.split,
-    "recipe": lambda record: record.recipe_label,
-    "accuracy": lambda record: round(record.accuracy, 6),
-    "accuracy_low": lambda record: record.accuracy_interval.low,
-    "accuracy_high": lambda record: record.accuracy_interval.high,
-    "correct": lambda record: record.correct,
-    "total": lambda record: record.total,
-    "floor": lambda record: record.floor.accuracy if record.floor else None,
-    "majority_accuracy": lambda record: round(record.majority_accuracy, 6),
-    "train_seconds": seconds_of("train", "fit"),
-    "encode_seconds": seconds_of("encode"),
-    "predict_seconds": seconds_of("predict"),
-    "cached_phases": lambda record: " ".join(phase.name for phase in record.phases if phase.cached),
-    "latency_p50_seconds": lambda record: record.latency.p50_seconds,
-    "latency_p95_seconds": lambda record: record.latency.p95_seconds,
-    "peak_bytes": lambda record: record.peak_bytes,
-    "device_peak_bytes": lambda record: record.device_peak_bytes,
-    "device": lambda record: record.environment.device,
-    "verdict": floor_verdict,
+
+def _of_first(value: Callable[[Record], Any]) -> Callable[[Row], Any]:
+    """Return a column of a value that all seeds of a cell share."""
+    return lambda row: value(row.records[0]) if row.records else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+_ROW_COLUMNS: dict[str, Callable[[Row], Any]] = {
+    "cell": lambda row: row.name,
+    "model": lambda row: row.model,
+    "method": lambda row: row.method,
+    "seeds": lambda row: " ".join(str(record.seed) for record in row.records),
+    "dataset": _of_first(lambda record: record.dataset.name),
+    "split": _of_first(lambda record: record.dataset.split),
+    "recipe": _of_first(lambda record: record.recipe_label),
+    "accuracy": lambda row: _rounded(row.accuracy),
+    "accuracy_sd": lambda row: _rounded(row.accuracy_sd),
+    "accuracy_of_seeds": lambda row: " ".join(f"{record.accuracy:.6g}" for record in row.records),
+    "sentences": _of_first(lambda record: record.total),
+    "floor": lambda row: row.floor,
+    "majority_accuracy": _of_first(lambda record: round(record.majority_accuracy, 6)),
+    "seconds": lambda row: row.seconds(),
+    "train_seconds": lambda row: row.seconds("train", "fit"),
+    "encode_seconds": lambda row: row.seconds("encode"),
+    "predict_seconds": lambda row: row.seconds("predict"),
+    "cached_phases": lambda row: " ".join(
+        dict.fromkeys(phase.name for record in row.records for phase in record.phases if phase.cached)
+    ),
+    "latency_p50_seconds": lambda row: row.latency,
+    "peak_bytes": lambda row: row.peak_bytes,
+    "device_peak_bytes": lambda row: row.device_peak_bytes,
+    "device": _of_first(lambda record: record.environment.device),
+    "floor_verdict": lambda row: row.verdict,
+    "error": lambda row: "; ".join(f"seed {failure.seed}: {failure.error}" for failure in row.failures),
 }
+
+
+def _change(name: str) -> Callable[[CellComparison], Any]:
+    return lambda cell: cell.accuracy and round(getattr(cell.accuracy, name), 6)
 
 
 def _time_ratio(cell: CellComparison) -> float | None:
@@ -52,37 +68,36 @@ def _time_ratio(cell: CellComparison) -> float | None:
 
 
 _COMPARISON_COLUMNS: dict[str, Callable[[CellComparison], Any]] = {
-    "compared": lambda cell: cell.verdict,
+    "verdict": lambda cell: cell.verdict,
     "compared_seeds": lambda cell: " ".join(map(str, cell.seeds)),
-    "delta": lambda cell: cell.accuracy and round(cell.accuracy.delta, 6),
-    "at_worst": lambda cell: cell.accuracy and round(cell.accuracy.at_worst, 6),
-    "at_best": lambda cell: cell.accuracy and round(cell.accuracy.at_best, 6),
-    "p_adjusted": lambda cell: cell.adjusted_p,
+    "before": _change("before"),
+    "after": _change("after"),
+    "delta": _change("delta"),
+    "at_worst": _change("at_worst"),
+    "at_best": _change("at_best"),
+    "tolerance": lambda cell: cell.tolerance,
+    "failed_seeds": lambda cell: " ".join(str(failed.seed) for failed in cell.failed_seeds),
+    "would_decide": lambda cell: cell.would_decide,
     "time_ratio": _time_ratio,
     "causes": lambda cell: "; ".join(map(str, cell.causes)),
 }
-_ERROR_COLUMN = "error"
 
 
 def csv_text(report: Report) -> str:
-    """Return the table as CSV (RFC 4180): the records, then the cells without a number and their errors.
+    """Return the table as CSV (RFC 4180), a row per cell: its mean over the seeds, and each seed in their order.
 
-    A text that a spreadsheet would read as a formula gets an apostrophe before it; numbers stay numbers. A comparison
-    is about all seeds of a cell, so each of their rows repeats it.
+    A text that a spreadsheet would read as a formula gets an apostrophe before it; numbers stay numbers.
     """
-    compared = {(cell.model, cell.method): cell for cell in report.comparison.cells} if report.comparison else {}
-    headers = [*_RECORD_COLUMNS, *(_COMPARISON_COLUMNS if report.comparison else ()), _ERROR_COLUMN]
+    compared = {cell.name: cell for cell in report.comparison.cells} if report.comparison else {}
+    headers = [*_ROW_COLUMNS, *(_COMPARISON_COLUMNS if report.comparison else ())]
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, headers, restval="", lineterminator="\r\n")
     writer.writeheader()
-    for record in report.records:
-        row = {name: value(record) for name, value in _RECORD_COLUMNS.items()}
-        if (cell := compared.get((record.model, record.method))) is not None:
-            row |= {name: value(cell) for name, value in _COMPARISON_COLUMNS.items()}
-        writer.writerow(_safe(row))
-    for failure in report.failures:
-        fields = {"cell": failure.cell, "model": failure.model, "method": failure.method, "seed": failure.seed}
-        writer.writerow(_safe({**fields, "verdict": FAILED, _ERROR_COLUMN: failure.error}))
+    for row in cell_rows(report.records, report.failures):
+        values = {name: value(row) for name, value in _ROW_COLUMNS.items()}
+        if (cell := compared.get(row.name)) is not None:
+            values |= {name: value(cell) for name, value in _COMPARISON_COLUMNS.items()}
+        writer.writerow(_safe(values))
     return file.getvalue()
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.compare.history import BaselinePoint, CellHistory
-from pytest_sst2.report.svg import DASHES, Figure, colour, cycled, draw, marks
+from pytest_sst2.report.bars import Line, line
+from pytest_sst2.report.page_table import plain_table
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import signed_points
 from pytest_sst2.utils.sanitize import one_line
 from pytest_sst2.version import __version__
-
-if TYPE_CHECKING:
-    import altair as alt
 
 HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× previous")
 NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× previous")
@@ -36,8 +33,7 @@ def history_lines(histories: Sequence[CellHistory], width: int | None = None) ->
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
         for history in of_table:
             accuracies = [point.accuracy for point in history.points]
-            span = f"{min(accuracies):.4f} to {max(accuracies):.4f}"
-            lines.append(f"{bars(accuracies)}  accuracy of {history.cell}, {span}")
+            lines.append(f"{bars(accuracies)}  {_span(history)}")
         lines.append("")
     return [*map(one_line, lines), _SECONDS_NOTE]
 
@@ -58,53 +54,28 @@ def bars(values: Sequence[float]) -> str:
 
 
 def history_html(histories: Sequence[CellHistory]) -> str:
-    """Return the history as one HTML document: charts and a table for every data set, recipe and device."""
+    """Return the history as one HTML document: for every data set, recipe and device, a line per cell and a table."""
     from pytest_sst2.report.templating import page
 
     parts = []
-    # Every chart shows all baselines, so that charts are comparable.
-    saved = {(point.saved, point.baseline) for history in histories for point in history.points}
-    baselines = [name for _, name in sorted(saved)]
     for title, of_table in _tables(histories).items():
-        points = [(history.cell, point) for history in of_table for point in history.points]
-        accuracies = [_chart_value(cell, point, 100 * point.accuracy, "%") for cell, point in points]
-        times = [_chart_value(cell, point, point.seconds, "s") for cell, point in points if point.seconds is not None]
-        figures = [_chart("Accuracy", "accuracy, %", accuracies, baselines, "The mean over the seeds.")]
-        if times:
-            figures.append(_chart("Time", "seconds", times, baselines, _SECONDS_NOTE))
         rows = [row for history in of_table for row in _rows(history)]
-        parts.append({"title": title, "figures": figures, "rows": rows})
-    return page("history.html.j2", parts=parts, headers=HEADERS, numeric=NUMERIC, version=__version__)
+        lines = [drawn for history in of_table if (drawn := _line(history)) is not None]
+        parts.append({"title": title, "lines": lines, "table": plain_table(title, HEADERS, rows, NUMERIC)})
+    return page("history.html.j2", parts=parts, note=_SECONDS_NOTE, version=__version__)
 
 
-def _chart_value(cell: str, point: BaselinePoint, value: float, unit: str) -> dict[str, Any]:
-    description = f"{cell}, {point.baseline} ({_day(point)}): {value:.2f} {unit}"
-    return {"cell": cell, "baseline": point.baseline, "value": value, "description": description}
+def _line(history: CellHistory) -> Line | None:
+    labels = [f"{point.baseline} ({_day(point)}): {point.accuracy:.4f}" for point in history.points]
+    return line([point.accuracy for point in history.points], labels, _span(history))
 
 
-def _chart(title: str, axis: str, values: Sequence[dict[str, Any]], baselines: Sequence[str], caption: str) -> Figure:
-    """Return a chart of one quantity over the saved baselines; the values are those of ``_chart_value``."""
-    import altair as alt
-
-    names = list(dict.fromkeys(value["cell"] for value in values))
-    placed = [{**value, "position": baselines.index(value["baseline"])} for value in values]
-
-    def build(width: int) -> alt.LayerChart:
-        chart = alt.Chart(alt.Data(values=placed))
-        x = alt.X(
-            "baseline:N",
-            title=None,
-            axis=alt.Axis(labelAngle=-40, labelLimit=110),
-            scale=alt.Scale(domain=list(baselines)),
-        )
-        order = alt.Order("position:Q")
-        y = alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False))
-        dash = alt.StrokeDash("cell:N", legend=None, scale=alt.Scale(domain=names, range=cycled(DASHES, names)))
-        lines = chart.mark_line(aria=False).encode(x=x, y=y, color=colour("cell", names), strokeDash=dash, order=order)
-        points = marks(chart, x, y, "cell", names, size=70)
-        return alt.layer(lines, points).properties(width=width - 90, height=260)
-
-    return draw(title, caption, build)
+def _span(history: CellHistory) -> str:
+    """Return what the line of a cell shows, with both of its ends."""
+    accuracies = [point.accuracy for point in history.points]
+    low, high = min(accuracies), max(accuracies)
+    course = f"{low:.4f}" if low == high else f"{low:.4f} (lowest) to {high:.4f} (highest)"
+    return f"accuracy of {history.cell}, {course}, from {history.points[0].baseline} to {history.points[-1].baseline}"
 
 
 def _rows(history: CellHistory) -> list[tuple[str, ...]]:

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
-from pytest_sst2.compare.comparison import CellComparison
-from pytest_sst2.report import charts, comparison_text, results_table
-from pytest_sst2.report.cell_details import CHANGED_SLICE_HEADERS, cell_details, changed_slice_rows
-from pytest_sst2.report.summary import Report, context_lines, warning_lines
+from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.report import comparison_text, results_table
+from pytest_sst2.report.bars import Bar, Scale, bar
+from pytest_sst2.report.cell_details import cell_details, changed_sentences, changed_slices
+from pytest_sst2.report.page_table import Cell, Header, Row, Table, plain_table
+from pytest_sst2.report.summary import EPOCH_HEADERS, Report, context_lines, epoch_rows, warning_lines
 from pytest_sst2.report.templating import page
-from pytest_sst2.results.record import Epoch
+from pytest_sst2.utils.formatting import plural, signed_points
 from pytest_sst2.version import __version__
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12
-# Long lists, which are truncated if the page would be too large.
-_LISTS = ("rows", "comparison_rows", "environment_rows", "epochs", "warnings", "findings", "packages")
-_SIGNS = {"good": "✓", "bad": "✗", "unclear": "?"}
-T = TypeVar("T")
-_EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy")
-
-
-@dataclass(frozen=True)
-class _TableCell:
-    text: str
-    is_numeric: bool
-    number: float | None = None
-    tooltip: str = ""
-
-
-@dataclass(frozen=True)
-class _Row:
-    cells: tuple[_TableCell, ...]
-    tone: str
+# A change beyond this is drawn as an arrow, so that the tolerance of the other cells can be seen.
+_MOST_DRAWN = 0.10
+_SIGNS = {"good": "✓", "bad": "✗", "neutral": "?"}
+_TONES = {"regressed": "bad", "held": "good", "identical": "good", "improved": "good"}
+_IN_CSV = "; the CSV next to this page has all."
 
 
 def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
@@ -45,10 +32,9 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
     says so.
     """
     details = [cell_details(cell) for cell in sorted(cells, key=lambda cell: cell.attention_rank)[:_MOST_DETAILED]]
-    values = {**_results(report, cells), **_comparison(report, cells), **_sections(report, cells)}
-    values |= _environment(report)
-    lists = [values[name] or () for name in _LISTS]
-    detailed, shown_rows = len(details), max(map(len, lists))
+    values = {**_results(report), **_comparison(report, cells)}
+    lengths = [len(value.rows if isinstance(value, Table) else value or ()) for value in values.values()]
+    detailed, shown_rows = len(details), max(lengths)
     while True:
         text = page(
             "report.html.j2",
@@ -56,6 +42,7 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
             report=report,
             version=__version__,
             sign=_SIGNS[report.tone],
+            sections=_sections(values, details),
             details=details[:detailed],
             not_detailed=len(cells) - detailed,
             shown_rows=shown_rows,
@@ -65,100 +52,145 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
         detailed, shown_rows = (detailed // 2, shown_rows) if detailed else (0, shown_rows // 2)
 
 
-def _results(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
+def _sections(values: dict[str, Any], details: Sequence[object]) -> list[tuple[str, str]]:
+    sections = {
+        "comparison": ("Before and after", values["comparison"]),
+        "moved": ("What moved", any(table.rows for table in values.get("moved", ()))),
+        "results": ("Results", True),
+        "details": ("Cell by cell", details),
+        "warnings": ("Warnings", True),
+        "reproduce": ("How to reproduce", True),
+    }
+    return [(name, title) for name, (title, is_there) in sections.items() if is_there]
+
+
+def _results(report: Report) -> dict[str, Any]:
+    rows = results_table.cell_rows(report.records, report.failures)
     warnings = [*(f"ERROR: {problem}" for problem in report.problems), *report.notes]
     warnings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    packages = sorted(report.records[0].environment.packages.items()) if report.records else []
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],
-        "headers": [
-            _TableCell(column.header, column.is_numeric, tooltip=column.tooltip)
-            for column in _verdict_first(results_table.COLUMNS)
-        ],
-        "rows": [_result_row(row) for row in results_table.rows(report.records, report.failures)],
-        "time_figures": charts.time_charts(cells),
-        "training_figures": charts.training_charts(cells),
-        "epoch_headers": _EPOCH_HEADERS,
-        "epochs": [_epoch_row(cell, epoch) for cell in cells for epoch in cell.epochs],
+        "results": _results_table("Results", rows, "cells"),
+        "seeds": _results_table("Every seed", results_table.seed_rows(rows), ""),
+        "epochs": plain_table("Training, by epoch", EPOCH_HEADERS, epoch_rows(report.records), EPOCH_HEADERS[1:]),
         "warnings": [*warnings, *warning_lines(report.records)],
+        "packages": plain_table(
+            f"{plural(len(packages), 'installed package')}, and the machine",
+            ("name", "value"),
+            _machine(report) + packages,
+            kind="free",
+        ),
     }
 
 
-def _verdict_first(columns: Sequence[T]) -> list[T]:
-    """Return one item per column, with the verdict (the last column) before the numbers."""
-    return [*columns[:3], columns[-1], *columns[3:-1]]
+def _results_table(label: str, rows: Sequence[results_table.Row], name: str) -> Table:
+    headers = [Header(column.header, bool(column.number), column.tooltip) for column in results_table.COLUMNS]
+    bars = _accuracy_bars(rows)
+    drawn = []
+    for row, accuracy in zip(rows, bars, strict=True):
+        cells = [
+            Cell(column.text(row), column.number(row) if column.number else None) for column in results_table.COLUMNS
+        ]
+        tone = "bad" if row.is_bad else "good" if row.verdict == "pass" else ""
+        # The verdict comes before the numbers.
+        drawn.append(Row((cells[0], cells[-1], Cell(bar=accuracy), *cells[1:-1]), tone))
+    header = Header("", tooltip="mean accuracy, its range over the seeds, and the floor", is_bar=True)
+    return Table(label, (headers[0], headers[-1], header, *headers[1:-1]), tuple(drawn), name, more=_IN_CSV)
 
 
-def _epoch_row(cell: CellAnalysis, epoch: Epoch) -> tuple[str, ...]:
-    numbers = (f"{epoch.train_loss:.4f}", f"{epoch.eval_loss:.4f}", f"{epoch.eval_accuracy:.4f}")
-    return (cell.name, str(epoch.number), *numbers)
+def _accuracy_bars(rows: Sequence[results_table.Row]) -> list[Bar | None]:
+    """Return the accuracy of each row on one scale.
+
+    Rows no better than the majority class are drawn as an arrow at the low end, so that they do not squeeze the others.
+    """
+    better = [row for row in rows if row.accuracy is not None and row.accuracy > row.records[0].majority_accuracy] or [
+        row for row in rows if row.accuracy is not None
+    ]
+    ends = [end for row in better for end in (*_range(row), row.floor) if end is not None]
+    if len(rows) < 2 or not ends:
+        return [None] * len(rows)
+    scale = Scale(min(ends), max(ends))
+    return [
+        None
+        if row.accuracy is None
+        else bar(
+            scale,
+            (_range(row)[0], row.accuracy, _range(row)[1]),
+            [(row.floor, "limit")] if row.floor else [],
+            f"{row.name}: accuracy {row.accuracy:.4f}" + (f", floor {row.floor:.4f}" if row.floor else ""),
+        )
+        for row in rows
+    ]
 
 
-def _result_row(row: results_table.Row) -> _Row:
-    values = tuple(
-        _TableCell(text, column.is_numeric, column.number(row.record) if column.number and row.record else None)
-        for column, text in zip(results_table.COLUMNS, row.cells, strict=True)
-    )
-    bad = row.cells[-1] in (results_table.FAILED, results_table.BELOW_FLOOR)
-    return _Row(tuple(_verdict_first(values)), "bad" if bad else "good" if row.cells[-1] == "pass" else "")
+def _range(row: results_table.Row) -> tuple[float, float]:
+    accuracies = [record.accuracy for record in row.records]
+    return min(accuracies), max(accuracies)
 
 
 def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
     comparison = report.comparison
     if comparison is None:
-        empty: dict[str, Any] = dict.fromkeys(("comparison_headers", "comparison_rows", "forest", "findings"))
-        return {**empty, "comparison_rule": "", "environment_rows": []}
+        return {"comparison": None}
+    rows = comparison_text.environment_rows(comparison)
     return {
-        "comparison_rule": comparison_text.rule_line(comparison),
-        "comparison_headers": [
-            _TableCell(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS
-        ],
-        "comparison_rows": [_comparison_row(cell, report.fail_on) for cell in comparison.cells],
-        "forest": charts.forest_chart(cells, comparison.tolerance),
+        "comparison": _comparison_table(comparison, report.fail_on),
+        "comparison_caption": comparison_text.rule_line(comparison),
         "findings": comparison_text.findings(comparison),
-        "environment_rows": comparison_text.environment_rows(comparison),
+        "moved": [changed_sentences(cells), changed_slices(cells)],
+        "environment": plain_table("What changed in the environment", ("name", "before", "after"), rows, kind="free"),
     }
 
 
-def _comparison_row(cell: CellComparison, fail_on: Sequence[str]) -> _Row:
-    are_numeric = [header in comparison_text.NUMERIC for header in comparison_text.HEADERS]
-    texts = zip(comparison_text.row(cell), are_numeric, strict=True)
-    values = tuple(_TableCell(text, is_numeric, _number(text) if is_numeric else None) for text, is_numeric in texts)
-    return _Row(values, "bad" if cell.flags & set(fail_on) else "")
+def _comparison_table(comparison: Comparison, fail_on: Sequence[str]) -> Table:
+    cells = comparison_text.ordered(comparison.cells)
+    changes = [cell.accuracy for cell in cells if cell.accuracy]
+    limits = [0.0, *(-cell.tolerance for cell in cells)]
+    worst, best = ([getattr(change, name) for change in changes] for name in ("at_worst", "at_best"))
+    scale = Scale(max(min(limits + worst), min(-_MOST_DRAWN, *limits)), min(max(limits + best), _MOST_DRAWN))
+    headers = [Header(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS]
+    span = f"{signed_points(scale.low, 1)} to {signed_points(scale.high, 1)} points"
+    tooltip = "from at worst to at best; the dashed line is the tolerance, the other one no change"
+    rows = [_comparison_row(cell, scale, fail_on) for cell in cells]
+    return Table(
+        "Comparison", (*headers[:6], Header(span, tooltip=tooltip, is_bar=True), *headers[6:]), tuple(rows), "compared"
+    )
 
 
-def _number(text: str) -> float | None:
-    """Return the number in a text of the comparison's table; None if it is not a number."""
-    try:
-        return float(text.replace("−", "-").lstrip("<"))
-    except ValueError:
-        return None
+def _comparison_row(cell: CellComparison, scale: Scale, fail_on: Sequence[str]) -> Row:
+    texts = comparison_text.row(cell)
+    change = cell.accuracy
+    numbers = (change.delta, change.at_worst) if change else (None, None)
+    drawn = (
+        bar(
+            scale,
+            (change.at_worst, change.delta, change.at_best),
+            [(0.0, "zero"), (-cell.tolerance, "limit")],
+            f"{cell.name}: {signed_points(change.delta)} points, at worst {signed_points(change.at_worst)}, at best "
+            f"{signed_points(change.at_best)}; {signed_points(-cell.tolerance)} would be accepted",
+        )
+        if change and cell.verdict != "identical"
+        else None
+    )
+    first = next((reason for reason in (*cell.reasons, *map(str, cell.causes))), "")
+    cells = (
+        Cell(texts[0], note=first),
+        *map(Cell, texts[1:4]),
+        *(Cell(text, number) for text, number in zip(texts[4:6], numbers, strict=True)),
+        Cell(bar=drawn),
+        *map(Cell, texts[6:]),
+    )
+    return Row(cells, "bad" if cell.flags & set(fail_on) else _TONES.get(cell.verdict, "neutral"))
 
 
-def _sections(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]:
-    sections = [("results", "Results")]
-    if report.comparison is not None:
-        sections.append(("comparison", "Before and after"))
-    if any(cell.epochs for cell in cells):
-        sections.append(("training", "Training"))
-    if cells:
-        sections.append(("details", "Cell by cell"))
-    return {
-        "changed_slice_headers": CHANGED_SLICE_HEADERS,
-        "changed_slices": changed_slice_rows(cells),
-        "sections": [*sections, ("warnings", "Warnings"), ("reproduce", "How to reproduce")],
-    }
-
-
-def _environment(report: Report) -> dict[str, Any]:
+def _machine(report: Report) -> list[tuple[str, str]]:
     if not report.records:
-        return {"machine": [], "packages": []}
+        return []
     environment = report.records[0].environment
     names = ("python", "implementation", "platform", "device", "device_name", "cpu_model", "cpu_cores", "threads")
     machine = [
         (name.replace("_", " "), str(getattr(environment, name)))
         for name in (*names, "blas", "matmul_precision", "deterministic")
     ]
-    return {
-        "machine": [*machine, *sorted(environment.variables.items())],
-        "packages": sorted(environment.packages.items()),
-    }
+    return [*machine, *sorted(environment.variables.items())]

@@ -7,27 +7,28 @@ from collections.abc import Callable, Sequence
 
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.report import comparison_text, results_table
-from pytest_sst2.report.summary import Report, context_lines, warning_lines
+from pytest_sst2.report.summary import EPOCH_HEADERS, Report, context_lines, epoch_rows, warning_lines
 from pytest_sst2.utils.formatting import plural, truncate
 from pytest_sst2.utils.sanitize import one_line
 
-_SIGNS = {"good": "✅", "bad": "❌", "unclear": "⚠️"}
+_SIGNS = {"good": "✅", "bad": "❌", "neutral": "⚪"}
 # With these limits fewer than 60 lines are visible before anything is unfolded.
 _MOST_ROWS = 8
 _MOST_FOLDED_ROWS = 5
+_MOST_SEEDS = 40
 _MOST_FINDINGS = 5
 _MOST_COMMANDS = 2
 # The order of the findings, by their first word: what fails a run, its causes, then further information.
 _RANKS = (
     "ERROR",
     "no number",
-    "regressed",
+    "failed seed",
     "incomparable",
     "undeclared",
     "missing",
     "declared",
     "drift",
-    "undecided",
+    "to decide",
     "slower",
     "more-memory",
     "note",
@@ -51,27 +52,34 @@ def markdown(report: Report) -> str:
     """Return the report as Markdown that fits into a comment, with fewer than 60 visible lines."""
     findings = _findings(report)
     visible = [_head(report), _list(findings[:_MOST_FINDINGS], _MOST_FINDINGS)]
-    results = "" if report.comparison is None else _folded("Results", _results_table(report, _MOST_FOLDED_ROWS))
-    commands = filter(None, (report.install, report.remark, *report.commands[:_MOST_COMMANDS]))
-    again = _code([*commands]) if report.records else ""
-    room = _MOST_CHARACTERS - sum(map(len, (*visible, results, again)))
+    rows = results_table.cell_rows(report.records, report.failures)
+    tables = [
+        "" if report.comparison is None else _folded("Results", _results_table(rows, _MOST_FOLDED_ROWS)),
+        _folded("Every seed", _results_table(results_table.seed_rows(rows), _MOST_SEEDS)),
+        _folded("Training, by epoch", _epochs(report)),
+    ]
+    commands = filter(None, (report.install, *report.commands[:_MOST_COMMANDS]))
+    again = "\n\n".join(filter(None, (_line(report.remark), _code([*commands])))) if report.records else ""
+    room = _MOST_CHARACTERS - sum(map(len, (*visible, *tables, again)))
     later = findings[_MOST_FINDINGS:]
     more = _as_many_as_fit(lambda most: _list(later, most), len(later), room // 2)
     more = _folded(plural(len(later), "more finding"), more)
-    rows = comparison_text.environment_rows(report.comparison) if report.comparison is not None else []
-    changed = _as_many_as_fit(lambda most: _table(("", "before", "after"), rows, (), most), len(rows), room - len(more))
-    folded = [more, results, _folded("What changed in the environment", changed), _folded("How to reproduce", again)]
+    changes = comparison_text.environment_rows(report.comparison) if report.comparison is not None else []
+    changed = _as_many_as_fit(
+        lambda most: _table(("", "before", "after"), changes, (), most), len(changes), room - len(more)
+    )
+    folded = [more, *tables, _folded("What changed in the environment", changed), _folded("How to reproduce", again)]
     return "\n\n".join(filter(None, (*visible, *folded))) + "\n"
 
 
 def _head(report: Report) -> str:
-    """Return the headline and its table."""
-    parts = [f"{_SIGNS[report.tone]} **{escaped(report.headline)}**"]
+    """Return the headline, what it means, and its table."""
+    parts = [f"{_SIGNS[report.tone]} **{escaped(report.headline)}**", _line(report.advice)]
     if report.comparison is not None:
         parts += [_line(comparison_text.rule_line(report.comparison)), _comparison_table(report.comparison)]
     else:
         parts += [_line(context_lines(report.records[0])[0])] if report.records else []
-        parts.append(_results_table(report, _MOST_ROWS))
+        parts.append(_results_table(results_table.cell_rows(report.records, report.failures), _MOST_ROWS))
     return "\n\n".join(filter(None, parts))
 
 
@@ -115,18 +123,18 @@ def _as_many_as_fit(make: Callable[[int], str], number: int, room: int) -> str:
 
 
 def _comparison_table(comparison: Comparison) -> str:
-    rank = {"regressed": 0, "incomparable": 1, "undecided": 2, "improved": 3, "held": 4, "identical": 5}
-    cells = sorted(comparison.cells, key=lambda cell: (rank[cell.verdict], not cell.flags))
-    return _table(
-        comparison_text.HEADERS, [comparison_text.row(cell) for cell in cells], comparison_text.NUMERIC, _MOST_ROWS
-    )
+    rows = [comparison_text.row(cell) for cell in comparison_text.ordered(comparison.cells)]
+    return _table(comparison_text.HEADERS, rows, comparison_text.NUMERIC, _MOST_ROWS)
 
 
-def _results_table(report: Report, most: int) -> str:
-    rows = results_table.rows(report.records, report.failures)
+def _results_table(rows: Sequence[results_table.Row], most: int) -> str:
     # Failed rows come first, because a reviewer looks for them.
-    rows.sort(key=lambda row: row.cells[-1] not in (results_table.FAILED, results_table.BELOW_FLOOR))
-    return _table(results_table.HEADERS, [row.cells for row in rows], results_table.NUMERIC, most) if rows else ""
+    texts = [row.texts for row in sorted(rows, key=lambda row: not row.is_bad)]
+    return _table(results_table.HEADERS, texts, results_table.NUMERIC, most)
+
+
+def _epochs(report: Report) -> str:
+    return _table(EPOCH_HEADERS, epoch_rows(report.records), EPOCH_HEADERS[1:], _MOST_SEEDS)
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], most: int) -> str:

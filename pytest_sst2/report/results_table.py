@@ -1,154 +1,209 @@
-"""Define the columns and rows of a run's table, for every report that has one."""
+"""Define the columns and rows of a run's table, for every report that has one: a row per cell, or per seed."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_sst2.compare.pairing import by_cell, cell_name
 from pytest_sst2.report.text_table import NONE
 from pytest_sst2.results.record import Failure, Record
 
 CACHED = "cached"
 FAILED = "FAILED"
 BELOW_FLOOR = "BELOW FLOOR"
+_MOST_LISTED_SEEDS = 3
+_LOADING = "load"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a cell with the records of its seeds, or one seed, and the failures of the others."""
+
+    model: str | None
+    method: str
+    records: tuple[Record, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``minilm × linear-probe``."""
+        return cell_name((self.model, self.method))
+
+    @property
+    def accuracy(self) -> float | None:
+        """The mean over the seeds; None without a record."""
+        return statistics.fmean(record.accuracy for record in self.records) if self.records else None
+
+    @property
+    def accuracy_sd(self) -> float | None:
+        """The standard deviation over the seeds; None for fewer than two."""
+        return statistics.stdev(record.accuracy for record in self.records) if len(self.records) > 1 else None
+
+    @property
+    def floor(self) -> float | None:
+        """The minimum accuracy, which is the same for all seeds; None without one. A floor of zero asks for nothing."""
+        floor = self.records[0].floor if self.records else None
+        return floor.accuracy if floor and floor.accuracy > 0 else None
+
+    @property
+    def seeds(self) -> str:
+        """Up to three seeds, or their number."""
+        return seeds_text([*(record.seed for record in self.records), *(failure.seed for failure in self.failures)])
+
+    @property
+    def verdict(self) -> str:
+        """Whether every seed has a number and reaches its floor, in the words of the table."""
+        total = len(self.records) + len(self.failures)
+        below = sum(not record.reaches_floor for record in self.records)
+        for count, word in ((len(self.failures), FAILED), (below, BELOW_FLOOR)):
+            if count:
+                return word if total == 1 else f"{count} of {total} {word}"
+        return "no floor" if self.floor is None else "pass"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a seed has no number or misses its floor."""
+        return self.verdict.endswith((FAILED, BELOW_FLOOR))
+
+    def seconds(self, *names: str) -> float | None:
+        """Return the seconds of the named phases (none: all but loading), the median over the seeds.
+
+        None if no phase of this name ran, or if a seed took its result from the cache.
+        """
+        if not self.records or self.is_cached(*names):
+            return None
+        sums = [
+            [phase.seconds for phase in record.phases if (phase.name in names if names else phase.name != _LOADING)]
+            for record in self.records
+        ]
+        return statistics.median(map(sum, sums)) if all(sums) else None
+
+    def is_cached(self, *names: str) -> bool:
+        """Return whether a seed took the result of a named phase (none: of any) from the cache."""
+        phases = (phase for record in self.records for phase in record.phases)
+        return any(phase.cached and (phase.name in names or not names) for phase in phases)
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds for one sentence, the median over the seeds."""
+        return statistics.median(record.latency.p50_seconds for record in self.records) if self.records else None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The highest resident memory of any seed."""
+        return max((record.peak_bytes for record in self.records), default=None)
+
+    @property
+    def device_peak_bytes(self) -> int | None:
+        """The highest memory on the accelerator of any seed; None without one."""
+        return max((record.device_peak_bytes or 0 for record in self.records), default=0) or None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts under ``HEADERS``."""
+        return tuple(column.text(self) for column in COLUMNS)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table: its text for a record, and the number to sort by; None for a column of text."""
+    """One column of the table: its text for a row, and the number to sort by; None for a column of text."""
 
     header: str
-    text: Callable[[Record], str]
-    number: Callable[[Record], float | None] | None = None
+    text: Callable[[Row], str]
+    number: Callable[[Row], float | None] | None = None
     tooltip: str = ""
 
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the values are numbers."""
-        return self.number is not None
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else format(value, form)
 
 
-def seconds_of(*names: str) -> Callable[[Record], float | None]:
-    """Return a function from a record to the seconds of some phases; None for phases whose result was cached."""
-
-    def seconds(record: Record) -> float | None:
-        cached = any(phase.cached for phase in record.phases if phase.name in names)
-        return None if cached else record.seconds(*names)
-
-    return seconds
+def _accuracy(row: Row) -> str:
+    return _number(row.accuracy, ".4f") + (f" ± {row.accuracy_sd:.4f}" if row.accuracy_sd is not None else "")
 
 
-def _seconds_text(*names: str) -> Callable[[Record], str]:
-    seconds = seconds_of(*names)
+def _time(header: str, tooltip: str, *names: str) -> Column:
+    def text(row: Row) -> str:
+        return CACHED if row.is_cached(*names) else _number(row.seconds(*names), ".2f")
 
-    def text(record: Record) -> str:
-        if any(phase.cached for phase in record.phases if phase.name in names):
-            return CACHED
-        value = seconds(record)
-        return NONE if value is None else f"{value:.2f}"
-
-    return text
+    return Column(header, text, lambda row: row.seconds(*names), tooltip)
 
 
-def _examples_per_second(record: Record) -> float | None:
-    return next((phase.examples_per_second for phase in record.phases if phase.name == "predict"), None)
-
-
-def _count(record: Record) -> str:
-    value = _examples_per_second(record)
-    return NONE if value is None else f"{value:,.0f}"
-
-
-def _over_majority(record: Record) -> float:
-    return 100 * (record.accuracy - record.majority_accuracy)
-
-
-def _megabytes(record: Record) -> str:
-    resident = f"{record.peak_bytes / 2**20:,.0f}"
-    if record.device_peak_bytes is None:
-        return resident
-    return f"{resident} + {record.device_peak_bytes / 2**20:,.0f} GPU"
-
-
-def floor_verdict(record: Record) -> str:
-    """Return whether a record reaches its floor, in the words of the table."""
-    if record.floor is None:
-        return "no floor"
-    return "pass" if record.reaches_floor else BELOW_FLOOR
+def _megabytes(row: Row) -> str:
+    if row.peak_bytes is None:
+        return NONE
+    device = f" + {row.device_peak_bytes / 2**20:,.0f} GPU" if row.device_peak_bytes else ""
+    return f"{row.peak_bytes / 2**20:,.0f}{device}"
 
 
 COLUMNS = (
-    Column("method", lambda record: record.method),
-    Column("model", lambda record: record.model or NONE),
-    Column("seed", lambda record: str(record.seed), lambda record: record.seed),
+    Column("cell", lambda row: row.name),
+    Column("seeds", lambda row: row.seeds),
     Column(
         "accuracy",
-        lambda record: f"{record.accuracy:.4f}",
-        lambda record: record.accuracy,
-        "fraction of sentences classified correctly",
-    ),
-    Column(
-        "95 % interval",
-        lambda record: f"{record.accuracy_interval.low:.3f}–{record.accuracy_interval.high:.3f}",
-        lambda record: record.accuracy_interval.low,
-        "Wilson's score interval of the accuracy",
+        _accuracy,
+        lambda row: row.accuracy,
+        "fraction of sentences classified correctly: the mean ± standard deviation over the seeds",
     ),
     Column(
         "floor",
-        lambda record: f"{record.floor.accuracy:.4f}" if record.floor else NONE,
-        lambda record: record.floor.accuracy if record.floor else None,
-        "lowest accuracy that passes",
+        lambda row: _number(row.floor, ".4f"),
+        lambda row: row.floor,
+        "lowest accuracy that each seed must reach",
     ),
-    Column(
-        "Δ majority",
-        lambda record: f"{_over_majority(record):+.1f} pt",
-        _over_majority,
-        "percentage points above always predicting the more frequent class",
-    ),
-    Column("train s", _seconds_text("train", "fit"), seconds_of("train", "fit"), "seconds to train or fit"),
-    Column("encode s", _seconds_text("encode"), seconds_of("encode"), "seconds to embed the training sentences"),
-    Column(
-        "predict s", _seconds_text("predict"), seconds_of("predict"), "seconds to classify all evaluation sentences"
-    ),
-    Column("ex/s", _count, _examples_per_second, "sentences classified per second, in batches"),
+    _time("seconds", "seconds to train and to predict, without loading the model"),
+    _time("train s", "seconds to train or fit", "train", "fit"),
+    _time("encode s", "seconds to embed the training sentences", "encode"),
+    _time("predict s", "seconds to classify all evaluation sentences", "predict"),
     Column(
         "p50 ms",
-        lambda record: f"{1000 * record.latency.p50_seconds:.1f}",
-        lambda record: 1000 * record.latency.p50_seconds,
+        lambda row: NONE if row.latency is None else f"{1000 * row.latency:.1f}",
+        lambda row: row.latency,
         "milliseconds to classify one sentence, the median",
     ),
     Column(
         "peak MB",
         _megabytes,
-        lambda record: record.peak_bytes / 2**20,
+        lambda row: row.peak_bytes,
         "peak resident memory of the process, and of the GPU if there is one",
     ),
-    Column("verdict", floor_verdict),
+    Column("verdict", lambda row: row.verdict),
 )
 HEADERS = tuple(column.header for column in COLUMNS)
-NUMERIC = tuple(column.header for column in COLUMNS if column.is_numeric)
+NUMERIC = tuple(column.header for column in COLUMNS if column.number)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row: the texts of its columns, and its record; None for a failure."""
-
-    cells: tuple[str, ...]
-    record: Record | None
-
-
-def rows(records: Sequence[Record], failures: Sequence[Failure] = ()) -> list[Row]:
-    """Return the rows: methods in the order in which they ran, the most accurate model first, failures last."""
-    methods = dict.fromkeys([*(record.method for record in records), *(failure.method for failure in failures)])
-    table_rows: list[Row] = []
-    for method in methods:
-        measured = [record for record in records if record.method == method]
-        measured.sort(key=lambda record: (-record.accuracy, record.model or "", record.seed))
-        table_rows += [Row(tuple(column.text(record) for column in COLUMNS), record) for record in measured]
-        table_rows += [_failure_row(failure) for failure in failures if failure.method == method]
-    return table_rows
+def cell_rows(records: Sequence[Record], failures: Sequence[Failure] = ()) -> list[Row]:
+    """Return a row per cell: methods in the order in which they ran, the most accurate model first."""
+    measured = by_cell(records)
+    keys = dict.fromkeys([*measured, *((failure.model, failure.method) for failure in failures)])
+    rows = [
+        Row(
+            *key,
+            tuple(measured.get(key, {}).values()),
+            tuple(failure for failure in failures if (failure.model, failure.method) == key),
+        )
+        for key in keys
+    ]
+    methods = list(dict.fromkeys(method for _, method in keys))
+    return sorted(rows, key=lambda row: (methods.index(row.method), -(row.accuracy or 0)))
 
 
-def _failure_row(failure: Failure) -> Row:
-    blanks = [NONE] * (len(COLUMNS) - 4)
-    return Row((failure.method, failure.model or NONE, str(failure.seed), *blanks, FAILED), None)
+def seed_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return a row per seed of the cells that have several, in the order of the seeds in the results."""
+    several = [row for row in rows if len(row.records) + len(row.failures) > 1]
+    return [
+        part
+        for row in several
+        for part in (
+            *(Row(row.model, row.method, (record,)) for record in row.records),
+            *(Row(row.model, row.method, (), (failure,)) for failure in row.failures),
+        )
+    ]
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return up to three seeds, or their number."""
+    return ",".join(map(str, seeds)) if len(seeds) <= _MOST_LISTED_SEEDS else f"{len(seeds)} seeds"

@@ -6,13 +6,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.compare.run_outcome import RunOutcome, Tone, run_outcome
-from pytest_sst2.report.comparison_text import counts_sentence, once_each
-from pytest_sst2.report.reproduce import TESTS_UNKNOWN, install_command, run_commands
+from pytest_sst2.compare.run_outcome import Tone, run_outcome
+from pytest_sst2.report.comparison_text import once_each
+from pytest_sst2.report.headline import run_advice, run_headline
+from pytest_sst2.report.reproduce import install_command, remark, run_commands
 from pytest_sst2.results.environment_diff import environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.formatting import plural, shorten
+
+EPOCH_HEADERS = ("cell", "epoch", "training loss", "evaluation loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,16 @@ class Report:
     """What every report of a run says.
 
     Attributes:
+        advice: What the headline means for a reader who wants to merge; empty if there is nothing to add.
         problems: Problems of the run that are not about one cell.
         notes: What differs between the cells but should not.
         commands: The commands that measure the cells again.
         install: The command that installs the versions; empty without records.
-        remark: A comment for the commands, about what is unknown; empty if nothing is.
+        remark: What the commands leave to the reader; empty without records.
     """
 
     headline: str
+    advice: str
     tone: Tone
     records: tuple[Record, ...]
     failures: tuple[Failure, ...]
@@ -53,7 +58,8 @@ def make_report(
     """
     outcome = run_outcome(results, comparison, fail_on, problems)
     return Report(
-        headline=headline(outcome, comparison),
+        headline=run_headline(outcome, results, comparison, fail_on),
+        advice=run_advice(outcome, comparison, fail_on),
         tone=outcome.tone,
         records=tuple(results.records),
         failures=tuple(results.failures),
@@ -63,33 +69,8 @@ def make_report(
         notes=tuple(_mixture_notes(results.records)),
         commands=tuple(run_commands(results.records, tests)),
         install=install_command(results.records) if results.records else "",
-        remark=TESTS_UNKNOWN if tests is None and results.records else "",
+        remark=remark(results.records, tests) if results.records else "",
     )
-
-
-def headline(run: RunOutcome, comparison: Comparison | None) -> str:
-    """Return the outcome of a run in one sentence, with the numbers behind it."""
-    details = _trouble(run) if run.has_trouble else _floors(run) if comparison is None else ""
-    counts = counts_sentence(comparison) if comparison is not None else ""
-    return f"{run.outcome}: {'; '.join(filter(None, (counts, details)))}"
-
-
-def _trouble(run: RunOutcome) -> str:
-    low = run.below_floor
-    sentences = (
-        f"{low} of {plural(run.cells, 'cell')} below {'its' if low == 1 else 'their'} floor" if low else "",
-        f"{plural(run.failures, 'cell')} without a number" if run.failures else "",
-        f"{plural(run.problems, 'problem')} with the run" if run.problems else "",
-    )
-    return ", ".join(filter(None, sentences))
-
-
-def _floors(run: RunOutcome) -> str:
-    if run.outcome == "NOTHING MEASURED":
-        return "no cell has a number"
-    if run.outcome == "PASSES":
-        return f"{plural(run.cells, 'cell')}, {'each reaches' if run.cells > 1 else 'it reaches'} its floor"
-    return f"{plural(run.cells, 'cell')}, {run.reach_floor or 'none'} of them with a floor to reach"
 
 
 def context_lines(record: Record) -> list[str]:
@@ -106,6 +87,16 @@ def context_lines(record: Record) -> list[str]:
     if data.note:
         lines.append(f"NOTE: {data.note}")
     return lines
+
+
+def epoch_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """Return the learning curve of each record as rows under ``EPOCH_HEADERS``."""
+    return [
+        (record.cell, str(epoch.number), *(f"{value:.4f}" for value in values))
+        for record in records
+        for epoch in record.epochs
+        for values in [(epoch.train_loss, epoch.eval_loss, epoch.eval_accuracy)]
+    ]
 
 
 def warning_lines(records: Sequence[Record]) -> list[str]:

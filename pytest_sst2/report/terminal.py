@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_sst2.report.results_table import HEADERS, NUMERIC, rows
+from pytest_sst2.report.results_table import HEADERS, NUMERIC, Row, cell_rows
 from pytest_sst2.report.summary import context_lines, warning_lines
-from pytest_sst2.report.text_table import fit_table, left_out_line
+from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.sanitize import one_line
 
-# Columns that a narrow terminal leaves out first: those that other columns imply, then the least important.
-_LEFT_OUT_FIRST = (
-    "ex/s",
-    "Δ majority",
-    "p50 ms",
-    "predict s",
-    "95 % interval",
-    "peak MB",
-    "encode s",
-    "floor",
-    "train s",
-)
+# Columns that a narrow terminal leaves out first. Accuracy, floor, seconds, memory and verdict stay.
+_LEFT_OUT_FIRST = ("p50 ms", "predict s", "encode s", "train s", "seeds")
 
 
 def summary_lines(
@@ -31,21 +21,37 @@ def summary_lines(
     problems: Sequence[str],
     width: int | None = None,
 ) -> list[str]:
-    """Return the whole summary of a run: context, table, warnings, notes and problems."""
+    """Return the whole summary of a run: context, table, seeds, warnings, notes and problems."""
+    rows = cell_rows(records, failures)
     lines = context_lines(records[0]) if records else ["no cell was measured"]
-    lines += ["", *table(records, failures, width).split("\n"), "", *warning_lines(records), *notes]
-    return [one_line(line) for line in (*lines, *(f"ERROR: {problem}" for problem in problems))]
+    lines += ["", *table(rows, width).split("\n"), *_seed_lines(rows), ""]
+    lines += [*warning_lines(records), *notes, *(f"ERROR: {problem}" for problem in problems)]
+    return list(map(one_line, lines))
 
 
-def table(records: Sequence[Record], failures: Sequence[Failure] = (), width: int | None = None) -> str:
+def table(rows: Sequence[Row], width: int | None = None) -> str:
     """Return the table, at most ``width`` columns wide (None: no limit), and the names of columns left out for that."""
-    table_rows = rows(records, failures)
-    # A method is named once, in the first of its rows.
-    texts = [
-        row.cells if index == 0 or table_rows[index - 1].cells[0] != row.cells[0] else ("", *row.cells[1:])
-        for index, row in enumerate(table_rows)
-    ]
     text, left_out = fit_table(
-        HEADERS, texts, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, truncated="model"
+        HEADERS,
+        [row.texts for row in rows],
+        width=width,
+        left_out_first=_LEFT_OUT_FIRST,
+        right=NUMERIC,
+        truncated="cell",
     )
     return text + left_out_line(left_out, width)
+
+
+def _seed_lines(rows: Sequence[Row]) -> list[str]:
+    """Return the accuracy of each seed, in their order, a line per cell with several."""
+    return [
+        f"{row.name}: "
+        + ", ".join(
+            [
+                *(f"seed {record.seed} {record.accuracy:.4f}" for record in row.records),
+                *(f"seed {failure.seed} {NONE}" for failure in row.failures),
+            ]
+        )
+        for row in rows
+        if len(row.records) + len(row.failures) > 1
+    ]

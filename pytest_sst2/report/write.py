@@ -22,18 +22,15 @@ NAMES = (HTML, MARKDOWN, CSV)
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Check before any work that the report can be drawn and written to a folder.
+    """Check before any work that the report can be written to a folder.
 
     Raises:
-        Sst2Error: A file cannot be written there, or a plotting library is missing.
+        Sst2Error: A file cannot be written there.
     """
-    from pytest_sst2.report.svg import check_available
-
     if folder.exists() and not folder.is_dir():
         raise Sst2Error(f"{option} {folder} is a file. Give a folder; it need not exist yet.")
     for name in NAMES:
         check_writable(folder / name, option)
-    check_available()
 
 
 def write_report(folder: Path, report: Report, cells: Sequence[CellAnalysis]) -> list[Path]:

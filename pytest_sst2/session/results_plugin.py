@@ -14,6 +14,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
+    from pytest_sst2.compare.comparison import Comparison
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.session import Session
@@ -33,6 +34,7 @@ class ResultsPlugin:
         # How the cells were divided among shards; None in a run of all cells.
         self.division: Division | None = None
         self._unlock: Callable[[], None] = lambda: None
+        self._pytest_session: pytest.Session | None = None
 
     def prepare(self) -> None:
         """Lock the results file of the run, and load its inputs.
@@ -94,9 +96,24 @@ class ResultsPlugin:
             return
         results = self.current_session()
         stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        results.finish(complete=not stopped, sentences_of=self._sentences_of, tests=_named_tests(session.config))
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = results.exit_status
+        results.finish(complete=not stopped)
+        self._pytest_session = session
+        _add_to_junit(session.config, results.comparison)
+        if not session.config.pluginmanager.has_plugin("terminalreporter"):
+            self._report(session.config)
+        self._set_exit_status()
+
+    def _report(self, config: pytest.Config) -> list[str]:
+        """Write the reports, and return lines about them."""
+        assert self.session is not None  # noqa: S101 - both callers have checked it
+        lines = self.session.report(self._sentences_of, _named_tests(config))
+        self._set_exit_status()
+        return lines
+
+    def _set_exit_status(self) -> None:
+        finished = self._pytest_session
+        if self.session is not None and finished is not None and finished.exitstatus == pytest.ExitCode.OK:
+            finished.exitstatus = self.session.exit_status
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
@@ -115,13 +132,13 @@ class ResultsPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the results and the comparison."""
+        """Print the results and the comparison, and then write the reports: drawing them can lose no number."""
         config = terminalreporter.config
         if self.session is None or config.option.collectonly:
             return
         from pytest_sst2.report.ansi import coloured
         from pytest_sst2.report.terminal import summary_lines
-        from pytest_sst2.utils.sanitize import encodable
+        from pytest_sst2.utils.sanitize import encodable, one_line
 
         writer = config.get_terminal_writer()
         # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
@@ -133,14 +150,31 @@ class ResultsPlugin:
 
             fail_on = settings_of(config).fail_on
             parts["SST-2 comparison"] = comparison_lines(comparison, fail_on, writer.fullwidth)
-        for title, lines in parts.items():
-            terminalreporter.section(title)
+
+        def write(lines: Sequence[str]) -> None:
             for line in lines:
                 text = encodable(line, encoding)
                 terminalreporter.write_line(coloured(text, lambda part, color: writer.markup(part, **{color: True})))
+
+        for title, lines in parts.items():
+            terminalreporter.section(title)
+            write(lines)
+        write([one_line(line) for line in self._report(config)])
 
 
 def _named_tests(config: pytest.Config) -> list[str]:
     """Return the arguments that name tests, with ``--pyargs`` if given; empty if pytest used its default."""
     named = config.args if config.args_source is config.ArgsSource.ARGS else []
     return [*(["--pyargs"] if config.option.pyargs and named else []), *named]
+
+
+def _add_to_junit(config: pytest.Config, comparison: Comparison | None) -> None:
+    """Add the headline and the verdict of every cell to the properties of the JUnit file, if there is one."""
+    from _pytest.junitxml import xml_key  # the fixture record_testsuite_property writes no more than this
+
+    if comparison is None or (xml := config.stash.get(xml_key, None)) is None:
+        return
+    from pytest_sst2.report.comparison_text import properties
+
+    for name, value in properties(comparison, settings_of(config).fail_on):
+        xml.add_global_property(name, value)

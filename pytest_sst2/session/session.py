@@ -56,6 +56,7 @@ class Session:
         self.division: Division | None = None
         self.resumed: dict[str, str] = {}
         self._write_error = ""
+        self._stopped = False
         self._early: set[str] = set()  # cells whose record was written before their test ran
 
     @cached_property
@@ -135,11 +136,8 @@ class Session:
             return 1
         return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
 
-    def finish(self, *, complete: bool, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> None:
-        """Write and compare the results; an error there becomes a problem of the run.
-
-        ``tests`` are the arguments of pytest that name tests, as typed; None if unknown.
-        """
+    def finish(self, *, complete: bool) -> None:
+        """Write and compare the results; an error there becomes a problem of the run."""
         self._check_one_dataset()
         if self._writer is not None:
             self._close(self._writer, complete=complete)
@@ -149,13 +147,11 @@ class Session:
             self.notes += floors.notes
             self.problems += floors.problems
         if self.inputs.baseline is not None:
-            self._compare(self.inputs.baseline)
+            baseline = self.inputs.baseline
+            self._attempt("the comparison could not be made", lambda: self._compare(baseline))
         if self.inputs.save_path is not None:
             self._save(self.inputs.save_path, complete=complete)
-        # The report comes last, because it lists the problems of all other outputs.
-        stopped = () if complete else ("the run was stopped before its last cell",)
-        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
-        self._report(sentences_of, (*self.problems, *stopped, *failed), tests)
+        self._stopped = not complete
 
     def _check_one_dataset(self) -> None:
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
@@ -251,17 +247,28 @@ class Session:
         else:
             self.notes.append(f"baseline {path.stem!r} with {plural(len(self.records), 'record')} in {path}")
 
-    def _report(self, sentences_of: SentencesOf, problems: Sequence[str], tests: Sequence[str] | None) -> None:
+    def report(self, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> list[str]:
+        """Write the reports, after everything else was written and printed; return lines about what was written.
+
+        ``tests`` are the arguments of pytest that name tests, as typed; None if unknown. An error becomes a problem of
+        the run.
+        """
         folder = self.settings.report_path
         if folder is None and STEP_SUMMARY not in os.environ:
-            return
+            return []
         from pytest_sst2.report.summary import make_report
 
-        results = self._results
+        results, printed = self._results, (len(self.notes), len(self.problems))
+        stopped = ("the run was stopped before its last cell",) if self._stopped else ()
+        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
+        problems = (*self.problems, *stopped, *failed)
         report = make_report(results, self.comparison, self.settings.fail_on, problems, tests)
-        self._attempt("the job summary", lambda: append_step_summary(report))
+        self._attempt("the job summary could not be written", lambda: append_step_summary(report))
         if folder is not None:
-            self._attempt("the report", lambda: self._write_report(folder, report, results, sentences_of))
+            self._attempt(
+                "the report could not be written", lambda: self._write_report(folder, report, results, sentences_of)
+            )
+        return [*self.notes[printed[0] :], *(f"ERROR: {problem}" for problem in self.problems[printed[1] :])]
 
     def _write_report(self, folder: Path, report: Report, results: Results, sentences_of: SentencesOf) -> None:
         from pytest_sst2.compare.cell_analysis import analyse_cells
@@ -270,14 +277,14 @@ class Session:
         paths = write_report(folder, report, cells)
         self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
 
-    def _attempt(self, name: str, write: Callable[[], None]) -> None:
-        """Write a report; any error becomes a problem of the run, and no result is lost."""
+    def _attempt(self, failure: str, work: Callable[[], None]) -> None:
+        """Compare or write a report; any error becomes a problem of the run, and no result is lost."""
         try:
-            write()
+            work()
         except Sst2Error as error:
             self.problems.append(str(error))
         except Exception as error:
-            self.problems.append(f"{name} could not be written: {type(error).__name__}: {error}")
+            self.problems.append(f"{failure}: {type(error).__name__}: {error}")
 
 
 def _table_of(record: Record) -> tuple[str, str, str, str]:

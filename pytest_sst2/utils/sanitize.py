@@ -17,6 +17,8 @@ from pytest_sst2.utils.redact import redacted
 # A sentence of SST-2 has at most 268 characters; a line that names many cells has some thousands.
 MOST_CHARACTERS = 5_000
 
+# Commands that a CI service reads from a log: GitHub's at the start of a line or after ##, those of Azure and TeamCity.
+_CI_COMMAND = re.compile(r"(?m)^[^\S\n]*:(?=:)|#(?=#(?:\[|(?i:vso|teamcity)\[))")
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 # Control characters except tab and line feed; invisible characters except the joiners that letters and emoji need;
 # bidirectional embeddings, overrides and isolates; lone surrogates and noncharacters, which XML and UTF-8 don't allow.
@@ -31,8 +33,11 @@ _NEAREST_ASCII = "pytest-sst2-nearest-ascii"  # an error handler of str.encode
 
 
 def printable(text: str) -> str:
-    """Return text without secrets, with line feeds as line ends and � in place of every unprintable character."""
-    return _without_controls(redacted(text))
+    """Return text without secrets, with line feeds as line ends and � in place of every unprintable character.
+
+    A command that a CI service would read from its log gets a space: ``::error::`` becomes ``: :error::``.
+    """
+    return _CI_COMMAND.sub(r"\g<0> ", _without_controls(redacted(text)))
 
 
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
@@ -41,7 +46,7 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     line = _without_controls(redacted(text)[: 4 * most]).replace("\t", " ")
     if "\n" in line:
         line = " ".join(filter(None, map(str.strip, line.split("\n"))))
-    return truncate(line, most)
+    return truncate(_CI_COMMAND.sub(r"\g<0> ", line), most)
 
 
 def plain_json(text: str) -> str:

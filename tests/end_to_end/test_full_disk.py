@@ -17,9 +17,6 @@ from pytest_sst2.report.write import NAMES, STEP_SUMMARY
 from pytest_sst2.utils import atomic_write as files
 from pytest_sst2.utils.errors import Sst2Error
 
-pytest.importorskip("altair")
-pytest.importorskip("vl_convert")
-
 # What is free in a file's last block can be written also on a full disk.
 BLOCK_BYTES = 4096
 FULL = os.strerror(errno.ENOSPC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 import time
@@ -37,9 +38,6 @@ from tests.support.injection_checks import (
 )
 from tests.support.record_factory import ENVIRONMENT, make_record
 from tests.support.run_factory import of
-
-pytest.importorskip("altair")
-pytest.importorskip("vl_convert")
 
 # The payloads that are tested here; tools/checks/injection.py tests all.
 TURNS = range(0, len(PAYLOADS), 25)
@@ -141,7 +139,7 @@ class TestAMegabyteOfText:
         record = of([True] * 20, environment=dataclasses.replace(ENVIRONMENT, packages=many))
         text = html_text(make_report(Results([record], [])), [])
         assert len(text.encode()) <= MOST_BYTES
-        assert " of 4000 installed packages" in text
+        assert re.search(r"\d+ of 40\d\d rows", text)
 
     def test_printed_text_stays_short(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert len(one_line(self.LONG)) == MOST_CHARACTERS

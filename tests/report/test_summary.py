@@ -24,13 +24,27 @@ def headline_and_tone(results: Results, comparison: Comparison | None, problems:
 @pytest.mark.parametrize(
     ("floors", "failures", "problems", "expected"),
     [
-        ([], 0, [], ("NOTHING MEASURED: no cell has a number", "unclear")),
+        ([], 0, [], ("NOTHING MEASURED: no cell has a number", "neutral")),
         ([0.7], 0, [], ("PASSES: 1 cell, it reaches its floor", "good")),
         ([0.7, 0.7], 0, [], ("PASSES: 2 cells, each reaches its floor", "good")),
-        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "unclear")),
-        ([None], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "unclear")),
-        ([0.7, 0.8], 0, [], ("FAILS: 1 of 2 cells below its floor", "bad")),
-        ([0.8, 0.8], 1, [], ("FAILS: 2 of 2 cells below their floor, 1 cell without a number", "bad")),
+        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "neutral")),
+        ([None], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "neutral")),
+        (
+            [0.7, 0.8],
+            0,
+            [],
+            ("FAILS: below its floor: minilm × linear-probe 0.7500 instead of 0.8000 (seed 1)", "bad"),
+        ),
+        (
+            [0.8, 0.8],
+            1,
+            [],
+            (
+                "FAILS: below its floor: minilm × linear-probe 0.7500 instead of 0.8000 (seed 0); no number: b × c",
+                "bad",
+            ),
+        ),
+        ([0.0], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "neutral")),
         ([0.7], 0, ["not saved"], ("FAILS: 1 problem with the run", "bad")),
     ],
 )
@@ -38,8 +52,8 @@ def test_the_headline_without_a_baseline(
     floors: list[float | None], failures: int, problems: list[str], expected: tuple[str, str]
 ) -> None:
     made = [
-        make_record(floor=dataclasses.replace(make_record().floor, accuracy=floor) if floor else None)  # type: ignore[type-var]
-        for floor in floors
+        make_record(seed=seed, floor=None if floor is None else Floor(floor, "by hand"))
+        for seed, floor in enumerate(floors)
     ]
     lost = [Failure("a", "b", "c", 1, "d")] * failures
     assert headline_and_tone(Results(made, lost), None, problems) == expected
@@ -48,11 +62,12 @@ def test_the_headline_without_a_baseline(
 def test_a_missed_floor_fails_although_the_comparison_holds() -> None:
     same = baseline()
     comparison = compared(same, same)
-    assert headline_and_tone(same, comparison) == ("HOLDS: 3 of 3 unchanged", "good")
+    assert headline_and_tone(same, comparison) == ("HOLDS: all 3 cells answered every sentence as before", "good")
     floor = Floor(0.99, "by hand")
     low = [dataclasses.replace(same.records[0], floor=floor), *same.records[1:]]
     assert headline_and_tone(Results(low, []), comparison) == (
-        "FAILS: 3 of 3 unchanged; 1 of 4 cells below its floor",
+        "FAILS: below its floor: minilm × linear-probe 0.9000 instead of 0.9900; "
+        "all 3 cells answered every sentence as before",
         "bad",
     )
 

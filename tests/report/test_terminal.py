@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.report.terminal import table
+from pytest_sst2.report.results_table import cell_rows
+from pytest_sst2.report.terminal import summary_lines, table
 from pytest_sst2.results.floors import Floor
 from pytest_sst2.results.record import (
     DatasetInfo,
@@ -94,42 +95,61 @@ def records() -> list[Record]:
 
 
 def test_at_160_columns_the_table_is_complete_grouped_by_method_with_the_best_model_first() -> None:
-    assert table(records(), [FAILURE], 160).split("\n") == [
-        "method        model      seed  accuracy  95 % interval   floor  Δ majority  train s  encode s  predict s  ex/s  p50 ms  peak MB  verdict",
-        "------------  ---------  ----  --------  -------------  ------  ----------  -------  --------  ---------  ----  ------  -------  -----------",
-        "linear-probe  minilm       42    0.8125    0.785–0.837  0.8000    +31.2 pt     0.25      4.12       2.00   436    12.3    1,000  pass",
-        "              bert-tiny    42    0.6250    0.785–0.837  0.7000    +12.5 pt     0.25      4.12       2.00   436    12.3    1,000  BELOW FLOOR",
-        "              nope         42         –              –       –           –        –         –          –     –       –        –  FAILED",
-        "tfidf         –            42    0.7500    0.785–0.837       –    +25.0 pt     0.10         –       0.00     –    12.3    1,000  no floor",
-        "torch-probe   minilm       42    0.8125    0.785–0.837       –    +31.2 pt     0.25    cached       2.00   436    12.3    1,000  no floor",
-    ]  # fmt: skip
-
-
-def test_at_80_columns_the_least_important_columns_are_left_out_and_named() -> None:
-    assert table(records(), [FAILURE], 80).split("\n") == [
-        "method        model      seed  accuracy   floor  train s  encode s  verdict",
-        "------------  ---------  ----  --------  ------  -------  --------  -----------",
-        "linear-probe  minilm       42    0.8125  0.8000     0.25      4.12  pass",
-        "              bert-tiny    42    0.6250  0.7000     0.25      4.12  BELOW FLOOR",
-        "              nope         42         –       –        –         –  FAILED",
-        "tfidf         –            42    0.7500       –     0.10         –  no floor",
-        "torch-probe   minilm       42    0.8125       –     0.25    cached  no floor",
-        "(no room at 80 columns for: ex/s, Δ majority, p50 ms, predict s, 95 % interval, peak MB)",
+    assert table(cell_rows(records(), [FAILURE]), 160).split("\n") == [
+        "cell                      seeds  accuracy   floor  seconds  train s  encode s  predict s  p50 ms  peak MB  verdict",
+        "------------------------  -----  --------  ------  -------  -------  --------  ---------  ------  -------  -----------",
+        "minilm × linear-probe     42       0.8125  0.8000     6.38     0.25      4.12       2.00    12.3    1,000  pass",
+        "bert-tiny × linear-probe  42       0.6250  0.7000     6.38     0.25      4.12       2.00    12.3    1,000  BELOW FLOOR",
+        "nope × linear-probe       42            –       –        –        –         –          –       –        –  FAILED",
+        "tfidf                     42       0.7500       –     0.10     0.10         –       0.00    12.3    1,000  no floor",
+        "minilm × torch-probe      42       0.8125       –   cached     0.25    cached       2.00    12.3    1,000  no floor",
     ]
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 140])
+def test_80_columns_keep_accuracy_floor_seconds_memory_and_verdict() -> None:
+    assert table(cell_rows(records(), [FAILURE]), 80).split("\n") == [
+        "cell                      seeds  accuracy   floor  seconds  peak MB  verdict",
+        "------------------------  -----  --------  ------  -------  -------  -----------",
+        "minilm × linear-probe     42       0.8125  0.8000     6.38    1,000  pass",
+        "bert-tiny × linear-probe  42       0.6250  0.7000     6.38    1,000  BELOW FLOOR",
+        "nope × linear-probe       42            –       –        –        –  FAILED",
+        "tfidf                     42       0.7500       –     0.10    1,000  no floor",
+        "minilm × torch-probe      42       0.8125       –   cached    1,000  no floor",
+        "(no room at 80 columns for: p50 ms, predict s, encode s, train s)",
+    ]
+
+
+@pytest.mark.parametrize("width", [52, 60, 80, 100, 120, 140])
 def test_a_long_model_name_does_not_exceed_the_width_of_the_terminal(width: int) -> None:
     named = [make_record(model="an-organisation/a-model-with-a-very-long-name@revision"), *records()]
-    *lines, _ = table(named, [FAILURE], width).split("\n")
-    assert max(map(len, lines)) <= max(width, 52)
-    assert "accuracy" in lines[0]
-    assert "verdict" in lines[0]
+    *lines, _ = table(cell_rows(named, [FAILURE]), width).split("\n")
+    assert max(map(len, lines)) <= max(width, 62)
+    for header in ("accuracy", "floor", "seconds", "peak MB", "verdict"):
+        assert header in lines[0]
 
 
 def test_without_a_limit_the_table_is_complete() -> None:
-    assert table(records()) == table(records(), (), 1000)
+    assert table(cell_rows(records())) == table(cell_rows(records()), 1000)
 
 
 def test_gpu_memory_is_next_to_that_of_the_process() -> None:
-    assert "1,000 + 500 GPU" in table([make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))])
+    record = make_record(rounds=rounds(*PHASES, device_peak_bytes=500 * 2**20))
+    assert "1,000 + 500 GPU" in table(cell_rows([record]))
+
+
+def test_seeds_are_one_row_with_mean_and_standard_deviation_and_then_one_by_one_in_their_order() -> None:
+    seeds = {7: 0.8125, 1: 0.75, 3: 0.875, 2: 0.8125}
+    made = [make_record(seed=seed, accuracy=accuracy, floor=Floor(0.8, "by hand")) for seed, accuracy in seeds.items()]
+    failure = Failure("minilm-linear-probe-seed9", "minilm", "linear-probe", 9, "out of memory")
+    lines = summary_lines(made, [], [], [], 100)
+    assert lines[4].split("  ")[:3] == ["minilm × linear-probe", "4 seeds", "0.8125 ± 0.0510"]
+    assert lines[4].endswith("1 of 4 BELOW FLOOR")
+    assert lines[6] == "minilm × linear-probe: seed 7 0.8125, seed 1 0.7500, seed 3 0.8750, seed 2 0.8125"
+    lines = summary_lines(made, [failure], [], [], 100)
+    assert lines[4].endswith("1 of 5 FAILED")
+    assert lines[6].endswith("seed 2 0.8125, seed 9 –")
+
+
+def test_a_floor_of_zero_asks_for_nothing() -> None:
+    (row,) = cell_rows([make_record(floor=Floor(0.0, "given by --sst2-min-accuracy"))])
+    assert (row.floor, row.verdict) == (None, "no floor")

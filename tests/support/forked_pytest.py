@@ -16,8 +16,6 @@ from tests.conftest import HEAVY
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PRELOADED = (
     *HEAVY,
-    "altair",
-    "vl_convert",
     "pytest_benchmark.plugin",
     "pytest_sst2.plugin",
     "tests.support.forked_pytest",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.utils.sanitize import encodable
+from pytest_sst2.utils.sanitize import encodable, one_line, printable
 from tests.conftest import results
 
 
@@ -58,3 +58,25 @@ def test_a_terminal_without_utf8_shows_the_table_and_files_are_utf8(
     assert "UnicodeEncodeError" not in output
     assert results(folder / "r é.json")["records"][0]["method"] == "majority"
     assert (folder / ".sst2" / "main.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("::error::stop", ": :error::stop"),
+        ("a line\n  ::set-output name=a::b", "a line\n  : :set-output name=a::b"),
+        ("::::", ": :::"),
+        ("\u3000::add-mask::a", "\u3000: :add-mask::a"),
+        ("see ##[error]stop", "see # #[error]stop"),
+        ("##vso[task.complete] and ##VSO[a]", "# #vso[task.complete] and # #VSO[a]"),
+        ("##teamcity[buildStop]", "# #teamcity[buildStop]"),
+    ],
+)
+def test_no_text_is_a_command_to_a_ci_service(text: str, expected: str) -> None:
+    assert printable(text) == expected
+    assert one_line(text.rpartition("\n")[2]).lstrip() == expected.rpartition("\n")[2].lstrip()
+
+
+@pytest.mark.parametrize("text", ["tests/test_a.py::test_b", "a :: b", "## heading", "##x[a]", ":tada:"])
+def test_other_text_with_colons_and_hashes_is_unchanged(text: str) -> None:
+    assert printable(text) == one_line(text) == text

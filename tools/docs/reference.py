@@ -108,7 +108,7 @@ def _options() -> Iterator[str]:
         "Options without a value are switches (`true` in an ini file). The recipe sets sizes, rates and lengths that "
         f"have no default here. `--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by "
         "`evaluate`, which needs `--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` "
-        f"writes {_listed(NAMES)}; it needs the extra `report`."
+        f"writes {_listed(NAMES)}."
     )
 
 

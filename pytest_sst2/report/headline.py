@@ -1,0 +1,194 @@
+"""The first two lines of every report: the headline, and what it means for a reader who wants to merge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.run_outcome import RunOutcome, comparison_outcome
+from pytest_sst2.report.results_table import Row, cell_rows
+from pytest_sst2.results.file import Results
+from pytest_sst2.utils.formatting import plural, shorten, signed_points, truncate
+
+_MOST_NAMES = 3
+_MOST_CAUSE_CHARACTERS = 160
+_RESOURCES = (("slower", "is slower", "are slower"), ("more-memory", "needs more memory", "need more memory"))
+_ADVICE = {
+    "HOLDS": "You may merge",
+    "UNDECIDED": "Not decided",
+    "FAILS": "Do not merge yet",
+    "CANNOT COMPARE": "Nothing is known about this change",
+}
+
+
+def comparison_headline(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return the outcome of a comparison in one sentence: its word, and the cell that decides it."""
+    word = comparison_outcome(comparison, fail_on)
+    return f"{word}: {_decisive(comparison, word, fail_on)}"
+
+
+def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
+    """Return what the outcome means for a reader, and for an undecided one what would decide it."""
+    word = comparison_outcome(comparison, fail_on)
+    return f"{_ADVICE[word]}: {'; '.join(_meanings(comparison, word))}."
+
+
+def run_headline(run: RunOutcome, results: Results, comparison: Comparison | None, fail_on: Collection[str]) -> str:
+    """Return the outcome of a run in one sentence: missed floors and failures, then the cell that decides it."""
+    parts = list(_trouble(run, results))
+    if comparison is not None:
+        parts.append(_decisive(comparison, comparison_outcome(comparison, fail_on), fail_on))
+    elif not parts:
+        parts.append(_floors(run))
+    return f"{run.outcome}: {'; '.join(parts)}"
+
+
+def run_advice(run: RunOutcome, comparison: Comparison | None, fail_on: Collection[str]) -> str:
+    """Return what the outcome of a run means for a reader; empty if there is nothing to add."""
+    meanings = list(_meanings(comparison, comparison_outcome(comparison, fail_on))) if comparison is not None else []
+    if run.has_trouble:
+        trouble = "a cell misses its floor, has no number, or the run had a problem"
+        return f"{_ADVICE['FAILS']}: {'; '.join([trouble, *meanings])}."
+    if comparison is not None:
+        return comparison_advice(comparison, fail_on)
+    if run.outcome == "NOTHING MEASURED":
+        return ""
+    return "Nothing was compared: --sst2-save NAME saves a run, and --sst2-compare NAME compares a later run with it."
+
+
+def points(fraction: float) -> str:
+    """Return ``1 point`` or ``0.5 points``."""
+    return f"{100 * fraction:g} point{'' if fraction == 0.01 else 's'}"
+
+
+def _decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> str:
+    """Return the cell that decides the outcome, with its numbers and its cause."""
+    if not comparison.cells:
+        return "the two have no cell in common"
+    if word == "HOLDS":
+        return _all_hold(comparison.cells)
+    if word == "CANNOT COMPARE":
+        cells: Sequence[CellComparison] = comparison.flagged("incomparable")
+    elif word == "UNDECIDED":
+        cells = _by_loss(comparison.flagged("undecided"))
+    else:
+        regressed = _by_loss(comparison.flagged("regressed"))
+        cells = [
+            *regressed,
+            *(cell for cell in comparison.cells if cell not in regressed and cell.flags & set(fail_on)),
+        ]
+    if not cells:
+        return next(_not_run(comparison))
+    more = f"; and {plural(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
+    return f"{_cell_sentence(cells[0])}{more}"
+
+
+def _by_loss(cells: Sequence[CellComparison]) -> list[CellComparison]:
+    """Return the cells: drops with a cause first, then by what was lost at worst."""
+
+    def rank(cell: CellComparison) -> tuple[bool, float]:
+        change = cell.accuracy
+        return not (change and change.delta < 0 and _causes(cell)), change.at_worst if change else 0
+
+    return sorted(cells, key=rank)
+
+
+def _cell_sentence(cell: CellComparison) -> str:
+    change = cell.accuracy
+    if change is None:
+        return f"{cell.name}: {truncate(cell.reasons[0], _MOST_CAUSE_CHARACTERS)}"
+    text = f"{cell.name} {signed_points(change.delta)} points (at worst {signed_points(change.at_worst, 1)})"
+    reasons = [*(failed.sentence for failed in cell.failed_seeds), *_causes(cell)]
+    return f"{text}: {truncate(reasons[0], _MOST_CAUSE_CHARACTERS)}" if reasons else text
+
+
+def _causes(cell: CellComparison) -> list[str]:
+    return [cause.sentence for cause in cell.causes if not cause.is_note]
+
+
+def _all_hold(cells: Sequence[CellComparison]) -> str:
+    compared = [cell for cell in cells if cell.accuracy is not None]
+    changed = [cell for cell in compared if cell.verdict != "identical"]
+    of_all = compared[0].name if len(compared) == 1 else f"all {len(compared)} cells"
+    if not changed:
+        return f"{of_all} answered every sentence as before"
+    worst = min(changed, key=lambda cell: cell.accuracy.at_worst if cell.accuracy else 0)
+    assert worst.accuracy is not None  # noqa: S101 - compared cells have one
+    improved = [cell for cell in changed if cell.verdict == "improved"]
+    if len(improved) == len(compared) == 1:
+        return f"{_cell_sentence(worst)}, improved"
+    better = f", {len(improved)} improved" if improved else ""
+    lost = signed_points(min(worst.accuracy.at_worst, 0.0))
+    of_worst = f" ({worst.name})" if len(compared) > 1 else ""
+    limit = signed_points(-worst.tolerance)
+    return f"{of_all} kept the accuracy{better}, at worst {lost} points{of_worst}; {limit} may be lost"
+
+
+def _meanings(comparison: Comparison, word: str) -> Iterator[str]:
+    """Yield what the outcome means, and everything else that a reader should know before merging."""
+    cells, limit = comparison.cells, points(comparison.tolerance)
+    regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
+    if regressed:
+        yield f"{_of(regressed, cells)} got worse beyond chance, by more than the {limit} that may be lost"
+    if undecided:
+        lost = f"lost more than {limit} or not"
+        yield f"the data cannot tell whether {_of(undecided, cells)} {lost}{_what_decides(undecided)}"
+    incomparable = comparison.flagged("incomparable")
+    if word == "HOLDS":
+        yield f"no {'compared ' if incomparable else ''}cell lost more than {limit} of accuracy"
+    if incomparable:
+        yield f"{_of(incomparable, cells)} cannot be compared"
+    for flag, one, several in _RESOURCES:
+        if flagged := comparison.flagged(flag):
+            yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
+    yield from _not_run(comparison)
+    if not cells and not comparison.to_declare:
+        yield "the baseline and this run measured different models, methods or seeds"
+    if comparison.to_declare:
+        yield f"if that changed on purpose, compare across it: {comparison.to_declare}"
+
+
+def _of(some: Sequence[CellComparison], cells: Sequence[CellComparison]) -> str:
+    return some[0].name if len(cells) == 1 else f"{len(some)} of {len(cells)} cells"
+
+
+def _what_decides(undecided: Sequence[CellComparison]) -> str:
+    ways = list(dict.fromkeys(cell.would_decide for cell in undecided if cell.would_decide))
+    if not ways:
+        return ""
+    more = f" (for {undecided[0].name}; the table's findings have the others)" if len(ways) > 1 else ""
+    return f". This would decide it: {ways[0]}{more}"
+
+
+def _not_run(comparison: Comparison) -> Iterator[str]:
+    seeds = sum(map(len, comparison.seeds_only_before.values()))
+    for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
+        if missing:
+            yield f"{plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
+
+
+def _trouble(run: RunOutcome, results: Results) -> Iterator[str]:
+    """Yield the cells below their floors, the cells without a number, and the number of problems."""
+    rows = cell_rows(results.records, results.failures)
+    low = [row for row in rows if any(not record.reaches_floor for record in row.records)]
+    if low:
+        yield f"below {'its' if len(low) == 1 else 'their'} floor: {shorten([_below(row) for row in low], _MOST_NAMES)}"
+    if failed := [row for row in rows if row.failures]:
+        yield f"no number: {shorten([row.name for row in failed], _MOST_NAMES)}"
+    if run.problems:
+        yield f"{plural(run.problems, 'problem')} with the run"
+
+
+def _below(row: Row) -> str:
+    worst = min((record for record in row.records if not record.reaches_floor), key=lambda record: record.accuracy)
+    seed = f" (seed {worst.seed})" if len(row.records) > 1 else ""
+    floor = worst.floor.accuracy if worst.floor else 0.0
+    return f"{row.name} {worst.accuracy:.4f} instead of {floor:.4f}{seed}"
+
+
+def _floors(run: RunOutcome) -> str:
+    if run.outcome == "NOTHING MEASURED":
+        return "no cell has a number"
+    if run.outcome == "PASSES":
+        return f"{plural(run.cells, 'cell')}, {'each reaches' if run.cells > 1 else 'it reaches'} its floor"
+    return f"{plural(run.cells, 'cell')}, {run.reach_floor or 'none'} of them with a floor to reach"

@@ -1,0 +1,116 @@
+"""Test that the first two lines of a report say whether to merge, and if not, why."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pytest_sst2.compare.comparison import CellComparison, FailedSeed
+from pytest_sst2.compare.drift.evidence import Cause, Rank
+from pytest_sst2.report.headline import comparison_advice, comparison_headline
+from tests.support.comparisons import HELD, IDENTICAL, INCOMPARABLE, REGRESSED, SMALL, UNDECIDED, comparison
+
+DEFAULT = ("regressed", "incomparable")
+WITHOUT_CAUSE = dataclasses.replace(UNDECIDED, model="bert", causes=())
+WORSE_WITHOUT_CAUSE = dataclasses.replace(
+    WITHOUT_CAUSE, accuracy=dataclasses.replace(SMALL, delta=-0.02, at_worst=-0.05)
+)
+
+
+@pytest.mark.parametrize(
+    ("cells", "fail_on", "headline", "advice"),
+    [
+        (
+            [REGRESSED, HELD],
+            DEFAULT,
+            "FAILS: minilm × linear-probe −2.39 points (at worst −4.1): pooling cls, was mean",
+            "Do not merge yet: 1 of 2 cells got worse beyond chance, by more than the 1 point that may be lost; "
+            "1 of 2 cells is slower; 1 of 2 cells needs more memory.",
+        ),
+        (
+            [UNDECIDED],
+            DEFAULT,
+            "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean",
+            "Not decided: the data cannot tell whether albert × fine-tune lost more than 1 point or not. This would "
+            "decide it: 8 seeds (about 6 min).",
+        ),
+        (
+            [HELD, IDENTICAL],
+            DEFAULT,
+            "HOLDS: all 2 cells kept the accuracy, at worst −0.60 points (minilm × torch-probe); −1.00 may be lost",
+            "You may merge: no cell lost more than 1 point of accuracy.",
+        ),
+        (
+            [IDENTICAL],
+            DEFAULT,
+            "HOLDS: majority answered every sentence as before",
+            "You may merge: no cell lost more than 1 point of accuracy.",
+        ),
+        (
+            [INCOMPARABLE],
+            DEFAULT,
+            "CANNOT COMPARE: tfidf: seed 7, was 42",
+            "Nothing is known about this change: tfidf cannot be compared.",
+        ),
+        (
+            [],
+            (),
+            "CANNOT COMPARE: the two have no cell in common",
+            "Nothing is known about this change: the baseline and this run measured different models, methods or "
+            "seeds.",
+        ),
+    ],
+)
+def test_the_two_lines_say_whether_to_merge_and_why_not(
+    cells: list[CellComparison], fail_on: tuple[str, ...], headline: str, advice: str
+) -> None:
+    compared = comparison(*cells)
+    assert (comparison_headline(compared, fail_on), comparison_advice(compared, fail_on)) == (headline, advice)
+
+
+def test_a_drop_with_a_cause_stands_before_a_larger_one_without() -> None:
+    headline = comparison_headline(comparison(WORSE_WITHOUT_CAUSE, UNDECIDED), DEFAULT)
+    assert headline == (
+        "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean; and 1 more cell"
+    )
+    headline = comparison_headline(comparison(WITHOUT_CAUSE, WORSE_WITHOUT_CAUSE), DEFAULT)
+    assert headline == "UNDECIDED: bert × fine-tune −2.00 points (at worst −5.0); and 1 more cell"
+
+
+def test_a_cause_that_changed_no_number_is_no_reason() -> None:
+    note = dataclasses.replace(UNDECIDED, causes=(Cause("tokenizer class B, was A", "tokens", rank=Rank.NOTE),))
+    assert comparison_headline(comparison(note), DEFAULT).endswith("(at worst −1.9)")
+
+
+def test_a_failed_seed_is_the_first_reason() -> None:
+    seed = FailedSeed(4, 0.82, 0.32, "seed 4 of 5 collapsed: 0.32, the others 0.80 to 0.83")
+    headline = comparison_headline(comparison(dataclasses.replace(REGRESSED, failed_seeds=(seed,))), DEFAULT)
+    assert headline.endswith(": seed 4 of 5 collapsed: 0.32, the others 0.80 to 0.83")
+
+
+@pytest.mark.parametrize("fail_on", [(), ("slower",)])
+def test_a_regressed_cell_never_holds_whatever_sets_the_exit_status(fail_on: tuple[str, ...]) -> None:
+    assert comparison_headline(comparison(REGRESSED), fail_on).startswith("FAILS: minilm × linear-probe −2.39")
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "start"), [(("undecided",), "FAILS: albert"), (("drifted",), "FAILS: albert"), ((), "UNDECIDED: ")]
+)
+def test_other_words_fail_where_they_are_asked_for(fail_on: tuple[str, ...], start: str) -> None:
+    assert comparison_headline(comparison(UNDECIDED), fail_on).startswith(start)
+
+
+def test_a_cell_of_the_baseline_that_was_not_run_is_said_next_to_what_holds() -> None:
+    partial = dataclasses.replace(comparison(HELD), only_before=("tfidf", "majority"))
+    assert comparison_headline(partial, ()).startswith("HOLDS: ")
+    assert comparison_advice(partial, ()).endswith("; 2 cells of the baseline were not run.")
+    assert comparison_headline(partial, ("missing",)) == "FAILS: 2 cells of the baseline were not run"
+
+
+def test_a_cell_that_cannot_be_compared_is_said_where_it_does_not_fail() -> None:
+    compared = comparison(HELD, INCOMPARABLE)
+    assert comparison_headline(compared, ("regressed",)).startswith("HOLDS: ")
+    assert comparison_advice(compared, ("regressed",)) == (
+        "You may merge: no compared cell lost more than 1 point of accuracy; 1 of 2 cells cannot be compared."
+    )
