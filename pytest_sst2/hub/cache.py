@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pytest_sst2.utils.errors import Sst2Error
 
 RepoType = Literal["model", "dataset"]
 
@@ -31,25 +33,34 @@ class Lookup:
     reason: str = ""
 
 
+def client() -> Any:
+    """Return the constants of huggingface_hub: the addresses, folders and settings that it takes from the environment.
+
+    Raises:
+        Sst2Error: The client refuses the value of an environment variable.
+    """
+    try:
+        from huggingface_hub import constants
+    except ValueError as error:
+        raise Sst2Error(
+            f"huggingface_hub cannot be loaded: {error}. Correct the environment variable HF_... that has this value."
+        ) from error
+    return constants
+
+
 def endpoint() -> str:
     """Return the address of the Hub in use (``HF_ENDPOINT`` or the public one)."""
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
+    return str(client().ENDPOINT)
 
 
 def is_offline() -> bool:
     """Return whether ``HF_HUB_OFFLINE`` or ``TRANSFORMERS_OFFLINE`` forbids network access."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
+    return bool(client().HF_HUB_OFFLINE)
 
 
 def cache_folder() -> Path:
     """Return the cache of huggingface_hub (``HF_HUB_CACHE``, ``HF_HOME`` or its default)."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
+    return Path(client().HF_HUB_CACHE)
 
 
 def repository_folder(repo_id: str, repo_type: RepoType) -> Path:

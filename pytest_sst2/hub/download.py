@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from pytest_sst2.hub.cache import Lookup, Snapshot, endpoint, is_offline, repository_folder
+from pytest_sst2.hub.cache import Lookup, Snapshot, client, endpoint, is_offline, repository_folder
 from pytest_sst2.hub.child import Child
 from pytest_sst2.hub.errors import HubError, long_pause, root_cause
 from pytest_sst2.hub.worker import LONGEST_PAUSE_SECONDS, Request
@@ -98,9 +100,7 @@ class _Watch:
     """Measures how long nothing arrived in a repository's folder, the shared blobs, or the Xet cache."""
 
     def __init__(self, root: Path) -> None:
-        from huggingface_hub import constants
-
-        self._folders = [root, root.parent / "blobs", Path(getattr(constants, "HF_XET_CACHE", root / "xet"))]
+        self._folders = [root, root.parent / "blobs", Path(getattr(client(), "HF_XET_CACHE", root / "xet"))]
         self._first = self._bytes = self._held()
         self._patience = idle_seconds()
         self._deadline = time.monotonic() + self._patience
@@ -220,7 +220,9 @@ def _unreachable_reason(address: str) -> str:
     """Return why the Hub cannot be reached; empty if it answered anything at all."""
     from huggingface_hub import get_session
 
-    session = get_session()  # takes a second on a busy machine, which is not the Hub's
+    parts = urlsplit(address)
+    proxy = "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
+    by = f" through the proxy {proxy}" if proxy else ""
     answers: list[str] = []
 
     def ask() -> None:
@@ -229,7 +231,7 @@ def _unreachable_reason(address: str) -> str:
             try:
                 session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
             except Exception as error:
-                reason = f"{address} cannot be reached ({root_cause(error)})"
+                reason = f"{address} cannot be reached{by} ({root_cause(error)})"
                 if time.monotonic() - start > 1:
                     break
             else:
@@ -237,8 +239,12 @@ def _unreachable_reason(address: str) -> str:
                 break
         answers.append(reason)
 
+    try:
+        session = get_session()  # takes a second on a busy machine, which is not the Hub's
+    except ValueError as error:  # of a proxy's address
+        return f"{address} cannot be asked{by} ({error})"
     # A thread, because the lookup of a dead name can take longer than any timeout of the client.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(REACH_TIMEOUT_SECONDS)
-    return answers[0] if answers else f"{address} gave no answer within {REACH_TIMEOUT_SECONDS:g} s"
+    return answers[0] if answers else f"{address} gave no answer{by} within {REACH_TIMEOUT_SECONDS:g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any
@@ -55,6 +56,10 @@ def explained(error: Exception, repo_id: str, revision: str | None, address: str
 
 def _next_step(status: int) -> str:
     if status in (401, 403):
+        from huggingface_hub import get_token
+
+        if status == 403 and get_token() is not None:
+            return ": the token in use does not give access; use another one, or ask the owner for access"
         return ": log in with `hf auth login` or set HF_TOKEN"
     if status == _TOO_MANY:
         return (
@@ -110,8 +115,8 @@ def root_cause(error: BaseException) -> str:
     if type(error).__name__ == "TooManyRedirects":
         return "it redirects every request without end"
     # Raised for an answer that is not JSON, JSON of another shape, or a file without the Hub's headers.
-    unlike_a_hub = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+    unlike_a_hub = (json.JSONDecodeError, LookupError, TypeError, AttributeError, AssertionError)
     if isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError":
-        return str(error) if isinstance(error, UnicodeError) else _NOT_A_HUB
+        return _NOT_A_HUB
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
 from pytest_sst2.hub.cache import RepoType, repository_folder
@@ -135,13 +135,16 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
                 request.repo_id, repo_type=request.repo_type, revision=found.sha, allow_patterns=patterns
             ),
         )
-        _verify(request, Path(folder), {name: entries[name] for name in names})
+        _verify(request, Path(folder), {name: entries[name] for name in names}, started)
         return Path(folder)
 
+    started = time.time() - 1
     found = _explain(request, lambda: _with_retries(info, say))
     if not isinstance(found.sha, str) or not found.sha.isalnum():
         raise explained(TypeError(found.sha), request.repo_id, request.revision, constants.ENDPOINT)
     entries = {entry.rfilename: entry for entry in found.siblings or []}
+    if any(".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() for name in entries):
+        raise HubError(f"{constants.ENDPOINT} lists a file of {request.repo_id} outside its folder")
     names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()})
     if not names:
         raise HubError(f"{request.repo_id} at {constants.ENDPOINT} has none of the files that are needed")
@@ -207,30 +210,42 @@ def _check_disk(request: Request, size: int, cache: Path) -> None:
         )
 
 
-def _verify(request: Request, folder: Path, entries: dict[str, Any]) -> None:
-    """Report files that are missing, and remove and report those that differ from the Hub's listing."""
+def _verify(request: Request, folder: Path, entries: dict[str, Any], started: float) -> None:
+    """Report files that are missing or differ from the Hub's listing, and remove those that this download brought.
+
+    Others may use a file that was there before, and the listing of a mirror can be wrong.
+    """
     from huggingface_hub import constants
 
-    if missing := [folder / name for name in entries if not (folder / name).exists()]:
+    problems = {folder / name: _difference(folder / name, entry) for name, entry in entries.items()}
+    told = ""
+    for path, problem in problems.items():
+        if problem and path.stat().st_mtime >= started:
+            told = f"{constants.ENDPOINT} sent a damaged file of {request.repo_id}, which was removed: "
+            told += f"{path.relative_to(folder)} {problem}; run again"
+            _remove(path)
+        elif problem:
+            told = told or f"{path} was damaged before: it {problem}; remove {path.resolve()} and run again"
+    if told:
+        raise HubError(told)
+    if missing := [path for path in problems if not path.exists()]:
         # A client takes a link for a file, for example after the repository's folder was moved to another disk.
         remedy = f"remove {folder.parents[1]} and run again" if missing[0].is_symlink() else "run again"
         raise HubError(f"{request.repo_id} was not downloaded completely: {missing[0].name} is missing; {remedy}")
-    problems = {name: problem for name, entry in entries.items() if (problem := _difference(folder / name, entry))}
-    for name in problems:
-        path = folder / name
-        while path.is_symlink():  # to the repository's blob, which can be a link to a blob that repositories share
-            link, path = path, path.parent / path.readlink()
-            link.unlink()
-        path.unlink(missing_ok=True)
-    for name, problem in problems.items():
-        raise HubError(
-            f"{constants.ENDPOINT} sent a damaged file of {request.repo_id}, which was removed: {name} {problem}; run "
-            "again"
-        )
+
+
+def _remove(path: Path) -> None:
+    """Remove a link to the repository's blob, that blob, and the blob that repositories share if it is a link."""
+    while path.is_symlink():
+        link, path = path, path.parent / path.readlink()
+        link.unlink()
+    path.unlink(missing_ok=True)
 
 
 def _difference(path: Path, entry: Any) -> str:
-    """Return how a file differs from its entry in the Hub's listing, as a clause, or an empty string."""
+    """Return how a file differs from its entry in the Hub's listing, as a clause; empty if it is equal or missing."""
+    if not path.exists():
+        return ""
     if entry.size is not None and path.stat().st_size != entry.size:
         return f"has {path.stat().st_size:,} bytes, not the {entry.size:,} that the Hub lists"
     if entry.lfs is not None:

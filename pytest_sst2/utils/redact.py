@@ -98,7 +98,8 @@ def _stored_token() -> Iterator[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or cache / "huggingface")
     try:
-        token = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser().read_text(encoding="utf-8").strip()
+        path = Path(os.environ.get("HF_TOKEN_PATH") or home / "token").expanduser()
+        token = path.read_text(encoding="utf-8").strip() if path.is_file() else ""  # reading a pipe would wait
     except (OSError, RuntimeError, ValueError):  # no file, no home folder, or not a text
         return
     if len(token) >= _LEAST_CHARACTERS:

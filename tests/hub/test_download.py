@@ -61,6 +61,35 @@ def test_an_unreachable_hub_is_detected_within_five_seconds_and_asked_once(missi
     assert requests == (1 if missing == "silent server" else 0)
 
 
+@pytest.mark.parametrize(
+    ("variables", "clause"),
+    [
+        (
+            {"http_proxy": "http://me:secret@127.0.0.1:9"},
+            "cannot be reached through the proxy http://***@127.0.0.1:9 (",
+        ),
+        ({"http_proxy": "foo://proxy"}, "cannot be asked through the proxy foo://proxy ("),
+        ({"HF_HUB_ETAG_TIMEOUT": "10s"}, "huggingface_hub cannot be loaded: invalid literal for int"),
+    ],
+    ids=["dead-proxy", "no-proxy", "no-number"],
+)
+def test_a_wrong_environment_variable_is_named(variables: dict[str, str], clause: str, tmp_path: Path) -> None:
+    environment = {"NO_PROXY": "", **variables}
+    script = (
+        f"import os; os.environ.update({environment!r})"
+        + """
+import json
+from pytest_sst2.hub import download
+from pytest_sst2.utils.errors import Sst2Error
+try:
+    download.check_reachable()
+except Sst2Error as error:
+    print(json.dumps(str(error)))
+"""
+    )
+    assert clause in ask_in_new_process(script, endpoint="http://hub.invalid", home=tmp_path)
+
+
 @pytest.mark.parametrize(("times", "clause"), [(1, ""), (-1, "cannot be reached")])
 def test_a_dropped_connection_is_retried_once(times: int, clause: str, empty_hub: LoopbackHub) -> None:
     empty_hub.fault("HEAD", "drop", times=times)

@@ -53,6 +53,12 @@ def test_a_refusal_says_the_same_at_every_stage(
     assert "\n" not in clause
 
 
+def test_a_token_without_access_is_not_told_to_log_in(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    server.fault(MODEL.listing, "status", 403)
+    assert "the token in use does not give access" in refusal(MODEL)
+
+
 def test_the_error_of_a_log_in_page_is_not_a_zero(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "answer", lambda path: Answer(b"<html>log in</html>"))
     assert "(0)" not in refusal(MODEL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import shutil
 import time
 from collections import namedtuple
@@ -24,7 +26,7 @@ from tests.support.hub_runs import (
     write_files,
     write_repositories,
 )
-from tests.support.loopback_hub import LoopbackHub, running_hub
+from tests.support.loopback_hub import Answer, LoopbackHub, running_hub
 
 NEVER_A_COMMIT = "a" * 40
 SMALL = {"config.json": "{}", "vocab.txt": "good\nbad\n", "sub/part.json": "[1]"}
@@ -153,6 +155,42 @@ def test_files_of_a_mirror_without_digests_are_verified_by_size(
         server.fault(f"{method} /org/words/resolve/{commit}/vocab.txt", "answer", text="{}", times=1)
     assert "bytes, not the" in refusal(MODEL)
     load(MODEL)
+
+
+def listing_with(sibling: dict[str, object], server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change the entry of the same name in the listing, or add it."""
+    answer = server.answer
+
+    def changed(target: str) -> Answer:
+        result = answer(target)
+        if target.startswith("/api/models/org/words?"):
+            info = json.loads(result.body)
+            others = [other for other in info["siblings"] if other["rfilename"] != sibling["rfilename"]]
+            result = Answer(json.dumps({**info, "siblings": [*others, sibling]}).encode(), 200, result.headers)
+        return result
+
+    monkeypatch.setattr(server, "answer", changed)
+
+
+def test_a_listing_cannot_name_a_file_outside_the_cache(
+    server: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = write_files(tmp_path / "outside", {"config.json": "{}"})
+    listing_with({"rfilename": f"../../../../{outside.name}/config.json", "size": 1}, server, monkeypatch)
+    assert "lists a file of org/words outside its folder" in refusal(MODEL)
+    assert (outside / "config.json").read_text() == "{}"
+
+
+def test_a_file_that_was_there_before_is_not_removed_whatever_the_hub_lists(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import hf_hub_download
+
+    path = Path(hf_hub_download("org/words", "vocab.txt"))
+    os.utime(path.resolve(), (1_700_000_000, 1_700_000_000))
+    listing_with({"rfilename": "vocab.txt", "size": 7}, server, monkeypatch)
+    assert f"{path} was damaged before: it has" in refusal(MODEL)
+    assert path.is_file()
 
 
 @pytest.mark.usefixtures("short_waits")
