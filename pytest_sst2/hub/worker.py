@@ -8,7 +8,6 @@ standard output, one per line: ``ready``; ``wait``, seconds that the Hub asked f
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import logging
 import os
@@ -24,10 +23,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
 from pytest_sst2.hub.cache import RepoType, repository_folder
-from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, long_pause, refused_token
+from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, refused_token
+from pytest_sst2.hub.verification import verify
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.hashing import file_digest
 
 # A longer pause is an answer, not a pause.
 LONGEST_PAUSE_SECONDS = 60.0
@@ -135,7 +134,7 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
                 request.repo_id, repo_type=request.repo_type, revision=found.sha, allow_patterns=patterns
             ),
         )
-        _verify(request, Path(folder), {name: entries[name] for name in names}, started)
+        verify(request.repo_id, Path(folder), {name: entries[name] for name in names}, started)
         return Path(folder)
 
     started = time.time() - 1
@@ -173,31 +172,32 @@ def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> 
                 raise
             told = http_response(error).headers.get("Retry-After", "")
             seconds = float(told) if told.isdecimal() else pause
-            say("wait", seconds)
-            if seconds > LONGEST_PAUSE_SECONDS:
-                raise
+            say("wait", seconds)  # a pause that is too long ends the process
             time.sleep(seconds)
     return call()
 
 
 def _explain(request: Request, call: Callable[[], T]) -> T:
     """Return what ``call`` returns; raise its failure as a clause."""
-    from huggingface_hub import HfApi, constants, get_token, utils
+    from huggingface_hub import constants, get_token, utils
 
     try:
         return call()
     except Exception as error:
-        told = http_response(error).headers.get("Retry-After", "") if http_status(error) == 429 else ""
-        if told.isdecimal() and int(told) > LONGEST_PAUSE_SECONDS:
-            raise long_pause(constants.ENDPOINT, float(told)) from error
-        refused = http_status(error) == 401 and not isinstance(error, utils.GatedRepoError) and get_token() is not None
-        if not refused:
-            raise explained(error, request.repo_id, request.revision, constants.ENDPOINT) from error
-        try:
-            HfApi(token=False).repo_info(request.repo_id, repo_type=request.repo_type, revision=request.revision)
-        except Exception:
-            raise refused_token(request.repo_id, constants.ENDPOINT, public=False) from error
-        raise refused_token(request.repo_id, constants.ENDPOINT, public=True) from error
+        clause = explained(error, request.repo_id, request.revision, constants.ENDPOINT)
+        if http_status(error) == 401 and not isinstance(error, utils.GatedRepoError) and get_token() is not None:
+            clause = refused_token(request.repo_id, constants.ENDPOINT, public=_is_public(request))
+        raise clause from error
+
+
+def _is_public(request: Request) -> bool:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi(token=False).repo_info(request.repo_id, repo_type=request.repo_type, revision=request.revision)
+    except Exception:
+        return False
+    return True
 
 
 def _check_disk(request: Request, size: int, cache: Path) -> None:
@@ -208,54 +208,6 @@ def _check_disk(request: Request, size: int, cache: Path) -> None:
             f"{request.repo_id} needs {size / 1e6:,.0f} MB in {cache}, and {place} has {free / 1e6:,.0f} MB free. Free "
             "some space, or set HF_HOME to a folder on a larger disk"
         )
-
-
-def _verify(request: Request, folder: Path, entries: dict[str, Any], started: float) -> None:
-    """Report files that are missing or differ from the Hub's listing, and remove those that this download brought.
-
-    Others may use a file that was there before, and the listing of a mirror can be wrong.
-    """
-    from huggingface_hub import constants
-
-    problems = {folder / name: _difference(folder / name, entry) for name, entry in entries.items()}
-    told = ""
-    for path, problem in problems.items():
-        if problem and path.stat().st_mtime >= started:
-            told = f"{constants.ENDPOINT} sent a damaged file of {request.repo_id}, which was removed: "
-            told += f"{path.relative_to(folder)} {problem}; run again"
-            _remove(path)
-        elif problem:
-            told = told or f"{path} was damaged before: it {problem}; remove {path.resolve()} and run again"
-    if told:
-        raise HubError(told)
-    if missing := [path for path in problems if not path.exists()]:
-        # A client takes a link for a file, for example after the repository's folder was moved to another disk.
-        remedy = f"remove {folder.parents[1]} and run again" if missing[0].is_symlink() else "run again"
-        raise HubError(f"{request.repo_id} was not downloaded completely: {missing[0].name} is missing; {remedy}")
-
-
-def _remove(path: Path) -> None:
-    """Remove a link to the repository's blob, that blob, and the blob that repositories share if it is a link."""
-    while path.is_symlink():
-        link, path = path, path.parent / path.readlink()
-        link.unlink()
-    path.unlink(missing_ok=True)
-
-
-def _difference(path: Path, entry: Any) -> str:
-    """Return how a file differs from its entry in the Hub's listing, as a clause; empty if it is equal or missing."""
-    if not path.exists():
-        return ""
-    if entry.size is not None and path.stat().st_size != entry.size:
-        return f"has {path.stat().st_size:,} bytes, not the {entry.size:,} that the Hub lists"
-    if entry.lfs is not None:
-        return "" if file_digest(path) == entry.lfs["sha256"] else f"does not have SHA-256 {entry.lfs['sha256']}"
-    return "" if entry.blob_id in (None, _git_id(path)) else f"does not have the git id {entry.blob_id}"
-
-
-def _git_id(path: Path) -> str:
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 class _Warnings(logging.Handler):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from pytest_sst2.hub.errors import HubError
@@ -24,33 +22,6 @@ def test_a_token_that_cannot_be_sent_is_not_in_the_error(
     monkeypatch.setenv("HF_TOKEN", token)
     server.fault(MODEL.listing, "status", 401)
     assert TOKEN not in refusal(MODEL)
-
-
-@pytest.mark.parametrize("where", ["/api/models/org/words", "/tree/", "/resolve/"])
-@pytest.mark.parametrize(
-    ("status", "headers", "parts"),
-    [
-        (401, {"X-Error-Code": "GatedRepo"}, ("org/words is gated", "terms", "HF_TOKEN")),
-        (403, {"X-Error-Code": "GatedRepo"}, ("org/words is gated", "terms", "HF_TOKEN")),
-        (401, {}, ("HTTP 401", "org/words", "HF_TOKEN")),
-        (403, {}, ("HTTP 403", "org/words", "HF_TOKEN")),
-        (503, {}, ("HTTP 503", "org/words", "try again later")),
-    ],
-)
-def test_a_refusal_says_the_same_at_every_stage(
-    server: LoopbackHub,
-    where: str,
-    status: int,
-    headers: dict[str, str],
-    parts: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    server.fault(where, "status", status, headers=headers)
-    clause = refusal(MODEL)
-    for part in parts:
-        assert part in clause
-    assert "\n" not in clause
 
 
 def test_a_token_without_access_is_not_told_to_log_in(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,57 @@
+"""Compare downloaded files with the Hub's listing. Neither HTTP nor Xet notices a bit that a proxy changed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pytest_sst2.hub.cache import endpoint
+from pytest_sst2.hub.errors import HubError
+from pytest_sst2.utils.hashing import file_digest
+
+
+def verify(repo_id: str, folder: Path, entries: dict[str, Any], started: float) -> None:
+    """Report files that are missing or differ from the Hub's listing, and remove those that this download brought.
+
+    Others may use a file that was there before, and the listing of a mirror can be wrong.
+    """
+    problems = {folder / name: _difference(folder / name, entry) for name, entry in entries.items()}
+    told = ""
+    for path, problem in problems.items():
+        if problem and path.stat().st_mtime >= started:
+            told = f"{endpoint()} sent a damaged file of {repo_id}, which was removed: "
+            told += f"{path.relative_to(folder)} {problem}; run again"
+            _remove(path)
+        elif problem:
+            told = told or f"{path} was damaged before: it {problem}; remove {path.resolve()} and run again"
+    if told:
+        raise HubError(told)
+    if missing := [path for path in problems if not path.exists()]:
+        # A client takes a link for a file, for example after the repository's folder was moved to another disk.
+        remedy = f"remove {folder.parents[1]} and run again" if missing[0].is_symlink() else "run again"
+        raise HubError(f"{repo_id} was not downloaded completely: {missing[0].name} is missing; {remedy}")
+
+
+def _remove(path: Path) -> None:
+    """Remove a link to the repository's blob, that blob, and the blob that repositories share if it is a link."""
+    while path.is_symlink():
+        link, path = path, path.parent / path.readlink()
+        link.unlink()
+    path.unlink(missing_ok=True)
+
+
+def _difference(path: Path, entry: Any) -> str:
+    """Return how a file differs from its entry in the Hub's listing, as a clause; empty if it is equal or missing."""
+    if not path.exists():
+        return ""
+    if entry.size is not None and path.stat().st_size != entry.size:
+        return f"has {path.stat().st_size:,} bytes, not the {entry.size:,} that the Hub lists"
+    if entry.lfs is not None:
+        return "" if file_digest(path) == entry.lfs["sha256"] else f"does not have SHA-256 {entry.lfs['sha256']}"
+    return "" if entry.blob_id in (None, _git_id(path)) else f"does not have the git id {entry.blob_id}"
+
+
+def _git_id(path: Path) -> str:
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
