@@ -170,7 +170,7 @@ def _from_datasets_cache() -> Source | None:
 
 def _hub_source(snapshot: Snapshot) -> Source:
     dataset, *_ = _read_folder(snapshot.folder)
-    return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
+    return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit, snapshot.note)
 
 
 def _missing_split(folder: Path, subfolder: str = "") -> str:

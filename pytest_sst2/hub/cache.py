@@ -14,10 +14,11 @@ RepoType = Literal["model", "dataset"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The files of one repository at one commit, in the local cache."""
+    """The files of one repository at one commit, in the local cache; ``note`` if it is not the wanted one."""
 
     folder: Path
     commit: str
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -42,8 +43,8 @@ class Find(Protocol):
 def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
     """Return ``cache`` or ``hub``, and the snapshot of a repository in the cache.
 
-    The cache comes first, then the Hub. If the Hub fails, another commit in the cache is better than none; the record
-    names it.
+    The cache comes first, then the Hub. If the Hub fails, another commit in the cache is better than none; its note
+    says so.
 
     Args:
         request: The repository and its files.
@@ -61,7 +62,8 @@ def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
         return "hub", download(request, find)
     except HubError as error:
         if (other := find(any_commit=True).snapshot) is not None:
-            return "cache", other
+            note = f"{request.repo_id} at commit {other.commit[:12]}, not main, because {error}"
+            return "cache", replace(other, note=note)
         raise HubError(f"{lookup.reason}, and {error}") from error
 
 
@@ -199,7 +201,7 @@ def _run(request: Request, root: Path) -> Path:
             if child.memory_bytes() > _MEMORY_BYTES:
                 raise HubError(f"{endpoint()} answers with more data than any listing of {request.repo_id} can have")
             if total:
-                arrived = f"{min(total, watch.arrived_bytes) / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+                arrived = f"{min(total, watch.arrived_bytes) / 1e6:,.1f} of {total / 1e6:,.1f} MB"
                 _current[:] = [f"downloading {request.repo_id}, {arrived}"]
 
 

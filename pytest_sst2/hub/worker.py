@@ -150,6 +150,8 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
     size = sum(entries[name].size or 0 for name in names)
     say("bytes", size)
     _check_disk(request, size, Path(constants.HF_HUB_CACHE))
+    snapshot = repository_folder(request.repo_id, request.repo_type) / "snapshots" / found.sha
+    verify(request.repo_id, snapshot, {name: entries[name] for name in names if (snapshot / name).exists()})
     if request.check:
         small = [name for name in names if (entries[name].size or 0) < _SMALL_BYTES]
         pkgutil.resolve_name(request.check)(fetch(small))

@@ -100,12 +100,9 @@ class Progress:
         download = current_download()
         if not self.cell:
             return one_line(download)
-        parts = [f"cell {self.number}{f' of {len(self.planned)}' if self.planned else ''}", self.cell]
+        parts = [f"cell {self.number}{f' of {len(self.planned)}' if self.planned else ''}", download or self.cell]
         # Another thread may close the phase at any moment.
-        phase = next(reversed(self._open), None)
-        if download:
-            parts.append(download)
-        elif phase is not None and phase.name != UNNAMED_PHASE:
+        if (phase := next(reversed(self._open), None)) is not None and phase.name != UNNAMED_PHASE:
             parts.append(self._phase_text(phase))
         if self.elsewhere is not None:
             parts.append(self.elsewhere())

@@ -33,7 +33,8 @@ class LocatedModel:
 
     ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the subfolder of the first
     module in an older sentence-transformers layout. ``contents`` has the digest of each file that is loaded, by its
-    path relative to ``folder``, from when the run located the model. ``note`` says how the weights were converted.
+    path relative to ``folder``, from when the run located the model. ``note`` is for the report: which commit stands
+    for main, and how the weights were converted.
     """
 
     spec: ModelSpec
@@ -94,7 +95,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
         )
     revision = snapshot.commit if source != "folder" else files_digest(folder, transformer)
     weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    return LocatedModel(spec, folder, transformer, weights, contents, note)
+    return LocatedModel(spec, folder, transformer, weights, contents, "; ".join(filter(None, (snapshot.note, note))))
 
 
 def _with_safetensors(spec: ModelSpec, folder: Path) -> tuple[Path, str]:

@@ -230,7 +230,7 @@ class CellRunner:
             metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
             warnings=(
                 *first.trained.warnings,
-                *self._conversion_note(),
+                *self._model_note(),
                 *halving_warnings(self._parts),
                 *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
@@ -247,8 +247,8 @@ class CellRunner:
         finished = dataclasses.replace(self.placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
-    def _conversion_note(self) -> tuple[str, ...]:
-        """Return the note about weights that were converted from a pickle, if any."""
+    def _model_note(self) -> tuple[str, ...]:
+        """Return the note about a model's files, such as weights that were converted from a pickle, if any."""
         note = self.loader.locate(self.cell.model).note if self.cell.model else ""
         return (note,) if note else ()
 

@@ -181,16 +181,23 @@ def test_a_listing_cannot_name_a_file_outside_the_cache(
     assert (outside / "config.json").read_text() == "{}"
 
 
-def test_a_file_that_was_there_before_is_not_removed_whatever_the_hub_lists(
-    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("there", ["vocab.txt", "model.safetensors"])
+@pytest.mark.parametrize("linked", [True, False], ids=["in-the-snapshot", "as-a-blob"])
+def test_a_file_that_was_there_before_is_refused_and_not_removed_whatever_the_hub_lists(
+    there: str, linked: bool, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import hf_hub_download
 
-    path = Path(hf_hub_download("org/words", "vocab.txt"))
-    os.utime(path.resolve(), (1_700_000_000, 1_700_000_000))
-    listing_with({"rfilename": "vocab.txt", "size": 7}, server, monkeypatch)
-    assert f"{path} was damaged before: it has" in refusal(MODEL)
-    assert path.is_file()
+    path = Path(hf_hub_download("org/words", there))
+    blob = path.resolve()
+    os.utime(blob, (1_700_000_000, 1_700_000_000))
+    if not linked:
+        path.unlink()
+    listing_with({"rfilename": there, "size": 7}, server, monkeypatch)
+    for _ in range(2):
+        assert f"{path} was damaged before: it has" in refusal(MODEL)
+        assert blob.is_file()
+        assert path.exists() == linked
 
 
 @pytest.mark.usefixtures("short_waits")

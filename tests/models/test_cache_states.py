@@ -138,7 +138,9 @@ def test_a_run_and_doctor_agree_and_no_file_of_another_tool_is_lost(
         with pytest.raises(Sst2Error, match=lacks):
             locate(SPEC)
     else:
-        assert locate(SPEC).weights.source == "cache"
+        located = locate(SPEC)
+        assert located.weights.source == "cache"
+        assert ("not main, because the Hub is disabled" in located.note) == (not has_main)
     assert server.requests == []
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
