@@ -6,7 +6,6 @@ Heavy imports are inside the hooks and fixtures that need them, so that the plug
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,14 @@ from pytest_sst2 import hookspec
 from pytest_sst2.config import options
 from pytest_sst2.session import results_plugin
 from pytest_sst2.session.cell_items import cells_of, deselect, has_no_cell, runs_cells, uses_cell
+from pytest_sst2.session.planned_cells import (
+    PLAN,
+    note_collected,
+    note_other_shards,
+    note_skipped_file,
+    plan_of,
+    plan_to_json,
+)
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, is_configured, matrix_of, model_of, settings_of
 from pytest_sst2.utils.clock import CLOCK  # noqa: F401 - imported before a test can freeze the clocks
 from pytest_sst2.utils.errors import Sst2Error
@@ -31,7 +38,7 @@ MARKER = (
     "sst2(*methods, added=False): run the test once per selected cell of these methods; without arguments, of all "
     "methods; with added=True, of the methods that a conftest or plugin added."
 )
-_DIVISION_SENT = pytest.StashKey[bool]()
+_PLAN_SENT = pytest.StashKey[bool]()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -90,9 +97,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cells = matrix_of(metafunc.config).cells_for(metafunc.definition.get_closest_marker("sst2"))
         except Sst2Error as error:
             raise pytest.Collector.CollectError(f"@pytest.mark.sst2: {error}") from None
+        note_collected(metafunc, cells)
         # An empty list would be handled as the ini option empty_parameter_set_mark says; a test of None is deselected.
         ids = [cell.id for cell in cells] or ["no-cell"]
         metafunc.parametrize("sst2_cell", cells or [None], ids=ids, scope="function")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Find the cells of a file that another plugin skipped as a whole, such as ``--lf``."""
+    report: Any = yield
+    if isinstance(collector, pytest.Module) and report.passed and not report.result:
+        note_skipped_file(collector)
+    return report  # type: ignore[no-any-return]
 
 
 # Last, so that shards divide the tests that -k and -m selected.
@@ -104,15 +121,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     from pytest_sst2.session.shard import select_shard
 
-    division = select_shard(config, items, shard)
-    if (results := config.pluginmanager.getplugin(results_plugin.NAME)) is not None:
-        results.set_division(division)
+    note_other_shards(config, items)
+    select_shard(config, items, shard)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Check data, floors and device before the first cell; a mistake exits with status 4."""
     config, cells = session.config, cells_of(session.items)
+    plan = config.stash[PLAN] = plan_of(config, session.items)
+    results = config.pluginmanager.getplugin(results_plugin.NAME)
+    if results is not None and (cells or plan.left_out or DIVISION in config.stash):
+        results.set_plan(plan, config.stash.get(DIVISION, None))
     if hasattr(config, "workerinput") and cells:
         from pytest_sst2.utils.processes import take_share
 
@@ -121,14 +141,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     from pytest_sst2.session.progress_display import display_for
 
-    results = config.pluginmanager.getplugin(results_plugin.NAME)
     try:
         context = context_of(config)
-        context.progress.display = display_for(config)
+        context.progress.display = None if settings_of(config).prints_json else display_for(config)
         with context.progress.loading():
             context.check()
-        if DIVISION not in config.stash:
-            results.planned = list(dict.fromkeys(cell.id for cell in cells))
         if settings_of(config).executor == "ray":
             from pytest_sst2.session.cluster import submit_cells
 
@@ -157,20 +174,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         sanitize_report(report)
     stash = item.config.stash
     # The first report of a worker arrives before any cell is measured.
-    if hasattr(item.config, "workerinput") and DIVISION in stash and not stash.setdefault(_DIVISION_SENT, False):
-        stash[_DIVISION_SENT] = True
-        report.sst2_division = asdict(stash[DIVISION])
-    if call.when == "call" and uses_cell(item):
+    if hasattr(item.config, "workerinput") and PLAN in stash and not stash.setdefault(_PLAN_SENT, False):
+        stash[_PLAN_SENT] = True
+        report.sst2_plan = plan_to_json(item.config)
+    if uses_cell(item):
         from pytest_sst2.session.cell_run import attach_results
 
-        attach_results(item, report)
+        attach_results(item, report, call)
     return report  # type: ignore[no-any-return]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send the division of the cells from a worker, which may have had no test and so no report."""
-    if hasattr(session.config, "workeroutput") and DIVISION in session.config.stash:
-        session.config.workeroutput["sst2_division"] = asdict(session.config.stash[DIVISION])
+    """Send the plan of the cells from a worker, which may have had no test and so no report."""
+    if hasattr(session.config, "workeroutput") and PLAN in session.config.stash:
+        session.config.workeroutput["sst2_plan"] = plan_to_json(session.config)
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,7 @@ _FORMATS = ("text", "markdown", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     for name in ("before", "after"):
-        parser.add_argument(
-            name, metavar=name.upper(), help="name of a baseline, or file of --sst2-json or --sst2-save"
-        )
+        parser.add_argument(name, metavar=name.upper(), help="baseline, results file, or REF:PATH of a commit")
     parser.add_argument("--format", choices=_FORMATS, default=_FORMATS[0], help="(default: text)")
     add_changed_option(parser)
     add_comparison_options(parser)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pytest_sst2.cli.output import join_lines, screen_width
-from pytest_sst2.results.baselines import FOLDER, load_baseline, project_folder, saved_baselines
+from pytest_sst2.results.baselines import FOLDER, load_baseline, project_folder, read_baselines
 from pytest_sst2.utils.errors import Sst2Error
 
 HELP = "show accuracy and time of every cell over the saved baselines"
@@ -14,7 +14,9 @@ HELP = "show accuracy and time of every cell over the saved baselines"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("baselines", nargs="*", metavar="NAME|FILE", help="baselines (default: all saved ones)")
+    parser.add_argument(
+        "baselines", nargs="*", metavar="NAME|FILE|REF:PATH", help="baselines (default: all saved ones)"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page with plots")
 
 
@@ -31,15 +33,21 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
         check_writable(path, "-o")
     here = Path.cwd()
     folder = project_folder(here)
-    names = options.baselines or saved_baselines(folder)
-    if not names:
-        raise Sst2Error(f"there are no baselines in {str(folder / FOLDER)!r}. Save one with --sst2-save NAME.")
+    baselines, skipped = (
+        ([load_baseline(folder, here, name) for name in options.baselines], [])
+        if options.baselines
+        else read_baselines(folder)
+    )
+    if not baselines:
+        raise Sst2Error(
+            f"there are no baselines in {str(folder / FOLDER)!r}. Save one with --sst2-save NAME. {' '.join(skipped)}"
+        )
 
     from pytest_sst2.compare.history import cell_histories
     from pytest_sst2.report.history import history_html, history_lines
 
-    histories = cell_histories([load_baseline(folder, here, name) for name in names])
-    lines = history_lines(histories, screen_width())
+    histories = cell_histories(baselines)
+    lines = [*history_lines(histories, screen_width()), *skipped]
     if path:
         write_atomically(path, history_html(histories))
         lines += ["", f"as a page: {path}"]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from pytest_sst2.cli import cache, compare, doctor, history, merge, methods, models, recipes, report, upgrade
 from pytest_sst2.cli.output import print_text
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
+from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 from pytest_sst2.version import __version__
 
 # Each module is named after its command.
 _COMMANDS = (models, methods, recipes, compare, report, merge, history, upgrade, doctor, cache)
 _ERROR = 2
+_GONE = "the working folder no longer exists. Change to a folder that exists."
 # As in a shell: 128 and the number of SIGINT.
 _INTERRUPTED = 130
 
@@ -30,16 +35,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         text, status = options.run(options)
-        print_text(text)
     except Sst2Error as error:
-        print(f"pytest-sst2: {error}", file=sys.stderr)
-        return _ERROR
+        return _failed(_GONE if _folder_is_gone() else str(error), _ERROR)
     except KeyboardInterrupt:
-        print("pytest-sst2: interrupted.", file=sys.stderr)
-        return _INTERRUPTED
+        return _failed("interrupted.", _INTERRUPTED)
+    except Exception as error:
+        if _folder_is_gone():
+            return _failed(_GONE, _ERROR)
+        command = options.run.__module__.rpartition(".")[2]
+        return _failed(unexpected(f"the command {command}", error), UNEXPECTED)
+    try:
+        print_text(text)
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe
-        sys.stderr.close()
+        _discard_stdout()
+    except OSError as error:
+        _discard_stdout()
+        return _failed(f"the output cannot be written: {error.strerror or error}.", _ERROR)
     return int(status)
+
+
+def _failed(sentence: str, status: int) -> int:
+    """Print an error, and return the exit status."""
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed or full, too
+        print(f"pytest-sst2: {sentence}", file=sys.stderr)
+    return status
+
+
+def _folder_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter flush what is left of the output to nowhere when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_sst2.cli.output import join_lines
-from pytest_sst2.results.baselines import check_free, find_baseline, load_results, project_folder, save_baseline
+from pytest_sst2.config.option_parsers import names
+from pytest_sst2.results.baselines import (
+    check_free,
+    find_baseline,
+    load_results,
+    not_saved,
+    project_folder,
+    save_baseline,
+)
 from pytest_sst2.results.file import results_text
 from pytest_sst2.results.merge import merge
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import plural
+from pytest_sst2.utils.formatting import plural, shorten
 
 HELP = "join the results files of a run's shards; exit status 0: complete, 1: cells are missing"
 
@@ -22,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of --sst2-json, one per shard")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="joined file")
     parser.add_argument("--save", metavar="NAME", help="save it as a baseline in .sst2/ if nothing is missing")
+    parser.add_argument(
+        "--drop-cells",
+        type=names,
+        default=(),
+        metavar="CELL,...",
+        help="cells, or patterns, that the baseline may lack",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file or baseline")
 
 
@@ -50,12 +65,22 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     lines += merged.gaps
     if save_path is None:
         return join_lines(lines), 0 if merged.is_complete else 1
-    if not merged.is_complete or results.failures or not results.records:
-        why = "no cell was measured" if not results.records else "some cells have no result"
-        lines.append(f"baseline {options.save!r} was not saved: {why}. An existing baseline is unchanged.")
-        return join_lines(lines), 1
-    save_baseline(save_path, results.records, results.failures, overwrite=options.overwrite)
-    lines.append(f"baseline {options.save!r} with {plural(len(results.records), 'record')} in {save_path}")
+    try:
+        if merged.missing_shards:
+            raise not_saved(save_path, "shards are missing")
+        dropped = save_baseline(
+            save_path,
+            results.records,
+            results.failures,
+            overwrite=options.overwrite,
+            planned=results.planned,
+            drop=options.drop_cells,
+            option="--drop-cells",
+        )
+    except Sst2Error as error:
+        return join_lines([*lines, str(error)]), 1
+    without = f", without {shorten(dropped)}" if dropped else ""
+    lines.append(f"baseline {save_path.stem!r} with {plural(len(results.records), 'record')} in {save_path}{without}")
     return join_lines(lines), 0
 
 
@@ -69,7 +94,9 @@ def _free_paths(options: argparse.Namespace, folder: Path) -> tuple[Path | None,
             raise Sst2Error(f"-o {str(options.output)!r} exists already. Name another file, or add --overwrite.")
     if options.save is None:
         return options.output, None
-    return options.output, check_free(folder, options.save, overwrite=options.overwrite, option="--save")
+    return options.output, check_free(
+        folder, options.save, overwrite=options.overwrite, drop=options.drop_cells, option="--save"
+    )
 
 
 def _check_distinct(names: Sequence[str], folder: Path, here: Path) -> None:

@@ -16,9 +16,11 @@ HELP = "write the report of saved results: HTML to read, Markdown to paste, CSV 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files of --sst2-json, or names of baselines")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="files of --sst2-json, names of baselines, or REF:PATH"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the report")
-    parser.add_argument("--compare", metavar="NAME|FILE", help="baseline to compare with")
+    parser.add_argument("--compare", metavar="NAME|FILE|REF:PATH", help="baseline to compare with")
     parser.add_argument(
         "--data",
         type=Path,

@@ -15,6 +15,7 @@ from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_s
 from pytest_sst2.compare.verdict import Verdict, verdict_of
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.config.options import TOLERANCE
+from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
@@ -94,6 +95,7 @@ class Comparison:
         seeds_only_before: From the name of a compared cell to its earlier seeds that were not measured again. Empty
             for cells whose seeds are compared as independent draws.
         to_declare: What to type to compare the cells that differ in what was not declared; empty if there are none.
+        notes: Where the earlier results were read from, and the commits of both sides.
     """
 
     before: str
@@ -107,6 +109,7 @@ class Comparison:
     only_after: tuple[str, ...]
     seeds_only_before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     to_declare: str = ""
+    notes: tuple[str, ...] = ()
 
     def flagged(self, flag: str) -> tuple[CellComparison, ...]:
         """Return the cells with a flag."""
@@ -169,7 +172,15 @@ def compare(
             if key not in failed and (seeds := _missing_seeds(old[earlier], new[key]))
         },
         to_declare=undeclared(old, new, {key: paired[key] for key in paired if key not in failed}, declared),
+        notes=(*before.notes, *_commits(before, after)),
     )
+
+
+def _commits(before: Results, after: Results) -> Iterator[str]:
+    """Yield a sentence with the commits of both sides, if one is known."""
+    old, new = (commits_label(record.commit for record in side.records) for side in (before, after))
+    if old or new:
+        yield f"commit {new or 'unknown'}, was {old or 'unknown'}" if old != new else f"both at commit {new}"
 
 
 def _missing_seeds(old: Mapping[int, Record], new: Mapping[int, Record]) -> tuple[int, ...]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.pairing import by_cell, cell_name
+from pytest_sst2.compare.significance import AccuracyChange, holm
+from pytest_sst2.config.options import ALPHA
+from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import DatasetInfo, Record
 
@@ -19,6 +23,7 @@ class BaselinePoint:
         saved: In ISO 8601; empty if the file has no date.
         accuracy: Mean over the seeds.
         spread: Highest minus lowest accuracy of the seeds; 0 for one seed.
+        commit: The commit, or the commits, of the cell's records; empty if unknown.
         work: Time of training and predicting, without loading, in units of the machine's speed: the median over rounds
             and seeds. None if a part came from a cache, or the machine's speed was not measured.
         seconds: ``work`` at the speed of the machine of the newest baseline; None if that is unknown.
@@ -31,26 +36,52 @@ class BaselinePoint:
     seeds: int
     work: float | None
     seconds: float | None = None
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class AccuracyShift:
+    """A baseline from which the accuracy of a cell differs.
+
+    Attributes:
+        baseline: The first baseline that differs.
+        against: The baseline that it differs from: the one before it, or the first of all.
+        delta: Accuracy minus that of ``against``, a fraction.
+        p: Two-sided p-value after Holm's correction over the comparisons of the series.
+        cause: What differs first in the chain from rows to predictions; empty if nothing is known to.
+    """
+
+    baseline: str
+    against: str
+    commit: str
+    delta: float
+    p: float
+    cause: str
 
 
 @dataclass(frozen=True)
 class CellHistory:
-    """One cell over the baselines, oldest first; data set, recipe and device are the same, so points are comparable."""
+    """One cell over the baselines, oldest first; data set, recipe and device are the same, so points are comparable.
+
+    ``shifts`` are in the order of the points.
+    """
 
     cell: str
     dataset: str
     recipe: str
     device: str
     points: tuple[BaselinePoint, ...]
+    shifts: tuple[AccuracyShift, ...] = ()
 
 
-def cell_histories(baselines: Sequence[Results]) -> list[CellHistory]:
+def cell_histories(baselines: Sequence[Results], *, alpha: float = ALPHA) -> list[CellHistory]:
     """Return the history of every cell, with points in the order in which the baselines were saved.
 
     A cell with other data, another split, recipe or device has a history of its own. Each time is divided by the speed
     of its own machine and multiplied by that of the newest baseline with the same device. Baselines without a date come
-    first, sorted by name.
+    first, sorted by name. ``alpha`` is the probability of any shift in the history of a cell that never changed.
     """
+    series: dict[tuple[str, str, str, str], list[Results]] = {}
     points: dict[tuple[str, str, str, str], list[BaselinePoint]] = {}
     machine_seconds: dict[str, float] = {}
     for results in sorted(baselines, key=lambda baseline: (baseline.saved, baseline.origin)):
@@ -59,11 +90,53 @@ def cell_histories(baselines: Sequence[Results]) -> list[CellHistory]:
             device = records[0].environment.device
             name = (cell_name(key), _dataset_name(records[0].dataset), records[0].recipe_label, device)
             points.setdefault(name, []).append(_point(results, records))
+            series.setdefault(name, []).append(replace(results, records=records, failures=()))
         machine_seconds |= _machine_seconds(results.records)
     return [
-        CellHistory(*name, tuple(_in_seconds(point, machine_seconds.get(name[-1])) for point in of_cell))
+        CellHistory(
+            *name,
+            tuple(_in_seconds(point, machine_seconds.get(name[-1])) for point in of_cell),
+            tuple(_shifts(series[name], of_cell, alpha)),
+        )
         for name, of_cell in points.items()
     ]
+
+
+def _shifts(series: Sequence[Results], points: Sequence[BaselinePoint], alpha: float) -> Iterator[AccuracyShift]:
+    """Yield where the accuracy differs from the baseline before, or where it has drifted away from the first.
+
+    A baseline that differs from the first is a shift of its own only if no step before it explains that.
+    """
+    pairs = [(number - 1, number) for number in range(1, len(series))]
+    pairs += [(0, number) for number in range(2, len(series))]
+    changes = {pair: _change(series[pair[0]], series[pair[1]], alpha) for pair in pairs}
+    compared = {pair: change for pair, change in changes.items() if change is not None}
+    adjusted = holm([min(1.0, 2 * min(change.p_worse, change.p_better)) for change, _ in compared.values()])
+    shifted = {pair: p for pair, p in zip(compared, adjusted, strict=True) if p <= alpha}
+    explained = False
+    for number in range(1, len(series)):
+        before = next((start for start in (number - 1, 0) if (start, number) in shifted), None)
+        if before is None or (explained and before == 0 != number - 1):
+            continue
+        explained = True
+        change, cause = compared[before, number]
+        yield AccuracyShift(
+            series[number].origin,
+            series[before].origin,
+            points[number].commit,
+            change.delta,
+            shifted[before, number],
+            cause,
+        )
+
+
+def _change(before: Results, after: Results, alpha: float) -> tuple[AccuracyChange, str] | None:
+    """Return the change of the only cell of two results and its first cause; None if it cannot be compared."""
+    cells = compare(before, after, tolerance=0.0, alpha=alpha).cells
+    change = cells[0].accuracy if cells else None
+    return (
+        None if change is None else (change, next((str(cause) for cause in cells[0].causes if not cause.is_note), ""))
+    )
 
 
 def _dataset_name(data: DatasetInfo) -> str:
@@ -90,6 +163,7 @@ def _point(results: Results, records: Sequence[Record]) -> BaselinePoint:
         spread=max(accuracies) - min(accuracies),
         seeds=len(records),
         work=_work(records),
+        commit=commits_label(record.commit for record in records),
     )
 
 

@@ -90,6 +90,7 @@ class Option:
         return "args" if "," in (self.metavar or "") else "string"
 
 
+SAVE = Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME")
 OPTIONS: tuple[Option, ...] = (
     Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm"),
     Option("methods", "training methods; default: all", names, "M,N"),
@@ -112,8 +113,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("floors", "file with minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
     Option("min_accuracy", "one floor for every cell, instead of the file", share, "X"),
     Option("calibrate_floors", "write the floors file from the seeds of this run", old_name="calibrate"),
-    Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME"),
-    Option("compare", "compare with a baseline or results file and set the exit status", text, "NAME|FILE"),
+    SAVE,
+    Option(
+        "compare",
+        "compare with a baseline, a file or a commit's file, and set the exit status",
+        text,
+        "NAME|FILE|REF:PATH",
+    ),
     Option("changed", "what changed on purpose: model, recipe, or OLD=NEW names of models", changes, "A,B"),
     Option(
         "fail_on",
@@ -124,9 +130,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("tolerance", "accuracy that may be lost, in percentage points", points, "X", f"{100 * TOLERANCE:g}"),
     Option("alpha", "significance level, after Holm's correction", probability, "X", f"{ALPHA:g}"),
+    Option("drop_cells", "cells, or patterns, that a saved baseline may lack", names, "CELL,..."),
     Option("overwrite", "allow replacing a saved baseline and lowering a floor"),
     Option("trust_remote_code", "allow models and metrics to run their own code"),
-    Option("json", "write the records of this run to a file", text, "FILE"),
+    Option("json", "write the records of this run to a file, or to stdout (-)", text, "FILE|-"),
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
     Option("resume", "reuse the cells of a results file, and add the others to it", text, "FILE"),
     Option("executor", "where cells run: local, or ray for a Ray cluster", one_of(EXECUTORS), "NAME", "local"),

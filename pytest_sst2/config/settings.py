@@ -60,6 +60,8 @@ class Settings:
         recipe: The preset with its overrides.
         cache_bytes: Size limit of the embedding cache; None switches the cache off.
         rootdir: Folder of the project; ``.sst2/`` is in it.
+        prints_json: Whether the results file is printed to stdout (``--sst2-json -``).
+        drop_cells: Names and patterns of cells; empty for none.
         floors_given: Whether the user named the floors file, which must exist then.
         compare_base: Folder that a relative ``compare`` starts from.
         changed: What changed on purpose since the results of ``compare``.
@@ -89,9 +91,11 @@ class Settings:
     fail_on: tuple[str, ...]
     tolerance: float
     alpha: float
+    drop_cells: tuple[str, ...]
     overwrite: bool
     trust_remote_code: bool
     json_path: Path | None
+    prints_json: bool
     report_path: Path | None
     resume_path: Path | None
     executor: str
@@ -130,6 +134,8 @@ def read_settings(config: pytest.Config) -> Settings:
     """
     check_root(config)
     values = {option.name: option_value(config, option) for option in OPTIONS}
+    prints_json = values["json"] == "-"
+    values["json"] = None if prints_json else values["json"]
     base = {option.name: _base_folder(config, option) for option in OPTIONS}
     paths = {
         name: path_given(base[name], values[name], f"--sst2-{name}") if values[name] else None
@@ -151,10 +157,12 @@ def read_settings(config: pytest.Config) -> Settings:
         calibrate_floors=_calibrate_floors(values),
         compare_base=base["compare"],
         changed=_changed(config, values),
+        drop_cells=values["drop_cells"] or (),
         fail_on=current_words(
             values["fail_on"], RENAMED_FAIL_ON, lambda text: _warn_deprecated(config, f"--sst2-fail-on: {text}")
         ),
         json_path=paths["json"],
+        prints_json=prints_json,
         report_path=paths["report"],
         resume_path=paths["resume"],
         executor=_executor(config, values),

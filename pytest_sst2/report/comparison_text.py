@@ -119,6 +119,7 @@ def findings(comparison: Comparison) -> list[str]:
     )
     if comparison.to_declare:
         lines.append(f"undeclared: if that changed on purpose, compare across it: {comparison.to_declare}")
+    lines += [f"note: {note}" for note in comparison.notes]
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")
     return lines

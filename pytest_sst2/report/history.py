@@ -8,13 +8,13 @@ from pytest_sst2.compare.history import BaselinePoint, CellHistory
 from pytest_sst2.report.bars import Line, line
 from pytest_sst2.report.page_table import plain_table
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
-from pytest_sst2.utils.formatting import signed_points
+from pytest_sst2.utils.formatting import p_value, signed_points
 from pytest_sst2.utils.sanitize import one_line
 from pytest_sst2.version import __version__
 
-HEADERS = ("cell", "baseline", "saved", "accuracy", "Δ points", "seeds", "seconds", "× previous")
+HEADERS = ("cell", "baseline", "saved", "commit", "accuracy", "Δ points", "seeds", "seconds", "× previous")
 NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× previous")
-_LEFT_OUT_FIRST = ("seeds", "× previous", "saved", "seconds")
+_LEFT_OUT_FIRST = ("seeds", "× previous", "commit", "saved", "seconds")
 _BARS = "▁▂▃▄▅▆▇█"
 _SECONDS_NOTE = (
     "Seconds of training and predicting, at the speed of the machine of the newest baseline. – means that a phase was "
@@ -26,16 +26,27 @@ def history_lines(histories: Sequence[CellHistory], width: int | None = None) ->
     """Return the history as lines for a terminal: tables, and the accuracies of each cell as a line of bars."""
     lines: list[str] = []
     for title, of_table in _tables(histories).items():
-        rows = [row for history in of_table for row in _rows(history)]
+        headers, rows = _table(of_table)
         text, left_out = fit_table(
-            HEADERS, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, truncated="cell"
+            headers, rows, width=width, left_out_first=_LEFT_OUT_FIRST, right=NUMERIC, truncated="cell"
         )
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
         for history in of_table:
             accuracies = [point.accuracy for point in history.points]
             lines.append(f"{bars(accuracies)}  {_span(history)}")
+            lines += shift_sentences(history)
         lines.append("")
     return [*map(one_line, lines), _SECONDS_NOTE]
+
+
+def shift_sentences(history: CellHistory) -> list[str]:
+    """Return a sentence for each baseline from which the accuracy of a cell differs."""
+    return [
+        f"{history.cell} differs from {shift.baseline!r} on{f' (commit {shift.commit})' if shift.commit else ''}: "
+        f"{signed_points(shift.delta)} points against {shift.against!r}, p {p_value(shift.p)} after Holm's correction"
+        f"{f'; {shift.cause}' if shift.cause else ''}"
+        for shift in history.shifts
+    ]
 
 
 def _tables(histories: Sequence[CellHistory]) -> dict[str, list[CellHistory]]:
@@ -59,9 +70,11 @@ def history_html(histories: Sequence[CellHistory]) -> str:
 
     parts = []
     for title, of_table in _tables(histories).items():
-        rows = [row for history in of_table for row in _rows(history)]
+        headers, rows = _table(of_table)
         lines = [drawn for history in of_table if (drawn := _line(history)) is not None]
-        parts.append({"title": title, "lines": lines, "table": plain_table(title, HEADERS, rows, NUMERIC)})
+        shifts = [sentence for history in of_table for sentence in shift_sentences(history)]
+        table = plain_table(title, headers, rows, NUMERIC)
+        parts.append({"title": title, "shifts": shifts, "lines": lines, "table": table})
     return page("history.html.j2", parts=parts, note=_SECONDS_NOTE, version=__version__)
 
 
@@ -78,6 +91,16 @@ def _span(history: CellHistory) -> str:
     return f"accuracy of {history.cell}, {course}, from {history.points[0].baseline} to {history.points[-1].baseline}"
 
 
+def _table(histories: Sequence[CellHistory]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the headers and rows of a table, without the commits if none is known."""
+    rows = [row for history in histories for row in _rows(history)]
+    if any(point.commit for history in histories for point in history.points):
+        return HEADERS, rows
+    place = HEADERS.index("commit")
+    headers, *rows = [(*row[:place], *row[place + 1 :]) for row in (HEADERS, *rows)]
+    return headers, rows
+
+
 def _rows(history: CellHistory) -> list[tuple[str, ...]]:
     return [
         _row(history, point, previous)
@@ -91,6 +114,7 @@ def _row(history: CellHistory, point: BaselinePoint, previous: BaselinePoint | N
         history.cell if previous is None else "",
         point.baseline,
         _day(point),
+        point.commit or NONE,
         f"{point.accuracy:.4f}",
         NONE if previous is None else signed_points(point.accuracy - previous.accuracy),
         str(point.seeds),

@@ -34,6 +34,7 @@ class Results:
         origin: The name of the file or baseline, for messages and reports.
         planned: The ids of all planned cells, in every shard; empty if unknown.
         shard: ``3/8`` for one part of a run, ``1+2/8`` for two of them, empty for the whole run.
+        notes: Sentences about where the results were read from. They are not written.
     """
 
     records: Sequence[Record]
@@ -42,6 +43,7 @@ class Results:
     origin: str = ""
     planned: Sequence[str] = ()
     shard: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def finished(self) -> set[str]:

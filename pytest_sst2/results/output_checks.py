@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_sst2.results.baselines import FOLDER
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.paths import real_path
 from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 def check_not_baseline(path: Path, option: str, compared: Path | None) -> None:
     """Refuse to write results over a baseline, or over ``compared``, the file of ``--sst2-compare``."""
-    if compared is not None and path.resolve() == compared.resolve():
+    if compared is not None and real_path(path) == real_path(compared):
         raise Sst2Error(
             f"{option} {str(path)!r} is also the file of --sst2-compare, which this run would overwrite. Name another "
             "file."
         )
-    if path.resolve().parent.name == FOLDER:
+    if real_path(path).parent.name == FOLDER:
         raise Sst2Error(
             f"{option} {str(path)!r} is in the folder of the baselines. Name a file outside of {FOLDER}, or save this "
             "run as a baseline: --sst2-save NAME."

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_sst2.config.recipes import Recipe
+from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.floors import Floor, FloorKey
 from pytest_sst2.utils.redact import redacted
@@ -199,7 +200,8 @@ class Record:
 
     ``predictions`` (0 or 1), ``probabilities`` (of the positive class, six digits) and ``labels`` are in the order of
     the evaluation rows. The numbers are those of the first round. ``settings`` has the effective training arguments or
-    classifier parameters. Files of schema version 1 have no ``labels``, and None as ``fingerprint``.
+    classifier parameters. Files of schema version 1 have no ``labels``, and None as ``fingerprint``. ``commit`` is
+    that of the user's repository; None if there is none, and in files of earlier releases.
     """
 
     cell: str
@@ -228,6 +230,7 @@ class Record:
     metrics: Mapping[str, float] = field(default_factory=dict)
     floor: Floor | None = None
     warnings: Sequence[str] = ()
+    commit: Commit | None = None
 
     @property
     def phases(self) -> Sequence[Phase]:

@@ -67,9 +67,14 @@ class ResultsWriter:
             self._failures.pop(record.cell, None)
             self._write("")
 
-    def add_failure(self, failure: Failure) -> None:
-        """Write a failure, in place of the record or failure of the same cell."""
+    def add_failure(self, failure: Failure, *, keeps_record: bool = False) -> None:
+        """Write a failure, in place of the record or failure of the same cell.
+
+        If ``keeps_record``, a record that an earlier run measured stays: the test of this run measured nothing.
+        """
         with self._lock:
+            if keeps_record and failure.cell in self._lines:
+                return
             self._loses_cells |= self._lines.pop(failure.cell, None) is not None
             self._failures[failure.cell] = failure
             self._write("")

@@ -11,10 +11,9 @@ import pytest
 
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.runner.out_of_memory import out_of_memory_explained
+from pytest_sst2.session.planned_cells import attach_lost, failure_of
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
-from pytest_sst2.utils.sanitize import MOST_CHARACTERS, printable
 
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
@@ -122,19 +121,21 @@ class CellRun:
             return runner.record(context.floor_for)
 
 
-def attach_results(item: pytest.Item, report: Any) -> None:
-    """Attach what a test measured to its report as JSON, which pytest-xdist sends from a worker to the controller."""
+def attach_results(item: pytest.Item, report: Any, call: pytest.CallInfo[None]) -> None:
+    """Attach what a test measured to its report as JSON, which pytest-xdist sends from a worker to the controller.
+
+    A test that ended without a record and without a failure gets the reason instead.
+    """
+    if RECORD not in item.stash and FAILURE not in item.stash:
+        attach_lost(item, report, call)
+    if call.when != "call":
+        return
     if (resumed := item.stash.get(RESUMED, None)) is not None:
         report.sst2_resumed = resumed
     if (record := item.stash.get(RECORD, None)) is not None:
         report.sst2_record = record.to_json()
     if (failure := item.stash.get(FAILURE, None)) is not None:
         report.sst2_failure = asdict(failure)
-
-
-def failure_of(cell: Cell, reason: str) -> Failure:
-    """Return the failure of a cell, with its reason sanitized and truncated."""
-    return Failure(cell.id, cell.model_name, cell.method.name, cell.seed, truncate(printable(reason), MOST_CHARACTERS))
 
 
 def below_floor(record: Record) -> str:

@@ -7,20 +7,40 @@ from collections.abc import Iterable
 import pytest
 
 from pytest_sst2.config.declared import CHANGED_OPTION
+from pytest_sst2.results.baselines import DROP_OPTION, matches, replaced_cells
 from pytest_sst2.session.cell_items import runs_cells
+from pytest_sst2.session.planned_cells import PLAN
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
+from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.sanitize import one_line
 
 
 def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
     """Return the lines to print after collection; none if the run has no cells."""
     division = config.stash.get(DIVISION, None)
-    lines = [division.line] if division else []
+    lines = [*inputs_of(config).notes, division.line] if division else []
     if runs_cells(config, items):
         source, recipe = context_of(config).source, settings_of(config).recipe.label
         origin = source.note or f"{source.name} from {source.place or source.source}"
         lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config, source.name, recipe)]
+        lines += _save_warning(config)
     return [one_line(f"sst2: {line}") for line in lines]
+
+
+def _save_warning(config: pytest.Config) -> list[str]:
+    """Return a warning before the first cell if the baseline will not be saved because cells are left out."""
+    path, settings, plan = inputs_of(config).save_path, settings_of(config), config.stash[PLAN]
+    if path is None:
+        return []
+    selected = {cell for cell, *_ in plan.selected}
+    needed = dict.fromkeys([*(cell for cell, *_ in plan.left_out), *replaced_cells(path, settings.drop_cells)])
+    lost = [cell for cell in needed if cell not in selected and not matches(cell, settings.drop_cells)]
+    if not lost:
+        return []
+    return [
+        f"WARNING: baseline {path.stem!r} will not be saved, because this run does not measure {shorten(lost)}. Select "
+        f"{'it' if len(lost) == 1 else 'them'}, or name what the baseline may lack: {DROP_OPTION}=CELL,..."
+    ]
 
 
 def _baseline_warning(config: pytest.Config, dataset: str, recipe: str) -> list[str]:

@@ -13,6 +13,7 @@ from pytest_sst2.report.write import check_folder
 from pytest_sst2.results.baselines import check_free, find_baseline, load_baseline, newest_baseline
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.floors import MINIMUM_SEEDS, Floors, load_floors
+from pytest_sst2.results.git_baseline import ref_and_path
 from pytest_sst2.results.output_checks import check_not_baseline, check_replaceable, check_same_shard
 from pytest_sst2.results.resume import load_unfinished
 from pytest_sst2.utils.atomic_write import check_writable
@@ -30,6 +31,7 @@ class Inputs:
         known_costs: Baseline with the time and memory of cells, for dividing them among shards and ordering them on
             Ray.
         save_path: File that the baseline of this run is written to.
+        notes: Sentences about files that were skipped.
     """
 
     floors: Floors | None = None
@@ -37,6 +39,7 @@ class Inputs:
     unfinished: Results | None = None
     known_costs: Results | None = None
     save_path: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
@@ -57,16 +60,20 @@ def load_inputs(settings: Settings, *, is_worker: bool) -> Inputs:
     if settings.report_path is not None:
         check_folder(settings.report_path, "--sst2-report")
     root, name = settings.rootdir, settings.compare
-    save_path = check_free(root, settings.save, overwrite=settings.overwrite) if settings.save else None
+    save_path = None
+    if settings.save:
+        save_path = check_free(root, settings.save, overwrite=settings.overwrite, drop=settings.drop_cells)
     baseline = load_baseline(root, settings.compare_base, name) if name else None
     if baseline is not None:
         settings.changed.check_earlier(part for record in baseline.records for part in (record.model, record.method))
+    costs, skipped = _load_known_costs(settings, baseline)
     return Inputs(
         floors=load_floors(settings.floors_path) if settings.floors_given and not settings.calibrate_floors else None,
         baseline=baseline,
         unfinished=_load_unfinished(settings),
-        known_costs=_load_known_costs(settings, baseline),
+        known_costs=costs,
         save_path=save_path,
+        notes=tuple(skipped),
     )
 
 
@@ -87,7 +94,8 @@ def _check_results_path(settings: Settings) -> None:
     path, name = settings.results_path, settings.compare
     if path is None:
         return
-    compared = find_baseline(settings.rootdir, settings.compare_base, name) if name else None
+    is_file = name and not ref_and_path(name)
+    compared = find_baseline(settings.rootdir, settings.compare_base, name) if name and is_file else None
     check_not_baseline(path, settings.results_option, compared)
     if not settings.resumes_in_place:
         check_replaceable(path, settings.results_option)
@@ -102,15 +110,8 @@ def _load_unfinished(settings: Settings) -> Results | None:
     return unfinished
 
 
-def _load_known_costs(settings: Settings, baseline: Results | None) -> Results | None:
+def _load_known_costs(settings: Settings, baseline: Results | None) -> tuple[Results | None, list[str]]:
+    """Return the baseline with the costs of cells, and a sentence for each file that was skipped to find the newest."""
     if settings.shard is None and settings.executor != "ray":
-        return None
-    if baseline is not None:
-        return baseline
-    try:
-        return newest_baseline(settings.rootdir)
-    except Sst2Error as error:
-        raise Sst2Error(
-            "the newest baseline says what cells cost, by which --sst2-shard divides them and --sst2-executor ray "
-            f"puts them in order. {error} Mend or remove it, or name another with --sst2-compare."
-        ) from error
+        return None, []
+    return (baseline, []) if baseline is not None else newest_baseline(settings.rootdir)

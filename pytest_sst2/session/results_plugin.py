@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from pytest_sst2.session.stash import context_of, inputs_of, settings_of
+from pytest_sst2.session.output_guard import guard_output, move_to_stderr, print_quietly
+from pytest_sst2.session.planned_cells import Plan
+from pytest_sst2.session.stash import context_of, inputs_of, is_configured, settings_of
 from pytest_sst2.utils import locks
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
+    from pytest_sst2.results.commit import Commit
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.session import Session
@@ -29,10 +32,17 @@ class ResultsPlugin:
         self._config = config
         # Created for the first cell, so that other runs do not import it.
         self.session: Session | None = None
-        # The ids of all cells of the run, in every shard; empty until they are known.
-        self.planned: Sequence[str] = ()
+        # The cells of the run, in every shard; empty until they are known.
+        self.plan = Plan()
         # How the cells were divided among shards; None in a run of all cells.
         self.division: Division | None = None
+        # Files with an error, in a run that goes on without them (--continue-on-collection-errors).
+        self.not_collected: list[str] = []
+        self._stopped = False
+        # The commit at the start of the run; None if there is none.
+        self.commit: Commit | None = None
+        self._asked_for_commit = False
+        self._stdout: TextIO | None = None
         self._unlock: Callable[[], None] = lambda: None
         self._pytest_session: pytest.Session | None = None
 
@@ -50,17 +60,36 @@ class ResultsPlugin:
                 raise pytest.UsageError(str(error)) from error
         # After the lock: another run may have added its last cells to the file just before.
         inputs_of(self._config)
-        if self._config.option.sst2_compare or self._config.option.sst2_save:
-            self.current_session()  # so that a run without cells reports that nothing was compared or saved
+        # So that a run without cells reports that nothing was compared or saved, and prints an empty file.
+        if self._config.option.sst2_compare or self._config.option.sst2_save or settings.prints_json:
+            self.current_session()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Keep the run going if its output goes away, and print to stderr if stdout is for the results file."""
+        if is_configured(self._config):
+            if settings_of(self._config).prints_json:
+                self._stdout = move_to_stderr(self._config)
+            guard_output(self._config)
 
     def pytest_unconfigure(self) -> None:
-        """Release the lock on the results file."""
-        self._unlock()
+        """Print the results file if stdout is for it, and release the lock on it."""
+        try:
+            if self._stdout is not None and self.session is not None and not self._config.option.collectonly:
+                print_quietly(self._stdout, self.session.results_text())
+        finally:
+            self._unlock()
 
-    def set_division(self, division: Division) -> None:
-        """Store how the cells were divided among shards."""
-        self.division = division
-        self.planned = division.planned
+    def set_plan(self, plan: Plan, division: Division | None = None) -> None:
+        """Store the cells of the run, and how they were divided among shards."""
+        self.plan, self.division = plan, division
+        if plan.selected and not self._config.option.collectonly:
+            guard_output(self._config)
+            if not self._asked_for_commit:
+                from pytest_sst2.results.commit import commit_of
+
+                self._asked_for_commit = True
+                self.commit = commit_of(self._config.rootpath)
 
     def current_session(self) -> Session:
         """Return the session, with the planned cells that are known by now."""
@@ -68,15 +97,21 @@ class ResultsPlugin:
             from pytest_sst2.session.session import Session
 
             self.session = Session(settings_of(self._config), inputs_of(self._config))
-        self.session.planned, self.session.division = self.planned, self.division
+        self.session.plan, self.session.division = self.plan, self.division
+        self.session.not_collected, self.session.commit = self.not_collected, self.commit
         return self.session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Add the record or the failure of a test report to the session."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
-        if record is None and failure is None:
+        lost, not_needed = getattr(report, "sst2_lost", None), getattr(report, "sst2_not_needed", None)
+        if record is failure is lost is not_needed is None:
             return
         session = self.current_session()
+        if not_needed is not None:
+            session.not_needed.append(not_needed)
+        if lost is not None:
+            session.add_lost(lost, failed=report.failed)
         if record is not None:
             added = session.add(record, getattr(report, "sst2_resumed", None))
             if report.failed and added.reaches_floor:
@@ -95,8 +130,9 @@ class ResultsPlugin:
         if self.session is None or session.config.option.collectonly:
             return
         results = self.current_session()
-        stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
-        results.finish(complete=not stopped)
+        stopped = self._stopped or session.shouldstop or session.shouldfail
+        stopped = stopped or session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        results.finish(complete=not stopped, passed=session.exitstatus == pytest.ExitCode.OK)
         self._pytest_session = session
         _add_to_junit(session.config, results.comparison)
         if not session.config.pluginmanager.has_plugin("terminalreporter"):
@@ -114,6 +150,15 @@ class ResultsPlugin:
         finished = self._pytest_session
         if self.session is not None and finished is not None and finished.exitstatus == pytest.ExitCode.OK:
             finished.exitstatus = self.session.exit_status
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that the run was stopped: ``pytest.exit`` may set any exit status."""
+        self._stopped = True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember a file that could not be collected: it may have benchmarks."""
+        if report.failed:
+            self.not_collected.append(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
@@ -137,29 +182,49 @@ class ResultsPlugin:
         if self.session is None or config.option.collectonly:
             return
         from pytest_sst2.report.ansi import coloured
-        from pytest_sst2.report.terminal import summary_lines
         from pytest_sst2.utils.sanitize import encodable, one_line
 
         writer = config.get_terminal_writer()
         # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
         encoding = getattr(getattr(writer, "_file", None), "encoding", None)
-        run = self.session
-        parts = {"SST-2 benchmark": summary_lines(run.records, run.failures, run.notes, run.problems, writer.fullwidth)}
-        if (comparison := run.comparison) is not None:
-            from pytest_sst2.report.comparison_text import comparison_lines
-
-            fail_on = settings_of(config).fail_on
-            parts["SST-2 comparison"] = comparison_lines(comparison, fail_on, writer.fullwidth)
 
         def write(lines: Sequence[str]) -> None:
             for line in lines:
                 text = encodable(line, encoding)
                 terminalreporter.write_line(coloured(text, lambda part, color: writer.markup(part, **{color: True})))
 
-        for title, lines in parts.items():
-            terminalreporter.section(title)
-            write(lines)
+        for title, lines in (
+            ("SST-2 benchmark", lambda: self._summary_lines(writer.fullwidth)),
+            ("SST-2 comparison", lambda: self._comparison_lines(writer.fullwidth)),
+        ):
+            if text := _lines_or_error(title, lines):
+                terminalreporter.section(title)
+                write(text)
         write([one_line(line) for line in self._report(config)])
+
+    def _summary_lines(self, width: int) -> list[str]:
+        from pytest_sst2.report.terminal import summary_lines
+
+        run = self.current_session()
+        return summary_lines(run.records, run.failures, run.notes, run.problems, width)
+
+    def _comparison_lines(self, width: int) -> list[str]:
+        comparison = self.current_session().comparison
+        if comparison is None:
+            return []
+        from pytest_sst2.report.comparison_text import comparison_lines
+
+        return comparison_lines(comparison, settings_of(self._config).fail_on, width)
+
+
+def _lines_or_error(title: str, lines: Callable[[], list[str]]) -> list[str]:
+    """Return the lines of a section, or one line about why it cannot be printed: all results are written by now."""
+    try:
+        return lines()
+    except Exception as error:
+        from pytest_sst2.utils.unexpected import unexpected
+
+        return [f"ERROR: {unexpected(f'the section {title!r}', error)}"]
 
 
 def _named_tests(config: pytest.Config) -> list[str]:

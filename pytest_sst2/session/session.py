@@ -6,20 +6,25 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.report.write import STEP_SUMMARY, append_step_summary, write_report
-from pytest_sst2.results.baselines import save_baseline
+from pytest_sst2.results.baselines import matches, not_saved, save_baseline
 from pytest_sst2.results.calibration import calibrate_floors
-from pytest_sst2.results.file import Results
+from pytest_sst2.results.commit import Commit
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.resume import resume_notes
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.results.writer import ResultsWriter
+from pytest_sst2.session.lost_cells import lost_cells
+from pytest_sst2.session.planned_cells import Plan
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural, shorten
+from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
@@ -38,7 +43,10 @@ class Session:
         notes: Lines below the table, such as the files written.
         problems: Lines about what fails the run although no test failed.
         failed_tests: Number of tests that failed although their cell was measured and reaches its floor.
-        planned: The ids of all cells of the run, in every shard; empty if they are unknown.
+        plan: The cells of the run, in every shard; empty if they are unknown.
+        not_collected: Files that could not be collected, in a run that went on without them.
+        commit: The commit of the user's repository at the start of the run.
+        not_needed: The ids of cells that were skipped because the run needs no number for them.
         resumed: From cells of the resumed file to the reason why they were measured again; empty if they were not.
     """
 
@@ -52,11 +60,16 @@ class Session:
         self.problems: list[str] = []
         self.comparison: Comparison | None = None
         self.failed_tests = 0
-        self.planned: Sequence[str] = ()
+        self.plan = Plan()
+        self.not_collected: Sequence[str] = ()
+        self.not_needed: list[str] = []
+        self.commit: Commit | None = None
+        self._lost: dict[str, Failure] = {}  # the reasons of tests that ended without measuring their cell
         self.division: Division | None = None
         self.resumed: dict[str, str] = {}
         self._write_error = ""
         self._stopped = False
+        self._is_broken = False
         self._early: set[str] = set()  # cells whose record was written before their test ran
 
     @cached_property
@@ -72,13 +85,19 @@ class Session:
         )
 
     @property
+    def planned(self) -> list[str]:
+        """The ids of the cells that this run selected, in every shard."""
+        return [cell for cell, *_ in self.plan.selected]
+
+    @property
     def records(self) -> Sequence[Record]:
         """One per measured cell, whether it reaches its floor or not."""
         return tuple(self._by_cell.values())
 
     @property
     def _results(self) -> Results:
-        return Results(self.records, self.failures, origin="this run", planned=self.planned)
+        planned = [cell for cell in self.planned if cell not in self.not_needed]
+        return Results(self.records, self.failures, origin="this run", planned=planned)
 
     def add(self, record_json: dict[str, Any], resumed: str | None = None) -> Record:
         """Add a record from a test report, write it to the results file, and return it.
@@ -87,6 +106,8 @@ class Session:
         cell, empty if its record was taken from there, and else the reason why it was measured again.
         """
         record = record_from_json(record_json)
+        if resumed != "":
+            record = replace(record, commit=self.commit)
         if record.cell in self._by_cell and resumed != "":
             self._measured_again[record.cell] = None
         self._by_cell[record.cell] = record
@@ -103,6 +124,7 @@ class Session:
         unfinished = {record.cell for record in self.inputs.unfinished.records} if self.inputs.unfinished else set()
 
         def write(record: Record) -> None:
+            record = replace(record, commit=self.commit)
             self._early.add(record.cell)
             self._write(lambda writer: writer.add(record, remeasured=record.cell in unfinished))
 
@@ -120,6 +142,15 @@ class Session:
         self.failures.append(failure)
         self._write(lambda writer: writer.add_failure(failure))
 
+    def add_lost(self, failure_json: dict[str, Any], *, failed: bool) -> None:
+        """Store why a test ended without measuring its cell. It counts if no other test measures the cell.
+
+        A test that was skipped fails nothing in a run whose results are neither written nor compared.
+        """
+        failure = Failure(**failure_json)
+        if failed or self._keeps_results:
+            self._lost[failure.cell] = failure
+
     def _write(self, write: Callable[[ResultsWriter], None]) -> None:
         """Write to the results file; an error does not stop the run, and is reported at its end."""
         if self._writer is None:
@@ -131,27 +162,74 @@ class Session:
 
     @property
     def exit_status(self) -> int:
-        """The exit status of the run if every test passed: 0, 1 for a problem or a failed gate, 2 if incomparable."""
+        """The exit status of the run if every test passed.
+
+        0; 1 for a problem or a failed gate; 2 if the runs cannot be compared; 3 if an output failed unexpectedly.
+        """
+        if self._is_broken:
+            return UNEXPECTED
         if self.problems:
             return 1
         return self.comparison.exit_status(self.settings.fail_on) if self.comparison else 0
 
-    def finish(self, *, complete: bool) -> None:
-        """Write and compare the results; an error there becomes a problem of the run."""
-        self._check_one_dataset()
-        if self._writer is not None:
-            self._close(self._writer, complete=complete)
-        self._add_notes()
-        if self.settings.calibrate_floors:
-            floors = calibrate_floors(self.records, self.settings.floors_path, overwrite=self.settings.overwrite)
-            self.notes += floors.notes
-            self.problems += floors.problems
-        if self.inputs.baseline is not None:
-            baseline = self.inputs.baseline
-            self._attempt("the comparison could not be made", lambda: self._compare(baseline))
-        if self.inputs.save_path is not None:
-            self._save(self.inputs.save_path, complete=complete)
+    def finish(self, *, complete: bool, passed: bool) -> None:
+        """Write and compare the results; an error there becomes a problem of the run.
+
+        ``complete`` tells whether the run went to its end, ``passed`` whether every test passed.
+        """
         self._stopped = not complete
+        complete = not self._add_lost_cells(complete=complete) and complete
+        # What was measured is written first. Nothing that fails afterwards loses it.
+        self._attempt("the results file", lambda: self._close(complete=complete))
+        self._attempt("the summary", self._add_notes)
+        self._attempt("the baseline", self._save)
+        self._check_one_dataset()
+        self._attempt("the floors", self._calibrate)
+        self._attempt("the comparison", self._compare)
+        if passed and self.failures and self._keeps_results and self.exit_status == 0:
+            self.problems.append(self._without_number)
+
+    def _add_lost_cells(self, *, complete: bool) -> bool:
+        """Add a failure for each cell that has no number and should have one; return whether there is one."""
+        known = {*self._results.finished, *self.not_needed, *(self.division.others if self.division else ())}
+        saves, patterns = self.inputs.save_path is not None, self.settings.drop_cells
+        if saves:
+            known |= {cell for cell, *_ in (*self.plan.selected, *self.plan.left_out) if matches(cell, patterns)}
+        lost = lost_cells(self.plan, self._lost, known, complete=complete, keeps=self._keeps_results, saves=saves)
+        self.failures += lost
+        for failure in lost:
+            self._write(lambda writer, failure=failure: writer.add_failure(failure, keeps_record=True))  # type: ignore[misc]
+        return bool(lost)
+
+    def results_text(self) -> str:
+        """Return the results file of this run, for ``--sst2-json -``."""
+        return results_text(
+            self.records,
+            self.failures,
+            saved=datetime.now(UTC).isoformat(timespec="seconds"),
+            planned=self._results.planned,
+            shard=str(self.settings.shard or ""),
+        )
+
+    @property
+    def _keeps_results(self) -> bool:
+        """Whether the results of this run are written or compared, so that others rely on them."""
+        settings = self.settings
+        return bool(
+            settings.results_path
+            or settings.prints_json
+            or settings.save
+            or settings.compare
+            or settings.calibrate_floors
+        )
+
+    @property
+    def _without_number(self) -> str:
+        cells = shorten([failure.cell for failure in self.failures])
+        return (
+            f"{plural(len(self.failures), 'cell')} without a number although no test failed: {cells}. "
+            "To leave a cell out on purpose, do not select its test: -k, -m, or a path."
+        )
 
     def _check_one_dataset(self) -> None:
         datasets = {(record.dataset.name, record.dataset.revision) for record in self.records}
@@ -162,13 +240,11 @@ class Session:
                 "Name the data with --sst2-data."
             )
 
-    def _close(self, writer: ResultsWriter, *, complete: bool) -> None:
+    def _close(self, *, complete: bool) -> None:
         """Write the results file for the last time."""
-        try:
-            writer.close(complete=complete and not self._results.missing, without=self._foreign_cells())
-        except Sst2Error as error:
-            self.problems.append(str(error))
+        if (writer := self._writer) is None:
             return
+        writer.close(complete=complete and not self._results.missing, without=self._foreign_cells())
         earlier = writer.count - len(self.records)
         more = f", and {earlier} from earlier runs" if earlier else ""
         self.notes.append(f"{plural(len(self.records), 'record')} in {writer.path}{more}")
@@ -206,8 +282,16 @@ class Session:
                 f"the last record wins: {shorten([*self._measured_again])}"
             )
 
-    def _compare(self, baseline: Results) -> None:
-        before: Results | None = baseline
+    def _calibrate(self) -> None:
+        if self.settings.calibrate_floors:
+            floors = calibrate_floors(self.records, self.settings.floors_path, overwrite=self.settings.overwrite)
+            self.notes += floors.notes
+            self.problems += floors.problems
+
+    def _compare(self) -> None:
+        before = baseline = self.inputs.baseline
+        if baseline is None:
+            return
         if self.division is not None:
             from pytest_sst2.session.shard import baseline_of_shard
 
@@ -220,32 +304,33 @@ class Session:
         from pytest_sst2.compare.comparison import compare
 
         settings = self.settings
-        try:
-            comparison = compare(
-                before, self._results, tolerance=settings.tolerance, alpha=settings.alpha, declared=settings.changed
-            )
-        except Sst2Error as error:
-            self.problems.append(str(error))
-            return
+        comparison = compare(
+            before, self._results, tolerance=settings.tolerance, alpha=settings.alpha, declared=settings.changed
+        )
         if comparison.to_declare and settings.results_path is not None:
             # What was measured need not be measured again.
             command = shlex.join(["pytest-sst2", "compare", str(settings.compare), str(settings.results_path)])
             comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
         self.comparison = comparison
 
-    def _save(self, path: Path, *, complete: bool) -> None:
-        """Save a baseline, unless cells are missing: a gate would pass because it has nothing to compare."""
-        if not complete or self.failures or not self.records:
-            missing = f"{plural(len(self.failures), 'cell')} without a number" if self.failures else "the run stopped"
-            missing = missing if self.records else "no cell was measured"
-            self.problems.append(f"baseline {path.stem!r} was not saved: {missing}. What was there is unchanged.")
+    def _save(self) -> None:
+        """Save a baseline, unless a cell is missing: a gate would pass because it has nothing to compare."""
+        if (path := self.inputs.save_path) is None:
             return
-        try:
-            save_baseline(path, self.records, self.failures, overwrite=self.settings.overwrite)
-        except Sst2Error as error:
-            self.problems.append(str(error))
-        else:
-            self.notes.append(f"baseline {path.stem!r} with {plural(len(self.records), 'record')} in {path}")
+        if self._stopped and not self.failures:
+            raise not_saved(path, "the run stopped")
+        if self.not_collected:
+            raise not_saved(path, f"{shorten(self.not_collected)} could not be collected, and may have benchmarks")
+        dropped = save_baseline(
+            path,
+            self.records,
+            self.failures,
+            overwrite=self.settings.overwrite,
+            planned=[cell for cell, *_ in (*self.plan.selected, *self.plan.left_out)],
+            drop=self.settings.drop_cells,
+        )
+        without = f", without {shorten(dropped)}" if dropped else ""
+        self.notes.append(f"baseline {path.stem!r} with {plural(len(self.records), 'record')} in {path}{without}")
 
     def report(self, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> list[str]:
         """Write the reports, after everything else was written and printed; return lines about what was written.
@@ -263,11 +348,9 @@ class Session:
         failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
         problems = (*self.problems, *stopped, *failed)
         report = make_report(results, self.comparison, self.settings.fail_on, problems, tests)
-        self._attempt("the job summary could not be written", lambda: append_step_summary(report))
+        self._attempt("the job summary", lambda: append_step_summary(report))
         if folder is not None:
-            self._attempt(
-                "the report could not be written", lambda: self._write_report(folder, report, results, sentences_of)
-            )
+            self._attempt("the report", lambda: self._write_report(folder, report, results, sentences_of))
         return [*self.notes[printed[0] :], *(f"ERROR: {problem}" for problem in self.problems[printed[1] :])]
 
     def _write_report(self, folder: Path, report: Report, results: Results, sentences_of: SentencesOf) -> None:
@@ -277,14 +360,15 @@ class Session:
         paths = write_report(folder, report, cells)
         self.notes.append(f"report in {paths[0]}, with {' and '.join(path.name for path in paths[1:])}")
 
-    def _attempt(self, failure: str, work: Callable[[], None]) -> None:
-        """Compare or write a report; any error becomes a problem of the run, and no result is lost."""
+    def _attempt(self, name: str, work: Callable[[], None]) -> None:
+        """Write an output; any error becomes a problem of the run, and no result is lost."""
         try:
             work()
         except Sst2Error as error:
             self.problems.append(str(error))
         except Exception as error:
-            self.problems.append(f"{failure}: {type(error).__name__}: {error}")
+            self.problems.append(unexpected(name, error))
+            self._is_broken = True
 
 
 def _table_of(record: Record) -> tuple[str, str, str, str]:

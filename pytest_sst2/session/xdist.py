@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
+from pytest_sst2.session.planned_cells import Plan, planned_cells
+
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.session.results_plugin import ResultsPlugin
@@ -107,25 +109,25 @@ class XdistPlugin:
 
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Store the planned cells, which are the same in every worker."""
-        if not self._results.planned and any(map(_may_have_cell, ids)):
-            cells = map(self._cell_lookup(), ids)
-            self._results.planned = list(dict.fromkeys(cell.id for cell in cells if cell))
+        if not self._results.plan.selected and any(map(_may_have_cell, ids)):
+            cells = filter(None, map(self._cell_lookup(), ids))
+            self._results.set_plan(Plan(tuple(planned_cells(cells).values())))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Read the division of the cells from a worker's first report, which arrives before any cell is measured."""
-        if (division := getattr(report, "sst2_division", None)) is not None:
-            self._set_division(division)
+        """Read the plan of the cells from a worker's first report, which arrives before any cell is measured."""
+        if (plan := getattr(report, "sst2_plan", None)) is not None:
+            self._set_plan(plan)
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """Read the division from a worker without tests, which sends no report; a crashed worker has no output."""
-        if division := getattr(node, "workeroutput", {}).get("sst2_division"):
-            self._set_division(division)
+        """Read the plan from a worker without tests, which sends no report; a crashed worker has no output."""
+        if plan := getattr(node, "workeroutput", {}).get("sst2_plan"):
+            self._set_plan(plan)
 
-    def _set_division(self, division: dict[str, Any]) -> None:
-        from pytest_sst2.runner.sharding import Division
+    def _set_plan(self, sent: dict[str, Any]) -> None:
+        from pytest_sst2.session.planned_cells import plan_from_json
 
-        self._results.set_division(Division(**division))
+        self._results.set_plan(*plan_from_json(sent))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any) -> None:
@@ -138,6 +140,6 @@ class XdistPlugin:
             "crashed in a library. Run this cell alone to find out; --sst2-resume FILE keeps the others"
         )
         report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
-        from pytest_sst2.session.cell_run import failure_of
+        from pytest_sst2.session.planned_cells import failure_of
 
         report.sst2_failure = asdict(failure_of(cell, reason))

@@ -6,15 +6,18 @@ import contextlib
 import errno
 import glob
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import truncate
 from pytest_sst2.utils.paths import real_path
 
 _PART = ".part"
+_LONGEST_NAME = 255  # bytes; the limit of most file systems
 # A scratch file of this age belongs to a writer that was killed: writing takes seconds.
 _ABANDONED_SECONDS = 3600.0
 
@@ -32,7 +35,7 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
     _check_regular(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{_short(path.name)}.", suffix=_PART)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content.encode() if isinstance(content, str) else content)
@@ -51,7 +54,12 @@ def write_atomically(path: Path, content: str | bytes, *, overwrite: bool = True
         raise Sst2Error(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}. What was there is unchanged."
         ) from error
-    sweep_abandoned(path.parent, glob.escape(path.name))
+    sweep_abandoned(path.parent, glob.escape(_short(path.name)))
+
+
+def _short(name: str) -> str:
+    """Return a file's name, truncated so that the name of its scratch file is short enough for any disk."""
+    return name if len(os.fsencode(name)) <= _LONGEST_NAME - 30 else name[:50]
 
 
 def sweep_abandoned(folder: Path, pattern: str) -> None:
@@ -117,14 +125,48 @@ def _take_name(scratch: Path, path: Path) -> None:
 
 def check_writable(path: Path, option: str) -> None:
     """Raise before any work if an output file could not be written at the end."""
-    if path.is_dir():
-        raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
-    _check_regular(path)
-    folder = path.absolute().parent
+    try:
+        _check_name(path)
+        if path.is_dir():
+            raise Sst2Error(f"{option} {str(path)!r} is a folder; name a file in it.")
+        _check_regular(path)
+        reason = _obstacle(real_path(path))
+    except OSError as error:
+        reason = f"{error.filename!r}: {error.strerror or error}"
+    if reason:
+        raise Sst2Error(f"{option} {str(path)!r} cannot be written: {reason}.")
+
+
+def _check_name(path: Path) -> None:
+    """Raise ``OSError`` if a part of the path is too long, or a link to itself or, as a folder, to nothing."""
+    for name in path.parts:
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise OSError(errno.ENAMETOOLONG, f"the name has more than {_LONGEST_NAME} bytes", truncate(name, 40))
+    for part in (path, *path.parents):
+        if part.is_symlink():
+            try:
+                part.stat()
+            except FileNotFoundError:
+                if part != path:
+                    raise OSError(errno.ENOENT, "the folder is a link to nothing", str(part)) from None
+
+
+def _obstacle(path: Path) -> str:
+    """Return why a file cannot be created or replaced, as a clause; empty if it can."""
+    folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise Sst2Error(f"{option} {str(path)!r} cannot be written: {str(folder)!r} is not a writable folder.")
+        return f"{str(folder)!r} is not a writable folder"
+    return f"{str(path)!r} belongs to another user" if _is_of_another(path) else ""
+
+
+def _is_of_another(path: Path) -> bool:
+    """Return whether a folder, such as /tmp, lets only the owner of a file replace it, and that is another user."""
+    if not hasattr(os, "geteuid") or os.geteuid() == 0 or not path.exists():
+        return False
+    folder = path.parent.stat()
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (folder.st_uid, path.stat().st_uid)
 
 
 def _check_regular(path: Path) -> None:

@@ -108,6 +108,12 @@ def read_text(path: Path, largest: int = LARGEST_BYTES) -> str:
         raise
 
 
+def text_of_bytes(data: bytes, name: str) -> str:
+    """Return the UTF-8 text of a file that was read elsewhere; raise as ``read_text``, with ``name`` for the file."""
+    _check_kind(Path(name), data)
+    return _decoded(data.removeprefix(_BYTE_ORDER_MARK), name)
+
+
 def read_lines(path: Path, name: str = "") -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file with their numbers from 1, line ends included.
 

@@ -11,6 +11,7 @@ from pytest_sst2.cli.main import main
 from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.report.history import bars, history_lines
 from pytest_sst2.results.baselines import save_baseline
+from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Phase, Record, Round
 from tests.support.record_factory import ENVIRONMENT, answered
@@ -98,6 +99,48 @@ def test_the_newest_machine_speed_also_applies_to_cells_it_did_not_measure() -> 
         "minilm × linear-probe": pytest.approx(2.0),
         "minilm × torch-probe": pytest.approx(2.0),
     }
+
+
+class TestShifts:
+    """The first baseline from which the accuracy of a cell differs."""
+
+    @staticmethod
+    def shifts(*right: int) -> list[tuple[str, str]]:
+        baselines = [
+            saved(f"v{number}", number, measured(count, 1, 0.01, commit=Commit(str(number) * 40)))
+            for number, count in enumerate(right, 1)
+        ]
+        (history,) = cell_histories(baselines)
+        for shift in history.shifts:
+            assert shift.commit == shift.baseline[1:] * 9
+        return [(shift.baseline, shift.against) for shift in history.shifts]
+
+    def test_a_drop_is_marked_where_it_began_and_so_is_its_end(self) -> None:
+        assert self.shifts(90, 90, 70, 70, 90) == [("v3", "v2"), ("v5", "v4")]
+
+    def test_a_decline_in_small_steps_is_marked_where_it_differs_from_the_first(self) -> None:
+        assert self.shifts(90, 86, 82, 78, 74) == [("v4", "v1")]
+
+    def test_nothing_is_marked_where_nothing_differs_or_nothing_is_comparable(self) -> None:
+        assert self.shifts(90, 89, 90, 91) == []
+        assert self.shifts(90) == []
+        other = measured(50, 1, 0.01, fingerprint=None)
+        other = dataclasses.replace(other, dataset=dataclasses.replace(other.dataset, digest="other rows"))
+        (history,) = cell_histories([saved("a", 1, measured(90, 1, 0.01)), saved("b", 2, other)])
+        assert history.shifts == ()
+
+    def test_more_baselines_need_a_smaller_p(self) -> None:
+        assert self.shifts(90, 81) == [("v2", "v1")]
+        assert self.shifts(90, 81, *[81] * 30) == []
+
+    def test_the_sentence_names_commit_points_and_baselines(self) -> None:
+        before, after = measured(90, 1, 0.01), measured(70, 1, 0.01, commit=Commit("c" * 40, dirty=True))
+        histories = cell_histories([saved("v1", 1, before), saved("v2", 2, after)])
+        sentence = (
+            "minilm × linear-probe differs from 'v2' on (commit ccccccccc with uncommitted changes): −20.00 points "
+            "against 'v1', p <0.0001 after Holm's correction"
+        )
+        assert any(line.startswith(sentence) for line in history_lines(histories))
 
 
 def test_the_terminal_shows_a_table_and_a_line_of_bars() -> None:

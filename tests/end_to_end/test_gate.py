@@ -233,7 +233,9 @@ class TestNotSaved:
         arguments = ("--models", models, "--methods", "linear-probe", "--sst2-save", "main")
         result = project.runpytest(*arguments)
         result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(["ERROR: baseline 'main' was not saved: 1 cell without a number. What was there *"])
+        result.stdout.fnmatch_lines(
+            ["ERROR: baseline 'main' was not saved: 1 cell without a number: *. What was there *"]
+        )
         assert not baseline(project).exists()
 
     def test_nor_after_a_run_that_stopped_and_what_was_there_stays(self, project: pytest.Pytester) -> None:

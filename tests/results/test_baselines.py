@@ -18,6 +18,7 @@ from pytest_sst2.results.baselines import (
     newest_baseline,
     project_folder,
     save_baseline,
+    saved_baselines,
 )
 from pytest_sst2.results.file import results_text
 from pytest_sst2.utils.errors import Sst2Error
@@ -47,7 +48,25 @@ class TestNames:
         assert baseline_path(tmp_path, name) == tmp_path / ".sst2" / f"{name}.json"
 
     @pytest.mark.parametrize(
-        "name", ["", ".", "..", "../main", "a/b", "a\\b", ".hidden", "-x", "a b", "main\n", "café", "C:main", "a" * 300]
+        "name",
+        [
+            "",
+            ".",
+            "..",
+            "../main",
+            "a/b",
+            "a\\b",
+            ".hidden",
+            "-x",
+            "a b",
+            "main\n",
+            "café",
+            "C:main",
+            "a" * 300,
+            "nul",
+            "con.v1",
+            "LPT1",
+        ],
     )
     def test_an_invalid_name_is_refused(self, tmp_path: Path, name: str) -> None:
         message = refusal(lambda: baseline_path(tmp_path, name))
@@ -58,14 +77,21 @@ class TestNames:
     def test_an_invalid_name_is_refused_before_the_run(self, tmp_path: Path, name: str) -> None:
         assert "is not a baseline name" in refusal(lambda: check_free(tmp_path, name, overwrite=True))
 
+    def test_the_file_of_a_baseline_is_its_name_too(self, tmp_path: Path) -> None:
+        path = save(tmp_path, "main.json")
+        assert path == tmp_path / ".sst2" / "main.json"
+        assert find_baseline(tmp_path, tmp_path / "elsewhere", "main.json") == path
+        (tmp_path / "main.json").write_text("a results file", encoding="utf-8")
+        assert find_baseline(tmp_path, tmp_path, "main.json") == tmp_path / "main.json"
+
 
 class TestSaving:
     def test_a_saved_baseline_is_loaded_by_its_name_with_its_time(self, tmp_path: Path) -> None:
         path = check_free(tmp_path, "main", overwrite=False)
-        save_baseline(path, [make_record()], [FAILURE], overwrite=False)
+        save_baseline(path, [make_record()], [], overwrite=False)
         results = load_baseline(tmp_path, tmp_path, "main")
         assert [dataclasses.replace(record, probabilities=()) for record in results.records] == [SAVED]
-        assert (results.failures, results.origin) == ([FAILURE], "main")
+        assert results.origin == "main"
         assert results.saved.startswith("20")
         assert results.saved.endswith("+00:00")
 
@@ -108,6 +134,32 @@ class TestSaving:
         path = save(tmp_path, "main")
         save_baseline(path, [make_record(seed=7)], [], overwrite=True)
         assert [record.seed for record in load_baseline(tmp_path, tmp_path, "main").records] == [7]
+
+    def test_a_cell_that_failed_or_was_planned_or_is_replaced_is_dropped_by_name_only(self, tmp_path: Path) -> None:
+        path = save(tmp_path, "main")
+        before = path.read_bytes()
+        record = dataclasses.replace(make_record(), cell="new-seed1")
+
+        def again(*drop: str) -> list[str]:
+            return save_baseline(path, [record], [FAILURE], overwrite=True, planned=["planned-seed1"], drop=drop)
+
+        message = refusal(lambda: again("new-*"))
+        assert message.startswith(
+            f"baseline 'main' was not saved: 2 cells without a number: planned-seed1, {FAILURE.cell}; 1 cell of the "
+            "baseline that it replaces not measured: minilm-linear-probe-seed42. What was there is unchanged."
+        )
+        assert message.endswith(f"--sst2-drop-cells=planned-seed1,{FAILURE.cell},minilm-linear-probe-seed42.")
+        assert path.read_bytes() == before
+        assert again("planned-seed?", FAILURE.cell, "minilm-*") == [
+            *("planned-seed1", FAILURE.cell, "minilm-linear-probe-seed42")
+        ]
+
+    def test_a_replaced_baseline_that_cannot_be_read_is_refused_before_the_run(self, tmp_path: Path) -> None:
+        path = save(tmp_path, "main")
+        path.write_text("{", encoding="utf-8")
+        message = refusal(lambda: check_free(tmp_path, "main", overwrite=True))
+        assert message.endswith("To replace it although its cells are unknown, add --sst2-drop-cells='*'.")
+        assert check_free(tmp_path, "main", overwrite=True, drop=["*"]) == path
 
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_an_interrupt_keeps_the_old_baseline(
@@ -225,7 +277,8 @@ class TestReading:
 
     def test_a_baseline_without_a_measured_cell_is_refused(self, tmp_path: Path) -> None:
         path = baseline_path(tmp_path, "main")
-        save_baseline(path, [], [FAILURE], overwrite=False)
+        path.parent.mkdir()
+        path.write_text(results_text([], [FAILURE]), encoding="utf-8")
         message = refusal(lambda: load_baseline(tmp_path, tmp_path, "main"))
         sentence = f"baseline {str(path)!r} has no measured cell, so nothing can be compared with it."
         assert message == sentence
@@ -246,30 +299,46 @@ class TestNewest:
         self.write(tmp_path, "z", "2026-08-01T12:00:00+00:00")
         self.write(tmp_path, "main", "2026-08-03T12:00:00+00:00")
         self.write(tmp_path, "a", "2026-08-02T12:00:00+00:00")
-        results = newest_baseline(tmp_path)
+        results, _ = newest_baseline(tmp_path)
         assert results is not None
         assert (results.origin, results.saved, len(results.records)) == ("main", "2026-08-03T12:00:00+00:00", 1)
 
     def test_of_baselines_saved_at_once_it_is_the_last_by_name(self, tmp_path: Path) -> None:
         for name in ("b", "c", "a"):
             self.write(tmp_path, name, "2026-08-01T12:00:00+00:00")
-        results = newest_baseline(tmp_path)
+        results, _ = newest_baseline(tmp_path)
         assert results is not None
         assert results.origin == "c"
 
     def test_a_baseline_without_a_time_is_the_oldest(self, tmp_path: Path) -> None:
         self.write(tmp_path, "z", "")
         self.write(tmp_path, "a", "2020-01-01T00:00:00+00:00")
-        results = newest_baseline(tmp_path)
+        results, _ = newest_baseline(tmp_path)
         assert results is not None
         assert results.origin == "a"
 
     def test_without_baselines_there_is_none(self, tmp_path: Path) -> None:
-        assert newest_baseline(tmp_path) is None
+        assert newest_baseline(tmp_path) == (None, [])
 
-    def test_an_unreadable_baseline_is_an_error(self, tmp_path: Path) -> None:
+    def test_what_is_no_baseline_is_skipped_and_named(self, tmp_path: Path) -> None:
         self.write(tmp_path, "a", "2026-08-01T12:00:00+00:00")
-        self.write(tmp_path, "b", "2026-08-01T12:00:00+00:00")
-        path = baseline_path(tmp_path, "a")
-        path.write_text("{", encoding="utf-8")
-        assert str(path) in refusal(lambda: newest_baseline(tmp_path))
+        folder = tmp_path / ".sst2"
+        (folder / "half.json").write_bytes((folder / "a.json").read_bytes()[:200])
+        (folder / "a copy.json").write_bytes((folder / "a.json").read_bytes())
+        (folder / "._a.json").write_bytes(b"\0\5\x16\7")
+        (folder / "b.json").mkdir()
+        (folder / "broken.json").symlink_to("nowhere.json")
+        (folder / "itself.json").symlink_to("itself.json")
+        (folder / "empty.json").write_text(results_text([], [FAILURE]), encoding="utf-8")
+        results, skipped = newest_baseline(tmp_path)
+        assert results is not None
+        assert results.origin == "a"
+        names = ("half", "a copy", "._a", "b", "broken", "itself", "empty")
+        assert len(skipped) == len(names)
+        for name in names:
+            assert any(sentence.startswith("skipped: ") and name in sentence for sentence in skipped), name
+        assert saved_baselines(tmp_path) == ["a", "empty", "half"]
+
+    def test_a_folder_that_is_a_link_to_itself_has_none(self, tmp_path: Path) -> None:
+        (tmp_path / ".sst2").symlink_to(".sst2")
+        assert newest_baseline(tmp_path) == (None, [])

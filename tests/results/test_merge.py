@@ -29,7 +29,7 @@ class TestMissing:
             "2 records of 2 files in all.json",
             "2 cells of 4 missing: b-linear-probe-seed42, d-linear-probe-seed42",
             "no file of shards 2/4, 4/4",
-            "baseline 'main' was not saved: some cells have no result. An existing baseline is unchanged.",
+            "baseline 'main' was not saved: shards are missing. What was there is unchanged.",
         ]
         assert not Path(".sst2").exists()
         assert read("all.json").shard == "1+3/4"

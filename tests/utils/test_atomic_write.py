@@ -256,3 +256,41 @@ def test_check_writable_refuses_a_read_only_folder(tmp_path: Path) -> None:
         assert "unchanged" in refusal(tmp_path / "results.json")
     finally:
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("x" * 260, "the name has more than 255 bytes"),
+        ("é" * 130, "the name has more than 255 bytes"),
+        (f"{'x' * 260}/r.json", "the name has more than 255 bytes"),
+        ("itself/r.json", "Too many levels of symbolic links"),
+        ("itself", "Too many levels of symbolic links"),
+        ("nothing/r.json", "the folder is a link to nothing"),
+    ],
+)
+def test_check_writable_refuses_a_name_that_cannot_be_written(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "itself").symlink_to("itself")
+    (tmp_path / "nothing").symlink_to("nowhere")
+    with pytest.raises(Sst2Error, match=f"^--sst2-json '.*' cannot be written: .*: {reason}"):
+        check_writable(tmp_path / name, "--sst2-json")
+
+
+def test_the_longest_name_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    check_writable(path, "--sst2-json")
+    write_atomically(path, "text")
+    assert path.read_text(encoding="utf-8") == "text"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_check_writable_refuses_another_users_file_in_a_folder_that_all_users_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.json"
+    path.write_text("theirs", encoding="utf-8")
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(Sst2Error, match="belongs to another user"):
+        check_writable(path, "--sst2-json")
+    check_writable(tmp_path / "other.json", "--sst2-json")

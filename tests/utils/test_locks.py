@@ -70,30 +70,46 @@ class TestOneAtATime:
             _ = 1 / 0
         locks.take(tmp_path, "--sst2-json")()
 
-    def test_no_lock_file_is_next_to_the_guarded_file(self, tmp_path: Path) -> None:
-        with locks.one_at_a_time(tmp_path / "floors.toml"):
-            assert list(tmp_path.iterdir()) == []
+    def test_the_lock_file_is_next_to_the_guarded_file_and_is_removed(self, tmp_path: Path) -> None:
+        for name in ("floors.toml", "x" * 250):
+            with locks.one_at_a_time(tmp_path / "new" / name):
+                assert len(list((tmp_path / "new").iterdir())) == 1
+            assert list((tmp_path / "new").iterdir()) == []
 
-    @pytest.mark.parametrize("spoilt", ["a folder", "no locks on this disk"])
-    def test_a_lock_that_cannot_be_taken_is_an_error(
+    def test_jobs_with_temporary_folders_of_their_own_exclude_each_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        release = locks.take(tmp_path / "r.json", "--sst2-json")
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "of another job"))
+        with pytest.raises(Sst2Error, match="is being written by another run"):
+            locks.take(tmp_path / "r.json", "--sst2-json")
+        release()
+        locks.take(tmp_path / "r.json", "--sst2-json")()
+
+    @pytest.mark.parametrize("spoilt", ["a folder", "no locks on this disk", "no locks anywhere"])
+    def test_a_lock_that_cannot_be_taken_ends_no_run(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
     ) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        locks.take(tmp_path / "r.json", "--sst2-json")()
-        (lock,) = tmp_path.glob("pytest-sst2-*.lock")
-        if spoilt == "a folder":
-            lock.unlink()
-            lock.mkdir()
-        else:
-            monkeypatch.setattr("filelock.FileLock._acquire", lambda self: refuse_to_lock())
-        with pytest.raises(Sst2Error, match=r"^the lock file .* cannot be locked: .* set TMPDIR"):
-            locks.take(tmp_path / "r.json", "--sst2-json")
-        with pytest.raises(Sst2Error, match="cannot be locked"), locks.one_at_a_time(tmp_path / "r.json"):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+        (tmp_path / ".r.json.lock").mkdir()
+        if spoilt != "a folder":
+            from filelock import FileLock
+
+            real = FileLock._acquire  # type: ignore[attr-defined]
+
+            def acquire(lock: Any) -> None:
+                if spoilt == "no locks anywhere" or "tmp" not in Path(lock.lock_file).parts[-2:]:
+                    raise NotImplementedError("FileSystem does not appear to support flock")
+                real(lock)
+
+            monkeypatch.setattr("filelock.FileLock._acquire", acquire)
+        release = locks.take(tmp_path / "r.json", "--sst2-json")
+        if spoilt != "no locks anywhere":
+            with pytest.raises(Sst2Error, match="is being written by another run"):
+                locks.take(tmp_path / "r.json", "--sst2-json")
+        release()
+        with locks.one_at_a_time(tmp_path / "r.json"):
             pass
-
-
-def refuse_to_lock() -> None:
-    raise NotImplementedError("FileSystem does not appear to support flock")
 
 
 class TestTwoRunsOnOneResultsFile:

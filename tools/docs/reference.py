@@ -35,6 +35,7 @@ from pytest_sst2.instruments.environment import VARIABLES
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.report.write import NAMES
 from pytest_sst2.runner.metrics import LOCAL
+from pytest_sst2.utils.unexpected import UNEXPECTED
 from tools.docs.results_schema import docstring_parts, flowing, results_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +150,10 @@ def _exit_statuses() -> Iterator[str]:
                 "no test failed, but cells could not be compared (unless `--sst2-fail-on` omits `incomparable`), or "
                 "the two runs have no cell in common; pytest also uses 2 for an interrupted run",
             ),
-            (f"{code.INTERNAL_ERROR:d}", "an error inside pytest or a plugin"),
+            (
+                f"{code.INTERNAL_ERROR:d}",
+                "an error inside pytest or a plugin; or an output failed, and the results are written",
+            ),
             (f"{code.USAGE_ERROR:d}", "the options, the data or the floors file are invalid; nothing ran"),
             (
                 f"{code.NO_TESTS_COLLECTED:d}",
@@ -171,6 +175,7 @@ def _exit_statuses() -> Iterator[str]:
                 f"{CANNOT_COMPARE}",
                 "`compare`: the two runs cannot be compared; any command: an error, explained in one sentence",
             ),
+            (f"{UNEXPECTED}", "an unexpected error: one sentence, and a file with the traceback"),
         ],
     )
 

@@ -1,0 +1,36 @@
+"""Errors that pytest-sst2 does not expect: one sentence for the terminal, and a file with the traceback."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+
+from pytest_sst2.utils.formatting import truncate
+from pytest_sst2.utils.sanitize import one_line, printable
+
+# The exit status, as pytest's own for an internal error.
+UNEXPECTED = 3
+
+
+def unexpected(what: str, error: BaseException) -> str:
+    """Return the sentence about an error, and write its traceback to a new file that the sentence names.
+
+    Args:
+        what: What failed, such as ``the comparison``.
+        error: The error. Nothing is raised if the file cannot be written.
+    """
+    text = truncate(one_line(str(error)), 300)
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{what} failed unexpectedly ({reason}). {_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    try:
+        lines = printable("".join(traceback.format_exception(error)))
+        handle, path = tempfile.mkstemp(prefix="pytest-sst2-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(lines)
+    except Exception:
+        return "Its traceback could not be written to a file."
+    return f"Its traceback is in {path}; please report it with that file."
