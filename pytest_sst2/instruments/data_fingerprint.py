@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint
-from pytest_sst2.results.packing import packed_bits, packed_digests, packed_text
+from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint, block_size
+from pytest_sst2.results.packing import packed_bits, packed_bytes, packed_digests, packed_text
 from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
@@ -30,7 +30,23 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
         count=len(rows),
         distinct=len(set(rows.sentences)),
         normalized_digest=_digest(sorted(map(_normalized, rows.sentences))),
+        blocks=packed_bytes(_block_digests(rows.sentences)),
+        characters=sum(map(len, rows.sentences)),
+        non_ascii=sum(not char.isascii() for sentence in rows.sentences if not sentence.isascii() for char in sentence),
     )
+
+
+def overlap(train: Examples, evaluation: Examples) -> int:
+    """Return the number of evaluation rows whose sentence is also a training sentence."""
+    known = set(train.sentences)
+    return sum(sentence in known for sentence in evaluation.sentences)
+
+
+def _block_digests(sentences: Sequence[str]) -> bytes:
+    """Return a digest of two bytes for each block of consecutive rows."""
+    size = block_size(len(sentences))
+    blocks = ("\n".join(sentences[start : start + size]) for start in range(0, len(sentences), size))
+    return b"".join(hashlib.blake2b(block.encode(), digest_size=2).digest() for block in blocks)
 
 
 def _digest(sentences: Iterable[str]) -> str:

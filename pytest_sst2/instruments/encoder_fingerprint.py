@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.instruments.data_fingerprint import Ids
 from pytest_sst2.instruments.forward_watch import watch_autocast, watch_encoder
+from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint
 from pytest_sst2.results.packing import packed_floats
-from pytest_sst2.results.probe_sentences import probe_sentences
+from pytest_sst2.results.probe_sentences import probe_sentences, sentences_by_length, watched_sentences
 from pytest_sst2.utils.hashing import sha256_digest
 
 # From n sentences to an array of shape (n, d).
@@ -23,12 +25,8 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 # The shortest probe sentences, which are embedded twice more to measure nondeterminism.
 _REPEATED = 16
-# Every eighth probe sentence is also embedded alone, to measure batch sensitivity.
-_ALONE = slice(3, None, 8)
-# Names of config values that affect what a model computes, unlike cache sizes and task names.
-_RELEVANT_CONFIG = re.compile(
-    r"drop|_act\b|activation|_eps|position|layers|heads|hidden|intermediate|type_vocab|rope|theta"
-)
+# Names of config values that do not affect what a model computes: where it came from, its types, its outputs.
+_IRRELEVANT_CONFIG = re.compile(r"^_|version|dtype|output|return_|use_cache|tie_|torchscript|problem_type|token_id")
 _POOLINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda hidden: np.asarray(hidden.mean(axis=0)),
     "cls": lambda hidden: np.asarray(hidden[0]),
@@ -62,12 +60,12 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
     with watch_autocast(module) as autocast:
         embeddings, hidden, ids = _observed_in_batches(module, embed, expected_ids) or _observed_alone(module, embed)
     length = float(np.linalg.norm(embeddings, axis=1).mean())
-    by_length = sorted(range(len(embeddings)), key=lambda index: len(probe_sentences()[index]))
-    repeated, alone = by_length[:_REPEATED], by_length[_ALONE]
+    repeated, alone = list(sentences_by_length()[:_REPEATED]), list(watched_sentences())
     batched = embeddings if ids is expected_ids and ids is not None else of_probe_sentences(embed)
-    embedded_alone = np.concatenate([_embedded(embed, [index]) for index in alone])
+    with watch_modules(module) as modules:
+        embedded_alone = np.concatenate([_embedded(embed, [index]) for index in alone])
     first, second = _embedded(embed, repeated), _embedded(embed, repeated)
-    weights = weights_fingerprint(module)
+    weights = weights_fingerprint(module, sketched=True)
     fingerprint = EncoderFingerprint(
         dtype=", ".join(sorted({*_dtypes(module.parameters()), *_dtypes(module.state_dict().values())})),
         attention=_attention(module),
@@ -82,6 +80,8 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
         nondeterminism=_relative_distance(first, second, length or 1.0),
         batch_sensitivity=_relative_distance(batched[alone], embedded_alone, length or 1.0),
         autocast=next(iter(autocast), ""),
+        tensors=weights.tensors,
+        modules=modules.sketches(),
     )
     identity = sha256_digest(weights.digest.encode() + np.ascontiguousarray(batched).tobytes())
     return EncoderMeasurement(fingerprint, ids, identity)
@@ -174,11 +174,12 @@ def _attention(module: Any) -> str:
 
 
 def _config(module: Any) -> dict[str, Any]:
-    """Return the plain values of the model's config that affect what it computes."""
+    """Return the plain values of the model's config that may affect what it computes, and its dropout rates."""
+    rates = Counter(str(part.p) for part in module.modules() if hasattr(part, "p") and "Dropout" in type(part).__name__)
+    found = {"dropout_modules": ", ".join(f"{count} × {rate}" for rate, count in sorted(rates.items()))}
     for part in module.modules():
         if hasattr(getattr(part, "config", None), "to_dict"):
             values = sorted(part.config.to_dict().items())
-            plain = {name: value for name, value in values if isinstance(value, bool | int | float | str)}
-            names = [name for name in plain if _RELEVANT_CONFIG.search(name) and "output" not in name]
-            return {name: plain[name] for name in names}
-    return {}
+            plain = {name: value for name, value in values if isinstance(value, bool | int | float | str | None)}
+            return found | {name: value for name, value in plain.items() if not _IRRELEVANT_CONFIG.search(name)}
+    return found

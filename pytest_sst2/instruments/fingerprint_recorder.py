@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pytest_sst2.instruments.data_fingerprint import id_digests, rows_fingerprint, tokens_fingerprint
+from pytest_sst2.instruments.data_fingerprint import id_digests, overlap, rows_fingerprint, tokens_fingerprint
 from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
+from pytest_sst2.instruments.row_sketch import RowWatch, SketchedRows, row_sketches, sketch_rows
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, TokensFingerprint, TrainingFingerprint
 from pytest_sst2.results.packing import packed_digests, packed_floats
@@ -62,6 +63,9 @@ class FingerprintRecorder:
         self.training: TrainingFingerprint | None = None
         self.observation: EncoderObservation | None = None
         self._tokenizer: Any = None
+        self._tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]] | None = None
+        self._rows: dict[str, SketchedRows] = {}
+        self._row_watch = RowWatch()
         self._ids: Sequence[Sequence[int]] | None = None
         # A weak reference, because the model of a round is freed before the next round.
         self._module: Callable[[], Any] = lambda: None
@@ -74,7 +78,7 @@ class FingerprintRecorder:
             with self._clock.phase(PHASE):
                 self._ids = tokenize(probe_sentences())
                 self.tokens = tokens_fingerprint(tokenizer, self._ids)
-                self._tokenizer = tokenizer
+                self._tokenizer, self._tokenize = tokenizer, tokenize
 
     def record_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
         """Record the fingerprint of an encoder as loaded, and start to watch its training.
@@ -100,6 +104,21 @@ class FingerprintRecorder:
         self._optimizer.watch()
         self._first_batch.watch(module)
 
+    def record_rows(
+        self, which: Literal["train", "evaluation"], ids: Sequence[Sequence[int]], embeddings: np.ndarray
+    ) -> None:
+        """Record token ids and embeddings, shape (n, d), of all training or evaluation rows in their order."""
+        if self.enabled:
+            with self._clock.phase(PHASE):
+                self._rows[which] = sketch_rows(ids, embeddings)
+
+    @contextlib.contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Watch what a trained transformers model reads and computes during the body, which predicts all rows."""
+        module = self._module() if self.enabled else None
+        with self._row_watch.watching(module):
+            yield
+
     def record_training(self, training: TrainingFingerprint) -> None:
         """Record the fingerprint of a training, with the watched steps and the parts whose weights changed."""
         self._optimizer.stop()
@@ -124,6 +143,9 @@ class FingerprintRecorder:
     ) -> Fingerprint:
         """Return the whole fingerprint; ``predict`` maps n sentences to n probabilities of the positive class."""
         self._optimizer.stop()
+        if "evaluation" not in self._rows and self._tokenize is not None:
+            rows = self._row_watch.rows(self._tokenize(evaluation.sentences))
+            self._rows |= {} if rows is None else {"evaluation": rows}
         with watch_embedding_tables() as rows_by_size:
             probabilities = of_probe_sentences(predict)
         # Both times in the same batch: an effect of padding is measured elsewhere.
@@ -140,6 +162,8 @@ class FingerprintRecorder:
             encoder=self.encoder,
             training=self.training,
             prediction_token_ids=_prediction_token_ids(rows_by_size),
+            rows=row_sketches(self._rows.get("evaluation"), self._rows.get("train")),
+            overlap=overlap(train, evaluation),
         )
 
 

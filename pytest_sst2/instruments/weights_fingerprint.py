@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_sst2.results.fingerprint import HEADS
+from pytest_sst2.instruments.tensor_sketch import TensorSketcher
+from pytest_sst2.results.fingerprint import HEADS, TensorSketches
 from pytest_sst2.utils.hashing import short_digest
 
 
@@ -19,15 +20,18 @@ class WeightsFingerprint:
     ``parts`` maps the name of a layer, the embeddings, the pooler or the head to a short digest. It does not depend on
     the names of the tensors, because library releases rename them. ``effective_dtype`` is the narrowest type that
     stores every weight without loss, except those of a new head. ``digest`` includes names, types and shapes.
+    ``tensors`` has a sketch of each tensor, if it was asked for.
     """
 
     parts: Mapping[str, str]
     effective_dtype: str
     digest: str
+    tensors: TensorSketches | None = None
 
 
-def weights_fingerprint(module: Any) -> WeightsFingerprint:
-    """Return the fingerprint of the weights of a ``torch.nn.Module``."""
+def weights_fingerprint(module: Any, *, sketched: bool = False) -> WeightsFingerprint:
+    """Return the fingerprint of the weights of a ``torch.nn.Module``, with ``tensors`` if ``sketched``."""
+    sketcher = TensorSketcher() if sketched else None
     tensors: dict[str, list[bytes]] = {}
     all_tensors = hashlib.sha256()
     narrow = {"bfloat16", "float16"}
@@ -37,12 +41,15 @@ def weights_fingerprint(module: Any) -> WeightsFingerprint:
             continue
         plain = weight.detach().float().cpu().contiguous()
         digest = hashlib.sha256(plain.numpy()).digest()
+        if sketcher is not None:
+            sketcher.add(name, plain.numpy(), digest)
         tensors.setdefault(_part(name), []).append(digest)
         all_tensors.update(f"{name} {weight.dtype} {tuple(weight.shape)} {digest.hex()}\n".encode())
         if _part(name) not in HEADS:
             narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
     parts = {part: short_digest(b"".join(sorted(digests)), 8) for part, digests in tensors.items()}
-    return WeightsFingerprint(parts, min(narrow, default="float32"), all_tensors.hexdigest())
+    sketches = sketcher.sketches() if sketcher is not None else None
+    return WeightsFingerprint(parts, min(narrow, default="float32"), all_tensors.hexdigest(), sketches)
 
 
 def _stores(dtype: str, tensor: Any) -> bool:

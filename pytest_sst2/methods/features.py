@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation
 from pytest_sst2.methods.base import Job, overflow_remedy
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import address_of
 from pytest_sst2.methods.truncation import truncation_warnings
 from pytest_sst2.utils.errors import Sst2Error
+
+# One cached row of this many is computed again and compared.
+_CHECKED_EVERY = 50
+# Other batches move an embedding less than this, relative to its length, unless the encoder depends on its batch.
+_CACHED_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,10 @@ class Features:
         ids = self.embedder.token_ids(sentences) if is_own else None
         if ids is None:
             return self._check_finite(self.embedder(sentences))
-        return self._embed_distinct(sentences, ids)
+        rows = self._embed_distinct(sentences, ids)
+        which: Literal["train", "evaluation"] = "train" if sentences is self.job.train.sentences else "evaluation"
+        self.job.recorder.record_rows(which, ids, rows)
+        return rows
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the embeddings, as plain values."""
@@ -79,13 +89,32 @@ class Features:
         # Batches of another size move embeddings by 1e-7, too little to change the encoder's identity.
         address = address_of(encoder.identity, ids, "" if self.job.parts == 1 else f"{self.job.parts} parts")
         cached = cache.get(address, len(ids))
-        if cached is not None:
+        if cached is not None and self._confirms(cached, sentences, lengths, encoder):
             self.job.clock.mark_cached()
             return cached
         rows = self._check_finite(self.embedder.embed(sentences, lengths, self.job.clock.step))
         with self.job.clock.phase("store"):
             cache.put(address, rows)
         return rows
+
+    def _confirms(
+        self, cached: np.ndarray, sentences: Sequence[str], lengths: Sequence[int], encoder: EncoderObservation
+    ) -> bool:
+        """Return whether the encoder gives a share of the cached rows again; otherwise note it as the cache's problem.
+
+        Other rows are checked in each run.
+        """
+        chosen = range(time.time_ns() % min(_CHECKED_EVERY, len(cached)), len(cached), _CHECKED_EVERY)
+        again = self.embedder.embed([sentences[row] for row in chosen], [lengths[row] for row in chosen])
+        distances = np.linalg.norm(again - cached[chosen], axis=1)
+        noise = max(encoder.encoder.batch_sensitivity, encoder.encoder.nondeterminism)
+        wrong = int((distances > max(_CACHED_TOLERANCE, 5 * noise) * encoder.encoder.length).sum())
+        if wrong and self.job.cache is not None:
+            self.job.cache.problem = (
+                f"cached embeddings were not used: the encoder gives others for {wrong} of the {len(chosen)} rows that "
+                "were checked, so all were computed again"
+            )
+        return not wrong
 
     def _check_finite(self, rows: np.ndarray) -> np.ndarray:
         """Return the embeddings if they are finite; otherwise the classifier would be blamed for them."""

@@ -13,10 +13,17 @@ from typing import Any
 HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
 # Tokens of each probe sentence that are kept as text: enough to show where two tokenizers differ.
 KEPT_PIECES = 32
+# Blocks of consecutive rows that have a digest of their sentences.
+_ROW_BLOCKS = 1024
 # The largest allowed change of a probability when the classifier predicts twice; half precision stays below it.
 REPEAT_TOLERANCE = 1e-3
 # A regression that reached its tolerance ends with a gradient well below this; one that was stopped early, well above.
 CONVERGED_GRADIENT = 1e-3
+
+
+def block_size(count: int) -> int:
+    """Return how many consecutive rows of ``count`` share a digest in ``RowsFingerprint.blocks``."""
+    return max(1, -(-count // _ROW_BLOCKS))
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,10 @@ class RowsFingerprint:
         count: Number of rows.
         distinct: Number of different sentences.
         normalized_digest: Digest of the sorted sentences without spaces, case and accents.
+        blocks: A digest of two bytes for each of up to 1,024 blocks of consecutive rows, in base64; of each row if
+            there are no more rows. Empty if not recorded.
+        characters: Number of characters of all sentences; None if not recorded.
+        non_ascii: Number of characters beyond ASCII; None if not recorded.
     """
 
     sentences: str
@@ -38,6 +49,65 @@ class RowsFingerprint:
     count: int
     distinct: int
     normalized_digest: str = ""
+    blocks: str = ""
+    characters: int | None = None
+    non_ascii: int | None = None
+
+
+@dataclass(frozen=True)
+class RowSketches:
+    """What the encoder read and returned for the rows of a cell. A field is empty if it was not recorded.
+
+    Attributes:
+        tokens: A digest of two bytes of the token ids of each evaluation row, in base64.
+        lengths: Number of tokens of each evaluation row, at most 255; bytes, compressed, in base64.
+        embeddings: The embedding of each evaluation row, projected onto one random direction: 16-bit integers in units
+            of ``unit``, in base64. A fine-tuned model's embedding is the mean of its last hidden states after training.
+        unit: The value of the integer 1.
+        train_tokens: A digest of four bytes for each of up to 64 blocks of consecutive training rows.
+        train_embeddings: For each block, the sum of the rows' projections with random signs, as float32.
+    """
+
+    tokens: str = ""
+    lengths: str = ""
+    embeddings: str = ""
+    unit: float = 0.0
+    train_tokens: str = ""
+    train_embeddings: str = ""
+
+
+@dataclass(frozen=True)
+class TensorSketches:
+    """The weights of an encoder, tensor by tensor, in the order of its state dict.
+
+    Attributes:
+        names: One line per tensor: name and shape, such as ``pooler.dense.bias 384``; compressed, in base64.
+        digests: Digest of the values as float32, 4 bytes each.
+        unordered: The same for the values in any order.
+        grids: Two bytes per tensor: the number of bits of the mantissa in use, and how many of 255 sampled values are
+            distinct.
+        sketch: Four float32 per tensor: its Euclidean length and three projections onto random signs.
+    """
+
+    names: str
+    digests: str
+    unordered: str
+    grids: str
+    sketch: str
+
+
+@dataclass(frozen=True)
+class ModuleSketches:
+    """The outputs of an encoder's modules for eight of the probe sentences, each alone, in the order of completion.
+
+    Attributes:
+        names: One line per module, such as ``encoder.layer.0.attention.self``; compressed, in base64.
+        sketch: Five float32 per module: length and one random projection of its first input, then length and two
+            projections of its output. Those of the input are NaN if it is no array.
+    """
+
+    names: str
+    sketch: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +145,7 @@ class EncoderFingerprint:
         length: Mean Euclidean length of the embeddings.
         dimensions: Number of dimensions of an embedding.
         effective_dtype: The narrowest type that stores every weight without loss.
-        config: Values of the model's config that affect what it computes.
+        config: Values of the model's config that may affect what it computes, and the dropout rates of its modules.
         pooling: The pooling of the last hidden states that reproduces the embeddings: ``mean``, ``cls``, ``max`` or
             ``lasttoken``; empty if none does.
         hidden: The mean last hidden state of each sentence, projected as in ``sketch``.
@@ -83,6 +153,8 @@ class EncoderFingerprint:
             the mean length.
         batch_sensitivity: Largest distance between the embeddings of a sentence alone and in a batch, as a share of
             the mean length.
+        tensors: The weights, tensor by tensor; None if not recorded.
+        modules: The outputs of the modules; None if not recorded.
     """
 
     dtype: str
@@ -98,6 +170,8 @@ class EncoderFingerprint:
     nondeterminism: float = 0.0
     batch_sensitivity: float = 0.0
     autocast: str = ""
+    tensors: TensorSketches | None = None
+    modules: ModuleSketches | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +226,8 @@ class Fingerprint:
         training: None for methods without an optimisation.
         prediction_token_ids: Digests of the token ids that the trained classifier read for the probe sentences, as in
             ``TokensFingerprint.ids`` but sorted; empty if they could not be observed.
+        rows: What the encoder read and returned for the rows; None if not recorded.
+        overlap: Number of evaluation sentences that are also training sentences; None if not recorded.
     """
 
     fixed_sentences: str
@@ -163,3 +239,5 @@ class Fingerprint:
     encoder: EncoderFingerprint | None = None
     training: TrainingFingerprint | None = None
     prediction_token_ids: str = ""
+    rows: RowSketches | None = None
+    overlap: int | None = None

@@ -22,6 +22,8 @@ SHARED = (
     *((name,) for name in ("environment", "dataset", "recipe", "weights", "settings", "labels")),
     *(("fingerprint", name) for name in ("train", "evaluation", "tokens")),
     *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
+    # Files before 0.4.0 lack them.
+    *(("fingerprint", "rows"), ("fingerprint", "encoder", "tensors"), ("fingerprint", "encoder", "modules")),
 )
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
@@ -45,7 +47,7 @@ def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
     record["labels"] = {"count": len(record["labels"]), "bits": packed_bits(record["labels"])}
     for path in SHARED:
         parent, name = _parent(record, path)
-        if parent is not None and parent[name] is not None:
+        if parent is not None and parent.get(name) is not None:
             part = json_line(parent[name])
             if part not in shared:
                 shared.append(part)
@@ -65,7 +67,7 @@ def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str,
         record["fingerprint"] = {**record["fingerprint"]}
     for path in SHARED:
         parent, name = _parent(record, path)
-        if parent is not None and parent[name] is not None:
+        if parent is not None and parent.get(name) is not None:
             index = parent[name]
             if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
                 raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
@@ -83,7 +85,7 @@ def check_unpacked_size(records: Sequence[Mapping[str, Any]], shared: Sequence[A
     for record in records:
         for path in SHARED:
             parent, name = _parent({**record}, path)
-            index = parent[name] if parent is not None else None
+            index = parent.get(name) if parent is not None else None
             if type(index) is int and 0 <= index < len(sizes):
                 total += sizes[index]
                 if total > largest:
@@ -179,6 +181,17 @@ def unpacked_digests(text: str) -> list[bytes]:
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are not a whole number of digests")
     return [data[start : start + 4] for start in range(0, len(data), 4)]
+
+
+def packed_bytes(data: bytes, *, compressed: bool = False) -> str:
+    """Return bytes as base64, ``compressed`` by zlib or as they are."""
+    return base64.b64encode(zlib.compress(data, 9) if compressed else data).decode()
+
+
+def unpacked_bytes(text: str, *, compressed: bool = False) -> bytes:
+    """Return the bytes that ``packed_bytes`` packed, at most 1 MiB of compressed ones."""
+    data = base64.b64decode(text, validate=True)
+    return zlib.decompressobj().decompress(data, _LONGEST_TEXT) if compressed else data
 
 
 def packed_text(text: str) -> str:

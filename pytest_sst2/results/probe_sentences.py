@@ -18,6 +18,17 @@ def probe_sentences() -> tuple[str, ...]:
     return tuple(Path(__file__).with_name("probe_sentences.txt").read_text(encoding="utf-8").splitlines())
 
 
+@functools.cache
+def sentences_by_length() -> tuple[int, ...]:
+    """Return the numbers of the probe sentences, the shortest first."""
+    return tuple(sorted(range(len(probe_sentences())), key=lambda number: len(probe_sentences()[number])))
+
+
+def watched_sentences() -> tuple[int, ...]:
+    """Return the numbers of the eight sentences that are also embedded alone, each eighth by length."""
+    return sentences_by_length()[7::8]
+
+
 def probe_sentences_digest() -> str:
     """Return the first 16 digits of the probe sentences' SHA-256."""
     return short_digest("\n".join(probe_sentences()))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from pytest_sst2.results.fingerprint import Fingerprint
+from pytest_sst2.results.fingerprint import Fingerprint, RowSketches, TensorSketches
 from pytest_sst2.results.packing import (
     SHARED,
     UNPACKING_ERRORS,
     check_bits,
+    unpacked_bytes,
     unpacked_digests,
     unpacked_floats,
     unpacked_text,
@@ -33,8 +34,10 @@ def read_shared_parts(records: Sequence[Mapping[str, Any]]) -> None:
             hint = _without_none(get_type_hints(_without_none(hint))[parent])
         read: dict[int, Any] = {}
         for record in records:
-            holder: Any = functools.reduce(lambda value, parent: value and value[parent], parents, record)
-            part = holder and holder[name]
+            holder: Any = record
+            for parent in parents:
+                holder = holder and holder.get(parent)
+            part = holder and holder.get(name)
             if isinstance(part, dict):
                 if id(part) not in read:
                     value = read_plain(hint, part, ".".join((*parents, name)))
@@ -135,9 +138,49 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
     if (encoder := fingerprint.encoder) is not None:
         sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
         sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
+        if encoder.tensors is not None:
+            _check_tensors(encoder.tensors)
+        if encoder.modules is not None:
+            names = _unpacked("encoder.modules.names", unpacked_text, encoder.modules.names)
+            floats = _unpacked("encoder.modules.sketch", unpacked_floats, encoder.modules.sketch)
+            _check_per_name("encoder.modules", names, len(floats) / 5)
+    if fingerprint.rows is not None:
+        _check_rows(fingerprint.rows)
     for name, size in sizes.items():
         if size != count:
             raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
+
+
+def _check_tensors(tensors: TensorSketches) -> None:
+    names = _unpacked("encoder.tensors.names", unpacked_text, tensors.names)
+    for field, unpack, size in (
+        ("digests", unpacked_digests, 1),
+        ("unordered", unpacked_digests, 1),
+        ("grids", unpacked_bytes, 2),
+        ("sketch", unpacked_floats, 4),
+    ):
+        values = _unpacked(f"encoder.tensors.{field}", unpack, getattr(tensors, field))
+        _check_per_name(f"encoder.tensors.{field}", names, len(values) / size)
+
+
+def _check_per_name(name: str, names: Sequence[Any], size: float) -> None:
+    count = len(str(names).splitlines()) if names else 0
+    if size != count:
+        raise ValueError(f"fingerprint.{name} has {size:g} entries for {count} names")
+
+
+def _check_rows(rows: RowSketches) -> None:
+    """Raise if the sketches of rows are not of one number of rows and of one number of blocks."""
+    tokens = _unpacked("rows.tokens", unpacked_bytes, rows.tokens)
+    lengths = _unpacked("rows.lengths", functools.partial(unpacked_bytes, compressed=True), rows.lengths)
+    embeddings = _unpacked("rows.embeddings", unpacked_bytes, rows.embeddings)
+    if not len(tokens) == len(embeddings) == 2 * len(lengths):
+        sizes = f"{len(tokens) / 2:g} tokens, {len(lengths)} lengths and {len(embeddings) / 2:g} embeddings"
+        raise ValueError(f"fingerprint.rows has {sizes}")
+    blocks = _unpacked("rows.train_tokens", unpacked_digests, rows.train_tokens)
+    sums = _unpacked("rows.train_embeddings", unpacked_floats, rows.train_embeddings)
+    if len(blocks) != len(sums):
+        raise ValueError(f"fingerprint.rows has {len(blocks)} blocks of tokens and {len(sums)} of embeddings")
 
 
 def _unpacked(name: str, unpack: Callable[[str], Sequence[Any] | None], text: str) -> Sequence[Any]:

@@ -155,7 +155,7 @@ class CellRunner:
         job = self._job(clock, recorder)
         with PeakMemory() as memory, freed_memory_kept(), clock.phase(UNNAMED_PHASE):
             trained = train(self.cell.method, job)
-            with clock.phase("predict", examples=len(job.evaluation)):
+            with clock.phase("predict", examples=len(job.evaluation)), recorder.predicting():
                 probabilities = self._checked(trained.predict)(job.evaluation.sentences)
         return MeasuredRound(
             trained,

@@ -167,7 +167,7 @@ def test_a_fault_is_caught_and_named(fault: Fault, method: str, baseline: Baseli
     assert named, f"{fault.cause} is in none of {sentences}"
     if fault.outcome != "named":
         assert cell.verdict == fault.outcome
-    assert len(cell.causes + cell.reasons) <= 3, "too many other causes"
+    assert len([cause for cause in cell.causes if not cause.is_note]) + len(cell.reasons) <= 3, "too many other causes"
 
 
 def test_the_list_covers_every_upgrade_that_can_be_replayed_in_one_environment() -> None:
@@ -210,7 +210,8 @@ class TestHarmless:
         runs = [first, *(measure(world.with_recipe(seeds=(seed,)), method) for seed in (43, 44, 45))]
         before, after = (Results([*one.records, *two.records], []) for one, two in (runs[:2], runs[2:]))
         cell = cell_of(compared(before, after))
-        assert (cell.verdict, cell.causes, cell.reasons) == ("unchanged", (), ())
+        assert cell.verdict in ("identical", "held", "undecided")
+        assert (cell.causes, cell.reasons) == ((), ())
 
     def test_an_unused_token_and_another_class_are_no_drift(self, baseline: Baseline) -> None:
         def change(tokenizer: Any) -> None:
@@ -247,7 +248,7 @@ class TestHarmless:
                 del record["fingerprint"][part][name]
         text = json.dumps({"schema_version": 2, "saved": "", "records": [record], "failures": []})
         cell = cell_of(compared(results_from_text(text, "older"), after))
-        assert (cell.verdict, cell.causes) == ("unchanged", ())
+        assert (cell.verdict, cell.causes) == ("identical", ())
 
 
 @pytest.mark.processes

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
 from pytest_sst2.config.catalog import METHODS
+from pytest_sst2.config.declared import NOTHING_DECLARED
 from pytest_sst2.config.recipes import Recipe
 from pytest_sst2.config.settings import Settings
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
@@ -160,6 +161,7 @@ def _settings(world: World) -> Settings:
         compare=None,
         compare_base=world.scratch,
         fail_on=(),
+        changed=NOTHING_DECLARED,
         tolerance=0.005,
         alpha=0.01,
         drop_cells=(),

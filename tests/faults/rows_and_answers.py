@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.data.splits import Examples
+from pytest_sst2.data.splits import Examples, Splits
 from tests.faults.harness import LINEAR, MAJORITY, TUNE, WORDS, World, fault
 from tests.faults.injecting import around, evaluation_rows, flipped, taken, train_rows, with_splits
 
@@ -55,7 +55,11 @@ def _recipe(patch: pytest.MonkeyPatch, world: World) -> World:
 
 @fault("other data", (LINEAR,), "incomparable", r"data other, was ")
 def _data(patch: pytest.MonkeyPatch, world: World) -> None:
-    with_splits(patch, lambda splits: dataclasses.replace(splits, info=dataclasses.replace(splits.info, name="other")))
+    def change(splits: Splits) -> Splits:
+        rows = Examples([f"{text} too" for text in splits.evaluation.sentences], splits.evaluation.labels)
+        return dataclasses.replace(splits, evaluation=rows, info=dataclasses.replace(splits.info, name="other"))
+
+    with_splits(patch, change)
 
 
 @fault("predictions inverted", (LINEAR, MAJORITY), "regressed", r"predictions.*opposite")
@@ -82,7 +86,9 @@ def _threshold(patch: pytest.MonkeyPatch, world: World) -> None:
     patch.setattr(MeasuredRound, "predictions", property(lambda self: (self.probabilities > 0.7).astype(np.int64)))
 
 
-@fault("answers mixed up on the way from the classifier", (LINEAR, WORDS), "regressed", r"answers.*evaluation rows")
+@fault(
+    "answers mixed up on the way from the classifier", (LINEAR, WORDS), "regressed", r"answers changed.*7 places before"
+)
 def _mixed_up(patch: pytest.MonkeyPatch, world: World) -> None:
     from pytest_sst2.runner.cell_runner import CellRunner
 

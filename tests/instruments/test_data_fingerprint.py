@@ -52,7 +52,7 @@ class TestRows:
         base = rows_fingerprint(self.rows(("a", 1), ("b", 0), ("b", 0)))
         assert (base.count, base.distinct) == (3, 2)
         order = rows_fingerprint(self.rows(("b", 0), ("a", 1), ("b", 0)))
-        assert dataclasses.replace(order, order=base.order) == base
+        assert dataclasses.replace(order, order=base.order, blocks=base.blocks) == base
         assert order != base
         labels = rows_fingerprint(self.rows(("a", 0), ("b", 0), ("b", 0)))
         assert dataclasses.replace(labels, labels=base.labels) == base

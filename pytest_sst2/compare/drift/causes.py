@@ -7,29 +7,36 @@ all later steps, so each step is judged only as far as the earlier steps agree.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from pytest_sst2.compare.drift.answers import (
+    answer_causes,
+    prediction_token_causes,
+    repeat_causes,
+    same_answers,
+    same_numbers,
+)
+from pytest_sst2.compare.drift.data_rows import overlap_difference, row_differences
+from pytest_sst2.compare.drift.embeddings import is_nondeterministic
 from pytest_sst2.compare.drift.encoder import (
     arithmetic_causes,
     different_values,
     encoder_causes,
-    is_nondeterministic,
+    is_frozen,
     value_text,
 )
-from pytest_sst2.compare.drift.evidence import Cause, causes_of, ranked
+from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
+from pytest_sst2.compare.drift.modules import same_modules
+from pytest_sst2.compare.drift.rows import row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import (
     first_step_causes,
-    prediction_causes,
-    prediction_token_causes,
-    repeat_causes,
     same_rows_in_another_order,
     training_causes,
     training_row_causes,
 )
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
-from pytest_sst2.results.fingerprint import RowsFingerprint
-from pytest_sst2.results.packing import unpacked_bits
+from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.record import Record
 
 # Characters of a commit or digest that identify it: ``sha256:`` and twelve digits.
@@ -57,7 +64,7 @@ def incomparable_reasons(
     rows = _paired_row_differences(before, after, declared) if same_seeds else _draw_row_differences(before, after)
     # Two names of the same rows are no difference.
     if before.dataset.name != after.dataset.name and rows:
-        return (f"data {after.dataset.name}, was {before.dataset.name}",)
+        return (f"data {after.dataset.name}, was {before.dataset.name}", *rows)
     if not reasons:
         return tuple(rows)
     # No declaration makes other evaluation rows comparable.
@@ -76,9 +83,10 @@ def _paired_row_differences(before: Record, after: Record, declared: Declared) -
         return []
     values = {difference.partition(" ")[0] for difference in recipe_differences(before, after)}
     rows = [
-        *(() if "train_size" in values else _row_differences("training", old.train, new.train)),
-        *_row_differences("evaluation", old.evaluation, new.evaluation),
+        *(() if "train_size" in values else row_differences("training", old.train, new.train)),
+        *row_differences("evaluation", old.evaluation, new.evaluation),
     ]
+    rows += [difference] if rows and (difference := overlap_difference(old.overlap, new.overlap)) else []
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()
     has_other_recipe = declared.recipe and bool(values)
     if (
@@ -99,7 +107,7 @@ def _draw_row_differences(before: Record, after: Record) -> list[str]:
         return ["training and evaluation rows (a file of schema 1 does not distinguish them)"]
     if after.dataset.split == "heldout":
         return []
-    return _with_revisions([*_row_differences("evaluation", old.evaluation, new.evaluation)], before, after)
+    return _with_revisions([*row_differences("evaluation", old.evaluation, new.evaluation)], before, after)
 
 
 def _setting_differences(before: Record, after: Record) -> dict[str, str]:
@@ -129,22 +137,6 @@ def recipe_differences(before: Record, after: Record) -> Iterator[str]:
             yield f"{field.name} {value_text(new)}, was {value_text(old)}"
 
 
-def _row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
-    if old.sentences != new.sentences:
-        if _row_count(old) != _row_count(new):
-            yield f"{which} sentences: {_row_count(new)}, were {_row_count(old)}"
-        else:
-            spelled = old.normalized_digest and old.normalized_digest == new.normalized_digest
-            how = "with other spaces, case or accents" if spelled else "not the same ones"
-            yield f"{which} sentences: {how} ({_row_count(old)}, on both sides)"
-    elif old.labels != new.labels:
-        bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
-        flipped = sum(one != other for one, other in bits)
-        yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label"
-    elif old.order != new.order:
-        yield f"{which} order: the same rows in another order"
-
-
 def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]:
     """Return the differences in rows, after the sentence that explains them: the data set has another revision."""
     old, new = before.dataset, after.dataset
@@ -153,10 +145,6 @@ def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]
         return rows
     revisions = [dataset.revision[:_REVISION_CHARACTERS] for dataset in (new, old)]
     return [f"the data set has other rows (revision {revisions[0]}, was {revisions[1]})", *rows]
-
-
-def _row_count(rows: RowsFingerprint) -> str:
-    return f"{rows.count:,} rows, {rows.distinct:,} distinct"
 
 
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[Cause, ...]:
@@ -172,32 +160,54 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     settings = _setting_differences(before, after)
     if not same_seed:
         settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
-    tokens = list(token_causes(old.tokens, new.tokens)) if same_sentences and old.tokens and new.tokens else []
-    encoder = causes_of(
-        "embeddings",
-        encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings),
-    )
+    tokens = [*token_causes(old.tokens, new.tokens)] if same_sentences and old.tokens and new.tokens else []
+    encoder = [*encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings)]
+    frozen = is_frozen(before)
+    read = [*row_token_causes(old, new, frozen=frozen)] if same_seed and not tokens else []
+    tokens += read if frozen else []
+    if same_seed and not any(cause.kind in ("weights", "modules", "embeddings") for cause in encoder):
+        encoder += row_embedding_causes(old, new, frozen=frozen)
     # A different way to compute the same is a cause, but it explains nothing in the later steps.
     causes = [
-        *causes_of("tokens", tokens),
-        *causes_of("arithmetic", arithmetic_causes(before, after)),
+        *tokens,
+        *arithmetic_causes(before, after),
         *encoder,
         *(_setting_cause(before, after, name, sentence) for name, sentence in settings.items()),
     ]
-    same_inputs = not (tokens or encoder or settings)
     if not same_seed:
         return ranked(causes)
-    training = [
+    same_inputs = not (tokens or encoder or settings)
+    training = [*causes_of("training", _training_sentences(old, new, settings, same_inputs=same_inputs, tokens=tokens))]
+    causes += training
+    if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
+        causes += repeat_causes(old, new)
+    if same_sentences:
+        if not tokens:
+            causes += read or prediction_token_causes(old, new)
+        unexplained = not any(cause.rank is not Rank.NOTE for cause in causes if cause.kind != "arithmetic")
+        causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen)
+    return ranked(_with_notes(causes, before, after))
+
+
+def _training_sentences(
+    old: Fingerprint, new: Fingerprint, settings: Collection[str], *, same_inputs: bool, tokens: Collection[Cause]
+) -> list[str]:
+    """Return how the trainings differ, as far as the earlier steps agree."""
+    sentences = [
         *(() if tokens else training_row_causes(old.training, new.training)),
         *training_causes(old.training, new.training, settings),
-        *(prediction_token_causes(old, new) if same_sentences and not tokens else ()),
     ]
-    if same_inputs and not training:
-        training += first_step_causes(old.training, new.training)
-    causes += causes_of("training", training)
-    if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
-        causes += causes_of("predictions", repeat_causes(old, new))
-    if same_sentences:
-        same_training = same_inputs and not training
-        causes += causes_of("predictions", prediction_causes(before, after, same_training=same_training))
-    return ranked(causes)
+    if same_inputs and not sentences:
+        sentences += first_step_causes(old.training, new.training)
+    return sentences
+
+
+def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
+    """Yield the causes; weights, config and settings that moved nothing measured become notes."""
+    kinds = {cause.kind for cause in causes if not cause.is_note}
+    stored = kinds <= {"weights", "config", "settings", "arithmetic"} and same_answers(before, after)
+    old, new = (record.fingerprint.encoder if record.fingerprint else None for record in (before, after))
+    same_outputs = old is not None and new is not None and same_modules(old.modules, new.modules)
+    unmoved = {"weights": same_outputs, "config": same_outputs, "settings": same_numbers(before, after)}
+    for cause in causes:
+        yield dataclasses.replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.results.fingerprint import KEPT_PIECES, TokensFingerprint
 from pytest_sst2.results.packing import unpacked_text
 from pytest_sst2.results.probe_sentences import has_accents, has_capitals, probe_sentences
@@ -27,15 +28,16 @@ def same_token_sentences(old: TokensFingerprint | None, new: TokensFingerprint |
     return np.asarray(first == second)
 
 
-def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[str]:
-    """Yield one sentence: how many probe sentences have other ids, and what these have in common."""
+def token_causes(old: TokensFingerprint, new: TokensFingerprint) -> Iterator[Cause]:
+    """Yield one cause: how many probe sentences have other ids, and what these have in common."""
     same = same_token_sentences(old, new)
     if same.all():
         return
     different = [index for index, equal in enumerate(same) if not equal]
     first = truncate(probe_sentences()[different[0]], _SHOWN_CHARACTERS)
     count = f"token ids differ for {len(different)} of {len(same)} probe sentences"
-    yield f"{count} (first: “{first}”){_reason(old, new, different)}"
+    sentence = f"{count} (first: “{first}”){_reason(old, new, different)}"
+    yield Cause(sentence, "tokens", f"probe sentence {different[0]}", rows=len(different))
 
 
 def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[int]) -> str:

@@ -1,40 +1,22 @@
-"""Compare trainings: the optimisation, the first step, and the predictions of the trained classifier."""
+"""Compare trainings: the rows that the optimiser was given, the optimisation, and the first step."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterator
 
-import numpy as np
-
 from pytest_sst2.compare.drift.encoder import autocast_text
-from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, REPEAT_TOLERANCE, Fingerprint, TrainingFingerprint
-from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
-from pytest_sst2.results.record import Record
+from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, TrainingFingerprint
 from pytest_sst2.utils.formatting import shorten
 
 # Loss, gradient and step of the first batch change by a few percent with other dropout masks.
 FIRST_LOSS_TOLERANCE = 0.05
 FIRST_GRADIENT_TOLERANCE = 0.5
 FIRST_UPDATE_TOLERANCE = 0.5
-# Smallest cosine between the logits of two equal classifiers. Another thread count gives 0.999 for a classifier trained
-# in steps, another solver 0.9999 for a logistic regression.
-LOGITS_COSINE = 0.98
-REGRESSION_COSINE = 0.999
-# Below this correlation the predictions are the opposite: the classifier has learned swapped labels.
-OPPOSITE_CORRELATION = -0.7
-# Predictions for the evaluation rows may differ more than those for the probe sentences, but not by this much.
-PREDICTIONS_CORRELATION = 0.9
-# Packed files store probabilities in steps of 1/4095.
-_PROBABILITY_STEP = 1 / 4095
 # The settings of parameters of the optimiser that have another name.
 _SETTINGS = {"betas": "adam_beta", "eps": "epsilon"}
 # Numbers this close, relatively, are equal.
 _ROUNDING = 1e-4
-# From this fraction of predictions on the wrong side of one half, they are called the opposite.
-_OPPOSITE_FRACTION = 0.9
 
 
 def training_causes(
@@ -163,110 +145,3 @@ def _row_digests(training: TrainingFingerprint | None) -> tuple[str, str]:
     """Return two digests of the rows an optimiser was given, with and without their order; empty if unknown."""
     ordered, _, unordered = ((training.order if training else None) or "").partition(":")
     return ordered, unordered
-
-
-def repeat_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
-    """Yield a cause if only the later classifier gives different probabilities when it predicts twice."""
-    if new.repeat_max_diff > REPEAT_TOLERANCE >= old.repeat_max_diff:
-        yield (
-            f"predicting twice gives different probabilities (up to {new.repeat_max_diff:.2g} apart): dropout is on "
-            "while predicting, or something else is random"
-        )
-
-
-def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[str]:
-    """Yield a cause if the classifier predicts from other tokens, although the tokenizer is the same."""
-    if not old.prediction_token_ids or not new.prediction_token_ids:
-        return
-    lost = Counter(unpacked_digests(old.prediction_token_ids))
-    lost.subtract(unpacked_digests(new.prediction_token_ids))
-    if count := sum(number for number in lost.values() if number > 0):
-        total = len(unpacked_digests(new.prediction_token_ids))
-        yield (
-            f"when predicting, the model reads other tokens for {count} of {total} probe sentences, "
-            "although it was trained on the same: they are cut or prepared differently"
-        )
-
-
-def prediction_causes(before: Record, after: Record, *, same_training: bool) -> Iterator[str]:
-    """Yield how the predictions differ: opposite, from another classifier, with another threshold, or mixed up.
-
-    ``same_training`` is whether all earlier steps of the chain agree. Both records have a fingerprint.
-    """
-    old, new = before.fingerprint, after.fingerprint
-    assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
-    yield from _threshold_causes(before, after)
-    first, second = (np.array(unpacked_floats(side.logits)) for side in (old, new))
-    if correlation(first, second) < OPPOSITE_CORRELATION:
-        yield "the trained classifier gives the opposite answers: labels or classes are swapped"
-        return
-    if not same_training:
-        return
-    similarity = cosine(first, second)
-    is_regression = old.training is not None and old.training.first_loss is None
-    if similarity < (REGRESSION_COSINE if is_regression else LOGITS_COSINE):
-        cosines = f"cosine of the probe sentences' logits {similarity:.3f}"
-        yield (
-            f"the training went as before, but the answers differ ({cosines}): predicting changed, not training"
-            if _is_same_result(old.training, new.training)
-            else f"the same up to training, but the trained classifiers differ ({cosines}): "
-            f"{'' if old.encoder else 'its features or '}the training itself changed{_epoch_losses(before, after)}"
-        )
-        return
-    one, other = (_log_odds(record) for record in (before, after))
-    if one.shape == other.shape and correlation(one, other) < PREDICTIONS_CORRELATION:
-        moved = sum(a != b for a, b in zip(before.predictions, after.predictions, strict=True))
-        yield (
-            f"the classifier answers the probe sentences as before, but its answers to the evaluation rows differ "
-            f"({moved:,} of {after.total:,} predictions): rows are mixed up, or these are other sentences"
-        )
-
-
-def _is_same_result(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> bool:
-    """Return whether two trainings ended with exactly the same weights, as far as they were recorded."""
-    if old is None or new is None:
-        return False
-    if old.first_loss is not None:
-        return bool(old.weights) and old.weights == new.weights
-    return old.last_gradient is not None and (old.steps, old.last_gradient) == (new.steps, new.last_gradient)
-
-
-def _epoch_losses(before: Record, after: Record) -> str:
-    """Return where a training in epochs first differs, and its loss in the last epoch; empty without epochs."""
-    if not before.epochs or not after.epochs:
-        return ""
-    old, new = (record.fingerprint.training if record.fingerprint else None for record in (before, after))
-    ratio = _ratio(old.first_loss, new.first_loss) if old and new else None
-    differs_at_first = ratio is not None and abs(ratio - 1) > _ROUNDING
-    first = "from the first batch on, as with other dropout masks" if differs_at_first else "later on"
-    losses = f"{after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"
-    return f" {first}; loss of the last epoch {losses}"
-
-
-def _log_odds(record: Record) -> np.ndarray:
-    clipped = np.clip(np.asarray(record.probabilities), _PROBABILITY_STEP, 1 - _PROBABILITY_STEP)
-    return np.asarray(np.log(clipped / (1 - clipped)))
-
-
-def _threshold_causes(before: Record, after: Record) -> Iterator[str]:
-    """Yield a cause if only the later predictions do not follow from their probabilities at one half."""
-    old, new = _wrong_side_count(before), _wrong_side_count(after)
-    if not new or old:
-        return
-    probabilities, predictions = np.asarray(after.probabilities), np.asarray(after.predictions)
-    highest = max(probabilities[predictions == 0], default=0.0)
-    lowest = min(probabilities[predictions == 1], default=1.0)
-    count = f"{new:,} of {after.total:,} predictions do not follow from their probabilities at a threshold of 0.5"
-    if highest <= lowest + _PROBABILITY_STEP:
-        opposite = "predictions are the opposite, or " if new == after.total else ""
-        yield f"{count}: {opposite}the threshold is between {highest:.2f} and {lowest:.2f}"
-    elif new > _OPPOSITE_FRACTION * after.total:
-        yield f"{count}: predictions are the opposite"
-    else:
-        yield count
-
-
-def _wrong_side_count(record: Record) -> int:
-    """Return how many predictions are on the wrong side of one half, by more than the rounding of a packed file."""
-    probabilities, predictions = np.asarray(record.probabilities), np.asarray(record.predictions)
-    return int((np.where(predictions == 1, 0.5 - probabilities, probabilities - 0.5) > _PROBABILITY_STEP).sum())

@@ -1,0 +1,277 @@
+"""Compare the answers of two classifiers, for the probe sentences and for each evaluation row."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytest_sst2.compare.drift.evidence import Cause, Rank
+from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
+from pytest_sst2.compare.drift.rows import evaluation_rows, same_trained_weights, same_training_inputs
+from pytest_sst2.compare.drift.similarity import correlation, cosine
+from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE, Fingerprint
+from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import plural
+
+# Largest change of a probability that is not reported where everything before is the same. A hundred times the largest
+# innocent one that was measured on a CPU (other threads, kernels and library releases): 3e-5.
+ANSWER_TOLERANCE = 2e-3
+# Smallest cosine between the logits of two equal classifiers that were trained in steps, which amplify rounding.
+LOGITS_COSINE = 0.98
+# Largest change of the logits' scale that is not reported, relative.
+_SCALE_TOLERANCE = 0.02
+# Losses this close, relatively, are equal.
+_SAME_LOSS = 1e-4
+# Largest residual of log-odds that are a linear function of others, relative to the largest of them.
+_LINEAR = 1e-3
+# Below this correlation the predictions are the opposite: the classifier has learned swapped labels.
+OPPOSITE_CORRELATION = -0.7
+# Packed files store probabilities in steps of 1/4095.
+_PROBABILITY_STEP = 1 / 4095
+# From this fraction of predictions on the wrong side of one half, they are called the opposite.
+_OPPOSITE_FRACTION = 0.9
+
+
+def repeat_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
+    """Yield a cause if only the later classifier gives different probabilities when it predicts twice."""
+    if new.repeat_max_diff > REPEAT_TOLERANCE >= old.repeat_max_diff:
+        yield Cause(
+            f"predicting twice gives different probabilities (up to {new.repeat_max_diff:.2g} apart): dropout is on "
+            "while predicting, or something else is random",
+            "predictions",
+            before=f"{old.repeat_max_diff:.2g}",
+            after=f"{new.repeat_max_diff:.2g}",
+        )
+
+
+def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
+    """Yield a cause if the classifier predicts from other tokens, although the tokenizer is the same."""
+    if not old.prediction_token_ids or not new.prediction_token_ids:
+        return
+    lost = Counter(unpacked_digests(old.prediction_token_ids))
+    lost.subtract(unpacked_digests(new.prediction_token_ids))
+    if count := sum(number for number in lost.values() if number > 0):
+        total = len(unpacked_digests(new.prediction_token_ids))
+        yield Cause(
+            f"when predicting, the model reads other tokens for {count} of {total} probe sentences, although the "
+            "tokenizer gives the same ones",
+            "predictions",
+            "tokens",
+            rows=count,
+        )
+
+
+def threshold_causes(before: Record, after: Record) -> Iterator[Cause]:
+    """Yield a cause if only the later predictions do not follow from their probabilities at one half."""
+    new = _wrong_side_count(after)
+    if not new or _wrong_side_count(before):
+        return
+    probabilities, predictions = np.asarray(after.probabilities), np.asarray(after.predictions)
+    highest = max(probabilities[predictions == 0], default=0.0)
+    lowest = min(probabilities[predictions == 1], default=1.0)
+    count = f"{new:,} of {after.total:,} predictions do not follow from their probabilities at a threshold of 0.5"
+    if highest <= lowest + _PROBABILITY_STEP:
+        opposite = "predictions are the opposite, or " if new == after.total else ""
+        count += f": {opposite}the threshold is between {highest:.2f} and {lowest:.2f}"
+    elif new > _OPPOSITE_FRACTION * after.total:
+        count += ": predictions are the opposite"
+    yield Cause(count, "predictions", "threshold", rows=new)
+
+
+def _wrong_side_count(record: Record) -> int:
+    """Return how many predictions are on the wrong side of one half, by more than the rounding of a packed file."""
+    probabilities, predictions = np.asarray(record.probabilities), np.asarray(record.predictions)
+    return int((np.where(predictions == 1, 0.5 - probabilities, probabilities - 0.5) > _PROBABILITY_STEP).sum())
+
+
+def same_answers(before: Record, after: Record) -> bool:
+    """Return whether no evaluation row has another answer, or a probability that moved."""
+    return before.predictions == after.predictions and not _moved_probabilities(before, after).any()
+
+
+def same_numbers(before: Record, after: Record) -> bool:
+    """Return whether the probe sentences' logits are equal, up to rounding."""
+    old, new = before.fingerprint, after.fingerprint
+    return old is not None and new is not None and np.allclose(*_both_logits(old, new), rtol=1e-5, atol=1e-5)
+
+
+def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: bool) -> Iterator[Cause]:
+    """Yield how the answers differ.
+
+    Both records have a fingerprint, and the same evaluation rows in the same order. ``unexplained`` is whether all
+    earlier steps of the chain agree, ``frozen`` whether nothing was trained in steps.
+    """
+    yield from threshold_causes(before, after)
+    old, new = before.fingerprint, after.fingerprint
+    assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
+    logits = [np.array(unpacked_floats(side.logits)) for side in (old, new)]
+    if correlation(*logits) < OPPOSITE_CORRELATION:
+        yield Cause("the trained classifier gives the opposite answers: labels or classes are swapped", "predictions")
+        return
+    same_classifier = frozen or same_trained_weights(old, new)
+    moved = _moved_probabilities(before, after)
+    if unexplained and not same_classifier and _same_logits(*logits):
+        # Training in steps amplifies rounding, so only answers that another classifier cannot give are told.
+        if (pattern := _order(before, after, moved)) or correlation(*map(_log_odds, (before, after))) < 0.9:
+            yield _moved_only(before, after, moved, pattern)
+        return
+    if not unexplained and not moved.any():
+        return
+    if unexplained and not same_classifier:
+        yield Cause(
+            f"rows, tokens, weights and settings are the same, but the trained classifiers differ{_since(old, new)} "
+            f"({_logits_text(*logits)}){_epoch_losses(before, after)}",
+            "training",
+        )
+    elif moved.any() and (unexplained or same_classifier):
+        yield _by_row(before, after, moved, same_logits=_close(*logits), unexplained=unexplained, frozen=frozen)
+    elif unexplained and not _close(*logits):
+        yield Cause(
+            f"the classifier answers the probe sentences differently ({_logits_text(*logits)}), but no evaluation row",
+            "predictions",
+        )
+
+
+def _moved_probabilities(before: Record, after: Record) -> np.ndarray:
+    """Return whether each evaluation row has another probability or answer, bool, of shape (n,)."""
+    if len(before.probabilities) != len(after.probabilities):
+        return np.zeros(0, dtype=bool)
+    one, other = np.asarray(before.probabilities), np.asarray(after.probabilities)
+    return moved_rows(one, other, ANSWER_TOLERANCE)
+
+
+def _by_row(
+    before: Record, after: Record, moved: np.ndarray, *, same_logits: bool, unexplained: bool, frozen: bool
+) -> Cause:
+    """Return the cause that divides the moved rows by the first step that differs for them."""
+    old, new = before.fingerprint, after.fingerprint
+    assert old is not None and new is not None  # noqa: S101, PT018 - as in answer_causes
+    changed = np.asarray(before.predictions) != np.asarray(after.predictions)
+    subject, chosen = (
+        (f"{plural(int(changed.sum()), 'answer')} changed", changed)
+        if changed.any()
+        else (f"no answer changed, but {int(moved.sum()):,} probabilities moved by more than {ANSWER_TOLERANCE}", moved)
+    )
+    rows = evaluation_rows(old, new)
+    count = int(chosen.sum())
+    rank = Rank.DIFFERS if unexplained else Rank.NOTE
+    if rows is None or len(rows.other_tokens) != len(chosen) or not (frozen or same_trained_weights(old, new)):
+        pattern = _order(before, after, moved)
+        details = f" ({pattern})" if pattern else ""
+        details += ", and no recorded step before the answers differs" if unexplained else ""
+        return Cause(f"{subject}{details}", "predictions", rows=count, rank=rank)
+    tokens = int((chosen & rows.other_tokens).sum())
+    embeddings = int((chosen & ~rows.other_tokens & rows.other_embeddings).sum())
+    rest = count - tokens - embeddings
+    parts = [
+        f"{number:,} {what}"
+        for number, what in (
+            (tokens, "with other tokens"),
+            (embeddings, "with other embeddings from the same tokens"),
+            (rest, "from the same tokens and embeddings, as far as recorded"),
+        )
+        if number
+    ]
+    sentence = f"{subject}: {', '.join(parts)}"
+    if rest == count and unexplained:
+        sentence += _after_the_embeddings(before, after, moved, same_logits=same_logits)
+    return Cause(sentence, "predictions", rows=count, rank=rank)
+
+
+def _after_the_embeddings(before: Record, after: Record, moved: np.ndarray, *, same_logits: bool) -> str:
+    """Return what is known about answers that differ although tokens and embeddings are the same."""
+    old, new = before.fingerprint, after.fingerprint
+    assert old is not None and new is not None  # noqa: S101, PT018 - as in answer_causes
+    if pattern := _order(before, after, moved):
+        return f" ({pattern})"
+    if formula := _formula(*_both_logits(old, new)):
+        return f"; the probe sentences' log-odds are {formula}"
+    if same_logits:
+        return "; the probe sentences are answered as before, so only the answers to evaluation rows differ"
+    fitted = same_training_inputs(old, new) or same_trained_weights(old, new)
+    inputs = "fitted to the same embeddings and labels, so its fit or its predicting differs" if fitted else "differs"
+    return f"; the classifier {'was ' if fitted else ''}{inputs} ({_logits_text(*_both_logits(old, new))})"
+
+
+def _formula(one: np.ndarray, other: np.ndarray) -> str:
+    """Return the linear function that gives the later log-odds; empty if none does, or if nothing changed."""
+    if np.ptp(one) < 1e-3:
+        return ""
+    slope, offset = np.polyfit(one, other, 1)
+    residual = float(np.abs(slope * one + offset - other).max())
+    scale = float(np.abs(other).max())
+    if residual > _LINEAR * scale or (abs(slope - 1) < _SCALE_TOLERANCE and abs(offset) < _SCALE_TOLERANCE * scale):
+        return ""
+    parts = [f"{slope:.3g} × what they were" if abs(slope - 1) >= _LINEAR else "what they were"]
+    parts += [f"{'plus' if offset > 0 else 'minus'} {abs(offset):.3g}"] if abs(offset) > _LINEAR * scale else []
+    return " ".join(parts)
+
+
+def _both_logits(old: Fingerprint, new: Fingerprint) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(unpacked_floats(old.logits)), np.array(unpacked_floats(new.logits))
+
+
+def _order(before: Record, after: Record, moved: np.ndarray) -> str:
+    """Return the shift, permutation or stretch of rows that the moved probabilities have; empty if none is found."""
+    if not moved.any():
+        return ""
+    one, other = np.asarray(before.probabilities), np.asarray(after.probabilities)
+    pattern = row_pattern(one, other, 2 * _PROBABILITY_STEP)
+    return "" if pattern.startswith("the first is") else pattern
+
+
+def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str) -> Cause:
+    """Return the cause for answers that moved although the probe sentences are answered as before."""
+    return Cause(
+        "the classifier answers the probe sentences as before, but its answers to the evaluation rows differ "
+        f"({int(moved.sum()):,} of {after.total:,}{f'; {pattern}' if pattern else ''})",
+        "predictions",
+        rows=int(moved.sum()),
+        rank=Rank.DIFFERS,
+    )
+
+
+def _same_logits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether two classifiers that were trained in steps answer the probe sentences alike."""
+    return cosine(one, other) >= LOGITS_COSINE and abs(_scale(one, other) - 1) <= 2 * (1 - LOGITS_COSINE)
+
+
+def _close(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether no probability of a probe sentence moved."""
+    first, second = (1 / (1 + np.exp(-logits)) for logits in (one, other))
+    return not moved_rows(first, second, ANSWER_TOLERANCE).any() and abs(_scale(one, other) - 1) <= _SCALE_TOLERANCE
+
+
+def _scale(one: np.ndarray, other: np.ndarray) -> float:
+    lengths = [float(np.linalg.norm(logits)) for logits in (one, other)]
+    return lengths[1] / lengths[0] if all(lengths) else float(lengths[0] == lengths[1])
+
+
+def _logits_text(one: np.ndarray, other: np.ndarray) -> str:
+    return f"cosine of the probe sentences' logits {cosine(one, other):.4f}, their scale {_scale(one, other):.3g} ×"
+
+
+def _log_odds(record: Record) -> np.ndarray:
+    clipped = np.clip(np.asarray(record.probabilities), _PROBABILITY_STEP, 1 - _PROBABILITY_STEP)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _since(old: Fingerprint, new: Fingerprint) -> str:
+    """Return whether the first batch shows a difference between two trainings; empty if its loss was not recorded."""
+    one, other = (side.training.first_loss if side.training else None for side in (old, new))
+    if one is None or other is None:
+        return ""
+    if math.isclose(one, other, rel_tol=_SAME_LOSS):
+        return ", although the loss of the first batch is the same"
+    return f" from the first batch on (loss {other:.5g}, was {one:.5g}), as with other dropout masks"
+
+
+def _epoch_losses(before: Record, after: Record) -> str:
+    """Return the loss of the last epoch of both sides; empty without epochs."""
+    if not before.epochs or not after.epochs:
+        return ""
+    return f"; loss of the last epoch {after.epochs[-1].train_loss:.3g}, was {before.epochs[-1].train_loss:.3g}"

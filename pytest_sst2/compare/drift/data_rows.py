@@ -1,0 +1,70 @@
+"""Compare the training or evaluation rows of two records: sentences, labels and order, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytest_sst2.results.fingerprint import RowsFingerprint, block_size
+from pytest_sst2.results.packing import unpacked_bits, unpacked_bytes
+
+
+def row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
+    """Yield how the rows differ: text, labels or order. ``which`` is ``training`` or ``evaluation``."""
+    if old.sentences != new.sentences:
+        yield f"{which} sentences: {_sentence_difference(old, new)}"
+    elif old.labels != new.labels:
+        bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
+        flipped = sum(one != other for one, other in bits)
+        order = "" if old.order == new.order else ", and the rows are in another order"
+        yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{order}"
+    elif old.order != new.order:
+        yield f"{which} order: the same rows in another order{_first_block(old, new)}"
+
+
+def overlap_difference(old: int | None, new: int | None) -> str:
+    """Return how many evaluation sentences are also training sentences, if this differs; else an empty text."""
+    if old is None or new is None or old == new:
+        return ""
+    return f"{new:,} evaluation sentences are also training sentences, were {old:,}"
+
+
+def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
+    counts = [f"{rows.count:,} rows, {rows.distinct:,} distinct" for rows in (new, old)]
+    details = [_first_block(old, new).removeprefix("; "), _characters(old, new)]
+    if counts[0] != counts[1]:
+        return "; ".join(filter(None, (f"{counts[0]}, were {counts[1]}", *details)))
+    is_spelling = old.normalized_digest and old.normalized_digest == new.normalized_digest
+    how = "with other spaces, case or accents" if is_spelling else "not the same ones"
+    return "; ".join(filter(None, (f"{how} ({counts[0]}, on both sides)", *details)))
+
+
+def _first_block(old: RowsFingerprint, new: RowsFingerprint) -> str:
+    """Return how many rows have another text, and the first of them; empty if unknown."""
+    if not old.blocks or not new.blocks:
+        return ""
+    before, after = (np.frombuffer(unpacked_bytes(rows.blocks), "<u2") for rows in (old, new))
+    size = block_size(old.count)
+    if size != block_size(new.count):
+        return ""
+    common = min(len(before), len(after))
+    changed = np.flatnonzero(before[:common] != after[:common])
+    if not len(changed):
+        return f"; the first {common * size:,} rows are the same" if old.count != new.count else ""
+    first = int(changed[0]) * size
+    where = f"row {first}" if size == 1 else f"rows {first} to {first + size - 1}"
+    if old.count != new.count:
+        return f"; the first that differs is {where if size == 1 else f'among {where}'}"
+    unit = "rows" if size == 1 else f"blocks of {size} rows"
+    return f"; another text in {len(changed):,} of {common:,} {unit}, the first in {where}"
+
+
+def _characters(old: RowsFingerprint, new: RowsFingerprint) -> str:
+    """Return how many characters the sentences have, and beyond ASCII, where this differs; empty if it does not."""
+    parts = []
+    for name, text in (("characters", "characters"), ("non_ascii", "characters beyond ASCII")):
+        one, other = getattr(old, name), getattr(new, name)
+        if one is not None and other is not None and one != other:
+            parts.append(f"{other:,} {text}, were {one:,}")
+    return "; ".join(parts)

@@ -1,0 +1,161 @@
+"""Compare what the encoder read and returned for each row of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_sst2.compare.drift.evidence import Cause
+from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
+from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, RowSketches
+from pytest_sst2.results.packing import unpacked_bytes, unpacked_digests, unpacked_floats
+
+# Largest change of a row's projection that is not reported, as a multiple of their root mean square. Stored values
+# have steps of 1.5e-4; other thread counts, orders and batches move float32 embeddings by 1e-6.
+ROW_TOLERANCE = 5e-4
+# A batch moves an embedding by up to its measured sensitivity; other batches may move it more.
+_BATCH_MARGIN = 5.0
+
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """Two sketches of the same evaluation rows, decoded.
+
+    Attributes:
+        other_tokens: Whether the encoder read other tokens, bool, of shape (n,).
+        other_embeddings: Whether the embeddings differ, bool, of shape (n,).
+        old: Projections of the earlier embeddings, in units of their root mean square.
+        new: Projections of the later embeddings in the same unit.
+        lengths: The larger of the two numbers of tokens of each row.
+        tolerance: The difference of projections that does not count.
+    """
+
+    other_tokens: np.ndarray
+    other_embeddings: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
+    lengths: np.ndarray
+    tolerance: float
+
+
+def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None:
+    """Return the sketches of the evaluation rows; None if one side has none or another number of rows."""
+    if not (old.rows and new.rows and old.rows.tokens and len(old.rows.tokens) == len(new.rows.tokens)):
+        return None
+    tokens, lengths = ([read(side) for side in (old.rows, new.rows)] for read in (_tokens, _lengths))
+    other_tokens = (tokens[0] != tokens[1]) | (lengths[0] != lengths[1])
+    first, second = (np.frombuffer(unpacked_bytes(side.embeddings), "<i2") * side.unit for side in (old.rows, new.rows))
+    scale = float(np.sqrt(np.square(first).mean())) or 1.0
+    tolerance = row_tolerance(old.encoder, new.encoder)
+    one, other = first / scale, second / scale
+    return EvaluationRows(
+        other_tokens,
+        moved_rows(one, other, tolerance),
+        one,
+        other,
+        np.maximum(*lengths).astype(int),
+        tolerance,
+    )
+
+
+def _tokens(rows: RowSketches) -> np.ndarray:
+    return np.frombuffer(unpacked_bytes(rows.tokens), dtype="<u2")
+
+
+def _lengths(rows: RowSketches) -> np.ndarray:
+    return np.frombuffer(unpacked_bytes(rows.lengths, compressed=True), dtype=np.uint8)
+
+
+def row_tolerance(old: EncoderFingerprint | None, new: EncoderFingerprint | None) -> float:
+    """Return the relative change of a row's projection that does not count, larger for encoders of less precision."""
+    sides = [side for side in (old, new) if side is not None]
+    noise = max((max(side.batch_sensitivity, side.nondeterminism) for side in sides), default=0.0)
+    return max(ROW_TOLERANCE, _BATCH_MARGIN * noise)
+
+
+def row_token_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) -> Iterator[Cause]:
+    """Yield in how many rows other tokens were read, if the tokenizer's for the probe sentences are the same.
+
+    A model that is not ``frozen`` was observed when it predicted.
+    """
+    rows = evaluation_rows(old, new)
+    if rows is not None and (count := int(rows.other_tokens.sum())):
+        total = len(rows.other_tokens)
+        digests = np.where(rows.other_tokens, 1.0, 0.0)
+        pattern = row_pattern(np.zeros(total), digests, 0.5, rows.lengths)
+        where = f"{count:,} of {total:,} evaluation rows ({pattern})"
+        first = f"evaluation row {int(np.flatnonzero(rows.other_tokens)[0])}"
+        if frozen:
+            sentence = f"token ids differ for {where}, and for none of the probe sentences"
+            yield Cause(sentence, "tokens", first, rows=count)
+        else:
+            yield Cause(f"when predicting, the model reads other tokens for {where}", "predictions", first, rows=count)
+    if blocks := _changed_blocks(old, new, "train_tokens"):
+        yield Cause(
+            f"token ids differ for some training rows ({blocks}), and for none of the probe sentences",
+            "tokens",
+            f"training rows, {blocks}",
+        )
+
+
+def row_embedding_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) -> Iterator[Cause]:
+    """Yield which rows have other embeddings, if their tokens and the probe sentences' embeddings are the same.
+
+    The embeddings of an encoder that is not ``frozen`` are those after training: they are compared only if both sides
+    ended with the same weights.
+    """
+    if not frozen and not same_trained_weights(old, new):
+        return
+    rows = evaluation_rows(old, new)
+    if rows is not None and (count := int((rows.other_embeddings & ~rows.other_tokens).sum())):
+        pattern = row_pattern(rows.old, rows.new, rows.tolerance, rows.lengths)
+        yield Cause(
+            f"embeddings of {count:,} of {len(rows.old):,} evaluation rows differ ({pattern}), from the same tokens; "
+            "those of the probe sentences are the same",
+            "embeddings",
+            f"evaluation row {int(np.flatnonzero(rows.other_embeddings)[0])}",
+            rows=count,
+        )
+    same_tokens = not _changed_blocks(old, new, "train_tokens")
+    if frozen and same_tokens and (blocks := _changed_blocks(old, new, "train_embeddings")):
+        yield Cause(
+            f"embeddings of some training rows differ ({blocks}), from the same tokens; those of the probe sentences "
+            "are the same",
+            "embeddings",
+            f"training rows, {blocks}",
+        )
+
+
+def same_trained_weights(old: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether two trainings ended with the same weights, as far as they were recorded."""
+    one, other = (side.training.weights if side.training else "" for side in (old, new))
+    return bool(one) and one == other
+
+
+def same_training_inputs(old: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether a classifier was fitted to the same embeddings of the same training rows, as was recorded."""
+    recorded = all(side.rows is not None and side.rows.train_tokens for side in (old, new))
+    return recorded and not any(_changed_blocks(old, new, name) for name in ("train_tokens", "train_embeddings"))
+
+
+def _changed_blocks(old: Fingerprint, new: Fingerprint, name: str) -> str:
+    """Return which blocks of training rows differ; empty if none does, or if they were not recorded."""
+    if old.rows is None or new.rows is None:
+        return ""
+    one, other = (getattr(side.rows, name) for side in (old, new))
+    if not one or len(one) != len(other):
+        return ""
+    if name == "train_tokens":
+        changed = np.array([a != b for a, b in zip(unpacked_digests(one), unpacked_digests(other), strict=True)])
+    else:
+        first, second = (np.array(unpacked_floats(text)) for text in (one, other))
+        scale = float(np.sqrt(np.square(first).mean())) or 1.0
+        # A sum over a block has the noise of all its rows.
+        changed = np.abs(first - second) > 4 * row_tolerance(old.encoder, new.encoder) * scale
+    if not changed.any():
+        return ""
+    bounds = np.array_split(np.arange(old.train.count), len(changed))[int(np.flatnonzero(changed)[0])]
+    first_rows = f"row {bounds[0]}" if len(bounds) == 1 else f"rows {bounds[0]} to {bounds[-1]}"
+    return f"in {int(changed.sum())} of {len(changed)} blocks, the first of {first_rows}"

@@ -1,0 +1,192 @@
+"""Compare the weights of two encoders tensor by tensor, and name what happened to those that differ."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_sst2.results.fingerprint import HEADS, TensorSketches
+from pytest_sst2.results.packing import unpacked_bytes, unpacked_digests, unpacked_floats, unpacked_text
+from pytest_sst2.utils.formatting import plural, shorten
+
+# Names of types by the bits of the mantissa that they store.
+_TYPES = {10: "float16", 7: "bfloat16", 3: "float8_e4m3", 2: "float8_e5m2"}
+# Values of this many bits of the mantissa, or more, are not taken for rounded ones.
+_NARROW = 20
+# A sample of values is on a grid if less than this share of its values are distinct.
+_GRID_SHARE = 0.7
+# From this relative distance on, the values are as far from the earlier ones as unrelated ones.
+_UNRELATED = 0.7
+# Largest relative distance of values that are a multiple of the earlier ones.
+_MULTIPLE = 1e-5
+_SHOWN = 3
+# A number between the words of a name: that of a layer.
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The sketch of one tensor, as in ``TensorSketches``."""
+
+    name: str
+    shape: str
+    digest: bytes
+    unordered: bytes
+    mantissa_bits: int
+    distinct: float
+    length: float
+    projections: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class WeightChanges:
+    """The tensors that differ, by what happened to them.
+
+    Attributes:
+        kinds: From a description, such as ``rounded to bfloat16``, to the names of its tensors.
+        total: Number of tensors of both sides.
+        is_storage: Whether tensors were only renamed, or differ only in ways that may compute the same: added, missing
+            or of another shape.
+    """
+
+    kinds: Mapping[str, tuple[str, ...]]
+    total: int
+    is_storage: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tensors that differ."""
+        return tuple(itertools.chain.from_iterable(self.kinds.values()))
+
+    def __str__(self) -> str:
+        return "; ".join(f"{kind}: {_listed(names)}" for kind, names in self.kinds.items())
+
+
+def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterable[str] = ()) -> WeightChanges | None:
+    """Return how the tensors differ; None if they do not. Tensors with a part of their name in ``ignored`` are not."""
+    before, after = _tensors(old), _tensors(new)
+    left_out = frozenset(ignored)
+    kinds: dict[str, list[str]] = {}
+    for name, kind in _changes(before, after):
+        if left_out.isdisjoint(name.split(".")):
+            kinds.setdefault(kind, []).append(name)
+    if not kinds:
+        return None
+    is_storage = all(kind in ("missing", "new") or kind.startswith("of another shape") for kind in kinds)
+    total = len(before.keys() | after.keys())
+    return WeightChanges({kind: tuple(names) for kind, names in kinds.items()}, total, is_storage)
+
+
+def is_new_head(changes: WeightChanges, *, also: Iterable[str] = ()) -> bool:
+    """Return whether only tensors differ that a training starts from new values: the head, and ``also``."""
+    heads = HEADS.union(also)
+    return all(not heads.isdisjoint(name.split(".")) for name in changes.names)
+
+
+def scale_of(old: TensorSketches, new: TensorSketches, names: Iterable[str]) -> float:
+    """Return by what factor the common length of some tensors differs; 1 if unknown."""
+    lengths = []
+    for side in (old, new):
+        tensors = _tensors(side)
+        lengths.append(sum(tensors[name].length ** 2 for name in names if name in tensors) ** 0.5)
+    return lengths[1] / lengths[0] if all(lengths) else 1.0
+
+
+def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each tensor that differs, and what happened to it."""
+    lost, added = ([name for name in one if name not in other] for one, other in ((before, after), (after, before)))
+    renamed = {(before[name].digest, before[name].shape) for name in lost}
+    renamed &= {(after[name].digest, after[name].shape) for name in added}
+    for names, side, kind in ((lost, before, "missing"), (added, after, "new")):
+        yield from ((name, kind) for name in names if (side[name].digest, side[name].shape) not in renamed)
+    owners: dict[bytes, list[str]] = {}
+    for name, tensor in before.items():
+        owners.setdefault(tensor.digest, []).append(name)
+    for name, tensor in after.items():
+        old = before.get(name)
+        if old is None or (old.digest == tensor.digest and old.shape == tensor.shape):
+            continue
+        elsewhere = [owner for owner in owners.get(tensor.digest, ()) if owner != name]
+        if len(elsewhere) == 1:  # equal tensors, such as new norms, have no single owner
+            swapped = after.get(elsewhere[0])
+            is_swap = swapped is not None and swapped.digest == old.digest
+            yield name, "with one another's values" if is_swap else f"with the values of {elsewhere[0]}"
+        else:
+            yield name, _kind(old, tensor)
+
+
+def _kind(old: Tensor, new: Tensor) -> str:
+    """Return what happened to the values of a tensor."""
+    if old.unordered == new.unordered:
+        return "the same values in another order"
+    if old.shape != new.shape:
+        return f"of another shape ({new.shape}, was {old.shape})"
+    if not new.length:
+        return "all zero"
+    difference = np.array(new.projections) - np.array(old.projections)
+    distance = float(np.sqrt(np.square(difference).mean())) / max(old.length, new.length)
+    factor = new.length / old.length if old.length else 0.0
+    for sign in (1, -1):
+        rest = np.array(new.projections) - sign * factor * np.array(old.projections)
+        if float(np.abs(rest).max()) <= _MULTIPLE * new.length and abs(sign * factor - 1) > _MULTIPLE:
+            return f"multiplied by {sign * factor:.3g}"
+    bits = new.mantissa_bits
+    if 0 < bits < min(old.mantissa_bits, _NARROW):
+        precision = f"the precision of {_TYPES[bits]}" if bits in _TYPES else f"{bits} bits of mantissa"
+        # Values below the smallest of a type become zero, which moves a tensor of small values far.
+        return (
+            f"rounded to {precision}"
+            if distance < 2.0**-bits or new.length < old.length
+            else f"other values, of {precision}"
+        )
+    if new.distinct < _GRID_SHARE * old.distinct and distance < _UNRELATED:
+        return "rounded to few distinct values, as by quantisation"
+    if distance >= _UNRELATED:
+        return "with unrelated values, as if drawn anew, not loaded or overwritten"
+    return f"moved by {_magnitude(distance)} of their length"
+
+
+def _magnitude(distance: float) -> str:
+    """Return the order of magnitude of an estimate from three projections."""
+    for bound, text in ((1e-4, "less than 0.01 %"), (1e-3, "less than 0.1 %"), (1e-2, "less than 1 %")):
+        if distance < bound:
+            return text
+    return "1 to 10 %" if distance < 0.1 else "more than 10 %"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return the names in few words: by what they begin with, or once with ``*`` if they differ by a number only."""
+    if len(names) == 1:
+        return names[0]
+    start = _common_start(names)
+    if len(names) > _SHOWN and _NUMBER.search(f"{start}."):
+        return f"{plural(len(names), 'tensor')} of {start}"
+    patterns: dict[str, list[str]] = {}
+    for name in names:
+        patterns.setdefault(_NUMBER.sub("*", name), []).append(name)
+    shown = [pattern if len(alike) > 1 else alike[0] for pattern, alike in patterns.items()]
+    return f"{plural(len(names), 'tensor')} ({shorten(shown, _SHOWN)})"
+
+
+def _common_start(names: tuple[str, ...]) -> str:
+    """Return the words, separated by dots, that all names begin with."""
+    columns = zip(*(name.split(".") for name in names), strict=False)
+    return ".".join(column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+@functools.lru_cache(maxsize=16)
+def _tensors(sketches: TensorSketches) -> dict[str, Tensor]:
+    names = [line.rsplit(" ", 1) for line in unpacked_text(sketches.names).splitlines()]
+    grids, values = unpacked_bytes(sketches.grids), unpacked_floats(sketches.sketch)
+    digests = zip(unpacked_digests(sketches.digests), unpacked_digests(sketches.unordered), strict=True)
+    tensors = {}
+    for index, ((name, shape), (digest, unordered)) in enumerate(zip(names, digests, strict=True)):
+        length, *projections = values[4 * index : 4 * index + 4]
+        bits, share = grids[2 * index : 2 * index + 2]
+        tensors[name] = Tensor(name, shape, digest, unordered, bits, share / 255, length, tuple(projections))
+    return tensors

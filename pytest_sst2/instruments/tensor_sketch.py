@@ -1,0 +1,107 @@
+"""Sketches of weights and activations: digests for equality, random signs for distances.
+
+A projection onto random signs has the expected square of the vector's length, so the projections of two versions of a
+tensor estimate how far apart they are (Achlioptas 2003, Journal of Computer and System Sciences 66).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.results.fingerprint import TensorSketches
+from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_floats, packed_text
+
+# Elements that are read at once, which limits the memory.
+_BLOCK = 2**18
+# Values of a tensor that are sampled to count the distinct ones.
+_SAMPLED = 1024
+_MANTISSA_BITS = 23
+# A prime length, so that the signs do not repeat in step with the rows of a matrix.
+_SIGNS = 65_521
+
+
+@functools.cache
+def _signs(count: int) -> np.ndarray:
+    """Return ``count`` rows of random signs, float64, each twice in a row; the same in every version of NumPy."""
+    signs = np.random.RandomState(1).randint(0, 2, (count, _SIGNS)).astype(np.float64) * 2 - 1
+    return np.concatenate([signs, signs], axis=1)
+
+
+def project(values: np.ndarray, count: int, start: int = 0) -> np.ndarray:
+    """Return ``count`` projections of a flat array onto random signs, float64, beginning at the sign ``start``."""
+    signs, total = _signs(count), np.zeros(count)
+    start %= _SIGNS
+    for begin in range(0, len(values), _SIGNS):
+        part = values[begin : begin + _SIGNS].astype(np.float64)
+        total += signs[:, start : start + len(part)] @ part
+    return total
+
+
+class TensorSketcher:
+    """Collects the sketches of tensors, one after the other."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._digests: list[bytes] = []
+        self._unordered: list[bytes] = []
+        self._grids: list[int] = []
+        self._sketch: list[float] = []
+
+    def add(self, name: str, values: np.ndarray, digest: bytes) -> None:
+        """Add a tensor: float32 values of any shape and their digest."""
+        flat = values.reshape(-1)
+        self._names.append(f"{name} {'x'.join(map(str, values.shape)) or '-'}")
+        self._digests.append(digest[:4])
+        self._unordered.append(_unordered_digest(_blocks(flat)))
+        self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat[:_SAMPLED])]
+        self._sketch += [float(np.linalg.norm(flat)), *project(flat, 3)]
+
+    def sketches(self) -> TensorSketches:
+        """Return the sketches of the tensors added so far."""
+        return TensorSketches(
+            names=packed_text("\n".join(self._names)),
+            digests=packed_digests(self._digests),
+            unordered=packed_digests(self._unordered),
+            grids=packed_bytes(bytes(self._grids)),
+            sketch=packed_floats(self._sketch),
+        )
+
+
+def _blocks(flat: np.ndarray) -> Iterable[np.ndarray]:
+    """Yield the bits of a flat float32 array as uint32, block by block. -0.0 counts as 0.0."""
+    for begin in range(0, len(flat), _BLOCK):
+        yield (flat[begin : begin + _BLOCK] + 0.0).view(np.uint32)
+
+
+def _unordered_digest(blocks: Iterable[np.ndarray]) -> bytes:
+    """Return a digest of 4 bytes that does not depend on the order of the values."""
+    sums = [0, 0]
+    for bits in blocks:
+        wide = bits.astype(np.uint64)
+        sums[0] += int(wide.sum())
+        sums[1] += int((wide * wide).sum())
+    return hashlib.sha256(repr([total % 2**64 for total in sums]).encode()).digest()[:4]
+
+
+def _mantissa_bits(blocks: Iterable[np.ndarray]) -> int:
+    """Return the number of bits of the mantissa that any value uses: 23 for float32, at most 7 for bfloat16."""
+    used = 0
+    for bits in blocks:
+        used |= int(np.bitwise_or.reduce(bits))
+    used &= (1 << _MANTISSA_BITS) - 1
+    return _MANTISSA_BITS - ((used & -used).bit_length() - 1) if used else 0
+
+
+def _distinct_share(sample: np.ndarray) -> int:
+    return 255 * len(np.unique(sample)) // max(1, len(sample))
+
+
+def as_float32(value: Any) -> np.ndarray:
+    """Return a floating-point tensor of PyTorch as a float32 array."""
+    plain: np.ndarray = value.detach().float().cpu().contiguous().numpy()
+    return plain

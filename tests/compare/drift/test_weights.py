@@ -1,0 +1,80 @@
+"""Test how tensors that differ are described, from sketches of real arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from pytest_sst2.compare.drift.weights import weight_changes
+from pytest_sst2.instruments.tensor_sketch import TensorSketcher
+from pytest_sst2.results.fingerprint import TensorSketches
+
+RANDOM = np.random.default_rng(0)
+TENSORS: dict[str, np.ndarray] = {
+    f"encoder.layer.{layer}.{name}.weight": RANDOM.normal(0, 0.05, (64, 48)).astype(np.float32)
+    for layer in (0, 1)
+    for name in ("query", "key")
+}
+QUERY, KEY = "encoder.layer.0.query.weight", "encoder.layer.0.key.weight"
+UNRELATED = "with unrelated values, as if drawn anew, not loaded or overwritten"
+LORA = 0.001 * (RANDOM.normal(size=(64, 4)) @ RANDOM.normal(size=(4, 48))).astype(np.float32)
+
+
+def sketched(tensors: Mapping[str, np.ndarray]) -> TensorSketches:
+    sketcher = TensorSketcher()
+    for name, values in tensors.items():
+        plain = np.ascontiguousarray(values, dtype=np.float32)
+        sketcher.add(name, plain, hashlib.sha256(plain.tobytes()).digest())
+    return sketcher.sketches()
+
+
+def described(**changed: np.ndarray) -> str:
+    names = {"query": QUERY, "key": KEY}
+    changes = weight_changes(sketched(TENSORS), sketched({**TENSORS, **{names[k]: v for k, v in changed.items()}}))
+    return str(changes or "")
+
+
+def kept_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    return (values.view(np.uint32) & np.uint32(0xFFFFFFFF << (23 - bits) & 0xFFFFFFFF)).view(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (TENSORS[QUERY], ""),
+        (TENSORS[QUERY][::-1], f"the same values in another order: {QUERY}"),
+        (TENSORS[QUERY].reshape(48, 64), f"the same values in another order: {QUERY}"),
+        (kept_bits(TENSORS[QUERY], 7), f"rounded to the precision of bfloat16: {QUERY}"),
+        (kept_bits(TENSORS[QUERY], 3), f"rounded to the precision of float8_e4m3: {QUERY}"),
+        (kept_bits(TENSORS[QUERY], 5), f"rounded to 5 bits of mantissa: {QUERY}"),
+        (np.rint(TENSORS[QUERY] * 300) / 300, f"rounded to few distinct values, as by quantisation: {QUERY}"),
+        (-TENSORS[QUERY], f"multiplied by -1: {QUERY}"),
+        (TENSORS[QUERY] * 1.5, f"multiplied by 1.5: {QUERY}"),
+        (TENSORS[QUERY] * 0, f"all zero: {QUERY}"),
+        (TENSORS[QUERY] + LORA, f"moved by 1 to 10 % of their length: {QUERY}"),
+        (RANDOM.normal(0, 0.05, (64, 48)), f"{UNRELATED}: {QUERY}"),
+        (TENSORS[QUERY][:60], f"of another shape (60x48, was 64x48): {QUERY}"),
+        (TENSORS["encoder.layer.1.key.weight"], f"with the values of encoder.layer.1.key.weight: {QUERY}"),
+    ],
+)  # fmt: skip
+def test_what_happened_to_a_tensor_is_told(query: np.ndarray, words: str) -> None:
+    assert described(query=query) == words
+
+
+def test_two_tensors_that_changed_places() -> None:
+    words = "with one another's values: 2 tensors (encoder.layer.0.query.weight, encoder.layer.0.key.weight)"
+    assert described(query=TENSORS[KEY], key=TENSORS[QUERY]) == words
+
+
+def test_renamed_tensors_are_the_same_and_fused_ones_are_storage() -> None:
+    old = sketched(TENSORS)
+    renamed = {f"bert.{name}": values for name, values in TENSORS.items()}
+    assert weight_changes(old, sketched(renamed)) is None
+    fused = {name: values for name, values in TENSORS.items() if name not in (QUERY, KEY)}
+    fused["encoder.layer.0.qk.weight"] = np.concatenate([TENSORS[QUERY], TENSORS[KEY]])
+    changes = weight_changes(old, sketched(fused))
+    assert changes is not None
+    assert set(changes.kinds) == {"missing", "new"}
