@@ -152,7 +152,7 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (set_record(recipe="0"), "recipe refers to part '0' of"),
     (set_record(recipe=True), "recipe refers to part True of"),
     (lambda data: data["records"][0]["fingerprint"].update(train=99), "fingerprint.train refers to part 99 of"),
-    (lambda data: data["records"][0].pop("weights"), "'weights' is missing"),
+    (lambda data: data["records"][0].pop("weights"), "weights is missing"),
     (lambda data: data["records"][0].pop("total"), "'total' is missing"),
     (lambda data: data.update(shared=5), ""),
     (lambda data: data.update(shared=[]), "refers to part 0 of 0"),
