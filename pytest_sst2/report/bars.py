@@ -61,12 +61,12 @@ class Line:
 
 
 def line(values: Sequence[float], labels: Sequence[str], label: str) -> Line | None:
-    """Return the line of some values at equal distances; None for fewer than two, which show no course."""
-    if len(values) < 2:
+    """Return the line of some values at equal distances; None if they do not differ, because that is no course."""
+    if len(set(values)) < 2:
         return None
     across, up = Scale(0, len(values) - 1), Scale(min(values), max(values))
     points = [
-        (across.place(index), 100 - up.place(value), text)
+        (across.place(index), round(90 - 0.8 * up.place(value), 2), text)
         for index, (value, text) in enumerate(zip(values, labels, strict=True))
     ]
     return Line(tuple(points), label)

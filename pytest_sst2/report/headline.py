@@ -11,11 +11,11 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.utils.formatting import plural, shorten, signed_points, truncate
 
 _MOST_NAMES = 3
-_MOST_CAUSE_CHARACTERS = 160
+_MOST_CAUSE_CHARACTERS = 200
 _RESOURCES = (("slower", "is slower", "are slower"), ("more-memory", "needs more memory", "need more memory"))
 _ADVICE = {
     "HOLDS": "You may merge",
-    "UNDECIDED": "Not decided",
+    "UNDECIDED": "Merge only if you can afford to lose",
     "FAILS": "Do not merge yet",
     "CANNOT COMPARE": "Nothing is known about this change",
 }
@@ -30,7 +30,11 @@ def comparison_headline(comparison: Comparison, fail_on: Collection[str]) -> str
 def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
     """Return what the outcome means for a reader, and for an undecided one what would decide it."""
     word = comparison_outcome(comparison, fail_on)
-    return f"{_ADVICE[word]}: {'; '.join(_meanings(comparison, word))}."
+    advice = _ADVICE[word]
+    if word == "UNDECIDED":
+        worst = min(cell.accuracy.at_worst for cell in comparison.flagged("undecided") if cell.accuracy)
+        advice = f"{advice} {points(round(-worst, 3))}"
+    return f"{advice}: {'; '.join(_meanings(comparison, word, fail_on))}."
 
 
 def run_headline(run: RunOutcome, results: Results, comparison: Comparison | None, fail_on: Collection[str]) -> str:
@@ -45,7 +49,9 @@ def run_headline(run: RunOutcome, results: Results, comparison: Comparison | Non
 
 def run_advice(run: RunOutcome, comparison: Comparison | None, fail_on: Collection[str]) -> str:
     """Return what the outcome of a run means for a reader; empty if there is nothing to add."""
-    meanings = list(_meanings(comparison, comparison_outcome(comparison, fail_on))) if comparison is not None else []
+    meanings = (
+        list(_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)) if comparison is not None else []
+    )
     if run.has_trouble:
         trouble = "a cell misses its floor, has no number, or the run had a problem"
         return f"{_ADVICE['FAILS']}: {'; '.join([trouble, *meanings])}."
@@ -124,7 +130,7 @@ def _all_hold(cells: Sequence[CellComparison]) -> str:
     return f"{of_all} kept the accuracy{better}, at worst {lost} points{of_worst}; {limit} may be lost"
 
 
-def _meanings(comparison: Comparison, word: str) -> Iterator[str]:
+def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> Iterator[str]:
     """Yield what the outcome means, and everything else that a reader should know before merging."""
     cells, limit = comparison.cells, points(comparison.tolerance)
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
@@ -138,6 +144,8 @@ def _meanings(comparison: Comparison, word: str) -> Iterator[str]:
         yield f"no {'compared ' if incomparable else ''}cell lost more than {limit} of accuracy"
     if incomparable:
         yield f"{_of(incomparable, cells)} cannot be compared"
+    if "drifted" in fail_on and (drifted := comparison.flagged("drifted")):
+        yield f"{_of(drifted, cells)} drifted"
     for flag, one, several in _RESOURCES:
         if flagged := comparison.flagged(flag):
             yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
@@ -191,4 +199,6 @@ def _floors(run: RunOutcome) -> str:
         return "no cell has a number"
     if run.outcome == "PASSES":
         return f"{plural(run.cells, 'cell')}, {'each reaches' if run.cells > 1 else 'it reaches'} its floor"
-    return f"{plural(run.cells, 'cell')}, {run.reach_floor or 'none'} of them with a floor to reach"
+    if not run.reach_floor:
+        return f"{plural(run.cells, 'cell')}, no floor to reach"
+    return f"{plural(run.cells, 'cell')}, {run.reach_floor} of them with a floor to reach"

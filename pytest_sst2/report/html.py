@@ -86,7 +86,7 @@ def _results(report: Report) -> dict[str, Any]:
 
 def _results_table(label: str, rows: Sequence[results_table.Row], name: str) -> Table:
     headers = [Header(column.header, bool(column.number), column.tooltip) for column in results_table.COLUMNS]
-    bars = _accuracy_bars(rows)
+    bars, span = _accuracy_bars(rows)
     drawn = []
     for row, accuracy in zip(rows, bars, strict=True):
         cells = [
@@ -95,12 +95,12 @@ def _results_table(label: str, rows: Sequence[results_table.Row], name: str) -> 
         tone = "bad" if row.is_bad else "good" if row.verdict == "pass" else ""
         # The verdict comes before the numbers.
         drawn.append(Row((cells[0], cells[-1], Cell(bar=accuracy), *cells[1:-1]), tone))
-    header = Header("", tooltip="mean accuracy, its range over the seeds, and the floor", is_bar=True)
+    header = Header(span, tooltip="mean accuracy, its range over the seeds, and the floor as a line", is_bar=True)
     return Table(label, (headers[0], headers[-1], header, *headers[1:-1]), tuple(drawn), name, more=_IN_CSV)
 
 
-def _accuracy_bars(rows: Sequence[results_table.Row]) -> list[Bar | None]:
-    """Return the accuracy of each row on one scale.
+def _accuracy_bars(rows: Sequence[results_table.Row]) -> tuple[list[Bar | None], str]:
+    """Return the accuracy of each row on one scale, and the ends of the scale; no bars for a single row.
 
     Rows no better than the majority class are drawn as an arrow at the low end, so that they do not squeeze the others.
     """
@@ -109,9 +109,9 @@ def _accuracy_bars(rows: Sequence[results_table.Row]) -> list[Bar | None]:
     ]
     ends = [end for row in better for end in (*_range(row), row.floor) if end is not None]
     if len(rows) < 2 or not ends:
-        return [None] * len(rows)
+        return [None] * len(rows), ""
     scale = Scale(min(ends), max(ends))
-    return [
+    bars = [
         None
         if row.accuracy is None
         else bar(
@@ -122,6 +122,7 @@ def _accuracy_bars(rows: Sequence[results_table.Row]) -> list[Bar | None]:
         )
         for row in rows
     ]
+    return bars, f"{scale.low:.2f} to {scale.high:.2f}"
 
 
 def _range(row: results_table.Row) -> tuple[float, float]:

@@ -32,8 +32,8 @@ WORSE_WITHOUT_CAUSE = dataclasses.replace(
             [UNDECIDED],
             DEFAULT,
             "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean",
-            "Not decided: the data cannot tell whether albert × fine-tune lost more than 1 point or not. This would "
-            "decide it: 8 seeds (about 6 min).",
+            "Merge only if you can afford to lose 1.9 points: the data cannot tell whether albert × fine-tune lost "
+            "more than 1 point or not. This would decide it: 8 seeds (about 6 min).",
         ),
         (
             [HELD, IDENTICAL],
@@ -114,3 +114,11 @@ def test_a_cell_that_cannot_be_compared_is_said_where_it_does_not_fail() -> None
     assert comparison_advice(compared, ("regressed",)) == (
         "You may merge: no compared cell lost more than 1 point of accuracy; 1 of 2 cells cannot be compared."
     )
+
+
+@pytest.mark.parametrize("flag", ["regressed", "undecided", "incomparable", "drifted", "slower", "more-memory"])
+def test_the_advice_says_why_for_every_word_that_can_fail_a_run(flag: str) -> None:
+    cell = {"undecided": UNDECIDED, "incomparable": INCOMPARABLE}.get(flag, REGRESSED)
+    start, _, reason = comparison_advice(comparison(cell), (flag,)).partition(": ")
+    assert start in ("Do not merge yet", "Nothing is known about this change")
+    assert len(reason) > 10

@@ -28,7 +28,7 @@ def headline_and_tone(results: Results, comparison: Comparison | None, problems:
         ([0.7], 0, [], ("PASSES: 1 cell, it reaches its floor", "good")),
         ([0.7, 0.7], 0, [], ("PASSES: 2 cells, each reaches its floor", "good")),
         ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "neutral")),
-        ([None], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "neutral")),
+        ([None], 0, [], ("MEASURED: 1 cell, no floor to reach", "neutral")),
         (
             [0.7, 0.8],
             0,
@@ -44,7 +44,7 @@ def headline_and_tone(results: Results, comparison: Comparison | None, problems:
                 "bad",
             ),
         ),
-        ([0.0], 0, [], ("MEASURED: 1 cell, none of them with a floor to reach", "neutral")),
+        ([0.0], 0, [], ("MEASURED: 1 cell, no floor to reach", "neutral")),
         ([0.7], 0, ["not saved"], ("FAILS: 1 problem with the run", "bad")),
     ],
 )

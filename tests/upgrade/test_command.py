@@ -189,7 +189,7 @@ class TestComparing:
 
     def test_the_report_is_written_where_it_is_asked_for(self, runs: FakeRuns) -> None:
         assert upgrade("culprit==2.0", "-o", "out") == 1
-        assert "regressed" in Path("out/sst2-report.md").read_text(encoding="utf-8")
+        assert "REGRESSED" in Path("out/sst2-report.md").read_text(encoding="utf-8")
 
     def test_an_earlier_environment_that_does_not_run_is_a_sentence(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
