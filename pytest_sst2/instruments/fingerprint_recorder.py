@@ -109,7 +109,7 @@ class FingerprintRecorder:
     ) -> None:
         """Record token ids and embeddings, shape (n, d), of all training or evaluation rows in their order."""
         if self.enabled:
-            with self._clock.phase(PHASE):
+            with self._clock.phase(PHASE), contextlib.suppress(Exception):  # no measurement may end a run
                 self._rows[which] = sketch_rows(ids, embeddings)
 
     @contextlib.contextmanager
@@ -144,8 +144,9 @@ class FingerprintRecorder:
         """Return the whole fingerprint; ``predict`` maps n sentences to n probabilities of the positive class."""
         self._optimizer.stop()
         if "evaluation" not in self._rows and self._tokenize is not None:
-            rows = self._row_watch.rows(self._tokenize(evaluation.sentences))
-            self._rows |= {} if rows is None else {"evaluation": rows}
+            with contextlib.suppress(Exception):  # as above
+                rows = self._row_watch.rows(self._tokenize(evaluation.sentences))
+                self._rows |= {} if rows is None else {"evaluation": rows}
         with watch_embedding_tables() as rows_by_size:
             probabilities = of_probe_sentences(predict)
         # Both times in the same batch: an effect of padding is measured elsewhere.

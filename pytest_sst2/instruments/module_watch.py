@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.instruments.tensor_sketch import as_float32, project
+from pytest_sst2.instruments.tensor_sketch import as_float32, project, storable
 from pytest_sst2.results.fingerprint import ModuleSketches
 from pytest_sst2.results.packing import packed_floats, packed_text
 
@@ -32,11 +32,11 @@ class ModuleWatch:
             return None
         values = np.array(list(self._sums.values()))
         values[:, [0, 2]] = np.sqrt(values[:, [0, 2]])  # sums of squares become lengths
-        return ModuleSketches(packed_text("\n".join(self._sums)), packed_floats(values.ravel().tolist()))
+        return ModuleSketches(packed_text("\n".join(self._sums)), packed_floats(storable(values.ravel())))
 
     def collect(self, name: str, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Add one call of a module. An unusual output is left out, because no measurement may end a run."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), np.errstate(all="ignore"):
             result = _array(output)
             if result is None:
                 return

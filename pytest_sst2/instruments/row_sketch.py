@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_sst2.instruments.tensor_sketch import storable
 from pytest_sst2.results.fingerprint import RowSketches
 from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_floats
 
@@ -89,7 +90,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
     """Return the packed sketches; None if nothing was observed."""
     fields: dict[str, Any] = {}
     if evaluation is not None and evaluation.digests:
-        values = evaluation.projections
+        values = np.nan_to_num(evaluation.projections)
         unit = float(np.sqrt(np.square(values).mean())) * _RANGE / _LARGEST or 1.0
         unit = float(f"{unit:.6g}")
         steps = np.clip(np.rint(values / unit), -_LARGEST, _LARGEST).astype("<i2")
@@ -108,7 +109,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
                 for block in blocks
             ),
             "train_embeddings": packed_floats(
-                [float((train.projections[block] * signs[block]).sum()) for block in blocks]
+                storable((train.projections[block] * signs[block]).sum() for block in blocks)
             ),
         }
     return RowSketches(**fields) if fields else None

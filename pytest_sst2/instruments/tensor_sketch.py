@@ -21,6 +21,7 @@ _BLOCK = 2**18
 # Values of a tensor that are sampled to count the distinct ones.
 _SAMPLED = 1024
 _MANTISSA_BITS = 23
+_LARGEST = float(np.finfo(np.float32).max)
 # A prime length, so that the signs do not repeat in step with the rows of a matrix.
 _SIGNS = 65_521
 
@@ -42,6 +43,11 @@ def project(values: np.ndarray, count: int, start: int = 0) -> np.ndarray:
     return total
 
 
+def storable(values: Iterable[float]) -> list[float]:
+    """Return numbers that float32 can store: larger ones are clipped, and NaN stays."""
+    return [float(value) for value in np.clip(np.array(list(values), dtype=np.float64), -_LARGEST, _LARGEST)]
+
+
 class TensorSketcher:
     """Collects the sketches of tensors, one after the other."""
 
@@ -59,7 +65,8 @@ class TensorSketcher:
         self._digests.append(digest[:4])
         self._unordered.append(_unordered_digest(_blocks(flat)))
         self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat[:_SAMPLED])]
-        self._sketch += [float(np.linalg.norm(flat)), *project(flat, 3)]
+        with np.errstate(all="ignore"):
+            self._sketch += storable([_length(flat), *project(flat, 3)])
 
     def sketches(self) -> TensorSketches:
         """Return the sketches of the tensors added so far."""
@@ -70,6 +77,11 @@ class TensorSketcher:
             grids=packed_bytes(bytes(self._grids)),
             sketch=packed_floats(self._sketch),
         )
+
+
+def _length(flat: np.ndarray) -> float:
+    blocks = (flat[begin : begin + _BLOCK].astype(np.float64) for begin in range(0, len(flat), _BLOCK))
+    return float(sum(float(block @ block) for block in blocks) ** 0.5)
 
 
 def _blocks(flat: np.ndarray) -> Iterable[np.ndarray]:

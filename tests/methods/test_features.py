@@ -117,6 +117,21 @@ class TestCache:
             features(other.train.sentences)
         assert cached_phases(other) == []
 
+    def test_cached_rows_of_other_sentences_are_found_and_computed_again(
+        self, cache: EmbeddingCache, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = job_with(cache, tiny_encoder)
+        rows = load_features(first)(first.train.sentences)
+        real = EmbeddingCache.get
+        monkeypatch.setattr(EmbeddingCache, "get", lambda *args: np.roll(real(*args), 1, axis=0))
+        second = job_with(cache, tiny_encoder)
+        features = load_features(second)
+        with second.clock.phase("encode"):
+            again = features(second.train.sentences)
+        assert cached_phases(second) == []
+        assert np.array_equal(again, rows)
+        assert any("cached embeddings were not used" in warning for warning in features.warnings())
+
     def test_a_cache_that_cannot_be_written_causes_a_warning(self, tmp_path: Path, tiny_encoder: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         trained = train(METHOD["linear-probe"], job_with(EmbeddingCache(tmp_path / "file", 2**20), tiny_encoder))

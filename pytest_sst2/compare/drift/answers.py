@@ -30,6 +30,8 @@ _SAME_LOSS = 1e-4
 _LINEAR = 1e-3
 # Below this correlation the predictions are the opposite: the classifier has learned swapped labels.
 OPPOSITE_CORRELATION = -0.7
+# Two trainings that only rounding distinguishes give predictions of at least this correlation.
+PREDICTIONS_CORRELATION = 0.9
 # Packed files store probabilities in steps of 1/4095.
 _PROBABILITY_STEP = 1 / 4095
 # From this fraction of predictions on the wrong side of one half, they are called the opposite.
@@ -116,8 +118,10 @@ def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: b
     moved = _moved_probabilities(before, after)
     if unexplained and not same_classifier and _same_logits(*logits):
         # Training in steps amplifies rounding, so only answers that another classifier cannot give are told.
-        if (pattern := _order(before, after, moved)) or correlation(*map(_log_odds, (before, after))) < 0.9:
-            yield _moved_only(before, after, moved, pattern)
+        pattern = _order(before, after, moved)
+        is_other = bool(pattern) or correlation(*map(_log_odds, (before, after))) < PREDICTIONS_CORRELATION
+        if is_other or moved.any():
+            yield _moved_only(before, after, moved, pattern, rank=Rank.DIFFERS if is_other else Rank.NOTE)
         return
     if not unexplained and not moved.any():
         return
@@ -224,14 +228,24 @@ def _order(before: Record, after: Record, moved: np.ndarray) -> str:
     return "" if pattern.startswith("the first is") else pattern
 
 
-def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str) -> Cause:
+def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str, *, rank: Rank) -> Cause:
     """Return the cause for answers that moved although the probe sentences are answered as before."""
+    if rank is Rank.NOTE:
+        count = int(moved.sum())
+        changed = sum(one != other for one, other in zip(before.predictions, after.predictions, strict=True))
+        return Cause(
+            f"no recorded step differs, but {count:,} probabilities moved by more than {ANSWER_TOLERANCE} and "
+            f"{plural(changed, 'answer')} changed: a training amplifies rounding, or differs in a way not recorded",
+            "predictions",
+            rows=int(moved.sum()),
+            rank=rank,
+        )
     return Cause(
         "the classifier answers the probe sentences as before, but its answers to the evaluation rows differ "
         f"({int(moved.sum()):,} of {after.total:,}{f'; {pattern}' if pattern else ''})",
         "predictions",
         rows=int(moved.sum()),
-        rank=Rank.DIFFERS,
+        rank=rank,
     )
 
 

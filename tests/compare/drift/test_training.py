@@ -194,4 +194,5 @@ class TestPredictions:
 
     def test_a_probability_that_packing_moved_across_one_half_is_ignored(self) -> None:
         probabilities = (0.9, 0.1, 0.8, 0.4999)
-        assert drift_sentences(BASE, dataclasses.replace(BASE, probabilities=probabilities)) == ()
+        before = dataclasses.replace(BASE, probabilities=(0.9, 0.1, 0.8, 0.5001))
+        assert drift_sentences(before, dataclasses.replace(before, probabilities=probabilities)) == ()
