@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "baselines", nargs="*", metavar="NAME|FILE|REF:PATH", help="baselines (default: all saved ones)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page with plots")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page")
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
