@@ -12,7 +12,11 @@ from pytest_sst2.utils.formatting import plural, shorten, signed_points, truncat
 
 _MOST_NAMES = 3
 _MOST_CAUSE_CHARACTERS = 200
-_RESOURCES = (("slower", "is slower", "are slower"), ("more-memory", "needs more memory", "need more memory"))
+# The flags of time and memory, what grows, and what one cell or several do.
+_RESOURCES = (
+    ("slower", "time", "is slower", "are slower"),
+    ("more-memory", "memory", "needs more memory", "need more memory"),
+)
 _ADVICE = {
     "HOLDS": "You may merge",
     "UNDECIDED": "Merge only if you can afford to lose",
@@ -34,6 +38,9 @@ def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
     if word == "UNDECIDED":
         worst = min(cell.accuracy.at_worst for cell in comparison.flagged("undecided") if cell.accuracy)
         advice = f"{advice} {points(round(-worst, 3))}"
+    resources = [name for flag, name, _, _ in _RESOURCES if comparison.flagged(flag)]
+    if word == "HOLDS" and resources:
+        advice = f"{advice} if {' and '.join(resources)} may grow"
     return f"{advice}: {'; '.join(_meanings(comparison, word, fail_on))}."
 
 
@@ -146,7 +153,7 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
         yield f"{_of(incomparable, cells)} cannot be compared"
     if "drifted" in fail_on and (drifted := comparison.flagged("drifted")):
         yield f"{_of(drifted, cells)} drifted"
-    for flag, one, several in _RESOURCES:
+    for flag, _, one, several in _RESOURCES:
         if flagged := comparison.flagged(flag):
             yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
     yield from _not_run(comparison)

@@ -122,3 +122,11 @@ def test_the_advice_says_why_for_every_word_that_can_fail_a_run(flag: str) -> No
     start, _, reason = comparison_advice(comparison(cell), (flag,)).partition(": ")
     assert start in ("Do not merge yet", "Nothing is known about this change")
     assert len(reason) > 10
+
+
+def test_what_holds_but_became_slower_may_be_merged_only_by_those_who_do_not_mind() -> None:
+    cell = dataclasses.replace(HELD, speed_and_memory=REGRESSED.speed_and_memory)
+    assert comparison_advice(comparison(cell), DEFAULT) == (
+        "You may merge if time and memory may grow: no cell lost more than 1 point of accuracy; minilm × torch-probe "
+        "is slower; minilm × torch-probe needs more memory."
+    )
