@@ -112,7 +112,7 @@ def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: b
     assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
     logits = [np.array(unpacked_floats(side.logits)) for side in (old, new)]
     if correlation(*logits) < OPPOSITE_CORRELATION:
-        yield Cause("the trained classifier gives the opposite answers: labels or classes are swapped", "predictions")
+        yield Cause("the classifier gives the opposite answers, as if labels or classes were swapped", "predictions")
         return
     same_classifier = frozen or same_trained_weights(old, new)
     moved = _moved_probabilities(before, after)

@@ -51,7 +51,7 @@ def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[
     ):
         return f": sentences are cut to {longest} tokens, were {longest_before}"
     if before and before == after:
-        return ": the same pieces have other ids, so the vocabulary is in another order"
+        return ": the same pieces have other ids, as in a vocabulary of another order"
     if old.vocabulary != new.vocabulary:
         return f": the tokenizer has {new.vocabulary:,} tokens, had {old.vocabulary:,}"
     if before and after and (ends := _ends([before[i] for i in complete], [after[i] for i in complete])):
@@ -59,11 +59,11 @@ def _reason(old: TokensFingerprint, new: TokensFingerprint, different: Sequence[
     if all(has_capitals(sentence) or has_accents(sentence) for sentence in sentences) and any(
         map(has_capitals, sentences)
     ):
-        return ": only sentences with capitals or accents are among them, so lower-casing changed"
+        return ": only sentences with capitals or accents are among them, as when lower-casing changed"
     if all(map(has_accents, sentences)):
-        return ": only sentences with accents or other scripts are among them, so the normalisation of text changed"
+        return ": only sentences with accents or other scripts are among them, as when normalisation of text changed"
     if all(old.lengths[index] == new.lengths[index] == longest for index in different):
-        return f": only sentences of {longest} tokens are among them, so long ones are cut at the other end"
+        return f": only sentences of {longest} tokens are among them, as when long ones are cut at the other end"
     if before and after:
         return _first_difference(before[different[0]], after[different[0]])
     return f" ({new.tokenizer}, was {old.tokenizer})" if old.tokenizer != new.tokenizer else ""

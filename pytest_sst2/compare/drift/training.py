@@ -91,10 +91,7 @@ def first_step_causes(old: TrainingFingerprint | None, new: TrainingFingerprint 
         return
     same = "from the same rows and weights"
     if (loss := _ratio(old.first_loss, new.first_loss)) and abs(loss - 1) > FIRST_LOSS_TOLERANCE:
-        yield (
-            f"loss of the first batch {new.first_loss:.4g}, was {old.first_loss:.4g} ({loss:.2f} ×), {same}: the loss "
-            "is scaled differently (gradient accumulation, label smoothing)"
-        )
+        yield (f"loss of the first batch {new.first_loss:.4g}, was {old.first_loss:.4g} ({loss:.2f} ×), {same}")
         return
     gradient = _ratio(old.first_gradient_norm, new.first_gradient_norm)
     if gradient and abs(gradient - 1) > FIRST_GRADIENT_TOLERANCE:
@@ -124,21 +121,14 @@ def training_row_causes(old: TrainingFingerprint | None, new: TrainingFingerprin
         return
     if rows and other_rows and rows != other_rows:
         yield (
-            "the optimiser was given other rows of tokens in its first pass, although data and tokenizer are the same: "
-            "rows were cut, left out or repeated after tokenization"
+            "the optimiser was given other rows of tokens in its first pass, although data and tokenizer are the same"
         )
         return
     (ids, _, labels), (other_ids, _, other_labels) = (side.first_batch.partition(":") for side in (old, new))
     if ids and other_ids and ids != other_ids:
-        yield (
-            "the model was given other tokens in its first batch, although data and tokenizer are the same: sentences "
-            "are cut or prepared differently"
-        )
+        yield ("the model was given other tokens in its first batch, although data and tokenizer are the same")
     elif labels and other_labels and labels != other_labels:
-        yield (
-            "the model was given other labels with its first batch, although those of the data are the same: labels "
-            "were flipped or moved"
-        )
+        yield ("the model was given other labels with its first batch, although those of the data are the same")
 
 
 def _row_digests(training: TrainingFingerprint | None) -> tuple[str, str]:

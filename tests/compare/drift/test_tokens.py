@@ -60,7 +60,7 @@ def test_another_maximum_length_is_named_with_both_lengths() -> None:
 def test_the_same_pieces_with_other_ids_are_another_order_of_the_vocabulary() -> None:
     pieces = pieces_of("[CLS]", "[SEP]")
     explanation = reason(tokens(pieces=pieces), tokens(*range(64), pieces=pieces))
-    assert explanation == ": the same pieces have other ids, so the vocabulary is in another order"
+    assert explanation == ": the same pieces have other ids, as in a vocabulary of another order"
 
 
 def test_another_vocabulary_is_named_by_its_size() -> None:
@@ -91,14 +91,14 @@ def test_missing_special_tokens_are_named() -> None:
 
 
 def test_sentences_with_capitals_or_accents_alone_explain_the_difference() -> None:
-    assert reason(tokens(), tokens(*CAPITALS)).endswith("so lower-casing changed")
-    assert reason(tokens(), tokens(*CAPITALS, *ACCENTS)).endswith("so lower-casing changed")
-    assert reason(tokens(), tokens(*ACCENTS)).endswith("so the normalisation of text changed")
+    assert reason(tokens(), tokens(*CAPITALS)).endswith("as when lower-casing changed")
+    assert reason(tokens(), tokens(*CAPITALS, *ACCENTS)).endswith("as when lower-casing changed")
+    assert reason(tokens(), tokens(*ACCENTS)).endswith("as when normalisation of text changed")
     assert reason(tokens(), tokens(1, *ACCENTS)) == ""
 
 
 def test_long_sentences_alone_are_cut_at_the_other_end() -> None:
-    expected = ": only sentences of 9 tokens are among them, so long ones are cut at the other end"
+    expected = ": only sentences of 9 tokens are among them, as when long ones are cut at the other end"
     assert reason(tokens(), tokens(LONGEST)) == expected
 
 
