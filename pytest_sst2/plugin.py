@@ -83,7 +83,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.pluginmanager.hasplugin("xdist") and config.getoption("dist", "no") != "no":
             from pytest_sst2.session.xdist import CellLookup, XdistPlugin
 
-            xdist_plugin = XdistPlugin(results, lambda: CellLookup(matrix_of(config).cells))
+            def cell_lookup() -> CellLookup:
+                return CellLookup(matrix_of(config).cells, seeds_together=settings_of(config).auto_seeds)
+
+            xdist_plugin = XdistPlugin(results, cell_lookup)
             config.pluginmanager.register(xdist_plugin, "sst2-xdist")
     elif is_used:
         inputs_of(config)

@@ -57,7 +57,13 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     lines = list(merged.notes)
     if path is not None:
         text = results_text(
-            results.records, results.failures, saved=results.saved, planned=results.planned, shard=results.shard
+            results.records,
+            results.failures,
+            saved=results.saved,
+            planned=results.planned,
+            shard=results.shard,
+            looks=results.looks,
+            skipped=results.skipped,
         )
         write_atomically(path, text, overwrite=options.overwrite)
         count = plural(len(results.records), "record")

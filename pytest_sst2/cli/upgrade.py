@@ -65,7 +65,10 @@ def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
         help="folder or file of benchmarks (default: the folder benchmarks, or else the bundled benchmarks)",
     )
     group.add_argument(
-        "--passes", type=positive_int, default=2, metavar="N", help="runs in each environment, in turns (default: 2)"
+        "--passes",
+        type=positive_int,
+        metavar="N",
+        help="runs in each environment, in turns (default: 2, or 1 with --sst2-seeds auto)",
     )
     group.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
     for option in OPTIONS:

@@ -18,6 +18,7 @@ from pytest_sst2.config.options import TOLERANCE
 from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
+from pytest_sst2.results.looks import Look, last_looks
 from pytest_sst2.results.record import Failure, Record
 
 HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
@@ -142,16 +143,19 @@ def compare(
     the seed also draws the rows. ``tolerance`` is the drop in accuracy (a fraction) that is accepted, ``alpha`` the
     level of significance after Holm's correction. ``declared`` is what changed on purpose.
 
+    A cell of a run with ``--sst2-seeds auto`` is compared as at its last look: with its seeds and its alpha.
+
     Raises:
         Sst2Error: A declared pair names a model or method that a side lacks.
     """
-    old, new = by_cell(before.records), by_cell(after.records)
+    looks = last_looks(after.looks)
+    old, new = by_cell(before.records), _at_look(by_cell(after.records), looks)
     failed = {(failure.model, failure.method): failure for failure in after.failures}
     paired = pair_cells(old, dict.fromkeys((*new, *failed)), declared)
     cells = [
         _failed_cell(key, failed[key])
         if key in failed
-        else _compare_cell(key, pair_records(old[earlier], new[key]), tolerance, alpha, declared)
+        else _compare_cell(key, pair_records(old[earlier], new[key]), tolerance, alpha, declared, looks.get(key))
         for key, earlier in paired.items()
     ]
     return Comparison(
@@ -169,7 +173,7 @@ def compare(
         seeds_only_before={
             cell_name(key): seeds
             for key, earlier in paired.items()
-            if key not in failed and (seeds := _missing_seeds(old[earlier], new[key]))
+            if key not in failed and key not in looks and (seeds := _missing_seeds(old[earlier], new[key]))
         },
         to_declare=undeclared(old, new, {key: paired[key] for key in paired if key not in failed}, declared),
         notes=(*before.notes, *_commits(before, after)),
@@ -183,6 +187,17 @@ def _commits(before: Results, after: Results) -> Iterator[str]:
         yield f"commit {new or 'unknown'}, was {old or 'unknown'}" if old != new else f"both at commit {new}"
 
 
+def _at_look(
+    new: Mapping[CellKey, dict[int, Record]], looks: Mapping[CellKey, Look]
+) -> dict[CellKey, dict[int, Record]]:
+    """Return the records of each cell that its last look had; all records of a cell without a look."""
+    kept = dict(new)
+    for key, look in looks.items():
+        if of_look := {seed: new[key][seed] for seed in look.seeds if seed in new.get(key, {})}:
+            kept[key] = of_look
+    return kept
+
+
 def _missing_seeds(old: Mapping[int, Record], new: Mapping[int, Record]) -> tuple[int, ...]:
     """Return the seeds of ``old`` that ``new`` lacks; none if they have no seed in common."""
     return tuple(seed for seed in old if seed not in new) if old.keys() & new.keys() else ()
@@ -192,7 +207,9 @@ def _failed_cell(key: CellKey, failure: Failure) -> CellComparison:
     return CellComparison(*key, (failure.seed,), "incomparable", (f"no number this time: {failure.error}",))
 
 
-def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float, declared: Declared) -> CellComparison:
+def _compare_cell(
+    key: CellKey, pairing: Pairing, tolerance: float, alpha: float, declared: Declared, look: Look | None
+) -> CellComparison:
     """Compare one cell; its verdict stays ``undecided`` until Holm's correction over all cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
@@ -202,13 +219,15 @@ def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float
     seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
     change = declared_change(*pairs[0], declared)
     of_cell = ranked(cause for old, new in pairs for cause in causes(old, new, change, seeded))
+    level = look.alpha if look else alpha
+    accuracy = compare_accuracy(
+        *pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples, alpha=level
+    )
     return CellComparison(
         *key,
         seeds,
         "identical" if all(cause.is_note for cause in of_cell) and same_answers(pairing) else "undecided",
-        accuracy=compare_accuracy(
-            *pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples, alpha=alpha
-        ),
+        accuracy=_corrected(accuracy, alpha / level),
         tolerance=tolerance,
         causes=of_cell,
         speed_and_memory=compare_speed_and_memory(
@@ -216,6 +235,12 @@ def _compare_cell(key: CellKey, pairing: Pairing, tolerance: float, alpha: float
         ),
         earlier=pairing.earlier_key(key),
     )
+
+
+def _corrected(change: AccuracyChange, factor: float) -> AccuracyChange:
+    """Return a change with p-values multiplied by ``factor``, so that one look can be tested at the whole of alpha."""
+    p_worse, p_better = min(1.0, factor * change.p_worse), min(1.0, factor * change.p_better)
+    return replace(change, p_worse=p_worse, p_better=p_better)
 
 
 def _row_count_problems(pairing: Pairing) -> Iterator[str]:

@@ -119,12 +119,21 @@ def byte_size(text: str) -> int:
     return int(size)
 
 
+# The value of ``--sst2-seeds auto``.
+AUTO_SEEDS: tuple[int, ...] = ()
+
+
 def seeds(text: str) -> tuple[int, ...]:
-    """Parse ``42,7`` into distinct seeds."""
+    """Parse ``42,7`` into distinct seeds, and ``auto`` into ``AUTO_SEEDS``."""
+    if text.strip() == "auto":
+        return AUTO_SEEDS
     parsed = []
     for part in names(text):
         if not re.fullmatch(r"[0-9]{1,10}", part) or int(part) > _LARGEST_SEED:
-            raise BadValue(f"{quoted(part)} is not a seed; seeds are whole numbers from 0 to {_LARGEST_SEED}")
+            raise BadValue(
+                f"{quoted(part)} is not a seed; seeds are whole numbers from 0 to {_LARGEST_SEED}, or auto alone: as "
+                "many as the verdict needs"
+            )
         parsed.append(int(part))
     return tuple(dict.fromkeys(parsed))
 

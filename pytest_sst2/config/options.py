@@ -99,7 +99,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("train_size", "rows to train on", positive_int, "N"),
     Option("eval", "validation, or heldout: a slice of train", one_of(EVALUATION_SPLITS), "SPLIT"),
     Option("eval_size", "rows to evaluate on", positive_int, "N"),
-    Option("seeds", "one cell per seed", seeds, "42,7"),
+    Option("seeds", "one cell per seed, or auto: as many as the verdict needs", seeds, "42,7|auto"),
     Option("epochs", "passes over the training rows when fine-tuning", positive_int, "N"),
     Option("batch_size", "examples in a training step when fine-tuning", positive_int, "N"),
     Option("learning_rate", "peak learning rate when fine-tuning", positive_float, "X"),

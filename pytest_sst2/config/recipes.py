@@ -15,6 +15,9 @@ from pytest_sst2.utils.errors import Sst2Error
 EvaluationSplit = Literal["validation", "heldout"]
 DType = Literal["float32", "bfloat16", "float16"]
 
+# The seeds of --sst2-seeds auto; those of every preset come first.
+ALL_AUTO_SEEDS = (42, 43, 44, 45, 46, 47, 48, 49)
+
 EVALUATION_SPLITS: tuple[str, ...] = get_args(EvaluationSplit)
 DTYPES: tuple[str, ...] = get_args(DType)
 

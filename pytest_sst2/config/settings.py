@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.declared import CHANGED_OPTION, Declared
-from pytest_sst2.config.option_parsers import BadValue, current_words
+from pytest_sst2.config.option_parsers import AUTO_SEEDS, BadValue, current_words
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, UNSET, Option, is_set
-from pytest_sst2.config.recipes import Recipe, build_recipe
+from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, Recipe, build_recipe
 from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
@@ -57,7 +57,7 @@ class Settings:
         models_base: Folder that relative model paths start from.
         methods: Methods as typed, in order; empty for all.
         data: ``auto``, ``hub``, ``pocket`` or the absolute path of a folder.
-        recipe: The preset with its overrides.
+        recipe: The preset with its overrides. With ``auto_seeds``, it has all seeds that may run.
         cache_bytes: Size limit of the embedding cache; None switches the cache off.
         rootdir: Folder of the project; ``.sst2/`` is in it.
         prints_json: Whether the results file is printed to stdout (``--sst2-json -``).
@@ -68,6 +68,7 @@ class Settings:
         tolerance: Accuracy that may be lost, as a share.
         talkative: Whether libraries may print to the terminal (``-v``).
         ci: Whether this is a CI run, where data is never substituted.
+        auto_seeds: Whether the later seeds of a cell are skipped as soon as its verdict is decided.
     """
 
     models: tuple[str, ...]
@@ -105,6 +106,7 @@ class Settings:
     shard: Shard | None
     talkative: bool
     ci: bool
+    auto_seeds: bool = False
 
     @property
     def results_path(self) -> Path | None:
@@ -136,6 +138,8 @@ def read_settings(config: pytest.Config) -> Settings:
     values = {option.name: option_value(config, option) for option in OPTIONS}
     prints_json = values["json"] == "-"
     values["json"] = None if prints_json else values["json"]
+    if auto_seeds := values["seeds"] == AUTO_SEEDS:
+        values["seeds"] = ALL_AUTO_SEEDS
     base = {option.name: _base_folder(config, option) for option in OPTIONS}
     paths = {
         name: path_given(base[name], values[name], f"--sst2-{name}") if values[name] else None
@@ -169,6 +173,7 @@ def read_settings(config: pytest.Config) -> Settings:
         shard=_shard(values),
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
+        auto_seeds=auto_seeds,
     )
 
 

@@ -127,6 +127,11 @@ class Cell:
         return self.model.name if self.model else None
 
     @property
+    def key(self) -> tuple[str | None, str]:
+        """The names of model and method, which all seeds of a comparison share."""
+        return self.model_name, self.method.name
+
+    @property
     def shared_encoder(self) -> str:
         """The model whose frozen encoder the cell shares with other cells; empty if it shares none."""
         return self.model.name if self.model and self.method.frozen else ""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_sst2.results.looks import Look, Skipped
 from pytest_sst2.results.migrations import SCHEMA_VERSION, migrate
 from pytest_sst2.results.packing import UNPACKING_ERRORS, check_unpacked_size, json_line, pack_record, unpack_record
 from pytest_sst2.results.record import Failure, Record
@@ -35,6 +36,8 @@ class Results:
         planned: The ids of all planned cells, in every shard; empty if unknown.
         shard: ``3/8`` for one part of a run, ``1+2/8`` for two of them, empty for the whole run.
         notes: Sentences about where the results were read from. They are not written.
+        looks: The looks at the cells of a run with ``--sst2-seeds auto``; empty for other runs.
+        skipped: The seeds that such a run did not need.
     """
 
     records: Sequence[Record]
@@ -44,15 +47,17 @@ class Results:
     planned: Sequence[str] = ()
     shard: str = ""
     notes: tuple[str, ...] = ()
+    looks: Sequence[Look] = ()
+    skipped: Sequence[Skipped] = ()
 
     @property
     def finished(self) -> set[str]:
-        """The ids of cells with a record or a failure."""
-        return {record.cell for record in self.records} | {failure.cell for failure in self.failures}
+        """The ids of cells with a record or a failure, and of skipped seeds."""
+        return {cell.cell for cells in (self.records, self.failures, self.skipped) for cell in cells}
 
     @property
     def missing(self) -> list[str]:
-        """The ids of planned cells without a record or a failure, in the planned order."""
+        """The ids of planned cells that are not finished, in the planned order."""
         finished = self.finished
         return [cell for cell in self.planned if cell not in finished]
 
@@ -65,12 +70,15 @@ def results_text(
     packed: bool = False,
     planned: Sequence[str] = (),
     shard: str = "",
+    looks: Sequence[Look] = (),
+    skipped: Sequence[Skipped] = (),
 ) -> str:
     """Return the text of a results file: one line per record, so that ``diff`` can compare two files."""
     shared: list[str] = []
     plain = [record.to_json() for record in records]
     lines = [json_line(pack_record(record, shared) if packed else record) for record in plain]
-    head, tail = frame(Results((), failures, saved, "", planned, shard), shared if packed else None)
+    rest = Results((), failures, saved, "", planned, shard, looks=looks, skipped=skipped)
+    head, tail = frame(rest, shared if packed else None)
     return head + SEPARATOR.join(lines) + tail
 
 
@@ -78,6 +86,8 @@ def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]
     """Return the text of a file before and after its records; ``shared`` has the shared parts of a packed file."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
     tail = {"planned": list(rest.planned), "failures": redacted([asdict(failure) for failure in rest.failures])}
+    if rest.looks or rest.skipped:
+        tail |= {name: redacted([asdict(each) for each in getattr(rest, name)]) for name in ("looks", "skipped")}
     shared_text = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
     return f'{json_line(head)[:-1]},\n"records": [\n', f"\n],\n{json_line(tail)[1:-1]}{shared_text}}}\n"
 
@@ -127,7 +137,9 @@ def _results(data: dict[str, Any], origin: str) -> Results:
     saved, shard = (read_plain(str, data[name], name) for name in ("saved", "shard"))
     if shard:
         parse_shards(shard)
-    return Results(records, failures, saved, origin, planned, shard)
+    looks = read_plain(tuple[Look, ...], data.get("looks", []), "looks")
+    skipped = read_plain(tuple[Skipped, ...], data.get("skipped", []), "skipped")
+    return Results(records, failures, saved, origin, planned, shard, looks=looks, skipped=skipped)
 
 
 def parse_shards(text: str) -> tuple[tuple[int, ...], int]:

@@ -78,6 +78,8 @@ def joined(files: Sequence[Results]) -> Results:
         max(one.saved for one in files),
         ", ".join(one.origin for one in files),
         planned,
+        looks=tuple(look for one in files for look in one.looks),
+        skipped=tuple(seed for one in files for seed in one.skipped if seed.cell not in measured),
     )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_sst2.results.file import SEPARATOR, Results, frame
+from pytest_sst2.results.looks import Look
 from pytest_sst2.results.packing import json_line
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.atomic_write import write_atomically
@@ -47,24 +48,29 @@ class ResultsWriter:
         self.planned = list(dict.fromkeys([*earlier.planned, *planned]))
         self._lines = {record.cell: json_line(record.to_json()).encode() for record in earlier.records}
         self._failures = {failure.cell: failure for failure in earlier.failures}
+        self._looks: Sequence[Look] = earlier.looks
+        self._skipped = {skipped.cell: skipped for skipped in earlier.skipped}
 
     @property
     def count(self) -> int:
         """The number of records in the file."""
         return len(self._lines)
 
-    def add(self, record: Record, *, remeasured: bool = False) -> None:
-        """Write a record, in place of an earlier one or a failure of the same cell.
+    def add(self, record: Record, *, remeasured: bool = False, looks: Sequence[Look] = ()) -> None:
+        """Write a record, in place of an earlier one or a failure of the same cell, and the looks taken so far.
 
         If ``remeasured``, the file had a record of the cell from other conditions: its previous content is backed up.
         """
         line = json_line(record.to_json()).encode()
         with self._lock:
-            if self._lines.get(record.cell) == line and record.cell not in self._failures:
+            is_known = self._lines.get(record.cell) == line and record.cell not in self._failures
+            if is_known and (not looks or self._looks == looks):
                 return
+            self._looks = looks or self._looks
             self._loses_cells |= remeasured and record.cell in self._lines
             self._lines[record.cell] = line
             self._failures.pop(record.cell, None)
+            self._skipped.pop(record.cell, None)
             self._write("")
 
     def add_failure(self, failure: Failure, *, keeps_record: bool = False) -> None:
@@ -79,14 +85,18 @@ class ResultsWriter:
             self._failures[failure.cell] = failure
             self._write("")
 
-    def close(self, *, complete: bool, without: Iterable[str] = ()) -> None:
+    def close(self, *, complete: bool, without: Iterable[str] = (), run: Results | None = None) -> None:
         """Write the file for the last time.
 
         Args:
             complete: Whether the run finished every cell. If so, the backup of another run's results is removed.
             without: The ids of cells of the resumed file that do not belong to this run.
+            run: The results of the run, for its looks and skipped seeds.
         """
         with self._lock:
+            if run is not None:
+                self._looks = run.looks or self._looks
+                self._skipped |= {skipped.cell: skipped for skipped in run.skipped}
             for cell in without:
                 self._loses_cells |= self._lines.pop(cell, None) is not None
                 self.planned = [name for name in self.planned if name != cell]
@@ -103,7 +113,10 @@ class ResultsWriter:
             backup = self._unused_backup()
             write_atomically(backup, self._previous_content(), overwrite=False)
             self.backup = backup
-        head, tail = frame(Results((), tuple(self._failures.values()), saved, "", self.planned, self.shard))
+        skipped = tuple(self._skipped.values())
+        failures = tuple(self._failures.values())
+        rest = Results((), failures, saved, "", self.planned, self.shard, looks=self._looks, skipped=skipped)
+        head, tail = frame(rest)
         body = SEPARATOR.encode().join(self._lines.values())
         write_atomically(self.path, b"".join((head.encode(), body, tail.encode())))
 

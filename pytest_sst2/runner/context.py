@@ -25,6 +25,7 @@ from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pytest_sst2.compare.looks import SeedSchedule
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.results.file import Results
@@ -43,6 +44,7 @@ class RunContext:
         floors: Floors of the file in ``--sst2-floors``; None without the option.
         baseline: Results that the run is compared with, or None.
         unfinished: Results of the file in ``--sst2-resume``, or None.
+        schedule: Decides which seeds are needed; None if all are.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class RunContext:
         floors: Floors | None = None,
         baseline: Results | None = None,
         unfinished: Results | None = None,
+        schedule: SeedSchedule | None = None,
     ) -> None:
         self.settings = settings
         self.baseline = baseline
+        self.schedule = schedule
         self._given_floors = floors
         self._splits: dict[int, Splits] = {}
         self.frozen = FrozenEncoder()

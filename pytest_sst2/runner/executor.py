@@ -8,6 +8,10 @@ from pytest_sst2.config.specs import Cell
 from pytest_sst2.results.record import Environment, Record
 
 
+class SeedNotNeededError(Exception):
+    """A seed is not measured, because its cell is decided; the message says how."""
+
+
 class Executor(Protocol):
     """Measures the cells of a run on other machines or in other processes."""
 
@@ -16,6 +20,7 @@ class Executor(Protocol):
 
         Raises:
             Sst2Error: The cell could not be measured.
+            SeedNotNeededError: The cell is decided without this seed.
             Exception: The method raised it.
         """
 

@@ -61,17 +61,18 @@ class Division:
         return f"{head}, {seconds} by baseline {self.baseline!r}"
 
 
-def divide(cells: Iterable[Cell], shard: Shard, known: Results | None) -> Division:
+def divide(cells: Iterable[Cell], shard: Shard, known: Results | None, *, seeds_together: bool = False) -> Division:
     """Return the division of the cells. It is the same in every shard with the same baseline.
 
     Args:
         cells: All cells of the run in their order. Duplicates count once.
         shard: Number of this shard, and of all shards.
         known: The baseline with the seconds of cells; None without one.
+        seeds_together: Whether all seeds of a model and method are in one shard.
     """
     distinct = list({cell.id: cell for cell in cells}.values())
     cost = Costs(known.records if known else ())
-    shard_of = assign_shards(distinct, cost, shard.of)
+    shard_of = assign_shards(distinct, cost, shard.of, seeds_together=seeds_together)
     mine = [cell for cell in distinct if shard_of[cell.id] == shard.number]
     return Division(
         shard=str(shard),
@@ -83,7 +84,9 @@ def divide(cells: Iterable[Cell], shard: Shard, known: Results | None) -> Divisi
     )
 
 
-def assign_shards(cells: Sequence[Cell], cost: Callable[[Cell], float], count: int) -> dict[str, int]:
+def assign_shards(
+    cells: Sequence[Cell], cost: Callable[[Cell], float], count: int, *, seeds_together: bool = False
+) -> dict[str, int]:
     """Return the shard of every cell, from 1, by the cell's id.
 
     The most expensive unit comes first, each to the shard with the least work so far (longest processing time first).
@@ -94,9 +97,11 @@ def assign_shards(cells: Sequence[Cell], cost: Callable[[Cell], float], count: i
         cells: Distinct cells.
         cost: Returns the expected seconds of a cell.
         count: Number of shards. Shards beyond the number of cells are empty.
+        seeds_together: Whether all seeds of a model and method are in one shard.
     """
     fair_share = math.fsum(map(cost, cells)) / count
-    by_cost = [(-_seconds(unit, cost), min(cell.id for cell in unit), unit) for unit in _units(cells, cost, fair_share)]
+    units = _units(cells, cost, fair_share, seeds_together=seeds_together)
+    by_cost = [(-_seconds(unit, cost), min(cell.id for cell in unit), unit) for unit in units]
     by_cost.sort(key=lambda entry: entry[:2])
     shards = [(0.0, number) for number in range(1, min(count, len(cells)) + 1)]
     shard_of: dict[str, int] = {}
@@ -107,16 +112,30 @@ def assign_shards(cells: Sequence[Cell], cost: Callable[[Cell], float], count: i
     return shard_of
 
 
-def _units(cells: Sequence[Cell], cost: Callable[[Cell], float], fair_share: float) -> list[list[Cell]]:
+def _units(
+    cells: Sequence[Cell], cost: Callable[[Cell], float], fair_share: float, *, seeds_together: bool
+) -> list[list[Cell]]:
     """Return the cells that stay in one shard: those of one frozen encoder, unless they exceed a fair share."""
     by_encoder: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_encoder[cell.shared_encoder].append(cell)
-    units = [[cell] for cell in by_encoder.pop("", [])]
+    split = _by_model_and_method if seeds_together else _one_by_one
+    units = split(by_encoder.pop("", []))
     for sharing in by_encoder.values():
         fits = _seconds(sharing, cost) <= fair_share * (1 + _ROUNDING)
-        units += [sharing] if fits else [[cell] for cell in sharing]
+        units += [sharing] if fits else split(sharing)
     return units
+
+
+def _one_by_one(cells: Sequence[Cell]) -> list[list[Cell]]:
+    return [[cell] for cell in cells]
+
+
+def _by_model_and_method(cells: Sequence[Cell]) -> list[list[Cell]]:
+    groups: dict[tuple[str | None, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[cell.key].append(cell)
+    return list(groups.values())
 
 
 def _seconds(cells: Iterable[Cell], cost: Callable[[Cell], float]) -> float:

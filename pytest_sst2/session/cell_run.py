@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 
+from pytest_sst2.results.looks import Skipped
 from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.runner.executor import SeedNotNeededError
 from pytest_sst2.runner.out_of_memory import out_of_memory_explained
-from pytest_sst2.session.planned_cells import attach_lost, failure_of
+from pytest_sst2.session.planned_cells import NOT_NEEDED, attach_lost, failure_of
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.locks import EXCLUSIVE, one_at_a_time
 
@@ -59,16 +61,19 @@ class CellRun:
     def measure(self) -> Record:
         """Train and measure the cell, and return its Record; a second call returns the same Record.
 
+        With ``--sst2-seeds auto``, skip the test if the cell is decided without this seed.
         A user's mistake, such as a model that does not exist, fails the test with its message and without a traceback.
         Any other error is raised. In both cases the summary names the cell and the reason.
         """
         if self._record is not None:
             return self._record
-        reason = ""
+        reason, not_needed = "", ""
         try:
             # The lock includes loading, which would disturb the times of another cell as much as training does.
             with one_at_a_time(EXCLUSIVE) if self._exclusive else contextlib.nullcontext():
                 record = self._measure()
+        except SeedNotNeededError as error:
+            not_needed = str(error)
         except Sst2Error as error:
             reason = str(error)
         except Exception as error:
@@ -77,6 +82,8 @@ class CellRun:
         if reason:  # outside the handler, because pytest would print the chain of errors before the message
             self._store_failure(reason)
             pytest.fail(f"{self.cell.id}: {reason}", pytrace=False)
+        if not_needed:
+            self._skip(not_needed)
         self._record = self._item.stash[RECORD] = record
         self._item.user_properties.extend(_junit_properties(record))
         return record
@@ -89,24 +96,42 @@ class CellRun:
     def _store_failure(self, reason: str) -> None:
         self._item.stash[FAILURE] = failure_of(self.cell, reason)
         self._timer.skip()
+        if (schedule := self._context().schedule) is not None:
+            schedule.add_failure(self.cell.key, self.cell.seed)
+
+    def _skip(self, reason: str) -> NoReturn:
+        self._item.stash[NOT_NEEDED] = Skipped(self.cell.id, *self.cell.key, self.cell.seed, reason)
+        self._timer.skip()
+        pytest.skip(reason)
 
     def _measure(self) -> Record:
         """Return the record from the resumed file, from the executor, or measured in this process."""
         context = self._context()
+        schedule = context.schedule
+        if schedule is not None and (why := schedule.reason_to_skip(self.cell.key, self.cell.seed)):
+            context.progress.number += 1
+            raise SeedNotNeededError(why)
+        record, reason = self._measured_or_resumed(context)
+        if schedule is not None:
+            schedule.add(record, measured_again=bool(reason))
+        return record
+
+    def _measured_or_resumed(self, context: RunContext) -> tuple[Record, str]:
+        """Return the record, and why it was measured again although the resumed file has one."""
         before, reason = context.measured_before(self.cell)
         if before is not None:
             self._item.stash[RESUMED] = ""
             self._timer.skip()
-            return before
+            return before, ""
         if reason:
             self._item.stash[RESUMED] = reason
         if context.executor is not None:
             self._timer.skip()
             with context.progress.working_on(self.cell.id, self.cell.method.name):
-                return context.executor.result(self.cell)
+                return context.executor.result(self.cell), reason
         record = self._measure_here(context)
         self._timer.describe(record)
-        return record
+        return record, reason
 
     def _measure_here(self, context: RunContext) -> Record:
         working = context.progress.working_on(self.cell.id, self.cell.method.name)

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_sst2.config.declared import CHANGED_OPTION
 from pytest_sst2.results.baselines import DROP_OPTION, matches, replaced_cells
+from pytest_sst2.session.auto_seeds import auto_line
 from pytest_sst2.session.cell_items import runs_cells
 from pytest_sst2.session.planned_cells import PLAN
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
@@ -22,6 +23,8 @@ def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> lis
     if runs_cells(config, items):
         source, recipe = context_of(config).source, settings_of(config).recipe.label
         origin = source.note or f"{source.name} from {source.place or source.source}"
+        has_baseline = inputs_of(config).baseline is not None
+        lines += auto_line(settings_of(config), has_baseline=has_baseline)
         lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config, source.name, recipe)]
         lines += _save_warning(config)
     return [one_line(f"sst2: {line}") for line in lines]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_sst2.config.options import SAVE, is_set
+from pytest_sst2.results.looks import Skipped
 from pytest_sst2.session.cell_items import cell_of
 from pytest_sst2.session.stash import DIVISION
 from pytest_sst2.utils.formatting import truncate
@@ -44,7 +45,7 @@ class Plan:
 
 
 # Why a test skipped its cell although nothing went wrong, such as a verdict that earlier seeds decided.
-NOT_NEEDED = pytest.StashKey[str]()
+NOT_NEEDED = pytest.StashKey[Skipped]()
 # The plan of this process, known when the collection is finished.
 PLAN = pytest.StashKey[Plan]()
 
@@ -97,7 +98,7 @@ def attach_lost(item: pytest.Item, report: Any, call: pytest.CallInfo[None]) -> 
     if cell is None or not is_end or not measures_cell(item):
         return
     if NOT_NEEDED in item.stash:
-        report.sst2_not_needed = cell.id
+        report.sst2_not_needed = asdict(item.stash[NOT_NEEDED])
         return
     reason = "its test passed without measuring it"
     if call.excinfo is not None:

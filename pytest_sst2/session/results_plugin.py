@@ -10,7 +10,7 @@ import pytest
 
 from pytest_sst2.session.output_guard import guard_output, move_to_stderr, print_quietly
 from pytest_sst2.session.planned_cells import Plan
-from pytest_sst2.session.stash import context_of, inputs_of, is_configured, settings_of
+from pytest_sst2.session.stash import context_of, inputs_of, is_configured, schedule_of, settings_of
 from pytest_sst2.utils import locks
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
@@ -96,7 +96,8 @@ class ResultsPlugin:
         if self.session is None:
             from pytest_sst2.session.session import Session
 
-            self.session = Session(settings_of(self._config), inputs_of(self._config))
+            schedule = schedule_of(self._config)
+            self.session = Session(settings_of(self._config), inputs_of(self._config), schedule)
         self.session.plan, self.session.division = self.plan, self.division
         self.session.not_collected, self.session.commit = self.not_collected, self.commit
         return self.session
@@ -109,7 +110,7 @@ class ResultsPlugin:
             return
         session = self.current_session()
         if not_needed is not None:
-            session.not_needed.append(not_needed)
+            session.add_skipped(not_needed)
         if lost is not None:
             session.add_lost(lost, failed=report.failed)
         if record is not None:

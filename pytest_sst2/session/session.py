@@ -16,10 +16,12 @@ from pytest_sst2.results.baselines import matches, not_saved, save_baseline
 from pytest_sst2.results.calibration import calibrate_floors
 from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.file import Results, results_text
+from pytest_sst2.results.looks import Skipped
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.resume import resume_notes
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.results.writer import ResultsWriter
+from pytest_sst2.session.auto_seeds import skipped_note
 from pytest_sst2.session.lost_cells import lost_cells
 from pytest_sst2.session.planned_cells import Plan
 from pytest_sst2.utils.errors import Sst2Error
@@ -28,6 +30,7 @@ from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
+    from pytest_sst2.compare.looks import SeedSchedule
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.data.sentence_lookup import SentencesOf
     from pytest_sst2.report.summary import Report
@@ -46,13 +49,14 @@ class Session:
         plan: The cells of the run, in every shard; empty if they are unknown.
         not_collected: Files that could not be collected, in a run that went on without them.
         commit: The commit of the user's repository at the start of the run.
-        not_needed: The ids of cells that were skipped because the run needs no number for them.
         resumed: From cells of the resumed file to the reason why they were measured again; empty if they were not.
     """
 
-    def __init__(self, settings: Settings, inputs: Inputs) -> None:
+    def __init__(self, settings: Settings, inputs: Inputs, schedule: SeedSchedule | None = None) -> None:
         self.settings = settings
         self.inputs = inputs
+        self._schedule = schedule
+        self._skipped: dict[str, Skipped] = {}
         self._by_cell: dict[str, Record] = {}
         self._measured_again: dict[str, None] = {}
         self.failures: list[Failure] = []
@@ -62,7 +66,6 @@ class Session:
         self.failed_tests = 0
         self.plan = Plan()
         self.not_collected: Sequence[str] = ()
-        self.not_needed: list[str] = []
         self.commit: Commit | None = None
         self._lost: dict[str, Failure] = {}  # the reasons of tests that ended without measuring their cell
         self.division: Division | None = None
@@ -96,8 +99,14 @@ class Session:
 
     @property
     def _results(self) -> Results:
-        planned = [cell for cell in self.planned if cell not in self.not_needed]
-        return Results(self.records, self.failures, origin="this run", planned=planned)
+        return Results(
+            self.records,
+            self.failures,
+            origin="this run",
+            planned=self.planned,
+            looks=self._schedule.looks if self._schedule else (),
+            skipped=[one for one in self._skipped.values() if one.cell not in self._by_cell],
+        )
 
     def add(self, record_json: dict[str, Any], resumed: str | None = None) -> Record:
         """Add a record from a test report, write it to the results file, and return it.
@@ -115,8 +124,16 @@ class Session:
         self.failures = [failure for failure in self.failures if failure.cell != record.cell]
         if resumed is not None:
             self.resumed[record.cell] = resumed
-        self._write(lambda writer: writer.add(record, remeasured=bool(resumed)))
+        if self._schedule is not None:
+            # A worker of pytest-xdist has a schedule of its own.
+            self._schedule.add(record, measured_again=bool(resumed))
+        self._write(lambda writer: writer.add(record, remeasured=bool(resumed), looks=self._results.looks))
         return record
+
+    def add_skipped(self, skipped_json: dict[str, Any]) -> None:
+        """Add a seed that was not needed, from a test report. The results file gets it with the next record."""
+        skipped = Skipped(**skipped_json)
+        self._skipped[skipped.cell] = skipped
 
     def early_writer(self) -> Callable[[Record], None]:
         """Return a function that writes a record before its test runs; another thread may call it."""
@@ -191,7 +208,7 @@ class Session:
 
     def _add_lost_cells(self, *, complete: bool) -> bool:
         """Add a failure for each cell that has no number and should have one; return whether there is one."""
-        known = {*self._results.finished, *self.not_needed, *(self.division.others if self.division else ())}
+        known = {*self._results.finished, *(self.division.others if self.division else ())}
         saves, patterns = self.inputs.save_path is not None, self.settings.drop_cells
         if saves:
             known |= {cell for cell, *_ in (*self.plan.selected, *self.plan.left_out) if matches(cell, patterns)}
@@ -244,7 +261,8 @@ class Session:
         """Write the results file for the last time."""
         if (writer := self._writer) is None:
             return
-        writer.close(complete=complete and not self._results.missing, without=self._foreign_cells())
+        results = self._results
+        writer.close(complete=complete and not results.missing, without=self._foreign_cells(), run=results)
         earlier = writer.count - len(self.records)
         more = f", and {earlier} from earlier runs" if earlier else ""
         self.notes.append(f"{plural(len(self.records), 'record')} in {writer.path}{more}")
@@ -276,6 +294,8 @@ class Session:
             early = self._early & {*not_run}
             written = f" ({len(early)} of them were measured and written)" if early else ""
             self.notes.append(f"{plural(len(not_run), 'cell')} did not run{written}: {shorten(not_run)}")
+        if results.skipped:
+            self.notes.append(skipped_note(results.skipped))
         if self._measured_again:
             self.notes.append(
                 f"{plural(len(self._measured_again), 'cell')} measured more than once, by several tests or a rerun; "

@@ -10,6 +10,7 @@ from pytest_sst2.config import options
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
+    from pytest_sst2.compare.looks import SeedSchedule
     from pytest_sst2.config.matrix import Matrix
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import ModelSpec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DIVISION: pytest.StashKey[Division] = pytest.StashKey()
 _CONFIGURATION: pytest.StashKey[tuple[Settings, Matrix]] = pytest.StashKey()
 _INPUTS: pytest.StashKey[Inputs] = pytest.StashKey()
+_SCHEDULE: pytest.StashKey[SeedSchedule | None] = pytest.StashKey()
 _CONTEXT: pytest.StashKey[RunContext] = pytest.StashKey()
 
 
@@ -48,9 +50,10 @@ def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
         from pytest_sst2.config.matrix import read_matrix
         from pytest_sst2.config.registry import Registry
         from pytest_sst2.config.settings import read_settings
+        from pytest_sst2.session.auto_seeds import with_seeds_of_baseline
 
         try:
-            settings = read_settings(config)
+            settings = with_seeds_of_baseline(read_settings(config))
             models = [spec for specs in config.hook.pytest_sst2_models() for spec in specs]
             methods = [spec for specs in config.hook.pytest_sst2_methods() for spec in specs]
             registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
@@ -76,6 +79,19 @@ def inputs_of(config: pytest.Config) -> Inputs:
     return config.stash[_INPUTS]
 
 
+def schedule_of(config: pytest.Config) -> SeedSchedule | None:
+    """Return the schedule of the run's seeds, None if all are needed; raises ``pytest.UsageError`` as ``inputs_of``."""
+    if _SCHEDULE not in config.stash:
+        from pytest_sst2.session.auto_seeds import schedule_for
+
+        settings, matrix = _configuration(config)
+        try:
+            config.stash[_SCHEDULE] = schedule_for(settings, inputs_of(config), matrix)
+        except Sst2Error as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_SCHEDULE]
+
+
 def context_of(config: pytest.Config) -> RunContext:
     """Return the run context; the first call imports numpy, torch and the other heavy libraries."""
     if _CONTEXT not in config.stash:
@@ -83,7 +99,11 @@ def context_of(config: pytest.Config) -> RunContext:
 
         inputs = inputs_of(config)
         config.stash[_CONTEXT] = RunContext(
-            settings_of(config), floors=inputs.floors, baseline=inputs.baseline, unfinished=inputs.unfinished
+            settings_of(config),
+            floors=inputs.floors,
+            baseline=inputs.baseline,
+            unfinished=inputs.unfinished,
+            schedule=schedule_of(config),
         )
     return config.stash[_CONTEXT]
 

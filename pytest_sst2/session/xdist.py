@@ -26,9 +26,15 @@ def _may_have_cell(nodeid: str) -> bool:
 
 
 class CellLookup:
-    """Finds the cell of a test by the test's id."""
+    """Finds the cell of a test by the test's id.
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
+    Args:
+        cells: The cells of the run.
+        seeds_together: Whether one worker measures all seeds of a model and method.
+    """
+
+    def __init__(self, cells: Iterable[Cell], *, seeds_together: bool = False) -> None:
+        self.seeds_together = seeds_together
         self._cells = {cell.id: cell for cell in cells}
         # pytest escapes non-ASCII characters in ids, unless an ini option disables that.
         self._cells |= {name.encode("unicode_escape").decode(): cell for name, cell in self._cells.items()}
@@ -46,7 +52,10 @@ class CellLookup:
 
 
 class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Send cells with the same frozen encoder to one worker, so that it is loaded once; send other tests one by one."""
+    """Send cells with the same frozen encoder to one worker, so that it is loaded once; send other tests one by one.
+
+    With ``--sst2-seeds auto``, the seeds of a cell stay together too, because the worker decides which are needed.
+    """
 
     def __init__(self, config: pytest.Config, log: Any, find_cell: CellLookup) -> None:
         super().__init__(config, log)
@@ -54,7 +63,10 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         cell = self._find_cell(nodeid)
-        return cell.shared_encoder or nodeid if cell else nodeid
+        if cell is None:
+            return nodeid
+        seeds = repr(cell.key) if self._find_cell.seeds_together else ""
+        return cell.shared_encoder or seeds or nodeid
 
     def remove_node(self, node: Any) -> str | None:
         """Remove a dead worker; the cell that it was running is not run again."""

@@ -166,17 +166,29 @@ def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, notify: N
     Raises:
         SideError: The benchmarks do not run in the earlier environment.
     """
+    forget_finished(folder)
+    return measure_passes(sides, plan, passes, folder, notify)
+
+
+def forget_finished(folder: Path) -> None:
+    """Remove the passes of a finished command, so that the next one measures again."""
     if (folder / _FINISHED).is_file():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure_passes(
+    sides: Sides, plan: Plan, passes: int, folder: Path, notify: Notify, *, later_first: bool = False, what: str = ""
+) -> Measurements:
+    """Run the benchmarks in both environments in turns, as ``measure_sides``; ``what`` is added to each line."""
     results: dict[str, list[Results]] = {BEFORE: [], AFTER: []}
     after_error = ""
     for number in range(1, passes + 1):
-        for name in (BEFORE, AFTER) if number % 2 else (AFTER, BEFORE):
+        for name in (BEFORE, AFTER) if number % 2 != later_first else (AFTER, BEFORE):
             if name == AFTER and after_error:
                 continue
             file = folder / f"{name}-{number}.json"
             reused = " (reused from the interrupted command)" if file.is_file() else ""
-            notify(f"{name}: pass {number} of {passes}{reused}")
+            notify(f"{name}: pass {number} of {passes}{what}{reused}")
             try:
                 results[name].append(run_benchmarks(getattr(sides, name), plan, file))
             except BenchmarkRunError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from pytest_sst2.compare.pairing import cell_name
+from pytest_sst2.compare.pairing import CellKey, cell_name
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade.environments import BuiltEnvironment
@@ -45,15 +45,45 @@ class Plan:
         code = [path for target in targets for path in ([target] if target.is_file() else target.rglob("*.py"))]
         return sorted(path for path in {*code, *(self.folder / name for name in names)} if path.is_file())
 
+    @property
+    def has_auto_seeds(self) -> bool:
+        """Whether ``--sst2-seeds auto`` was typed."""
+        return self._value("--sst2-seeds") == "auto"
+
     def only(self, records: Sequence[Record]) -> Plan:
         """Return the plan for the model, method and seeds of the records of one cell."""
-        typed = next((flag.partition("=")[2] for flag in self.flags if flag.startswith("--sst2-models=")), "")
-        others = tuple(flag for flag in self.flags if flag.partition("=")[0] not in _CELL_FLAGS)
         first = records[0]
-        # Without --sst2-models, the default or an ini file names the models, and the cell is among them.
-        models = [f"--sst2-models={_as_typed(first.model, typed)}"] if first.model and typed else []
-        seeds = ",".join(str(record.seed) for record in records)
-        return replace(self, flags=(*others, *models, f"--sst2-methods={first.method}", f"--sst2-seeds={seeds}"))
+        (plan,) = self.for_cells([(first.model, first.method)], [record.seed for record in records])
+        return plan
+
+    def with_seeds(self, seeds: Iterable[int]) -> Plan:
+        """Return the plan for all cells with the given seeds."""
+        others = tuple(flag for flag in self.flags if flag.partition("=")[0] != "--sst2-seeds")
+        return replace(self, flags=(*others, f"--sst2-seeds={','.join(map(str, seeds))}"))
+
+    def for_cells(self, cells: Iterable[CellKey], seeds: Iterable[int]) -> list[Plan]:
+        """Return plans for some cells, with the given seeds: one for all methods that have the same models.
+
+        Without ``--sst2-models``, the default or an ini file names the models, and all of them are measured.
+        """
+        typed = self._value("--sst2-models")
+        models: dict[str, list[str]] = {}
+        for model, method in cells:
+            models.setdefault(method, [])
+            models[method] += [_as_typed(model, typed)] if model and typed else []
+        methods: dict[tuple[str, ...], list[str]] = {}
+        for method, names in models.items():
+            methods.setdefault(tuple(names), []).append(method)
+        others = tuple(flag for flag in self.flags if flag.partition("=")[0] not in _CELL_FLAGS)
+        plans = []
+        for typed_models, of_models in methods.items():
+            chosen = [f"--sst2-models={','.join(typed_models)}"] if typed_models else []
+            flags = (*others, *chosen, f"--sst2-methods={','.join(of_models)}")
+            plans.append(replace(self, flags=flags).with_seeds(seeds))
+        return plans
+
+    def _value(self, option: str) -> str:
+        return next((flag.partition("=")[2] for flag in self.flags if flag.startswith(f"{option}=")), "")
 
 
 def _as_typed(model: str, typed: str) -> str:

@@ -25,6 +25,7 @@ from pytest_sst2.upgrade.ab_run import (
     measure_sides,
     run_folder,
 )
+from pytest_sst2.upgrade.auto_seeds import measure_until_decided
 from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
@@ -37,6 +38,8 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
 
+# Passes in each environment. With --sst2-seeds auto it is one, because further seeds are further passes.
+_PASSES = 2
 _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 
 
@@ -77,10 +80,19 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
         if sides.changes
         else f"only the interpreter changes: {sides.python_after}"
     )
+    if options.passes is None:
+        options.passes = 1 if plan.has_auto_seeds else _PASSES
     kept = run_folder(folder / "runs", sides, plan, options.passes)
     with exclusive_run(kept):
-        measurements = measure_sides(sides, plan, options.passes, kept, notify_line)
+        measurements = _measure(options, sides, plan, kept, notify_line)
         return _Finding(options, plan, environments, sides, measurements, notify_line, width).report()
+
+
+def _measure(options: argparse.Namespace, sides: Sides, plan: Plan, folder: Path, notify: Notify) -> Measurements:
+    if not plan.has_auto_seeds:
+        return measure_sides(sides, plan, options.passes, folder, notify)
+    limits = {"tolerance": options.tolerance, "alpha": options.alpha}
+    return measure_until_decided(sides, plan, options.passes, folder, notify, **limits)
 
 
 def _check_options(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,3 +228,94 @@ def test_a_node_of_a_cluster_is_killed(killed: Project, cluster: Any) -> None:
     # At a single moment the node may have had nothing in hand.
     assert tried_again or KILLS < 10
     tell("node of Ray", came)
+
+
+# ``shaky`` answers otherwise than in the baseline, another way for every seed; ``same`` answers as ever.
+SEQUENTIAL = """
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from pytest_sst2 import MethodSpec
+
+HERE = Path(__file__).parent
+
+def trained(name):
+    def train(job):
+        later = name == "shaky" and not os.environ.get("SST2_TEST_EARLIER")
+        time.sleep(0.0 if os.environ.get("SST2_TEST_EARLIER") else 0.1)
+        with open(HERE / "trained", "a") as file:
+            file.write(f"{name} {job.seed}\\n")
+        return lambda sentences: np.random.default_rng((job.seed, later)).random(len(sentences))
+    return train
+
+def pytest_sst2_methods():
+    return [MethodSpec(name, trained(name), needs_model=False) for name in ("same", "shaky")]
+"""
+
+
+class SequentialProject(Project):
+    """A project whose runs stop a cell when it is decided."""
+
+    def begin(self) -> None:
+        """Begin in a new folder with the baseline, which the first one saves."""
+        super().begin()
+        (self.path / "conftest.py").write_text(SEQUENTIAL)
+        if self.runs == 1:
+            environment = {**os.environ, "SST2_TEST_EARLIER": "1"}
+            with (self.path / "output").open("a") as output:
+                subprocess.run(
+                    [*self.command, "--sst2-save=main"], cwd=self.path, stdout=output, check=True, env=environment
+                )
+            (self.path / "trained").unlink()
+        else:
+            shutil.copytree(self.folder / "run-1" / ".sst2", self.path / ".sst2")
+
+    @property
+    def command(self) -> list[str]:
+        options = (f"--sst2-data={self.data}", "--sst2-train-size=60", "--methods=same,shaky", "--sst2-seeds=auto")
+        return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+
+    def run(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start pytest, which goes on with what the file has."""
+        command = [*self.command, "--sst2-compare=main", "--sst2-resume=r.json", *arguments]
+        with (self.path / "output").open("a") as output:
+            return subprocess.Popen(command, cwd=self.path, stdout=output, stderr=subprocess.STDOUT, text=True)
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Return the looks in the results file."""
+        path = self.path / "r.json"
+        looks: list[dict[str, Any]] = (
+            json.loads(path.read_text(encoding="utf-8")).get("looks", []) if path.exists() else []
+        )
+        return looks
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "-n 2"])
+def test_a_run_that_stops_when_it_is_decided_is_killed(
+    arguments: tuple[str, ...], tmp_path: Path, tiny_data: Path
+) -> None:
+    project = SequentialProject(tmp_path, tiny_data)
+    whole, trainings = project.looks(), sorted(project.lines("trained"))
+    assert [len(look["seeds"]) for look in whole if look["method"] == "same"] == [1]
+    came = []
+    for moment in moments(f"sequential {arguments}", 0.3, 1.1 * project.seconds):
+        project.begin()
+        run = project.run(*arguments)
+        time.sleep(moment)
+        run.kill()
+        run.wait(60)
+        kept, spent = project.measured(), project.looks()
+        assert all(look in whole for look in spent)
+        if arguments:
+            time.sleep(1.0)  # the workers end when they notice it
+        assert project.run(*arguments).wait(120) == 0, (project.path / "output").read_text()
+        assert project.measured() == project.accuracies
+        assert project.looks() == whole
+        # Only what was in hand is trained again.
+        trained = sorted(project.lines("trained"))
+        assert set(trained) == set(trainings)
+        assert len(trained) - len(trainings) <= (2 if arguments else 1)
+        came.append(f"{moment:.1f} s: {len(kept)} kept, {len(spent)} looks")
+    tell(f"sequential {' '.join(arguments)}", came)

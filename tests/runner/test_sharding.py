@@ -127,6 +127,13 @@ class TestDivision:
         cells = [cell(seed=seed) for seed in (3, 1, 2)]
         assert assign_shards(cells, lambda each: 1.0, 2) == {cells[1].id: 1, cells[2].id: 2, cells[0].id: 1}
 
+    def test_all_seeds_of_a_cell_stay_in_one_shard_where_they_stop_together(self) -> None:
+        cells = [cell(method, seed=seed) for method in ("fine-tune", "linear-probe", "torch-probe") for seed in (1, 2)]
+        shards = assign_shards(cells, lambda _: 1.0, 3, seeds_together=True)
+        homes = {key: {shards[one.id] for one in cells if one.key == key} for key in (one.key for one in cells)}
+        assert [len(home) for home in homes.values()] == [1, 1, 1]
+        assert len(set.union(*homes.values())) == 3
+
     def test_a_huge_number_of_shards_takes_no_memory(self) -> None:
         assert divide([cell()], Shard(10**15, 10**15), None).mine == ()
 

@@ -97,9 +97,10 @@ def config(workers: int) -> Any:
 class Run:
     """A run of cells by a scheduler, without processes."""
 
-    def __init__(self, cells: list[Cell], workers: int = 2) -> None:
+    def __init__(self, cells: list[Cell], workers: int = 2, *, seeds_together: bool = False) -> None:
         self.collection = [node_id(cell) for cell in cells]
-        self.scheduler = CellScheduling(config(workers), Log(), CellLookup(cells))
+        lookup = CellLookup(cells, seeds_together=seeds_together)
+        self.scheduler = CellScheduling(config(workers), Log(), lookup)
         self.nodes: list[Node] = []
         for _ in range(workers):
             self.add()
@@ -142,6 +143,10 @@ class TestCellScheduling:
     def test_trainings_of_one_model_are_spread(self) -> None:
         run = Run(matrix(["a"], ["fine-tune"], [1, 2, 3, 4]))
         assert [len(node.given) for node in run.nodes] == [2, 2]
+
+    def test_seeds_that_stop_together_stay_on_one_worker(self) -> None:
+        run = Run(matrix(["a", "b"], ["fine-tune"], [1, 2, 3]), seeds_together=True)
+        assert [{name[0] for name in run.given(node)} for node in run.nodes] == [{"a"}, {"b"}]
 
     def test_a_cell_that_its_worker_died_of_is_not_handed_out_again_the_rest_of_its_group_is(self) -> None:
         run = Run(matrix(["a"], ["linear-probe"], [1, 2, 3, 4]), workers=1)

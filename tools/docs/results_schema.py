@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pytest_sst2.results.looks import Look, Skipped
 from pytest_sst2.results.migrations import SCHEMA_VERSION
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.typed_json import NOT_FINITE
@@ -26,7 +27,10 @@ class ResultsFile:
         shard: "3/8" for one part of a run, "1+2/8" for two of them, empty for the whole run.
         records: One per measured cell, whether it reached its floor or not.
         failures: One per cell without a number.
-        planned: The ids of all planned cells, in every shard. Those without a record or a failure are missing.
+        planned: The ids of all planned cells, in every shard. Those without a record, a failure or a place in
+            ``skipped`` are missing.
+        looks: The looks at the cells of a run with ``--sst2-seeds auto``.
+        skipped: The seeds that such a run did not need.
     """
 
     schema_version: int
@@ -35,6 +39,8 @@ class ResultsFile:
     records: Sequence[Record]
     failures: Sequence[Failure]
     planned: Sequence[str]
+    looks: Sequence[Look] = ()
+    skipped: Sequence[Skipped] = ()
 
 
 def results_schema() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.results.record import Environment, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner import metrics
+from pytest_sst2.runner.executor import SeedNotNeededError
 from pytest_sst2.runner.ray.connection import connect, first_sentence, loss_reason, original_error
 from pytest_sst2.runner.ray.resources import Capacity, MemoryEstimate, Needs
 from pytest_sst2.runner.ray.tasks import measure_cell, node_environment
@@ -64,6 +65,7 @@ class RayExecutor:
         self._run = uuid.uuid4().hex
         self._results: dict[str, Future[Record]] = {}
         self._pending: dict[Any, tuple[Cell, int]] = {}
+        self._waiting: dict[str, Cell] = {}  # until a look decides whether they are needed
         self._lost: dict[str, list[str]] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._collect, daemon=True, name="sst2-cluster")
@@ -96,16 +98,35 @@ class RayExecutor:
         )
         self._gather = gather()
         # Ray starts them in this order. An expensive cell that starts last would delay the end of the run.
-        for cell in sorted(wanted.values(), key=self._cost, reverse=True):
-            if not self._results[cell.id].done():
-                self._send(cell, attempt=1)
+        self._waiting = dict(sorted(wanted.items(), key=lambda item: self._cost(item[1]), reverse=True))
+        self._send_needed()
         self._thread.start()
+
+    def _send_needed(self) -> None:
+        """Send the waiting cells that are needed now, and resolve those that are not needed at all."""
+        schedule = self._context.schedule
+        for cell in list(self._waiting.values()):
+            result = self._results[cell.id]
+            if not result.done() and schedule is not None:
+                if reason := schedule.reason_to_skip(cell.key, cell.seed):
+                    result.set_exception(SeedNotNeededError(reason))
+                elif cell.seed not in schedule.needed(cell.key):
+                    continue
+            del self._waiting[cell.id]
+            if not result.done():
+                self._send(cell, attempt=1)
+        # The seeds of the next look were not selected, so no look decides about the others.
+        if not self._pending:
+            for cell in self._waiting.values():
+                self._send(cell, attempt=1)
+            self._waiting = {}
 
     def result(self, cell: Cell) -> Record:
         """Wait for a cell and return its record.
 
         Raises:
             Sst2Error: The cell could not be measured.
+            SeedNotNeededError: The cell is decided without this seed.
             Exception: The method raised it.
         """
         return self._results[cell.id].result()
@@ -147,9 +168,12 @@ class RayExecutor:
 
     def _is_measured(self, cell: Cell) -> bool:
         try:
-            return self._context.measured_before(cell)[0] is not None
+            record, _ = self._context.measured_before(cell)
         except Sst2Error:  # its model cannot be located, and its own test fails with the reason
             return False
+        if record is not None and self._context.schedule is not None:
+            self._context.schedule.add(record)
+        return record is not None
 
     @property
     def _settings(self) -> Settings:
@@ -216,6 +240,7 @@ class RayExecutor:
                 done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=_POLL_SECONDS)
                 for reference in done:
                     self._take(reference, *self._pending.pop(reference))
+                    self._send_needed()
         except Exception as error:
             reason = f"the cluster was lost: {first_sentence(error)}"
         finally:
@@ -230,7 +255,7 @@ class RayExecutor:
         except Exception as error:
             loss = loss_reason(error)
             if not loss:
-                self._results[cell.id].set_exception(original_error(error))
+                self._fail(cell, original_error(error))
             elif not self._closed.is_set():  # otherwise the cell was cancelled, which looks like a loss
                 self._lost.setdefault(cell.id, []).append(loss)
                 self._retry(cell, attempt)
@@ -241,21 +266,29 @@ class RayExecutor:
         """Send a cell again, or set the error if that is not possible."""
         reasons = f"it was tried {attempt} {'time' if attempt == 1 else 'times'}: {', then '.join(self._lost[cell.id])}"
         if attempt == ATTEMPTS:
-            self._results[cell.id].set_exception(Sst2Error(reasons))
+            self._fail(cell, Sst2Error(reasons))
             return
         # The remaining nodes may not have the resources.
         self._capacity = Capacity(self._ray.nodes())
         try:
             self._capacity.check(self._needs(cell), cell)
         except Sst2Error as error:
-            self._results[cell.id].set_exception(Sst2Error(f"{reasons}. Now {error}"))
+            self._fail(cell, Sst2Error(f"{reasons}. Now {error}"))
         else:
             self._send(cell, attempt + 1)
+
+    def _fail(self, cell: Cell, error: BaseException) -> None:
+        if self._context.schedule is not None:
+            self._context.schedule.add_failure(cell.key, cell.seed)
+        self._results[cell.id].set_exception(error)
 
     def _record(self, cell: Cell, result: dict[str, Any]) -> Record:
         if "error" in result:
             raise Sst2Error(result["error"])
         record = self._complete(cell, record_from_json(result["record"]))
+        if self._context.schedule is not None:
+            _, reason = self._context.measured_before(cell)
+            self._context.schedule.add(record, measured_again=bool(reason))
         self._gather(record)
         return record
 

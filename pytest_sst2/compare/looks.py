@@ -1,0 +1,200 @@
+"""``--sst2-seeds auto``: after which seeds a cell is looked at, and whether a look decides it.
+
+Each look spends a part of alpha, so the probability of any false verdict over all looks is at most alpha, for any
+dependence between them (Bonferroni; for group sequential tests in general: Pocock 1977, Biometrika 64).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from pytest_sst2.compare.changed_on_purpose import pair_cells
+from pytest_sst2.compare.comparison import compare
+from pytest_sst2.compare.pairing import CellKey, by_cell
+from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
+from pytest_sst2.results.file import Results
+from pytest_sst2.results.looks import Look, last_looks, spent
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.hashing import short_digest
+
+
+class PlannedLook(NamedTuple):
+    """A look after a number of seeds, and the share of alpha that it spends."""
+
+    seeds: int
+    share: float
+
+
+# The last look is after all seeds, which are 8 unless the baseline has others.
+_EARLIER_LOOKS = (PlannedLook(1, 0.2), PlannedLook(3, 0.2), PlannedLook(5, 0.2))
+
+
+def planned_looks(seeds: int) -> tuple[PlannedLook, ...]:
+    """Return the looks at a cell with a number of seeds. The last one has all seeds and the rest of alpha."""
+    earlier = tuple(look for look in _EARLIER_LOOKS if look.seeds < seeds)
+    return (*earlier, PlannedLook(seeds, 1 - sum(look.share for look in earlier)))
+
+
+class SeedSchedule:
+    """Decides which seeds of each cell are needed.
+
+    The looks at a cell depend only on the records of its first seeds. Another process with the same records takes the
+    same looks, with the same results.
+
+    Args:
+        before: The baseline.
+        cells: All cells of the run. ``regressed`` is corrected for those that the baseline has.
+        seeds: The seeds of a cell, in the order in which they run.
+        tolerance: The drop in accuracy, a fraction, that a cell may have.
+        alpha: The significance level.
+        declared: What changed on purpose.
+        looks: The looks that an earlier part of this run took; those of another comparison are ignored.
+    """
+
+    def __init__(
+        self,
+        before: Results,
+        cells: Iterable[CellKey],
+        seeds: Sequence[int],
+        *,
+        tolerance: float,
+        alpha: float,
+        declared: Declared = NOTHING_DECLARED,
+        looks: Iterable[Look] = (),
+    ) -> None:
+        old = by_cell(before.records)
+        self._earlier = pair_cells(old, dict.fromkeys(cells), declared)
+        self._before = {key: old[earlier] for key, earlier in self._earlier.items()}
+        self._declared = declared
+        self._seeds = tuple(seeds)
+        self._tolerance = tolerance
+        self._alpha = alpha
+        self._plan = planned_looks(len(self._seeds))
+        self._records: dict[CellKey, dict[int, Record]] = {}
+        self._failed: dict[CellKey, int] = {}
+        self._looks: dict[CellKey, list[Look]] = {}
+        # Cells of a cluster arrive in another thread.
+        self._lock = threading.RLock()
+        for look in sorted(looks, key=lambda look: len(look.seeds)):
+            key = (look.model, look.method)
+            if key in self._before and look.question == self._question(key):
+                self._looks.setdefault(key, []).append(look)
+
+    @property
+    def looks(self) -> list[Look]:
+        """The looks taken so far, cell by cell."""
+        return [look for looks in self._looks.values() for look in looks]
+
+    def add(self, record: Record, *, measured_again: bool = False) -> None:
+        """Add a record, and take the looks that are due; a record that is known already changes nothing.
+
+        If ``measured_again``, an earlier part of the run had another record of the seed. The looks that had it are
+        spent, and decide nothing any more.
+        """
+        key = (record.model, record.method)
+        with self._lock:
+            known = self._records.setdefault(key, {}).get(record.seed)
+            if key not in self._before or (known is not None and _answers(known) == _answers(record)):
+                return
+            if measured_again:
+                self._looks[key] = spent(self._looks.get(key, []), {record.seed})
+            self._records[key][record.seed] = record
+            self._failed.pop(key, None)
+            while look := self._due(key):
+                self._looks.setdefault(key, []).append(look)
+
+    def add_failure(self, key: CellKey, seed: int) -> None:
+        """Add a seed without a number. Its cell cannot be compared, so its other seeds are not needed."""
+        with self._lock:
+            self._failed.setdefault(key, seed)
+
+    def reason_to_skip(self, key: CellKey, seed: int) -> str:
+        """Return why a seed of a cell is not needed; empty if it is."""
+        with self._lock:
+            last = last_looks(self._looks.get(key, ())).get(key)
+            if last is not None and last.verdict != "undecided" and seed not in last.seeds:
+                return f"decided after {len(last.seeds)} of {len(self._seeds)} seeds: {last.verdict}"
+            failed = self._failed.get(key)
+            if key in self._before and failed not in (None, seed):
+                return f"not needed: seed {failed} has no number, so the cell cannot be compared"
+            return ""
+
+    def needed(self, key: CellKey) -> tuple[int, ...]:
+        """Return the seeds up to the next look at a cell that have no record yet; all seeds if there is no look."""
+        with self._lock:
+            records = self._records.get(key, {})
+            if key in self._before:
+                taken = len(self._looks.get(key, ()))
+                up_to = self._plan[min(taken, len(self._plan) - 1)].seeds
+            else:
+                up_to = len(self._seeds)
+            wanted = (seed for seed in self._seeds[:up_to] if seed not in records)
+            return tuple(seed for seed in wanted if not self.reason_to_skip(key, seed))
+
+    def _due(self, key: CellKey) -> Look | None:
+        """Return the next look at a cell if all its seeds have a record and no earlier look decided it."""
+        looks, records = self._looks.get(key, []), self._records[key]
+        if len(looks) == len(self._plan) or (looks and looks[-1].verdict != "undecided"):
+            return None
+        count, share = self._plan[len(looks)]
+        seeds = self._seeds[:count]
+        if not all(seed in records for seed in seeds):
+            return None
+        look = Look(*key, seeds, share * self._alpha, "undecided", self._question(key))
+        before, after = list(self._before[key].values()), [records[seed] for seed in seeds]
+        pairs = tuple(f"{old}={new}" for old, new in zip(self._earlier[key], key, strict=True) if old != new)
+        return replace(
+            look,
+            verdict=verdict_at(
+                look,
+                before,
+                after,
+                tolerance=self._tolerance,
+                alpha=self._alpha,
+                cells=len(self._before),
+                declared=replace(self._declared, pairs=pairs),
+            ),
+        )
+
+    def _question(self, key: CellKey) -> str:
+        answers = [(seed, *_answers(record)) for seed, record in self._before[key].items()]
+        return short_digest(repr((self._tolerance, self._alpha, self._declared, answers)))
+
+
+def _answers(record: Record) -> tuple[str, Sequence[int], Sequence[float]]:
+    return record.dataset.digest, tuple(record.predictions), tuple(record.probabilities)
+
+
+def verdict_at(
+    look: Look,
+    before: Sequence[Record],
+    after: Sequence[Record],
+    *,
+    tolerance: float,
+    alpha: float,
+    cells: int,
+    declared: Declared = NOTHING_DECLARED,
+) -> str:
+    """Return the verdict of a look at one cell; ``undecided`` if it cannot be compared without an error.
+
+    Args:
+        look: The look; its verdict is ignored.
+        before: The earlier records of the cell.
+        after: The later records of the cell, of the seeds of the look.
+        tolerance: The drop in accuracy, a fraction, that the cell may have.
+        alpha: The significance level of the whole comparison.
+        cells: The number of cells that are compared.
+        declared: What changed on purpose in this cell.
+    """
+    later = Results(after, (), looks=(look,))
+    try:
+        (cell,) = compare(Results(before, ()), later, tolerance=tolerance, alpha=alpha, declared=declared).cells
+    except Exception:  # reported when the whole run is compared; until then every seed is measured
+        return "undecided"
+    # The comparison of all cells corrects less, so what is regressed here stays so.
+    if cell.verdict == "regressed" and (cell.adjusted_p or 0.0) * cells > alpha:
+        return "undecided"
+    return cell.verdict
