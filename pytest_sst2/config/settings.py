@@ -23,6 +23,7 @@ from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, U
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, Recipe, build_recipe
 from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.paths import folder_at, path_given, real_path, slashes_hint
 
@@ -276,7 +277,7 @@ def _executor(config: pytest.Config, values: Mapping[str, Any]) -> str:
             raise Sst2Error("--sst2-ray-address needs --sst2-executor ray.")
         return executor
     if importlib.util.find_spec("ray") is None:
-        raise Sst2Error("--sst2-executor ray needs Ray, which is not installed: pip install 'pytest-sst2[ray]'.")
+        raise Sst2Error(f"--sst2-executor ray needs Ray, which is not installed: {install_command('ray')}")
     if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
         raise Sst2Error("--sst2-executor ray and pytest-xdist's -n both distribute the cells; give one of the two.")
     return executor

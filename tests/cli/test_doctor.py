@@ -145,7 +145,7 @@ def test_uv_comes_with_the_extra_upgrade(path: str | None, is_there: bool, monke
     monkeypatch.setattr(uv, "uv_path", lambda: path)
     finding = finding_of("uv")
     assert finding.state == ("ok" if is_there else "missing")
-    assert ("pytest-sst2[upgrade]" in finding.remedy) is not is_there
+    assert ("uv>=0.5" in finding.remedy) is not is_there
 
 
 @pytest.mark.parametrize(

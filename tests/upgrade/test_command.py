@@ -434,7 +434,7 @@ def test_without_uv_nothing_is_built(
     assert upgrade("culprit==2.0") == 2
     output = capsys.readouterr()
     assert output.err.count("\n") == 1
-    assert 'Run: pip install "pytest-sst2[upgrade]"' in output.err
+    assert "Run: python -m pip install 'uv>=0.5'" in output.err
     assert output.out == ""
     assert not (tmp_path / "cache").exists()
 

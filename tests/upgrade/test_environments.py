@@ -267,7 +267,7 @@ def test_without_uv_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyP
         find_uv()
     assert str(caught.value) == (
         "`pytest-sst2 upgrade` builds environments with uv, which is not installed. "
-        'Run: pip install "pytest-sst2[upgrade]"'
+        "Run: python -m pip install 'uv>=0.5'"
     )
 
 

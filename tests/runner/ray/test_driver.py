@@ -275,7 +275,7 @@ class TestRefused:
     def test_without_ray(self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         find = __import__("importlib.util").util.find_spec
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ray" else find(name))
-        assert "pip install 'pytest-sst2[ray]'" in self.refusal(project, "--sst2-executor", "ray")
+        assert "python -m pip install 'ray[client]>=" in self.refusal(project, "--sst2-executor", "ray")
 
 
 class TestCapacity:

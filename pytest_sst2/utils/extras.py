@@ -1,0 +1,34 @@
+"""Commands that install the packages of an extra. They name the packages, because no index has pytest-sst2 itself."""
+
+from __future__ import annotations
+
+import shlex
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+DISTRIBUTION = "pytest-sst2"
+
+
+def requirements_of(extra: str) -> list[Requirement]:
+    """Return the requirements of an extra for this interpreter; empty if the package is not installed."""
+    try:
+        texts = metadata.requires(DISTRIBUTION) or ()
+    except metadata.PackageNotFoundError:
+        return []
+    return [
+        requirement
+        for requirement in map(Requirement, texts)
+        if requirement.marker is not None
+        and requirement.marker.evaluate({"extra": extra})
+        and not requirement.marker.evaluate({"extra": ""})
+    ]
+
+
+def install_command(extra: str) -> str:
+    """Return ``python -m pip install 'ray[client]>=2.40'`` for the extra ``ray``, in the words of a shell."""
+    packages = []
+    for requirement in requirements_of(extra):
+        requirement.marker = None
+        packages.append(shlex.quote(str(requirement)))
+    return " ".join(["python -m pip install", *(packages or ["-e", f"'.[{extra}]'"])])
