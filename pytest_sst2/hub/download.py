@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -33,14 +32,7 @@ _MEMORY_BYTES = 1 << 30
 _current: list[str] = []
 
 
-class Find(Protocol):
-    """A function that looks into the cache."""
-
-    def __call__(self, *, any_commit: bool = False) -> Lookup:
-        """Return the wanted commit, or with ``any_commit`` also another one that may stand for it."""
-
-
-def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
+def obtain(request: Request, find: Callable[..., Lookup]) -> tuple[str, Snapshot]:
     """Return ``cache`` or ``hub``, and the snapshot of a repository in the cache.
 
     The cache comes first, then the Hub. If the Hub fails, another commit in the cache is better than none; its note
@@ -48,7 +40,7 @@ def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
 
     Args:
         request: The repository and its files.
-        find: Looks into the cache.
+        find: Looks into the cache; with ``any_commit`` also for another commit that may stand for main.
 
     Raises:
         HubError: The cache has no copy, and the Hub is unreachable, refuses, fails, or sends nothing for 30 s; or
@@ -67,7 +59,7 @@ def obtain(request: Request, find: Find) -> tuple[str, Snapshot]:
         raise HubError(f"{lookup.reason}, and {error}") from error
 
 
-def download(request: Request, find: Callable[[], Lookup]) -> Snapshot:
+def download(request: Request, find: Callable[..., Lookup]) -> Snapshot:
     """Download the selected files of a repository, all at one commit; raises as ``obtain``.
 
     Of several processes that want the same repository one downloads it, and the others wait for it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pytest_sst2.models.layout import weight_files
+from pytest_sst2.models.layout import listed_modules, weight_files
 from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, shorten
@@ -23,6 +23,9 @@ def missing_config(folder: Path) -> str:
     """Return why a folder without config.json contains no model, as a clause with the next step."""
     if (folder / "adapter_config.json").is_file():
         return ADAPTER
+    if modules := listed_modules(folder):
+        first = str(modules[0].class_name).rpartition(".")[2]
+        return f"has no config.json: its first module is a {first}, and only a Transformer can be measured"
     below = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if below:
         return f"has no config.json, so it contains no model, but {shorten(below, 3)} in it has one. Name that folder"

@@ -50,6 +50,16 @@ def test_a_folder_with_checkpoints_names_them(plain: Path) -> None:
     )
 
 
+def test_a_sentence_encoder_without_a_transformer_is_named_by_its_class(sentence: Path) -> None:
+    modules = json.loads((sentence / "modules.json").read_text())
+    static = {**modules[0], "type": "sentence_transformers.models.StaticEmbedding"}
+    (sentence / "modules.json").write_text(json.dumps([static]))
+    (sentence / "config.json").unlink()
+    assert "its first module is a StaticEmbedding, and only a Transformer can be measured" in refusal_of(
+        in_folder(sentence)
+    )
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_forward_module.bert."])
 def test_tensors_under_the_name_of_a_wrapper_are_explained(prefix: str, plain: Path) -> None:
     from safetensors.numpy import load_file, save_file
