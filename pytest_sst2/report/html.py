@@ -19,7 +19,7 @@ from pytest_sst2.version import __version__
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12
 # A change beyond this is drawn as an arrow, so that the tolerance of the other cells can be seen.
-_MOST_DRAWN = 0.10
+_MOST_DRAWN = 0.30
 _SIGNS = {"good": "✓", "bad": "✗", "neutral": "?"}
 _TONES = {"regressed": "bad", "held": "good", "identical": "good", "improved": "good"}
 _IN_CSV = "; the CSV next to this page has all."
