@@ -8,11 +8,15 @@ from typing import Any
 
 from pytest_sst2.compare.changed_on_purpose import causes, declared_change, other_work, pair_cells, reasons, undeclared
 from pytest_sst2.compare.drift.evidence import Cause, ranked
+from pytest_sst2.compare.family import CellTest, adjusted_p_values
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records, same_answers
-from pytest_sst2.compare.several_seeds import compare_accuracy
-from pytest_sst2.compare.significance import AccuracyChange, holm
+from pytest_sst2.compare.several_seeds import compare_pairing
+from pytest_sst2.compare.significance import AccuracyChange
+from pytest_sst2.compare.single_seeds import FailedSeed, failed_seeds
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange, compare_speed_and_memory
+from pytest_sst2.compare.training_spread import shared_encoder
 from pytest_sst2.compare.verdict import Verdict, verdict_of
+from pytest_sst2.compare.would_decide import would_decide
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.config.options import TOLERANCE
 from pytest_sst2.results.commit import commits_label
@@ -22,16 +26,6 @@ from pytest_sst2.results.looks import Look, last_looks
 from pytest_sst2.results.record import Failure, Record
 
 HOLDS, FAILS, CANNOT_COMPARE = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class FailedSeed:
-    """A seed whose accuracy fell far below that of the others, before and after, and a sentence about it."""
-
-    seed: int
-    before: float
-    after: float
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,7 @@ class CellComparison:
         would_decide: What would decide an undecided cell, with minutes; empty if it is decided.
         notes: Limits of the verdict, one sentence each.
         earlier: Model and method of the earlier cell, if they are declared to have another name; else None.
+        shared_encoder: The model whose frozen encoder the cell shares with other probes; empty if it shares none.
     """
 
     model: str | None
@@ -63,6 +58,7 @@ class CellComparison:
     would_decide: str = ""
     notes: tuple[str, ...] = ()
     earlier: CellKey | None = None
+    shared_encoder: str = ""
 
     @property
     def name(self) -> str:
@@ -152,11 +148,12 @@ def compare(
     old, new = by_cell(before.records), _at_look(by_cell(after.records), looks)
     failed = {(failure.model, failure.method): failure for failure in after.failures}
     paired = pair_cells(old, dict.fromkeys((*new, *failed)), declared)
+    pairings = {key: pair_records(old[earlier], new[key]) for key, earlier in paired.items() if key not in failed}
     cells = [
-        _failed_cell(key, failed[key])
-        if key in failed
-        else _compare_cell(key, pair_records(old[earlier], new[key]), tolerance, alpha, declared, looks.get(key))
-        for key, earlier in paired.items()
+        _compare_cell(key, pairings[key], tolerance, alpha, declared, looks.get(key))
+        if key in pairings
+        else _failed_cell(key, failed[key])
+        for key in paired
     ]
     return Comparison(
         before=before.origin,
@@ -164,7 +161,7 @@ def compare(
         saved=before.saved,
         tolerance=tolerance,
         alpha=alpha,
-        cells=tuple(_with_verdicts(cells, alpha)),
+        cells=tuple(_with_advice(cell, pairings, cells, alpha) for cell in _with_verdicts(cells, alpha)),
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),
@@ -210,7 +207,7 @@ def _failed_cell(key: CellKey, failure: Failure) -> CellComparison:
 def _compare_cell(
     key: CellKey, pairing: Pairing, tolerance: float, alpha: float, declared: Declared, look: Look | None
 ) -> CellComparison:
-    """Compare one cell; its verdict stays ``undecided`` until Holm's correction over all cells."""
+    """Compare one cell; its verdict stays ``undecided`` until the correction for the number of cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
     problems = tuple(dict.fromkeys((*reasons(pairing, declared), *_row_count_problems(pairing))))
@@ -220,20 +217,23 @@ def _compare_cell(
     change = declared_change(*pairs[0], declared)
     of_cell = ranked(cause for old, new in pairs for cause in causes(old, new, change, seeded))
     level = look.alpha if look else alpha
-    accuracy = compare_accuracy(
-        *pairing.correctness(), paired=pairing.paired, same_examples=pairing.same_examples, alpha=level
-    )
+    accuracy = compare_pairing(pairing, level)
+    failed, notes = failed_seeds(pairing, level)
+    source = f"the bounds use {accuracy.variance_source}" if accuracy.variance_source else ""
     return CellComparison(
         *key,
         seeds,
         "identical" if all(cause.is_note for cause in of_cell) and same_answers(pairing) else "undecided",
         accuracy=_corrected(accuracy, alpha / level),
-        tolerance=tolerance,
+        tolerance=_tolerance(pairing, tolerance),
         causes=of_cell,
         speed_and_memory=compare_speed_and_memory(
             pairing.before, pairing.after, other_work=other_work(*pairs[0]) if change else ""
         ),
+        failed_seeds=failed,
+        notes=tuple(filter(None, (pairing.note, source, *notes))),
         earlier=pairing.earlier_key(key),
+        shared_encoder=shared_encoder(pairing.after[0]),
     )
 
 
@@ -241,6 +241,12 @@ def _corrected(change: AccuracyChange, factor: float) -> AccuracyChange:
     """Return a change with p-values multiplied by ``factor``, so that one look can be tested at the whole of alpha."""
     p_worse, p_better = min(1.0, factor * change.p_worse), min(1.0, factor * change.p_better)
     return replace(change, p_worse=p_worse, p_better=p_better)
+
+
+def _tolerance(pairing: Pairing, of_run: float) -> float:
+    """Return the tolerance of the cell's floor, of the later run first; without one, that of the run."""
+    floors = (record.floor for record in (*pairing.after, *pairing.before))
+    return next((floor.tolerance for floor in floors if floor and floor.tolerance is not None), of_run)
 
 
 def _row_count_problems(pairing: Pairing) -> Iterator[str]:
@@ -262,19 +268,44 @@ def _seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
 
 
 def _with_verdicts(cells: Sequence[CellComparison], alpha: float) -> list[CellComparison]:
-    """Return the cells with their verdicts, after Holm's correction over the cells that have a p-value."""
-    changes = [cell.accuracy for cell in cells if cell.accuracy is not None]
-    worse = iter(holm([change.p_worse for change in changes]))
-    better = iter(holm([change.p_better for change in changes]))
+    """Return the cells with their verdicts, after the correction for the number of cells."""
+    compared = [(cell, cell.accuracy) for cell in cells if cell.accuracy is not None]
+    worse, better = (
+        iter(adjusted_p_values([_test(cell, change, p) for (cell, change), p in zip(compared, of, strict=True)], alpha))
+        for of in (
+            [change.p_worse for _, change in compared],
+            [change.p_better for _, change in compared],
+        )
+    )
     return [
         cell if cell.accuracy is None else _with_verdict(cell, cell.accuracy, next(worse), next(better), alpha)
         for cell in cells
     ]
 
 
+def _with_advice(
+    cell: CellComparison, pairings: Mapping[CellKey, Pairing], cells: Sequence[CellComparison], alpha: float
+) -> CellComparison:
+    """Return an undecided cell with what would decide it, any other cell as it is."""
+    if cell.verdict != "undecided" or cell.accuracy is None:
+        return cell
+    pairing, compared = pairings[cell.model, cell.method], sum(other.accuracy is not None for other in cells)
+    advice = would_decide(pairing, cell.accuracy, tolerance=cell.tolerance, alpha=alpha, cells=compared)
+    return replace(cell, would_decide=advice)
+
+
+def _test(cell: CellComparison, change: AccuracyChange, p: float) -> CellTest:
+    """Return a cell's test for the correction; a cell with too few flips to exceed its tolerance cannot be rejected."""
+    least_p = 1.0 if change.discordance <= cell.tolerance and change.least_p else change.least_p
+    return CellTest(p, least_p, (cell.shared_encoder,) if cell.shared_encoder else (cell.model, cell.method))
+
+
 def _with_verdict(
     cell: CellComparison, change: AccuracyChange, p_worse: float, p_better: float, alpha: float
 ) -> CellComparison:
+    adjusted_p = p_worse if change.delta < 0 else p_better
+    if cell.failed_seeds:
+        return replace(cell, verdict="regressed", adjusted_p=adjusted_p)
     verdict = verdict_of(
         change,
         p_worse,
@@ -283,4 +314,4 @@ def _with_verdict(
         tolerance=cell.tolerance,
         is_identical=cell.verdict == "identical",
     )
-    return replace(cell, verdict=verdict, adjusted_p=p_worse if change.delta < 0 else p_better)
+    return replace(cell, verdict=verdict, adjusted_p=adjusted_p)

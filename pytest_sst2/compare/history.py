@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_sst2.compare.comparison import compare
+from pytest_sst2.compare.family import holm
 from pytest_sst2.compare.pairing import by_cell, cell_name
-from pytest_sst2.compare.significance import AccuracyChange, holm
+from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.config.options import ALPHA
 from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.file import Results

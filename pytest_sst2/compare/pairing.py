@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, took_same_course, trains_in_steps
 from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import shorten
+
+# From this number of pairs, a paired test has enough degrees of freedom to be more powerful than one of draws.
+MINIMUM_PAIRS = 5
 
 # The largest difference of a probability between two classifiers that count as the same.
 PROBABILITY_TOLERANCE = 2e-3
@@ -20,17 +25,32 @@ CellKey = tuple[str | None, str]
 class Pairing:
     """The records of one cell that are compared: pairs with the same seed, or the seeds of each side as draws.
 
-    Each side has one record per seed; if ``paired``, the same seeds in the same order.
+    Each side has one record per seed; if ``paired``, the same seeds in the same order. ``note`` says how seeds that
+    only one side has are treated; empty if there are none.
     """
 
     before: tuple[Record, ...]
     after: tuple[Record, ...]
     paired: bool
+    note: str = ""
 
     @property
     def pairs(self) -> list[tuple[Record, Record]]:
-        """The pairs of records; for independent draws, the first record of each side."""
-        return list(zip(self.before, self.after, strict=True)) if self.paired else [(self.before[0], self.after[0])]
+        """The pairs of records; for draws those with the same seed, or without any the first record of each side."""
+        if self.paired:
+            return list(zip(self.before, self.after, strict=True))
+        old = {record.seed: record for record in self.before}
+        common = [(old[record.seed], record) for record in self.after if record.seed in old]
+        return common or [(self.before[0], self.after[0])]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another training would give other classifiers: the seeds are draws, or a course differs."""
+        return not self.paired or any(
+            trains_in_steps(record) and not took_same_course(old, new)
+            for old, new in self.pairs
+            for record in (old, new)
+        )
 
     @property
     def same_examples(self) -> bool:
@@ -91,12 +111,30 @@ def by_cell(records: Iterable[Record]) -> dict[CellKey, dict[int, Record]]:
 
 
 def pair_records(old: Mapping[int, Record], new: Mapping[int, Record]) -> Pairing:
-    """Pair the records of one cell: by common seeds, else as several independent draws, else the first of each side."""
-    if common := [seed for seed in new if seed in old]:
-        return Pairing(tuple(old[seed] for seed in common), tuple(new[seed] for seed in common), paired=True)
-    if min(len(old), len(new)) > 1:
-        return Pairing(tuple(old.values()), tuple(new.values()), paired=False)
-    return Pairing((next(iter(old.values())),), (next(iter(new.values())),), paired=True)
+    """Pair the records of one cell by seed, or compare the seeds of each side as draws.
+
+    Seeds that only one side has are left out if the common ones decide more: for probes, and for three or more pairs of
+    trainings. Otherwise all seeds are draws, if one side has at least three.
+    """
+    common = [seed for seed in new if seed in old]
+    paired = Pairing(tuple(old[seed] for seed in common), tuple(new[seed] for seed in common), paired=True)
+    if len(common) == len(old) == len(new):
+        return paired
+    draws = Pairing(tuple(old.values()), tuple(new.values()), paired=False)
+    can_draw = min(len(old), len(new)) > 1 or max(len(old), len(new)) >= MINIMUM_SEEDS
+    if not common:
+        return draws if can_draw else Pairing((draws.before[0],), (draws.after[0],), paired=True)
+    if can_draw and len(common) < MINIMUM_SEEDS and paired.is_random and not same_answers(paired):
+        note = f"seeds overlap partly, so all are compared as draws: {_seeds(old)} before, {_seeds(new)} after"
+        return replace(draws, note=note)
+    others = [seed for seed in (*old, *new) if (seed in old) != (seed in new)]
+    return replace(paired, note=f"compared on the common {_seeds(common)}; {_seeds(others)} on one side only")
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    """Return ``seed 7`` or ``seeds 1, 2, 3``."""
+    names = [str(seed) for seed in seeds]
+    return f"seed{'s' if len(names) > 1 else ''} {shorten(names)}"
 
 
 def cell_name(key: CellKey) -> str:

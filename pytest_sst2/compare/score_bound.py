@@ -1,52 +1,107 @@
-"""Tango's score bound of a paired difference of two proportions.
+"""Variance of a mean difference under a hypothesis about its true value, for score tests and score bounds.
 
-Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
-Statistics in Medicine 17. Unlike a bootstrap or Wald interval it does not claim certainty if no example is discordant:
-equal answers on 400, 872 and 5,000 examples show at 99 % that at most 1.33, 0.62 and 0.11 points were lost.
+With one seed a sentence's difference is a loss (-1), a gain (1) or 0, and the bound is Tango's (1998, "Equivalence test
+and confidence interval for the difference in proportions for the paired-sample design", Statistics in Medicine 17).
+With several seeds a difference is a fraction of the seeds, and the same principle applies to more values: the empirical
+likelihood of Owen (1988, Biometrika 75), with -1 and 1 always among the possible values. So equal answers claim no
+certainty, as a bootstrap would: on 400, 872 and 5,000 sentences they show at 99 % that at most 1.33, 0.62 and 0.11
+points were lost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy import special
 
-_HALVINGS = 50  # of an interval of length 2, so bounds are exact to 1e-15
+_EDGE = 1e-12
+_NEAR = 1e-9
 
 
-def score(losses: np.ndarray, gains: np.ndarray, total: int, delta: np.ndarray) -> np.ndarray:
-    """Return Tango's score statistic of the hypothesis that the true difference is ``delta``, of the common shape.
+class Differences:
+    """The sentences' differences, after minus before, each a fraction from -1 to 1.
 
-    It is standard normal under that hypothesis. The variance is that of the most likely losses and gains (the
-    restricted maximum likelihood) among those with the difference ``delta``.
+    Args:
+        values: Integers of shape (n,).
+        scale: The integer that is a difference of 1.
+        sentences: How many independent sentences the n values are; n unless given.
     """
-    b = -losses - gains + (2 * total + losses - gains) * delta
-    c = -losses * delta * (1 - delta)
-    loss_rate = (np.sqrt(np.maximum(b * b - 8 * total * c, 0)) - b) / (4 * total)
-    variance = total * np.maximum(2 * loss_rate + delta * (1 - delta), 0)
-    excess = gains - losses - total * delta
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z: np.ndarray = np.where(np.abs(excess) < 1e-9, 0.0, excess / np.sqrt(variance))
-    return z
+
+    def __init__(self, values: np.ndarray, scale: int, sentences: int | None = None) -> None:
+        distinct, counts = np.unique(values, return_counts=True)
+        self.integers = values
+        self.values, self.weights = distinct / scale, counts / values.size
+        self.sentences = sentences or values.size
+        self.mean = int(values.sum()) / (scale * values.size)
+        self.discordance = float(np.abs(self.values) @ self.weights)
+
+    def variance(self, mean: float) -> float:
+        """Return the variance of the mean difference if its true value is ``mean``, between -1 and 1.
+
+        It is that of the most likely distribution with this mean: each observed value has its frequency divided by
+        1 + tilt * (value - mean), and an extreme value that was not observed has what is left.
+        """
+        if not -1 < mean < 1:
+            return 0.0
+        excess = self.values - mean
+        lowest, highest = -1 / (1 - mean), 1 / (1 + mean)
+
+        def mean_excess(tilt: float) -> float:
+            return float((self.weights * excess / np.maximum(1 + tilt * excess, _EDGE)).sum())
+
+        tilt = _root(mean_excess, lowest, highest)
+        weights = self.weights / np.maximum(1 + tilt * excess, _EDGE)
+        if tilt in (lowest, highest):  # an extreme has a weight of its own
+            extreme = (-1.0 if tilt == highest else 1.0) - mean
+            left = -float(weights @ excess) / extreme
+            return (float(weights @ excess**2) + left * extreme**2) / self.sentences
+        return float(weights @ excess**2) / self.sentences
 
 
-def lower_bounds(losses: np.ndarray, gains: np.ndarray, total: int, alpha: float) -> np.ndarray:
-    """Return the lower bounds of the true difference at a confidence of 1 - ``alpha``, of the shape of ``losses``.
+class IndependentDifferences(Differences):
+    """The difference of two accuracies that were measured on different sentences, which do not pair.
 
-    Each is the smallest difference whose score does not exceed the normal quantile.
+    ``before`` and ``after`` are 0 or 1, integers of shape (S, n). There are no differences of single sentences.
     """
-    quantile = float(special.ndtri(1 - alpha))
-    low: np.ndarray = np.full(losses.shape, -1.0)
-    high: np.ndarray = (gains - losses) / total
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        is_rejected = score(losses, gains, total, middle) > quantile
-        low, high = np.where(is_rejected, middle, low), np.where(is_rejected, high, middle)
-    return high
+
+    def __init__(self, before: np.ndarray, after: np.ndarray) -> None:
+        super().__init__(np.zeros(1, dtype=np.int64), 1)
+        rates = float(before.mean()), float(after.mean())
+        self.mean = rates[1] - rates[0]
+        sizes = before.size, after.size
+        self._variance = sum(rate * (1 - rate) / size for rate, size in zip(rates, sizes, strict=True))
+
+    def variance(self, mean: float) -> float:
+        """Return the variance of the difference of two proportions, which depends on the observed ones only."""
+        return self._variance
 
 
-def lower_bound(losses: int, gains: int, total: int, alpha: float) -> float:
-    """Return the lower bound of the true difference (gains minus losses) / total at a confidence of 1 - ``alpha``.
+def _root(decreasing: Callable[[float], float], low: float, high: float) -> float:
+    """Return the root of a decreasing function, or the end that is nearest to it."""
+    if decreasing(high) >= 0:
+        return high
+    if decreasing(low) <= 0:
+        return low
+    from scipy import optimize  # takes a quarter of a second
 
-    The upper bound is minus the lower bound with losses and gains swapped.
+    return float(optimize.brentq(decreasing, low, high, xtol=1e-14))
+
+
+def lower_bound(mean: float, squared_margin: Callable[[float], float]) -> float:
+    """Return the smallest true mean, at least -1, whose margin reaches the observed ``mean``.
+
+    ``squared_margin`` maps a true mean to the square of the largest difference that chance explains.
     """
-    return float(lower_bounds(np.array([losses]), np.array([gains]), total, alpha)[0])
+
+    def excess(candidate: float) -> float:
+        return (mean - candidate) ** 2 - squared_margin(candidate)
+
+    low = -1 + _EDGE
+    if mean <= low or excess(low) <= 0:
+        return -1.0
+    high = mean - _NEAR  # without flips the margin is 0 at the observed mean itself
+    if excess(high) >= 0:
+        return mean
+    from scipy import optimize
+
+    return float(optimize.brentq(excess, low, high, xtol=1e-12))

@@ -1,135 +1,241 @@
-"""Test whether the accuracy changed over several seeds, with both seeds and examples random."""
+"""Test whether the accuracy changed, with sentences random, and seeds too if training is.
+
+**One margin.** Every bound and p-value comes from one equation. A true difference is compatible with the observed one
+if the distance does not exceed
+
+    sum over the seeds' parts: variance * t(level; degrees of freedom)^2   +   sentences' part * z(level)^2
+
+so that each part of the variance has its own quantile (Banerjee 1960, Sankhya 22). A single t with Satterthwaite's
+degrees of freedom is shorter, but its error rate at 1 % reaches 10, 4 and 2 % with two, three and five seeds.
+
+**Sentences' part.** ``score_bound.Differences`` gives the variance under the hypothesis. Where training is not random
+(probes, or trainings that took the same course to the last bit) it is the only part.
+
+**Seeds' part.** Five or more paired seeds: ``d[s, i]`` (after - before) is delta + seed effect + sentence effect +
+residual, and the mean squares of this two-way table give the variance (MS_seed + MS_sentence - MS_residual) / (S n),
+at least the larger of MS_seed and MS_sentence alone: Clark's quasi-F (1973, J. of Verbal Learning and Verbal Behavior
+12). Fewer pairs, and unpaired seeds: the variance of each side's seed means over S, summed, with Welch's degrees of
+freedom (1947, Biometrika 34) for equal numbers, else each side with its own. A paired test of three seeds has two
+degrees of freedom and a t of 7. The same seeds as draws have about four, and a t of 3.7. A side of one or two seeds
+borrows the variance of the other side, or of ``training_spread``.
+
+**Few flips.** Where few sentences flip, normal quantiles are too optimistic. On the same sentences p is therefore at
+least that of the exact randomisation test over the sentences' sums.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
-from pytest_sst2.compare.significance import (
-    AccuracyChange,
-    ErrorPart,
-    bool_shape,
-    compare_one_seed,
-    mcnemar_p,
-)
+from pytest_sst2.compare.pairing import MINIMUM_PAIRS, Pairing
+from pytest_sst2.compare.randomisation import least_p, sign_flip_p
+from pytest_sst2.compare.score_bound import Differences, IndependentDifferences, lower_bound
+from pytest_sst2.compare.significance import AccuracyChange, bool_shape, mcnemar_p
+from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, STATED_SPREAD, TrainingSpread, spread_of_floors
 
-_SMALLEST_P = 1e-30  # smaller values carry no more information
+_SMALLEST_P = 1e-15  # smaller values carry no more information
+
+
+class ErrorPart(NamedTuple):
+    """One part of the variance of a delta, with its degrees of freedom."""
+
+    variance: float
+    degrees_of_freedom: float
+
+
+class SeedVariance(NamedTuple):
+    """The seeds' part of the variance.
+
+    Attributes:
+        parts: Empty if training is not random.
+        residual: The part of the variance that the sentences' part also contains; 0 if unknown.
+        source: Where it comes from, if not from the compared records.
+    """
+
+    parts: tuple[ErrorPart, ...] = ()
+    residual: float = 0.0
+    source: str = ""
+
+
+_FIXED = SeedVariance()
+
+
+def compare_pairing(pairing: Pairing, alpha: float) -> AccuracyChange:
+    """Compare the accuracy of the paired records of one cell; ``alpha`` is one minus the confidence of each bound."""
+    return compare_accuracy(
+        *pairing.correctness(),
+        paired=pairing.paired,
+        same_examples=pairing.same_examples,
+        is_random=pairing.is_random,
+        alpha=alpha,
+        spread=spread_of_floors(record.floor for record in (*pairing.after, *pairing.before)),
+    )
 
 
 def compare_accuracy(
-    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, alpha: float
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    paired: bool,
+    same_examples: bool,
+    is_random: bool,
+    alpha: float,
+    spread: TrainingSpread = STATED_SPREAD,
 ) -> AccuracyChange:
-    """Compare two runs by the test for their number of seeds. The arguments are as for ``compare_seeds``."""
-    if len(before) == len(after) == 1:
-        return compare_one_seed(before[0], after[0], alpha=alpha)
-    return compare_seeds(before, after, paired=paired, same_examples=same_examples, alpha=alpha)
-
-
-def compare_seeds(
-    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, alpha: float
-) -> AccuracyChange:
-    """Compare two runs of several seeds each, with both seeds and examples random.
-
-    **Variance of the mean difference.**
-
-    *Paired seeds, same examples*: ``d[s, i]`` (after - before) is delta + seed effect + example effect + residual. The
-    mean squares of this two-way table give the variance (MS_seed + MS_example - MS_residual) / (S n), because MS_seed
-    and MS_example both contain the residual. It is at least the larger of MS_seed and MS_example alone. This is the
-    quasi-F of Clark 1973 ("The language-as-fixed-effect fallacy", J. of Verbal Learning and Verbal Behavior 12) for a
-    mean, with seeds for subjects and examples for items. Owen 2007 ("The pigeonhole bootstrap", Annals of Applied
-    Statistics 1) and Sellam et al. 2022 ("The MultiBERTs", ICLR) resample both sources, which understates the variance
-    of few seeds.
-
-    *Unpaired seeds, same examples*: the seeds' part is the variance of each run's seed means over S, summed. The
-    examples' part is the variance of each example's difference in its fraction of seeds that are right, over n. Both
-    parts contain each run's MS_residual / (S n), so it is subtracted once. The variance is at least the larger part.
-
-    *Different examples for each seed*: the seeds' part alone, which contains the examples' part. The variance is at
-    least the variance within seeds over S n, because two seeds can agree by chance.
-
-    **Test.** The seeds' part has S - 1 degrees of freedom. For unpaired runs with equal numbers of seeds they are
-    Welch's (1947, Biometrika 34); with unequal numbers each run's part keeps its own. The examples' part has n - 1. The
-    interval is delta plus or minus the root of the summed variance x squared t quantile of each part. p is the level at
-    which the interval touches 0 (Banerjee 1960, Sankhya 22). For normal effects the error rate is at most the level,
-    for any ratio of the parts. One t with Satterthwaite's degrees of freedom gives shorter intervals. But at 1 % its
-    error rate reaches 10, 4 and 2 % with two, three and five seeds, if their spread happens to look small. The price is
-    power: t at 1 % is 64, 9.9 and 4.6 for that many pairs. Use five or more. (Welch's own error rate at 1 % is at most
-    2 %, if one run's seeds spread far more.)
-
-    With few discordant examples t is too optimistic. On the same examples p is therefore at least that of an exact sign
-    test over the examples' mean differences, or 1 if the sign test's direction is not delta's. Equal runs have p 1 and
-    the interval (0, 0).
+    """Compare the accuracy of two runs.
 
     Args:
-        before: Whether each example was right, bool, of shape (S, n), both at least 2.
-        after: The same for the later run, of shape (S2, n), S2 at least 2.
+        before: Whether each example was right, bool, of shape (S, n).
+        after: The same for the later run, of shape (S2, n).
         paired: Whether row s of both arrays is the same seed, on the same examples. S and S2 are then equal.
         same_examples: Whether column i is the same example in all rows.
+        is_random: Whether another training would give another classifier.
         alpha: One minus the confidence of each bound.
+        spread: The spread between trainings, used if neither side has three seeds.
 
     Raises:
         ValueError: The arrays are not bool, or do not have these shapes.
     """
     (s_before, n), (s_after, n_after) = bool_shape(before, 2), bool_shape(after, 2)
-    if n != n_after or min(s_before, s_after, n) < 2 or (paired and s_before != s_after):
-        wanted = "(seeds, examples), at least (2, 2), with equal numbers of examples" + " and seeds" * paired
+    if n != n_after or min(s_before, s_after, n) < 1 or (paired and s_before != s_after):
+        wanted = "(seeds, examples), at least (1, 1), with equal numbers of examples" + " and seeds" * paired
         raise ValueError(f"before and after must have shapes {wanted}, not {before.shape} and {after.shape}.")
-    # Integers as long as possible, so that seeds that agree have a variance of exactly 0.
-    tables = [after.astype(np.int64) - before] if paired else [before.astype(np.int64), after.astype(np.int64)]
-    seed_variances, residual_variances, within_seed_variances = zip(*map(_mean_squares, tables), strict=True)
-    seed_parts = [ErrorPart(variance, len(table) - 1) for variance, table in zip(seed_variances, tables, strict=True)]
-    if not paired and s_before == s_after:
-        seed_parts = [_welch(*seed_parts)]
-    # For each example: the difference of its fractions of right seeds, times both numbers of seeds.
-    differences = s_before * after.sum(axis=0, dtype=np.int64) - s_after * before.sum(axis=0, dtype=np.int64)
-    delta = int(differences.sum()) / (s_before * s_after * n)
-    if same_examples:
-        losses, gains = int((differences < 0).sum()), int((differences > 0).sum())
-        example_variance = _squares(differences) / (n * n * (n - 1) * (s_before * s_after) ** 2)
-        counted_twice = sum(residual_variances)
-        sign_p = mcnemar_p(losses, gains), mcnemar_p(gains, losses)
+    same_examples = same_examples or (paired and s_before == 1)
+    if is_random:
+        seeds = _seed_variance(before, after, paired=paired, same_examples=same_examples, spread=spread)
     else:
-        losses, gains = (int((tables[0] < 0).sum()), int((tables[0] > 0).sum())) if paired else (0, 0)
-        example_variance, counted_twice, sign_p = sum(within_seed_variances), sum(within_seed_variances), (0.0, 0.0)
-    added = max(example_variance - counted_twice, example_variance - sum(seed_variances), 0.0)
-    error_parts = (*seed_parts, ErrorPart(added, n - 1))
-    half_width = margin(error_parts, alpha)
-    p = _p_value(abs(delta), error_parts)
-    p_worse, p_better = (p, 1 - p) if delta < 0 else (1 - p, p)
-    source = "seeds and examples both random" if same_examples else "t over seeds"
+        seeds = _FIXED
+    differences = _differences(before, after, paired=paired, same_examples=same_examples, is_random=is_random)
+    delta, values = differences.mean, differences.integers
+    p = _p_value(abs(delta), seeds, differences.variance(0.0))
+    flips = _flip_p_values(differences, before, after, same_examples=same_examples, is_random=is_random)
     return AccuracyChange(
         before=float(before.mean()),
         after=float(after.mean()),
         delta=delta,
-        at_worst=max(-1.0, delta - half_width),
-        at_best=min(1.0, delta + half_width),
-        p_worse=max(p_worse, sign_p[0]),
-        p_better=max(p_better, sign_p[1]),
-        losses=losses,
-        gains=gains,
+        at_worst=lower_bound(delta, lambda true: _squared_margin(alpha, seeds, differences.variance(true))),
+        at_best=-lower_bound(-delta, lambda true: _squared_margin(alpha, seeds, differences.variance(-true))),
+        p_worse=max(p if delta < 0 else 1 - p, flips[0]),
+        p_better=max(p if delta > 0 else 1 - p, flips[1]),
+        losses=int((values < 0).sum()),
+        gains=int((values > 0).sum()),
         examples=n,
         seeds=min(s_before, s_after),
-        test=f"{source} ({'paired' if paired else 'unpaired'} seeds)",
+        test=_test_name(before, after, paired=paired, same_examples=same_examples, is_random=is_random),
+        discordance=differences.discordance,
+        least_p=least_p(values) if same_examples else 0.0,
+        variance_source=seeds.source,
     )
 
 
-def margin(error_parts: Sequence[ErrorPart], level: float) -> float:
-    """Return the half-width of an interval: each part of the variance with its own t quantile.
+def _test_name(before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, is_random: bool) -> str:
+    if not is_random:
+        return "exact McNemar" if len(before) == 1 else "randomisation over sentences"
+    random = "seeds and sentences" if same_examples else "seeds"
+    return f"{random} random, {'paired' if paired and len(before) >= MINIMUM_PAIRS else 'unpaired'} seeds"
 
-    ``level`` is the probability outside the interval on one side.
-    """
-    return math.sqrt(sum(v * float(special.stdtrit(df, level)) ** 2 for v, df in error_parts))
+
+def _differences(
+    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, is_random: bool
+) -> Differences:
+    """Return the differences of each sentence's fraction of right seeds, or of each seed's own sentences."""
+    old, new = before.astype(np.int64), after.astype(np.int64)
+    if same_examples:
+        return Differences(len(old) * new.sum(axis=0) - len(new) * old.sum(axis=0), len(old) * len(new))
+    if paired:
+        # Seeds may share some of their own sentences, so only as many as one seed has are sure to be independent.
+        return Differences((new - old).ravel(), 1, None if is_random else old.shape[1])
+    return IndependentDifferences(old, new)
 
 
-def _mean_squares(table: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean squares of seeds, residuals, and examples within a seed, each over the size of the table."""
+def _seed_variance(
+    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, spread: TrainingSpread
+) -> SeedVariance:
+    """Return the seeds' part of the variance of the mean difference."""
+    sizes = len(before), len(after)
+    if min(sizes) < MINIMUM_SEEDS:
+        return _borrowed_variance(before, after, same_examples=same_examples, spread=spread)
+    if paired and sizes[0] >= MINIMUM_PAIRS:
+        tables = [after.astype(np.int64) - before]
+    else:
+        tables = [before.astype(np.int64), after.astype(np.int64)]
+    seed_variances, residuals = zip(*map(_mean_squares, tables), strict=True)
+    parts = tuple(ErrorPart(variance, len(table) - 1) for variance, table in zip(seed_variances, tables, strict=True))
+    if len(parts) == 2 and sizes[0] == sizes[1]:
+        parts = (_welch(*parts),)
+    return SeedVariance(parts, sum(residuals) if same_examples else math.inf)
+
+
+def _borrowed_variance(
+    before: np.ndarray, after: np.ndarray, *, same_examples: bool, spread: TrainingSpread
+) -> SeedVariance:
+    """Return the seeds' part where a side has too few seeds: from the other side, or from a given spread."""
+    fraction = 1 / len(before) + 1 / len(after)
+    known = max(before, after, key=len)
+    if len(known) >= MINIMUM_SEEDS:
+        variance, residual = (len(known) * part for part in _mean_squares(known.astype(np.int64)))
+        part = ErrorPart(fraction * variance, len(known) - 1)
+        source = f"the spread of the {len(known)} seeds of one side"
+        return SeedVariance((part,), fraction * residual if same_examples else math.inf, source)
+    part = ErrorPart(fraction * spread.sd**2, spread.degrees_of_freedom)
+    return SeedVariance((part,), 0.0 if same_examples else math.inf, spread.source)
+
+
+def _squared_margin(level: float, seeds: SeedVariance, of_sentences: float) -> float:
+    """Return the square of the distance that a one-sided ``level`` allows."""
+    of_seeds = sum(part.variance for part in seeds.parts)
+    added = max(of_sentences - seeds.residual, of_sentences - of_seeds, 0.0)
+    squared = sum(variance * _quantile(df, level) ** 2 for variance, df in seeds.parts)
+    return squared + added * float(special.ndtri(level)) ** 2
+
+
+def _quantile(degrees_of_freedom: float, level: float) -> float:
+    if math.isinf(degrees_of_freedom):
+        return float(special.ndtri(level))
+    return float(special.stdtrit(degrees_of_freedom, level))
+
+
+def _p_value(distance: float, seeds: SeedVariance, of_sentences: float) -> float:
+    """Return the one-sided level, at most one half, at which the margin is as wide as a distance."""
+    if not distance:
+        return 0.5
+    if _squared_margin(_SMALLEST_P, seeds, of_sentences) <= distance**2:
+        return _SMALLEST_P
+    from scipy import optimize  # takes a quarter of a second
+
+    def excess(logarithm: float) -> float:
+        return _squared_margin(math.exp(logarithm), seeds, of_sentences) - distance**2
+
+    return math.exp(optimize.brentq(excess, math.log(_SMALLEST_P), math.log(0.5)))
+
+
+def _flip_p_values(
+    differences: Differences, before: np.ndarray, after: np.ndarray, *, same_examples: bool, is_random: bool
+) -> tuple[float, float]:
+    """Return exact p-values over sentences, against "did not fall" and "did not rise"; 0.0 where there is none."""
+    if same_examples:
+        return sign_flip_p(differences.integers), sign_flip_p(-differences.integers)
+    if is_random:
+        return 0.0, 0.0
+    losses, gains = (before & ~after).sum(axis=1), (~before & after).sum(axis=1)
+    # Twice the mean of p-values is a p-value for any dependence (Rueschendorf 1982, J. of Applied Probability 19).
+    worse, better = (
+        2 * float(np.mean([mcnemar_p(int(lost), int(won)) for lost, won in zip(*pair, strict=True)]))
+        for pair in ((losses, gains), (gains, losses))
+    )
+    return min(1.0, worse), min(1.0, better)
+
+
+def _mean_squares(table: np.ndarray) -> tuple[float, float]:
+    """Return the mean squares of seeds and residuals of a table of integers, each over the size of the table."""
     (s, n), size = table.shape, table.size
     total, seed, example = (_squares(sums) for sums in (table.ravel(), table.sum(axis=1), table.sum(axis=0)))
-    residual = (total - seed - example) / ((s - 1) * (n - 1) * size**2)
-    return seed / ((s - 1) * size**2), residual, (total - seed) / (s * (n - 1) * size**2)
+    residual = (total - seed - example) / ((s - 1) * (n - 1) * size**2) if n > 1 else 0.0
+    return seed / ((s - 1) * size**2), residual
 
 
 def _squares(values: np.ndarray) -> int:
@@ -142,16 +248,3 @@ def _welch(one: ErrorPart, other: ErrorPart) -> ErrorPart:
     total = one.variance + other.variance
     squares = one.variance**2 / one.degrees_of_freedom + other.variance**2 / other.degrees_of_freedom
     return ErrorPart(total, total**2 / squares if squares else one.degrees_of_freedom)
-
-
-def _p_value(distance: float, error_parts: Sequence[ErrorPart]) -> float:
-    """Return the one-sided level, at most one half, at which a margin is as wide as a distance."""
-    if not distance:
-        return 0.5
-    if margin(error_parts, _SMALLEST_P) <= distance:
-        return _SMALLEST_P
-    from scipy import optimize  # takes a quarter of a second, which one seed does not need
-
-    return math.exp(
-        optimize.brentq(lambda x: margin(error_parts, math.exp(x)) - distance, math.log(_SMALLEST_P), math.log(0.5))
-    )

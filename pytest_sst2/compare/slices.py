@@ -96,8 +96,7 @@ def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
 def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, compared: bool) -> list[SliceScore]:
     """Return the scores of a cell on every slice of its sentences.
 
-    If all seeds have the same sentences, the bounds of a change include the variance between seeds
-    (``compare_seeds``). If each seed has its own, their predictions are pooled. Unless ``compared``, there is no
+    If each seed has its own sentences, their predictions are pooled. Unless ``compared``, there is no
     baseline and ``pairing.before`` may be any records.
     """
     before, after = pairing.correctness()
@@ -111,7 +110,11 @@ def score_slices(pairing: Pairing, sentences: Mapping[int, Sequence[str]], *, co
 def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, compared: bool) -> SliceScore:
     before, after = before[:, part.rows], after[:, part.rows]
     examples, accuracy = after.shape[1], float(after.mean())
-    change = compare_accuracy(before, after, paired=paired, same_examples=True, alpha=ALPHA) if compared else None
+    change = (
+        compare_accuracy(before, after, paired=paired, same_examples=True, is_random=False, alpha=ALPHA)
+        if compared
+        else None
+    )
     interval = wilson_interval(round(accuracy * examples), examples)
     return SliceScore(part.group, part.name, examples, accuracy, interval, change)
 

@@ -8,6 +8,9 @@ A floors file is TOML with one ``[[floor]]`` table per cell::
     model = "minilm"            # omitted for methods without a model
     method = "linear-probe"
     accuracy = 0.79
+    tolerance = 2               # optional: points that a comparison accepts to lose; default: --sst2-tolerance
+    sd = 0.0041                 # optional: of the accuracies that the floor was calibrated with
+    seeds = 5                   # optional: their number
     provenance = "measured: mean 0.8225, sd 0.0041 over 5 seeds; torch 2.13.0, ..."
 """
 
@@ -47,10 +50,19 @@ class FloorKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Floor:
-    """A minimum accuracy (0 to 1) and its provenance."""
+    """A minimum accuracy (0 to 1) and its provenance.
+
+    Attributes:
+        tolerance: The drop of accuracy that a comparison accepts in this cell, as a share; None for that of the run.
+        sd: Standard deviation of the accuracies that it was calibrated with, as a share; None if not recorded.
+        seeds: Number of these accuracies; None if not recorded.
+    """
 
     accuracy: float
     provenance: str
+    tolerance: float | None = None
+    sd: float | None = None
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,17 +127,34 @@ def _parse(entry: Any, where: str) -> tuple[FloorKey, Floor]:
     for name in required:
         if name not in entry:
             raise Sst2Error(f"{where}: {name!r} is missing. Every floor needs {', '.join(required)}.")
-    if unknown := set(entry) - {*required, "model"}:
-        raise Sst2Error(f"{where}: unknown key {quoted(min(unknown))}. Allowed: {', '.join(required)}, model.")
+    optional = ("model", "tolerance", "sd", "seeds")
+    if unknown := set(entry) - {*required, *optional}:
+        allowed = ", ".join((*required, *optional))
+        raise Sst2Error(f"{where}: unknown key {quoted(min(unknown))}. Allowed: {allowed}.")
     texts = {name: entry.get(name, "") for name in ("dataset", "recipe", "model", "method", "provenance")}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise Sst2Error(f"{where}: {name!r} must be text, not {quoted(value)}.")
-    accuracy = entry["accuracy"]
-    if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
-        raise Sst2Error(f"{where}: accuracy must be a number from 0 to 1, not {quoted(accuracy)}.")
+    accuracy = _number(entry, "accuracy", 1, where)
+    tolerance = _number(entry, "tolerance", 100, where) / 100 if "tolerance" in entry else None
+    sd = _number(entry, "sd", 1, where) if "sd" in entry else None
+    seeds = entry.get("seeds")
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
+        raise Sst2Error(f"{where}: seeds must be a whole number of at least 1, not {quoted(seeds)}.")
     key = FloorKey(texts["dataset"], texts["recipe"], texts["model"], texts["method"])
-    return key, Floor(float(accuracy), texts["provenance"])
+    return key, Floor(accuracy, texts["provenance"], tolerance, sd, seeds)
+
+
+def _number(entry: Mapping[str, Any], name: str, most: int, where: str) -> float:
+    """Return the number of an entry.
+
+    Raises:
+        Sst2Error: It is not a number from 0 to ``most``.
+    """
+    value = entry[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise Sst2Error(f"{where}: {name} must be a number from 0 to {most}, not {quoted(value)}.")
+    return float(value)
 
 
 def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
@@ -147,6 +176,8 @@ def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) 
     return Floor(
         int(floor * 10_000) / 10_000,
         f"measured {date}: mean {mean:.4f}, sd {deviation:.4f} over seeds {seeds}{same}; {versions}",
+        sd=round(deviation, 6),
+        seeds=len(accuracies),
     )
 
 
@@ -189,6 +220,11 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite
                 lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
                 continue
             table["accuracy"] = floor.accuracy
+            for name, value in (("sd", floor.sd), ("seeds", floor.seeds)):
+                if value is None:
+                    table.pop(name, None)
+                else:
+                    table[name] = value
             table["provenance"] = floor.provenance
         # tomlkit appends tables without an empty line between them.
         write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))

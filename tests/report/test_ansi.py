@@ -15,7 +15,7 @@ def marked(text: str, colour: Colour) -> str:
     ("line", "expected"),
     [
         ("FAILS: 1 of 3 regressed", "<red>FAILS</>: 1 of 3 regressed"),
-        ("HOLDS: 3 of 3 unchanged", "<green>HOLDS</>: 3 of 3 unchanged"),
+        ("HOLDS: 3 of 3 identical", "<green>HOLDS</>: 3 of 3 identical"),
         ("CANNOT COMPARE: no cell", "<yellow>CANNOT COMPARE</>: no cell"),
         ("linear-probe  minilm  0.81  pass", "linear-probe  minilm  0.81  <green>pass</>"),
         ("tfidf  –  0.41  BELOW FLOOR", "tfidf  –  0.41  <red>BELOW FLOOR</>"),

@@ -196,7 +196,7 @@ class TestAtTheCommandLine:
 
     def test_a_line_break_in_a_text_adds_no_line(self, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         forged = Failure("a", "b", "c", 1, "d")
-        made = of([True] * 60, model="a\nHOLDS: 1 of 1 unchanged\r\nERROR: forged")
+        made = of([True] * 60, model="a\nHOLDS: 1 of 1 identical\r\nERROR: forged")
         for name in ("before", "after"):
             (files / f"{name}.json").write_text(results_text([made], [forged]), encoding="utf-8")
         main(["compare", "before.json", "after.json"])

@@ -64,7 +64,8 @@ def test_a_small_spread_leaves_a_margin_of_a_point_and_a_half() -> None:
     # mean 0.80; deviations -.002, -.001, 0, .001, .002: sd = sqrt((4 + 1 + 0 + 1 + 4)e-6 / 4) = 0.001581.
     # 2 sd = 0.0032 < 0.015, so 0.80 - 0.015 = 0.785.
     floor = calibrated_floor({5: 0.798, 1: 0.799, 2: 0.800, 30: 0.801, 4: 0.802}, "torch 2.13.0", "2026-08-01")
-    assert floor == Floor(0.785, "measured 2026-08-01: mean 0.8000, sd 0.0016 over seeds 1,2,4,5,30; torch 2.13.0")
+    provenance = "measured 2026-08-01: mean 0.8000, sd 0.0016 over seeds 1,2,4,5,30; torch 2.13.0"
+    assert floor == Floor(0.785, provenance, sd=0.001581, seeds=5)
 
 
 def test_a_large_spread_leaves_two_sample_standard_deviations_rounded_down() -> None:
@@ -287,3 +288,22 @@ def test_floors_with_any_names_are_read_back(
     write_floors(path, [(key, Floor(accuracy, provenance))])
     write_floors(path, [(PROBE, Floor(0.79, "another"))])
     assert load_floors(path).find(key) == Floor(accuracy, provenance)
+
+
+def test_a_floor_has_its_own_tolerance_in_points_and_the_spread_it_was_calibrated_with(tmp_path: Path) -> None:
+    path = tmp_path / "floors.toml"
+    entry = (
+        '[[floor]]\ndataset = "pocket"\nrecipe = "quick"\nmethod = "tfidf"\naccuracy = 0.7\nprovenance = "by hand"\n'
+    )
+    path.write_text(f"{entry}tolerance = 2\nsd = 0.004\nseeds = 5\n")
+    (floor,) = load_floors(path).by_key.values()
+    assert (floor.tolerance, floor.sd, floor.seeds) == (0.02, 0.004, 5)
+    for line, message in (
+        ("tolerance = 101", "tolerance must be a number from 0 to 100, not 101"),
+        ("tolerance = true", "tolerance must be a number from 0 to 100, not True"),
+        ("sd = -1", "sd must be a number from 0 to 1, not -1"),
+        ("seeds = 0", "seeds must be a whole number of at least 1, not 0"),
+    ):
+        path.write_text(f"{entry}{line}\n")
+        with pytest.raises(Sst2Error, match=message):
+            load_floors(path)

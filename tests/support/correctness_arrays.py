@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_sst2.compare.significance import AccuracyChange, holm
+from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.verdict import Verdict, verdict_of
 from pytest_sst2.config.options import ALPHA, TOLERANCE
-
-POINT = 0.01
 
 
 def all_right_but(total: int, *wrong: int) -> np.ndarray:
@@ -23,11 +21,6 @@ def wrong_by_seed(total: int, wrong: tuple[int, ...]) -> np.ndarray:
     return np.stack([all_right_but(total, *range(count)) for count in wrong])
 
 
-def decide(delta: float, p_value: float) -> Verdict:
-    """Return the verdict on a delta in a run of one cell."""
-    return verdict_of(delta, holm([p_value])[0], alpha=ALPHA, tolerance=TOLERANCE)
-
-
 def one_cell_verdict(change: AccuracyChange) -> Verdict:
     """Return the verdict on a change in a run of one cell."""
-    return decide(change.delta, change.p_value)
+    return verdict_of(change, change.p_worse, change.p_better, alpha=ALPHA, tolerance=TOLERANCE, is_identical=False)

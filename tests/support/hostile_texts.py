@@ -108,7 +108,7 @@ _TERMINAL = (
     "all is well\rHOLDS",
     "a\b\b\x07\x00\x7f\v\f",
     "a\nERROR: forged",
-    "a\r\nHOLDS: 1 of 1 unchanged",
+    "a\r\nHOLDS: 1 of 1 identical",
     "a\u2028b\u2029c\x85d",
     "a\u202egpj.exe",
     "a\u2066\u2067b\u2069",

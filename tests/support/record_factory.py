@@ -187,6 +187,11 @@ def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record
     return dataclasses.replace(base, **{**fields, **changes})
 
 
+def probe(right: Sequence[bool], **changes: Any) -> Record:
+    """Return a record of a probe, whose training is not random; the arguments are as for ``answered``."""
+    return with_fingerprint(answered(right, **changes), training=TrainingFingerprint(steps=20, last_gradient=1e-5))
+
+
 def with_fingerprint(base: Record | None = None, **changes: Any) -> Record:
     """Return a record with another fingerprint: a dict changes fields of a part, another value replaces the part.
 

@@ -54,7 +54,7 @@ def later() -> Results:
 
 
 def compared(before: Results | None = None, after: Results | None = None) -> Comparison:
-    return compare(before or baseline(), after or later(), tolerance=0.005, alpha=0.01)
+    return compare(before or baseline(), after or later(), tolerance=0.01, alpha=0.01)
 
 
 def sentences_of(record: Record) -> Sequence[str]:

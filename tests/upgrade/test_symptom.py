@@ -17,10 +17,10 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.symptom import Symptom, outcome_of, worst_symptom
-from tests.support.record_factory import answered
+from tests.support.record_factory import probe
 
-RIGHT = answered([True] * 400)
-WRONG = answered([index >= 30 for index in range(400)])
+RIGHT = probe([True] * 400)
+WRONG = probe([index >= 30 for index in range(400)])
 CELL = ("minilm", "linear-probe")
 MEMORY_FULL = Failure("minilm-linear-probe-seed42", *CELL, 42, "out of memory at 0x7f31, 12 GB asked for")
 PHASES = (PhaseTimeChange("encode", 1.0, 1.5, 1.5, 0.3, "slower"), PhaseTimeChange("fit", 1.0, 3.0, 3.0, 0.3, "slower"))
@@ -28,7 +28,7 @@ SLOWER = SpeedAndMemoryChange(PHASES, None, ())
 HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 250, "more"), ())
 
 
-def cell(verdict: str = "unchanged", model: str = "minilm", **changes: object) -> CellComparison:
+def cell(verdict: str = "held", model: str = "minilm", **changes: object) -> CellComparison:
     return CellComparison(model, "linear-probe", (42,), verdict, **changes)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,162 @@
+"""Say what would decide an undecided cell: more evaluation sentences, or more seeds, with the time they take.
+
+The prediction uses the flips and the spread between seeds that were seen. A new measurement is normal with a variance
+that shrinks with sentences and seeds. It decides the cell if its lower bound exceeds minus the tolerance, or its upper
+bound is below 0 and the drop exceeds the tolerance. What is suggested decides the cell with a probability of at least
+90 %, both if nothing changed and on average over the true changes that the present measurement leaves possible.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from pytest_sst2.compare.pairing import Pairing
+from pytest_sst2.compare.significance import AccuracyChange
+from pytest_sst2.config.recipes import HELDOUT_DEFAULT_SIZE
+from pytest_sst2.results.record import Record
+from pytest_sst2.utils.formatting import duration
+
+LEAST_PROBABILITY = 0.9
+# The spread between trainings where fewer than three seeds were measured.
+PLANNED_SPREAD = 0.01
+_SEEDS = (3, 5, 8, 12, 16, 24)
+_SENTENCES = (HELDOUT_DEFAULT_SIZE, 10_000, 20_000, 40_000, 60_000)
+# Rows of SST-2's training split, which held-out sentences come from.
+_ROWS_OF_SST2 = 67_349
+# Phases whose time grows with the evaluation sentences.
+_PHASES_OF_SENTENCES = ("tokenize", "encode", "predict", "evaluate")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What a new measurement's variance consists of.
+
+    Attributes:
+        of_sentences: Variance of one sentence's difference.
+        of_seeds: Variance between pairs of trainings; None if training is not random.
+        possible: Standard error of the present measurement.
+    """
+
+    of_sentences: float
+    of_seeds: float | None
+    possible: float
+
+
+def would_decide(pairing: Pairing, change: AccuracyChange, *, tolerance: float, alpha: float, cells: int) -> str:
+    """Return what would decide a cell, such as ``5 seeds (about 6 min)``; the alternatives are joined by "or".
+
+    ``cells`` is the number of cells that share ``alpha``.
+    """
+    noise = _noise(pairing, change, alpha)
+    record, size = pairing.after[0], pairing.after[0].total
+    limit = _most_sentences(record)
+    options = []
+    if noise.of_seeds is not None:
+        options += _seeds_option(pairing.after, noise, change.delta, tolerance, alpha, cells, sentences=size)
+    for sentences in (count for count in _SENTENCES if size < count <= limit):
+        if noise.of_seeds is not None:
+            found = _seeds_option(pairing.after, noise, change.delta, tolerance, alpha, cells, sentences=sentences)
+        else:
+            seeds = len(pairing.after)
+            decides = probability(noise, change.delta, tolerance, alpha, cells, seeds=seeds, sentences=sentences)
+            is_enough = decides >= LEAST_PROBABILITY
+            found = [f"{_flags(sentences)} ({sentences:,} sentences, {_minutes(pairing.after, seeds, sentences)})"]
+            found = found if is_enough else []
+        if found:
+            options += found
+            break
+    if options:
+        return " or ".join(options)
+    return f"more seeds and sentences than SST-2 offers, or a tolerance above {-100 * change.at_worst:.1f} points"
+
+
+def _noise(pairing: Pairing, change: AccuracyChange, alpha: float) -> Noise:
+    of_seeds = None
+    if pairing.is_random:
+        spreads = [
+            statistics.variance([record.accuracy for record in side]) if len(side) > 2 else PLANNED_SPREAD**2
+            for side in (pairing.before, pairing.after)
+        ]
+        of_seeds = sum(spreads)
+    # At least one flip more on each side, so that a run without flips does not promise too much.
+    of_sentences = change.discordance + 2 / change.examples
+    possible = (change.delta - change.at_worst) / -float(special.ndtri(alpha))
+    if change.variance_source and of_seeds is not None:  # an upper figure says nothing of what is likely
+        possible = math.sqrt(of_sentences / change.examples + of_seeds / max(1, change.seeds))
+    return Noise(of_sentences, of_seeds, possible)
+
+
+def probability(
+    noise: Noise, delta: float, tolerance: float, alpha: float, cells: int, *, seeds: int, sentences: int
+) -> float:
+    """Return the probability that a new measurement decides the cell, the smaller of the two that the module names."""
+    variance = noise.of_sentences / sentences
+    quantiles = [-float(special.ndtri(level)) for level in (alpha, alpha / cells)]
+    margins = [quantile * math.sqrt(variance) for quantile in quantiles]
+    if noise.of_seeds is not None:
+        of_seeds = noise.of_seeds / seeds
+        degrees_of_freedom = seeds - 1 if seeds >= 5 else 2 * (seeds - 1)
+        t = [-float(special.stdtrit(degrees_of_freedom, level)) for level in (alpha, alpha / cells)]
+        margins = [
+            math.hypot(margin, quantile * math.sqrt(of_seeds)) for margin, quantile in zip(margins, t, strict=True)
+        ]
+        variance += of_seeds
+
+    def decided(mean: float, sd: float) -> float:
+        held = special.ndtr((mean + tolerance - margins[0]) / sd)
+        regressed = special.ndtr((-max(tolerance, margins[1]) - mean) / sd)
+        return float(held + regressed)
+
+    return min(decided(0.0, math.sqrt(variance)), decided(delta, math.hypot(noise.possible, math.sqrt(variance))))
+
+
+def _seeds_option(
+    records: Sequence[Record],
+    noise: Noise,
+    delta: float,
+    tolerance: float,
+    alpha: float,
+    cells: int,
+    *,
+    sentences: int,
+) -> list[str]:
+    """Return the smallest sufficient number of seeds on so many sentences, as a list of at most one text."""
+    more = f" with {_flags(sentences)}" if sentences != records[0].total else ""
+    for seeds in _SEEDS:
+        # Held-out sentences are drawn by the seed, so seeds multiply them.
+        distinct = sentences * seeds if more else sentences
+        decides = probability(noise, delta, tolerance, alpha, cells, seeds=seeds, sentences=distinct)
+        if decides >= LEAST_PROBABILITY and (more or seeds > len(records)):
+            return [f"{seeds} seeds{more} ({_minutes(records, seeds, sentences)})"]
+    return []
+
+
+def _flags(sentences: int) -> str:
+    size = "" if sentences == HELDOUT_DEFAULT_SIZE else f" --sst2-eval-size {sentences}"
+    return f"--sst2-eval heldout{size}"
+
+
+def _most_sentences(record: Record) -> int:
+    """Return how many sentences the data set has to evaluate on; that of the present ones if it is not SST-2."""
+    if record.dataset.name != "sst2":
+        return record.total
+    return _ROWS_OF_SST2 - record.dataset.train_size - 1
+
+
+def _minutes(records: Sequence[Record], seeds: int, sentences: int) -> str:
+    """Return the time of a run of one cell, such as ``about 6 min``, from the phases of the measured seeds."""
+    seconds = statistics.median([_seconds(record, sentences) for record in records])
+    return f"about {duration(max(1.0, seeds * seconds))}"
+
+
+def _seconds(record: Record, sentences: int) -> float:
+    more = sentences - record.total
+    return sum(
+        phase.seconds * (1 + more / phase.examples if phase.name in _PHASES_OF_SENTENCES and phase.examples else 1)
+        for phase in record.phases
+    )
