@@ -13,7 +13,7 @@ from tests.faults.harness import PROBES, TUNE, World, fault
 from tests.faults.injecting import around
 
 
-@fault("encoding 1.5 times as slow", PROBES, "slower", r"^(encode|predict|all phases together) \d", rounds=5)
+@fault("encoding 1.5 times as slow", PROBES, "slower", r"^(encode|predict|all phases) \d", rounds=5)
 def _slow(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -26,7 +26,7 @@ def _slow(patch: pytest.MonkeyPatch, world: World) -> None:
     around(patch, SentenceTransformer, "encode", wrapper)
 
 
-@fault("training 1.5 times as slow", (TUNE,), "slower", r"^(train|all phases together) \d", rounds=3)
+@fault("training 1.5 times as slow", (TUNE,), "slower", r"^(train|all phases) \d", rounds=3)
 def _slow_training(patch: pytest.MonkeyPatch, world: World) -> None:
     from transformers import Trainer
 
