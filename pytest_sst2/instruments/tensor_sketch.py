@@ -110,7 +110,9 @@ def _mantissa_bits(blocks: Iterable[np.ndarray]) -> int:
 
 
 def _distinct_share(sample: np.ndarray) -> int:
-    return 255 * len(np.unique(sample)) // max(1, len(sample))
+    """Return how many of 255 values are distinct; 0 if all values of several are equal."""
+    distinct = len(np.unique(sample))
+    return 0 if distinct == 1 < len(sample) else max(1, 255 * distinct // max(1, len(sample)))
 
 
 def as_float32(value: Any) -> np.ndarray:

@@ -85,7 +85,7 @@ class TensorSketches:
         digests: Digest of the values as float32, 4 bytes each.
         unordered: The same for the values in any order.
         grids: Two bytes per tensor: the number of bits of the mantissa in use, and how many of 255 sampled values are
-            distinct.
+            distinct, 0 if all are equal.
         sketch: Four float32 per tensor: its Euclidean length and three projections onto random signs.
     """
 

@@ -24,7 +24,7 @@ _GRID_SHARE = 0.7
 _UNRELATED = 0.7
 # Largest relative distance of values that are a multiple of the earlier ones.
 _MULTIPLE = 1e-5
-_SHOWN = 3
+_SHOWN = 4
 # A number between the words of a name: that of a layer.
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
@@ -135,20 +135,25 @@ def _kind(old: Tensor, new: Tensor) -> str:
         rest = np.array(new.projections) - sign * factor * np.array(old.projections)
         if float(np.abs(rest).max()) <= _MULTIPLE * new.length and abs(sign * factor - 1) > _MULTIPLE:
             return f"multiplied by {sign * factor:.3g}"
-    bits = new.mantissa_bits
-    if 0 < bits < min(old.mantissa_bits, _NARROW):
-        precision = f"the precision of {_TYPES[bits]}" if bits in _TYPES else f"{bits} bits of mantissa"
+    if not new.distinct:
+        return "all equal"
+    if new.mantissa_bits < min(old.mantissa_bits, _NARROW):
+        precision = _precision(new.mantissa_bits)
         # Values below the smallest of a type become zero, which moves a tensor of small values far.
-        return (
-            f"rounded to {precision}"
-            if distance < 2.0**-bits or new.length < old.length
-            else f"other values, of {precision}"
-        )
+        is_near = distance < 2.0**-new.mantissa_bits or new.length < old.length
+        return f"rounded to {precision}" if is_near else f"with unrelated values ({precision})"
     if new.distinct < _GRID_SHARE * old.distinct and distance < _UNRELATED:
         return "rounded to few distinct values, as by quantisation"
     if distance >= _UNRELATED:
         return "with unrelated values, as if drawn anew, not loaded or overwritten"
     return f"moved by {_magnitude(distance)} of their length"
+
+
+def _precision(bits: int) -> str:
+    """Return what values are that use this number of bits of the mantissa."""
+    if bits in _TYPES:
+        return f"the precision of {_TYPES[bits]}"
+    return f"{bits} bits of mantissa" if bits else "powers of two or zero"
 
 
 def _magnitude(distance: float) -> str:
@@ -164,7 +169,7 @@ def _listed(names: tuple[str, ...]) -> str:
     if len(names) == 1:
         return names[0]
     start = _common_start(names)
-    if len(names) > _SHOWN and _NUMBER.search(f"{start}."):
+    if len(names) > 2 * _SHOWN and _NUMBER.search(f"{start}."):
         return f"{plural(len(names), 'tensor')} of {start}"
     patterns: dict[str, list[str]] = {}
     for name in names:

@@ -54,6 +54,8 @@ def kept_bits(values: np.ndarray, bits: int) -> np.ndarray:
         (-TENSORS[QUERY], f"multiplied by -1: {QUERY}"),
         (TENSORS[QUERY] * 1.5, f"multiplied by 1.5: {QUERY}"),
         (TENSORS[QUERY] * 0, f"all zero: {QUERY}"),
+        (TENSORS[QUERY] * 0 + 1, f"all equal: {QUERY}"),
+        (np.where(TENSORS[QUERY] > 0.1, 0.125, 0), f"rounded to powers of two or zero: {QUERY}"),
         (TENSORS[QUERY] + LORA, f"moved by 1 to 10 % of their length: {QUERY}"),
         (RANDOM.normal(0, 0.05, (64, 48)), f"{UNRELATED}: {QUERY}"),
         (TENSORS[QUERY][:60], f"of another shape (60x48, was 64x48): {QUERY}"),
