@@ -16,6 +16,8 @@ from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_flo
 
 # Number of blocks of consecutive training rows.
 TRAIN_BLOCKS = 64
+# Rows whose embedding by a trained model is sketched: every seed has its own.
+_MOST_TRAINED = 1024
 # The integers reach this multiple of the projections' root mean square.
 _RANGE = 5.0
 _LARGEST = 32_767
@@ -23,7 +25,7 @@ _LARGEST = 32_767
 
 @dataclass
 class SketchedRows:
-    """Digests of token ids and projections of embeddings of some rows, in their order."""
+    """Digests of token ids and projections of embeddings of some rows, in their order; the last may lack the latter."""
 
     digests: list[bytes] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -63,7 +65,7 @@ class RowWatch:
         values = [self._projections.get(digest, 0.0) for digest in digests]
         read = [digest if digest in self._projections else bytes(4) for digest in digests]
         lengths = [len(row) if digest in self._projections else 0 for row, digest in zip(ids, digests, strict=True)]
-        return SketchedRows(read, lengths, np.array(values))
+        return SketchedRows(read, lengths, np.array(values[:_MOST_TRAINED]))
 
     def _collect(self, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         with contextlib.suppress(Exception):  # no measurement may end a run

@@ -62,7 +62,8 @@ class RowSketches:
         tokens: A digest of two bytes of the token ids of each evaluation row, in base64.
         lengths: Number of tokens of each evaluation row, at most 255; bytes, compressed, in base64.
         embeddings: The embedding of each evaluation row, projected onto one random direction: 16-bit integers in units
-            of ``unit``, in base64. A fine-tuned model's embedding is the mean of its last hidden states after training.
+            of ``unit``, in base64. A fine-tuned model's embedding is the mean of its last hidden states after training;
+            only the first 1,024 rows have one.
         unit: The value of the integer 1.
         train_tokens: A digest of four bytes for each of up to 64 blocks of consecutive training rows.
         train_embeddings: For each block, the sum of the rows' projections with random signs, as float32.

@@ -23,7 +23,11 @@ SHARED = (
     *(("fingerprint", name) for name in ("train", "evaluation", "tokens")),
     *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
     # Files before 0.4.0 lack them.
-    *(("fingerprint", "rows"), ("fingerprint", "encoder", "tensors"), ("fingerprint", "encoder", "modules")),
+    *(("fingerprint", "encoder", name) for name in ("tensors", "modules")),
+    *(
+        ("fingerprint", "rows", name)
+        for name in ("tokens", "lengths", "embeddings", "train_tokens", "train_embeddings")
+    ),
 )
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
@@ -103,7 +107,7 @@ def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any]
     """Return the mapping that has the last name of a path, and this name; None if the record lacks the mapping."""
     parent: dict[str, Any] | None = record
     for name in path[:-1]:
-        parent = parent[name] if parent is not None else None
+        parent = parent.get(name) if parent is not None else None
     return parent, path[-1]
 
 

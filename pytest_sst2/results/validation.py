@@ -174,7 +174,7 @@ def _check_rows(rows: RowSketches) -> None:
     tokens = _unpacked("rows.tokens", unpacked_bytes, rows.tokens)
     lengths = _unpacked("rows.lengths", functools.partial(unpacked_bytes, compressed=True), rows.lengths)
     embeddings = _unpacked("rows.embeddings", unpacked_bytes, rows.embeddings)
-    if not len(tokens) == len(embeddings) == 2 * len(lengths):
+    if len(tokens) != 2 * len(lengths) or len(embeddings) > len(tokens) or len(embeddings) % 2:
         sizes = f"{len(tokens) / 2:g} tokens, {len(lengths)} lengths and {len(embeddings) / 2:g} embeddings"
         raise ValueError(f"fingerprint.rows has {sizes}")
     blocks = _unpacked("rows.train_tokens", unpacked_digests, rows.train_tokens)

@@ -46,7 +46,7 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
         return None
     tokens, lengths = ([read(side) for side in (old.rows, new.rows)] for read in (_tokens, _lengths))
     other_tokens = (tokens[0] != tokens[1]) | (lengths[0] != lengths[1])
-    first, second = (np.frombuffer(unpacked_bytes(side.embeddings), "<i2") * side.unit for side in (old.rows, new.rows))
+    first, second = (_projections(side, len(other_tokens)) for side in (old.rows, new.rows))
     scale = float(np.sqrt(np.square(first).mean())) or 1.0
     tolerance = row_tolerance(old.encoder, new.encoder)
     one, other = first / scale, second / scale
@@ -58,6 +58,12 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
         np.maximum(*lengths).astype(int),
         tolerance,
     )
+
+
+def _projections(rows: RowSketches, count: int) -> np.ndarray:
+    """Return the projections of ``count`` rows; those that have none get 0."""
+    values = np.frombuffer(unpacked_bytes(rows.embeddings), "<i2") * rows.unit
+    return np.pad(values, (0, count - len(values)))
 
 
 def _tokens(rows: RowSketches) -> np.ndarray:
