@@ -25,6 +25,7 @@ class BaselinePoint:
         accuracy: Mean over the seeds.
         spread: Highest minus lowest accuracy of the seeds; 0 for one seed.
         commit: The commit, or the commits, of the cell's records; empty if unknown.
+        versions: The most important packages and their versions, of the first record.
         work: Time of training and predicting, without loading, in units of the machine's speed: the median over rounds
             and seeds. None if a part came from a cache, or the machine's speed was not measured.
         seconds: ``work`` at the speed of the machine of the newest baseline; None if that is unknown.
@@ -38,6 +39,7 @@ class BaselinePoint:
     work: float | None
     seconds: float | None = None
     commit: str = ""
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def _point(results: Results, records: Sequence[Record]) -> BaselinePoint:
         seeds=len(records),
         work=_work(records),
         commit=commits_label(record.commit for record in records),
+        versions=tuple(filter(None, records[0].environment.headline.split(", "))),
     )
 
 

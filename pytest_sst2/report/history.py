@@ -12,9 +12,11 @@ from pytest_sst2.utils.formatting import p_value, signed_points
 from pytest_sst2.utils.sanitize import one_line
 from pytest_sst2.version import __version__
 
-HEADERS = ("cell", "baseline", "saved", "commit", "accuracy", "Δ points", "seeds", "seconds", "× previous")
+HEADERS = ("cell", "baseline", "saved", "commit", "accuracy", "Δ points", "seeds", "seconds", "× previous", "versions")
 NUMERIC = ("accuracy", "Δ points", "seeds", "seconds", "× previous")
-_LEFT_OUT_FIRST = ("seeds", "× previous", "commit", "saved", "seconds")
+# Without a value in any row they are left out.
+_OPTIONAL = ("commit", "versions")
+_LEFT_OUT_FIRST = ("versions", "seeds", "× previous", "commit", "saved", "seconds")
 _BARS = "▁▂▃▄▅▆▇█"
 _SECONDS_NOTE = (
     "Seconds of training and predicting, at the speed of the machine of the newest baseline. – means that a phase was "
@@ -92,12 +94,14 @@ def _span(history: CellHistory) -> str:
 
 
 def _table(histories: Sequence[CellHistory]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return the headers and rows of a table, without the commits if none is known."""
+    """Return the headers and rows of a table, without commits or versions if none is known."""
     rows = [row for history in histories for row in _rows(history)]
-    if any(point.commit for history in histories for point in history.points):
-        return HEADERS, rows
-    place = HEADERS.index("commit")
-    headers, *rows = [(*row[:place], *row[place + 1 :]) for row in (HEADERS, *rows)]
+    kept = [
+        place
+        for place, header in enumerate(HEADERS)
+        if header not in _OPTIONAL or any(row[place] != NONE for row in rows)
+    ]
+    headers, *rows = [tuple(row[place] for place in kept) for row in (HEADERS, *rows)]
     return headers, rows
 
 
@@ -120,7 +124,15 @@ def _row(history: CellHistory, point: BaselinePoint, previous: BaselinePoint | N
         str(point.seeds),
         NONE if point.seconds is None else f"{point.seconds:.2f}",
         f"{point.seconds / previous.seconds:.2f}" if is_timed else NONE,  # type: ignore[operator, union-attr]
+        ", ".join(_versions(history, point, previous)) or NONE,
     )
+
+
+def _versions(history: CellHistory, point: BaselinePoint, previous: BaselinePoint | None) -> list[str]:
+    """Return the versions that changed since the previous baseline; of the first one, those that change later."""
+    if previous is not None:
+        return [version for version in point.versions if version not in previous.versions]
+    return [version for version in point.versions if any(version not in other.versions for other in history.points)]
 
 
 def _day(point: BaselinePoint) -> str:

@@ -42,7 +42,7 @@ def fit_table(
     rows = [[one_line(cell, _MOST_CELL_CHARACTERS) for cell in row] for row in rows]
     left_out: list[str] = []
     kept = list(range(len(headers)))
-    for header in left_out_first:
+    for header in (header for header in left_out_first if header in headers):
         if width is None or _width(headers, rows, kept) <= width:
             break
         kept.remove(headers.index(header))

@@ -164,6 +164,25 @@ def test_the_terminal_shows_a_table_and_a_line_of_bars() -> None:
     ]
 
 
+def test_versions_are_shown_where_they_change() -> None:
+    other = dataclasses.replace(ENVIRONMENT, packages={"torch": "2.14.0", "scikit-learn": "1.9.1"})
+    runs = [
+        saved("v1", 1, measured(80, 3, 0.01)),
+        saved("v2", 2, measured(80, 3, 0.01)),
+        saved("v3", 3, measured(80, 3, 0.01, environment=other)),
+    ]
+    lines = history_lines(cell_histories(runs))
+    assert [line.rpartition("  ")[2] for line in lines[2:7]] == [
+        "versions",
+        "-" * 32,
+        "torch 2.13.0",
+        "–",
+        "torch 2.14.0, scikit-learn 1.9.1",
+    ]
+    assert "versions" not in "".join(history_lines(cell_histories(runs[:2])))
+    assert "versions" not in history_lines(cell_histories(runs), 70)[2]
+
+
 def test_bars_reach_from_the_lowest_to_the_highest() -> None:
     assert bars([1, 2, 3]) == "▁▅█"
     assert bars([2, 2]) == "▄▄"
