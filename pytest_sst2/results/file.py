@@ -17,7 +17,7 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import read_shared_parts, record_from_json
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
-from pytest_sst2.utils.redact import redacted
+from pytest_sst2.utils.redact import redact_fields
 from pytest_sst2.utils.safe_read import LARGEST_BYTES, NotJsonError, parse_json
 from pytest_sst2.utils.typed_json import read_plain
 
@@ -85,9 +85,10 @@ def results_text(
 def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
     """Return the text of a file before and after its records; ``shared`` has the shared parts of a packed file."""
     head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
-    tail = {"planned": list(rest.planned), "failures": redacted([asdict(failure) for failure in rest.failures])}
+    tail: dict[str, Any] = {"planned": list(rest.planned), "failures": list(map(asdict, rest.failures))}
     if rest.looks or rest.skipped:
-        tail |= {name: redacted([asdict(each) for each in getattr(rest, name)]) for name in ("looks", "skipped")}
+        tail |= {name: list(map(asdict, getattr(rest, name))) for name in ("looks", "skipped")}
+    tail = redact_fields(tail, ("error", "reason"))
     shared_text = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
     return f'{json_line(head)[:-1]},\n"records": [\n', f"\n],\n{json_line(tail)[1:-1]}{shared_text}}}\n"
 

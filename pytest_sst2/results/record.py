@@ -11,11 +11,13 @@ from pytest_sst2.config.recipes import Recipe
 from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.floors import Floor, FloorKey
-from pytest_sst2.utils.redact import redacted
+from pytest_sst2.utils.redact import redact_fields
 
 _HEADLINE_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 # The settings' ``code`` of a method whose source cannot be read. Such methods are never assumed to be unchanged.
 UNREADABLE_CODE = "unreadable"
+# Fields of a record that can contain any text.
+_FREE_TEXT = frozenset({"note", "provenance", "settings", "variables", "warnings"})
 
 
 class Interval(NamedTuple):
@@ -267,7 +269,8 @@ class Record:
         # Converting to JSON and back turns tuples into lists, so the result equals what a file is read as.
         # Values that JSON does not have, such as those in a custom method's settings, become text.
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str), parse_constant=str)
-        return redacted(plain)
+        free: dict[str, Any] = redact_fields(plain, _FREE_TEXT)
+        return free
 
 
 @dataclass(frozen=True)

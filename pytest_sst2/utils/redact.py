@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -22,6 +22,11 @@ MARK = "***"
 # A shorter value may be an ordinary word. KEY is also in the names of projects and caches.
 _LEAST_CHARACTERS = 8
 _LEAST_CHARACTERS_OF_KEY = 16
+# Up to 15 letters are a word, such as the scope of a token. In a text, such a secret would hide other words.
+_WORD = re.compile(r"[^\W\d_]{1,15}|[a-z]+(?:[-_. ][a-z]+)?")
+_LONGEST_WORD = 15
+# Within a digest or a number, these characters are part of that.
+_LIKE_A_DIGEST = re.compile(r"[0-9a-fA-F]{1,31}")
 
 _SECRET_NAME = re.compile(r"TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
 _KEY_NAME = re.compile(r"KEY", re.IGNORECASE)
@@ -56,8 +61,21 @@ _FORMS = (
 
 
 def redacted(value: T) -> T:
-    """Return a text, or lists and mappings of texts, with ``***`` in place of every secret; keep all other values."""
+    """Return a text, or lists and mappings of texts, with ``***`` in place of every secret.
+
+    Keys of mappings and all other values are kept.
+    """
     return cast(T, _redacted(value, _known_secrets()))
+
+
+def redact_fields(value: Any, names: Collection[str]) -> Any:
+    """Return JSON-like data with the free text in the fields of these names redacted, at any depth.
+
+    Other texts are names, digests and choices. A reader would refuse them, or compare other cells, if they changed.
+    """
+    if isinstance(value, Mapping):
+        return {key: redacted(item) if key in names else redact_fields(item, names) for key, item in value.items()}
+    return [redact_fields(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _redacted(value: Any, known: re.Pattern[str] | None) -> Any:
@@ -67,7 +85,7 @@ def _redacted(value: Any, known: re.Pattern[str] | None) -> Any:
             text = form.sub(replacement, text)
         return text
     if isinstance(value, Mapping):
-        return {_redacted(name, known): _redacted(item, known) for name, item in value.items()}
+        return {name: _redacted(item, known) for name, item in value.items()}
     if isinstance(value, list | tuple):
         items = [_redacted(item, known) for item in value]
         return items if isinstance(value, list) else tuple(items)
@@ -80,7 +98,16 @@ def _known_secrets() -> re.Pattern[str] | None:
     spellings = {spelling for secret in (*_secrets_of_variables(), *_stored_token()) for spelling in _spellings(secret)}
     # The longest first: one secret may begin with another.
     ordered = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    return re.compile("|".join(map(_pattern, ordered))) if ordered else None
+
+
+def _pattern(secret: str) -> str:
+    escaped = re.escape(secret)
+    return rf"(?<![0-9a-zA-Z]){escaped}(?![0-9a-zA-Z])" if _LIKE_A_DIGEST.fullmatch(secret) else escaped
+
+
+def _is_word(secret: str) -> bool:
+    return len(secret) <= _LONGEST_WORD and _WORD.fullmatch(secret) is not None
 
 
 def _secrets_of_variables() -> Iterator[str]:
@@ -90,7 +117,8 @@ def _secrets_of_variables() -> Iterator[str]:
         # The path of a file that holds the secret is not secret. Unlike pathlib, os.path accepts any text.
         if is_secret and not os.path.exists(os.path.expanduser(value)):  # noqa: PTH110, PTH111
             # Each line of a private key may be printed alone.
-            yield from (line for line in map(str.strip, value.splitlines()) if len(line) >= least)
+            lines = map(str.strip, value.splitlines())
+            yield from (line for line in lines if len(line) >= least and not _is_word(line))
 
 
 def _stored_token() -> Iterator[str]:

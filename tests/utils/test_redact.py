@@ -15,6 +15,7 @@ from pytest_sst2.instruments.environment import VARIABLES
 from pytest_sst2.results.record import Record
 from pytest_sst2.upgrade.uv import InstallError
 from pytest_sst2.upgrade.uv import run as run_uv
+from pytest_sst2.utils import redact
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.redact import _KEY_NAME, _SECRET_NAME, MARK, redacted
 from pytest_sst2.utils.sanitize import one_line
@@ -50,6 +51,9 @@ class TestEnvironment:
             ("HF_TOKEN_PATH", "/tmp"),
             ("SECRET_FOLDER", str(Path(__file__).parent)),
             ("PATH", "/usr/local/bin:/usr/bin"),
+            ("TOKEN_SCOPE", "validation"),
+            ("DB_PASSWORD", "Accuracy"),
+            ("SECRET_MODE", "read-only"),
         ],
     )
     def test_what_is_no_secret_stays(self, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,6 +84,12 @@ class TestEnvironment:
         assert redacted(SECRET) == SECRET
         monkeypatch.setenv("LATE_TOKEN", SECRET)
         assert redacted(SECRET) == SECRET
+
+    @pytest.mark.parametrize("secret", ["12345678", "deadbeef99"])
+    def test_digests_and_numbers_that_contain_a_secret_stay(self, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+        monkeypatch.setenv("DB_PASSWORD", secret)
+        assert redacted(f"sha256:00{secret}ff") == f"sha256:00{secret}ff"
+        assert redacted(f"user:{secret}@host") == f"user:{MARK}@host"
 
     def test_each_line_of_a_private_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lines = [f"{letter * 64}" for letter in "abc"]
@@ -150,6 +160,23 @@ class TestPlaces:
         record: Record = make_record(settings={"token": [SECRET, {"x": SECRET}]}, warnings=(f"with {SECRET}",))
         assert SECRET not in json.dumps(record.to_json())
         assert record.to_json()["settings"] == {"token": [MARK, {"x": MARK}]}
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("validation", "heldout", "float32", "bfloat16", "linear-probe", "minilm-linear-probe-seed42", "accuracy"),
+            *("sentence-transformers/all-MiniLM-L6-v2", "adamw_torch_fused", "pytest-sst2-2024", "predictions"),
+        ],
+    )
+    def test_a_record_can_be_read_again_whatever_a_secret_is(self, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+        record = make_record()
+        before = record.to_json()
+        monkeypatch.setenv("DB_PASSWORD", value)
+        monkeypatch.setenv("MODEL_TOKEN", record.cell)
+        redact._known_secrets.cache_clear()
+        after = record.to_json()
+        assert {**after, "settings": {}, "warnings": []} == {**before, "settings": {}, "warnings": []}
+        assert list(after["settings"]) == list(before["settings"])
 
     def test_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_TOKEN", SECRET)
