@@ -8,7 +8,7 @@ from typing import Any
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.hf_trainer import (
     effective_settings,
-    launcher_variables_hidden,
+    recipe_decides,
     run_trainer,
     training_arguments,
 )
@@ -30,7 +30,7 @@ def train(job: Job) -> Trained:
         Sst2Error: The loss became infinite or NaN, or the device cannot train in the recipe's type.
     """
     classifier, rows = _prepare(job)
-    with scratch_folder() as scratch, launcher_variables_hidden():
+    with scratch_folder() as scratch, recipe_decides() as ignored:
         arguments = training_arguments(job, scratch)
         epochs, last_loss = run_trainer(job, classifier, rows, arguments)
     settings = {
@@ -45,6 +45,7 @@ def train(job: Job) -> Trained:
             "tokens_per_batch": classifier.tokens_per_batch,
         }
     warnings = truncation_warnings(classifier.tokenizer, classifier.max_length, job.train, job.evaluation)
+    warnings = (*warnings, *job.loader.head_warnings(job.encoder), *ignored)
     return Trained(classifier, settings, epochs, last_loss, warnings)
 
 

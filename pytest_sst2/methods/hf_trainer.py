@@ -20,6 +20,7 @@ from pytest_sst2.models.library_compat import sampling_arguments
 from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.results.record import Epoch
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import shorten
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -36,14 +37,31 @@ _LAUNCHER_VARIABLES = (
 )
 
 
+# accelerate reads them for what the recipe decides: precision, compilation, devices, accumulation, sharding.
+_OVERRULING = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "TORCHDYNAMO_", "TORCH_COMPILE_")
+
+
 @contextlib.contextmanager
-def launcher_variables_hidden() -> Iterator[None]:
-    """Hide the variables of torchrun and MPI, because accelerate would wait for processes that do not exist."""
-    hidden = {name: os.environ.pop(name) for name in _LAUNCHER_VARIABLES if name in os.environ}
+def recipe_decides() -> Iterator[tuple[str, ...]]:
+    """Hide environment variables that would overrule the recipe; yield a warning that names them.
+
+    Those of torchrun and MPI are hidden without a word, because accelerate would wait for processes that do not exist.
+    The Trainer sets variables itself, which must not reach the next cell.
+    """
+    before = {name: value for name, value in os.environ.items() if _is_hidden(name)}
+    for name in before:
+        del os.environ[name]
+    overruling = sorted(f"{name}={value}" for name, value in before.items() if name.startswith(_OVERRULING))
     try:
-        yield
+        yield (f"ignored, because the recipe decides: {shorten(overruling, 5)}",) if overruling else ()
     finally:
-        os.environ |= hidden
+        for name in [name for name in os.environ if _is_hidden(name)]:
+            del os.environ[name]
+        os.environ |= before
+
+
+def _is_hidden(name: str) -> bool:
+    return name in _LAUNCHER_VARIABLES or name.startswith(_OVERRULING)
 
 
 def training_arguments(job: Job, scratch: str) -> TrainingArguments:

@@ -9,6 +9,7 @@
 - ``layout``: finds a model's modules and their files; ``bundled`` finds and verifies the files of a package.
 - ``compatibility_checks``: checks a loaded model with its tokenizer; ``max_length`` finds its input limit.
 - ``guarded_calls``: calls the libraries offline and without their output; ``library_compat`` handles renamed arguments.
+- ``head_labels``: finds the order of a head's classes, and swaps them.
 - ``unchanged``: detects changes of the files during a run.
 - ``out_of_memory``: recognises and reports out-of-memory errors.
 """

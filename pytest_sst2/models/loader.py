@@ -14,6 +14,7 @@ from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.bundled import bundled_folder, verify_bundled
 from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
 from pytest_sst2.models.guarded_calls import LibraryCall
+from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
 from pytest_sst2.models.locate import LocatedModel, locate_files
 from pytest_sst2.models.max_length import max_input_length
@@ -40,6 +41,8 @@ class ModelLoader:
         self._located: dict[ModelSpec, LocatedModel] = {}
         # Models whose embedding was checked. One check is enough because their files cannot change.
         self._checked_encoders: set[ModelSpec] = set()
+        # Models whose head had the classes in reverse order.
+        self._swapped: set[ModelSpec] = set()
 
     def locate(self, spec: ModelSpec) -> LocatedModel:
         """Return the model's verified files. They are located once per run and must not change afterwards.
@@ -85,8 +88,9 @@ class ModelLoader:
     def sequence_classifier(self, spec: ModelSpec) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
 
-        The head is initialized from torch's global generator, unless the checkpoint has a two-class head. The loss
-        is that of single-label classification, whatever the checkpoint was trained with.
+        The head is initialized from torch's global generator, unless the checkpoint has a two-class head. If the
+        checkpoint names that head's classes in reverse order, they are swapped: class 1 is positive. The loss is that
+        of single-label classification, whatever the checkpoint was trained with.
 
         Raises:
             Sst2Error: As ``locate``, or the model cannot be loaded, or its head has another number of classes.
@@ -118,8 +122,16 @@ class ModelLoader:
                 "train a new head, save the encoder without this one: "
                 "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and the tokenizer with it."
             )
+        has_head = not any(key.startswith(_heads(model)) for key in info["missing_keys"])
+        if has_head and is_reversed(spec.name, folder):
+            swap_classes(spec.name, model)
+            self._swapped.add(spec)
         _set_single_label(model.config)
         return model.to(self.device)
+
+    def head_warnings(self, spec: ModelSpec) -> tuple[str, ...]:
+        """Warn if the classes of the head that ``sequence_classifier`` returned were swapped."""
+        return (SWAPPED,) if spec in self._swapped else ()
 
     def sentence_encoder(self, spec: ModelSpec, *, dtype: str = "float32", max_length: int | None = None) -> Any:
         """Return a ``SentenceTransformer`` on the device.
@@ -234,6 +246,11 @@ class ModelLoader:
 def _is_known(located: LocatedModel) -> bool:
     """Return whether the files are those of a model in the catalogue, from the Hub or a package."""
     return located.weights.source != "folder" and located.spec.hub_id in {spec.hub_id for spec in CATALOG}
+
+
+def _heads(model: Any) -> tuple[str, ...]:
+    """Return the prefixes of a classifier's tensors outside of its encoder."""
+    return tuple(f"{name}." for name, _ in model.named_children() if name != model.base_model_prefix)
 
 
 def _set_single_label(config: Any) -> None:

@@ -14,6 +14,7 @@ from pytest_sst2.results.record import Environment, Interval
 
 # With fewer examples the 95% interval of an accuracy of 80% is wider than ±3.5 points.
 _FEW_EXAMPLES = 500
+_CHANCE = 0.5
 # Warn about overlapping phrases above this share of the evaluation sentences.
 _OVERLAP_SHARE = 0.01
 _SHORTEST_PHRASE = 3
@@ -22,11 +23,16 @@ _SHORTEST_PHRASE = 3
 def collapse_warnings(
     method: str, predictions: np.ndarray, accuracy_interval: Interval, majority_accuracy: float
 ) -> tuple[str, ...]:
-    """Warn if a trained classifier predicts one class only, or is not significantly better than one that does."""
+    """Warn if a trained classifier predicts one class only, is worse than chance, or not better than one class."""
     if method == "majority":
         return ()
     if len(np.unique(predictions)) == 1:
         return (f"collapsed: every prediction is {'positive' if predictions[0] else 'negative'}",)
+    if accuracy_interval.high < _CHANCE:
+        return (
+            f"worse than chance: the 95 % interval ends at {accuracy_interval.high:.3f}. The two classes may be "
+            "swapped, in the checkpoint or in the data",
+        )
     if accuracy_interval.low <= majority_accuracy:
         return (
             f"no better than always answering the more frequent class: the 95 % interval starts at "

@@ -84,20 +84,34 @@ def test_every_method_learns_what_separable_sentences_teach(name: str, phases: l
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
-def test_variables_of_a_launcher_do_not_change_a_training(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit() -> tuple[np.ndarray, object]:
+def test_variables_of_launchers_and_accelerate_do_not_change_a_training(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit() -> tuple[np.ndarray, object, str]:
         job = make_job(tiny_encoder, build_recipe("quick", epochs=1, batch_size=8))
         trained = train(METHOD["fine-tune"], job)
-        return trained.predict(job.evaluation.sentences), trained.settings
+        return trained.predict(job.evaluation.sentences), trained.settings, " ".join(trained.warnings)
 
-    without, settings = fit()
+    without, settings, warnings = fit()
+    assert "ignored" not in warnings
     variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    overruling = {"ACCELERATE_MIXED_PRECISION": "bf16", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}
+    variables |= {**overruling, "ACCELERATE_DYNAMO_BACKEND": "no", "ACCELERATE_USE_FSDP": "false"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    probabilities, same_settings = fit()
+    probabilities, same_settings, warnings = fit()
+    assert "ignored, because the recipe decides: ACCELERATE_DYNAMO_BACKEND=no, " in warnings
     assert (probabilities == without).all()
     assert same_settings == settings
     assert {name: os.environ[name] for name in variables} == variables
+
+
+def test_a_training_in_bfloat16_leaves_no_variable_to_the_next(tiny_encoder: Path) -> None:
+    before = dict(os.environ)
+    train(METHOD["fine-tune"], make_job(tiny_encoder, build_recipe("quick", epochs=1, batch_size=8, dtype="bfloat16")))
+    assert {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")} == {
+        name: value for name, value in before.items() if name.startswith("ACCELERATE_")
+    }
 
 
 def test_sentences_without_a_word_are_nothing_to_count() -> None:

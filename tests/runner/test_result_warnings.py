@@ -48,6 +48,10 @@ class TestCollapse:
         )
         assert collapse_warnings("tfidf", predictions, Interval(0.501, 0.7), 0.5) == ()
 
+    def test_an_interval_below_one_half_is_worse_than_chance(self) -> None:
+        (warning,) = collapse_warnings("fine-tune", np.array([0, 1]), Interval(0.1, 0.2), 0.55)
+        assert warning.startswith("worse than chance: the 95 % interval ends at 0.200")
+
     def test_a_single_prediction_is_a_collapse_too(self) -> None:
         warnings = collapse_warnings("tfidf", np.array([1]), Interval(0.2, 1.0), 1.0)
         assert warnings == ("collapsed: every prediction is positive",)
