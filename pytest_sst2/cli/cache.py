@@ -1,10 +1,10 @@
-"""``pytest-sst2 cache``: show the cache of embeddings, or empty it."""
+"""``pytest-sst2 cache``: show the cache of embeddings and converted models, or empty it."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "show where embeddings are cached and how much space they take"
+HELP = "show where embeddings and converted models are cached and how much space they take"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +19,12 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
         Sst2Error: There is no folder for a cache.
     """
     from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
-    from pytest_sst2.utils.cache_dir import cache_folder
+    from pytest_sst2.utils.cache_dir import cache_folder, model_entries, remove_model_entries
 
-    cache = EmbeddingCache(cache_folder(), 0)
-    size = cache.size_bytes()
+    folder = cache_folder()
+    cache = EmbeddingCache(folder, 0)
+    size = cache.size_bytes() + sum(size for _, size, _ in model_entries(folder))
     if not options.clear:
         return f"{cache.folder}: {size / 2**20:.1f} MB. Remove with: pytest-sst2 cache --clear", 0
-    removed = cache.clear()
+    removed = cache.clear() + remove_model_entries(folder)
     return f"{cache.folder}: {removed} {'entry' if removed == 1 else 'entries'} removed, {size / 2**20:.1f} MB", 0

@@ -13,7 +13,7 @@ from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation
 from pytest_sst2.methods.base import Job, overflow_remedy
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import address_of
-from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from pytest_sst2.utils.errors import Sst2Error
 
 # One cached row of this many is computed again and compared.
@@ -63,13 +63,16 @@ class Features:
         }
 
     def warnings(self) -> tuple[str, ...]:
-        """Warn about missing sentence-transformers modules, truncated sentences, and a cache that cannot be used."""
+        """Warn about missing modules, truncated sentences, unknown tokens, and a cache that cannot be used."""
         job, limit = self.job, self.encoder.max_seq_length
         pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
         missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
-        cut = () if limit is None else truncation_warnings(self.encoder.tokenizer, limit, job.train, job.evaluation)
+        tokenizer = self.encoder.tokenizer
+        prompt = (getattr(self.encoder, "prompts", None) or {}).get(getattr(self.encoder, "default_prompt_name", None))
+        cut = () if limit is None else truncation_warnings(tokenizer, limit, job.train, job.evaluation, prompt or "")
+        unknown = unknown_token_warnings(tokenizer, job.evaluation)
         problem = (job.cache.problem,) if job.cache is not None and job.cache.problem else ()
-        return (*missing, *cut, *problem)
+        return (*missing, *cut, *unknown, *problem)
 
     def _embed_distinct(self, sentences: Sequence[str], ids: Sequence[Sequence[int]]) -> np.ndarray:
         """Embed each distinct list of token ids once, in an order that does not depend on the seed's shuffle."""

@@ -13,7 +13,7 @@ from pytest_sst2.methods.hf_trainer import (
     training_arguments,
 )
 from pytest_sst2.methods.sequence_classifier import SequenceClassifier
-from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.utils.atomic_write import scratch_folder
 from pytest_sst2.utils.errors import Sst2Error
@@ -45,6 +45,7 @@ def train(job: Job) -> Trained:
             "tokens_per_batch": classifier.tokens_per_batch,
         }
     warnings = truncation_warnings(classifier.tokenizer, classifier.max_length, job.train, job.evaluation)
+    warnings += unknown_token_warnings(classifier.tokenizer, job.evaluation)
     warnings = (*warnings, *job.loader.head_warnings(job.encoder), *ignored)
     return Trained(classifier, settings, epochs, last_loss, warnings)
 

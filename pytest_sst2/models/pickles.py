@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from pytest_sst2.models.safety import path_inside
-from pytest_sst2.utils.cache_dir import cache_folder
+from pytest_sst2.utils.cache_dir import CONVERTED, cache_folder, make_room
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration, quoted, shorten, truncate
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
@@ -40,6 +40,8 @@ _PICKLE, _INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _CONVERTED = "model.safetensors"
 # Part of every digest: increase it if the same pickles are converted differently.
 _FORMAT = 1
+# Converted models that were not used today are removed above this size.
+_MOST_BYTES = 20 * 10**9
 _COPIED = (".json", ".txt", ".model", ".safetensors")
 _REPLACED = (".safetensors", ".index.json")
 # In older releases weights_only=True can run code: CVE-2025-32434.
@@ -110,7 +112,7 @@ def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:
     if missing := [place for place, files in pickles.items() if not files]:
         raise Sst2Error(f"model {name!r}: {missing[0]} has no (or not all) pickled weights.")
     read = [path for files in pickles.values() for path in files]
-    target = cache_folder() / "converted"
+    target = cache_folder() / CONVERTED
     try:
         copied = _files_to_copy(folder, places)
         digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in (*read, *copied)}
@@ -124,6 +126,8 @@ def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:
                     if problem := _ask_child(pickles, folder, scratch):
                         raise Sst2Error(f"model {name!r}: {problem}")
                     _rename(scratch, target, weights)
+                make_room(cache_folder(), _MOST_BYTES)
+            os.utime(target)  # marks the entry as used
     except OSError as error:
         reason = error.strerror or error
         raise Sst2Error(f"model {name!r}: its pickled weights cannot be converted: {reason}. {_CHECK_CACHE}") from error
@@ -161,6 +165,9 @@ def _scratch_folder(target: Path) -> Iterator[Path]:
             if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(abandoned)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:16]}.", suffix=".part"))
+    umask = os.umask(0)
+    os.umask(umask)
+    scratch.chmod(0o777 & ~umask)  # mkdtemp lets only the owner in
     try:
         yield scratch
     finally:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.utils.atomic_write import write_atomically
-from pytest_sst2.utils.cache_dir import cache_folder
+from pytest_sst2.utils.cache_dir import LOADED, cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration
 from pytest_sst2.utils.hashing import sha256_digest
@@ -102,7 +102,7 @@ def _marker(located: LocatedModel) -> Path | None:
     """Return the file that notes the success of these files with these libraries; None without a cache."""
     with contextlib.suppress(Sst2Error, metadata.PackageNotFoundError):
         versions = [metadata.version(name) for name in _LIBRARIES]
-        return cache_folder() / "loaded" / sha256_digest(json.dumps([_FORMAT, versions, dict(located.contents)]))
+        return cache_folder() / LOADED / sha256_digest(json.dumps([_FORMAT, versions, dict(located.contents)]))
     return None
 
 

@@ -10,7 +10,7 @@ import pytest
 from transformers import BertTokenizer
 
 from pytest_sst2.data.splits import Examples
-from pytest_sst2.methods.truncation import truncation_warnings
+from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from tests.support import tiny_models
 
 # Four words and two special tokens are six.
@@ -31,6 +31,25 @@ def tokenizer(tmp_path: Path) -> BertTokenizer:
 def test_a_sentence_of_exactly_the_limit_is_whole(tokenizer: BertTokenizer, limit: int, cut: bool) -> None:
     warnings = truncation_warnings(tokenizer, limit, rows(LONG), rows(SHORT))
     assert warnings == (("100% of the training sentences were cut to 5 tokens",) if cut else ())
+
+
+def test_a_prompt_before_each_sentence_counts(tokenizer: BertTokenizer) -> None:
+    assert truncation_warnings(tokenizer, 6, rows(LONG), rows(SHORT)) == ()
+    assert truncation_warnings(tokenizer, 6, rows(LONG), rows(SHORT), "a ") == (
+        "100% of the training sentences were cut to 6 tokens",
+    )
+
+
+@pytest.mark.parametrize(("unknown", "warned"), [(1, False), (3, True)])
+def test_more_than_two_percent_of_unknown_tokens_cause_a_warning(
+    tokenizer: BertTokenizer, unknown: int, warned: bool
+) -> None:
+    warnings = unknown_token_warnings(tokenizer, rows(*["\u4e00"] * unknown, *["good"] * (100 - unknown)))
+    assert [warning[:28] for warning in warnings] == (["3% of the tokens of the eval"] if warned else [])
+
+
+def test_a_tokenizer_without_an_unknown_token_causes_no_warning() -> None:
+    assert unknown_token_warnings(object(), rows("good")) == ()
 
 
 @pytest.mark.parametrize(("long", "warned"), [(1, False), (2, True)])
