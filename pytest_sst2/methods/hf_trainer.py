@@ -38,7 +38,10 @@ _LAUNCHER_VARIABLES = (
 
 
 # accelerate reads them for what the recipe decides: precision, compilation, devices, accumulation, sharding.
-_OVERRULING = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "TORCHDYNAMO_", "TORCH_COMPILE_")
+_OVERRULING = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_")
+# Without a warning: values that change nothing, and settings of accelerate's own output.
+_NEUTRAL_VALUES = ("", "0", "false", "no")
+_OUTPUT = ("ACCELERATE_LOG", "ACCELERATE_DISABLE_RICH", "ACCELERATE_ENABLE_RICH", "ACCELERATE_DEBUG")
 
 
 @contextlib.contextmanager
@@ -51,7 +54,11 @@ def recipe_decides() -> Iterator[tuple[str, ...]]:
     before = {name: value for name, value in os.environ.items() if _is_hidden(name)}
     for name in before:
         del os.environ[name]
-    overruling = sorted(f"{name}={value}" for name, value in before.items() if name.startswith(_OVERRULING))
+    overruling = sorted(
+        f"{name}={value}"
+        for name, value in before.items()
+        if name.startswith("ACCELERATE_") and not name.startswith(_OUTPUT) and value.lower() not in _NEUTRAL_VALUES
+    )
     try:
         yield (f"ignored, because the recipe decides: {shorten(overruling, 5)}",) if overruling else ()
     finally:

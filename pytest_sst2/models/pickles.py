@@ -127,7 +127,8 @@ def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:
                         raise Sst2Error(f"model {name!r}: {problem}")
                     _rename(scratch, target, weights)
                 make_room(cache_folder(), _MOST_BYTES)
-            os.utime(target)  # marks the entry as used
+            with contextlib.suppress(OSError):  # a cache that is read only
+                os.utime(target)  # marks the entry as used
     except OSError as error:
         reason = error.strerror or error
         raise Sst2Error(f"model {name!r}: its pickled weights cannot be converted: {reason}. {_CHECK_CACHE}") from error
