@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.family import holm
 from pytest_sst2.compare.pairing import by_cell, cell_name
-from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.config.options import ALPHA
 from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.file import Results
@@ -114,7 +114,7 @@ def _shifts(series: Sequence[Results], points: Sequence[BaselinePoint], alpha: f
     pairs += [(0, number) for number in range(2, len(series))]
     changes = {pair: _change(series[pair[0]], series[pair[1]], alpha) for pair in pairs}
     compared = {pair: change for pair, change in changes.items() if change is not None}
-    adjusted = holm([min(1.0, 2 * min(change.p_worse, change.p_better)) for change, _ in compared.values()])
+    adjusted = holm([change.p for change in compared.values()])
     shifted = {pair: p for pair, p in zip(compared, adjusted, strict=True) if p <= alpha}
     explained = False
     for number in range(1, len(series)):
@@ -122,24 +122,39 @@ def _shifts(series: Sequence[Results], points: Sequence[BaselinePoint], alpha: f
         if before is None or (explained and before == 0 != number - 1):
             continue
         explained = True
-        change, cause = compared[before, number]
+        change = compared[before, number]
         yield AccuracyShift(
             series[number].origin,
             series[before].origin,
             points[number].commit,
             change.delta,
             shifted[before, number],
-            cause,
+            change.cause,
         )
 
 
-def _change(before: Results, after: Results, alpha: float) -> tuple[AccuracyChange, str] | None:
-    """Return the change of the only cell of two results and its first cause; None if it cannot be compared."""
+class _Change(NamedTuple):
+    """The change of a cell between two baselines, with its two-sided p-value and its first cause."""
+
+    delta: float
+    p: float
+    cause: str
+
+
+def _change(before: Results, after: Results, alpha: float) -> _Change | None:
+    """Return the change of the only cell of two results; None if it cannot be compared."""
+    if _answers(before) == _answers(after):  # most baselines of a series: nothing to test
+        return _Change(0.0, 1.0, "")
     cells = compare(before, after, tolerance=0.0, alpha=alpha).cells
     change = cells[0].accuracy if cells else None
-    return (
-        None if change is None else (change, next((str(cause) for cause in cells[0].causes if not cause.is_note), ""))
-    )
+    if change is None:
+        return None
+    cause = next((str(cause) for cause in cells[0].causes if not cause.is_note), "")
+    return _Change(change.delta, min(1.0, 2 * min(change.p_worse, change.p_better)), cause)
+
+
+def _answers(results: Results) -> dict[int, tuple[Sequence[int], Sequence[int]]]:
+    return {record.seed: (record.labels, record.predictions) for record in results.records}
 
 
 def _dataset_name(data: DatasetInfo) -> str:
