@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,14 @@ def test_local_metrics_equal_the_arithmetic_by_hand(name: str, expected: float) 
 @pytest.mark.parametrize("name", ["f1", "precision", "matthews_correlation"])
 def test_a_collapsed_classifier_scores_zero_and_raises_nothing(name: str) -> None:
     assert metrics.compute(name, np.zeros(6, dtype=np.int64), LABELS) == 0.0
+
+
+@pytest.mark.processes
+def test_a_local_metric_needs_no_docstrings() -> None:
+    """``python -OO`` removes them, and evaluate appends to them."""
+    code = "import numpy; from pytest_sst2.runner.metrics import compute; print(compute('f1', *numpy.ones((2, 3), int)))"
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "1.0\n", done.stderr
 
 
 def test_a_local_metric_is_an_evaluate_module() -> None:

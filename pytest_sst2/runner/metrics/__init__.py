@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,10 @@ def compute(name: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         Sst2Error: ``evaluate`` cannot load the metric, or it does not return one number under its own name.
     """
+    if name in LOCAL and sys.flags.optimize > 1:  # evaluate appends to docstrings, which python -OO removes
+        from pytest_sst2.runner.metrics.local import score
+
+        return score(name, predictions.tolist(), labels.tolist())
     with scratch_folder() as scratch:
         metric = _load(name, scratch)
         result = metric.compute(predictions=predictions.tolist(), references=labels.tolist())

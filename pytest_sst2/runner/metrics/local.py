@@ -30,6 +30,11 @@ _SCORES: dict[str, tuple[Callable[..., float], str]] = {
 }
 
 
+def score(name: str, predictions: Sequence[int], references: Sequence[int]) -> float:
+    """Return one of the metrics above."""
+    return float(_SCORES[name][0](references, predictions))
+
+
 class LocalMetric(evaluate.Metric):  # type: ignore[misc]
     """One of the metrics above, named by ``config_name``. ``compute`` returns ``{name: value}``."""
 
@@ -43,5 +48,4 @@ class LocalMetric(evaluate.Metric):  # type: ignore[misc]
         )
 
     def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        score, _ = _SCORES[self.config_name]
-        return {self.config_name: float(score(references, predictions))}
+        return {self.config_name: score(self.config_name, predictions, references)}
