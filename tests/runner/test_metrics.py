@@ -40,7 +40,9 @@ def test_a_collapsed_classifier_scores_zero_and_raises_nothing(name: str) -> Non
 @pytest.mark.processes
 def test_a_local_metric_needs_no_docstrings() -> None:
     """``python -OO`` removes them, and evaluate appends to them."""
-    code = "import numpy; from pytest_sst2.runner.metrics import compute; print(compute('f1', *numpy.ones((2, 3), int)))"
+    code = (
+        "import numpy as n; from pytest_sst2.runner.metrics import compute; print(compute('f1', *n.ones((2, 3), int)))"
+    )
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "1.0\n", done.stderr
 
