@@ -124,8 +124,9 @@ class TestShifts:
     def test_nothing_is_marked_where_nothing_differs_or_nothing_is_comparable(self) -> None:
         assert self.shifts(90, 89, 90, 91) == []
         assert self.shifts(90) == []
-        other = measured(50, 1, 0.01, fingerprint=None)
-        other = dataclasses.replace(other, dataset=dataclasses.replace(other.dataset, digest="other rows"))
+        other = measured(50, 1, 0.01)
+        dataset = dataclasses.replace(other.dataset, digest="other rows")
+        other = dataclasses.replace(other, fingerprint=None, dataset=dataset)
         (history,) = cell_histories([saved("a", 1, measured(90, 1, 0.01)), saved("b", 2, other)])
         assert history.shifts == ()
 
