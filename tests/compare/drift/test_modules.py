@@ -59,7 +59,7 @@ def test_what_happens_between_modules_is_told_as_the_input_of_the_next() -> None
     net = Net()
     difference = first_difference(net.sketches(), net.sketches(lambda hidden: 1.1 * hidden))
     assert difference is not None
-    assert difference.sentence.startswith("the first difference is the input of 2 (about ")
+    assert difference.sentence.startswith("the first difference is the input of 2 (roughly ")
 
 
 def test_an_output_that_is_no_array_ends_nothing() -> None:
