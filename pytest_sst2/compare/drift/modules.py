@@ -41,8 +41,8 @@ class FirstDifference:
                 f"{_percent(self.output)} off"
             )
         return (
-            f"the first difference is the input of {self.module} (roughly {_percent(self.input)} off), while the outputs "
-            "of all modules before it are equal"
+            f"the first difference is the input of {self.module} (roughly {_percent(self.input)} off), while the "
+            "outputs of all modules before it are equal"
         )
 
 
