@@ -141,7 +141,9 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
     """Yield what the outcome means, and everything else that a reader should know before merging."""
     cells, limit = comparison.cells, points(comparison.tolerance)
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
-    if regressed:
+    if failed := [cell for cell in regressed if cell.failed_seeds]:
+        yield f"{_of(failed, cells)} {'has a seed' if len(failed) == 1 else 'have seeds'} far below the others"
+    if regressed := [cell for cell in regressed if not cell.failed_seeds]:
         yield f"{_of(regressed, cells)} got worse beyond chance, by more than the {limit} that may be lost"
     if undecided:
         lost = f"lost more than {limit} or not"
@@ -171,7 +173,7 @@ def _what_decides(undecided: Sequence[CellComparison]) -> str:
     ways = list(dict.fromkeys(cell.would_decide for cell in undecided if cell.would_decide))
     if not ways:
         return ""
-    more = f" (for {undecided[0].name}; the table's findings have the others)" if len(ways) > 1 else ""
+    more = f" (for {undecided[0].name}; the findings have the others)" if len(ways) > 1 else ""
     return f". This would decide it: {ways[0]}{more}"
 
 

@@ -85,8 +85,12 @@ def test_a_cause_that_changed_no_number_is_no_reason() -> None:
 
 def test_a_failed_seed_is_the_first_reason() -> None:
     seed = FailedSeed(4, 0.82, 0.32, "seed 4 of 5 collapsed: 0.32, the others 0.80 to 0.83")
-    headline = comparison_headline(comparison(dataclasses.replace(REGRESSED, failed_seeds=(seed,))), DEFAULT)
+    compared = comparison(dataclasses.replace(REGRESSED, failed_seeds=(seed,)))
+    headline = comparison_headline(compared, DEFAULT)
     assert headline.endswith(": seed 4 of 5 collapsed: 0.32, the others 0.80 to 0.83")
+    assert comparison_advice(compared, DEFAULT).startswith(
+        "Do not merge yet: minilm × linear-probe has a seed far below the others; "
+    )
 
 
 @pytest.mark.parametrize("fail_on", [(), ("slower",)])
