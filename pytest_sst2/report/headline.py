@@ -143,8 +143,8 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
     if failed := [cell for cell in regressed if cell.failed_seeds]:
         yield f"{_of(failed, cells)} {'has a seed' if len(failed) == 1 else 'have seeds'} far below the others"
-    if regressed := [cell for cell in regressed if not cell.failed_seeds]:
-        yield f"{_of(regressed, cells)} got worse beyond chance, by more than the {limit} that may be lost"
+    if worse := [cell for cell in regressed if not cell.failed_seeds]:
+        yield f"{_of(worse, cells)} got worse beyond chance, by more than the {limit} that may be lost"
     if undecided:
         lost = f"lost more than {limit} or not"
         yield f"the data cannot tell whether {_of(undecided, cells)} {lost}{_what_decides(undecided)}"
