@@ -225,7 +225,7 @@ def _unreachable_reason(address: str) -> str:
             try:
                 session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
             except Exception as error:
-                reason = f"{address} cannot be reached{by} ({root_cause(error)})"
+                reason = f"{address} cannot be reached{by} ({root_cause(error, answered=False)})"
                 if time.monotonic() - start > 1:
                     break
             else:

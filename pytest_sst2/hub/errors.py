@@ -108,15 +108,20 @@ def http_response(error: BaseException | None) -> Any:
     return None
 
 
-def root_cause(error: BaseException) -> str:
-    """Return the first line of the innermost error. The outer errors add paragraphs of advice."""
+def root_cause(error: BaseException, *, answered: bool = True) -> str:
+    """Return the first line of the innermost error. The outer errors add paragraphs of advice.
+
+    Args:
+        error: An error of huggingface_hub.
+        answered: Whether it may come from reading the Hub's answer.
+    """
     while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = inner
     if type(error).__name__ == "TooManyRedirects":
         return "it redirects every request without end"
     # Raised for an answer that is not JSON, JSON of another shape, or a file without the Hub's headers.
     unlike_a_hub = (json.JSONDecodeError, LookupError, TypeError, AttributeError, AssertionError)
-    if isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError":
+    if answered and (isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError"):
         return _NOT_A_HUB
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

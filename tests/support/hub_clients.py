@@ -24,7 +24,7 @@ from tests.support.loopback_hub import LoopbackHub, running_hub
 @contextlib.contextmanager
 def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
     """Yield a running server that huggingface_hub in this process uses as the Hub, with an empty cache."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     with running_hub() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -32,9 +32,11 @@ def hub_of_this_process(cache: Path) -> Iterator[LoopbackHub]:
         patch.setattr(constants, "ENDPOINT", server.address)
         template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        # Before 1.0 the client keeps a copy of it.
+        patch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
         patch.setattr(hub_download, "_run", run_in_this_process)
         forget_sessions()
         hub_download._unreachable_reason.cache_clear()
