@@ -33,6 +33,7 @@ from pytest_sst2.runner.result_warnings import (
     irreproducibility_warnings,
     nondeterminism_warnings,
     overlap_warnings,
+    padding_warnings,
     randomness_warnings,
     sample_size_warnings,
 )
@@ -236,6 +237,7 @@ class CellRunner:
                 *overlap_warnings(self.splits.train, self.splits.evaluation),
                 *irreproducibility_warnings([measured.predictions for measured in self.rounds]),
                 *randomness_warnings(fingerprint.repeat_max_diff),
+                *padding_warnings(fingerprint.encoder.batch_sensitivity if fingerprint.encoder else 0.0),
                 *sample_size_warnings(len(self.recipe.seeds), len(labels)),
                 *concurrency_warnings(self.placement.concurrent_workers),
                 *environment_warnings(self._first_environment, self.environment, at_this_moment(self.environment)),

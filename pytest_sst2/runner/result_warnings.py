@@ -15,6 +15,8 @@ from pytest_sst2.results.record import Environment, Interval
 # With fewer examples the 95% interval of an accuracy of 80% is wider than ±3.5 points.
 _FEW_EXAMPLES = 500
 _CHANCE = 0.5
+# Rounding in bfloat16 moves embeddings by about one percent.
+_BATCH_SENSITIVITY = 0.1
 # Warn about overlapping phrases above this share of the evaluation sentences.
 _OVERLAP_SHARE = 0.01
 _SHORTEST_PHRASE = 3
@@ -94,6 +96,16 @@ def randomness_warnings(repeat_max_diff: float) -> tuple[str, ...]:
     return (
         f"predicting twice gives probabilities up to {repeat_max_diff:.2g} apart: dropout is on, or something else in "
         "the classifier is random",
+    )
+
+
+def padding_warnings(batch_sensitivity: float) -> tuple[str, ...]:
+    """Warn if a sentence's embedding depends on the sentences in its batch, as a share of the mean length."""
+    if batch_sensitivity <= _BATCH_SENSITIVITY:
+        return ()
+    return (
+        f"embeddings depend on the other sentences of a batch, by up to {batch_sensitivity:.0%}: padding changes them, "
+        "for example on the left of a model with absolute positions (padding_side in tokenizer_config.json)",
     )
 
 

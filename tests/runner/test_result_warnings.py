@@ -22,6 +22,7 @@ from pytest_sst2.runner.result_warnings import (
     irreproducibility_warnings,
     nondeterminism_warnings,
     overlap_warnings,
+    padding_warnings,
     randomness_warnings,
     sample_size_warnings,
 )
@@ -58,6 +59,12 @@ class TestCollapse:
 
     def test_the_majority_method_causes_no_warning(self) -> None:
         assert collapse_warnings("majority", np.zeros(9), Interval(0.2, 0.6), 0.5) == ()
+
+
+def test_an_embedding_that_depends_on_its_batch_causes_a_warning() -> None:
+    assert padding_warnings(0.1) == ()
+    (warning,) = padding_warnings(1.01)
+    assert warning.startswith("embeddings depend on the other sentences of a batch, by up to 101%")
 
 
 class TestOverlap:
