@@ -150,11 +150,12 @@ def _most_sentences(record: Record) -> int:
 
 def _minutes(records: Sequence[Record], seeds: int, sentences: int) -> str:
     """Return the time of a run of one cell, such as ``about 6 min``, from the phases of the measured seeds."""
-    seconds = statistics.median([_seconds(record, sentences) for record in records])
+    seconds = statistics.median([run_seconds(record, sentences) for record in records])
     return f"about {duration(max(1.0, seeds * seconds))}"
 
 
-def _seconds(record: Record, sentences: int) -> float:
+def run_seconds(record: Record, sentences: int) -> float:
+    """Return the seconds of a run of one cell on so many evaluation sentences, from the phases of a record."""
     more = sentences - record.total
     return sum(
         phase.seconds * (1 + more / phase.examples if phase.name in _PHASES_OF_SENTENCES and phase.examples else 1)

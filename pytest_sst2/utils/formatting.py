@@ -48,6 +48,12 @@ def signed_points(share: float, digits: int = 2) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", _MINUS)
 
 
+def points_text(share: float) -> str:
+    """Return a share as percentage points: ``1 point``, ``2.25 points``."""
+    number = f"{100 * share:.2f}".rstrip("0").rstrip(".")
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
 def relative_margin(margin: float) -> str:
     """Return ``±40 %``, or ``a factor of 3.5`` if the margin is more than 100 %."""
     if margin >= 9:
