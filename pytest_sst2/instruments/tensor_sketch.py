@@ -64,7 +64,7 @@ class TensorSketcher:
         self._names.append(f"{name} {'x'.join(map(str, values.shape)) or '-'}")
         self._digests.append(digest[:4])
         self._unordered.append(_unordered_digest(_blocks(flat)))
-        self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat[:_SAMPLED])]
+        self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat)]
         with np.errstate(all="ignore"):
             self._sketch += storable([_length(flat), *project(flat, 3)])
 
@@ -109,10 +109,12 @@ def _mantissa_bits(blocks: Iterable[np.ndarray]) -> int:
     return _MANTISSA_BITS - ((used & -used).bit_length() - 1) if used else 0
 
 
-def _distinct_share(sample: np.ndarray) -> int:
-    """Return how many of 255 values are distinct; 0 if all values of several are equal."""
-    distinct = len(np.unique(sample))
-    return 0 if distinct == 1 < len(sample) else max(1, 255 * distinct // max(1, len(sample)))
+def _distinct_share(flat: np.ndarray) -> int:
+    """Return how many of 255 values are distinct, in the most varied of three samples; 0 if all values are equal."""
+    if len(flat) > 1 and flat.min() == flat.max():
+        return 0
+    samples = [flat[start : start + _SAMPLED] for start in (0, len(flat) // 2, max(0, len(flat) - _SAMPLED))]
+    return max(1, *(255 * len(np.unique(sample)) // max(1, len(sample)) for sample in samples))
 
 
 def as_float32(value: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ _TYPES = {10: "float16", 7: "bfloat16", 3: "float8_e4m3", 2: "float8_e5m2"}
 _NARROW = 20
 # A sample of values is on a grid if less than this share of its values are distinct.
 _GRID_SHARE = 0.7
-# From this relative distance on, the values are as far from the earlier ones as unrelated ones.
+# From this relative distance on, the values are far from the earlier ones.
 _UNRELATED = 0.7
 # Largest relative distance of values that are a multiple of the earlier ones.
 _MULTIPLE = 1e-5
@@ -112,7 +112,8 @@ def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Itera
         if old is None or (old.digest == tensor.digest and old.shape == tensor.shape):
             continue
         elsewhere = [owner for owner in owners.get(tensor.digest, ()) if owner != name]
-        if len(elsewhere) == 1:  # equal tensors, such as new norms, have no single owner
+        # Constant tensors, such as those of new norms, have no owner.
+        if len(elsewhere) == 1 and tensor.distinct:
             swapped = after.get(elsewhere[0])
             is_swap = swapped is not None and swapped.digest == old.digest
             yield name, "with one another's values" if is_swap else f"with the values of {elsewhere[0]}"
@@ -141,11 +142,11 @@ def _kind(old: Tensor, new: Tensor) -> str:
         precision = _precision(new.mantissa_bits)
         # Values below the smallest of a type become zero, which moves a tensor of small values far.
         is_near = distance < 2.0**-new.mantissa_bits or new.length < old.length
-        return f"rounded to {precision}" if is_near else f"with unrelated values ({precision})"
+        return f"rounded to {precision}" if is_near else f"far from the earlier values, with {precision}"
     if new.distinct < _GRID_SHARE * old.distinct and distance < _UNRELATED:
         return "rounded to few distinct values, as by quantisation"
     if distance >= _UNRELATED:
-        return "with unrelated values, as if drawn anew, not loaded or overwritten"
+        return "far from the earlier values, as if drawn anew, not loaded or overwritten"
     return f"moved by {_magnitude(distance)} of their length"
 
 

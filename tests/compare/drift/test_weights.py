@@ -19,7 +19,7 @@ TENSORS: dict[str, np.ndarray] = {
     for name in ("query", "key")
 }
 QUERY, KEY = "encoder.layer.0.query.weight", "encoder.layer.0.key.weight"
-UNRELATED = "with unrelated values, as if drawn anew, not loaded or overwritten"
+UNRELATED = "far from the earlier values, as if drawn anew, not loaded or overwritten"
 LORA = 0.001 * (RANDOM.normal(size=(64, 4)) @ RANDOM.normal(size=(4, 48))).astype(np.float32)
 
 
@@ -69,6 +69,17 @@ def test_what_happened_to_a_tensor_is_told(query: np.ndarray, words: str) -> Non
 def test_two_tensors_that_changed_places() -> None:
     words = "with one another's values: 2 tensors (encoder.layer.0.query.weight, encoder.layer.0.key.weight)"
     assert described(query=TENSORS[KEY], key=TENSORS[QUERY]) == words
+
+
+def test_a_tensor_that_became_zero_is_not_taken_for_another_that_is() -> None:
+    old = {**TENSORS, "pooler.bias": np.zeros(48)}
+    changes = weight_changes(sketched(old), sketched({**old, QUERY: TENSORS[QUERY] * 0}))
+    assert str(changes) == f"all zero: {QUERY}"
+
+
+def test_a_matrix_that_is_zero_in_part_is_not_equal() -> None:
+    head = np.where(np.arange(64)[:, None] < 20, 0, TENSORS[QUERY])
+    assert described(query=head).startswith("moved by more than 10 %")
 
 
 def test_renamed_tensors_are_the_same_and_fused_ones_are_storage() -> None:
