@@ -93,7 +93,8 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
     fields: dict[str, Any] = {}
     if evaluation is not None and evaluation.digests:
         values = np.nan_to_num(evaluation.projections)
-        unit = float(np.sqrt(np.square(values).mean())) * _RANGE / _LARGEST or 1.0
+        known = values[values != 0]  # a row that was not read has 0
+        unit = float(np.sqrt(np.square(known).mean())) * _RANGE / _LARGEST if len(known) else 1.0
         unit = float(f"{unit:.6g}")
         steps = np.clip(np.rint(values / unit), -_LARGEST, _LARGEST).astype("<i2")
         fields |= {

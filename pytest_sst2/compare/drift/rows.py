@@ -47,7 +47,8 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
     tokens, lengths = ([read(side) for side in (old.rows, new.rows)] for read in (_tokens, _lengths))
     other_tokens = (tokens[0] != tokens[1]) | (lengths[0] != lengths[1])
     first, second = (_projections(side, len(other_tokens)) for side in (old.rows, new.rows))
-    scale = float(np.sqrt(np.square(first).mean())) or 1.0
+    known = first[first != 0]
+    scale = float(np.sqrt(np.square(known).mean())) if len(known) else 1.0
     tolerance = row_tolerance(old.encoder, new.encoder)
     one, other = first / scale, second / scale
     return EvaluationRows(
@@ -118,8 +119,8 @@ def row_embedding_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) ->
     if rows is not None and (count := int((rows.other_embeddings & ~rows.other_tokens).sum())):
         pattern = row_pattern(rows.old, rows.new, rows.tolerance, rows.lengths)
         yield Cause(
-            f"embeddings of {count:,} of {len(rows.old):,} evaluation rows differ ({pattern}), from the same tokens; "
-            "those of the probe sentences are the same",
+            f"embeddings of {count:,} of {len(rows.old):,} evaluation rows differ ({pattern}), from the same tokens"
+            f"{'; those of the probe sentences are the same' if frozen else ' and trained weights'}",
             "embeddings",
             f"evaluation row {int(np.flatnonzero(rows.other_embeddings)[0])}",
             rows=count,
