@@ -4,7 +4,9 @@
 - ``pairing``: which records of two runs belong together.
 - ``significance``, ``several_seeds``: the tests and intervals. ``verdict``: the rule that turns them into a word.
 - ``drift/``: what differs in the chain from rows to predictions, in words.
-- ``speed_and_memory``: time in units of the machine's speed, and peak memory.
+- ``changed_on_purpose``: pairs cells across a declared change, and finds what has to be declared.
+- ``speed_and_memory``: times (``cell_times``, with the noise of ``time_ratio``) and ``peak_memory``.
+- ``plan``: simulates what the verdict would be, in the situations of ``plan_situations``.
 - ``run_outcome``: whether a whole run passes, holds or fails.
 - ``cell_analysis``: what a report shows of each cell: confusion matrix, ``probability_calibration``, ``slices``,
   ``flips``.
