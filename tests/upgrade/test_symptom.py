@@ -17,7 +17,7 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.symptom import Symptom, outcome_of, worst_symptom
-from tests.support.record_factory import probe
+from tests.support.record_factory import probe, with_fingerprint
 
 RIGHT = probe([True] * 400)
 WRONG = probe([index >= 30 for index in range(400)])
@@ -87,7 +87,7 @@ class TestOutcome:
         assert outcome(self.REGRESSED, [dataclasses.replace(WRONG, model="albert")]) is Outcome.UNTESTABLE
 
     def test_an_incomparable_cell_is_untestable(self) -> None:
-        elsewhere = dataclasses.replace(WRONG, dataset=dataclasses.replace(WRONG.dataset, name="pocket"))
+        elsewhere = with_fingerprint(WRONG, evaluation={"sentences": "9" * 16})
         assert outcome(self.REGRESSED, [elsewhere]) is Outcome.UNTESTABLE
 
     def test_a_crash_is_known_by_its_words_whatever_the_numbers(self) -> None:
