@@ -239,8 +239,8 @@ def _compare_cell(
 
 def _corrected(change: AccuracyChange, factor: float) -> AccuracyChange:
     """Return a change with p-values multiplied by ``factor``, so that one look can be tested at the whole of alpha."""
-    p_worse, p_better = min(1.0, factor * change.p_worse), min(1.0, factor * change.p_better)
-    return replace(change, p_worse=p_worse, p_better=p_better)
+    values = {name: min(1.0, factor * getattr(change, name)) for name in ("p_worse", "p_better", "least_p")}
+    return replace(change, **values)
 
 
 def _tolerance(pairing: Pairing, of_run: float) -> float:

@@ -194,7 +194,8 @@ def verdict_at(
         (cell,) = compare(Results(before, ()), later, tolerance=tolerance, alpha=alpha, declared=declared).cells
     except Exception:  # reported when the whole run is compared; until then every seed is measured
         return "undecided"
-    # The comparison of all cells corrects less, so what is regressed here stays so.
-    if cell.verdict == "regressed" and (cell.adjusted_p or 0.0) * cells > alpha:
-        return "undecided"
-    return cell.verdict
+    if cell.verdict != "regressed" or cell.failed_seeds:
+        return cell.verdict
+    # No correction for this many cells is larger (``family``: the groups times the cells of one group), so what is
+    # regressed here is regressed in the comparison of all cells.
+    return "regressed" if (cell.adjusted_p or 0.0) * ((cells + 1) ** 2 // 4) <= alpha else "undecided"
