@@ -231,7 +231,8 @@ def _compare_cell(
             pairing.before, pairing.after, other_work=other_work(*pairs[0]) if change else ""
         ),
         failed_seeds=failed,
-        notes=tuple(filter(None, (pairing.note, source, *notes))),
+        # A cell that stopped early lacks later seeds on purpose.
+        notes=tuple(filter(None, ("" if look else pairing.note, source, *notes))),
         earlier=pairing.earlier_key(key),
         shared_encoder=shared_encoder(pairing.after[0]),
     )
