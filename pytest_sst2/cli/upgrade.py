@@ -68,7 +68,7 @@ def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
         "--passes",
         type=positive_int,
         metavar="N",
-        help="runs in each environment, in turns (default: 2, or 1 with --sst2-seeds auto)",
+        help="runs in each environment, in turns (default: 2, with automatic seeds 1)",
     )
     group.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
     for option in OPTIONS:
