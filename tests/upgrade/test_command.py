@@ -20,7 +20,7 @@ from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.environments import BuiltEnvironment, upgrade_folder
 from pytest_sst2.upgrade.pins import Pins
 from tests.support.fake_wheels import write_light_runner, write_wheel
-from tests.support.record_factory import answered
+from tests.support.record_factory import answered, with_fingerprint
 
 INNOCENT = [f"innocent{number}" for number in range(9)]
 BEFORE = {**dict.fromkeys(INNOCENT, "1.0"), "culprit": "1.0"}
@@ -32,7 +32,8 @@ FAILURE = Failure("planted-seed42", None, "planted", 42, "ImportError: cannot im
 def record(*, lost: int = 0, seconds: float = 4.0) -> Record:
     rounds = (Round(seconds, (Phase("encode", seconds, 100),), 0.004, 400_000_000, 100_000_000),)
     whole = answered([index >= lost for index in range(TOTAL)], model=None, method="planted", cell="planted-seed42")
-    return dataclasses.replace(whole, rounds=rounds, weights=None)
+    # Not trained in random steps, so one seed decides.
+    return with_fingerprint(dataclasses.replace(whole, rounds=rounds, weights=None), training=None)
 
 
 def wrong(pins: Pins) -> Record | Failure:
