@@ -11,8 +11,9 @@ from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, took_same_course,
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import shorten
 
-# From this number of pairs, a paired test has enough degrees of freedom to be more powerful than one of draws.
-MINIMUM_PAIRS = 5
+# From this number of pairs, a paired test of trainings is more powerful than one of draws. With fewer, its degrees of
+# freedom cost more than the correlation of two trainings with the same seed is worth (below 0.4).
+MINIMUM_PAIRS = 10
 
 # The largest difference of a probability between two classifiers that count as the same.
 PROBABILITY_TOLERANCE = 2e-3
@@ -124,7 +125,9 @@ def pair_records(old: Mapping[int, Record], new: Mapping[int, Record]) -> Pairin
     can_draw = min(len(old), len(new)) > 1 or max(len(old), len(new)) >= MINIMUM_SEEDS
     if not common:
         return draws if can_draw else Pairing((draws.before[0],), (draws.after[0],), paired=True)
-    if can_draw and len(common) < MINIMUM_SEEDS and paired.is_random and not same_answers(paired):
+    is_nested = len(common) == min(len(old), len(new))
+    is_same = is_nested and same_answers(paired)
+    if can_draw and len(common) < MINIMUM_SEEDS and paired.is_random and not is_same:
         note = f"seeds overlap partly, so all are compared as draws: {_seeds(old)} before, {_seeds(new)} after"
         return replace(draws, note=note)
     others = [seed for seed in (*old, *new) if (seed in old) != (seed in new)]

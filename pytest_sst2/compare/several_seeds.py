@@ -11,7 +11,7 @@ degrees of freedom is shorter, but its error rate at 1 % reaches 10, 4 and 2 % w
 **Sentences' part.** ``score_bound.Differences`` gives the variance under the hypothesis. Where training is not random
 (probes, or trainings that took the same course to the last bit) it is the only part.
 
-**Seeds' part.** Five or more paired seeds: ``d[s, i]`` (after - before) is delta + seed effect + sentence effect +
+**Seeds' part.** Ten or more paired seeds: ``d[s, i]`` (after - before) is delta + seed effect + sentence effect +
 residual, and the mean squares of this two-way table give the variance (MS_seed + MS_sentence - MS_residual) / (S n),
 at least the larger of MS_seed and MS_sentence alone: Clark's quasi-F (1973, J. of Verbal Learning and Verbal Behavior
 12). Fewer pairs, and unpaired seeds: the variance of each side's seed means over S, summed, with Welch's degrees of

@@ -2,7 +2,7 @@
 
 A fault patches the libraries or our loaders around a run, or changes the model's folder, the data, the classifier or
 the timing. ``tests/end_to_end/test_injected_faults.py`` injects them on a tiny encoder,
-``tools/docs/verdicts.py`` on a real one.
+``tools/docs/injected_faults.py`` on a real one.
 """
 
 import importlib

@@ -189,7 +189,10 @@ def answered(right: Sequence[bool], *, seed: int = 42, **changes: Any) -> Record
 
 def probe(right: Sequence[bool], **changes: Any) -> Record:
     """Return a record of a probe, whose training is not random; the arguments are as for ``answered``."""
-    return with_fingerprint(answered(right, **changes), training=TrainingFingerprint(steps=20, last_gradient=1e-5))
+    record = answered(right, **changes)
+    if record.fingerprint is None:
+        return record
+    return with_fingerprint(record, training=TrainingFingerprint(steps=20, last_gradient=1e-5))
 
 
 def with_fingerprint(base: Record | None = None, **changes: Any) -> Record:

