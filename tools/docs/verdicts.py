@@ -175,7 +175,7 @@ def power(runs: int, rng: np.random.Generator) -> None:
                 world = World(sd=sd * POINT, **change)
                 of = [verdict(compared(*two_runs(rng, world, seeds)), cells=3) for _ in range(runs)]
                 numbers.append(share(of, "regressed"))
-            rows.append((str(seeds), f"{sd:g} points", *numbers))
+            rows.append((str(seeds), f"{sd:g}", *numbers))
     headers = ("seeds", "sd", "3 points, all sentences", "3 points in a set", "5 points in a set")
     table("Power of trained cells in the default five cells, 872 sentences", headers, rows)
 
@@ -220,9 +220,7 @@ def single_seeds(runs: int, rng: np.random.Generator) -> None:
                 alarms += bool(low_outliers(after, before, ALPHA))
                 after[0] -= 0.2
                 found += 0 in low_outliers(after, before, ALPHA)
-            rows.append(
-                (str(seeds), f"{sd:g} points", *(f"{100 * count / (2 * runs):.2f} %" for count in (found, alarms)))
-            )
+            rows.append((str(seeds), f"{sd:g}", *(f"{100 * count / (2 * runs):.2f} %" for count in (found, alarms))))
     table("One seed that loses 20 points", ("seeds", "sd", "named", "false alarms"), rows)
 
 
@@ -233,7 +231,7 @@ def looks(runs: int, rng: np.random.Generator) -> None:
         for name, change in (("none", {}), ("1 point", {"drop": POINT}), ("5 points", {"drop": 5 * POINT})):
             verdicts, pairs = zip(*(_sequential(rng, World(sd=sd * POINT, **change)) for _ in range(runs)), strict=True)
             words = [share(verdicts, word) for word in ("regressed", "held")]
-            rows.append((f"{sd:g} points", name, *words, f"{100 * np.mean(pairs) / 5:.0f} %"))
+            rows.append((f"{sd:g}", name, *words, f"{100 * np.mean(pairs) / 5:.0f} %"))
     headers = ("sd", "true drop", "regressed", "held", "trainings, of five pairs")
     table("Looks after 1, 3, 5 and 8 pairs; equal answers at the first look end at 20 % of five pairs", headers, rows)
 
