@@ -44,7 +44,7 @@ def test_a_local_metric_needs_no_docstrings() -> None:
         "import numpy as n; from pytest_sst2.runner.metrics import compute; print(compute('f1', *n.ones((2, 3), int)))"
     )
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "1.0\n", done.stderr
+    assert done.stdout.endswith("1.0\n"), done.stderr  # transformers prints about docstrings first
 
 
 def test_a_local_metric_is_an_evaluate_module() -> None:
