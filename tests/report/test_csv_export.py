@@ -60,7 +60,7 @@ def test_the_comparison_is_in_the_row_of_its_cell() -> None:
     assert [row["verdict"] for row in (probe, gained, tuned, failed)] == ["regressed", "undecided", "identical", ""]
     assert (probe["before"], probe["after"], probe["delta"]) == ("0.9", "0.7", "-0.2")
     assert float(probe["at_worst"]) < -0.2 < float(probe["at_best"]) < 0
-    assert (tuned["compared_seeds"], tuned["tolerance"], tuned["failed_seeds"]) == ("1 2", "0.005", "")
+    assert (tuned["compared_seeds"], tuned["tolerance"], tuned["failed_seeds"]) == ("1 2", "0.01", "")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠", " =", "\u3000="])
