@@ -2,7 +2,9 @@
 
 - ``comparison``: two results in, a verdict, statistics and causes for every cell out. Start here.
 - ``pairing``: which records of two runs belong together.
-- ``significance``, ``several_seeds``: the tests and intervals. ``verdict``: the rule that turns them into a word.
+- ``several_seeds``: the bounds and tests of a cell, from ``score_bound`` (sentences), ``randomisation`` (few flips) and
+  ``training_spread`` (seeds). ``family``: the correction over the cells. ``single_seeds``: seeds that failed.
+- ``verdict``: the rule that turns them into a word. ``would_decide``: what would decide an undecided cell.
 - ``drift/``: what differs in the chain from rows to predictions, in words.
 - ``changed_on_purpose``: pairs cells across a declared change, and finds what has to be declared.
 - ``speed_and_memory``: times (``cell_times``, with the noise of ``time_ratio``) and ``peak_memory``.
