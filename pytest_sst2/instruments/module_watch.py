@@ -43,8 +43,10 @@ class ModuleWatch:
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
             read = _array((*args, *kwargs.values()))
-            of_input = (np.nan, np.nan) if read is None else (read @ read, *project(read, 1, call * _STEP))
-            row = np.array([*of_input, result @ result, *project(result, 2, call * _STEP)])
+            of_input = (
+                (np.nan, np.nan) if read is None else (np.einsum("i,i->", read, read), *project(read, 1, call * _STEP))
+            )
+            row = np.array([*of_input, np.einsum("i,i->", result, result), *project(result, 2, call * _STEP)])
             self._sums[name] = self._sums[name] + row if name in self._sums else row
 
 
@@ -58,6 +60,10 @@ def watch_modules(module: Any) -> Iterator[ModuleWatch]:
                 hook = functools.partial(watch.collect, name)
                 stack.enter_context(part.register_forward_hook(hook, with_kwargs=True))
         yield watch
+
+
+def _square(values: np.ndarray) -> float:
+    return float(np.einsum("i,i->", values, values))
 
 
 def _array(value: Any) -> np.ndarray | None:

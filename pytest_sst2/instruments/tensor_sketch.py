@@ -39,7 +39,8 @@ def project(values: np.ndarray, count: int, start: int = 0) -> np.ndarray:
     start %= _SIGNS
     for begin in range(0, len(values), _SIGNS):
         part = values[begin : begin + _SIGNS].astype(np.float64)
-        total += signs[:, start : start + len(part)] @ part
+        # Not a product of BLAS, whose threads wait for one another longer than this takes.
+        total += np.einsum("ij,j->i", signs[:, start : start + len(part)], part)
     return total
 
 
@@ -81,7 +82,7 @@ class TensorSketcher:
 
 def _length(flat: np.ndarray) -> float:
     blocks = (flat[begin : begin + _BLOCK].astype(np.float64) for begin in range(0, len(flat), _BLOCK))
-    return float(sum(float(block @ block) for block in blocks) ** 0.5)
+    return float(sum(float(np.einsum("i,i->", block, block)) for block in blocks) ** 0.5)
 
 
 def _blocks(flat: np.ndarray) -> Iterable[np.ndarray]:
