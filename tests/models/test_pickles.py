@@ -76,7 +76,7 @@ def refusal(path: Path) -> str:
 
 def entries() -> list[Path]:
     folder = cache_folder() / "converted"
-    return list(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in folder.iterdir() if path.suffix != ".lock"] if folder.is_dir() else []
 
 
 def assert_equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
