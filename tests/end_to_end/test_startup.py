@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = [
     *("torch", "transformers", "datasets", "sklearn", "scipy", "numpy", "pandas", "pyarrow"),
     *("tabulate", "tomlkit", "psutil", "huggingface_hub"),
@@ -81,3 +83,16 @@ print("not exported:", [name for name in pytest_sst2.__all__ if getattr(pytest_s
     assert "modules: ['pytest_sst2.utils', 'pytest_sst2.utils.errors'" in output
     assert "not listed: []" in output
     assert "not exported: []" in output
+
+
+@pytest.mark.parametrize("way", ["-p pytest_sst2.plugin", "-p sst2", "pytest_plugins", "without autoloading"])
+def test_the_plugin_may_be_named_although_it_is_loaded_anyway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["pytest_sst2.plugin"]' if way == "pytest_plugins" else "")
+    if way == "without autoloading":
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    named = {"pytest_plugins": [], "without autoloading": ["-p", "pytest_sst2.plugin"]}.get(way, way.split())
+    command = [sys.executable, "-m", "pytest", *named, "--sst2-data", "pocket", "--collect-only", "-q"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
