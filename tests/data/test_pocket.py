@@ -179,7 +179,7 @@ def pocket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-REMEDY = "Reinstall the package: pip install --force-reinstall --no-deps pytest-sst2."
+REMEDY = "Install pytest-sst2 again from its clone or wheel: python -m pip install --force-reinstall --no-deps ."
 
 
 @pytest.mark.parametrize("read", [load_pocket, pocket_module.pocket_kinds])
