@@ -85,8 +85,8 @@ class SeedSchedule:
 
     @property
     def looks(self) -> list[Look]:
-        """The looks taken so far, cell by cell."""
-        return [look for looks in self._looks.values() for look in looks]
+        """The looks taken so far, cell by cell in the order of the run."""
+        return [look for key in self._before for look in self._looks.get(key, ())]
 
     def add(self, record: Record, *, measured_again: bool = False) -> None:
         """Add a record, and take the looks that are due; a record that is known already changes nothing.
