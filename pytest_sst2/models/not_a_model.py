@@ -43,7 +43,7 @@ def refuse_placeholders(name: str, places: Iterable[Path]) -> None:
         Sst2Error: A file is a placeholder. The message names it and the next step.
     """
     for place in places:
-        binary = [*weight_files(place), *pickle_files(place), *_matches(place, _BINARY_FILES)]
+        binary = [*(weight_files(place) or pickle_files(place)), *_matches(place, _BINARY_FILES)]
         for path in (*binary, *_matches(place, _TEXT_FILES)):
             beginning = beginning_of(path)
             if kind := placeholder(beginning):

@@ -131,7 +131,8 @@ def test_every_command_of_a_page_works_in_its_order(
         save(clone, f"--sst2-json={name}")
     for command in found:
         with monkeypatch.context() as changed:
-            words = shlex.split(os.path.expandvars(command))
+            # A baseline in a git ref has tests of its own; here the file stands for it.
+            words = shlex.split(os.path.expandvars(command).replace("origin/main:", ""))
             while "=" in words[0]:
                 changed.setenv(*words.pop(0).split("=", 1))
             check(words, command, clone, capsys)

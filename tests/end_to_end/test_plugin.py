@@ -29,11 +29,11 @@ class TestRunning:
             [
                 "*= SST-2 benchmark =*",
                 "tiny-reviews (sha256:*) validation n=40, trained on 60 · recipe quick train_size=60 learning_rate=*",
-                "method *model *seed *accuracy *95 % interval *floor*verdict",
-                "fine-tune *tiny-encoder *42 *no floor",
-                "linear-probe *tiny-encoder *42 *no floor",
-                "tfidf *–*no floor",
-                "majority *–*no floor",
+                "cell *seeds *accuracy *floor *seconds *peak MB *verdict",
+                "tiny-encoder × fine-tune *42 *no floor",
+                "tiny-encoder × linear-probe *42 *no floor",
+                "tfidf *42 *no floor",
+                "majority *42 *no floor",
                 "4 records in *results.json",
             ]
         )
@@ -246,7 +246,7 @@ class TestModels:
         result.stdout.fnmatch_lines(
             [
                 "nobody/nothing-linear-probe-seed42: model 'nobody/nothing' * is not available: *",
-                "* nobody/nothing *FAILED",
+                "nobody/nothing × linear-probe *FAILED",
             ],
             consecutive=False,
         )
@@ -297,7 +297,7 @@ class TestHooks:
         )
         result = project.runpytest("--models", "mine", "--methods", "linear-probe")
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["linear-probe *mine *"])
+        result.stdout.fnmatch_lines(["mine × linear-probe *"])
 
     def test_a_replaced_method_runs_once_with_the_benchmark_that_names_it(self, project: pytest.Pytester) -> None:
         project.makeconftest(

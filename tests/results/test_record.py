@@ -20,7 +20,8 @@ def test_the_json_of_a_record_is_plain_json() -> None:
     assert plain["accuracy_interval"] == [0.300642, 0.954413]
     assert plain["predictions"] == [1, 0, 1, 1]
     assert plain["recipe"]["seeds"] == [42, 7]
-    assert plain["rounds"][1]["phases"][1] == {"name": "encode", "seconds": 2.25, "examples": 500, "cached": True}
+    phase = {"name": "encode", "seconds": 2.25, "examples": 500, "cached": True, "delay_seconds": None}
+    assert plain["rounds"][1]["phases"][1] == phase
 
 
 def test_the_json_names_every_field_of_the_record() -> None:

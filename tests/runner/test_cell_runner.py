@@ -79,9 +79,10 @@ def measure(runner: CellRunner, floor_for: Callable[[FloorKey], Floor | None] = 
 
 def test_a_frozen_clock_loses_neither_the_cell_nor_its_times(environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # As freezegun does: it replaces the functions in ``time``, and in every module that has one as an attribute.
+    others = [module for name, module in sys.modules.items() if not name.startswith("_pytest")]
     for name in ("time", "perf_counter", "monotonic"):
         real, frozen = getattr(time, name), lambda: 1.0
-        for module in list(sys.modules.values()):
+        for module in others:
             if getattr(module, name, None) is real:
                 monkeypatch.setattr(module, name, frozen)
     record = measure(make_runner(answering([0.9] * 10), environment))

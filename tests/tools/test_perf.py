@@ -71,4 +71,4 @@ def test_accuracies_are_compared_by_the_gates_own_test(peers: ModuleType) -> Non
     made, _ = pair(peers, [1.0] * 3, [1.0] * 3, theirs=right, ours=right)
     report = Report()
     peers._run(made, 3, report)
-    assert report.accuracies == [["work: float32", "0.7500", "0.7500", "+0.0 to +0.0 points", "1.000"]]
+    assert report.accuracies == [["work: float32", "0.7500", "0.7500", "-21.3 to +21.3 points", "1.000"]]

@@ -21,8 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pytest_sst2.compare.several_seeds import compare_seeds
-from pytest_sst2.compare.significance import AccuracyChange, compare_one_seed, holm
+from pytest_sst2.compare.family import holm
+from pytest_sst2.compare.several_seeds import compare_accuracy
+from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.options import ALPHA, TOLERANCE
@@ -181,9 +182,11 @@ def _conclusion(models: Sequence[str], results: Mapping[str, Results]) -> str:
                 means = [f"{np.mean([record.accuracy for record in records]):.4f}" for records in pair]
                 changes.append(_change(*pair))
                 rows.append([name, bugs, ", ".join(map(str, seeds)), *means, _points(changes[-1])])
-    words = {"improved": "fine-tuned", "regressed": "frozen", "unchanged": "undecided"}
-    for row, change, p in zip(rows, changes, holm([change.p_value for change in changes]), strict=True):
-        row += [p_value(p), words[verdict_of(change.delta, p, alpha=ALPHA, tolerance=TOLERANCE)]]
+    words = {"improved": "fine-tuned", "regressed": "frozen"}
+    worse, better = (holm([getattr(change, name) for change in changes]) for name in ("p_worse", "p_better"))
+    for row, change, p_worse, p_better in zip(rows, changes, worse, better, strict=True):
+        verdict = verdict_of(change, p_worse, p_better, alpha=ALPHA, tolerance=TOLERANCE, is_identical=False)
+        row += [p_value(_two_sided(p_worse, p_better)), words.get(verdict, "undecided")]
     return _table("encoder; bugs left; seeds; frozen; fine-tuned; points (95 % interval); p (Holm); better", rows)
 
 
@@ -198,18 +201,23 @@ def _cell(results: Mapping[str, Results], run: str, model: str, method: str) -> 
 
 def _change(before: Sequence[Record], after: Sequence[Record]) -> AccuracyChange:
     right = [np.array([np.equal(record.predictions, record.labels) for record in side]) for side in (before, after)]
-    if len(before) == 1:
-        return compare_one_seed(right[0][0], right[1][0])
-    return compare_seeds(*right, paired=True, same_examples=after[0].dataset.split == "validation")
+    same_examples = after[0].dataset.split == "validation"
+    is_random = len(before) > 1  # one seed compares two classifiers
+    # Two bounds of 97.5 % are an interval of 95 %.
+    return compare_accuracy(*right, paired=True, same_examples=same_examples, is_random=is_random, alpha=0.025)
 
 
 def _changed(before: Record, after: Record) -> list[str]:
     change = _change([before], [after])
-    return [_accuracy(before), _accuracy(after), _points(change), p_value(change.p_value)]
+    return [_accuracy(before), _accuracy(after), _points(change), p_value(_two_sided(change.p_worse, change.p_better))]
+
+
+def _two_sided(p_worse: float, p_better: float) -> float:
+    return min(1.0, 2 * min(p_worse, p_better))
 
 
 def _points(change: AccuracyChange) -> str:
-    return f"{signed_points(change.delta)} ({' to '.join(map(signed_points, change.interval))})"
+    return f"{signed_points(change.delta)} ({signed_points(change.at_worst)} to {signed_points(change.at_best)})"
 
 
 def _accuracy(record: Record | None) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
 
-from pytest_sst2.compare.several_seeds import compare_seeds
+from pytest_sst2.compare.several_seeds import compare_accuracy
+from pytest_sst2.config.options import ALPHA
 from tools.perf.head_to_head import encoding, training, whole_runs
 from tools.perf.head_to_head.measure import HeadToHead, Timings, measure, table_rows
 from tools.perf.head_to_head.report import Report
@@ -98,14 +99,13 @@ def _paired(name: str, peer: Timings, timing: Timings) -> list[str]:
     before, after = (np.array([outcome.result for outcome in each.outcomes]) for each in (peer, timing))
     if len(before) < 2:
         return [name, f"{before.mean():.4f}", f"{after.mean():.4f}", "", "one seed"]
-    change = compare_seeds(before, after, paired=True, same_examples=True)
-    low, high = change.interval
+    change = compare_accuracy(before, after, paired=True, same_examples=True, is_random=True, alpha=ALPHA)
     return [
         name,
         f"{before.mean():.4f}",
         f"{after.mean():.4f}",
-        f"{100 * low:+.1f} to {100 * high:+.1f} points",
-        f"{change.p_value:.3f}",
+        f"{100 * change.at_worst:+.1f} to {100 * change.at_best:+.1f} points",
+        f"{min(change.p_worse, change.p_better):.3f}",
     ]
 
 

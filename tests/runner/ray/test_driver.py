@@ -117,6 +117,7 @@ def interruptible() -> Iterator[None]:
 
 
 class TestRun:
+    @pytest.mark.processes
     def test_cells_measured_by_ray_are_those_measured_here_and_are_gathered_alike(
         self, benchmarks: pytest.Pytester, cluster: Any
     ) -> None:
