@@ -63,7 +63,7 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingF
     import torch
 
     inputs = torch.from_numpy(features).double()
-    targets = torch.from_numpy(labels).double()
+    targets = torch.tensor(labels, dtype=torch.float64)  # a copy, because the rows are read-only
     layer = torch.nn.Linear(inputs.shape[1], 1, dtype=torch.float64)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)

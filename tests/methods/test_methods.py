@@ -394,3 +394,11 @@ def test_the_penalty_is_recorded_independent_of_the_release() -> None:
     assert settings["regularization"] == "l2"
     assert (settings["C"], settings["solver"], settings["max_iter"]) == (1.0, "lbfgs", 1000)
     assert not {"penalty", "l1_ratio"} & set(settings)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_torch_probe_reads_labels_that_cannot_be_written_without_a_warning() -> None:
+    rng = np.random.default_rng(0)
+    labels = (np.arange(40) % 2).astype(np.int64)
+    labels.flags.writeable = False
+    torch_probe.fit_linear(rng.normal(size=(40, 3)).astype(np.float32) + labels[:, None], labels)
