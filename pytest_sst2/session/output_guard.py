@@ -48,6 +48,7 @@ class _Guarded:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._has_failed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -71,12 +72,12 @@ class _Guarded:
 
     def close_quietly(self) -> None:
         """Flush for the last time: what is left in the buffer would fail the interpreter when it exits."""
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
+        self.flush()
+        if self._has_failed:
             self._discard()
 
     def _drop(self, error: OSError | ValueError) -> None:
+        self._has_failed = True
         if getattr(error, "errno", None) not in _MAY_RECOVER:
             self._discard()
 
