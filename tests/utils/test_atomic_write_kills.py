@@ -168,7 +168,8 @@ class Project:
         if name == HTML:
             assert text.rstrip().endswith("</html>")
         elif name == CSV:
-            assert len(list(csv.reader(text.splitlines()))) == 1 + len(self.accuracies)
+            cells = {name.partition("-seed")[0] for name in self.accuracies}
+            assert len(list(csv.reader(text.splitlines()))) == 1 + len(cells)
         else:
             assert all(method in text for method in ("steady", "linear-probe"))
 
