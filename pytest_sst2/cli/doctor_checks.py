@@ -26,11 +26,10 @@ from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
 from pytest_sst2.models import locate
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.extras import install_command
+from pytest_sst2.utils.extras import DISTRIBUTION, applies, install_command, requirements_of
 from pytest_sst2.utils.formatting import plural
 
 State = Literal["ok", "missing", "broken"]
-_DISTRIBUTION = "pytest-sst2"
 _NOT_INSTALLED = "not installed"
 _EXTRAS = ("bundled", "deberta")
 # With less, a download of weights or an environment of an upgrade check is likely to fail.
@@ -75,21 +74,14 @@ def examine() -> list[Finding]:
 
 def _packages() -> Iterator[Finding]:
     """Yield each required package with its version, and each extra."""
-    requirements = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
-    required = [requirement for requirement in requirements if _applies(requirement, "")]
-    yield from map(_package, required)
-    optional = [requirement for requirement in requirements if requirement not in required]
+    requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
+    yield from map(_package, (requirement for requirement in requirements if applies(requirement, "")))
     for extra in _EXTRAS:
-        packages = [requirement for requirement in optional if _applies(requirement, extra)]
-        if missing := [package.name for package in packages if _package(package).state != "ok"]:
+        if missing := [package.name for package in requirements_of(extra) if _package(package).state != "ok"]:
             detail = f"without {', '.join(missing)}"
             yield Finding("installed", f"extra {extra}", "missing", detail, install_command(extra))
         else:
             yield Finding("installed", f"extra {extra}", "ok", "installed")
-
-
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _package(requirement: Requirement) -> Finding:

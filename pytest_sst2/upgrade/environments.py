@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_sst2.upgrade.dependency_closure import InstalledPackages
-from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version
+from pytest_sst2.upgrade.pins import Pins, pin_lines, public_version
 from pytest_sst2.upgrade.uv import InstallError, Uv, python_of
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import DISTRIBUTION
 from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.locks import lock_file
 

@@ -13,11 +13,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import DISTRIBUTION
 
 Pins = Mapping[str, str]
 """From the canonical name of a package to its version."""
 
-DISTRIBUTION = "pytest-sst2"
 # Each environment has its own; they are not part of what is compared.
 _INSTALLERS = frozenset(("pip", "setuptools", "wheel", "uv", "distribute"))
 

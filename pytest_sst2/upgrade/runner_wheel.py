@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest_sst2
-from pytest_sst2.upgrade.pins import DISTRIBUTION
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.extras import DISTRIBUTION
 from pytest_sst2.utils.hashing import short_digest
 
 # The earliest time a zip file can hold. A fixed time makes wheels of the same content identical.

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from pytest_sst2.upgrade.pins import DISTRIBUTION, Pins, pin_lines, public_version, read_pins
+from pytest_sst2.upgrade.pins import Pins, pin_lines, public_version, read_pins
 from pytest_sst2.utils.atomic_write import scratch_folder, temporary_folder
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.extras import install_command
+from pytest_sst2.utils.extras import DISTRIBUTION, install_command
 from pytest_sst2.utils.formatting import truncate
 
 

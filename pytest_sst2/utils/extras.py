@@ -16,13 +16,13 @@ def requirements_of(extra: str) -> list[Requirement]:
         texts = metadata.requires(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:
         return []
-    return [
-        requirement
-        for requirement in map(Requirement, texts)
-        if requirement.marker is not None
-        and requirement.marker.evaluate({"extra": extra})
-        and not requirement.marker.evaluate({"extra": ""})
-    ]
+    requirements = map(Requirement, texts)
+    return [requirement for requirement in requirements if applies(requirement, extra) and not applies(requirement, "")]
+
+
+def applies(requirement: Requirement, extra: str) -> bool:
+    """Return whether an extra installs a requirement on this interpreter; an empty name for no extra."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def install_command(extra: str) -> str:
