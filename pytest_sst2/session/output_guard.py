@@ -87,3 +87,5 @@ class _Guarded:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+            # What the buffer still holds goes there too: pytest's capturing puts the old descriptor back later.
+            self._stream.flush()
