@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from pytest_sst2.cli import main as cli
+from pytest_sst2.results.git_baseline import read_git_file
 from tests.conftest import results
 from tests.support import ROOT
 
@@ -128,7 +130,7 @@ class TestWorkflow:
         assert len(measured) == 2
         # Without the gate's own options both measure the same.
         gate, baseline = measured
-        rule = ["--sst2-compare=main", "--sst2-fail-on=regressed,incomparable,missing"]
+        rule = ["--sst2-compare=origin/main:.sst2/main.json", "--sst2-fail-on=regressed,incomparable,missing"]
         assert [word for word in gate if word not in rule] == baseline
         assert [word for word in gate if word in rule] == rule
         config = pytester.parseconfig(*gate[3:])
@@ -180,6 +182,33 @@ class TestShardsWorkflow:
     def test_the_page_shows_the_file_itself(self) -> None:
         text = (DOCS / "ci.md").read_text(encoding="utf-8")
         assert "```{literalinclude} examples/sst2-shards.yml\n" in text
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("name", ["sst2", "sst2-shards"])
+def test_a_pull_request_is_compared_with_the_baseline_of_main_and_not_with_its_own(name: str, tmp_path: Path) -> None:
+    job = yaml.safe_load((DOCS / "examples" / f"{name}.yml").read_text(encoding="utf-8"))["jobs"]["gate"]
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    (fetch,) = [shlex.split(run) for run in runs if run.startswith("git fetch")]
+    (baseline,) = re.findall(r"origin/\S+", next(run for run in runs if "--sst2-compare" in run or " compare " in run))
+
+    def git(folder: Path, *arguments: str) -> None:
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always")
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+    origin = tmp_path / "origin"
+    file = origin / baseline.partition(":")[2]
+    file.parent.mkdir(parents=True)
+    git(origin, "init", "-q", "-b", "main")
+    for branch, text in (("main", "of main"), ("pull-request", "its own")):
+        file.write_text(text, encoding="utf-8")
+        git(origin, "checkout", "-q", "-B", branch)
+        git(origin, "add", "-A")
+        git(origin, "commit", "-qm", branch)
+    git(tmp_path, "clone", "-q", "--depth=1", "--branch=pull-request", origin.as_uri(), "checkout")
+    git(tmp_path / "checkout", *fetch[1:])
+    found = read_git_file(tmp_path / "checkout", baseline)
+    assert (found.text, bool(found.note)) == ("of main", True)
 
 
 def spoken() -> str:
