@@ -28,9 +28,8 @@ html_show_copyright = False
 # The side bar. It stands here and not in index.md, where GitHub would show it as code.
 CONTENTS = {
     "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
-    "Look it up": ("reference", "troubleshooting", "licences"),
+    "Look it up": ("reference", "troubleshooting"),
     "What it rests on": ("verdict", "verdicts", "results", "performance", "homework"),
-    "Appendix": ("injected-faults", "reliability-tests", "scale-measured"),
     "Behind it": ("reliability", "security", "architecture"),
 }
 
@@ -41,8 +40,6 @@ def setup(app: Any) -> None:
 
 
 def _add_contents(_app: Any, page: str, source: list[str]) -> None:
-    if page == "licences":  # pip-licenses writes a table without a heading
-        source[0] = f"# Licences of the tested set\n\n{source[0]}"
     if page == "index":
         for caption, pages in CONTENTS.items():
             there = [name for name in pages if (Path(__file__).parent / f"{name}.md").exists()]

@@ -237,14 +237,11 @@ def test_every_cause_in_upgrades_is_still_said() -> None:
         assert any(part in said for part in parts if part.count(" ")), sentence
 
 
-def test_the_appendix_of_reliability_names_tests_that_exist() -> None:
-    text = (DOCS / "reliability-tests.md").read_text(encoding="utf-8")
-    named = re.findall(r"`([a-z_]+/[\w/]*test_\w+\.py)((?:::\w+)*)`", text)
-    assert len(named) > 50
-    for path, names in named:
-        source = (ROOT / "tests" / path).read_text(encoding="utf-8")
-        missing = [name for name in names.split("::")[1:] if not re.search(rf"(?:def|class) {name}\b", source)]
-        assert missing == [], path
+def test_reliability_names_tests_that_exist() -> None:
+    text = (DOCS / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w*/]*test_[\w*]+\.py)`", text)
+    assert len(named) > 10
+    assert [path for path in named if not list((ROOT / "tests").glob(path))] == []
 
 
 EXTEND = blocks(DOCS / "extend.md", "python")

@@ -65,7 +65,7 @@ class HubFault:
     """One way in which a Hub fails.
 
     Attributes:
-        name: Name in the table of docs/reliability-tests.md.
+        name: Name in the table that tools/checks/hub_faults.py prints.
         inject: Injects the fault into the server, for one repository.
         expected: Regular expressions that the user's error must match.
         watched: Whether only a separate process meets it: the watch over the process ends it, not huggingface_hub

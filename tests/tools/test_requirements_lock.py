@@ -1,7 +1,8 @@
-"""requirements.lock and docs/licences.md fit constraints.txt and pyproject.toml."""
+"""requirements.lock and docs/licences.csv fit constraints.txt and pyproject.toml."""
 
 from __future__ import annotations
 
+import csv
 import re
 
 import pytest
@@ -17,8 +18,8 @@ LOCKED = dict(re.findall(r"^(\w\S*)==(\S+)", TEXT, re.MULTILINE))
 EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"deberta"})
 # Tools that tox installs without an extra.
 WITHOUT_EXTRA = {"coverage", "matplotlib", "mutmut", "pip-licenses"}
-LICENCES = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (\w\S*) +\| (\d\S*) +\| (.*?) +\|$", LICENCES, re.MULTILINE)
+LICENCES = (ROOT / "docs" / "licences.csv").read_text(encoding="utf-8")
+ROWS = list(csv.reader(LICENCES.splitlines()))[1:]
 
 
 def test_every_pin_is_locked_in_the_same_version() -> None:

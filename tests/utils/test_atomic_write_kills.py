@@ -1,7 +1,7 @@
 """Kill runs while they write: every file is complete, with its old or its new content.
 
 ``SST2_KILLS=100 pytest tests/utils/test_atomic_write_kills.py -s`` kills a serial run a hundred times: at random
-moments among its cells, after the last, and in the middle of a random write. Figures: docs/reliability-tests.md.
+moments among its cells, after the last, and in the middle of a random write.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Inject every fault of ``tests/support/hub_faults.py`` with the real clients, and time the sentence the user reads.
 
-    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o docs/reliability-tests.md]
+    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o FILE]
 
 One process downloads a model and one downloads SST-2; with ``--whole`` these are whole runs of pytest, an hour in all.
 Then the Hub works again and the cache is checked: offline nothing may be read from it, online it must match the Hub.
-Seconds are from the client's first request to the sentence. The table replaces the text between two comments of the
-output file. About ten minutes.
+Seconds are from the client's first request to the sentence. About ten minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from tests.support import hub_runs
 from tests.support.hub_faults import DATA, FAULTS, MODEL, HubFault, Place
 from tests.support.loopback_hub import running_hub
 
-BEGIN, END = "<!-- hub-faults:begin -->", "<!-- hub-faults:end -->"
 HEADERS = ("the Hub", "what the user reads, in short", "model, seconds", "SST-2, seconds")
 
 
@@ -95,7 +93,7 @@ def main() -> int:
     parser.add_argument("--whole", action="store_true", help="whole runs of pytest")
     parser.add_argument("--only", help="only faults whose name contains this")
     parser.add_argument("--beside", type=int, default=3, help="runs at the same time")
-    parser.add_argument("-o", "--output", type=Path, help="file whose table is replaced (default: print it)")
+    parser.add_argument("-o", "--output", type=Path, help="file for the table (default: print it)")
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if not arguments.only or arguments.only in fault.name]
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.beside) as pool:
@@ -112,10 +110,7 @@ def main() -> int:
     if arguments.output is None:
         print(text)
     else:
-        page = arguments.output.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        arguments.output.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        arguments.output.write_text(f"{text}\n", encoding="utf-8")
     return int(any(each.broken for each in met))
 
 

@@ -5,7 +5,7 @@
 
 mutmut makes the faults and runs the tests that reach each. Only the tests of a module itself count (``TESTS``), and
 properties and cached functions are mutated too. A mutant that times out is neither killed nor survived. The exit status
-is 1 if fewer than 85 % of the mutants of a module were killed. docs/reliability-tests.md has figures and survivors.
+is 1 if fewer than 85 % of the mutants of a module were killed.
 """
 
 from __future__ import annotations

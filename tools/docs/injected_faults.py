@@ -1,8 +1,8 @@
-"""Inject every fault of ``tests/faults`` into a real encoder, and write the verdicts of the gate.
+"""Inject every fault of ``tests/faults`` into a real encoder, and print the verdicts of the gate.
 
     python tools/docs/injected_faults.py [--model FOLDER] [--data FOLDER] [--train-size N] [--only NAME] [-o FILE]
 
-The table replaces the text between two comments of FILE; ``--only`` prints its rows instead. Takes half an hour.
+Prints a row per fault and method, then the counts; ``-o`` also writes them as Markdown. Takes half an hour.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from pytest_sst2.utils.formatting import signed_points
 from tests.faults import FAULTS, Fault, World
 from tests.faults.harness import NOTHING, cell_of, compared, is_caught, measure, named_cause, sentences_of
 
-BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 HEADERS = ("fault", "method", "verdict", "caught?", "named cause", "named?")
 
 
@@ -111,8 +110,8 @@ def bundled_encoder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def table(rows: list[Row], title: str) -> str:
-    """Return the text for the space between the two comments."""
+def counts(rows: list[Row], title: str) -> str:
+    """Return how many faults were caught and named, which were not, and the same for each real upgrade, as Markdown."""
     faults = [row for row in rows if row.fault is not NOTHING]
     missed = [row for row in faults if not row.caught]
     unnamed = [row for row in faults if row.caught and not row.named]
@@ -122,44 +121,33 @@ def table(rows: list[Row], title: str) -> str:
         f"{len(faults) - len(missed)} caught, {sum(row.named for row in faults)} named; "
         f"{alarms} false alarms in {len(rows) - len(faults)} runs with nothing injected.",
         "",
-        _line(HEADERS),
-        _line(["---"] * len(HEADERS)),
-        *(_line(row.cells) for row in rows),
-        "",
     ]
     for what, some in (("Not caught", missed), ("Caught, but not named", unnamed)):
         names = "; ".join(f"{row.fault.name} ({row.method})" for row in some)
         lines.append(f"{what}: {names or 'none'}.")
-    lines += ["", _line(("real upgrade", "replayed by", "caught and named")), _line(["---"] * 3)]
-    for upgrade in dict.fromkeys(row.fault.replays for row in faults if row.fault.replays):
-        some = [row for row in faults if row.fault.replays == upgrade]
-        names = "; ".join(dict.fromkeys(row.fault.name for row in some))
-        lines.append(_line((upgrade, names, f"{sum(row.caught and row.named for row in some)} of {len(some)}")))
+    lines += ["", *_table(("real upgrade", "replayed by", "caught and named"), _upgrades(faults))]
     return "\n".join(lines)
 
 
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
+def _upgrades(faults: list[Row]) -> Iterator[tuple[str, str, str]]:
+    for upgrade in dict.fromkeys(row.fault.replays for row in faults if row.fault.replays):
+        some = [row for row in faults if row.fault.replays == upgrade]
+        names = "; ".join(dict.fromkeys(row.fault.name for row in some))
+        yield upgrade, names, f"{sum(row.caught and row.named for row in some)} of {len(some)}"
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the text between the two comments of a Markdown file."""
-    content = path.read_text(encoding="utf-8")
-    if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
-        raise SystemExit(f"{path} must have {BEGIN} and {END}, once each and in this order.")
-    head, tail = content.partition(BEGIN)[0], content.partition(END)[2]
-    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (headers, ("---",) * len(headers), *rows)]
 
 
 def main() -> int:
-    """Run the faults, print every row when it is complete, and write the table."""
-    parser = argparse.ArgumentParser(description="Inject every fault into a real encoder and write the verdicts.")
+    """Run the faults, print every row when it is complete, then the counts."""
+    parser = argparse.ArgumentParser(description="Inject every fault into a real encoder and print the verdicts.")
     parser.add_argument("--model", type=Path, help="folder of a BERT-like sentence encoder; default: the bundled one")
     parser.add_argument("--data", default="pocket", help="pocket or a folder; default: %(default)s")
     parser.add_argument("--train-size", type=int, default=300, help="default: %(default)s")
     parser.add_argument("--only", default="", metavar="NAME", help="only faults whose name contains this")
-    output = Path("docs/injected-faults.md")
-    parser.add_argument("-o", "--output", type=Path, default=output, help="default: %(default)s")
+    parser.add_argument("-o", "--output", type=Path, help="also write the table to this file, as Markdown")
     options = parser.parse_args()
     model = (options.model or bundled_encoder()).resolve()
     recipe = build_recipe("quick", train_size=options.train_size, seeds=(42,))
@@ -173,11 +161,13 @@ def main() -> int:
     print(f"{minutes:.0f} minutes")
     if not rows:
         raise SystemExit(f"No name of a fault contains {options.only!r}.")
-    if not options.only:
-        data = options.data if options.data == "pocket" else Path(options.data).name
-        name = "all-MiniLM-L6-v2 (bundled)" if options.model is None else model.name
-        write(options.output, table(rows, f"{name} on the {data} set, {options.train_size} training rows, one seed."))
-        print(f"written to {options.output}")
+    data = options.data if options.data == "pocket" else Path(options.data).name
+    name = "all-MiniLM-L6-v2 (bundled)" if options.model is None else model.name
+    text = counts(rows, f"{name} on the {data} set, {options.train_size} training rows, one seed.")
+    print(text)
+    if options.output:
+        table = _table(HEADERS, (row.cells for row in rows))
+        options.output.write_text("\n".join([text, "", *table, ""]), encoding="utf-8")
     return 0
 
 
