@@ -89,40 +89,41 @@ def reference() -> str:
 def _options() -> Iterator[str]:
     yield "## Options of pytest"
     yield (
-        "Every option can also be set in an ini file (`pytest.ini`, `pyproject.toml`, ...); the command line takes "
-        "precedence. `--models` and `--methods` are short for `--sst2-models` and `--sst2-methods`, unless another "
-        "plugin or a conftest defines them. Write paths with `=` (`--sst2-data=FOLDER`). Otherwise pytest takes the "
-        "path for one of its own arguments. Paths on the command line are relative to the current folder, paths in an "
-        "ini file to the folder of that file."
+        "`--models` and `--methods` are short for `--sst2-models` and `--sst2-methods`, unless another plugin or a "
+        "conftest defines them. Write paths with `=` (`--sst2-data=FOLDER`); otherwise pytest takes the path for one "
+        "of its own arguments. Sizes, rates and lengths without a default come from the recipe."
     )
-    yield from _ini_files()
     rows = [
         (
             _code(f"{option.flag} {option.metavar}" if option.metavar else option.flag),
-            _code(option.dest),
             _with_default(option),
         )
         for option in options.OPTIONS
     ]
-    yield _table(("option", "ini", "description"), rows)
+    yield _table(("option", "description"), rows)
     yield (
-        "Options without a value are switches (`true` in an ini file). The recipe sets sizes, rates and lengths that "
-        f"have no default here. `--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by "
-        "`evaluate`, which needs `--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` "
-        f"writes {_listed(NAMES)}."
+        f"`--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by `evaluate`, which needs "
+        "`--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` writes "
+        f"{_listed(NAMES)}."
     )
+    yield from _ini_files()
 
 
 def _ini_files() -> Iterator[str]:
     """Yield how to write values in ini files with text values and in those with typed values."""
     lists = _listed(option.dest for option in options.OPTIONS if option.ini_kind == "args")
+    yield "### Options in an ini file"
     yield (
-        "- In `pytest.ini`, `tox.ini` and `setup.cfg`, and in `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
-        'is text (in TOML quoted: `sst2_rounds = "3"`). Commas separate several values. In TOML, several values can '
-        'also be a list (`sst2_methods = ["tfidf", "majority"]`, `sst2_seeds = [1, 2]`), and a switch can be `true`.\n'
+        "Every option can also be set in an ini file, under its name with underscores: `--sst2-train-size` is "
+        "`sst2_train_size`. The command line takes precedence. Paths in an ini file are relative to its folder."
+    )
+    yield (
+        "- In `pytest.ini`, `tox.ini`, `setup.cfg` and `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
+        'is text, in TOML quoted: `sst2_rounds = "3"`. Commas separate several values; a switch is `true`. In TOML, '
+        "several values can also be a list: `sst2_seeds = [1, 2]`.\n"
         "- In `[tool.pytest]` of `pyproject.toml` and in `pytest.toml`, which pytest 9 reads, these are lists of "
-        f'quoted texts: {lists} (`sst2_methods = ["tfidf"]`, `sst2_seeds = ["1", "2"]`); switches are `true` or '
-        '`false` without quotes; everything else is one quoted text (`sst2_rounds = "3"`).'
+        f'quoted texts: {lists} (`sst2_seeds = ["1", "2"]`). Switches are `true` without quotes, everything else is '
+        'one quoted text (`sst2_rounds = "3"`).'
     )
 
 
@@ -188,25 +189,35 @@ def _commands() -> Iterator[str]:
         yield f"### pytest-sst2 {name}"
         yield _as_markdown(parser.description or "")
         shown = [action for action in parser._actions if action.dest != "help" and action.help != argparse.SUPPRESS]
-        rows = [_argument(action) for action in shown]
+        rows = [_argument(action) for action in shown if not _as_in_pytest(action)]
         if rows:
-            yield _table(("argument", "default", "description"), rows)
+            yield _table(("argument", "description"), rows)
+        if same := [action.option_strings[0] for action in shown if _as_in_pytest(action)]:
+            yield f"As in pytest, where each is called `--sst2-...`: {_listed(same)}."
 
 
-def _argument(action: argparse.Action) -> tuple[str, str, str]:
+def _as_in_pytest(action: argparse.Action) -> bool:
+    """Return whether an argument of a command is an option of pytest, or takes the same value as one."""
+    flags = {option.flag: option.metavar for option in options.OPTIONS}
+    short = {flag.replace("--sst2-", "--"): metavar for flag, metavar in flags.items() if metavar}
+    return any(flag in flags or short.get(flag, NONE) == action.metavar for flag in action.option_strings)
+
+
+def _argument(action: argparse.Action) -> tuple[str, str]:
     """Return the row of one argument of a command."""
     value = "" if action.nargs == 0 else f" {_value_of(action)}"
     typed = ", ".join(f"{flag}{value}" for flag in action.option_strings) or _value_of(action)
     said, default = _help(action.help or "")
-    choices = f"one of {_listed(map(str, action.choices))}" if action.choices else ""
-    needed = action.required and action.nargs != "*" and default == NONE
-    return _code(typed), "required" if needed else default, said or choices
+    said = said or f"one of {_listed(map(str, action.choices or ()))}"
+    if action.required and action.option_strings:
+        said += "; required"
+    return _code(typed), said if default == NONE else f"{said}; default: {default}"
 
 
 def _value_of(action: argparse.Action) -> str:
     """Return the placeholder of an argument's value, as a usage line shows it."""
     name = str(action.metavar or action.dest.upper())
-    repeated = {"+": f"{name} ...", "*": f"[{name} ...]"}
+    repeated = {"+": f"{name} ...", "*": f"[{name} ...]", "?": f"[{name}]"}
     return repeated.get(str(action.nargs), name)
 
 
@@ -346,15 +357,11 @@ def _results_fields() -> Iterator[str]:
         "```"
     )
     yield (
-        "Baselines (`--sst2-save`, `.sst2/`) have the same content in packed form: values that several records share "
-        "are stored once, and values per example are base64. `pytest-sst2 compare` and `--sst2-compare` read both "
-        "forms, and the files of earlier releases."
+        "Baselines (`--sst2-save`, `.sst2/`) have the same content in packed form. Every command reads both forms, and "
+        "the files of earlier releases."
     )
-    rows = [
-        (title, _listed(part["properties"]))
-        for title, part in [("the file", schema), *schema["$defs"].items()]
-        if "properties" in part
-    ]
+    parts = {"the file": schema, "Record": schema["$defs"]["Record"]}
+    rows = [(title, _listed(part["properties"])) for title, part in parts.items()]
     yield _table(("part", "fields"), rows)
 
 
