@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.flips import Flip, flips, mistakes
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
 from pytest_sst2.compare.probability_calibration import Calibration, calibration_bins, expected_calibration_error

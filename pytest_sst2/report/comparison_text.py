@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
+from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.cell_times import PhaseTimeChange, Speed
-from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.report.headline import comparison_advice, comparison_headline, points
 from pytest_sst2.report.results_table import seeds_text

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_sst2.compare.comparison import CellComparison
+from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.report.results_table import Row, cell_rows
 from pytest_sst2.report.summary import Report
 from pytest_sst2.results.record import Record

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import RunOutcome, comparison_outcome
 from pytest_sst2.report.results_table import Row, cell_rows
 from pytest_sst2.results.file import Results

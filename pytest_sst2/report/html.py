@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
-from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.report import comparison_text, results_table
 from pytest_sst2.report.bars import Bar, Scale, bar
 from pytest_sst2.report.cell_details import cell_details, changed_sentences, changed_slices

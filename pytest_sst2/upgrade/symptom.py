@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import Comparison, compare
 from pytest_sst2.compare.pairing import CellKey, by_cell, cell_name
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record

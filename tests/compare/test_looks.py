@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.comparison import CellComparison, compare
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.looks import SeedSchedule, planned_looks
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.file import Results, results_from_text, results_text

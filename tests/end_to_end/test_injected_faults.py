@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.comparison import CellComparison
+from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.results.file import Results, results_from_text
 from tests.conftest import write_tsv

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.compare.comparison import CellComparison, Comparison, compare
+from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.comparison import Comparison, compare
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.declared import NOTHING_DECLARED
 from pytest_sst2.config.recipes import Recipe

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from pytest_sst2.compare.comparison import CellComparison, FailedSeed
+from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.drift.evidence import Cause, Rank
+from pytest_sst2.compare.single_seeds import FailedSeed
 from pytest_sst2.report.headline import comparison_advice, comparison_headline
 from tests.support.comparisons import HELD, IDENTICAL, INCOMPARABLE, REGRESSED, SMALL, UNDECIDED, comparison
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.cell_times import PhaseTimeChange
-from pytest_sst2.compare.comparison import CellComparison, Comparison
+from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.peak_memory import PeakMemoryChange
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange

@@ -32,6 +32,8 @@ REQUIRED_SHARE = 0.85
 
 # The tests that judge a module, below tests/.
 TESTS: dict[str, tuple[str, ...]] = {
+    "compare/cell_comparison": ("compare/test_comparison.py",),
+    "compare/cell_verdicts": ("compare/test_comparison.py",),
     "compare/comparison": ("compare/test_comparison.py",),
     "compare/drift/causes": ("compare/drift", "compare/test_comparison.py", "end_to_end/test_injected_faults.py"),
     "data/folders": ("data",),
