@@ -48,7 +48,7 @@ BUGS_LEFT = {
     "3: whole sentences, held-out slice": ("whole", "whole"),
     "none: whole sentences, validation": ("whole-validation", "whole-validation"),
 }
-# Copies of MiniLM with its own and with a foreign tokenizer have the same name, so that compare pairs their cells.
+# A copy of MiniLM with a foreign tokenizer.
 STAND_IN = "all-MiniLM-L6-v2"
 VOCABULARY, FIRST_WORD = 30_522, 1996  # of BERT's uncased vocabulary; its words begin after unused ids and single signs
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
@@ -58,15 +58,13 @@ BYTES = 256
 def runs(data: str, models: Sequence[str], seeds: str, work: Path) -> dict[str, list[str]]:
     """Return the arguments of ``pytest benchmarks`` for each results file."""
     encoders, foreign = ["--models", ",".join(models)], ["--models", str(work / "foreign" / STAND_IN)]
-    both, tuned, probe = (["--methods", names] for names in ("fine-tune,linear-probe", "fine-tune", "linear-probe"))
+    both, tuned = (["--methods", names] for names in ("fine-tune,linear-probe", "fine-tune"))
     every = ["--methods", "fine-tune,linear-probe,tfidf,majority"]
     whole, cut, validation = "--sst2-recipe=homework9", "--sst2-recipe=homework9-as-published", "--sst2-eval=validation"
     arguments = {
         "whole": [*encoders, *every, whole],
         "five-tokens": [*encoders, *tuned, cut],
         "whole-validation": [*encoders, *every, whole, validation, f"--sst2-seeds={seeds}"],
-        "five-tokens-validation": [*encoders, *tuned, cut, validation],
-        "own": ["--models", str(work / "own" / STAND_IN), *probe, whole],
         "foreign": [*foreign, *both, whole],
         "foreign-five-tokens": [*foreign, *tuned, cut],
     }
@@ -84,23 +82,12 @@ def measured(path: Path, arguments: Sequence[str]) -> Results:
     return results_from_text(path.read_text(encoding="utf-8"), path.name)
 
 
-def compare_output(work: Path, before: str, after: str) -> str:
-    """Return the verdict and the causes that ``pytest-sst2 compare`` prints for two results files."""
-    files = [f"{name}.json" for name in (before, after)]
-    command = [sys.executable, "-m", "pytest_sst2.cli.main", "compare", *files]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True)  # noqa: S603 - our own words
-    verdict, *lines = done.stdout.splitlines() or [done.stderr]
-    causes = [line for line in lines if line.startswith(("incomparable:", "drift:"))]
-    return _code(f"$ pytest-sst2 compare {' '.join(f'WORK/{file}' for file in files)}", verdict, *causes)
-
-
 def tables(models: Sequence[str], results: Mapping[str, Results]) -> dict[str, str]:
     """Return the tables of the page by the name of their block."""
     return {
         "accuracies": _accuracies(models, results),
         "five tokens": _five_tokens(models, results),
         "foreign tokenizer": _foreign_tokenizer(results),
-        "validation": _validation(models, results),
         "conclusion": _conclusion(models, results),
     }
 
@@ -153,20 +140,6 @@ def _foreign_tokenizer(results: Mapping[str, Results]) -> str:
     return _table(
         "held-out slice, one seed; own; foreign; points (95 % interval); p (McNemar); predicts positive", rows
     )
-
-
-def _validation(models: Sequence[str], results: Mapping[str, Results]) -> str:
-    cells = [("majority", "", "majority", ""), ("tfidf", "", "tfidf", "")]
-    for name in models:
-        cells += [(f"{name} × {method}", name, method, "") for method in ("linear-probe", "fine-tune")]
-        cells.append((f"{name} × fine-tune, 5 tokens", name, "fine-tune", "five-tokens"))
-    rows = []
-    for label, model, method, run in cells:
-        pair = [_cell(results, f"{run or 'whole'}{part}", model, method) for part in ("", "-validation")]
-        if all(pair):
-            points = signed_points(pair[1].accuracy - pair[0].accuracy, digits=1)
-            rows.append([label, *map(_accuracy, pair), points, *map(_balanced_accuracy, pair)])
-    return _table("seed 42; held-out slice; validation; points; balanced: held-out; balanced: validation", rows)
 
 
 def _conclusion(models: Sequence[str], results: Mapping[str, Results]) -> str:
@@ -226,24 +199,14 @@ def _accuracy(record: Record | None) -> str:
     return f"{record.accuracy:.4f} ({record.accuracy_interval.low:.3f}–{record.accuracy_interval.high:.3f})"
 
 
-def _balanced_accuracy(record: Record) -> str:
-    labels, predictions = np.asarray(record.labels), np.asarray(record.predictions)
-    return f"{np.mean([(predictions[labels == label] == label).mean() for label in np.unique(labels)]):.3f}"
-
-
 def _table(headers: str, rows: Sequence[Sequence[str]]) -> str:
     names = headers.split("; ")
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows))
 
 
-def _code(*lines: str) -> str:
-    return "\n".join(["```", *lines, "```"])
-
-
-def write_stand_ins(work: Path, sentences: Sequence[str]) -> None:
-    """Write two copies of MiniLM: one with its own tokenizer, one with a tokenizer trained on sentences."""
+def write_stand_in(work: Path, sentences: Sequence[str]) -> None:
+    """Write a copy of MiniLM with a tokenizer trained on sentences."""
     minilm = locate_files(next(spec for spec in CATALOG if spec.name == "minilm"), trust_remote_code=False).folder
-    shutil.copytree(minilm, work / "own" / STAND_IN, dirs_exist_ok=True)
     foreign = work / "foreign" / STAND_IN
     ignored = shutil.ignore_patterns("tokenizer*", "vocab*", "special_tokens*")
     shutil.copytree(minilm, foreign, ignore=ignored, dirs_exist_ok=True)
@@ -292,12 +255,10 @@ def main() -> None:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     models = options.models.split(",")
-    write_stand_ins(work, load_source(options.data).dataset["train"].shuffle(seed=SEED)["sentence"][:5000])
+    write_stand_in(work, load_source(options.data).dataset["train"].shuffle(seed=SEED)["sentence"][:5000])
     plan = runs(options.data, models, options.seeds, work)
     results = {name: measured(work / f"{name}.json", [*words, *extra]) for name, words in plan.items()}
     texts = tables([Path(model).name for model in models], results)
-    for before, after in (("whole", "five-tokens"), ("own", "foreign"), ("whole", "whole-validation")):
-        texts[f"compare {after}"] = compare_output(work, before, after)
     environment = results["whole"].records[0].environment
     machine = f"{environment.cpu_model} ({environment.device}), Python {environment.python}, {environment.headline}."
     texts["environment"] = f"Measured on {machine}"
