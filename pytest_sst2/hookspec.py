@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_sst2.compare.comparison import Comparison
     from pytest_sst2.config.specs import MethodSpec, ModelSpec
+    from pytest_sst2.results.record import Record
 
 
 @pytest.hookspec
@@ -40,4 +42,37 @@ def pytest_sst2_methods() -> Sequence[MethodSpec]:  # type: ignore[empty-body]
 
         def pytest_sst2_methods():
             return [MethodSpec("length", length, needs_model=False)]
+    """
+
+
+@pytest.hookspec
+def pytest_sst2_record(record: Record) -> None:
+    """Receive each record that the run measured, when its test ends; not those taken from an earlier run's file.
+
+    With pytest-xdist, shards or Ray, the process that gathers the records calls it. An error of the hook is a problem
+    at the end of the run, and the hook is not called again.
+
+    Example::
+
+        import mlflow
+
+        def pytest_sst2_record(record):
+            with mlflow.start_run(run_name=record.cell):
+                mlflow.log_params({"model": record.model, "method": record.method, "seed": record.seed})
+                mlflow.log_metric("accuracy", record.accuracy)
+    """
+
+
+@pytest.hookspec
+def pytest_sst2_comparison(comparison: Comparison) -> None:
+    """Receive the comparison of a run with ``--sst2-compare``, after the results are written.
+
+    An error of the hook is a problem at the end of the run.
+
+    Example::
+
+        def pytest_sst2_comparison(comparison):
+            for cell in comparison.flagged("regressed"):
+                causes = "; ".join(cause.sentence for cause in cell.causes)
+                print(f"::error title={cell.name} regressed::{causes or 'no cause was found'}")
     """

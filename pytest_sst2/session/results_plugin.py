@@ -10,6 +10,7 @@ import pytest
 
 from pytest_sst2.session.output_guard import guard_output, move_to_stderr, print_quietly
 from pytest_sst2.session.planned_cells import Plan
+from pytest_sst2.session.result_hooks import ResultHooks
 from pytest_sst2.session.stash import context_of, inputs_of, is_configured, schedule_of, settings_of
 from pytest_sst2.utils import locks
 from pytest_sst2.utils.errors import Sst2Error
@@ -45,6 +46,7 @@ class ResultsPlugin:
         self._stdout: TextIO | None = None
         self._unlock: Callable[[], None] = lambda: None
         self._pytest_session: pytest.Session | None = None
+        self._hooks = ResultHooks(config)
 
     def prepare(self) -> None:
         """Lock the results file of the run, and load its inputs.
@@ -114,9 +116,12 @@ class ResultsPlugin:
         if lost is not None:
             session.add_lost(lost, failed=report.failed)
         if record is not None:
-            added = session.add(record, getattr(report, "sst2_resumed", None))
+            resumed = getattr(report, "sst2_resumed", None)
+            added = session.add(record, resumed)
             if report.failed and added.reaches_floor:
                 session.failed_tests += 1
+            if resumed != "":
+                self._hooks.record(added)
         if failure is not None:
             session.add_failure(failure)
 
@@ -134,6 +139,9 @@ class ResultsPlugin:
         stopped = self._stopped or session.shouldstop or session.shouldfail
         stopped = stopped or session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         results.finish(complete=not stopped, passed=session.exitstatus == pytest.ExitCode.OK)
+        if results.comparison is not None:
+            self._hooks.comparison(results.comparison)
+        results.problems += self._hooks.problems
         self._pytest_session = session
         _add_to_junit(session.config, results.comparison)
         if not session.config.pluginmanager.has_plugin("terminalreporter"):

@@ -265,6 +265,39 @@ class TestExtend:
         again = project.runpytest("--methods", name, "--sst2-compare=main")
         again.stdout.fnmatch_lines(["HOLDS: * answered every sentence as before"])
 
+    def test_a_record_goes_to_wandb(self, project: pytest.Pytester) -> None:
+        project.makepyfile(
+            wandb="""
+            import contextlib
+
+            @contextlib.contextmanager
+            def init(project, name, reinit):
+                print("began", project, name, file=open("seen", "a"))
+                yield __import__("wandb")
+
+            def log(values):
+                print(*values, file=open("seen", "a"))
+            """
+        )
+        self.run_with_hook("wandb", project)
+        assert (project.path / "seen").read_text() == "began sst2 majority-seed42\naccuracy\n"
+
+    def test_a_record_goes_into_a_model_card(self, project: pytest.Pytester) -> None:
+        from huggingface_hub import ModelCard
+
+        (project.path / "my-encoder").mkdir()
+        (project.path / "my-encoder" / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n", encoding="utf-8")
+        self.run_with_hook("ModelCard", project)
+        card = ModelCard.load(project.path / "my-encoder" / "README.md")
+        (result,) = card.data.eval_results
+        (record,) = results(project.path / "r.json")["records"]
+        assert (result.metric_value, card.data.license) == (record["accuracy"], "mit")
+
+    def run_with_hook(self, name: str, project: pytest.Pytester) -> None:
+        (conftest,) = [code for code in EXTEND if "def pytest_sst2_record" in code and name in code]
+        project.makeconftest(conftest)
+        assert project.runpytest("--methods=majority", "--sst2-json=r.json").ret == 0
+
     def test_a_model_of_the_page_is_known(self, pytester: pytest.Pytester) -> None:
         (conftest,) = [code for code in EXTEND if "def pytest_sst2_models" in code]
         pytester.makeconftest(conftest)

@@ -249,7 +249,7 @@ def _fixtures_of(source: str) -> Iterator[tuple[str, str, str]]:
 def _hooks() -> Iterator[str]:
     yield "## Hooks"
     yield "Implement these hooks in a `conftest.py` or a plugin. The examples work when pasted into a `conftest.py`."
-    for hook in (hookspec.pytest_sst2_models, hookspec.pytest_sst2_methods):
+    for hook in (hook for name, hook in vars(hookspec).items() if name.startswith("pytest_sst2_")):
         said, _, example = (inspect.getdoc(hook) or "").partition("Example::\n\n")
         yield f"### {hook.__name__}"
         yield flowing(said)
