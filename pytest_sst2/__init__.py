@@ -15,19 +15,39 @@ from pytest_sst2.version import __version__ as __version__
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
     from pytest_sst2.methods.base import Job, Trained
-    from pytest_sst2.results.record import Record
+    from pytest_sst2.methods.features import load_features
+    from pytest_sst2.methods.sequence_classifier import SequenceClassifier
+    from pytest_sst2.results.fingerprint import TrainingFingerprint
+    from pytest_sst2.results.record import Epoch, Record
     from pytest_sst2.session.cell_run import CellRun
 
-__all__ = ["Cell", "CellRun", "Job", "MethodSpec", "ModelSpec", "Record", "Sst2Error", "Trained"]
+__all__ = [
+    "Cell",
+    "CellRun",
+    "Epoch",
+    "Job",
+    "MethodSpec",
+    "ModelSpec",
+    "Record",
+    "SequenceClassifier",
+    "Sst2Error",
+    "Trained",
+    "TrainingFingerprint",
+    "load_features",
+]
 
 _MODULES = {
     "Cell": "config.specs",
     "CellRun": "session.cell_run",
+    "Epoch": "results.record",
     "Job": "methods.base",
     "MethodSpec": "config.specs",
     "ModelSpec": "config.specs",
     "Record": "results.record",
+    "SequenceClassifier": "methods.sequence_classifier",
     "Trained": "methods.base",
+    "TrainingFingerprint": "results.fingerprint",
+    "load_features": "methods.features",
 }
 
 

@@ -73,7 +73,7 @@ class FingerprintRecorder:
         self._first_batch = FirstBatchWatch()
 
     def record_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
-        """Record the fingerprint of a tokenizer; ``tokenize`` truncates the token ids as the method does."""
+        """Record a tokenizer; ``tokenize`` maps n sentences to n lists of token ids, truncated as in the method."""
         if self.enabled:
             with self._clock.phase(PHASE):
                 self._ids = tokenize(probe_sentences())
@@ -107,7 +107,10 @@ class FingerprintRecorder:
     def record_rows(
         self, which: Literal["train", "evaluation"], ids: Sequence[Sequence[int]], embeddings: np.ndarray
     ) -> None:
-        """Record token ids and embeddings, shape (n, d), of all training or evaluation rows in their order."""
+        """Record n lists of token ids and embeddings of shape (n, d): of all ``train`` or ``evaluation`` rows.
+
+        ``load_features`` does it.
+        """
         if self.enabled:
             with self._clock.phase(PHASE), contextlib.suppress(Exception):  # no measurement may end a run
                 self._rows[which] = sketch_rows(ids, embeddings)
@@ -120,7 +123,10 @@ class FingerprintRecorder:
             yield
 
     def record_training(self, training: TrainingFingerprint) -> None:
-        """Record the fingerprint of a training, with the watched steps and the parts whose weights changed."""
+        """Record the fingerprint of a training when it has ended.
+
+        Steps of a PyTorch optimiser since ``record_encoder``, and the parts whose weights changed, are added.
+        """
         self._optimizer.stop()
         self._first_batch.stop()
         batch = self._first_batch

@@ -65,7 +65,7 @@ class PhaseClock:
 
     @contextlib.contextmanager
     def phase(self, name: str, examples: int = 0) -> Iterator[None]:
-        """Time the body as part of phase ``name``, with ``examples`` more examples. If it raises, record nothing."""
+        """Add the seconds of the body, and ``examples``, to those of phase ``name``. If it raises, record nothing."""
         self._synchronize()
         self._inner.append(_NOTHING)
         self._open.append(name)

@@ -34,13 +34,14 @@ class Job:
     """Everything a method needs to train one classifier.
 
     Attributes:
-        train: The training rows.
+        train: The training rows: ``len(train)`` = n, ``train.sentences``, n texts, and ``train.labels``, shape (n,),
+            int64, 0 or 1, read-only.
         evaluation: The evaluation rows, for learning curves only.
-        recipe: Sizes, learning rate, maximum lengths and precision.
-        seed: Seed of everything random.
-        clock: Times phases: ``with job.clock.phase("fit", examples=n):``.
-        loader: Loads tokenizers and models onto ``loader.device``.
-        recorder: Takes fingerprints of tokenizer, encoder and training.
+        recipe: ``recipe.epochs``, ``batch_size``, ``learning_rate``, ``max_length`` in tokens, ``dtype`` and so on.
+        seed: Seed of everything random; the global generators are seeded with it.
+        clock: Times phases; a ``PhaseClock``.
+        loader: Loads tokenizers and models onto ``loader.device``; a ``ModelLoader``.
+        recorder: Takes fingerprints of tokenizer, encoder and training; a ``FingerprintRecorder``.
         model: The encoder to start from; None for methods without a model.
         cache: Caches embeddings of frozen encoders between runs; None to compute all of them.
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
@@ -61,7 +62,7 @@ class Job:
 
     @property
     def encoder(self) -> ModelSpec:
-        """The model of a method that needs one."""
+        """The model of a method that needs one, a ``ModelSpec``."""
         assert self.model is not None, "planned without a model"  # noqa: S101 - MethodSpec.needs_model sees to it
         return self.model
 
@@ -74,8 +75,8 @@ class Trained:
         predict: Maps n sentences to an array of shape (n,) with the probability of the positive class.
         settings: Effective training arguments or classifier parameters, as plain values. The Record adds ``code``
             for a method that a conftest defines, a digest of its module.
-        epochs: The learning curve of a method that trains in epochs, without the last epoch. The classifier itself
-            gives the last point.
+        epochs: The learning curve of a method that trains in epochs, an ``Epoch`` each, without the last epoch. The
+            classifier itself gives the last point.
         last_train_loss: Mean training loss of the last epoch; None for methods that do not train in epochs.
         warnings: Sentences that a reader of the accuracy should know.
     """

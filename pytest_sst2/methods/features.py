@@ -35,11 +35,13 @@ class Features:
 
     @property
     def encoder(self) -> Any:
-        """The ``SentenceTransformer``."""
+        """The ``SentenceTransformer``. Other cells share it, so it must not be trained."""
         return self.embedder.encoder
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return the embeddings in the order of the sentences.
+        """Return the embeddings in the order of the sentences, shape (n, d), float32.
+
+        Those of ``job.train.sentences`` and ``job.evaluation.sentences`` themselves are cached.
 
         Raises:
             Sst2Error: An embedding contains NaN or infinity.
@@ -132,7 +134,7 @@ class Features:
 
 
 def load_features(job: Job) -> Features:
-    """Load the job's encoder in the recipe's type, as phase ``load``, and record its fingerprints.
+    """Load the job's frozen encoder in the recipe's type, as phase ``load``, and record its fingerprints.
 
     If the cell before loaded the same encoder, that one is reused and the phase is marked as cached.
     """

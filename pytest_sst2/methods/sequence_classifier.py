@@ -14,7 +14,7 @@ from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_
 
 @dataclass
 class SequenceClassifier:
-    """Maps n sentences to the probabilities of the positive class, shape (n,).
+    """A transformer with a two-class head that maps n sentences to the probabilities of the positive class.
 
     Attributes:
         model: The transformer.
@@ -31,7 +31,7 @@ class SequenceClassifier:
     parts: int = 1
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return the probability of the positive class for each sentence, batched by length to save padding."""
+        """Return the probabilities of the positive class, shape (n,), float64; batched by length to save padding."""
         import torch
 
         probabilities = np.empty(len(sentences), dtype=np.float64)
@@ -52,7 +52,7 @@ class SequenceClassifier:
         return np.array([rows[index] for index in range(len(sentences))])
 
     def tokenize(self, sentences: Sequence[str], **options: Any) -> Any:
-        """Return the tokenizer's output, truncated to ``max_length``."""
+        """Return the tokenizer's output, n lists of token ids in ``input_ids``, truncated to ``max_length``."""
         return self.tokenizer(list(sentences), truncation=True, max_length=self.max_length, **options)
 
     @property

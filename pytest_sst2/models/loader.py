@@ -45,7 +45,7 @@ class ModelLoader:
         self._swapped: set[ModelSpec] = set()
 
     def locate(self, spec: ModelSpec) -> LocatedModel:
-        """Return the model's verified files. They are located once per run and must not change afterwards.
+        """Return the model's verified files, which are in ``.folder``. They must not change during the run.
 
         A model's folder is used as it is. Otherwise the order is the Hub's cache, the Hub, the bundled package. Files
         of the bundled package are verified at every load.
@@ -134,7 +134,7 @@ class ModelLoader:
         return (SWAPPED,) if spec in self._swapped else ()
 
     def sentence_encoder(self, spec: ModelSpec, *, dtype: str = "float32", max_length: int | None = None) -> Any:
-        """Return a ``SentenceTransformer`` on the device.
+        """Return a ``SentenceTransformer`` on the device, of at most ``max_length`` tokens per input.
 
         A repository without sentence-transformers modules uses mean pooling over the last hidden states.
 

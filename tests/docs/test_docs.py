@@ -244,10 +244,10 @@ def test_reliability_names_tests_that_exist() -> None:
     assert [path for path in named if not list((ROOT / "tests").glob(path))] == []
 
 
-EXTEND = blocks(DOCS / "extend.md", "python")
+EXTEND = [*blocks(DOCS / "extend.md", "python"), (DOCS / "examples" / "contrastive.py").read_text(encoding="utf-8")]
 ADDED_METHODS = {
     name: code for code in EXTEND for name in re.findall(r'MethodSpec\("([\w-]+)"', code)
-}  # the page's conftests, by the method that each adds
+}  # the conftests of the page and of the file that it names, by the method that each adds
 
 
 class TestExtend:

@@ -160,6 +160,27 @@ class TestFrozenEncoder:
             other = job_with(None, tiny_encoder, frozen, recipe=dataclasses.replace(first.recipe, **change))
             assert load_features(other).encoder is not load_features(first).encoder
 
+    @pytest.mark.parametrize("change", ["train", "shorten"])
+    def test_an_encoder_that_a_method_changed_is_not_given_to_the_next_cell(
+        self, change: str, tiny_encoder: Path
+    ) -> None:
+        import torch
+
+        frozen = FrozenEncoder()
+        first = load_features(job_with(None, tiny_encoder, frozen))
+        before = first(["a fine film"])
+        if change == "train":
+            optimizer = torch.optim.AdamW(first.encoder.parameters(), lr=0.1)
+            first.encoder(dict(first.encoder.tokenizer(["a film"], return_tensors="pt")))[
+                "sentence_embedding"
+            ].sum().backward()
+            optimizer.step()
+        else:
+            first.encoder.max_seq_length = 3
+        after = load_features(job_with(None, tiny_encoder, frozen))(["a fine film"])
+        assert np.array_equal(after, before)
+        assert not np.array_equal(first(["a fine film"]), before)
+
     def test_fine_tuning_has_the_memory_to_itself(self, tiny_encoder: Path) -> None:
         frozen = FrozenEncoder()
         load_features(job_with(None, tiny_encoder, frozen))

@@ -32,8 +32,15 @@ from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import PRESETS
 from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.instruments.environment import VARIABLES
+from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
+from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.methods.base import Job, Trained
+from pytest_sst2.methods.features import Features, load_features
+from pytest_sst2.methods.sequence_classifier import SequenceClassifier
+from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.report.write import NAMES
+from pytest_sst2.results.fingerprint import TrainingFingerprint
+from pytest_sst2.results.record import Epoch
 from pytest_sst2.runner.metrics import LOCAL
 from pytest_sst2.utils.unexpected import UNEXPECTED
 from tools.docs.results_schema import docstring_parts, flowing, results_schema
@@ -262,6 +269,54 @@ def _hooks() -> Iterator[str]:
         yield f"### {kind.__name__}"
         yield f"`{kind.__module__}.{kind.__name__}`: {about}"
         yield _table(("field", "description"), [(_code(name), said) for name, said in fields.items()])
+    yield "### What a method calls"
+    yield "Import the names without a dot from `pytest_sst2`; n is the number of sentences, d the width of the encoder."
+    yield _table(("call", "description"), [(_call(text, called), _about(called)) for text, called in CALLS.items()])
+
+
+CALLS = {
+    "job.encoder": Job.encoder,
+    "job.clock.phase": PhaseClock.phase,
+    "job.clock.step": PhaseClock.step,
+    "job.clock.mark_cached": PhaseClock.mark_cached,
+    "job.loader.locate": ModelLoader.locate,
+    "job.loader.tokenizer": ModelLoader.tokenizer,
+    "job.loader.sequence_classifier": ModelLoader.sequence_classifier,
+    "job.loader.head_warnings": ModelLoader.head_warnings,
+    "job.loader.sentence_encoder": ModelLoader.sentence_encoder,
+    "job.recorder.record_tokenizer": FingerprintRecorder.record_tokenizer,
+    "job.recorder.record_encoder": FingerprintRecorder.record_encoder,
+    "job.recorder.record_rows": FingerprintRecorder.record_rows,
+    "job.recorder.record_training": FingerprintRecorder.record_training,
+    "load_features": load_features,
+    "features = load_features(job); features": Features.__call__,
+    "features.encoder": Features.encoder,
+    "features.settings": Features.settings,
+    "features.warnings": Features.warnings,
+    "SequenceClassifier": SequenceClassifier,
+    "classifier = SequenceClassifier(...); classifier": SequenceClassifier.__call__,
+    "classifier.embed": SequenceClassifier.embed,
+    "classifier.tokenize": SequenceClassifier.tokenize,
+    "TrainingFingerprint": TrainingFingerprint,
+    "Epoch": Epoch,
+}
+
+
+def _call(text: str, called: object) -> str:
+    """Return a call as a method writes it: its arguments without types; an attribute is not called."""
+    if isinstance(called, property) or not callable(called):
+        return _code(text)
+    given = [parameter for name, parameter in inspect.signature(called).parameters.items() if name != "self"]
+    shown = inspect.Signature([parameter.replace(annotation=inspect.Parameter.empty) for parameter in given])
+    return _code(f"{text}{_PRIVATE_DEFAULT.sub('', str(shown))}")
+
+
+_PRIVATE_DEFAULT = re.compile(r"=<[^>]*>")
+
+
+def _about(called: object) -> str:
+    """Return a docstring as one line of Markdown, without its sections."""
+    return flowing(re.split(r"^\w+:$", inspect.getdoc(called) or "", maxsplit=1, flags=re.MULTILINE)[0])
 
 
 def _names() -> Iterator[str]:
