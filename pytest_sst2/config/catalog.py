@@ -13,8 +13,8 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 # SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 at the pinned revision, from the Hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-_DEBERTA = "needs the extra deberta (protobuf, sentencepiece); pickled weights on main, which are converted"
-_PICKLES = "pickled weights on main, which are converted to safetensors"
+_DEBERTA = "needs the extra deberta; pickled weights, converted to safetensors"
+_PICKLES = "pickled weights, converted to safetensors"
 _sentence_encoder = functools.partial(ModelSpec, sentence_encoder=True)
 
 CATALOG: tuple[ModelSpec, ...] = (

@@ -47,6 +47,7 @@ from tools.docs.results_schema import docstring_parts, flowing, results_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path("docs") / "reference.md"
+EXTEND = ROOT / "docs" / "extend.md"
 SCHEMA = Path("pytest_sst2") / "results" / "schema.json"
 NONE = "–"
 
@@ -255,15 +256,16 @@ def _fixtures_of(source: str) -> Iterator[tuple[str, str, str]]:
 
 def _hooks() -> Iterator[str]:
     yield "## Hooks"
-    yield "Implement these hooks in a `conftest.py` or a plugin. The examples work when pasted into a `conftest.py`."
+    shown = EXTEND.read_text(encoding="utf-8")
+    yield "Implement these hooks in a `conftest.py` or a plugin ([more examples](extend.md))."
     for hook in (hook for name, hook in vars(hookspec).items() if name.startswith("pytest_sst2_")):
         said, _, example = (inspect.getdoc(hook) or "").partition("Example::\n\n")
-        yield f"### {hook.__name__}"
-        yield flowing(said)
-        # In a docstring one empty line parts functions, in a file two.
-        code = textwrap.dedent(example).rstrip().replace("\n\ndef ", "\n\n\ndef ")
-        yield f"```python\n{code}\n```"
-    yield "Classes that the hooks return, and the argument and result of a method:"
+        yield f"`{hook.__name__}`: {flowing(said)}"
+        if f"def {hook.__name__}(" not in shown:
+            # In a docstring one empty line parts functions, in a file two.
+            code = textwrap.dedent(example).rstrip().replace("\n\ndef ", "\n\n\ndef ")
+            yield f"```python\n{code}\n```"
+    yield "The hooks return `ModelSpec` and `MethodSpec`. A method takes a `Job` and returns a `Trained`."
     for kind in (ModelSpec, MethodSpec, Job, Trained):
         about, fields = docstring_parts(inspect.getdoc(kind) or "")
         yield f"### {kind.__name__}"
@@ -359,32 +361,29 @@ def _names() -> Iterator[str]:
 ENVIRONMENT = {
     "PYTEST_SST2_CACHE": "folder of the embedding cache (default: the user's; `pytest-sst2 cache` prints it)",
     "PYTEST_SST2_LOAD_SECONDS": (
-        "maximum time of the trial in which an unknown model is loaded (default: 30 and one per 10 MB of weights); "
+        "time limit of the trial in which an unknown model is loaded (default: 30 and one per 10 MB of weights); "
         "`0`: no trial"
     ),
-    "PYTEST_SST2_LOAD_GB": "maximum memory of that trial (default: 3 and 8 times the weights); `0`: no trial",
-    "HF_HOME": "folder in which the Hub's clients store downloads, including SST-2 and models",
+    "PYTEST_SST2_LOAD_GB": "memory limit of that trial (default: 3 and 8 times the weights); `0`: no trial",
+    "PYTEST_SST2_HUB_PATIENCE": "idle timeout of downloads, in seconds (default: 30)",
+    "HF_HOME": "folder of the Hub's cache, including SST-2 and models",
     "HF_HUB_OFFLINE": "`1`: no requests to the Hub; a file that is not in its cache is an error",
     "TRANSFORMERS_OFFLINE": "`1`: the same as `HF_HUB_OFFLINE`",
     "HF_DATASETS_OFFLINE": "`1`: SST-2 is never downloaded",
     "HF_ENDPOINT": "address of the Hub or of a mirror",
-    "PYTEST_SST2_HUB_PATIENCE": "idle timeout of downloads, in seconds (default: 30)",
     "HF_TOKEN": "token for gated and private models",
-    "HF_TOKEN_PATH": "file with the token that `hf auth login` stores; the token is redacted in all output (default: "
-    "`token` in `HF_HOME`)",
+    "HF_TOKEN_PATH": "file with the token that `hf auth login` stores (default: `token` in `HF_HOME`)",
     "XDG_CACHE_HOME": "the user's cache folder; `HF_HOME` is `huggingface` in it by default",
     "RAY_AUTH_TOKEN": "token of a Ray cluster; a cluster that a run starts gets a random token unless this, "
     "`RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` is set",
     "RAY_AUTH_TOKEN_PATH": "file with the token of a Ray cluster",
-    "CI": "if set to anything but `0` or `false`, `--sst2-data auto` never replaces SST-2 by other data",
-    "GITHUB_STEP_SUMMARY": "file to which every run with cells appends its report as Markdown; GitHub Actions sets it "
-    "and shows the file as the job's summary",
-    "COLUMNS": "maximum width of tables (default: the width of the terminal; without a terminal 80 for pytest, "
-    "unlimited for `pytest-sst2`)",
+    "CI": "if set, and not to `0` or `false`, `--sst2-data auto` never replaces SST-2 by other data",
+    "GITHUB_STEP_SUMMARY": "file to which every run with cells appends its report as Markdown",
+    "COLUMNS": "width of tables (default: the terminal's; without one 80 for pytest, unlimited for `pytest-sst2`)",
     "NO_COLOR": "disables colours",
     "TERM": "`dumb`: disables colours and the progress line",
     "PYTEST_XDIST_WORKER_COUNT": "set by pytest-xdist: the workers divide the cores, and times are not compared",
-    "PYTEST_XDIST_WORKER": "set by pytest-xdist: the worker's name; it is recorded and selects one of several GPUs",
+    "PYTEST_XDIST_WORKER": "set by pytest-xdist: it is recorded and selects one of several GPUs",
 }
 
 
