@@ -260,7 +260,8 @@ def _hooks() -> Iterator[str]:
     yield "Implement these hooks in a `conftest.py` or a plugin ([more examples](extend.md))."
     for hook in (hook for name, hook in vars(hookspec).items() if name.startswith("pytest_sst2_")):
         said, _, example = (inspect.getdoc(hook) or "").partition("Example::\n\n")
-        yield f"`{hook.__name__}`: {flowing(said)}"
+        yield f"### {hook.__name__}"
+        yield flowing(said)
         if f"def {hook.__name__}(" not in shown:
             # In a docstring one empty line parts functions, in a file two.
             code = textwrap.dedent(example).rstrip().replace("\n\ndef ", "\n\n\ndef ")
