@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from pytest_sst2.cli.output import add_format_option, json_text
+
 HELP = "show where embeddings and converted models are cached and how much space they take"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--clear", action="store_true", help="remove every entry")
+    add_format_option(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
@@ -24,7 +27,9 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     folder = cache_folder()
     cache = EmbeddingCache(folder, 0)
     size = cache.size_bytes() + sum(size for _, size, _ in model_entries(folder))
-    if not options.clear:
+    removed = cache.clear() + remove_model_entries(folder) if options.clear else None
+    if options.format == "json":
+        return json_text({"folder": str(cache.folder), "bytes": size, "removed_entries": removed}), 0
+    if removed is None:
         return f"{cache.folder}: {size / 2**20:.1f} MB. Remove with: pytest-sst2 cache --clear", 0
-    removed = cache.clear() + remove_model_entries(folder)
     return f"{cache.folder}: {removed} {'entry' if removed == 1 else 'entries'} removed, {size / 2**20:.1f} MB", 0

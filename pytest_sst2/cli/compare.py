@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_sst2.cli.comparison_options import add_changed_option, add_comparison_options
-from pytest_sst2.cli.output import screen_width
+from pytest_sst2.cli.output import add_format_option, screen_width
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
 
 HELP = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
-_FORMATS = ("text", "markdown", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     for name in ("before", "after"):
         parser.add_argument(name, metavar=name.upper(), help="baseline, results file, or REF:PATH of a commit")
-    parser.add_argument("--format", choices=_FORMATS, default=_FORMATS[0], help="(default: text)")
+    add_format_option(parser, "markdown")
     add_changed_option(parser)
     add_comparison_options(parser)
 

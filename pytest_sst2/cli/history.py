@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
-from pytest_sst2.cli.output import join_lines, screen_width
+from pytest_sst2.cli.output import add_format_option, join_lines, json_text, screen_width
 from pytest_sst2.results.baselines import FOLDER, load_baseline, project_folder, read_baselines
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -18,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "baselines", nargs="*", metavar="NAME|FILE|REF:PATH", help="baselines (default: all saved ones)"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page")
+    add_format_option(parser)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
-    """Return the history as text; with ``-o``, also write it as HTML.
+    """Return the history as text or JSON; with ``-o``, also write it as HTML.
 
     Raises:
         Sst2Error: There are no baselines, one cannot be read, or the page cannot be written.
@@ -47,8 +49,11 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     from pytest_sst2.report.history import history_html, history_lines
 
     histories = cell_histories(baselines)
-    lines = [*history_lines(histories, screen_width()), *skipped]
     if path:
         write_atomically(path, history_html(histories))
+    if options.format == "json":
+        return json_text({"cells": list(map(asdict, histories)), "skipped": skipped}), 0
+    lines = [*history_lines(histories, screen_width()), *skipped]
+    if path:
         lines += ["", f"as a page: {path}"]
     return join_lines(lines), 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pytest_sst2.cli import cache, compare, doctor, history, merge, methods, models, plan, recipes, report, upgrade
+from pytest_sst2.cli.completion import complete
 from pytest_sst2.cli.output import print_text
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
@@ -100,8 +101,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; requirements of ``upgrade`` may be placed before, between and after its options."""
+    """Parse a command line; requirements of ``upgrade`` may be placed before, between and after its options.
+
+    Without a command it prints all commands, and exits with the status of a usage error.
+    """
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions
+        complete(parser)
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        sys.exit(_ERROR)
     options, rest = parser.parse_known_args(arguments)
     if rest and hasattr(options, "requirements") and not any(word.startswith("-") for word in rest):
         options.requirements += rest

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_sst2.cli.output import table
+from pytest_sst2.cli.output import add_format_option, json_text, table
 from pytest_sst2.config.catalog import CATALOG
 
 HELP = "list the encoders that have a short name"
 
 
-def run(_options: argparse.Namespace) -> tuple[str, int]:
+_FIELDS = ("name", "hub_id", "parameters_millions", "licence", "revision", "notes")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_format_option(parser)
+
+
+def run(options: argparse.Namespace) -> tuple[str, int]:
     """Return the table of encoders."""
+    if options.format == "json":
+        return json_text([{name: getattr(spec, name) for name in _FIELDS} for spec in CATALOG]), 0
     rows = []
     for spec in CATALOG:
         size, revision = f"{spec.parameters_millions:.1f}", (spec.revision or "main")[:12]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from pytest_sst2.utils.sanitize import encodable, one_line, printable
+from pytest_sst2.utils.redact import redacted
+from pytest_sst2.utils.sanitize import encodable, one_line, plain_json, printable
 
 
 def print_text(text: str) -> None:
@@ -33,6 +37,17 @@ def screen_width() -> int | None:
 def join_lines(lines: Iterable[str]) -> str:
     """Return lines as one text; line breaks inside a line are removed."""
     return "\n".join(map(one_line, lines))
+
+
+def add_format_option(parser: argparse.ArgumentParser, *formats: str) -> None:
+    """Add ``--format`` with the choices ``text``, ``json``, and ``formats``."""
+    choices = ("text", *formats, "json")
+    parser.add_argument("--format", choices=choices, default=choices[0], help=f"(default: {choices[0]})")
+
+
+def json_text(value: Any) -> str:
+    """Return lists, dictionaries and plain values as JSON, without control characters and secrets."""
+    return plain_json(json.dumps(redacted(value), ensure_ascii=False, indent=1, default=str))
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

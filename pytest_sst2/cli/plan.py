@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.cli.output import join_lines, table
+from pytest_sst2.cli.output import add_format_option, join_lines, json_text, table
 from pytest_sst2.config.option_parsers import points, positive_int, probability
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.config.recipes import HELDOUT_DEFAULT_SIZE
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     numbers = ",".join(map(str, _SEEDS))
     text = f"numbers of seeds on each side, for cells that train in random steps (default: {numbers})"
     parser.add_argument("--seeds", type=_counts(_LARGEST_SEEDS), default=_SEEDS, metavar="N,M", help=text)
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: text)")
+    add_format_option(parser)
 
 
 def _counts(largest: int) -> Callable[[str], tuple[int, ...]]:
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     if options.format == "json":
         values = [{**asdict(cell), "rows": [asdict(row) for row in rows]} for cell, rows in plans]
         head = {"tolerance": options.tolerance, "alpha": options.alpha, "groups": groups, "plans": values}
-        return json.dumps(head, ensure_ascii=False, indent=1, default=str), 0
+        return json_text(head), 0
     among = f", among {groups} groups of cells" if groups > 1 else ""
     rule = f"tolerance {points_text(options.tolerance)}, α {options.alpha:g}{among}"
     sections = [rule, *(_section(cell, rows) for cell, rows in plans)]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
-from pytest_sst2.cli.output import table
+from pytest_sst2.cli.output import add_format_option, json_text, table
 from pytest_sst2.config.recipes import PRESETS
 
 HELP = "list the presets of --sst2-recipe"
 
 
-def run(_options: argparse.Namespace) -> tuple[str, int]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_format_option(parser)
+
+
+def run(options: argparse.Namespace) -> tuple[str, int]:
     """Return the table of presets."""
+    if options.format == "json":
+        return json_text([asdict(recipe) for recipe in PRESETS.values()]), 0
     rows = []
     for name, recipe in PRESETS.items():
         train = f"{recipe.train_size:,}" if recipe.train_size else "all"

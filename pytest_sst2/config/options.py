@@ -58,6 +58,7 @@ class Option:
         parse: Parses the value; None for a switch.
         default: The value if the option is not given, in the form a user would type.
         old_name: The name in earlier releases, which still works with a warning.
+        group: Title of the group in ``pytest --help`` that starts with this option; empty: that of the option before.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Option:
     metavar: str | None = None
     default: str | None = None
     old_name: str = ""
+    group: str = ""
 
     @property
     def flag(self) -> str:
@@ -90,9 +92,9 @@ class Option:
         return "args" if "," in (self.metavar or "") else "string"
 
 
-SAVE = Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME")
+SAVE = Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME", group="baselines")
 OPTIONS: tuple[Option, ...] = (
-    Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm"),
+    Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm", group="what is run"),
     Option("methods", "training methods; default: all", names, "M,N"),
     Option("data", "source of SST-2: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
     Option("recipe", f"preset: {', '.join(PRESETS)}", one_of(tuple(PRESETS)), "NAME", "quick"),
@@ -106,11 +108,19 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_length", "longest input in tokens", token_count, "N"),
     Option("dtype", "floating-point type: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
-    Option("rounds", "how often each cell is repeated, to measure its times better", positive_int, "N", "1"),
+    Option("metrics", "metrics in addition to accuracy", names, "f1,..."),
+    Option("trust_remote_code", "allow models and metrics to run their own code"),
+    Option(
+        "rounds",
+        "how often each cell is repeated, to measure its times better",
+        positive_int,
+        "N",
+        "1",
+        group="times and cache",
+    ),
     Option("cache_size", "size limit of the embedding cache on disk", byte_size, "SIZE", "2GB"),
     Option("no_cache", "compute every embedding, and store none"),
-    Option("metrics", "metrics in addition to accuracy", names, "f1,..."),
-    Option("floors", "file with minimum accuracies; default: benchmarks/floors.toml", text, "FILE"),
+    Option("floors", "file with minimum accuracies; default: benchmarks/floors.toml", text, "FILE", group="floors"),
     Option("min_accuracy", "one floor for every cell, instead of the file", share, "X"),
     Option("calibrate_floors", "write the floors file from the seeds of this run", old_name="calibrate"),
     SAVE,
@@ -132,11 +142,17 @@ OPTIONS: tuple[Option, ...] = (
     Option("alpha", "significance level, after Holm's correction", probability, "X", f"{ALPHA:g}"),
     Option("drop_cells", "cells, or patterns, that a saved baseline may lack", names, "CELL,..."),
     Option("overwrite", "allow replacing a saved baseline and lowering a floor"),
-    Option("trust_remote_code", "allow models and metrics to run their own code"),
-    Option("json", "write the records of this run to a file, or to stdout (-)", text, "FILE|-"),
+    Option("json", "write the records of this run to a file, or to stdout (-)", text, "FILE|-", group="results"),
     Option("report", "write a report to a folder: HTML, Markdown and CSV", text, "FOLDER"),
     Option("resume", "reuse the cells of a results file, and add the others to it", text, "FILE"),
-    Option("executor", "where cells run: local, or ray for a Ray cluster", one_of(EXECUTORS), "NAME", "local"),
+    Option(
+        "executor",
+        "where cells run: local, or ray for a Ray cluster",
+        one_of(EXECUTORS),
+        "NAME",
+        "local",
+        group="several machines and processes",
+    ),
     Option("ray_address", "Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: a new one", text, "ADDRESS"),
     Option("ray_cpus", "cores that each cell owns on Ray", positive_int, "N", "1"),
     Option("exclusive", "measure one cell at a time, even with several workers"),
@@ -146,8 +162,9 @@ OPTIONS: tuple[Option, ...] = (
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every prefixed option and its ini twin."""
-    group = parser.getgroup("sst2", "SST-2 benchmarks")
     for option in OPTIONS:
+        if option.group:
+            group = parser.getgroup(f"sst2 {option.group}", f"SST-2: {option.group}")
         text = f"{option.help} (default: {option.default})" if option.default else option.help
         _add_option(parser, group, option, text, text)
         if option.old is not None:
@@ -180,11 +197,13 @@ def is_set(config: pytest.Config, option: Option) -> bool:
 
 def add_bare_options(parser: pytest.Parser) -> None:
     """Declare ``--models`` and ``--methods``, unless another plugin or a conftest has; call it after all others."""
-    group = parser.getgroup("sst2")
+    group = parser.getgroup(f"sst2 {OPTIONS[0].group}")
     for option in OPTIONS:
         bare = BARE_FLAGS.get(option.name)
         if bare and not _is_taken(parser, bare):
-            group.addoption(bare, dest=option.dest, type=option.parse, metavar=option.metavar, help=option.flag)
+            group.addoption(
+                bare, dest=option.dest, type=option.parse, metavar=option.metavar, help=f"short for {option.flag}"
+            )
 
 
 def _is_taken(parser: pytest.Parser, flag: str) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Seconds between two updates of the line on a terminal, and between two lines in a log.
 LIVE_SECONDS = 0.25
 LOG_SECONDS = 30.0
+# What a line in a log starts with; `pytest-sst2 upgrade` recognises it by that.
+LOG_PREFIX = "sst2 · "
 
 
 class ProgressDisplay:
@@ -61,7 +63,7 @@ class ProgressDisplay:
                 self._write(f"{chr(13) if self._drawn else chr(10)}\x1b[2K{_cut(line, self._width() - 1)}")
                 self._drawn = True
             elif line:
-                self._write(f"\nsst2: {line}\n")
+                self._write(f"\n{LOG_PREFIX}{line}\n")
 
     def _width(self) -> int:
         """Return the columns of the stream's terminal. pytest captures the streams that Python itself would measure."""

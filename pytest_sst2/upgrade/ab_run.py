@@ -190,7 +190,8 @@ def measure_passes(
             reused = " (reused from the interrupted command)" if file.is_file() else ""
             notify(f"{name}: pass {number} of {passes}{what}{reused}")
             try:
-                results[name].append(run_benchmarks(getattr(sides, name), plan, file))
+                run = run_benchmarks(getattr(sides, name), plan, file, lambda line: notify(f"  {line}"))
+                results[name].append(run)
             except BenchmarkRunError as error:
                 if name == BEFORE:
                     raise SideError(f"the '{BEFORE}' environment failed: {error}") from error

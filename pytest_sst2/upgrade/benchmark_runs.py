@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +12,7 @@ from typing import TextIO
 from pytest_sst2.compare.pairing import CellKey, cell_name
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.session.progress_display import LOG_PREFIX
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
@@ -92,10 +93,13 @@ def _as_typed(model: str, typed: str) -> str:
     return next((name for name in names if Path(name).name == Path(model).name), model) if model not in names else model
 
 
-def run_benchmarks(environment: BuiltEnvironment, plan: Plan, file: Path) -> Results:
+def run_benchmarks(
+    environment: BuiltEnvironment, plan: Plan, file: Path, notify: Callable[[str], None] = lambda _line: None
+) -> Results:
     """Run the benchmarks once in an environment, write their results to ``file``, and return them.
 
-    The output of pytest is written next to it, with the suffix ``.log``. If the file exists, nothing is run.
+    The output of pytest is written next to it, with the suffix ``.log``. ``notify`` gets its progress, a line every 30
+    seconds. If the file exists, nothing is run.
 
     Raises:
         BenchmarkRunError: The run has no results.
@@ -105,7 +109,7 @@ def run_benchmarks(environment: BuiltEnvironment, plan: Plan, file: Path) -> Res
         part = file.with_suffix(".part")
         part.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
-        status = _run_pytest(environment, plan, part, log)
+        status = _run_pytest(environment, plan, part, log, notify)
         # 0: passed, 1: a cell failed. After any other status the results are incomplete.
         if status not in (0, 1) or not part.is_file():
             raise BenchmarkRunError(f"{_reason(log, status)} The whole output is in {log}.")
@@ -117,7 +121,7 @@ def run_benchmarks(environment: BuiltEnvironment, plan: Plan, file: Path) -> Res
     return results
 
 
-def _run_pytest(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+def _run_pytest(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, notify: Callable[[str], None]) -> int:
     command = [str(environment.python), "-P", "-m", "pytest", *plan.targets, *plan.flags, f"--sst2-json={file}"]
     # Floors are judged elsewhere, and cached embeddings would hide the time and memory of this environment.
     command += ["--sst2-min-accuracy=0", "--sst2-no-cache", "-p", "no:cacheprovider"]
@@ -126,13 +130,22 @@ def _run_pytest(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path
     variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     try:
         with log.open("w", encoding="utf-8") as output:
-            return run_logged(command, plan.folder, variables, output)
+            return run_logged(command, plan.folder, variables, output, notify)
     except OSError as error:
         raise BenchmarkRunError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
 
 
-def run_logged(command: Sequence[str], folder: Path, variables: Mapping[str, str], log: TextIO) -> int:
-    """Run a command, write its output without secrets to ``log``, and return its exit status."""
+def run_logged(
+    command: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str],
+    log: TextIO,
+    notify: Callable[[str], None] = lambda _line: None,
+) -> int:
+    """Run a command, write its output without secrets to ``log``, and return its exit status.
+
+    ``notify`` gets the lines with the progress of a run.
+    """
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -148,6 +161,8 @@ def run_logged(command: Sequence[str], folder: Path, variables: Mapping[str, str
             for line in process.stdout:
                 log.write(printable(line))
                 log.flush()
+                if line.startswith(LOG_PREFIX):
+                    notify(printable(line.removeprefix(LOG_PREFIX).rstrip()))
         except BaseException:
             process.kill()
             raise

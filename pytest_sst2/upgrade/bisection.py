@@ -150,7 +150,11 @@ class Bisection:
     def _measure(self, environment: BuiltEnvironment) -> Results:
         count = self.passes if self.symptom.needs_passes else 1
         files = [self.folder / f"{environment.key}-{number}.json" for number in range(1, count + 1)]
-        return merge_passes([run_benchmarks(environment, self.plan, file) for file in files], environment.key)
+
+        def notify(line: str) -> None:
+            self.notify(f"  {line}")
+
+        return merge_passes([run_benchmarks(environment, self.plan, file, notify) for file in files], environment.key)
 
 
 def _with_reason(outcome: Outcome, why: str) -> str:

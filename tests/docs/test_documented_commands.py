@@ -212,7 +212,7 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
         patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
         patch.setattr(upgrade_command, "find_uv", NoUv)
         patch.setattr(upgrade_command, "write_wheel", lambda folder: folder / "content" / "runner.whl")
-        patch.setattr(upgrade_check, "run_benchmarks", lambda environment, plan, file: found)
+        patch.setattr(upgrade_check, "run_benchmarks", lambda environment, plan, file, notify: found)
         run_cli(arguments, command, capsys)
 
 

@@ -78,7 +78,7 @@ def test_a_download_before_the_first_cell_is_shown_and_nothing_without_one(monke
 def test_a_log_gets_whole_lines_without_escape_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     text = written(monkeypatch, live=False, wait="train\n")
     assert "\x1b" not in text
-    assert text.startswith("\nsst2: cell 1 of 1 · a-cell-with-a-long-name-seed42")
+    assert text.startswith("\nsst2 · cell 1 of 1 · a-cell-with-a-long-name-seed42")
 
 
 def test_a_cell_that_finishes_at_once_shows_nothing() -> None:
@@ -135,19 +135,19 @@ class TestInARun:
 
     def test_a_log_shows_the_progress(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow")
-        result.stdout.re_match_lines([r"sst2: cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
+        result.stdout.re_match_lines([r"sst2 · cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
         assert "the library talks" not in result.stdout.str()
         assert "\x1b" not in result.stdout.str()
 
     def test_quiet_shows_nothing(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow", "-q")
-        assert "sst2: cell" not in result.stdout.str()
+        assert "sst2 · cell" not in result.stdout.str()
         assert "the library talks" not in result.stdout.str()
 
     def test_verbose_shows_output_of_libraries(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow", "-v")
         assert "the library talks" in result.stdout.str()
-        assert "sst2: cell 1 of 1" in result.stdout.str()
+        assert "sst2 · cell 1 of 1" in result.stdout.str()
 
     @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
     def test_a_terminal_with_live_logs_has_no_live_line(self, slow: pytest.Pytester) -> None:

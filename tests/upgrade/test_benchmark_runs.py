@@ -58,6 +58,24 @@ class TestRunning:
         assert "PYTHONPATH" not in call
         assert "GITHUB_STEP_SUMMARY" not in call
 
+    def test_the_progress_within_a_run_is_shown_as_it_comes(self, plan: Plan, tmp_path: Path) -> None:
+        source, log = tmp_path / "source.json", tmp_path / "calls"
+        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        shown: list[str] = []
+        # The run ends only after the first line was shown.
+        script = (
+            "print('collected\\n\\nsst2 · cell 2 of 5 · encode', flush=True)\n"
+            f"while not os.path.exists({str(tmp_path / 'shown')!r}): pass\n"
+            f"print('passed')\n{WRITES.format(source=str(source), log=str(log))}"
+        )
+
+        def notify(line: str) -> None:
+            shown.append(line)
+            (tmp_path / "shown").touch()
+
+        run_benchmarks(fake_environment(tmp_path, script), plan, tmp_path / "a.json", notify)
+        assert shown == ["cell 2 of 5 · encode"]
+
     def test_an_interpreter_that_cannot_be_run_is_a_sentence(self, plan: Plan, tmp_path: Path) -> None:
         nothing = BuiltEnvironment(tmp_path / "nowhere", {}, 0.0)
         with pytest.raises(BenchmarkRunError, match="No such file"):
