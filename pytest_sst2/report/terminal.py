@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_sst2.report.results_table import HEADERS, NUMERIC, Row, cell_rows
-from pytest_sst2.report.summary import context_lines, warning_lines
+from pytest_sst2.report.summary import EPOCH_HEADERS, context_lines, epoch_rows, warning_lines
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.sanitize import one_line
@@ -20,11 +20,19 @@ def summary_lines(
     notes: Sequence[str],
     problems: Sequence[str],
     width: int | None = None,
+    *,
+    verbose: bool = False,
 ) -> list[str]:
-    """Return the whole summary of a run: context, table, seeds, warnings, notes and problems."""
+    """Return the whole summary of a run: context, table, seeds, warnings, notes and problems.
+
+    If ``verbose``, the learning curves come below the seeds.
+    """
     rows = cell_rows(records, failures)
     lines = context_lines(records[0]) if records else ["no cell was measured"]
     lines += ["", *table(rows, width).split("\n"), *_seed_lines(rows), ""]
+    if verbose and (epochs := epoch_rows(records)):
+        curves, _ = fit_table(EPOCH_HEADERS, epochs, width=width, right=EPOCH_HEADERS[1:], truncated="cell")
+        lines += [*curves.split("\n"), ""]
     lines += [*warning_lines(records), *notes, *(f"ERROR: {problem}" for problem in problems)]
     return list(map(one_line, lines))
 

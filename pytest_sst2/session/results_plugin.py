@@ -203,7 +203,7 @@ class ResultsPlugin:
                 terminalreporter.write_line(coloured(text, lambda part, color: writer.markup(part, **{color: True})))
 
         for title, lines in (
-            ("SST-2 benchmark", lambda: self._summary_lines(writer.fullwidth)),
+            ("SST-2 benchmark", lambda: self._summary_lines(writer.fullwidth, verbose=config.option.verbose > 0)),
             ("SST-2 comparison", lambda: self._comparison_lines(writer.fullwidth)),
         ):
             if text := _lines_or_error(title, lines):
@@ -211,11 +211,11 @@ class ResultsPlugin:
                 write(text)
         write([one_line(line) for line in self._report(config)])
 
-    def _summary_lines(self, width: int) -> list[str]:
+    def _summary_lines(self, width: int, *, verbose: bool) -> list[str]:
         from pytest_sst2.report.terminal import summary_lines
 
         run = self.current_session()
-        return summary_lines(run.records, run.failures, run.notes, run.problems, width)
+        return summary_lines(run.records, run.failures, run.notes, run.problems, width, verbose=verbose)
 
     def _comparison_lines(self, width: int) -> list[str]:
         comparison = self.current_session().comparison

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_sst2.config import options
@@ -22,6 +24,17 @@ def test_a_misspelt_method_lists_the_methods(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(
         ["ERROR: unknown method 'fine-tunes'. Did you mean 'fine-tune'? *linear-probe*majority*"]
     )
+
+
+def test_the_help_has_the_options_in_groups_of_which_none_fills_a_screen(pytester: pytest.Pytester) -> None:
+    shown = pytester.runpytest("--help").stdout.str()
+    groups = re.findall(r"^SST-2: (.*):\n((?:  .*\n)+)", shown, re.MULTILINE)
+    flags = {title: re.findall(r"^  (--[\w-]+)", text, re.MULTILINE) for title, text in groups}
+    assert {"--sst2-models", "--models"} <= set(flags["what is run"])
+    assert "--sst2-compare" in flags["baselines"]
+    assert "--sst2-shard" in flags["several machines and processes"]
+    assert {option.flag for option in options.OPTIONS} <= {flag for group in flags.values() for flag in group}
+    assert max(map(len, flags.values())) <= 20
 
 
 @pytest.mark.parametrize(
