@@ -112,7 +112,7 @@ def _options() -> Iterator[str]:
     yield (
         f"`--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by `evaluate`, which needs "
         "`--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` writes "
-        f"{_listed(NAMES)}."
+        f"{_listed(NAMES)}. `-v` also prints the learning curves."
     )
     yield from _ini_files()
 
@@ -191,7 +191,10 @@ def _exit_statuses() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield "## Commands of pytest-sst2"
-    yield "Only `upgrade` measures anything. `pytest-sst2 COMMAND --help` prints its options, `--version` the version."
+    yield (
+        "Only `upgrade` measures anything. `pytest-sst2 COMMAND --help` prints its options, `--version` the version. "
+        'With the extra `completion`, `eval "$(register-python-argcomplete pytest pytest-sst2)"` completes both.'
+    )
     (words,) = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
     for name, parser in words.choices.items():
         yield f"### pytest-sst2 {name}"
