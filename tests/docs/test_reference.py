@@ -46,7 +46,7 @@ def test_every_option_command_and_fixture_has_a_row(
 ) -> None:
     text = reference.reference()
     for option in options.OPTIONS:
-        assert f"| `{option.flag}" in text
+        assert f"- `{option.flag}" in text
     with pytest.raises(SystemExit):
         cli_main(["--help"])
     commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)

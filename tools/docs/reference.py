@@ -108,7 +108,7 @@ def _options() -> Iterator[str]:
         )
         for option in options.OPTIONS
     ]
-    yield _table(("option", "description"), rows)
+    yield _items(rows)
     yield (
         f"`--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by `evaluate`, which needs "
         "`--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` writes "
@@ -202,7 +202,7 @@ def _commands() -> Iterator[str]:
         shown = [action for action in parser._actions if action.dest != "help" and action.help != argparse.SUPPRESS]
         rows = [_argument(action) for action in shown if not _as_in_pytest(action)]
         if rows:
-            yield _table(("argument", "description"), rows)
+            yield _items(rows)
         if same := [action.option_strings[0] for action in shown if _as_in_pytest(action)]:
             yield f"As in pytest, where each is called `--sst2-...`: {_listed(same)}."
 
@@ -274,10 +274,10 @@ def _hooks() -> Iterator[str]:
         about, fields = docstring_parts(inspect.getdoc(kind) or "")
         yield f"### {kind.__name__}"
         yield f"`{kind.__module__}.{kind.__name__}`: {about}"
-        yield _table(("field", "description"), [(_code(name), said) for name, said in fields.items()])
+        yield _items([(_code(name), said) for name, said in fields.items()])
     yield "### What a method calls"
     yield "Import the names without a dot from `pytest_sst2`; n is the number of sentences, d the width of the encoder."
-    yield _table(("call", "description"), [(_call(text, called), _about(called)) for text, called in CALLS.items()])
+    yield _items([(_call(text, called), _about(called)) for text, called in CALLS.items()])
 
 
 CALLS = {
@@ -351,14 +351,11 @@ def _names() -> Iterator[str]:
     yield "## Models"
     yield (
         "These models have a short name. Name any other model by its Hub id (`org/name`, `org/name@revision`) or its "
-        "folder. The licence is the one on the model card."
+        "folder. `pytest-sst2 models` also prints licences and notes."
     )
     yield _table(
-        ("model", "Hub id", "M parameters", "licence", "notes"),
-        [
-            (_code(spec.name), _code(spec.hub_id), f"{spec.parameters_millions:.1f}", spec.licence, spec.notes)
-            for spec in CATALOG
-        ],
+        ("model", "Hub id", "M parameters"),
+        [(_code(spec.name), _code(spec.hub_id), f"{spec.parameters_millions:.1f}") for spec in CATALOG],
     )
 
 
@@ -393,7 +390,7 @@ ENVIRONMENT = {
 
 def _variables() -> Iterator[str]:
     yield "## Environment variables"
-    yield _table(("variable", "description"), [(_code(name), said) for name, said in ENVIRONMENT.items()])
+    yield _items([(_code(name), said) for name, said in ENVIRONMENT.items()])
     yield (
         f"These variables change precision or threads. If set, they are recorded and compared: {_listed(VARIABLES)}."
     )
@@ -420,13 +417,17 @@ def _results_fields() -> Iterator[str]:
     )
     parts = {"the file": schema, "Record": schema["$defs"]["Record"]}
     rows = [(title, _listed(part["properties"])) for title, part in parts.items()]
-    yield _table(("part", "fields"), rows)
+    yield _items(rows)
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headers, ["---"] * len(headers), *rows]
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def _items(rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- {name}: {said}" for name, said in rows)
 
 
 def _code(text: str) -> str:
