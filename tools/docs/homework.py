@@ -86,7 +86,6 @@ def tables(models: Sequence[str], results: Mapping[str, Results]) -> dict[str, s
     """Return the tables of the page by the name of their block."""
     return {
         "accuracies": _accuracies(models, results),
-        "five tokens": _five_tokens(models, results),
         "foreign tokenizer": _foreign_tokenizer(results),
         "conclusion": _conclusion(models, results),
     }
@@ -119,12 +118,6 @@ def _accuracies(models: Sequence[str], results: Mapping[str, Results]) -> str:
         records = [_cell(results, run, model, method) for run in (cut, "whole", "whole-validation")]
         lines.append([label, published, *map(_accuracy, records)])
     return _table("classifier; published; 5 tokens, held-out; whole, held-out; whole, validation", lines)
-
-
-def _five_tokens(models: Sequence[str], results: Mapping[str, Results]) -> str:
-    pairs = [[_cell(results, run, name, "fine-tune") for run in ("whole", "five-tokens")] for name in models]
-    rows = [[f"{before.model} × fine-tune", *_changed(before, after)] for before, after in pairs if before and after]
-    return _table("held-out slice, one seed; 128 tokens; 5 tokens; points (95 % interval); p (McNemar)", rows)
 
 
 def _foreign_tokenizer(results: Mapping[str, Results]) -> str:
