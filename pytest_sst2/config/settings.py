@@ -20,8 +20,8 @@ import pytest
 from pytest_sst2.config.declared import CHANGED_OPTION, Declared
 from pytest_sst2.config.option_parsers import AUTO_SEEDS, BadValue, current_words
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, UNSET, Option, is_set
+from pytest_sst2.config.project_folder import check_ini_file, project_folder
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, Recipe, build_recipe
-from pytest_sst2.config.rootdir_check import check_root
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.formatting import quoted, truncate
@@ -135,7 +135,8 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         Sst2Error: A value is wrong, a data folder is missing, or two options contradict each other.
     """
-    check_root(config)
+    check_ini_file(config)
+    project = project_folder(config)
     values = {option.name: option_value(config, option) for option in OPTIONS}
     prints_json = values["json"] == "-"
     values["json"] = None if prints_json else values["json"]
@@ -156,8 +157,8 @@ def read_settings(config: pytest.Config) -> Settings:
         ),
         cache_bytes=None if values["no_cache"] or _keeps_times(config, values) else values["cache_size"],
         metrics=values["metrics"] or (),
-        rootdir=config.rootpath,
-        floors_path=_floors_path(config, values["floors"], base["floors"]),
+        rootdir=project,
+        floors_path=_floors_path(config, project, values["floors"], base["floors"]),
         floors_given=bool(values["floors"]),
         calibrate_floors=_calibrate_floors(values),
         compare_base=base["compare"],
@@ -239,13 +240,13 @@ def _keeps_times(config: pytest.Config, values: Mapping[str, Any]) -> bool:
     return values["rounds"] > 1 or any(getattr(config.option, f"benchmark_{name}", None) for name in _KEEPS_TIMES)
 
 
-def _floors_path(config: pytest.Config, given: str | None, base: Path) -> Path:
+def _floors_path(config: pytest.Config, project: Path, given: str | None, base: Path) -> Path:
     """Return the floors file: the one named, else the project's, else the one below the folder pytest was called in."""
     if given:
         return path_given(base, given, "--sst2-floors")
     usual = Path("benchmarks") / "floors.toml"
     here = config.invocation_params.dir / usual
-    return here if here.is_file() and not (config.rootpath / usual).is_file() else config.rootpath / usual
+    return here if here.is_file() and not (project / usual).is_file() else project / usual
 
 
 def _data_source(data: str, base: Path) -> str:

@@ -91,7 +91,7 @@ class ResultsPlugin:
                 from pytest_sst2.results.commit import commit_of
 
                 self._asked_for_commit = True
-                self.commit = commit_of(self._config.rootpath)
+                self.commit = commit_of(settings_of(self._config).rootdir)
 
     def current_session(self) -> Session:
         """Return the session, with the planned cells that are known by now."""
