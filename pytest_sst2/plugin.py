@@ -149,6 +149,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         context.progress.display = None if settings_of(config).prints_json else display_for(config)
         with context.progress.loading():
             context.check()
+            results.foresee(context.splits)
+        if results.is_hopeless:
+            return
         if settings_of(config).executor == "ray":
             from pytest_sst2.session.cluster import submit_cells
 

@@ -138,6 +138,7 @@ OPTIONS: tuple[Option, ...] = (
         "A,B",
         FAIL_ON_DEFAULT,
     ),
+    Option("anyway", "measure the cells although the baseline cannot be compared with any of them"),
     Option("tolerance", "accuracy that may be lost, in percentage points", points, "X", f"{100 * TOLERANCE:g}"),
     Option("alpha", "significance level, after Holm's correction", probability, "X", f"{ALPHA:g}"),
     Option("drop_cells", "cells, or patterns, that a saved baseline may lack", names, "CELL,..."),

@@ -33,7 +33,7 @@ _RECIPE_OPTIONS = ("train_size", "eval_size", "seeds", "epochs", "batch_size", "
 # Options whose parsed value is the setting.
 _UNCHANGED = (
     *("models", "device", "rounds", "min_accuracy", "save", "compare", "tolerance", "alpha", "overwrite"),
-    *("trust_remote_code", "ray_address", "ray_cpus", "exclusive"),
+    *("anyway", "trust_remote_code", "ray_address", "ray_cpus", "exclusive"),
 )
 
 
@@ -91,6 +91,7 @@ class Settings:
     compare_base: Path
     changed: Declared
     fail_on: tuple[str, ...]
+    anyway: bool
     tolerance: float
     alpha: float
     drop_cells: tuple[str, ...]

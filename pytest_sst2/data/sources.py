@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,8 @@ class Source:
     """A data set and its origin. The fields have the same meaning as in ``DatasetInfo``.
 
     ``place`` is the folder that contains the files of a local data set, otherwise empty. Records do not include it
-    because the same data can be stored anywhere.
+    because the same data can be stored anywhere. ``instead_of_sst2`` is a sentence on why SST-2 is not available, if
+    this is the pocket set in its place; otherwise it is empty.
     """
 
     dataset: DatasetDict
@@ -54,6 +55,7 @@ class Source:
     revision: str
     note: str = ""
     place: str = field(default="", compare=False)
+    instead_of_sst2: str = field(default="", compare=False)
 
 
 def load_source(
@@ -96,7 +98,8 @@ def load_source(
                 f"{tried} The pocket set does not replace it because baseline {baseline.origin!r} was not measured on "
                 f"the pocket set. {_NEXT_STEPS}"
             ) from error
-        return load_pocket(note=f"{POCKET_NOTE}, used because {error}")
+        pocket = load_pocket(note=f"{POCKET_NOTE}, used because {error}")
+        return replace(pocket, instead_of_sst2=tried)
 
 
 _NEXT_STEPS = (

@@ -55,8 +55,21 @@ def draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
     If the data has fewer rows than a preset's train size, all rows are used and ``info.note`` mentions it.
 
     Raises:
-        Sst2Error: The data has too few rows for a size that was set, or for the held-out slice.
+        Sst2Error: The data has too few rows for a size that was set, or for the held-out slice. The message says if it
+            is the pocket set in place of SST-2.
     """
+    try:
+        return _draw_splits(source, recipe, seed)
+    except Sst2Error as error:
+        if not source.instead_of_sst2:
+            raise
+        raise Sst2Error(
+            f"{source.instead_of_sst2} Run once where it can be reached, to fill the cache. The built-in pocket set is "
+            f"too small to replace it: {error}"
+        ) from error
+
+
+def _draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
     shuffled = source.dataset["train"].shuffle(seed=seed, keep_in_memory=True)
     train_size, note = _train_size(source, recipe, len(shuffled))
     train = _examples(shuffled.select(range(train_size)))

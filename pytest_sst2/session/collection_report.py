@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_sst2.config.declared import CHANGED_OPTION
 from pytest_sst2.results.baselines import DROP_OPTION, matches, replaced_cells
 from pytest_sst2.session.auto_seeds import auto_line
 from pytest_sst2.session.cell_items import runs_cells
 from pytest_sst2.session.planned_cells import PLAN
+from pytest_sst2.session.results_plugin import NAME
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
 from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.sanitize import one_line
@@ -25,7 +25,7 @@ def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> lis
         origin = source.note or f"{source.name} from {source.place or source.source}"
         has_baseline = inputs_of(config).baseline is not None
         lines += auto_line(settings_of(config), has_baseline=has_baseline)
-        lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config, source.name, recipe)]
+        lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config)]
         lines += _save_warning(config)
     return [one_line(f"sst2: {line}") for line in lines]
 
@@ -46,15 +46,11 @@ def _save_warning(config: pytest.Config) -> list[str]:
     ]
 
 
-def _baseline_warning(config: pytest.Config, dataset: str, recipe: str) -> list[str]:
-    """Return a warning if no record of the baseline has the data set and recipe of this run, as far as is declared."""
-    baseline = inputs_of(config).baseline
-    if baseline is None:
+def _baseline_warning(config: pytest.Config) -> list[str]:
+    """Return a warning if cells of a run that goes on cannot be compared with the baseline."""
+    baseline, results = inputs_of(config).baseline, config.pluginmanager.getplugin(NAME)
+    if baseline is None or results is None or results.is_hopeless:
         return []
-    pairs = {(record.dataset.name, record.recipe_label) for record in baseline.records}
-    has_data = any(name == dataset for name, _ in pairs)
-    if (dataset, recipe) in pairs or (has_data and settings_of(config).changed.recipe):
-        return []
-    others = "; ".join(f"{name}, recipe {label}" for name, label in sorted(pairs))
-    hint = f". If the recipe changed on purpose, add {CHANGED_OPTION} recipe" if has_data else ""
-    return [f"WARNING: baseline {baseline.origin!r} is of {others}: no cell can be compared with it{hint}"]
+    from pytest_sst2.session.foreseen import warning
+
+    return warning(baseline.origin, results.foreseen)

@@ -18,6 +18,8 @@ from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
+    from pytest_sst2.compare.foreseen import Foreseen
+    from pytest_sst2.data.splits import Splits
     from pytest_sst2.results.commit import Commit
     from pytest_sst2.results.record import Record
     from pytest_sst2.runner.sharding import Division
@@ -47,6 +49,10 @@ class ResultsPlugin:
         self._unlock: Callable[[], None] = lambda: None
         self._pytest_session: pytest.Session | None = None
         self._hooks = ResultHooks(config)
+        # What is known about the comparison before the first cell; None if nothing is.
+        self.foreseen: Foreseen | None = None
+        # Whether the run ends before its first cell, because no cell can be compared.
+        self.is_hopeless = False
 
     def prepare(self) -> None:
         """Lock the results file of the run, and load its inputs.
@@ -93,6 +99,34 @@ class ResultsPlugin:
                 self._asked_for_commit = True
                 self.commit = commit_of(settings_of(self._config).rootdir)
 
+    def foresee(self, splits: Callable[[int], Splits]) -> None:
+        """Find out which cells cannot be compared with the baseline, from the rows of each seed.
+
+        Raises:
+            Sst2Error: A declared change cannot be right, or the rows of a seed cannot be drawn.
+        """
+        baseline = inputs_of(self._config).baseline
+        if baseline is None or not baseline.records or not self.plan.selected:
+            return
+        from pytest_sst2.session.foreseen import foreseen, stops
+
+        settings = settings_of(self._config)
+        self.foreseen = foreseen(settings, baseline, self.plan.selected, splits)
+        self.is_hopeless = stops(settings, self.foreseen)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """End a run before its first cell if no cell can be compared; the exit status is that of such cells."""
+        self.end_if_hopeless()
+
+    def end_if_hopeless(self) -> None:
+        """Raise ``pytest.Session.Interrupted`` if no cell can be compared."""
+        if self.is_hopeless:
+            raise pytest.Session.Interrupted(
+                f"no cell can be compared with {settings_of(self._config).compare}, so none is measured; "
+                "--sst2-anyway measures them"
+            )
+
     def current_session(self) -> Session:
         """Return the session, with the planned cells that are known by now."""
         if self.session is None:
@@ -138,7 +172,11 @@ class ResultsPlugin:
         results = self.current_session()
         stopped = self._stopped or session.shouldstop or session.shouldfail
         stopped = stopped or session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        results.finish(complete=not stopped, passed=session.exitstatus == pytest.ExitCode.OK)
+        if self.is_hopeless and self.foreseen is not None:
+            # Files of earlier runs stay as they are.
+            results.comparison = self.foreseen.comparison
+        else:
+            results.finish(complete=not stopped, passed=session.exitstatus == pytest.ExitCode.OK)
         if results.comparison is not None:
             self._hooks.comparison(results.comparison)
         results.problems += self._hooks.problems
@@ -212,6 +250,8 @@ class ResultsPlugin:
         write([one_line(line) for line in self._report(config)])
 
     def _summary_lines(self, width: int, *, verbose: bool) -> list[str]:
+        if self.is_hopeless:
+            return []
         from pytest_sst2.report.terminal import summary_lines
 
         run = self.current_session()

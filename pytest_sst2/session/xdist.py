@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -11,6 +12,8 @@ import pytest
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
 from pytest_sst2.session.planned_cells import Plan, planned_cells
+from pytest_sst2.session.stash import inputs_of
+from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
@@ -119,11 +122,22 @@ class XdistPlugin:
         """Schedule cells by their encoder, unless ``--dist`` names another order."""
         return DeferredScheduling(config, log, self._cell_lookup) if config.getoption("dist") == "load" else None
 
-    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """Store the planned cells, which are the same in every worker."""
         if not self._results.plan.selected and any(map(_may_have_cell, ids)):
             cells = filter(None, map(self._cell_lookup(), ids))
             self._results.set_plan(Plan(tuple(planned_cells(cells).values())))
+            self._end_if_hopeless(node.config)
+
+    def _end_if_hopeless(self, config: pytest.Config) -> None:
+        """End the run before any worker gets a cell if no cell can be compared with the baseline."""
+        if inputs_of(config).baseline is None:
+            return
+        from pytest_sst2.session.foreseen import splits_of
+
+        with contextlib.suppress(Sst2Error):  # the workers report it
+            self._results.foresee(splits_of(config))
+        self._results.end_if_hopeless()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_held_out_rows_are_never_fewer_than_set() -> None:
     data = source(10)
     assert "6 to 10" in refusal(data, recipe("homework9", train_size=5, eval_size=5))
     assert "10 rows" in refusal(data, recipe("full", evaluation="heldout", eval_size=1))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [recipe("homework9"), recipe("quick", train_size=999), recipe("quick", eval_size=999)],
+    ids=["held-out rows", "training rows", "evaluation rows"],
+)
+def test_sizes_that_only_sst2_has_say_that_sst2_could_not_be_downloaded(settings: Recipe) -> None:
+    substitute = replace(source(800), instead_of_sst2="SST-2 could not be downloaded from the Hub: no route.")
+    assert refusal(substitute, settings).startswith("SST-2 could not be downloaded from the Hub: no route. Run once")
+    assert "SST-2" not in refusal(source(800), settings)
 
 
 def test_validation_keeps_its_order_and_is_whole_by_default() -> None:

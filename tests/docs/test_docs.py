@@ -130,7 +130,11 @@ class TestWorkflow:
         assert len(measured) == 2
         # Without the gate's own options both measure the same.
         gate, baseline = measured
-        rule = ["--sst2-compare=origin/main:.sst2/main.json", "--sst2-fail-on=regressed,incomparable,missing"]
+        rule = [
+            "--sst2-compare=origin/main:.sst2/main.json",
+            "--sst2-fail-on=regressed,incomparable,missing",
+            "--sst2-anyway",
+        ]
         assert [word for word in gate if word not in rule] == baseline
         assert [word for word in gate if word in rule] == rule
         config = pytester.parseconfig(*gate[3:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -144,45 +145,81 @@ class TestLifeCycle:
 
 
 class TestIncomparable:
-    def test_a_baseline_of_other_data_is_told_before_anything_is_trained(self, project: pytest.Pytester) -> None:
+    """What is certain before the first cell ends the run there."""
+
+    def test_nothing_is_measured_or_replaced_if_no_cell_can_be_compared(self, project: pytest.Pytester) -> None:
         save(project, "--methods", "majority", "--sst2-data", "pocket")
-        result = project.runpytest("--methods", "majority", "--sst2-compare", "main", "--sst2-json", "now.json")
+        earlier = project.path / "now.json"
+        assert project.runpytest("--methods", "majority", "--sst2-json", "now.json").ret == 0
+        content = earlier.read_bytes()
+        arguments = ("--methods", "majority", "--sst2-compare", "main", "--sst2-json", "now.json")
+        result = project.runpytest(*arguments, "--sst2-report", "out", "--junitxml", "junit.xml")
         assert result.ret == 2
         result.stdout.fnmatch_lines(
             [
                 "sst2: tiny-reviews from *tiny-reviews; recipe quick train_size=60 *",
-                "sst2: WARNING: baseline 'main' is of pocket, recipe quick *: no cell can be compared with it",
-                "test_bench.py *",
                 "*= SST-2 comparison =*",
                 "CANNOT COMPARE: majority: data tiny-reviews, was pocket",
                 "incomparable: data tiny-reviews, was pocket (majority)",
+                "*Interrupted: no cell can be compared with main, so none is measured; --sst2-anyway measures them*",
             ]
         )
-        assert " INCOMPARABLE " in comparison(result)
-        assert main(["compare", "main", "now.json"]) == 2
+        result.stdout.no_fnmatch_line("*SST-2 benchmark*")
+        assert earlier.read_bytes() == content
+        assert "CANNOT COMPARE" in (project.path / "out" / "sst2-report.md").read_text(encoding="utf-8")
+        assert "CANNOT COMPARE" in (project.path / "junit.xml").read_text(encoding="utf-8")
 
-    def test_a_baseline_of_another_recipe_too(self, project: pytest.Pytester) -> None:
+        anyway = project.runpytest(*arguments, "--sst2-anyway")
+        assert anyway.ret == 2
+        anyway.stdout.fnmatch_lines(["sst2: WARNING: no cell can be compared with baseline 'main': data tiny-r*"])
+        assert " INCOMPARABLE " in comparison(anyway)
+        assert main(["compare", "main", "now.json"]) == 2
+        project.runpytest(*arguments, "--sst2-fail-on=none").assert_outcomes(passed=1)
+
+    @pytest.mark.parametrize(
+        ("saved", "now", "reason"),
+        [
+            (["--sst2-seeds=42"], ["--sst2-seeds=7"], "seed 7, was 42"),
+            (["--sst2-eval-size=30"], ["--sst2-eval-size=20"], "recipe eval_size 20, was 30"),
+            ([], ["--methods=tfidf"], ""),
+        ],
+        ids=["seeds", "evaluation rows", "methods"],
+    )
+    def test_it_ends_before_the_first_cell(
+        self, project: pytest.Pytester, saved: list[str], now: list[str], reason: str
+    ) -> None:
+        save(project, "--methods=majority", *saved)
+        result = project.runpytest("--methods=majority", "--sst2-compare=main", *now)
+        assert result.ret == 2
+        assert "passed" not in result.parseoutcomes()
+        result.stdout.fnmatch_lines([f"incomparable: {reason} (majority)" if reason else "*no cell in common*"])
+
+    def test_rows_that_changed_under_the_same_name_are_seen_too(
+        self, project: pytest.Pytester, tiny_data: Path
+    ) -> None:
+        data = shutil.copytree(tiny_data, project.path / tiny_data.name)
+        save(project, "--methods=majority", f"--sst2-data={data}")
+        (data / "dev.tsv").write_text((data / "dev.tsv").read_text(encoding="utf-8") + "one more .\t1\n", "utf-8")
+        result = project.runpytest("--methods=majority", "--sst2-compare=main", f"--sst2-data={data}")
+        assert result.ret == 2
+        result.stdout.fnmatch_lines(["incomparable: the data set has other rows *", "*Interrupted*"])
+
+    def test_a_run_with_one_comparable_cell_goes_on_with_a_warning(self, project: pytest.Pytester) -> None:
+        save(project, "--methods=majority", "--sst2-seeds=42")
+        result = project.runpytest("--methods=majority,tfidf", "--sst2-compare=main", "--sst2-seeds=42")
+        assert result.ret == 0
+        result.stdout.no_fnmatch_line("*WARNING*")
+
+    def test_a_declared_recipe_is_compared(self, project: pytest.Pytester) -> None:
         save(project, "--methods", "majority", "--sst2-train-size", "50")
         result = project.runpytest("--methods", "majority", "--sst2-compare", "main")
-        assert result.ret == 2
         result.stdout.fnmatch_lines(
-            [
-                "sst2: WARNING: baseline 'main' is of tiny-reviews, recipe quick train_size=50 *",
-                "incomparable: recipe train_size 60, was 50 (majority)",
-                "undeclared: if that changed on purpose, compare across it: --sst2-changed recipe",
-            ]
+            ["undeclared: if that changed on purpose, compare across it: --sst2-changed recipe"]
         )
         declared = project.runpytest("--methods", "majority", "--sst2-compare", "main", "--sst2-changed", "recipe")
         assert declared.ret == 0
         declared.stdout.no_fnmatch_line("*WARNING*")
         declared.stdout.fnmatch_lines(["declared: recipe train_size 60, was 50 (majority)"])
-
-    def test_a_baseline_of_this_data_and_recipe_has_no_warning(self, project: pytest.Pytester) -> None:
-        save(project, "--methods", "majority")
-        result = project.runpytest("--methods", "majority", "--sst2-compare", "main", "--sst2-seeds", "7")
-        assert result.ret == 2
-        result.stdout.no_fnmatch_line("*WARNING*")
-        result.stdout.fnmatch_lines(["incomparable: seed 7, was 42 (majority)"])
 
     def test_a_cell_that_failed_this_time_fails_the_run_and_says_so(self, project: pytest.Pytester) -> None:
         save(project)

@@ -157,7 +157,8 @@ def _exit_statuses() -> Iterator[str]:
             (
                 f"{CANNOT_COMPARE}",
                 "no test failed, but cells could not be compared (unless `--sst2-fail-on` omits `incomparable`), or "
-                "the two runs have no cell in common; pytest also uses 2 for an interrupted run",
+                "the two runs have no cell in common; if that is certain before the first cell, nothing is measured "
+                "unless `--sst2-anyway` is given; pytest also uses 2 for an interrupted run",
             ),
             (
                 f"{code.INTERNAL_ERROR:d}",
@@ -367,6 +368,7 @@ ENVIRONMENT = {
     ),
     "PYTEST_SST2_LOAD_GB": "memory limit of that trial (default: 3 and 8 times the weights); `0`: no trial",
     "PYTEST_SST2_HUB_PATIENCE": "idle timeout of downloads, in seconds (default: 30)",
+    "PYTEST_ADDOPTS": "pytest's own: options before those on the command line",
     "HF_HOME": "folder of the Hub's cache, including SST-2 and models",
     "HF_HUB_OFFLINE": "`1`: no requests to the Hub; a file that is not in its cache is an error",
     "TRANSFORMERS_OFFLINE": "`1`: the same as `HF_HUB_OFFLINE`",
