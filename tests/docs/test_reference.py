@@ -54,7 +54,7 @@ def test_every_option_command_and_fixture_has_a_row(
     assert [f"### pytest-sst2 {name}" for name in commands] == re.findall(r"^### pytest-sst2 .*", text, re.MULTILINE)
     shown = pytester.runpytest("--fixtures", "-p", "no:benchmark").stdout.str()
     fixtures = {name for name in re.findall(r"^(sst2_\w+)", shown, re.MULTILINE) if name != "sst2_timer"}
-    assert fixtures == set(re.findall(r"^\| `(sst2_\w+)` \| (?:function|session) \|", text, re.MULTILINE))
+    assert fixtures == set(re.findall(r"^- `(sst2_\w+)` \((?:function|session)\):", text, re.MULTILINE))
 
 
 def test_every_variable_that_the_package_reads_is_documented() -> None:

@@ -17,16 +17,15 @@ RIGHT = {"fine-tune": 180, "linear-probe": 150, "tfidf": 140, "majority": 110}
 def made_results() -> dict[str, Results]:
     """Return results in which fine-tuning beats the frozen encoder, unless it reads five tokens."""
     results = {}
-    for name, arguments in homework.runs("SST-2", ["minilm"], "42,43", homework.ROOT).items():
+    for name, arguments in homework.runs("SST-2", ["minilm"], "42,43").items():
         methods = arguments[arguments.index("--methods") + 1].split(",")
-        model = homework.STAND_IN if "/" in arguments[arguments.index("--models") + 1] else "minilm"
         dataset = dataclasses.replace(make_record().dataset, split="validation" if "validation" in name else "heldout")
         records = []
         for method in methods:
             right = 120 if "five-tokens" in name else RIGHT[method]
             record = answered(
                 [row < right for row in range(200)],
-                model=model if method in ("fine-tune", "linear-probe") else None,
+                model="minilm" if method in ("fine-tune", "linear-probe") else None,
                 method=method,
             )
             interval = wilson_interval(right, 200)
@@ -64,14 +63,3 @@ def test_the_better_way_is_that_of_the_gate():
 def test_a_page_without_a_block_is_refused():
     with pytest.raises(SystemExit, match="0 blocks '<!-- accuracies -->'"):
         homework.filled("# The homework", TABLES)
-
-
-def test_ids_of_the_foreign_tokenizer_are_those_of_words(tmp_path):
-    from transformers import AutoTokenizer
-
-    (tmp_path / "config.json").write_text("{}")
-    homework.write_foreign_tokenizer(tmp_path, ["a film that moves", "a film that bores"] * 5)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    start, *words, end = tokenizer("a film that moves")["input_ids"]
-    assert (start, end, tokenizer.pad_token_id) == (1, 2, 0)
-    assert all(homework.FIRST_WORD <= word < homework.VOCABULARY for word in words)

@@ -9,9 +9,7 @@ Replaces each block of the page between `<!-- NAME -->` and `<!-- end -->`. An i
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,10 +23,7 @@ from pytest_sst2.compare.family import holm
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.verdict import verdict_of
-from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.options import ALPHA, TOLERANCE
-from pytest_sst2.data.sources import load_source
-from pytest_sst2.models.locate import locate_files
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import p_value, signed_points
@@ -48,25 +43,17 @@ BUGS_LEFT = {
     "3: whole sentences, held-out slice": ("whole", "whole"),
     "none: whole sentences, validation": ("whole-validation", "whole-validation"),
 }
-# A copy of MiniLM with a foreign tokenizer.
-STAND_IN = "all-MiniLM-L6-v2"
-VOCABULARY, FIRST_WORD = 30_522, 1996  # of BERT's uncased vocabulary; its words begin after unused ids and single signs
-SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<mask>")
-BYTES = 256
 
 
-def runs(data: str, models: Sequence[str], seeds: str, work: Path) -> dict[str, list[str]]:
+def runs(data: str, models: Sequence[str], seeds: str) -> dict[str, list[str]]:
     """Return the arguments of ``pytest benchmarks`` for each results file."""
-    encoders, foreign = ["--models", ",".join(models)], ["--models", str(work / "foreign" / STAND_IN)]
-    both, tuned = (["--methods", names] for names in ("fine-tune,linear-probe", "fine-tune"))
+    encoders, tuned = ["--models", ",".join(models)], ["--methods", "fine-tune"]
     every = ["--methods", "fine-tune,linear-probe,tfidf,majority"]
     whole, cut, validation = "--sst2-recipe=homework9", "--sst2-recipe=homework9-as-published", "--sst2-eval=validation"
     arguments = {
         "whole": [*encoders, *every, whole],
         "five-tokens": [*encoders, *tuned, cut],
         "whole-validation": [*encoders, *every, whole, validation, f"--sst2-seeds={seeds}"],
-        "foreign": [*foreign, *both, whole],
-        "foreign-five-tokens": [*foreign, *tuned, cut],
     }
     return {name: [f"--sst2-data={data}", *words] for name, words in arguments.items()}
 
@@ -86,7 +73,6 @@ def tables(models: Sequence[str], results: Mapping[str, Results]) -> dict[str, s
     """Return the tables of the page by the name of their block."""
     return {
         "accuracies": _accuracies(models, results),
-        "foreign tokenizer": _foreign_tokenizer(results),
         "conclusion": _conclusion(models, results),
     }
 
@@ -118,21 +104,6 @@ def _accuracies(models: Sequence[str], results: Mapping[str, Results]) -> str:
         records = [_cell(results, run, model, method) for run in (cut, "whole", "whole-validation")]
         lines.append([label, published, *map(_accuracy, records)])
     return _table("classifier; published; 5 tokens, held-out; whole, held-out; whole, validation", lines)
-
-
-def _foreign_tokenizer(results: Mapping[str, Results]) -> str:
-    rows = []
-    for label, method, own, foreign in (
-        ("fine-tune, 128 tokens", "fine-tune", "whole", "foreign"),
-        ("fine-tune, 5 tokens", "fine-tune", "five-tokens", "foreign-five-tokens"),
-        ("linear-probe", "linear-probe", "whole", "foreign"),
-    ):
-        before, after = _cell(results, own, "minilm", method), _cell(results, foreign, STAND_IN, method)
-        if before and after:
-            rows.append([label, *_changed(before, after), f"{np.mean(after.predictions):.0%}"])
-    return _table(
-        "held-out slice, one seed; own; foreign; points (95 % interval); p (McNemar); predicts positive", rows
-    )
 
 
 def _conclusion(models: Sequence[str], results: Mapping[str, Results]) -> str:
@@ -173,11 +144,6 @@ def _change(before: Sequence[Record], after: Sequence[Record]) -> AccuracyChange
     return compare_accuracy(*right, paired=True, same_examples=same_examples, is_random=is_random, alpha=0.025)
 
 
-def _changed(before: Record, after: Record) -> list[str]:
-    change = _change([before], [after])
-    return [_accuracy(before), _accuracy(after), _points(change), p_value(_two_sided(change.p_worse, change.p_better))]
-
-
 def _two_sided(p_worse: float, p_better: float) -> float:
     return min(1.0, 2 * min(p_worse, p_better))
 
@@ -197,45 +163,6 @@ def _table(headers: str, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows))
 
 
-def write_stand_in(work: Path, sentences: Sequence[str]) -> None:
-    """Write a copy of MiniLM with a tokenizer trained on sentences."""
-    minilm = locate_files(next(spec for spec in CATALOG if spec.name == "minilm"), trust_remote_code=False).folder
-    foreign = work / "foreign" / STAND_IN
-    ignored = shutil.ignore_patterns("tokenizer*", "vocab*", "special_tokens*")
-    shutil.copytree(minilm, foreign, ignore=ignored, dirs_exist_ok=True)
-    write_foreign_tokenizer(foreign, sentences)
-
-
-def write_foreign_tokenizer(folder: Path, sentences: Sequence[str]) -> None:
-    """Write a byte-level BPE tokenizer whose ids are valid for MiniLM, but are those of other words.
-
-    Its pieces begin where BERT's words begin, the most frequent first in both vocabularies.
-    """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 - not a password
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - FIRST_WORD + BYTES + len(SPECIAL),
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(sentences, trainer)
-    trained = json.loads(tokenizer.to_str())
-    shift = FIRST_WORD - BYTES - len(SPECIAL)
-    pieces = {piece: id_ if id_ < len(SPECIAL) else id_ + shift for piece, id_ in trained["model"]["vocab"].items()}
-    unused = {f"<unused{id_}>": id_ for id_ in range(len(SPECIAL), FIRST_WORD - BYTES)}
-    trained["model"]["vocab"] = pieces | unused
-    moved = Tokenizer.from_str(json.dumps(trained))
-    ends = [(name, SPECIAL.index(name)) for name in ("<s>", "</s>")]
-    moved.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
-    names = dict(zip(("pad_token", "cls_token", "sep_token", "unk_token", "mask_token"), SPECIAL, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=moved, model_max_length=512, **names).save_pretrained(folder)
-
-
 def main() -> None:
     """Measure what is not measured yet, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -248,8 +175,7 @@ def main() -> None:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     models = options.models.split(",")
-    write_stand_in(work, load_source(options.data).dataset["train"].shuffle(seed=SEED)["sentence"][:5000])
-    plan = runs(options.data, models, options.seeds, work)
+    plan = runs(options.data, models, options.seeds)
     results = {name: measured(work / f"{name}.json", [*words, *extra]) for name, words in plan.items()}
     texts = tables([Path(model).name for model in models], results)
     environment = results["whole"].records[0].environment

@@ -145,8 +145,7 @@ def _exit_statuses() -> Iterator[str]:
     code = pytest.ExitCode
     yield "## Exit statuses"
     yield "Exit statuses of `pytest`:"
-    yield _table(
-        ("status", "what happened"),
+    yield _items(
         [
             (f"{code.OK:d}", "every cell was measured and reaches its floor; the comparison, if any, holds"),
             (
@@ -172,8 +171,7 @@ def _exit_statuses() -> Iterator[str]:
         ],
     )
     yield "Exit statuses of `pytest-sst2`:"
-    yield _table(
-        ("status", "what happened"),
+    yield _items(
         [
             (f"{HOLDS}", "success; for `compare`: the comparison holds"),
             (
@@ -235,8 +233,7 @@ def _value_of(action: argparse.Action) -> str:
 
 def _fixtures() -> Iterator[str]:
     yield "## Fixtures"
-    rows = [(_code(name), scope, said) for name, scope, said in _fixtures_of(inspect.getsource(plugin))]
-    yield _table(("fixture", "scope", "description"), rows)
+    yield _items((f"{_code(name)} ({scope})", said) for name, scope, said in _fixtures_of(inspect.getsource(plugin)))
     yield "## Marker"
     signature, _, said = plugin.MARKER.partition(": ")
     yield f"`@pytest.mark.{signature}`: {said}"
