@@ -25,6 +25,7 @@ from tests.support.tiny_models import add_sentence_modules, write_encoder
 
 OLD, NEW = "sentence_transformers.models", "sentence_transformers.sentence_transformer.modules"
 WHOLE_MODEL = "sentence_transformers.SentenceTransformer"
+HAS_ROUTER = Version(metadata.version("sentence-transformers")) >= Version("5.0")
 HAS_NEW_PATHS = Version(metadata.version("sentence-transformers")) >= Version("5.4")
 needs_new_paths = pytest.mark.skipif(not HAS_NEW_PATHS, reason="sentence-transformers before 5.4")
 WORDS_CONFIG = "wordembedding_config.json"
@@ -401,7 +402,7 @@ print(sorted(others - verified))
 
 
 def test_only_verified_files_are_opened(model: Path, tmp_path: Path) -> None:
-    add_dense_module(model, seed=0, routed=True)
+    add_dense_module(model, seed=0, routed=HAS_ROUTER)
     for name in ("other.json", "training_args.bin", "optimizer.pt", "README.md"):
         (model / name).write_text("{}")
     script = tmp_path / "opened.py"
