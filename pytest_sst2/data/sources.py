@@ -18,7 +18,7 @@ from pytest_sst2.data.tsv_quoting import is_quoted
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
-from pytest_sst2.hub.worker import Request
+from pytest_sst2.hub.worker import Fetch, Request
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import short_digest
 from pytest_sst2.utils.safe_read import read_text
@@ -124,7 +124,7 @@ def load_hub() -> Source:
     return _hub_source(snapshot)
 
 
-def select(sizes: Mapping[str, int | None]) -> list[str]:
+def select(sizes: Mapping[str, int | None], _: Fetch) -> list[str]:
     """Return the files of both splits among the files of a repository; see ``hub.worker.Request``."""
     return [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in _FILES)]
 

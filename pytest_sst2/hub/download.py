@@ -45,7 +45,7 @@ def obtain(request: Request, find: Callable[..., Lookup]) -> tuple[str, Snapshot
     Raises:
         HubError: The cache has no copy, and the Hub is unreachable, refuses, fails, or sends nothing for 30 s; or
             network access is forbidden.
-        Sst2Error: The files cannot be used, as ``Request.select`` or ``Request.check`` says.
+        Sst2Error: The files cannot be used, as ``Request.select`` says.
     """
     lookup = find()
     if lookup.snapshot is not None:

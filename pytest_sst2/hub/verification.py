@@ -11,29 +11,29 @@ from pytest_sst2.hub.errors import HubError
 from pytest_sst2.utils.hashing import file_digest
 
 
-def verify(repo_id: str, folder: Path, entries: dict[str, Any], started: float | None = None) -> None:
+def verify(repo_id: str, folder: Path, entries: dict[str, Any], started: float) -> None:
     """Report files that differ from the Hub's listing or are missing.
 
-    A damaged file that this download brought is removed. Others may use one that was there before, and the listing of
-    a mirror can be wrong.
+    A damaged file that this download brought is removed. Of one that was there before, only the snapshot's link to it
+    is removed, so that the copy stays incomplete: others may use the file, and the listing of a mirror can be wrong.
 
     Args:
         repo_id: ``org/name``.
         folder: The snapshot's folder.
         entries: The entry of each file in the Hub's listing.
-        started: Time of the download's start; None if all files were there before.
+        started: Time of the download's start.
     """
     problems = {folder / name: _difference(folder / name, entry) for name, entry in entries.items()}
     told = ""
     for path, problem in problems.items():
-        if problem and started is not None and path.stat().st_mtime >= started:
+        if problem and path.stat().st_mtime >= started:
             told = f"{endpoint()} sent a damaged file of {repo_id}, which was removed: "
             told += f"{path.relative_to(folder)} {problem}; run again"
             _remove(path)
         elif problem:
             told = told or f"{path} was damaged before: it {problem}; remove {path.resolve()} and run again"
-            if started is not None:
-                path.unlink()  # the link of this download to an old blob; without it the copy stays incomplete
+            if path.is_symlink():
+                path.unlink()
     if told:
         raise HubError(told)
     if missing := [path for path in problems if not path.exists()]:

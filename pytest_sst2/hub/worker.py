@@ -17,7 +17,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
@@ -32,13 +32,13 @@ from pytest_sst2.utils.errors import Sst2Error
 LONGEST_PAUSE_SECONDS = 60.0
 _RETRIED = (429, 500, 502, 503, 504)
 _PAUSES_SECONDS = (1.0, 3.0)
-# Small files come first, so that a repository can be refused before its weights are downloaded.
-_SMALL_BYTES = 1 << 20
 _SPARE_BYTES = 1 << 26
 _PAUSE = re.compile(r"Waiting ([0-9.]+)s before retry|Retrying in ([0-9.]+)s")
 _ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
 
 T = TypeVar("T")
+Fetch = Callable[[Sequence[str]], Path]
+"""Downloads files of the repository, and returns the folder that has them."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,14 @@ class Request:
         repo_id: ``org/name``.
         repo_type: ``model`` or ``dataset``.
         revision: Branch, tag or commit; None for main.
-        select: ``module:function`` that takes the sizes of all files by name and returns the names to download. It
-            raises an Sst2Error to refuse the repository.
-        check: ``module:function`` that takes the snapshot's folder when the small files are there, or empty.
+        select: ``module:function`` that returns the names of the files to download. It takes the sizes of all files
+            by name, and a ``Fetch`` for files that decide about others. It raises an Sst2Error to refuse all of them.
     """
 
     repo_id: str
     repo_type: RepoType
     revision: str | None
     select: str
-    check: str = ""
 
 
 def main() -> None:
@@ -113,7 +111,7 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
         say: Receives ``bytes`` and ``wait``.
 
     Raises:
-        Sst2Error: The Hub refuses or fails, the disk is too small, or ``select`` or ``check`` refuses the repository.
+        Sst2Error: The Hub refuses or fails, the disk is too small, or ``select`` refuses the repository.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
@@ -126,7 +124,11 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
 
+    def size_of(names: Iterable[str]) -> int:
+        return sum(entries[name].size or 0 for name in names)
+
     def fetch(names: Sequence[str]) -> Path:
+        say("bytes", size_of(names))
         patterns = [glob.escape(name) for name in names]
         folder = _explain(
             request,
@@ -144,17 +146,10 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
     entries = {entry.rfilename: entry for entry in found.siblings or []}
     if any(".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() for name in entries):
         raise HubError(f"{constants.ENDPOINT} lists a file of {request.repo_id} outside its folder")
-    names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()})
+    names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()}, fetch)
     if not names:
         raise HubError(f"{request.repo_id} at {constants.ENDPOINT} has none of the files that are needed")
-    size = sum(entries[name].size or 0 for name in names)
-    say("bytes", size)
-    _check_disk(request, size, Path(constants.HF_HUB_CACHE))
-    snapshot = repository_folder(request.repo_id, request.repo_type) / "snapshots" / found.sha
-    verify(request.repo_id, snapshot, {name: entries[name] for name in names if (snapshot / name).exists()})
-    if request.check:
-        small = [name for name in names if (entries[name].size or 0) < _SMALL_BYTES]
-        pkgutil.resolve_name(request.check)(fetch(small))
+    _check_disk(request, size_of(names), Path(constants.HF_HUB_CACHE))
     folder = fetch(names)
     if request.revision != found.sha:  # the client keeps no reference of a commit
         write_atomically(folder.parents[1] / "refs" / (request.revision or "main"), found.sha)

@@ -6,9 +6,10 @@ import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_sst2.models.word_vectors import vocabulary_of
 from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint, block_size
 from pytest_sst2.results.packing import packed_bits, packed_bytes, packed_digests, packed_text
 from pytest_sst2.utils.hashing import short_digest
@@ -61,19 +62,21 @@ def _normalized(sentence: str) -> str:
 
 def tokens_fingerprint(tokenizer: Any, ids: Ids) -> TokensFingerprint:
     """Return the fingerprint of a tokenizer and of the token ids of the probe sentences."""
+    words = None if hasattr(tokenizer, "convert_ids_to_tokens") else vocabulary_of(tokenizer)
     return TokensFingerprint(
         tokenizer=type(tokenizer).__name__,
-        vocabulary=len(tokenizer),
+        vocabulary=len(tokenizer if hasattr(tokenizer, "__len__") else words or ()),
         ids=packed_digests(id_digests(ids)),
         lengths=tuple(map(len, ids)),
-        pieces=packed_text("\n".join(" ".join(_pieces(tokenizer, sentence)) for sentence in ids)),
+        pieces=packed_text("\n".join(" ".join(_pieces(tokenizer, words, sentence)) for sentence in ids)),
     )
 
 
-def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+def _pieces(tokenizer: Any, words: Mapping[int, str] | None, ids: Sequence[int]) -> list[str]:
+    kept = list(ids[:KEPT_PIECES])
     try:
-        pieces = tokenizer.convert_ids_to_tokens(list(ids[:KEPT_PIECES]))
-    except (AttributeError, IndexError, KeyError, TypeError):  # not a transformers tokenizer, or unknown ids
+        pieces = tokenizer.convert_ids_to_tokens(kept) if words is None else [words[number] for number in kept]
+    except (AttributeError, IndexError, KeyError, TypeError):  # unknown ids
         return []
     return [re.sub(r"\s", "▁", str(piece)) for piece in pieces]
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from pytest_sst2.utils.hashing import short_digest
 
-# Token ids of a sentence, and its last hidden states of shape (tokens, d); None if they could not be observed.
+# Token ids of a sentence, and its last hidden states of shape (tokens, d); None if it has no tokens, or they could not
+# be observed.
 IdsAndStates = tuple[tuple[int, ...], np.ndarray | None]
 
 
@@ -42,7 +43,7 @@ def watch_encoder(module: Any) -> Iterator[list[IdsAndStates]]:
             plain = states.detach().float().cpu().numpy().astype(np.float64)
         for number, kept in enumerate(mask.bool().cpu()):
             row = tuple(ids[number].cpu()[kept].tolist())
-            sentences.append((row, None if plain is None else plain[number][kept.numpy()]))
+            sentences.append((row, None if plain is None or not row else plain[number][kept.numpy()]))
 
     if not hasattr(inner, "register_forward_hook"):
         yield sentences

@@ -19,8 +19,8 @@ class WeightsFingerprint:
 
     ``parts`` maps the name of a layer, the embeddings, the pooler or the head to a short digest. It does not depend on
     the names of the tensors, because library releases rename them. ``effective_dtype`` is the narrowest type that
-    stores every weight without loss, except those of a new head. ``digest`` includes names, types and shapes.
-    ``tensors`` has a sketch of each tensor, if it was asked for.
+    stores every weight without loss, except those of a new head; empty without weights. ``digest`` includes names,
+    types and shapes. ``tensors`` has a sketch of each tensor, if it was asked for.
     """
 
     parts: Mapping[str, str]
@@ -49,7 +49,8 @@ def weights_fingerprint(module: Any, *, sketched: bool = False) -> WeightsFinger
             narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
     parts = {part: short_digest(b"".join(sorted(digests)), 8) for part, digests in tensors.items()}
     sketches = sketcher.sketches() if sketcher is not None else None
-    return WeightsFingerprint(parts, min(narrow, default="float32"), all_tensors.hexdigest(), sketches)
+    effective = min(narrow, default="float32") if tensors else ""
+    return WeightsFingerprint(parts, effective, all_tensors.hexdigest(), sketches)
 
 
 def _stores(dtype: str, tensor: Any) -> bool:

@@ -14,6 +14,7 @@ from pytest_sst2.methods.base import Job, overflow_remedy
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import address_of
 from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
+from pytest_sst2.models.max_length import encoder_limit
 from pytest_sst2.utils.errors import Sst2Error
 
 # One cached row of this many is computed again and compared.
@@ -60,13 +61,13 @@ class Features:
         return {
             "modules": [type(module).__name__ for module in self.encoder],
             "pooling": next((_pooling(module) for module in self.encoder if type(module).__name__ == "Pooling"), None),
-            "max_seq_length": self.encoder.max_seq_length,
+            "max_seq_length": encoder_limit(self.encoder),
             "tokens_per_batch": self.embedder.tokens_per_batch,
         }
 
     def warnings(self) -> tuple[str, ...]:
         """Warn about missing modules, truncated sentences, unknown tokens, and a cache that cannot be used."""
-        job, limit = self.job, self.encoder.max_seq_length
+        job, limit = self.job, encoder_limit(self.encoder)
         pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
         missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
         tokenizer = self.encoder.tokenizer

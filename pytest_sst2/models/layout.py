@@ -1,7 +1,8 @@
 """Find a model's modules: their folders, weight files and configs.
 
 A transformers model is one folder. A sentence-transformers model has a ``modules.json``, which lists one folder per
-module. A ``Router`` module contains further modules, which its own config lists.
+module. A ``Router`` module contains further modules, which its own config lists. The first module is a transformer,
+a ``Router``, or a table of word vectors.
 """
 
 from __future__ import annotations
@@ -14,6 +15,17 @@ from pytest_sst2.models.safety import path_inside
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.safe_read import read_json
 
+STATIC_FILES = {
+    "BoW": "config.json",
+    "StaticEmbedding": "tokenizer.json",
+    "WordEmbeddings": "wordembedding_config.json",
+}
+"""Modules that turn words into vectors without a transformer, and the file that each reads next to its weights.
+
+A bag of words (``BoW``) has its weights in that file.
+"""
+
+_ROUTERS = ("Asym", "Router")
 # Files in which a Router lists its modules; the second is from sentence-transformers before 5.
 _ROUTES = ("router_config.json", "config.json")
 _MAX_MODULES = 30
@@ -27,9 +39,19 @@ class Module(NamedTuple):
     source: Path
 
     @property
+    def kind(self) -> str:
+        """The name of its class, without the package."""
+        return str(self.class_name).rpartition(".")[2]
+
+    @property
     def is_transformer(self) -> bool:
         """Whether transformers loads the module."""
-        return str(self.class_name).endswith("Transformer")
+        return self.kind.endswith("Transformer")
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it turns words into vectors without a transformer."""
+        return self.kind in STATIC_FILES
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
@@ -49,20 +71,27 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     return modules
 
 
-def transformer_folder(folder: Path) -> Path:
+def transformer_folder(folder: Path) -> Path | None:
     """Return the folder with config, weights and tokenizer: the model's folder, or that of its first module.
 
-    If both have a config, the module's folder is returned, because sentence-transformers loads that.
+    If both have a config, the module's folder is returned, because sentence-transformers loads that. None if the first
+    module is not a single transformer: a Router, or a module of ``STATIC_FILES``.
 
     Raises:
         Sst2Error: ``modules.json`` contains no list of modules, or names a folder outside the model's folder.
     """
-    modules = _modules(folder)
-    if not modules:
+    first = first_module(folder)
+    if first is None:
         return folder
-    first = path_inside(folder, str(modules[0].get("path") or ""), folder / "modules.json")
-    is_transformer = str(modules[0].get("type")).endswith("Transformer") and (first / "config.json").is_file()
-    return first if is_transformer or not (folder / "config.json").is_file() else folder
+    if first.is_static or first.kind in _ROUTERS:
+        return None
+    is_transformer = first.is_transformer and (first.folder / "config.json").is_file()
+    return first.folder if is_transformer or not (folder / "config.json").is_file() else folder
+
+
+def first_module(folder: Path) -> Module | None:
+    """Return the module that reads the sentences; None without ``modules.json``. Raises as ``transformer_folder``."""
+    return next(iter(_top_modules(folder)), None)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -90,11 +119,7 @@ def listed_modules(folder: Path) -> list[Module]:
     Raises:
         Sst2Error: A folder is outside the model's folder, there are too many modules, or a config is not JSON.
     """
-    index = folder / "modules.json"
-    modules = [
-        Module(module.get("type"), path_inside(folder, module.get("path") or "", index), index)
-        for module in _modules(folder)
-    ]
+    modules = _top_modules(folder)
     for module in modules:  # grows in the loop
         modules += _routes(module.folder)
         if len(modules) > _MAX_MODULES:
@@ -105,33 +130,55 @@ def listed_modules(folder: Path) -> list[Module]:
     return modules
 
 
-def module_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return the folders of all sentence-transformers modules except the transformer, nested ones included.
+def loaded_folders(folder: Path) -> list[Path]:
+    """Return the folders whose weights are loaded: the transformer's first, then those of all other modules.
 
     Raises:
         Sst2Error: As ``listed_modules``.
     """
+    transformer = transformer_folder(folder)
+    modules = (module.folder for module in listed_modules(folder))
     # A dict as an ordered set: a module can be listed twice.
-    folders = dict.fromkeys(module.folder for module in listed_modules(folder))
-    return [path for path in folders if path != transformer]
+    return list(dict.fromkeys((*([transformer] if transformer else []), *modules)))
 
 
-def all_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return a model's folder and the folders of all its modules, the transformer included."""
-    return list(dict.fromkeys((folder, transformer, *module_folders(folder, transformer))))
+def all_folders(folder: Path) -> list[Path]:
+    """Return a model's folder and the folders of all its modules."""
+    return list(dict.fromkeys((folder, *loaded_folders(folder))))
 
 
-def encoder_folders(folder: Path, transformer: Path) -> list[Path]:
-    """Return the folders of a model's transformers: one, or several if it has a Router.
+def encoder_folders(folder: Path) -> list[Path]:
+    """Return the folders of a model's transformers, the main one first: usually one, several with a Router.
 
     Raises:
         Sst2Error: A config is not JSON.
     """
-    by_class = {module.folder for module in listed_modules(folder) if module.is_transformer}
-    others = (path for path in module_folders(folder, transformer) if (path / "config.json").is_file())
+    modules, main = listed_modules(folder), transformer_folder(folder)
+    by_class = {module.folder for module in modules if module.is_transformer} | {main}
+    others = {module.folder for module in modules if module.is_static or module.kind in _ROUTERS}
+
+    def is_encoder(place: Path) -> bool:
+        config = place / "config.json"
+        return place in by_class or (place not in others and config.is_file() and "model_type" in read_json(config))
+
+    return [place for place in loaded_folders(folder) if is_encoder(place)]
+
+
+def weighted_folders(folder: Path) -> list[Path]:
+    """Return the folders that must have weight files: of transformers and of word vectors. Other modules may have none.
+
+    Raises:
+        Sst2Error: As ``encoder_folders``.
+    """
+    static = (module.folder for module in listed_modules(folder) if module.is_static and module.kind != "BoW")
+    return list(dict.fromkeys((*encoder_folders(folder), *static)))
+
+
+def _top_modules(folder: Path) -> list[Module]:
+    index = folder / "modules.json"
     return [
-        transformer,
-        *(path for path in others if path in by_class or "model_type" in read_json(path / "config.json")),
+        Module(module.get("type"), path_inside(folder, module.get("path") or "", index), index)
+        for module in _modules(folder)
     ]
 
 

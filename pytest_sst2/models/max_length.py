@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,12 @@ def max_input_length(model: Any) -> int | None:
     configs = (getattr(module, "config", None) for module in model.modules())
     declared = (getattr(config, "max_position_embeddings", None) for config in configs)
     return min(*limits, *(value for value in declared if isinstance(value, int) and value > 0), limits[0])
+
+
+def encoder_limit(encoder: Any) -> int | None:
+    """Return the length in tokens to which a ``SentenceTransformer`` cuts its inputs; None if it reads them whole."""
+    limit = getattr(encoder, "max_seq_length", None)
+    return None if limit is None or math.isinf(limit) else limit
 
 
 def _limits(model: Any) -> Iterator[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pytest_sst2.models.layout import listed_modules, weight_files
+from pytest_sst2.models.layout import encoder_folders, first_module, listed_modules, weight_files
 from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, shorten
@@ -23,13 +23,26 @@ def missing_config(folder: Path) -> str:
     """Return why a folder without config.json contains no model, as a clause with the next step."""
     if (folder / "adapter_config.json").is_file():
         return ADAPTER
-    if modules := listed_modules(folder):
-        first = str(modules[0].class_name).rpartition(".")[2]
-        return f"has no config.json: its first module is a {first}, and only a Transformer can be measured"
+    if module := first_module(folder):
+        return f"has no config.json: its first module is a {module.kind}, which cannot be measured without one"
     below = sorted(path.parent.name for path in folder.glob("*/config.json"))
     if below:
         return f"has no config.json, so it contains no model, but {shorten(below, 3)} in it has one. Name that folder"
     return "has no config.json, so it contains no model"
+
+
+def no_transformer(folder: Path) -> str:
+    """Return why a model of several modules cannot be fine-tuned, as a clause with the next step."""
+    kind = listed_modules(folder)[0].kind
+    if encoders := [path.relative_to(folder).as_posix() for path in encoder_folders(folder)]:
+        return (
+            f"fine-tuning needs one transformer, but its first module is a {kind} with {shorten(encoders, 3)}. Name one "
+            "of these folders, or use the probes: --methods=linear-probe,torch-probe"
+        )
+    return (
+        f"its first module is a {kind}, so it has no transformer to fine-tune. Use the probes: "
+        "--methods=linear-probe,torch-probe"
+    )
 
 
 def refuse_placeholders(name: str, places: Iterable[Path]) -> None:

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from pytest_sst2.config.specs import former_name
-from pytest_sst2.models.layout import module_folders, transformer_folder, weight_files
+from pytest_sst2.hub.worker import Fetch
+from pytest_sst2.models.layout import (
+    STATIC_FILES,
+    all_folders,
+    listed_modules,
+    loaded_folders,
+    transformer_folder,
+    weight_files,
+    weighted_folders,
+)
 from pytest_sst2.models.not_a_model import ADAPTER
 from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
@@ -32,16 +41,17 @@ TOKENIZER_FILES = (
 # Names, and patterns of names, that are read if a folder has them.
 SMALL_FILES = (
     *TOKENIZER_FILES,
-    *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+    *("config.json", "*tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
     *("modules.json", "config_sentence_transformers.json", "sentence_*_config.json", "router_config.json"),
+    *("wordembedding_config.json", "cnn_config.json", "lstm_config.json"),
 )
 # Weights by format, the preferred one first; each format as a single file or as an index with shards.
 _FORMATS = (
-    (("model.safetensors",), ("model.safetensors.index.json", "model-*-of-*.safetensors")),
-    (("pytorch_model.bin",), ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")),
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*-of-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
 )
-# Copies of the model in other formats, which some repositories keep with a config of their own.
-_EXPORTS = frozenset({"onnx", "openvino", "coreml", "tflite", "gguf"})
 
 
 def names_in_cache(hub_id: str) -> tuple[str, ...]:
@@ -50,52 +60,58 @@ def names_in_cache(hub_id: str) -> tuple[str, ...]:
     return (hub_id, former) if former else (hub_id,)
 
 
-def select(sizes: Mapping[str, int | None]) -> list[str]:
-    """Return the names of the files to download.
+def select(sizes: Mapping[str, int | None], fetch: Fetch) -> list[str]:
+    """Return the names of the files to download; see ``hub.worker.Request``.
 
-    Args:
-        sizes: The size of each file of the repository by name.
+    The small files are fetched here, because ``modules.json`` and the configs of Routers tell which folders are read.
 
     Raises:
-        Sst2Error: The repository holds no model, or its tokenizer needs a package that is missing.
+        Sst2Error: The repository holds no model, its tokenizer needs a package that is missing, or the installed
+            transformers cannot load a config without a model type.
     """
-    return _select(sizes, SMALL_FILES)
+    return _select(sizes, fetch, SMALL_FILES)
 
 
-def select_with_code(sizes: Mapping[str, int | None]) -> list[str]:
+def select_with_code(sizes: Mapping[str, int | None], fetch: Fetch) -> list[str]:
     """Return the names of the files to download, including Python code; raises the same as ``select``."""
-    return _select(sizes, (*SMALL_FILES, "*.py"))
+    return _select(sizes, fetch, (*SMALL_FILES, "*.py"))
 
 
-def _select(sizes: Mapping[str, int | None], small: Iterable[str]) -> list[str]:
-    folders: dict[str, list[str]] = {}
-    for name in sizes:
-        path = PurePosixPath(name)
-        folders.setdefault(path.parent.as_posix(), []).append(path.name)
-    names: list[str] = []
-    weights: list[str] = []
-    for folder, files in folders.items():
-        is_module = folder == "." or not {"config.json", "router_config.json"}.isdisjoint(files)
-        if is_module and _EXPORTS.isdisjoint(PurePosixPath(folder).parts):
-            prefix = "" if folder == "." else f"{folder}/"
-            names += [prefix + name for name in files if any(fnmatch.fnmatch(name, pattern) for pattern in small)]
-            weights += [prefix + name for name in _weights(files)]
+def _select(sizes: Mapping[str, int | None], fetch: Fetch, patterns: Sequence[str]) -> list[str]:
     if "config.json" not in sizes and "modules.json" not in sizes:
         holds = ADAPTER if "adapter_config.json" in sizes else "has no config.json, so it holds no model"
         raise Sst2Error(f"its repository {holds}")
-    if not weights:
-        raise Sst2Error("its repository has neither model.safetensors nor pytorch_model.bin")
-    _check_tokenizer({PurePosixPath(name).name for name in names})
-    return [*names, *weights]
+    names: list[str] = []
+    places, found = [], ["."]
+    while new := [place for place in found if place not in places]:
+        places += new
+        small = [name for place in new for name in _matching(sizes, place, patterns)]
+        _check_tokenizer({PurePosixPath(name).name for name in small})
+        snapshot = fetch(names := [*names, *small])
+        found = _relative(all_folders(snapshot), snapshot)
+    _check_model_type(snapshot)
+    weights = {place: _weights(sizes, place) for place in _relative(loaded_folders(snapshot), snapshot)}
+    for place in _relative(weighted_folders(snapshot), snapshot):
+        if not weights[place]:
+            where = "repository" if place == "." else f"folder {place}"
+            raise Sst2Error(f"its {where} has neither model.safetensors nor pytorch_model.bin")
+    return [*names, *(name for files in weights.values() for name in files)]
 
 
-def _weights(files: list[str]) -> list[str]:
+def _relative(places: Sequence[Path], snapshot: Path) -> list[str]:
+    return [place.relative_to(snapshot).as_posix() for place in places]
+
+
+def _matching(names: Iterable[str], place: str, patterns: Sequence[str]) -> list[str]:
+    """Return the names of the files in a folder, without those below it, that match a pattern."""
+    paths = [path for path in map(PurePosixPath, names) if path.parent.as_posix() == place]
+    return [str(path) for path in paths if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
+
+
+def _weights(names: Iterable[str], place: str) -> list[str]:
     """Return the weight files of a folder in the preferred format that it has."""
-    for single, sharded in _FORMATS:
-        for patterns in (single, sharded):
-            if patterns[0] in files:
-                return [name for name in files if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
-    return []
+    form = next((form for form in _FORMATS if _matching(names, place, form[:1])), ())
+    return _matching(names, place, form)
 
 
 def _check_tokenizer(names: set[str]) -> None:
@@ -116,14 +132,9 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def check(folder: Path) -> None:
-    """Refuse a repository by its small files, before its weights are downloaded.
-
-    Raises:
-        Sst2Error: The installed transformers cannot load a config without a model type.
-    """
-    config = transformer_folder(folder) / "config.json"
-    content = read_json(config) if config.is_file() else {}
+def _check_model_type(folder: Path) -> None:
+    config = (transformer_folder(folder) or folder) / "config.json"
+    content = read_json(config) if config.is_file() else None
     if isinstance(content, dict) and "model_type" not in content and int(metadata.version("transformers")[0]) > 4:
         raise Sst2Error(
             "its config.json has no model_type, which transformers 5 needs: name another repository, or a local "
@@ -141,17 +152,23 @@ def missing_file(folder: Path, *, sentence_encoder: bool) -> str:
     if sentence_encoder and not (folder / "modules.json").is_file():
         return "modules.json"
     try:
-        transformer = transformer_folder(folder)
-        modules = module_folders(folder, transformer)
-        has_weights = bool(weight_files(transformer) or pickle_files(transformer))
+        return next(_missing_files(folder), "")
     except Sst2Error as error:
         return f"readable settings ({str(error).rstrip('.')})"
-    if not (transformer / "config.json").is_file():
-        return "config.json"
-    if not has_weights:
-        return "model.safetensors"
-    if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
-        return "a tokenizer"
-    # A normalization has no files, and so no folder on the Hub.
-    empty = (place for place in modules if not place.name.endswith("_Normalize") and not any(place.glob("*")))
-    return next((f"{place.relative_to(folder)}/config.json" for place in empty), "")
+
+
+def _missing_files(folder: Path) -> Iterator[str]:
+    transformer = transformer_folder(folder)
+    needed = [module.folder / STATIC_FILES[module.kind] for module in listed_modules(folder) if module.is_static]
+    for path in [*([transformer / "config.json"] if transformer else []), *needed]:
+        if not path.is_file():
+            yield path.relative_to(folder).as_posix()
+    for place in weighted_folders(folder):
+        if not weight_files(place) and not pickle_files(place):
+            yield (place / "model.safetensors").relative_to(folder).as_posix()
+    if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
+        yield "a tokenizer"
+    for place in loaded_folders(folder):
+        # A normalization has no files, and so no folder on the Hub.
+        if not place.name.endswith("_Normalize") and not any(place.glob("*")):
+            yield (place / "config.json").relative_to(folder).as_posix()

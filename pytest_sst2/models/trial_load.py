@@ -108,22 +108,22 @@ def _marker(located: LocatedModel) -> Path | None:
 
 def _problem(located: LocatedModel, seconds: float, gigabytes: float) -> str:
     """Return what went wrong in the child process; empty if nothing did, or if it could not be started."""
-    folders = str(located.folder.absolute()), str(located.transformer.absolute())
-    if sys.platform == "linux" and (not (problem := _in_fork(folders, seconds, gigabytes)) or "memory" in problem):
+    folder = str(located.folder.absolute())
+    if sys.platform == "linux" and (not (problem := _in_fork(folder, seconds, gigabytes)) or "memory" in problem):
         return problem
-    return _in_interpreter(folders, seconds + _IMPORT_SECONDS, gigabytes + _IMPORT_GIGABYTES)
+    return _in_interpreter(folder, seconds + _IMPORT_SECONDS, gigabytes + _IMPORT_GIGABYTES)
 
 
-def _in_fork(folders: tuple[str, str], seconds: float, gigabytes: float) -> str:
+def _in_fork(folder: str, seconds: float, gigabytes: float) -> str:
     import psutil
 
     # Before the fork, because this process needs them too.
     for name in ("AutoModel", "AutoTokenizer"):
         getattr(importlib.import_module("transformers"), name)
-    if (Path(folders[0]) / "modules.json").is_file():
+    if (Path(folder) / "modules.json").is_file():
         importlib.import_module("sentence_transformers")
     gigabytes += psutil.Process().memory_info().rss / 1e9  # a fork shares the memory of this process
-    child = multiprocessing.get_context("fork").Process(target=_load_in_fork, args=(*folders, seconds), daemon=True)
+    child = multiprocessing.get_context("fork").Process(target=_load_in_fork, args=(folder, seconds), daemon=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about threads
@@ -142,7 +142,7 @@ def _in_fork(folders: tuple[str, str], seconds: float, gigabytes: float) -> str:
         child.join()
 
 
-def _load_in_fork(folder: str, transformer: str, seconds: float) -> None:
+def _load_in_fork(folder: str, seconds: float) -> None:
     import torch
 
     faulthandler.disable()
@@ -151,15 +151,15 @@ def _load_in_fork(folder: str, transformer: str, seconds: float) -> None:
         os.dup2(null, descriptor)
     os.environ |= _ENVIRONMENT
     torch.set_num_threads(1)  # the threads of the parent do not exist here
-    main(folder, transformer, str(seconds))
+    main(folder, str(seconds))
     os._exit(0)
 
 
-def _in_interpreter(folders: tuple[str, str], seconds: float, gigabytes: float) -> str:
+def _in_interpreter(folder: str, seconds: float, gigabytes: float) -> str:
     package_root = str(Path(__file__).resolve().parents[2])
     try:
         child = subprocess.Popen(  # noqa: S603 - it runs main() of this module
-            [sys.executable, "-P", "-c", _START, package_root, *folders, str(seconds)],
+            [sys.executable, "-P", "-c", _START, package_root, folder, str(seconds)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -201,7 +201,7 @@ def _watch(wait: Callable[[], int | None], pid: int, seconds: float, gigabytes: 
     return f"took longer than {duration(seconds)} ({SECONDS_VARIABLE})"
 
 
-def main(folder: str, transformer: str, seconds: str) -> None:
+def main(folder: str, seconds: str) -> None:
     """Run the child process: load the model as the methods do, and embed some texts.
 
     Errors are ignored, because the load in the parent reports them.
@@ -216,7 +216,7 @@ def main(folder: str, transformer: str, seconds: str) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(math.ceil(min(float(seconds), 1e6)) + 1)
     spec = ModelSpec("tried", folder=Path(folder))
-    located = LocatedModel(spec, Path(folder), Path(transformer), Weights("", "folder", "", "", ""))
+    located = LocatedModel(spec, Path(folder), Weights("", "folder", "", "", ""))
     loader = ModelLoader()
     loader.adopt(spec, located)
     letters = string.printable

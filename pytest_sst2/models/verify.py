@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.config.specs import ModelSpec
-from pytest_sst2.models.layout import all_folders, module_folders, transformer_folder, weight_files
+from pytest_sst2.models.layout import (
+    STATIC_FILES,
+    all_folders,
+    listed_modules,
+    loaded_folders,
+    transformer_folder,
+    weight_files,
+    weighted_folders,
+)
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
 from pytest_sst2.models.not_a_model import missing_config, refuse_placeholders
 from pytest_sst2.models.repository_files import TOKENIZER_FILES
@@ -22,7 +30,7 @@ _OTHER_SUFFIXES = (".json", ".txt", ".model", ".py")
 def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) -> None:
     """Refuse settings that cannot or must not be loaded, before anything reads the weights."""
     transformer = transformer_folder(folder)
-    if not (transformer / "config.json").is_file():
+    if transformer and not (transformer / "config.json").is_file():
         raise Sst2Error(f"model {spec.name!r}: {transformer} {missing_config(transformer)}.")
     if spec.sentence_encoder and not (folder / "modules.json").is_file():
         raise Sst2Error(
@@ -30,13 +38,14 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
             "Copy or download it again."
         )
     refuse_nested_models(spec.name, folder)
-    places = all_folders(folder, transformer)
+    places = all_folders(folder)
     refuse_placeholders(spec.name, places)
     for place in places:
         refuse_unverified_weights(spec.name, place, _config(spec, place))
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
-    if not any((transformer / name).is_file() for name in TOKENIZER_FILES):
+    _check_static(spec.name, folder)
+    if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         raise Sst2Error(
             f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
             "Save the tokenizer it was trained with to this folder: tokenizer.save_pretrained(folder)."
@@ -52,13 +61,24 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
         )
 
 
-def check_weights(spec: ModelSpec, transformer: Path) -> None:
+def _check_static(name: str, folder: Path) -> None:
+    """Refuse a table of word vectors without its vocabulary."""
+    for module in listed_modules(folder):
+        if module.is_static and not (module.folder / STATIC_FILES[module.kind]).is_file():
+            raise Sst2Error(
+                f"model {name!r}: its {module.kind} in {module.folder} has no {STATIC_FILES[module.kind]}. Copy or "
+                "download it again."
+            )
+
+
+def check_weights(spec: ModelSpec, folder: Path) -> None:
     """Refuse a model without all its weight files."""
-    if not weight_files(transformer):
-        raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has no (or not all) weights; model.safetensors or pytorch_model.bin "
-            "is needed. Copy or download it again."
-        )
+    for place in weighted_folders(folder):
+        if not weight_files(place):
+            raise Sst2Error(
+                f"model {spec.name!r}: {place} has no (or not all) weights; model.safetensors or pytorch_model.bin "
+                "is needed. Copy or download it again."
+            )
 
 
 def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
@@ -70,22 +90,21 @@ def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
     return config
 
 
-def files_digest(folder: Path, transformer: Path) -> str:
+def files_digest(folder: Path) -> str:
     """Return ``sha256:`` and the digest of all files of a folder except weights: configs, tokenizer, code."""
     digests = []
-    for place in all_folders(folder, transformer):
+    for place in all_folders(folder):
         files = (path for path in place.glob("*") if path.suffix in _OTHER_SUFFIXES and path.is_file())
         digests += [f"{path.relative_to(folder)} {file_digest(path)}" for path in sorted(files)]
     return "sha256:" + sha256_digest("\n".join(digests))
 
 
-def weights_digest(folder: Path, transformer: Path) -> str:
+def weights_digest(folder: Path) -> str:
     """Return the SHA-256 of the weight file, or of the list of digests if there are several.
 
-    The weights of other modules of a sentence encoder are included.
+    The weights of all modules of a sentence encoder are included. A bag of words has its weights in its config.
     """
-    files = weight_files(transformer)
-    for module in module_folders(folder, transformer):
-        files += weight_files(module)
+    files = [path for place in loaded_folders(folder) for path in weight_files(place)]
+    files += [module.folder / STATIC_FILES["BoW"] for module in listed_modules(folder) if module.kind == "BoW"]
     digests = [file_digest(path) for path in files]
     return digests[0] if len(digests) == 1 else sha256_digest("\n".join(digests))

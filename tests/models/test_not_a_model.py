@@ -50,14 +50,12 @@ def test_a_folder_with_checkpoints_names_them(plain: Path) -> None:
     )
 
 
-def test_a_sentence_encoder_without_a_transformer_is_named_by_its_class(sentence: Path) -> None:
+def test_a_sentence_encoder_without_the_config_of_its_first_module_names_its_class(sentence: Path) -> None:
     modules = json.loads((sentence / "modules.json").read_text())
-    static = {**modules[0], "type": "sentence_transformers.models.StaticEmbedding"}
-    (sentence / "modules.json").write_text(json.dumps([static]))
+    first = {**modules[0], "type": "sentence_transformers.models.Transformer"}
+    (sentence / "modules.json").write_text(json.dumps([first]))
     (sentence / "config.json").unlink()
-    assert "its first module is a StaticEmbedding, and only a Transformer can be measured" in refusal_of(
-        in_folder(sentence)
-    )
+    assert "its first module is a Transformer, which cannot be measured without one" in refusal_of(in_folder(sentence))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_forward_module.bert."])

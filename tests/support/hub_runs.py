@@ -63,7 +63,7 @@ def write_files(folder: Path, contents: dict[str, str]) -> Path:
     return folder
 
 
-def select_texts(sizes: Mapping[str, int | None]) -> list[str]:
+def select_texts(sizes: Mapping[str, int | None], _: object) -> list[str]:
     """Return the text files of a repository; see ``hub.worker.Request``."""
     return [name for name in sizes if name.endswith((".json", ".txt"))]
 

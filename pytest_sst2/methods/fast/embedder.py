@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
+from pytest_sst2.models.max_length import encoder_limit
 from pytest_sst2.results.probe_sentences import probe_sentences
 
 # Batch size for encoders whose inputs are not token ids.
@@ -75,8 +76,11 @@ class Embedder:
         """Return the token ids of the inputs that the encoder prepares; None if it prepares other inputs."""
         prepare = getattr(self.encoder, "preprocess", None) or self.encoder.tokenize  # renamed within version 5
         inputs = prepare(list(sentences))
-        if "input_ids" not in inputs or "attention_mask" not in inputs:
+        if "input_ids" not in inputs or not {"attention_mask", "offsets"} & inputs.keys():
             return None
+        if "offsets" in inputs:  # of a StaticEmbedding: where each sentence begins
+            flat, starts = inputs["input_ids"].tolist(), inputs["offsets"].tolist()
+            return [flat[start:end] for start, end in itertools.pairwise([*starts, len(flat)])]
         read = inputs["attention_mask"].bool()
         ends = read.sum(dim=1).cumsum(dim=0).tolist()
         flat = inputs["input_ids"][read].tolist()
@@ -89,7 +93,7 @@ class Embedder:
         return is_standard and self._tokenized(probe_sentences()) == self.prepared_ids(probe_sentences())
 
     def _tokenized(self, sentences: Sequence[str]) -> list[list[int]]:
-        limit = self.encoder.max_seq_length
+        limit = encoder_limit(self.encoder)
         truncation = {} if limit is None else {"truncation": True, "max_length": limit}
         ids: list[list[int]] = self.encoder.tokenizer(
             list(sentences), return_attention_mask=False, return_token_type_ids=False, **truncation

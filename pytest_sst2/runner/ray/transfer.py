@@ -17,7 +17,7 @@ from pytest_sst2.config.specs import Cell
 from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.sources import Source, dataset_of
 from pytest_sst2.methods.code_digest import innermost
-from pytest_sst2.models.layout import module_folders
+from pytest_sst2.models.layout import all_folders
 from pytest_sst2.models.locate import LocatedModel
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
@@ -90,8 +90,7 @@ class ShippedModel:
             raise Sst2Error(
                 f"model {self.located.spec.name!r} cannot be written to {folder}: {error.strerror or error}."
             ) from error
-        within = self.located.transformer.relative_to(self.located.folder)
-        return dataclasses.replace(self.located, folder=folder, transformer=folder / within)
+        return dataclasses.replace(self.located, folder=folder)
 
 
 def ship_model(located: LocatedModel, put: Put | None) -> ShippedModel:
@@ -105,8 +104,8 @@ def ship_model(located: LocatedModel, put: Put | None) -> ShippedModel:
         return ShippedModel(located)
     folder = located.folder
     # Only these folders, because a training may have left checkpoints below, each as large as the model.
-    folders = {folder, located.transformer, *module_folders(folder, located.transformer)}
-    paths = sorted(path for parent in folders for path in parent.iterdir() if path.is_file() and _is_used(path))
+    found = (path for parent in all_folders(folder) for path in parent.glob("*"))
+    paths = sorted(path for path in found if path.is_file() and _is_used(path))
     files = {path.relative_to(folder).as_posix(): put(path.read_bytes()) for path in paths}
     return ShippedModel(located, files, _digest(folder, files))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -143,7 +144,11 @@ def test_an_older_layout_keeps_its_transformer_in_a_subfolder(tiny_encoder: Path
     located = locate_files(ModelSpec("tiny", folder=tiny_encoder), trust_remote_code=False)
     folder = tmp_path / "model"
     shutil.copytree(tiny_encoder, folder / "0_Transformer")
-    nested = LocatedModel(located.spec, folder, folder / "0_Transformer", located.weights)
+    module = {"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}
+    (folder / "modules.json").write_text(json.dumps([module]))
+    nested = LocatedModel(located.spec, folder, located.weights)
     model = ship_model(nested, store.put)
     shutil.rmtree(folder)
-    assert model.unpacked(store.get).transformer.name == "0_Transformer"
+    transformer = model.unpacked(store.get).transformer
+    assert transformer is not None
+    assert transformer.name == "0_Transformer"
