@@ -36,8 +36,8 @@ def no_transformer(folder: Path) -> str:
     kind = listed_modules(folder)[0].kind
     if encoders := [path.relative_to(folder).as_posix() for path in encoder_folders(folder)]:
         return (
-            f"fine-tuning needs one transformer, but its first module is a {kind} with {shorten(encoders, 3)}. Name one "
-            "of these folders, or use the probes: --methods=linear-probe,torch-probe"
+            f"fine-tuning needs one transformer, but its first module is a {kind} with {shorten(encoders, 3)}. Name "
+            "one of these folders, or use the probes: --methods=linear-probe,torch-probe"
         )
     return (
         f"its first module is a {kind}, so it has no transformer to fine-tune. Use the probes: "
