@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_sst2.compare.changed_on_purpose import causes, declared_change, other_work, reasons
-from pytest_sst2.compare.drift.evidence import Cause, ranked
+from pytest_sst2.compare.drift.evidence import Cause, over_seeds
 from pytest_sst2.compare.pairing import CellKey, Pairing, cell_name, same_answers
 from pytest_sst2.compare.several_seeds import compare_pairing
 from pytest_sst2.compare.significance import AccuracyChange
@@ -92,7 +92,7 @@ def compare_cell(
         return CellComparison(*key, seeds, "incomparable", problems)
     seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
     change = declared_change(*pairs[0], declared)
-    of_cell = ranked(cause for old, new in pairs for cause in causes(old, new, change, seeded))
+    of_cell = over_seeds({new.seed: causes(old, new, change, seeded) for old, new in pairs})
     level = look.alpha if look else alpha
     accuracy = compare_pairing(pairing, level)
     failed, notes = failed_seeds(pairing, level)

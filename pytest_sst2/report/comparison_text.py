@@ -26,15 +26,15 @@ _LOUD = ("regressed", "incomparable")
 _ORDER = ("regressed", "undecided", "incomparable", "improved", "held", "identical")
 
 
-def comparison_lines(comparison: Comparison, fail_on: Collection[str], width: int | None = None) -> list[str]:
-    """Return the whole comparison as lines for a terminal of ``width`` columns (None: no limit), its headline first."""
-    sections = [
-        [
-            comparison_headline(comparison, fail_on),
-            comparison_advice(comparison, fail_on),
-            rule_line(comparison),
-        ]
-    ]
+def comparison_lines(
+    comparison: Comparison, fail_on: Collection[str], width: int | None = None, *, opening: Sequence[str] = ()
+) -> list[str]:
+    """Return the whole comparison as lines for a terminal of ``width`` columns (None: no limit).
+
+    The first lines are ``opening``, the headline of a run and what it means; without it, those of the comparison.
+    """
+    opening = opening or (comparison_headline(comparison, fail_on), comparison_advice(comparison, fail_on))
+    sections = [[*opening, rule_line(comparison)]]
     if comparison.cells:
         text, left_out = fit_table(
             HEADERS,

@@ -40,6 +40,8 @@ def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
         worst = min(cell.accuracy.at_worst for cell in comparison.flagged("undecided") if cell.accuracy)
         advice = f"{advice} {points(round(-worst, 3))}"
     resources = [name for flag, name, _, _ in _RESOURCES if comparison.flagged(flag)]
+    if "time" not in resources and _times_undecided(comparison, fail_on):
+        resources = ["time", *resources]
     if word == "HOLDS" and resources:
         advice = f"{advice} if {' and '.join(resources)} may grow"
     return f"{advice}: {'; '.join(_meanings(comparison, word, fail_on))}."
@@ -92,7 +94,7 @@ def _decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> st
             *(cell for cell in comparison.cells if cell not in regressed and cell.flags & set(fail_on)),
         ]
     if not cells:
-        return next(_not_run(comparison))
+        return _not_run_names(comparison)
     more = f"; and {plural(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
     return f"{_cell_sentence(cells[0])}{more}"
 
@@ -123,7 +125,7 @@ def _causes(cell: CellComparison) -> list[str]:
 def _all_hold(cells: Sequence[CellComparison]) -> str:
     compared = [cell for cell in cells if cell.accuracy is not None]
     changed = [cell for cell in compared if cell.verdict != "identical"]
-    of_all = compared[0].name if len(compared) == 1 else f"all {len(compared)} cells"
+    of_all = {1: compared[0].name, 2: "both cells"}.get(len(compared), f"all {len(compared)} cells")
     if not changed:
         return f"{of_all} answered every sentence as before"
     worst = min(changed, key=lambda cell: cell.accuracy.at_worst if cell.accuracy else 0)
@@ -159,6 +161,8 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
     for flag, _, one, several in _RESOURCES:
         if flagged := comparison.flagged(flag):
             yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
+    if unclear := _times_undecided(comparison, fail_on):
+        yield f"the data cannot tell whether {_of(unclear, cells)} {'is' if len(unclear) == 1 else 'are'} slower"
     yield from _not_run(comparison)
     if not cells and not comparison.to_declare:
         yield "the baseline and this run measured different models, methods or seeds"
@@ -176,6 +180,23 @@ def _what_decides(undecided: Sequence[CellComparison]) -> str:
         return ""
     more = f" (for {undecided[0].name}; the findings have the others)" if len(ways) > 1 else ""
     return f". This would decide it: {ways[0]}{more}"
+
+
+def _not_run_names(comparison: Comparison) -> str:
+    of_seeds = comparison.seeds_only_before.items()
+    seeds = [
+        f"{name} with seed{'s' if len(of_cell) > 1 else ''} {shorten([*map(str, of_cell)])}"
+        for name, of_cell in of_seeds
+    ]
+    names = [*comparison.only_before, *seeds]
+    was, has = ("was", "has it") if len(names) == 1 else ("were", "has them")
+    return f"{shorten(names, _MOST_NAMES)} {was} not run, and the baseline {has}"
+
+
+def _times_undecided(comparison: Comparison, fail_on: Collection[str]) -> list[CellComparison]:
+    """Return the cells whose time is undecided, if a slower one was to fail the comparison."""
+    times = [(cell, cell.speed_and_memory) for cell in comparison.cells if "slower" in {*fail_on} - cell.flags]
+    return [cell for cell, change in times if change and change.overall and change.overall.speed == "undecided"]
 
 
 def _not_run(comparison: Comparison) -> Iterator[str]:

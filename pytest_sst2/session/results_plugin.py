@@ -258,12 +258,12 @@ class ResultsPlugin:
         return summary_lines(run.records, run.failures, run.notes, run.problems, width, verbose=verbose)
 
     def _comparison_lines(self, width: int) -> list[str]:
-        comparison = self.current_session().comparison
-        if comparison is None:
+        run = self.current_session()
+        if run.comparison is None:
             return []
         from pytest_sst2.report.comparison_text import comparison_lines
 
-        return comparison_lines(comparison, settings_of(self._config).fail_on, width)
+        return comparison_lines(run.comparison, run.settings.fail_on, width, opening=run.opening())
 
 
 def _lines_or_error(title: str, lines: Callable[[], list[str]]) -> list[str]:

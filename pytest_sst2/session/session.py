@@ -364,14 +364,26 @@ class Session:
         from pytest_sst2.report.summary import make_report
 
         results, printed = self._results, (len(self.notes), len(self.problems))
-        stopped = ("the run was stopped before its last cell",) if self._stopped else ()
-        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
-        problems = (*self.problems, *stopped, *failed)
-        report = make_report(results, self.comparison, self.settings.fail_on, problems, tests)
+        report = make_report(results, self.comparison, self.settings.fail_on, self._all_problems, tests)
         self._attempt("the job summary", lambda: append_step_summary(report))
         if folder is not None:
             self._attempt("the report", lambda: self._write_report(folder, report, results, sentences_of))
         return [*self.notes[printed[0] :], *(f"ERROR: {problem}" for problem in self.problems[printed[1] :])]
+
+    def opening(self) -> tuple[str, str]:
+        """Return the headline of the run, which floors and failures decide too, and what it means."""
+        from pytest_sst2.compare.run_outcome import run_outcome
+        from pytest_sst2.report.headline import run_advice, run_headline
+
+        results, comparison, fail_on = self._results, self.comparison, self.settings.fail_on
+        outcome = run_outcome(results, comparison, fail_on, self._all_problems)
+        return run_headline(outcome, results, comparison, fail_on), run_advice(outcome, comparison, fail_on)
+
+    @property
+    def _all_problems(self) -> tuple[str, ...]:
+        stopped = ("the run was stopped before its last cell",) if self._stopped else ()
+        failed = (f"{plural(self.failed_tests, 'test')} failed by more than a floor",) if self.failed_tests else ()
+        return (*self.problems, *stopped, *failed)
 
     def _write_report(self, folder: Path, report: Report, results: Results, sentences_of: SentencesOf) -> None:
         from pytest_sst2.compare.cell_analysis import analyse_cells

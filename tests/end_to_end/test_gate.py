@@ -92,7 +92,7 @@ class TestLifeCycle:
         same = project.runpytest("--sst2-compare", "main", *arguments)
         assert same.ret == 0
         report = comparison(same)
-        assert "HOLDS: all 2 cells answered every sentence as before" in report
+        assert "HOLDS: both cells answered every sentence as before" in report
         assert "main (saved 20" in report
         assert "tiny-encoder × linear-probe " in report
         assert "drift:" not in report
@@ -118,7 +118,14 @@ class TestLifeCycle:
         assert baseline(project).read_bytes() != kept
         again = project.runpytest("--sst2-compare", "main", *arguments)
         assert again.ret == 0
-        assert "HOLDS: all 2 cells answered every sentence as before" in comparison(again)
+        assert "HOLDS: both cells answered every sentence as before" in comparison(again)
+
+        low = project.runpytest("--sst2-compare", "main", "--methods=tfidf", "--sst2-min-accuracy=1")
+        assert low.ret == 1
+        report = comparison(low)
+        assert "FAILS: below its floor: tfidf 0." in report
+        assert "Do not merge yet: a cell misses its floor" in report
+        assert "You may merge" not in report
 
     @pytest.mark.processes
     def test_the_same_under_xdist_with_one_table_one_json_and_one_comparison(self, project: pytest.Pytester) -> None:
@@ -133,7 +140,7 @@ class TestLifeCycle:
         alone = project.runpytest(*METHODS, "--sst2-compare", "main")
         assert alone.ret == 0
         report = comparison(alone)
-        assert "HOLDS: all 2 cells answered every sentence as before" in report
+        assert "HOLDS: both cells answered every sentence as before" in report
         assert "note: times not compared: on one side other workers ran on the same cores" in report
 
         project.makeconftest(WORSE)
@@ -337,12 +344,12 @@ class TestOptions:
             assert project.runpytest(*METHODS, "--sst2-compare=main", *shorter).ret == 0
             result = project.runpytest(*METHODS, *asked, "--sst2-json=now.json", *shorter)
             assert result.ret == 1
-            assert "FAILS: 1 cell of the baseline was not run" in comparison(result)
+            assert "FAILS: majority was not run, and the baseline has it" in comparison(result)
             assert "missing: not measured this time: majority" in comparison(result)
         monkeypatch.chdir(project.path)
         assert main(["compare", "main", "now.json"]) == 0
         assert main(["compare", "main", "now.json", "--fail-on", "missing"]) == 1
-        assert "FAILS: 1 cell of the baseline was not run" in capsys.readouterr().out
+        assert "FAILS: majority was not run, and the baseline has it" in capsys.readouterr().out
 
     def test_nothing_fails_where_nothing_may_and_it_is_told_all_the_same(self, project: pytest.Pytester) -> None:
         save(project)

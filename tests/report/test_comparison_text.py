@@ -72,7 +72,7 @@ def test_seeds_that_were_not_run_are_counted_and_named() -> None:
     left_out = {UNDECIDED.name: (2, 3)}
     partial = dataclasses.replace(comparison(UNDECIDED), only_before=("tfidf",), seeds_only_before=left_out)
     lines = comparison_lines(partial, ("missing",))
-    assert lines[0] == "FAILS: 1 cell of the baseline was not run"
+    assert lines[0] == "FAILS: tfidf, albert × fine-tune with seeds 2, 3 were not run, and the baseline has them"
     assert lines[1].endswith("1 cell of the baseline was not run; 2 seeds of the baseline were not run.")
     assert f"missing: not measured this time: seeds 2, 3 ({UNDECIDED.name})" in lines
     assert json.loads(comparison_json(partial, ()))["seeds_only_before"] == {UNDECIDED.name: [2, 3]}

@@ -10,7 +10,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.drift.evidence import Cause, Rank
 from pytest_sst2.compare.single_seeds import FailedSeed
 from pytest_sst2.report.headline import comparison_advice, comparison_headline
-from tests.support.comparisons import HELD, IDENTICAL, INCOMPARABLE, REGRESSED, SMALL, UNDECIDED, comparison
+from tests.support.comparisons import FASTER, HELD, IDENTICAL, INCOMPARABLE, REGRESSED, SMALL, UNDECIDED, comparison
 
 DEFAULT = ("regressed", "incomparable")
 WITHOUT_CAUSE = dataclasses.replace(UNDECIDED, model="bert", causes=())
@@ -39,7 +39,7 @@ WORSE_WITHOUT_CAUSE = dataclasses.replace(
         (
             [HELD, IDENTICAL],
             DEFAULT,
-            "HOLDS: all 2 cells kept the accuracy, at worst −0.60 points (minilm × torch-probe); −1.00 may be lost",
+            "HOLDS: both cells kept the accuracy, at worst −0.60 points (minilm × torch-probe); −1.00 may be lost",
             "You may merge: no cell lost more than 1 point of accuracy.",
         ),
         (
@@ -110,7 +110,13 @@ def test_a_cell_of_the_baseline_that_was_not_run_is_said_next_to_what_holds() ->
     partial = dataclasses.replace(comparison(HELD), only_before=("tfidf", "majority"))
     assert comparison_headline(partial, ()).startswith("HOLDS: ")
     assert comparison_advice(partial, ()).endswith("; 2 cells of the baseline were not run.")
-    assert comparison_headline(partial, ("missing",)) == "FAILS: 2 cells of the baseline were not run"
+    assert comparison_headline(partial, ("missing",)) == (
+        "FAILS: tfidf, majority were not run, and the baseline has them"
+    )
+    seeds = dataclasses.replace(comparison(HELD), seeds_only_before={"albert × fine-tune": (2, 3)})
+    assert comparison_headline(seeds, ("missing",)) == (
+        "FAILS: albert × fine-tune with seeds 2, 3 was not run, and the baseline has it"
+    )
 
 
 def test_a_cell_that_cannot_be_compared_is_said_where_it_does_not_fail() -> None:
@@ -127,6 +133,17 @@ def test_the_advice_says_why_for_every_word_that_can_fail_a_run(flag: str) -> No
     start, _, reason = comparison_advice(comparison(cell), (flag,)).partition(": ")
     assert start in ("Do not merge yet", "Nothing is known about this change")
     assert len(reason) > 10
+
+
+def test_a_time_that_was_to_fail_and_is_undecided_is_said() -> None:
+    (time,) = FASTER.phases
+    undecided = dataclasses.replace(FASTER, phases=(dataclasses.replace(time, speed="undecided"),))
+    compared = comparison(dataclasses.replace(HELD, speed_and_memory=undecided))
+    assert comparison_advice(compared, (*DEFAULT, "slower")) == (
+        "You may merge if time may grow: no cell lost more than 1 point of accuracy; the data cannot tell whether "
+        "minilm × torch-probe is slower."
+    )
+    assert comparison_advice(compared, DEFAULT) == "You may merge: no cell lost more than 1 point of accuracy."
 
 
 def test_what_holds_but_became_slower_may_be_merged_only_by_those_who_do_not_mind() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal
 
@@ -21,6 +23,9 @@ Kind = Literal[
     "training",
     "predictions",
 ]
+
+
+_NUMBER = re.compile(r"[+−-]?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
 
 
 class Rank(IntEnum):
@@ -77,6 +82,31 @@ class Cause:
 def causes_of(kind: Kind, sentences: Iterable[str], *, rank: Rank = Rank.EXPLAINS) -> list[Cause]:
     """Return a cause without further evidence for each sentence."""
     return [Cause(sentence, kind, rank=rank) for sentence in sentences]
+
+
+def over_seeds(causes_by_seed: Mapping[int, Sequence[Cause]]) -> tuple[Cause, ...]:
+    """Return the causes of all seeds of a cell by rank, each once.
+
+    Of those that differ between the seeds in their numbers only, the one that concerns most sentences stays. It names
+    its seed, unless all seeds have the same.
+    """
+    alike: dict[tuple[object, ...], list[tuple[int, Cause]]] = {}
+    for seed, causes in causes_by_seed.items():
+        counts: Counter[tuple[object, ...]] = Counter()
+        for cause in causes:
+            form = (cause.kind, cause.rank, _NUMBER.sub("", cause.sentence))
+            counts[form] += 1
+            alike.setdefault((*form, counts[form]), []).append((seed, cause))
+    return ranked(_for_seeds(group, len(causes_by_seed)) for group in alike.values())
+
+
+def _for_seeds(group: Sequence[tuple[int, Cause]], seeds: int) -> Cause:
+    seed, cause = max(group, key=lambda one: one[1].rows or 0)
+    others = len(group) - 1
+    if others + 1 == seeds and all(other.sentence == cause.sentence for _, other in group):
+        return cause
+    note = f", and similar with {others} other{'s' if others > 1 else ''}" if others else " only"
+    return replace(cause, sentence=f"{cause.sentence} (seed {seed}{note})")
 
 
 def ranked(causes: Iterable[Cause]) -> tuple[Cause, ...]:
