@@ -183,6 +183,7 @@ def _what_decides(undecided: Sequence[CellComparison]) -> str:
 
 
 def _not_run_names(comparison: Comparison) -> str:
+    """Return the cells and seeds of the baseline that were not run, in a clause."""
     of_seeds = comparison.seeds_only_before.items()
     seeds = [
         f"{name} with seed{'s' if len(of_cell) > 1 else ''} {shorten([*map(str, of_cell)])}"
