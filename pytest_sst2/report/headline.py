@@ -63,8 +63,7 @@ def run_advice(run: RunOutcome, comparison: Comparison | None, fail_on: Collecti
         list(_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)) if comparison is not None else []
     )
     if run.has_trouble:
-        trouble = "a cell misses its floor, has no number, or the run had a problem"
-        return f"{_ADVICE['FAILS']}: {'; '.join([trouble, *meanings])}."
+        return f"{_ADVICE['FAILS']}: {'; '.join([*_troubles(run), *meanings])}."
     if comparison is not None:
         return comparison_advice(comparison, fail_on)
     if run.outcome == "NOTHING MEASURED":
@@ -217,6 +216,16 @@ def _trouble(run: RunOutcome, results: Results) -> Iterator[str]:
         yield f"no number: {shorten([row.name for row in failed], _MOST_NAMES)}"
     if run.problems:
         yield f"{plural(run.problems, 'problem')} with the run"
+
+
+def _troubles(run: RunOutcome) -> Iterator[str]:
+    """Yield how many cells miss their floor or have no number, and how many problems the run had."""
+    if run.below_floor:
+        yield f"{plural(run.below_floor, 'cell')} {'misses its floor' if run.below_floor == 1 else 'miss their floors'}"
+    if run.failures:
+        yield f"{plural(run.failures, 'cell')} {'has' if run.failures == 1 else 'have'} no number"
+    if run.problems:
+        yield f"the run had {plural(run.problems, 'problem')}"
 
 
 def _below(row: Row) -> str:

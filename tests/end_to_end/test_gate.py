@@ -124,7 +124,7 @@ class TestLifeCycle:
         assert low.ret == 1
         report = comparison(low)
         assert "FAILS: below its floor: tfidf 0." in report
-        assert "Do not merge yet: a cell misses its floor" in report
+        assert "Do not merge yet: 1 cell misses its floor; " in report
         assert "You may merge" not in report
 
     @pytest.mark.processes

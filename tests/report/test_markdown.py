@@ -33,7 +33,7 @@ def test_the_exact_text_of_a_run_without_a_baseline() -> None:
     assert markdown(report).split("\n") == [
         "❌ **FAILS: no number: a × tfidf**",
         "",
-        "Do not merge yet: a cell misses its floor, has no number, or the run had a problem.",
+        "Do not merge yet: 1 cell has no number.",
         "",
         "reviews (sha256:0123456789ab) validation n=4, trained on 500 · recipe quick train\\_size=500 · cpu × 2 threads · float32 · Python 3.12.1, torch 2.13.0",
         "",

@@ -166,7 +166,7 @@ def _by_row(
     if rows is None or len(rows.other_tokens) != len(chosen) or not (frozen or same_trained_weights(old, new)):
         pattern = _order(before, after, moved)
         details = f" ({pattern})" if pattern else ""
-        details += ", and no recorded step before the answers differs" if unexplained else ""
+        details += ", and nothing else that was recorded differs" if unexplained else ""
         return Cause(f"{subject}{details}", "predictions", rows=count, rank=rank)
     tokens = int((chosen & rows.other_tokens).sum())
     embeddings = int((chosen & ~rows.other_tokens & rows.other_embeddings).sum())
