@@ -60,7 +60,8 @@ def markdown(report: Report) -> str:
     ]
     commands = filter(None, (report.install, *report.commands[:_MOST_COMMANDS]))
     again = "\n\n".join(filter(None, (_line(report.remark), _code([*commands])))) if report.records else ""
-    room = _MOST_CHARACTERS - sum(map(len, (*visible, *tables, again)))
+    to_read = _folded("Changed code that ran", _list(report.to_read, len(report.to_read)))
+    room = _MOST_CHARACTERS - sum(map(len, (*visible, *tables, to_read, again)))
     later = findings[_MOST_FINDINGS:]
     more = _as_many_as_fit(lambda most: _list(later, most), len(later), room // 2)
     more = _folded(plural(len(later), "more finding"), more)
@@ -68,7 +69,13 @@ def markdown(report: Report) -> str:
     changed = _as_many_as_fit(
         lambda most: _table(("", "before", "after"), changes, (), most), len(changes), room - len(more)
     )
-    folded = [more, *tables, _folded("What changed in the environment", changed), _folded("How to reproduce", again)]
+    folded = [
+        more,
+        to_read,
+        *tables,
+        _folded("What changed in the environment", changed),
+        _folded("How to reproduce", again),
+    ]
     return "\n\n".join(filter(None, (*visible, *folded))) + "\n"
 
 

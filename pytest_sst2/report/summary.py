@@ -29,6 +29,7 @@ class Report:
         commands: The commands that measure the cells again.
         install: The command that installs the versions; empty without records.
         remark: What the commands leave to the reader; empty without records.
+        to_read: The definitions of changed packages that ran, in lines; empty if they were not traced.
     """
 
     headline: str
@@ -43,6 +44,7 @@ class Report:
     commands: tuple[str, ...]
     install: str
     remark: str
+    to_read: tuple[str, ...] = ()
 
 
 def make_report(

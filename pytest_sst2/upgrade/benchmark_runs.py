@@ -109,7 +109,7 @@ def run_benchmarks(
         part = file.with_suffix(".part")
         part.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
-        status = _run_pytest(environment, plan, part, log, notify)
+        status = run_pytest(environment, plan, part, log, notify)
         # 0: passed, 1: a cell failed. After any other status the results are incomplete.
         if status not in (0, 1) or not part.is_file():
             raise BenchmarkRunError(f"{_reason(log, status)} The whole output is in {log}.")
@@ -121,13 +121,26 @@ def run_benchmarks(
     return results
 
 
-def _run_pytest(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, notify: Callable[[str], None]) -> int:
+def run_pytest(
+    environment: BuiltEnvironment,
+    plan: Plan,
+    file: Path,
+    log: Path,
+    notify: Callable[[str], None],
+    more_variables: Mapping[str, str] | None = None,
+) -> int:
+    """Run pytest once in an environment with the plan's options; return its exit status.
+
+    Raises:
+        BenchmarkRunError: It cannot be started, or its output cannot be written.
+    """
     command = [str(environment.python), "-P", "-m", "pytest", *plan.targets, *plan.flags, f"--sst2-json={file}"]
     # Floors are judged elsewhere, and cached embeddings would hide the time and memory of this environment.
     command += ["--sst2-min-accuracy=0", "--sst2-no-cache", "-p", "no:cacheprovider"]
     for setting in _INI_OVERRIDES:
         command += ["-o", setting]
     variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
+    variables |= more_variables or {}
     try:
         with log.open("w", encoding="utf-8") as output:
             return run_logged(command, plan.folder, variables, output, notify)

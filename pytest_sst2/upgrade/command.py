@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -26,11 +26,12 @@ from pytest_sst2.upgrade.ab_run import (
     run_folder,
 )
 from pytest_sst2.upgrade.auto_seeds import measure_until_decided
-from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
+from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
 from pytest_sst2.upgrade.minimize import FirstBadRelease
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
+from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.runner_wheel import write_wheel
 from pytest_sst2.upgrade.symptom import Symptom, worst_symptom
 from pytest_sst2.upgrade.uv import InstallError, find_uv
@@ -178,30 +179,53 @@ class _Finding:
 
     def report(self) -> tuple[str, int]:
         """Return the comparison, or after a bisection the cause, and the exit status."""
-        lines, status, symptom = self._compare()
+        after = self.measurements.after
+        if after is None:
+            error = self.measurements.after_error
+            lines, status = [f"FAILS: the 'after' environment failed: {error}"], CANNOT_COMPARE
+            symptom: Symptom | None = Symptom("crash", None, error, ())
+        else:
+            lines, status, symptom = self._compare(after)
         if self.options.bisect and symptom is None:
             lines += ["", "nothing to bisect: no cell crashed, regressed, drifted, became slower or needs more memory"]
         if self.options.bisect and symptom is not None:
-            for line in [*lines, ""]:
-                self.notify(line)
+            self._print([*lines, ""])
             lines = self._bisect(symptom)
         return "\n".join(map(one_line, lines)), status
 
-    def _compare(self) -> tuple[list[str], int, Symptom | None]:
-        before, after = self.measurements.before, self.measurements.after
-        if after is None:
-            error = self.measurements.after_error
-            lines = [f"FAILS: the 'after' environment failed: {error}"]
-            return lines, CANNOT_COMPARE, Symptom("crash", None, error, ())
+    def _print(self, lines: Sequence[str]) -> None:
+        """Print lines before longer work, so that nothing is lost if it is interrupted."""
+        for line in lines:
+            self.notify(line)
+
+    def _compare(self, after: Results) -> tuple[list[str], int, Symptom | None]:
+        before = self.measurements.before
         comparison = compare(before, after, tolerance=self.options.tolerance, alpha=self.options.alpha)
         lines = comparison_lines(comparison, self.options.fail_on, self.width)
         if failed := failure_summary(before):
             lines.append(f"note: failed in the earlier environment too: {failed}")
+        symptom = worst_symptom(before, after, comparison)
+        to_read: list[str] = []
+        if symptom is not None and self.sides.changes:
+            self._print([*lines, ""])
+            lines = to_read = self._reading_list(symptom, comparison)
         if self.options.output:
-            lines += ["", *map(str, self._write_report(before, after, comparison))]
-        return lines, comparison.exit_status(self.options.fail_on), worst_symptom(before, after, comparison)
+            lines = [*lines, "", *map(str, self._write_report(before, after, comparison, to_read))]
+        return lines, comparison.exit_status(self.options.fail_on), symptom
 
-    def _write_report(self, before: Results, after: Results, comparison: Comparison) -> Sequence[Path]:
+    def _reading_list(self, symptom: Symptom, comparison: Comparison) -> list[str]:
+        folder = self.measurements.folder / "trace"
+        try:
+            found = reading_list(self.sides, self.plan, symptom, comparison, folder, self.notify)
+        except (BenchmarkRunError, OSError) as error:
+            return [f"note: no list of the functions that changed and ran: {error}"]
+        kept = self.options.output or folder
+        found.write(kept)
+        return [*found.lines(), f"the whole list: {kept / READING_LIST}"]
+
+    def _write_report(
+        self, before: Results, after: Results, comparison: Comparison, to_read: Sequence[str]
+    ) -> Sequence[Path]:
         from pytest_sst2.compare.cell_analysis import analyse_cells
         from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
         from pytest_sst2.report.summary import make_report
@@ -210,7 +234,8 @@ class _Finding:
         data = next((flag.partition("=")[2] for flag in self.plan.flags if flag.startswith("--sst2-data=")), "")
         folder = Path(data) if data and Path(data).is_dir() else None
         cells = analyse_cells(after, SentenceLookup(local_sources(folder)), before, comparison)
-        return write_report(self.options.output, make_report(after, comparison, self.options.fail_on), cells)
+        report = replace(make_report(after, comparison, self.options.fail_on), to_read=tuple(to_read))
+        return write_report(self.options.output, report, cells)
 
     def _bisect(self, symptom: Symptom) -> list[str]:
         changes = {change.name: change for change in self.sides.changes}

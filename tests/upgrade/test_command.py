@@ -105,7 +105,7 @@ def runs(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }.items():
         monkeypatch.setenv(name, value)
     fake = FakeRuns()
-    monkeypatch.setattr(benchmark_runs, "_run_pytest", fake)
+    monkeypatch.setattr(benchmark_runs, "run_pytest", fake)
     monkeypatch.setattr(command, "write_wheel", lambda _: runner)
     monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
     monkeypatch.chdir(tmp_path)
@@ -199,7 +199,7 @@ class TestComparing:
             log.write_text("ImportError: no good\n")
             return 1
 
-        monkeypatch.setattr(benchmark_runs, "_run_pytest", fails)
+        monkeypatch.setattr(benchmark_runs, "run_pytest", fails)
         assert upgrade("culprit==2.0") == 2
         assert (
             "pytest-sst2: the 'before' environment failed: ImportError: no good (exit status 1)."
@@ -271,7 +271,7 @@ class TestBisecting:
                 return 1
             return runs(environment, plan, file, log)
 
-        monkeypatch.setattr(benchmark_runs, "_run_pytest", fails)
+        monkeypatch.setattr(benchmark_runs, "run_pytest", fails)
         assert upgrade(*AFTER, "--bisect") == 2
         output = capsys.readouterr().out
         assert "the 'after' environment failed: ImportError: no good" in output
@@ -456,7 +456,7 @@ def test_options_of_the_benchmarks_reach_them_as_typed(runs: FakeRuns, monkeypat
         plans.append(plan)
         return runs(environment, plan, file, log)
 
-    monkeypatch.setattr(benchmark_runs, "_run_pytest", recorded)
+    monkeypatch.setattr(benchmark_runs, "run_pytest", recorded)
     upgrade("culprit==2.0", "--models", "a,b", "--sst2-seeds=1,3", "--sst2-seeds=4", "--sst2-trust-remote-code")
     assert plans[0].flags == ("--sst2-models=a,b", "--sst2-seeds=4", "--sst2-trust-remote-code")
     assert plans[0].targets == ("--pyargs", "pytest_sst2.benchmarks")
