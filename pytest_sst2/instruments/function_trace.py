@@ -1,7 +1,7 @@
 """A pytest plugin that notes which functions of the installed packages run.
 
-It slows Python down, so only ``pytest-sst2 upgrade`` loads it, with ``-p``, in a pass of its own whose times and numbers
-are not used. Each process writes its notes as JSON into the folder that ``PYTEST_SST2_TRACE`` names.
+It slows Python down, so only ``pytest-sst2 upgrade`` loads it, with ``-p``, in a pass of its own whose times and
+numbers are not used. Each process writes its notes as JSON into the folder that ``PYTEST_SST2_TRACE`` names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Definitions of a Python file: functions, and the bodies of classes and modules, each with what decides what it does."""
+"""Split a Python file into functions and the bodies of classes and modules, and compare what they do."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def definitions_of(source: str) -> list[Definition]:
         SyntaxError, ValueError, RecursionError: This interpreter cannot parse it.
     """
     tree = ast.parse(source)
-    lines = source.splitlines(keepends=True)
+    lines = source.split("\n")
     found = [Definition(_MODULE, 0, 1, len(lines), source, tree)]
     numbers: dict[str, int] = {}
     for name, node in _nested(tree, ""):
         start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         end = node.end_lineno or start
         number = numbers[name] = numbers.get(name, -1) + 1
-        found.append(Definition(name, number, start, end, "".join(lines[start - 1 : end]), node))
+        found.append(Definition(name, number, start, end, "\n".join(lines[start - 1 : end]), node))
     return found
 
 
@@ -103,10 +103,8 @@ def _content(node: ast.AST) -> tuple[object, ...]:
 
 def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
     first = body[0] if body else None
-    has_one = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    return body[1:] if has_one else body
+    value = first.value if isinstance(first, ast.Expr) else None
+    return body[1:] if isinstance(value, ast.Constant) and isinstance(value.value, str) else body
 
 
 def _is_ignored(statement: ast.stmt) -> bool:

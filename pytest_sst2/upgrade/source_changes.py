@@ -140,7 +140,7 @@ def _changed_in(file: str, sources: Sequence[bytes | None], before: Trace, after
 
 def _definitions(source: bytes | None) -> Iterator[Definition]:
     if source is not None:
-        yield from definitions_of(source)
+        yield from definitions_of(source.decode("utf-8-sig"))
 
 
 def _ran(

@@ -65,6 +65,8 @@ def trace_functions(environment: BuiltEnvironment, plan: Plan, folder: Path) -> 
         BenchmarkRunError: The run left no trace.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("trace-*.json"):
+        earlier.unlink()
     log = folder / "trace.log"
     flags = (*plan.flags, "-p", _PLUGIN)
     variables = {FOLDER_VARIABLE: str(folder.absolute())}
