@@ -4,5 +4,6 @@
 - ``fingerprint_recorder``: ``FingerprintRecorder``, which a method passes its tokenizer, encoder and training to.
 - ``data_fingerprint``, ``weights_fingerprint``, ``encoder_fingerprint``: the parts of a fingerprint.
 - ``forward_watch``, ``optimizer_watch``: the PyTorch hooks that they use.
+- ``function_trace``: a plugin that notes which functions run, for ``pytest-sst2 upgrade``.
 - ``environment``: installed packages, device, threads and precision. ``progress``: the current cell, the time left.
 """

@@ -84,9 +84,9 @@ class FunctionTrace:
     def _leave_module(self, _module: Any, _args: Any, _output: Any) -> None:
         self._leave()
 
-    def notes(self) -> dict[str, Any]:
-        """Return what ran as JSON values; files are relative to the folder of the installed packages."""
-        site = f"{sysconfig.get_paths()['purelib']}{os.sep}"
+    def notes(self, folder: str) -> dict[str, Any]:
+        """Return what ran of the packages in a folder, as JSON values. Files are relative to it."""
+        site = f"{folder}{os.sep}"
         places: dict[tuple[str, str, int], set[str]] = {}
         for where, codes in self._ran.items():
             for code in codes.values():
@@ -96,7 +96,7 @@ class FunctionTrace:
         files = [getattr(module, "__file__", None) or "" for module in [*sys.modules.values()]]
         loaded = {*files, *_mapped_files()}
         return {
-            "site": site,
+            "site": folder,
             "functions": [[*key, sorted(inside)] for key, inside in sorted(places.items())],
             "files": sorted(file.removeprefix(site) for file in files if file.startswith(site)),
             "compiled": sorted(
@@ -134,4 +134,6 @@ def pytest_runtestloop() -> Generator[None, object, object]:
     finally:
         trace.stop()
         folder = Path(os.environ[FOLDER_VARIABLE])
-        (folder / f"trace-{os.getpid()}.json").write_text(json.dumps(trace.notes()), encoding="utf-8")
+        (folder / f"trace-{os.getpid()}.json").write_text(
+            json.dumps(trace.notes(sysconfig.get_paths()["purelib"])), encoding="utf-8"
+        )

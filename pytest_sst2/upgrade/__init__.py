@@ -5,6 +5,8 @@
 - ``bisection.py``: looks for the packages that cause a difference, and for the first bad release.
 - ``minimize.py``: the search algorithms of the bisection, without environments.
 - ``symptom.py``: what the bisection looks for, such as a crash or a regression.
+- ``reading_list.py``: the changed functions that ran in the cell; ``traced_run.py`` runs it, ``source_changes.py`` and
+  ``definitions.py`` compare the sources.
 - ``benchmark_runs.py``: runs pytest in an environment and merges several passes.
 - ``environments.py``: builds environments, keeps them and reuses them; ``uv.py`` calls uv.
 - ``pins.py``: versions of packages, read from lock files and from this environment.

@@ -94,17 +94,19 @@ def content_digest(definition: Definition) -> str:
 def _content(node: ast.AST) -> tuple[object, ...]:
     """Return what decides what a definition does, as nested tuples."""
     if isinstance(node, ast.Module):
-        return tuple(_tree(child) for child in _without_docstring(node.body) if not _is_ignored(child))
+        return tuple(_tree(child) for child in _body(node) if not _is_ignored(child))
     assert isinstance(node, _DEFINITIONS)  # noqa: S101 - all that definitions_of returns
     inputs = (node.args,) if isinstance(node, _FUNCTIONS) else (*node.bases, *node.keywords)
-    parts = (*node.decorator_list, *inputs, *_without_docstring(node.body))
+    parts = (*node.decorator_list, *inputs, *_body(node))
     return (type(node).__name__, *(_tree(part) for part in parts))
 
 
-def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
-    first = body[0] if body else None
+def _body(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
+    """Return the statements of a definition without its docstring and the definitions in it."""
+    first = node.body[0] if node.body else None
     value = first.value if isinstance(first, ast.Expr) else None
-    return body[1:] if isinstance(value, ast.Constant) and isinstance(value.value, str) else body
+    start = 1 if isinstance(value, ast.Constant) and isinstance(value.value, str) else 0
+    return [statement for statement in node.body[start:] if not isinstance(statement, _DEFINITIONS)]
 
 
 def _is_ignored(statement: ast.stmt) -> bool:

@@ -87,8 +87,7 @@ def reading_list(
     module = first_module(symptom, comparison)
     kind = class_of(module, after.modules) or class_of(module, before.modules)
     changes = source_changes(before, after, packages)
-    ordered = sorted(changes.ran, key=lambda changed: _rank(changed, kind))
-    return ReadingList(symptom.name, packages, module, kind, dataclasses.replace(changes, ran=tuple(ordered)))
+    return ReadingList(symptom.name, packages, module, kind, by_likely_place(changes, kind))
 
 
 def first_module(symptom: Symptom, comparison: Comparison) -> str:
@@ -104,6 +103,11 @@ def class_of(module: str, modules: Mapping[str, str]) -> str:
         return ""
     fitting = [name for name in modules if f".{name}".endswith(f".{module}") or f".{module}".endswith(f".{name}")]
     return modules[max(fitting, key=len)] if fitting else ""
+
+
+def by_likely_place(changes: SourceChanges, kind: str) -> SourceChanges:
+    """Return the changes in order: what ran in modules of a class, in other modules, elsewhere, in imports only."""
+    return dataclasses.replace(changes, ran=tuple(sorted(changes.ran, key=lambda changed: _rank(changed, kind))))
 
 
 def is_inside(changed: ChangedDefinition, kind: str) -> bool:

@@ -74,10 +74,10 @@ def trace_functions(environment: BuiltEnvironment, plan: Plan, folder: Path) -> 
     notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("trace-*.json"))]
     if not notes:
         raise BenchmarkRunError(f"no function was traced (exit status {status}). The whole output is in {log}.")
-    return _merged(notes)
+    return merged_notes(notes)
 
 
-def _merged(notes: Sequence[Mapping[str, Any]]) -> Trace:
+def merged_notes(notes: Sequence[Mapping[str, Any]]) -> Trace:
     """Return the notes of several processes as one."""
     functions: dict[str, list[RanFunction]] = {}
     for one in notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from pytest_sst2.cli.main import main
 from pytest_sst2.results.file import results_text
 from pytest_sst2.results.record import Failure, Phase, Record, Round
-from pytest_sst2.upgrade import benchmark_runs, command, uv
+from pytest_sst2.upgrade import benchmark_runs, command, traced_run, uv
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.environments import BuiltEnvironment, upgrade_folder
 from pytest_sst2.upgrade.pins import Pins
@@ -59,6 +60,18 @@ class FakeRuns:
         self.behaviour: Callable[[Pins], Record | Failure] = wrong
         self.files: list[str] = []
         self.interrupt_at = 0
+        self.traced: list[Plan] = []
+        self.traceable = False
+
+    def trace(self, environment: BuiltEnvironment, plan: Plan, _file: Path, log: Path, _more: object) -> int:
+        """A fake of a traced pass: the function of the package ``culprit`` ran."""
+        self.traced.append(plan)
+        if self.traceable:
+            site = str(next(environment.folder.glob("lib/python*/site-packages")))
+            function = ["culprit.py", "compute", 1, [""]]
+            notes = {"site": site, "functions": [function], "files": [], "compiled": [], "modules": {}}
+            (log.parent / "trace-1.json").write_text(json.dumps(notes), encoding="utf-8")
+        return 1
 
     def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
         self.files.append(file.stem)
@@ -80,7 +93,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
             requires = ["innocent8==" + version] if name == "innocent7" else []
             write_wheel(folder, name, version, {f"{name}.py": ""}, requires)
     for version in ("1.0", "1.1", "1.2", "2.0"):
-        write_wheel(folder, "culprit", version, {"culprit.py": ""})
+        write_wheel(folder, "culprit", version, {"culprit.py": f"def compute():\n    return {version}\n"})
     return folder
 
 
@@ -106,6 +119,7 @@ def runs(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     fake = FakeRuns()
     monkeypatch.setattr(benchmark_runs, "run_pytest", fake)
+    monkeypatch.setattr(traced_run, "run_pytest", fake.trace)
     monkeypatch.setattr(command, "write_wheel", lambda _: runner)
     monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
     monkeypatch.chdir(tmp_path)
@@ -139,6 +153,7 @@ class TestComparing:
     def test_what_is_harmless_holds(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         runs.behaviour = lambda _: record()
         assert upgrade("innocent0==2.0") == 0
+        assert runs.traced == []
         output = capsys.readouterr().out
         assert "1 package changed: innocent0 1.0 → 2.0" in output
         assert "HOLDS: " in output
@@ -189,8 +204,30 @@ class TestComparing:
         assert versions == {other, f"{sys.version_info[0]}.{sys.version_info[1]}"}
 
     def test_the_report_is_written_where_it_is_asked_for(self, runs: FakeRuns) -> None:
+        runs.traceable = True
         assert upgrade("culprit==2.0", "-o", "out") == 1
-        assert "REGRESSED" in Path("out/sst2-report.md").read_text(encoding="utf-8")
+        text = Path("out/sst2-report.md").read_text(encoding="utf-8")
+        assert "REGRESSED" in text
+        assert "1 definition changed in culprit; 1 of them ran in planted" in text
+        assert "culprit:compute (culprit.py" in Path("out/sst2-report.html").read_text(encoding="utf-8")
+        assert "culprit:compute" in Path("out/sst2-reading-list.json").read_text(encoding="utf-8")
+
+    def test_the_changed_functions_that_ran_are_listed_after_the_comparison(
+        self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        runs.traceable = True
+        assert upgrade(*AFTER) == 1
+        output = capsys.readouterr().out
+        assert output.index("FAILS: ") < output.index("  culprit:compute (culprit.py:1 → 1)\n")
+        assert "sst2-reading-list.json" in output
+        assert all("--sst2-epochs=1" in plan.flags for plan in runs.traced)
+        assert len(runs.traced) == 2
+
+    def test_a_pass_that_cannot_be_traced_is_a_note(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
+        assert upgrade("culprit==2.0") == 1
+        output = capsys.readouterr().out
+        assert "FAILS: " in output
+        assert "note: no list of the functions that changed and ran: no function was traced (exit status 1)." in output
 
     def test_an_earlier_environment_that_does_not_run_is_a_sentence(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
