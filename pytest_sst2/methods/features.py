@@ -118,7 +118,7 @@ class Features:
         if wrong and self.job.cache is not None:
             self.job.cache.problem = (
                 f"cached embeddings were not used: the encoder gives others for {wrong} of the {len(chosen)} rows that "
-                "were checked, so all were computed again"
+                f"were checked (one of {_CHECKED_EVERY}), so all were computed again"
             )
         return not wrong
 

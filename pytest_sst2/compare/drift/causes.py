@@ -84,7 +84,7 @@ def _paired_row_differences(before: Record, after: Record, declared: Declared) -
     values = {difference.partition(" ")[0] for difference in recipe_differences(before, after)}
     rows = [
         *(() if "train_size" in values else row_differences("training", old.train, new.train)),
-        *row_differences("evaluation", old.evaluation, new.evaluation),
+        *row_differences("evaluation", old.evaluation, new.evaluation, (before.labels, after.labels)),
     ]
     rows += [difference] if rows and (difference := overlap_difference(old.overlap, new.overlap)) else []
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()

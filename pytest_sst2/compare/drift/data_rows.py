@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pytest_sst2.results.fingerprint import RowsFingerprint, block_size
 from pytest_sst2.results.packing import unpacked_bits, unpacked_bytes
+from pytest_sst2.utils.formatting import plural
+
+# Up to this number of rows, two of them rarely have the same digest.
+_EXACT = 20
 
 
-def row_differences(which: str, old: RowsFingerprint, new: RowsFingerprint) -> Iterator[str]:
-    """Yield how the rows differ: text, labels or order. ``which`` is ``training`` or ``evaluation``."""
+def row_differences(
+    which: str, old: RowsFingerprint, new: RowsFingerprint, labels: tuple[Sequence[int], Sequence[int]] = ((), ())
+) -> Iterator[str]:
+    """Yield how the rows differ: text, labels or order. ``which`` is ``training`` or ``evaluation``.
+
+    ``labels`` has the labels of both sides in the order of the rows, if they are known.
+    """
     if old.sentences != new.sentences:
         yield f"{which} sentences: {_sentence_difference(old, new)}"
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
         flipped = sum(one != other for one, other in bits)
-        order = "" if old.order == new.order else ", and the rows are in another order"
-        yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{order}"
+        same_order = old.order == new.order
+        rows = (row for row, (one, other) in enumerate(zip(*labels, strict=False)) if one != other)
+        first = next(rows, None) if same_order else None
+        where = f", the first is row {first}" if first is not None else ""
+        order = "" if same_order else ", and the rows are in another order"
+        yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{where}{order}"
     elif old.order != new.order:
-        yield f"{which} order: the same rows in another order{_first_block(old, new)}"
+        yield f"{which} order: the same rows in another order{_other_texts(old, new)}"
 
 
 def overlap_difference(old: int | None, new: int | None) -> str:
@@ -32,7 +46,7 @@ def overlap_difference(old: int | None, new: int | None) -> str:
 
 def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     counts = [f"{rows.count:,} rows, {rows.distinct:,} distinct" for rows in (new, old)]
-    details = [_first_block(old, new).removeprefix("; "), _characters(old, new)]
+    details = [_other_texts(old, new).removeprefix("; "), _characters(old, new)]
     if counts[0] != counts[1]:
         return "; ".join(filter(None, (f"{counts[0]}, were {counts[1]}", *details)))
     is_spelling = old.normalized_digest and old.normalized_digest == new.normalized_digest
@@ -40,24 +54,38 @@ def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     return "; ".join(filter(None, (f"{how} ({counts[0]}, on both sides)", *details)))
 
 
-def _first_block(old: RowsFingerprint, new: RowsFingerprint) -> str:
-    """Return how many rows have another text, and the first of them; empty if unknown."""
-    if not old.blocks or not new.blocks:
+def _other_texts(old: RowsFingerprint, new: RowsFingerprint) -> str:
+    """Return how many rows have another text or place, and the first of them; empty if unknown."""
+    size = block_size(old.count)
+    if not old.blocks or not new.blocks or size != block_size(new.count):
         return ""
     before, after = (np.frombuffer(unpacked_bytes(rows.blocks), "<u2") for rows in (old, new))
-    size = block_size(old.count)
-    if size != block_size(new.count):
-        return ""
     common = min(len(before), len(after))
     changed = np.flatnonzero(before[:common] != after[:common])
     if not len(changed):
         return f"; the first {common * size:,} rows are the same" if old.count != new.count else ""
     first = int(changed[0]) * size
     where = f"row {first}" if size == 1 else f"rows {first} to {first + size - 1}"
+    moved = _gone_and_new(before, after, len(changed)) if size == 1 else ""
     if old.count != new.count:
-        return f"; the first that differs is {where if size == 1 else f'among {where}'}"
+        return f"{moved}; the first that differs is {where if size == 1 else f'among {where}'}"
+    if moved:
+        return f"{moved}; the first row that differs is {where}"
     unit = "rows" if size == 1 else f"blocks of {size} rows"
     return f"; another text in {len(changed):,} of {common:,} {unit}, the first in {where}"
+
+
+def _gone_and_new(before: np.ndarray, after: np.ndarray, changed: int) -> str:
+    """Return how many rows are gone and new if rows also moved, from digests of the rows; else an empty text.
+
+    ``changed`` is the number of places with another text. Digests have 16 bits, so many are a rough number only.
+    """
+    one, other = Counter(before.tolist()), Counter(after.tolist())
+    gone, new = (one - other).total(), (other - one).total()
+    if not (gone or new) or (gone == new == changed):
+        return ""
+    about = "about " if max(gone, new) > _EXACT else ""
+    return f"; {about}{plural(gone, 'row')} gone, {about}{new:,} new, others moved"
 
 
 def _characters(old: RowsFingerprint, new: RowsFingerprint) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,11 @@ _UNRELATED = 0.7
 # Largest relative distance of values that are a multiple of the earlier ones.
 _MULTIPLE = 1e-5
 _SHOWN = 4
+_MOVED = "moved by"
+# Three projections do not tell the rank of a difference.
+_ADAPTED = (
+    "no bias and no norm differs, as after merging a low-rank adapter (LoRA), training matrices only, or rounding them"
+)
 # A number between the words of a name: that of a layer.
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
@@ -52,11 +57,13 @@ class WeightChanges:
         total: Number of tensors of both sides.
         is_storage: Whether tensors were only renamed, or differ only in ways that may compute the same: added, missing
             or of another shape.
+        only_matrices: Whether several matrices of layers moved, and no other tensor differs.
     """
 
     kinds: Mapping[str, tuple[str, ...]]
     total: int
     is_storage: bool
+    only_matrices: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +71,8 @@ class WeightChanges:
         return tuple(itertools.chain.from_iterable(self.kinds.values()))
 
     def __str__(self) -> str:
-        return "; ".join(f"{kind}: {_listed(names)}" for kind, names in self.kinds.items())
+        kinds = [f"{kind}: {_listed(names)}" for kind, names in self.kinds.items()]
+        return "; ".join([*kinds, *([_ADAPTED] if self.only_matrices else [])])
 
 
 def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterable[str] = ()) -> WeightChanges | None:
@@ -79,7 +87,18 @@ def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterabl
         return None
     is_storage = all(kind in ("missing", "new") or kind.startswith("of another shape") for kind in kinds)
     total = len(before.keys() | after.keys())
-    return WeightChanges({kind: tuple(names) for kind, names in kinds.items()}, total, is_storage)
+    changes = {kind: tuple(names) for kind, names in kinds.items()}
+    return WeightChanges(changes, total, is_storage, _only_matrices(changes, after))
+
+
+def _only_matrices(kinds: Mapping[str, Sequence[str]], after: Mapping[str, Tensor]) -> bool:
+    """Return whether several matrices of layers moved, and nothing else, although there are vectors too."""
+    if not all(kind.startswith(_MOVED) for kind in kinds):
+        return False
+    names = [name for of_kind in kinds.values() for name in of_kind]
+    has_vectors = any("x" not in tensor.shape and tensor.shape != "-" for tensor in after.values())
+    in_layers = all("x" in after[name].shape and "embeddings" not in name.split(".") for name in names)
+    return len(names) > 1 and has_vectors and in_layers
 
 
 def is_new_head(changes: WeightChanges, *, also: Iterable[str] = ()) -> bool:
@@ -147,7 +166,7 @@ def _kind(old: Tensor, new: Tensor) -> str:
         return "rounded to few distinct values, as by quantisation"
     if distance >= _UNRELATED:
         return "far from the earlier values, as if drawn anew, not loaded or overwritten"
-    return f"moved by {_magnitude(distance)} of their length"
+    return f"{_MOVED} {_magnitude(distance)} of their length"
 
 
 def _precision(bits: int) -> str:

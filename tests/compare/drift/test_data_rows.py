@@ -24,8 +24,10 @@ def difference(sentences: list[str], labels: np.ndarray = LABELS) -> str:
         (SENTENCES, ""),
         ([*SENTENCES[:7], "other", *SENTENCES[8:]], "not the same ones (50 rows, 50 distinct, on both sides); another "
          "text in 1 of 50 rows, the first in row 7; 1,"),
-        ([*SENTENCES[:7], *SENTENCES[8:]], "49 rows, 49 distinct, were 50 rows, 50 distinct; the first that differs is "
-         "row 7"),
+        ([*SENTENCES[:7], *SENTENCES[8:]], "49 rows, 49 distinct, were 50 rows, 50 distinct; 1 row gone, 0 new, others "
+         "moved; the first that differs is row 7"),
+        ([*SENTENCES[:7], *SENTENCES[8:], "other"], "on both sides); 1 row gone, 1 new, others moved; the first row that "
+         "differs is row 7"),
         ([text.replace("\u00e9", "\u00c3\u00a9") for text in SENTENCES], "100 characters beyond ASCII, were 50"),
         ([SENTENCES[0]] * 50, "50 rows, 1 distinct, were 50 rows, 50 distinct; another text in 49 of 50 rows"),
         (SENTENCES[::-1], "training order: the same rows in another order; another text in 50 of 50 rows"),
@@ -38,6 +40,11 @@ def test_how_rows_differ_is_told_with_the_first_one(sentences: list[str], words:
 
 
 def test_shuffled_labels_are_counted_apart_from_the_order() -> None:
+    flipped = np.where(np.arange(50) == 9, 1 - LABELS, LABELS)
+    old, new = (rows_fingerprint(Examples(SENTENCES, labels)) for labels in (LABELS, flipped))
+    assert [*row_differences("evaluation", old, new, (LABELS.tolist(), flipped.tolist()))] == [
+        "evaluation labels: 1 of 50 sentences have the other label, the first is row 9"
+    ]
     assert difference(SENTENCES, 1 - LABELS) == "training labels: 50 of 50 sentences have the other label"
 
 

@@ -71,6 +71,17 @@ def test_two_tensors_that_changed_places() -> None:
     assert described(query=TENSORS[KEY], key=TENSORS[QUERY]) == words
 
 
+def test_only_matrices_that_moved_may_be_a_merged_adapter() -> None:
+    old = {**TENSORS, "encoder.layer.0.query.bias": RANDOM.normal(size=48)}
+    merged = {**old, **{name: TENSORS[name] + LORA for name in (QUERY, KEY)}}
+    assert str(weight_changes(sketched(old), sketched(merged))) == (
+        "moved by 1 to 10 % of their length: 2 tensors (encoder.layer.0.query.weight, encoder.layer.0.key.weight); no "
+        "bias and no norm differs, as after merging a low-rank adapter (LoRA), training matrices only, or rounding them"
+    )
+    trained = {name: values + 0.001 for name, values in merged.items()}
+    assert "LoRA" not in str(weight_changes(sketched(old), sketched(trained)))
+
+
 def test_a_tensor_that_became_zero_is_not_taken_for_another_that_is() -> None:
     old = {**TENSORS, "pooler.bias": np.zeros(48)}
     changes = weight_changes(sketched(old), sketched({**old, QUERY: TENSORS[QUERY] * 0}))
