@@ -26,8 +26,8 @@ def difference(sentences: list[str], labels: np.ndarray = LABELS) -> str:
          "text in 1 of 50 rows, the first in row 7; 1,"),
         ([*SENTENCES[:7], *SENTENCES[8:]], "49 rows, 49 distinct, were 50 rows, 50 distinct; 1 row gone, 0 new, others "
          "moved; the first that differs is row 7"),
-        ([*SENTENCES[:7], *SENTENCES[8:], "other"], "on both sides); 1 row gone, 1 new, others moved; the first row that "
-         "differs is row 7"),
+        ([*SENTENCES[:7], *SENTENCES[8:], "other"], "on both sides); 1 row gone, 1 new, others moved; the first "
+         "row that differs is row 7"),
         ([text.replace("\u00e9", "\u00c3\u00a9") for text in SENTENCES], "100 characters beyond ASCII, were 50"),
         ([SENTENCES[0]] * 50, "50 rows, 1 distinct, were 50 rows, 50 distinct; another text in 49 of 50 rows"),
         (SENTENCES[::-1], "training order: the same rows in another order; another text in 50 of 50 rows"),
