@@ -43,9 +43,10 @@ class ReadingList:
     def lines(self, most: int = _MOST_SHOWN) -> list[str]:
         """Return the list in words, with at most ``most`` definitions."""
         total, ran = self.changes.total, self.changes.ran
+        imports = sum(changed.inside <= {_IMPORT} for changed in ran)
         lines = [
-            f"{plural(total, 'definition')} changed in {shorten(self.packages, 4)}; {len(ran):,} of them ran in "
-            f"{self.cell}{', those to read first:' if ran else ''}"
+            f"{plural(total, 'definition')} changed in {shorten(self.packages, 4)}; {len(ran) - imports:,} of them ran in "
+            f"{self.cell}, {imports:,} more only in imports{', those to read first:' if ran else ''}"
         ]
         for changed in ran[:most]:
             first = f", in {self.module}" if self.module and is_inside(changed, self.kind) else ""
@@ -82,7 +83,7 @@ def reading_list(
     """
     cell = short_plan(plan, symptom.records)
     notify(f"{symptom.name}: which functions ran, and which of them changed")
-    before, after = (trace_functions(getattr(sides, name), cell, folder / name) for name in (BEFORE, AFTER))
+    before, after = (trace_functions(getattr(sides, name), cell, folder / name, notify) for name in (BEFORE, AFTER))
     packages = tuple(change.name for change in sides.changes)
     module = first_module(symptom, comparison)
     kind = class_of(module, after.modules) or class_of(module, before.modules)
@@ -106,8 +107,13 @@ def class_of(module: str, modules: Mapping[str, str]) -> str:
 
 
 def by_likely_place(changes: SourceChanges, kind: str) -> SourceChanges:
-    """Return the changes in order: what ran in modules of a class, in other modules, elsewhere, in imports only."""
-    return dataclasses.replace(changes, ran=tuple(sorted(changes.ran, key=lambda changed: _rank(changed, kind))))
+    """Return the changes in order: what ran in modules of a class, in other modules, elsewhere, in imports only.
+
+    What ran in fewer kinds of modules comes first.
+    """
+    return dataclasses.replace(
+        changes, ran=tuple(sorted(changes.ran, key=lambda one: (_rank(one, kind), len(one.inside))))
+    )
 
 
 def is_inside(changed: ChangedDefinition, kind: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ def short_plan(plan: Plan, records: Sequence[Record]) -> Plan:
     return replace(only, flags=(*others, f"--sst2-train-size={rows}", "--sst2-epochs=1"))
 
 
-def trace_functions(environment: BuiltEnvironment, plan: Plan, folder: Path) -> Trace:
+def trace_functions(
+    environment: BuiltEnvironment, plan: Plan, folder: Path, notify: Callable[[str], None] = lambda _line: None
+) -> Trace:
     """Run a plan and return which functions ran. Cells that fail are traced up to their error.
 
     Raises:
@@ -70,7 +72,7 @@ def trace_functions(environment: BuiltEnvironment, plan: Plan, folder: Path) -> 
     log = folder / "trace.log"
     flags = (*plan.flags, "-p", _PLUGIN)
     variables = {FOLDER_VARIABLE: str(folder.absolute())}
-    status = run_pytest(environment, replace(plan, flags=flags), folder / "trace-results.part", log, variables)
+    status = run_pytest(environment, replace(plan, flags=flags), folder / "trace-results.part", log, notify, variables)
     notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("trace-*.json"))]
     if not notes:
         raise BenchmarkRunError(f"no function was traced (exit status {status}). The whole output is in {log}.")

@@ -41,7 +41,7 @@ class FakeRuns:
         self.interrupt_at = 0
         self.runs = 0
 
-    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_more: object) -> int:
         self.runs += 1
         if self.runs == self.interrupt_at:
             raise KeyboardInterrupt

@@ -63,7 +63,7 @@ class FakeRuns:
         self.traced: list[Plan] = []
         self.traceable = False
 
-    def trace(self, environment: BuiltEnvironment, plan: Plan, _file: Path, log: Path, _more: object) -> int:
+    def trace(self, environment: BuiltEnvironment, plan: Plan, _file: Path, log: Path, *_more: object) -> int:
         """A fake of a traced pass: the function of the package ``culprit`` ran."""
         self.traced.append(plan)
         if self.traceable:
@@ -73,7 +73,7 @@ class FakeRuns:
             (log.parent / "trace-1.json").write_text(json.dumps(notes), encoding="utf-8")
         return 1
 
-    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_more: object) -> int:
         self.files.append(file.stem)
         if len(self.files) == self.interrupt_at:
             raise KeyboardInterrupt
@@ -232,7 +232,7 @@ class TestComparing:
     def test_an_earlier_environment_that_does_not_run_is_a_sentence(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_more: object) -> int:
             log.write_text("ImportError: no good\n")
             return 1
 
@@ -302,7 +302,7 @@ class TestBisecting:
     def test_the_cause_is_found_if_pytest_itself_does_not_run(
         self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+        def fails(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_more: object) -> int:
             if environment.pins["culprit"] == "2.0":
                 log.write_text("ImportError: no good\n")
                 return 1
@@ -489,7 +489,7 @@ def test_an_option_of_the_benchmarks_is_checked_as_pytest_would(
 def test_options_of_the_benchmarks_reach_them_as_typed(runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[Plan] = []
 
-    def recorded(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+    def recorded(environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_more: object) -> int:
         plans.append(plan)
         return runs(environment, plan, file, log)
 

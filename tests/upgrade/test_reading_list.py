@@ -100,7 +100,7 @@ def test_what_changed_and_ran_is_listed_with_the_named_module_first(sides: list[
     ordered = by_likely_place(changes, kind)
     found = ReadingList("tiny × probe", (NAME,), "0.attention", kind, ordered)
     assert found.lines() == [
-        f"6 definitions changed in {NAME}; 3 of them ran in tiny × probe, those to read first:",
+        f"6 definitions changed in {NAME}; 3 of them ran in tiny × probe, 0 more only in imports, those to read first:",
         f"  {NAME}.arithmetic:scaled ({NAME}/arithmetic.py:4 → 4, in 0.attention)",
         f"  {NAME}.model:Model.forward ({NAME}/model.py:15 → 15)",
         f"  {NAME}.arithmetic:loaded ({NAME}/arithmetic.py:10 → 10)",
