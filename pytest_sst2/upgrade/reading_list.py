@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class ReadingList:
         total, ran = self.changes.total, self.changes.ran
         imports = sum(changed.inside <= {_IMPORT} for changed in ran)
         lines = [
-            f"{plural(total, 'definition')} changed in {shorten(self.packages, 4)}; {len(ran) - imports:,} of them ran in "
-            f"{self.cell}, {imports:,} more only in imports{', those to read first:' if ran else ''}"
+            f"{plural(total, 'definition')} changed in {shorten(self.packages, 4)}; {len(ran) - imports:,} of them ran "
+            f"in {self.cell}, {imports:,} more only in imports{', those to read first:' if ran else ''}"
         ]
         for changed in ran[:most]:
             first = f", in {self.module}" if self.module and is_inside(changed, self.kind) else ""
@@ -86,9 +86,12 @@ def reading_list(
     before, after = (trace_functions(getattr(sides, name), cell, folder / name, notify) for name in (BEFORE, AFTER))
     packages = tuple(change.name for change in sides.changes)
     module = first_module(symptom, comparison)
-    kind = class_of(module, after.modules) or class_of(module, before.modules)
-    changes = source_changes(before, after, packages)
-    return ReadingList(symptom.name, packages, module, kind, by_likely_place(changes, kind))
+    # The input of a module comes from the module around it.
+    kinds = [
+        class_of(name, after.modules) or class_of(name, before.modules) for name in (module, module.rpartition(".")[0])
+    ]
+    ordered = by_likely_place(source_changes(before, after, packages), kinds)
+    return ReadingList(symptom.name, packages, module, kinds[0], ordered)
 
 
 def first_module(symptom: Symptom, comparison: Comparison) -> str:
@@ -124,10 +127,11 @@ def is_inside(changed: ChangedDefinition, kind: str) -> bool:
     return kind in changed.inside or place == kind or place.startswith(f"{kind}.")
 
 
-def _rank(changed: ChangedDefinition, kind: str) -> int:
-    """Return the place of a definition in the list: the named module, other modules, the rest, imports only."""
-    if is_inside(changed, kind):
-        return 0
+def _rank(changed: ChangedDefinition, kinds: Sequence[str]) -> int:
+    """Return the place of a definition: the named modules in their order, other modules, the rest, imports only."""
+    named = next((place for place, kind in enumerate(kinds) if is_inside(changed, kind)), None)
+    if named is not None:
+        return named
     if changed.inside <= {_IMPORT}:
-        return 3
-    return 1 if any(":" in place for place in changed.inside) else 2
+        return len(kinds) + 2
+    return len(kinds) + (0 if any(":" in place for place in changed.inside) else 1)

@@ -97,7 +97,7 @@ def test_what_changed_and_ran_is_listed_with_the_named_module_first(sides: list[
     assert changes.total == 6
     kind = class_of("0.attention", sides[1].modules)
     assert kind == f"{NAME}.model:Attention"
-    ordered = by_likely_place(changes, kind)
+    ordered = by_likely_place(changes, [kind])
     found = ReadingList("tiny × probe", (NAME,), "0.attention", kind, ordered)
     assert found.lines() == [
         f"6 definitions changed in {NAME}; 3 of them ran in tiny × probe, 0 more only in imports, those to read first:",
