@@ -109,14 +109,13 @@ def class_of(module: str, modules: Mapping[str, str]) -> str:
     return modules[max(fitting, key=len)] if fitting else ""
 
 
-def by_likely_place(changes: SourceChanges, kind: str) -> SourceChanges:
-    """Return the changes in order: what ran in modules of a class, in other modules, elsewhere, in imports only.
+def by_likely_place(changes: SourceChanges, kinds: Sequence[str]) -> SourceChanges:
+    """Return the changes in order: what ran in modules of these classes, in other modules, elsewhere, in imports only.
 
     What ran in fewer kinds of modules comes first.
     """
-    return dataclasses.replace(
-        changes, ran=tuple(sorted(changes.ran, key=lambda one: (_rank(one, kind), len(one.inside))))
-    )
+    ran = sorted(changes.ran, key=lambda changed: (_rank(changed, kinds), len(changed.inside)))
+    return dataclasses.replace(changes, ran=tuple(ran))
 
 
 def is_inside(changed: ChangedDefinition, kind: str) -> bool:
