@@ -117,10 +117,10 @@ def _hub_problem() -> str:
 def _hub_finding(problem: str) -> Finding:
     from huggingface_hub import get_token
 
-    token = "without a token" if get_token() is None else "with a token"
     if problem:
         remedy = "models and data in the cache, in a folder, or bundled still run"
         return Finding("Hub", cache.endpoint(), "missing", problem, remedy)
+    token = "without a token" if get_token() is None else "with a token"
     return Finding("Hub", cache.endpoint(), "ok", f"answers, {token}")
 
 

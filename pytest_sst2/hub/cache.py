@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.safe_read import read_text
 
 RepoType = Literal["model", "dataset"]
+_LARGEST_TOKEN_FILE = 2**16
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,21 @@ def client() -> Any:
             f"huggingface_hub cannot be loaded: {error}. Correct the environment variable HF_... that has this value."
         ) from error
     return constants
+
+
+def token_problem() -> str:
+    """Return why huggingface_hub cannot read the file of the user's token, as a clause; empty if it need not or can.
+
+    It would wait for a pipe, and end with a traceback for a folder or a file that is not text.
+    """
+    path = Path(client().HF_TOKEN_PATH)
+    if os.environ.get("HF_TOKEN") or not os.path.exists(path):  # noqa: PTH110 - the folder may be unreadable
+        return ""
+    try:
+        read_text(path, _LARGEST_TOKEN_FILE)
+    except Sst2Error as error:
+        return f"the token cannot be used: {str(error).rstrip('.')}. HF_TOKEN_PATH, or HF_HOME/token, names this file"
+    return ""
 
 
 def endpoint() -> str:

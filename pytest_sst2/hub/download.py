@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from pytest_sst2.hub.cache import Lookup, Snapshot, client, endpoint, is_offline, repository_folder
+from pytest_sst2.hub.cache import Lookup, Snapshot, client, endpoint, is_offline, repository_folder, token_problem
 from pytest_sst2.hub.child import Child
 from pytest_sst2.hub.errors import HubError, long_pause, root_cause
 from pytest_sst2.hub.worker import LONGEST_PAUSE_SECONDS, Request
@@ -201,11 +201,12 @@ def check_reachable() -> None:
     """Ask the Hub for a sign of life, once per process and endpoint.
 
     Raises:
-        HubError: It did not answer within four seconds, or the environment forbids network access.
+        HubError: It did not answer within four seconds, the environment forbids network access, or the client could not
+            read its token.
     """
     if is_offline():
         raise HubError("the Hub is disabled by HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE")
-    if reason := _unreachable_reason(endpoint()):
+    if reason := token_problem() or _unreachable_reason(endpoint()):
         raise HubError(reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_sst2.utils.atomic_write import append_whole, check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.locks import one_at_a_time
+from pytest_sst2.utils.safe_read import check_regular_file
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.cell_analysis import CellAnalysis
@@ -58,11 +60,14 @@ def append_step_summary(report: Report) -> None:
         Sst2Error: The file that ``GITHUB_STEP_SUMMARY`` names cannot be written.
     """
     path = os.environ.get(STEP_SUMMARY)
-    if not path:
+    if not path or path == os.devnull:
         return
     from pytest_sst2.report.markdown import markdown
 
     try:
+        if Path(path).exists():
+            check_regular_file(Path(path), sys.maxsize)  # opening a pipe would wait for a reader
         append_whole(Path(path), f"{markdown(report)}\n")
-    except OSError as error:
-        raise Sst2Error(f"the job summary {path} ({STEP_SUMMARY}) cannot be written: {error}.") from error
+    except (OSError, Sst2Error) as error:
+        reason = str(error).removeprefix(f"{path} cannot be read: ").rstrip(".")
+        raise Sst2Error(f"the job summary {path} ({STEP_SUMMARY}) cannot be written: {reason}.") from error

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import DISTRIBUTION
+from pytest_sst2.utils.safe_read import read_text
 
 Pins = Mapping[str, str]
 """From the canonical name of a package to its version."""
@@ -60,10 +61,7 @@ def read_pins(path: Path) -> dict[str, str]:
     Raises:
         Sst2Error: The file cannot be read, has no pins, or has a line that pins no version.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Sst2Error(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    text = read_text(path)
     pins: dict[str, str] = {}
     for number, line in _logical_lines(text):
         requirement = _parse_requirement(line, f"{path}, line {number}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from pathlib import Path
 
@@ -79,10 +80,14 @@ class TestRun:
     def test_a_job_summary_that_cannot_be_written_fails_the_run(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "no" / "such" / "folder.md"))
-        result = project.runpytest("--methods", "majority")
-        assert result.ret == 1
-        result.stdout.fnmatch_lines(["ERROR: the job summary *folder.md (GITHUB_STEP_SUMMARY) cannot be written: *"])
+        os.mkfifo(project.path / "pipe")
+        for name in ("no/such/folder.md", "pipe"):
+            monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / name))
+            result = project.runpytest("--methods", "majority")
+            assert result.ret == 1
+            result.stdout.fnmatch_lines([f"ERROR: the job summary *{name} (GITHUB_STEP_SUMMARY) cannot be written: *"])
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", os.devnull)
+        assert project.runpytest("--methods", "majority").ret == 0
 
     def test_a_report_that_cannot_be_drawn_loses_no_results(
         self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

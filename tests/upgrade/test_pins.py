@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_a_line_that_pins_nothing_is_a_sentence_with_its_number(text: str, error
         read_pins(lock(tmp_path, text))
     assert error in str(caught.value)
     assert "lock.txt" in str(caught.value)
+
+
+def test_a_pipe_is_a_sentence_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(Sst2Error, match="not a regular file but a pipe, a socket or a device"):
+            read_pins(path)
 
 
 def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> None:
