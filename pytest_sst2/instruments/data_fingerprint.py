@@ -90,17 +90,30 @@ def id_digests(ids: Ids) -> list[bytes]:
 class OrderDigest:
     """Digests of the first ``limit`` training rows: one in the order of the optimiser, one of the sorted rows.
 
-    ``str()`` returns both, separated by a colon.
+    ``str()`` returns both, separated by a colon. A limit of 0 records nothing.
     """
 
     def __init__(self, limit: int) -> None:
         self._rows: list[bytes] = []
         self._limit = limit
+        self._later = hashlib.sha256()
+        self._has_later = False
 
     def add(self, token_ids: Sequence[int]) -> None:
-        """Add the next row; rows beyond the limit are ignored."""
+        """Add the next row."""
+        if not self._limit:
+            return
+        row = repr(list(token_ids)).encode()
         if len(self._rows) < self._limit:
-            self._rows.append(repr(list(token_ids)).encode())
+            self._rows.append(row)
+        else:
+            self._later.update(row)
+            self._has_later = True
+
+    @property
+    def later(self) -> str:
+        """The digest of the rows beyond the limit in their order; empty without any."""
+        return self._later.hexdigest()[:16] if self._has_later else ""
 
     def __str__(self) -> str:
         row_digests = sorted(hashlib.sha256(row).digest()[:8] for row in self._rows)

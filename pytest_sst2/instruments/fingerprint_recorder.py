@@ -13,13 +13,15 @@ import numpy as np
 
 from pytest_sst2.instruments.data_fingerprint import id_digests, overlap, rows_fingerprint, tokens_fingerprint
 from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
+from pytest_sst2.instruments.fixed_batch import LossOf, measure_fixed_batch
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
 from pytest_sst2.instruments.row_sketch import RowWatch, SketchedRows, row_sketches, sketch_rows
-from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
+from pytest_sst2.instruments.weights_fingerprint import part_of, weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, TokensFingerprint, TrainingFingerprint
 from pytest_sst2.results.packing import packed_digests, packed_floats
-from pytest_sst2.results.probe_sentences import probe_sentences, probe_sentences_digest
+from pytest_sst2.results.probe_sentences import probe_sentences, probe_sentences_digest, sentences_by_length
+from pytest_sst2.results.training_steps import FixedBatch
 from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class FingerprintRecorder:
         # A weak reference, because the model of a round is freed before the next round.
         self._module: Callable[[], Any] = lambda: None
         self._optimizer = OptimizerWatch()
+        self.fixed_batch: FixedBatch | None = None
+        self._epoch_logits: list[float] = []
         self._first_batch = FirstBatchWatch()
 
     def record_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
@@ -101,8 +105,35 @@ class FingerprintRecorder:
         self.observation, self.tokens, self.encoder = observation, observation.tokens, observation.encoder
         with contextlib.suppress(TypeError):  # some objects have no weak references
             self._module = weakref.ref(module)
-        self._optimizer.watch()
+        self._optimizer.watch(self._names)
         self._first_batch.watch(module)
+
+    def record_fixed_batch(self, model: Any, batch: Mapping[str, Any], backward: LossOf, forward: LossOf) -> None:
+        """Record what a training computes for a batch of probe sentences, as ``measure_fixed_batch`` describes."""
+        if self.enabled:
+            with self._clock.phase(PHASE), self._first_batch.paused(), contextlib.suppress(Exception):  # as above
+                self.fixed_batch = measure_fixed_batch(model, batch, backward, forward)
+
+    def record_loss(self, loss: Any, *, total: int) -> None:
+        """Record the loss of the next step, one of ``total``, and its gradient, which is not yet clipped."""
+        module = self._module()
+        if self.enabled and module is not None:
+            with contextlib.suppress(Exception):  # as above
+                self._optimizer.record_loss(loss, module.parameters(), total=total)
+
+    def record_epoch(self, predict: Callable[[Sequence[str]], np.ndarray] | None) -> None:
+        """Record the weights' distance from the start after an epoch, and the predictions unless it is the last."""
+        if not self.enabled:
+            return
+        with self._clock.phase(PHASE), contextlib.suppress(Exception):  # as above
+            self._optimizer.record_epoch(part_of)
+            if predict is not None:
+                sentences = [probe_sentences()[number] for number in sentences_by_length()[:_REPEATED]]
+                self._epoch_logits += _log_odds(np.asarray(predict(sentences), dtype=np.float64))
+
+    def _names(self) -> dict[int, str]:
+        module = self._module()
+        return {id(weight): name for name, weight in module.named_parameters()} if module is not None else {}
 
     def record_rows(
         self, which: Literal["train", "evaluation"], ids: Sequence[Sequence[int]], embeddings: np.ndarray
@@ -122,11 +153,15 @@ class FingerprintRecorder:
         with self._row_watch.watching(module):
             yield
 
-    def record_training(self, training: TrainingFingerprint) -> None:
+    def record_training(self, training: TrainingFingerprint, *, later_order: str = "") -> None:
         """Record the fingerprint of a training when it has ended.
 
         Steps of a PyTorch optimiser since ``record_encoder``, and the parts whose weights changed, are added.
+        ``later_order`` is the digest of the rows after the first epoch.
         """
+        steps = self._optimizer.training_steps(training.steps)
+        if steps is not None:
+            steps = dataclasses.replace(steps, later_order=later_order, logits=packed_floats(self._epoch_logits))
         self._optimizer.stop()
         self._first_batch.stop()
         batch = self._first_batch
@@ -135,6 +170,8 @@ class FingerprintRecorder:
             **self._optimizer.training_fields(),
             first_batch=batch.digests if self._whole_batches else "",
             autocast=batch.autocast,
+            fixed_batch=self.fixed_batch,
+            watched=steps,
         )
         module = self._module()
         if self.enabled and module is not None and self.encoder is not None:
@@ -158,12 +195,11 @@ class FingerprintRecorder:
         # Both times in the same batch: an effect of padding is measured elsewhere.
         repeated = sorted(probe_sentences(), key=len)[:_REPEATED]
         first, second = (np.asarray(predict(repeated), dtype=np.float64) for _ in range(2))
-        clipped = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return Fingerprint(
             fixed_sentences=probe_sentences_digest(),
             train=rows_fingerprint(train),
             evaluation=rows_fingerprint(evaluation),
-            logits=packed_floats(np.log(clipped / (1 - clipped)).tolist()),
+            logits=packed_floats(_log_odds(probabilities)),
             repeat_max_diff=round(float(np.abs(first - second).max()), 6),
             tokens=self.tokens,
             encoder=self.encoder,
@@ -172,6 +208,11 @@ class FingerprintRecorder:
             rows=row_sketches(self._rows.get("evaluation"), self._rows.get("train")),
             overlap=overlap(train, evaluation),
         )
+
+
+def _log_odds(probabilities: np.ndarray) -> list[float]:
+    clipped = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return [float(value) for value in np.log(clipped / (1 - clipped))]
 
 
 def _prediction_token_ids(rows_by_size: Mapping[int, list[list[int]]]) -> str:

@@ -93,6 +93,16 @@ class FirstBatchWatch:
         self.digests = ""
         self.autocast: str | None = None
         self._handles: list[Any] = []
+        self._paused = False
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing during the body."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def watch(self, module: Any) -> None:
         """Watch the module until ``stop``. Only a transformers model is watched, which names its token ids."""
@@ -108,12 +118,19 @@ class FirstBatchWatch:
         self._handles = []
 
     def _record_autocast(self, module: Any, _args: tuple[Any, ...]) -> None:
-        if module.training and self.autocast is None:
+        if module.training and self.autocast is None and not self._paused:
             self.autocast = _autocast_dtype(module)
 
     def _record_batch(self, module: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         ids, mask, labels = (kwargs.get(name) for name in ("input_ids", "attention_mask", "labels"))
-        if self.digests or not module.training or ids is None or mask is None or ids.shape != mask.shape:
+        if (
+            self._paused
+            or self.digests
+            or not module.training
+            or ids is None
+            or mask is None
+            or ids.shape != mask.shape
+        ):
             return
         rows = [row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True)]
         classes = labels.tolist() if labels is not None and len(labels) == len(rows) else []

@@ -43,9 +43,9 @@ def weights_fingerprint(module: Any, *, sketched: bool = False) -> WeightsFinger
         digest = hashlib.sha256(plain.numpy()).digest()
         if sketcher is not None:
             sketcher.add(name, plain.numpy(), digest)
-        tensors.setdefault(_part(name), []).append(digest)
+        tensors.setdefault(part_of(name), []).append(digest)
         all_tensors.update(f"{name} {weight.dtype} {tuple(weight.shape)} {digest.hex()}\n".encode())
-        if _part(name) not in HEADS:
+        if part_of(name) not in HEADS:
             narrow -= {dtype for dtype in narrow if not _stores(dtype, plain)}
     parts = {part: short_digest(b"".join(sorted(digests)), 8) for part, digests in tensors.items()}
     sketches = sketcher.sketches() if sketcher is not None else None
@@ -59,7 +59,7 @@ def _stores(dtype: str, tensor: Any) -> bool:
     return all(bool(((block.bfloat16() if dtype == "bfloat16" else block.half()) == block).all()) for block in blocks)
 
 
-def _part(name: str) -> str:
+def part_of(name: str) -> str:
     """Return the part of the model that a tensor belongs to: ``layer 3``, ``embeddings`` or ``other`` for example."""
     if layer := re.search(r"\.(?:layers?|albert_layers|h|block)\.(\d+)\.", f".{name}"):
         return f"layer {layer[1]}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_sst2.instruments.data_fingerprint import OrderDigest
+from pytest_sst2.instruments.fixed_batch import fixed_examples
 from pytest_sst2.methods.base import Job, epoch_of, overflow_remedy
 from pytest_sst2.methods.fast.length_batching import TrainingBatches
-from pytest_sst2.methods.fast.quick_dropout import quick_dropout
+from pytest_sst2.methods.fast.quick_dropout import plain_dropout, quick_dropout
 from pytest_sst2.methods.fast.trimmed_embedding import EmbeddingTrimmer, embedding_trimmer
 from pytest_sst2.methods.sequence_classifier import SequenceClassifier
 from pytest_sst2.models.library_compat import sampling_arguments
@@ -149,7 +150,12 @@ def run_trainer(
             loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
             return loader
 
-    trainer = BatchingTrainer(
+    @contextlib.contextmanager
+    def untouched() -> Iterator[None]:
+        with plain_dropout(classifier.model), trimmer.restored():
+            yield
+
+    trainer = _watched(BatchingTrainer, job, lambda: pad(_fixed_rows(classifier)), untouched)(
         model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
     # An environment variable or an installed package may have added a callback that would disturb the measurement.
@@ -167,9 +173,57 @@ def run_trainer(
             first_gradient_norm=observer.first_gradient_norm,
             learning_rate=observer.learning_rate,
             order=str(order),
-        )
+        ),
+        later_order=order.later,
     )
     return _learning_curve(observer.losses, observer.curve, steps, job.evaluation.labels)
+
+
+def _fixed_rows(classifier: SequenceClassifier) -> list[dict[str, Any]]:
+    sentences, labels = fixed_examples()
+    encoded = classifier.tokenize(sentences)
+    return [
+        {**{name: values[index] for name, values in encoded.items()}, "labels": label}
+        for index, label in enumerate(labels)
+    ]
+
+
+def _watched(
+    trainer: type[Any],
+    job: Job,
+    fixed_batch: Callable[[], Any],
+    untouched: Callable[[], contextlib.AbstractContextManager[None]],
+) -> type[Any]:
+    """Return a Trainer that records the loss of its steps, and a fixed batch before the first of them.
+
+    In the context ``untouched`` the model has the library's own modules.
+    """
+
+    class WatchedTrainer(trainer):  # type: ignore[misc]
+        is_first = True
+
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if self.is_first and job.parts == 1:
+                self._record_fixed_batch(model, *args, **kwargs)
+            self.is_first = False
+            loss = super().training_step(model, inputs, *args, **kwargs)
+            job.recorder.record_loss(loss, total=self.state.max_steps)
+            return loss
+
+        def _record_fixed_batch(self, model: Any, num_items_in_batch: Any = None) -> None:
+            batch = fixed_batch()
+            count = num_items_in_batch if num_items_in_batch is None else batch["labels"].ne(-100).sum()
+            step = super().training_step
+
+            def forward(inputs: dict[str, Any]) -> Any:
+                with self.compute_loss_context_manager():
+                    prepared = self._prepare_inputs(inputs)
+                    return self.compute_loss(model, prepared, num_items_in_batch=count).detach()
+
+            with untouched():
+                job.recorder.record_fixed_batch(model, batch, lambda inputs: step(model, inputs, count), forward)
+
+    return WatchedTrainer
 
 
 def _in_parts(trainer: type[Any], parts: int) -> type[Any]:
@@ -219,7 +273,10 @@ def _observer(job: Job, classifier: SequenceClassifier, trimmer: EmbeddingTrimme
 
         def on_epoch_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
             if state.global_step >= state.max_steps:
+                job.recorder.record_epoch(None)
                 return
+            with trimmer.restored():
+                job.recorder.record_epoch(classifier)
             with job.clock.phase("evaluate", examples=len(job.evaluation)), trimmer.restored():
                 self.curve.append((state.global_step, classifier(job.evaluation.sentences)))
 

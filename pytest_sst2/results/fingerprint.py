@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_sst2.results.training_steps import FixedBatch, TrainingSteps
+
 # Parts of a model that are initialised at random before every training.
 HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
 # Tokens of each probe sentence that are kept as text: enough to show where two tokenizers differ.
@@ -195,6 +197,8 @@ class TrainingFingerprint:
         autocast: Type that autocast computed that batch in; empty if it was off, None if it could not be observed.
         trained: Parts of the encoder, as in ``EncoderFingerprint.parts``, whose weights the training changed.
         weights: Digest of all weights of the encoder after training, including the head.
+        fixed_batch: What the training computes for a fixed batch before its first step; None if not recorded.
+        watched: The steps of a training by batches; None if not recorded.
     """
 
     steps: int
@@ -210,6 +214,8 @@ class TrainingFingerprint:
     autocast: str | None = None
     trained: Sequence[str] | None = None
     weights: str = ""
+    fixed_batch: FixedBatch | None = None
+    watched: TrainingSteps | None = None
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,24 @@ class QuickDropout(nn.Dropout):
         return input * kept.to(input.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
 
-@contextlib.contextmanager
-def quick_dropout(model: Any) -> Iterator[None]:
+def quick_dropout(model: Any) -> contextlib.AbstractContextManager[None]:
     """Turn every ``torch.nn.Dropout`` of a model into a ``QuickDropout`` during the body."""
-    changed = [module for module in model.modules() if type(module) is nn.Dropout]
+    return _exchanged(model, nn.Dropout, QuickDropout)
+
+
+def plain_dropout(model: Any) -> contextlib.AbstractContextManager[None]:
+    """Inside ``quick_dropout``, turn every ``QuickDropout`` of a model back into ``torch.nn.Dropout`` for the body."""
+    return _exchanged(model, QuickDropout, nn.Dropout)
+
+
+@contextlib.contextmanager
+def _exchanged(model: Any, old: type[nn.Dropout], new: type[nn.Dropout]) -> Iterator[None]:
+    """Give the modules of one class another class during the body."""
+    changed = [module for module in model.modules() if type(module) is old]
     for module in changed:
-        module.__class__ = QuickDropout
+        module.__class__ = new
     try:
         yield
     finally:
         for module in changed:
-            module.__class__ = nn.Dropout
+            module.__class__ = old

@@ -1,0 +1,204 @@
+"""Measure a fixed batch with the library's own modules: inputs, loss, gradients and dropout."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.compare.drift.modules import first_difference
+from pytest_sst2.instruments.module_watch import watch_modules
+from pytest_sst2.instruments.tensor_sketch import as_float32, project, storable
+from pytest_sst2.results.packing import packed_floats, packed_text
+from pytest_sst2.results.probe_sentences import probe_sentences, watched_sentences
+from pytest_sst2.results.training_steps import FixedBatch
+from pytest_sst2.utils.hashing import short_digest
+
+# From the model's inputs to the loss, as a training computes it.
+LossOf = Callable[[dict[str, Any]], Any]
+
+# Sets of dropout masks.
+_MASKS = 4
+
+
+def fixed_examples() -> tuple[list[str], list[int]]:
+    """Return the sentences of the batch, which are of various lengths so that some are padded, and their labels."""
+    sentences = [probe_sentences()[number] for number in watched_sentences()]
+    return sentences, [number % 2 for number in range(len(sentences))]
+
+
+def measure_fixed_batch(model: Any, batch: Mapping[str, Any], backward: LossOf, forward: LossOf) -> FixedBatch:
+    """Return what a training computes for a batch; no weight, gradient or random generator is changed.
+
+    ``backward`` computes a loss in training mode and its gradients, as a step does; ``forward`` only a loss.
+    """
+    import torch
+
+    with _generators(model), _watched_calls(model) as calls:
+        with _dropout(active=False):
+            with watch_modules(model) as training:
+                loss = backward({**batch})
+            gradients = _gradients(model)
+            model.zero_grad(set_to_none=True)
+            inputs, logits, labels = calls[-1] if calls else ({}, None, None)
+            labels = batch["labels"].cpu().numpy() if labels is None else labels  # label smoothing takes them away
+            is_training = model.training
+            model.eval()
+            with torch.no_grad(), watch_modules(model) as evaluation:
+                forward({**batch})
+            model.train(is_training)
+        difference = first_difference(evaluation.sketches(), training.sketches())
+        with _dropout(active=True) as dropout, torch.no_grad():
+            masked = []
+            for seed in range(_MASKS):
+                _seed(model, seed)
+                masked.append(float(forward({**batch})))
+    return FixedBatch(
+        inputs=inputs,
+        loss=_short(float(loss)),
+        cross_entropy=None if logits is None else _short(_cross_entropy(logits, labels)),
+        logits="" if logits is None else packed_floats(storable(logits.ravel())),
+        mode="" if difference is None else f"{difference.module} {difference.output:.2g}",
+        modules=packed_text("\n".join(gradients)),
+        gradients=packed_floats(storable(value for pair in gradients.values() for value in pair)),
+        dropout={f"{rate:g}": count for rate, count in sorted(dropout.rates.items())},
+        dropped=round(dropout.dropped / dropout.activations, 5) if dropout.activations else None,
+        activations=dropout.activations,
+        masked_losses=(_short(float(np.mean(masked))), _short(float(np.std(masked, ddof=1)))),
+    )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
+@contextlib.contextmanager
+def _generators(model: Any) -> Iterator[None]:
+    """Put torch's random generators back after the body."""
+    import torch
+
+    device = next(model.parameters()).device.type
+    accelerator = getattr(torch, device) if device in ("cuda", "mps") else None
+    states = torch.get_rng_state(), accelerator.get_rng_state() if accelerator else None
+    try:
+        _seed(model, 0)
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        if accelerator:
+            accelerator.set_rng_state(states[1])
+
+
+def _seed(model: Any, seed: int) -> None:
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    device = next(model.parameters()).device.type
+    if device in ("cuda", "mps"):
+        getattr(torch, device).manual_seed(seed)
+
+
+# Descriptions of the inputs, logits of shape (n, 2) and labels of shape (n,); None for what was not observed.
+_Call = tuple[dict[str, str], np.ndarray | None, np.ndarray | None]
+
+
+@contextlib.contextmanager
+def _watched_calls(model: Any) -> Iterator[list[_Call]]:
+    """Collect what the model reads and returns in each call."""
+    calls: list[_Call] = []
+
+    def collect(_module: Any, _args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+        logits = getattr(output, "logits", output.get("logits") if isinstance(output, Mapping) else None)
+        labels = kwargs.get("labels")
+        calls.append(
+            (
+                {name: _described(value) for name, value in sorted(kwargs.items()) if hasattr(value, "numel")},
+                None if logits is None else as_float32(logits).astype(np.float64),
+                None if labels is None else labels.cpu().numpy(),
+            )
+        )
+
+    with model.register_forward_hook(collect, with_kwargs=True):
+        yield calls
+
+
+def _described(value: Any) -> str:
+    plain = value.detach().cpu()
+    plain = plain.float().numpy() if plain.is_floating_point() else plain.numpy()
+    shape = "x".join(map(str, plain.shape))
+    return f"{shape}, {int(np.count_nonzero(plain))} not 0, {short_digest(np.ascontiguousarray(plain).tobytes(), 8)}"
+
+
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    chosen = shifted[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean())
+
+
+def _gradients(model: Any) -> dict[str, tuple[float, float]]:
+    """Return the length and one projection of the gradient of each module with weights of its own."""
+    gradients: dict[str, tuple[float, float]] = {}
+    for name, module in model.named_modules():
+        own = list(module.named_parameters(recurse=False))
+        if not own:
+            continue
+        square = projection = 0.0
+        for number, (_, weight) in enumerate(own):
+            if weight.grad is not None:
+                flat = as_float32(weight.grad).reshape(-1)
+                square += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+                projection += float(project(flat, 1, 7919 * number)[0])
+        gradients[name or "model"] = (square**0.5, projection)
+    return gradients
+
+
+class _Dropout:
+    """Counts what the active dropout functions do."""
+
+    def __init__(self) -> None:
+        self.rates: Counter[float] = Counter()
+        self.dropped = self.activations = 0
+
+
+@contextlib.contextmanager
+def _dropout(*, active: bool) -> Iterator[_Dropout]:
+    """Count the calls of dropout functions in the body; unless ``active`` they return their input."""
+    import torch
+    from torch.nn import functional
+    from torch.overrides import TorchFunctionMode
+
+    counts = _Dropout()
+    attention = functional.scaled_dot_product_attention
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if function is attention:
+                rate = kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
+                if active and rate:
+                    counts.rates[round(float(rate), 6)] += 1
+                elif rate:
+                    args, kwargs["dropout_p"] = args[:4], 0.0
+                    kwargs |= dict(zip(("is_causal",), args[5:6], strict=False))
+            elif function in (functional.dropout, torch.dropout):
+                return self._dropout(function, args, kwargs)
+            return function(*args, **kwargs)
+
+        def _dropout(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+            names = ("input", "p", "train" if function is torch.dropout else "training", "inplace")
+            values = dict(zip(names, args, strict=False)) | kwargs
+            rate, training = float(values.get("p", 0.5)), bool(values.get(names[2], True))
+            if not training or not active:
+                return values["input"]
+            before = int(torch.count_nonzero(values["input"]))
+            result = function(*args, **kwargs)
+            counts.rates[round(rate, 6)] += 1
+            counts.activations += before
+            counts.dropped += before - int(torch.count_nonzero(result))
+            return result
+
+    with Mode():
+        yield counts
