@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from pytest_sst2.compare.drift.modules import first_difference
 from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.instruments.tensor_sketch import as_float32, project, storable
+from pytest_sst2.instruments.update_rule import ratio_and_cosine
 from pytest_sst2.results.packing import packed_floats, packed_text
 from pytest_sst2.results.probe_sentences import probe_sentences, watched_sentences
 from pytest_sst2.results.training_steps import FixedBatch
@@ -39,17 +41,19 @@ def measure_fixed_batch(model: Any, batch: Mapping[str, Any], backward: LossOf, 
 
     with _generators(model), _watched_calls(model) as calls:
         with _dropout(active=False):
-            with watch_modules(model) as training:
-                loss = backward({**batch})
-            gradients = _gradients(model)
-            model.zero_grad(set_to_none=True)
-            inputs, logits, labels = calls[-1] if calls else ({}, None, None)
-            labels = batch["labels"].cpu().numpy() if labels is None else labels  # label smoothing takes them away
             is_training = model.training
             model.eval()
             with torch.no_grad(), watch_modules(model) as evaluation:
                 forward({**batch})
             model.train(is_training)
+            calls.clear()
+            with watch_modules(model) as training:
+                loss = backward({**batch})
+            gradients = _gradients(model)
+            model.zero_grad(set_to_none=True)
+            call = calls[-1]
+            if call.labels is None:  # label smoothing takes them away
+                call.labels = batch["labels"].cpu().numpy()
         difference = first_difference(evaluation.sketches(), training.sketches())
         with _dropout(active=True) as dropout, torch.no_grad():
             masked = []
@@ -57,14 +61,15 @@ def measure_fixed_batch(model: Any, batch: Mapping[str, Any], backward: LossOf, 
                 _seed(model, seed)
                 masked.append(float(forward({**batch})))
     return FixedBatch(
-        inputs=inputs,
+        inputs=call.inputs,
         loss=_short(float(loss)),
-        cross_entropy=None if logits is None else _short(_cross_entropy(logits, labels)),
-        logits="" if logits is None else packed_floats(storable(logits.ravel())),
+        cross_entropy=_short(call.cross_entropy()),
+        logits=packed_floats(storable(as_float32(call.logits).ravel())),
+        logit_gradient=call.logit_gradient(),
         mode="" if difference is None else f"{difference.module} {difference.output:.2g}",
         modules=packed_text("\n".join(gradients)),
         gradients=packed_floats(storable(value for pair in gradients.values() for value in pair)),
-        dropout={f"{rate:g}": count for rate, count in sorted(dropout.rates.items())},
+        dropout={f"{rate:g}": count // _MASKS for rate, count in sorted(dropout.rates.items())},
         dropped=round(dropout.dropped / dropout.activations, 5) if dropout.activations else None,
         activations=dropout.activations,
         masked_losses=(_short(float(np.mean(masked))), _short(float(np.std(masked, ddof=1)))),
@@ -101,25 +106,44 @@ def _seed(model: Any, seed: int) -> None:
         getattr(torch, device).manual_seed(seed)
 
 
-# Descriptions of the inputs, logits of shape (n, 2) and labels of shape (n,); None for what was not observed.
-_Call = tuple[dict[str, str], np.ndarray | None, np.ndarray | None]
+@dataclass
+class _Call:
+    """A call of the model: descriptions of its inputs, logits of shape (n, 2), and labels of shape (n,) if given."""
+
+    inputs: dict[str, str]
+    logits: Any
+    labels: np.ndarray | None
+
+    def cross_entropy(self) -> float:
+        """Return the mean cross-entropy of the logits and the labels."""
+        return float(-np.log(self._probabilities()[np.arange(len(self.logits)), self.labels]).mean())
+
+    def logit_gradient(self) -> tuple[float, ...]:
+        """Return ratio and cosine of the gradient at the logits to that of the cross-entropy; empty if unknown."""
+        if self.logits.grad is None:
+            return ()
+        expected = self._probabilities()
+        expected[np.arange(len(expected)), self.labels] -= 1
+        actual = as_float32(self.logits.grad).astype(np.float64)
+        return tuple(map(_short, ratio_and_cosine(actual.ravel(), expected.ravel() / len(expected))))
+
+    def _probabilities(self) -> np.ndarray:
+        logits = as_float32(self.logits).astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 @contextlib.contextmanager
 def _watched_calls(model: Any) -> Iterator[list[_Call]]:
-    """Collect what the model reads and returns in each call."""
+    """Collect what the model reads and returns in each call that gives logits."""
     calls: list[_Call] = []
 
     def collect(_module: Any, _args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
-        logits = getattr(output, "logits", output.get("logits") if isinstance(output, Mapping) else None)
-        labels = kwargs.get("labels")
-        calls.append(
-            (
-                {name: _described(value) for name, value in sorted(kwargs.items()) if hasattr(value, "numel")},
-                None if logits is None else as_float32(logits).astype(np.float64),
-                None if labels is None else labels.cpu().numpy(),
-            )
-        )
+        logits, labels = output["logits"], kwargs.get("labels")
+        if logits.requires_grad:
+            logits.retain_grad()
+        inputs = {name: _described(value) for name, value in sorted(kwargs.items()) if getattr(value, "ndim", 0)}
+        calls.append(_Call(inputs, logits, None if labels is None else labels.cpu().numpy()))
 
     with model.register_forward_hook(collect, with_kwargs=True):
         yield calls
@@ -130,12 +154,6 @@ def _described(value: Any) -> str:
     plain = plain.float().numpy() if plain.is_floating_point() else plain.numpy()
     shape = "x".join(map(str, plain.shape))
     return f"{shape}, {int(np.count_nonzero(plain))} not 0, {short_digest(np.ascontiguousarray(plain).tobytes(), 8)}"
-
-
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    chosen = shifted[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean())
 
 
 def _gradients(model: Any) -> dict[str, tuple[float, float]]:

@@ -28,6 +28,8 @@ class OptimizerWatch:
         self._options: dict[str, Any] = {}
         self._before: list[tuple[Any, Any]] = []
         self._first_update: float | None = None
+        # A step that a library wraps calls the hooks once inside the other; the outermost is the step.
+        self._depth = 0
         self._updates = UpdateWatch()
         self._group_rates: list[list[float]] = []
         self._losses: dict[int, tuple[Any, Any]] = {}
@@ -46,11 +48,15 @@ class OptimizerWatch:
 
         def before(optimizer: Any, *_: Any) -> None:
             if (watch := reference()) is not None:
-                watch._before_step(optimizer)
+                watch._depth += 1
+                if watch._depth == 1:
+                    watch._before_step(optimizer)
 
         def after(*_: Any) -> None:
             if (watch := reference()) is not None:
-                watch._after_step()
+                watch._depth = max(0, watch._depth - 1)
+                if watch._depth == 0:
+                    watch._after_step()
 
         self._named_parameters = named_parameters
         self._handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,14 @@ _TENSORS = 24
 _ALL_TENSORS_STEPS = 2
 # A tensor deviates if a larger share of its sampled values does.
 _SHARE = 0.1
+
+
+# What PyTorch's optimisers call the moving averages of ``State``.
+_STATE_NAMES = {
+    "first": ("exp_avg", "momentum_buffer"),
+    "second": ("exp_avg_sq",),
+    "largest": ("max_exp_avg_sq",),
+}
 
 
 @dataclass
@@ -185,6 +193,21 @@ class UpdateWatch:
             self.deviating += 1
             if self.deviating == 1:
                 self._explain(odd, states)
+            self._follow_optimizer()
+
+    def _follow_optimizer(self) -> None:
+        """Go on from the optimiser's own state after a deviation, so that each deviation counts once."""
+        for number, state in self._states.items():
+            tensor = self._tensors[number]
+            actual = self._optimizer.state.get(tensor.weight, {})
+            present = {
+                field: _arrays([tensor.values(actual[name])])[0]
+                for field, names in _STATE_NAMES.items()
+                for name in names
+                if getattr(actual.get(name), "shape", None) == tensor.weight.shape
+            }
+            steps = int(actual["step"]) if "step" in actual else state.steps
+            self._states[number] = replace(state, steps=steps, **present) if present else State.zero(len(state.first))
 
     def _explain(self, odd: Sequence[int], states: Mapping[int, State]) -> None:
         """Describe the update of the deviating tensors of the group that has the first of them."""
@@ -208,7 +231,7 @@ class UpdateWatch:
         )
         self.first_deviating = self.steps
         self.deviation = deviation(self.rule, self._groups[group], weights, gradients, state, actual)
-        self.tensor = self._tensors[numbers[0]].name if len(odd) < len(self._chosen) else ""
+        self.tensor = self._tensors[numbers[0]].name if 2 * len(odd) <= len(self._chosen) else ""
 
 
 def _arrays(tensors: Sequence[Any]) -> list[np.ndarray]:

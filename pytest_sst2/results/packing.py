@@ -24,6 +24,8 @@ SHARED = (
     *(("fingerprint", "encoder", name) for name in ("parts", "sketch", "hidden", "config")),
     # Files before 0.4.0 lack them.
     *(("fingerprint", "encoder", name) for name in ("tensors", "modules")),
+    *(("fingerprint", "training", "fixed_batch", name) for name in ("inputs", "modules")),
+    ("fingerprint", "training", "watched", "rates"),
     *(
         ("fingerprint", "rows", name)
         for name in ("tokens", "lengths", "embeddings", "train_tokens", "train_embeddings")

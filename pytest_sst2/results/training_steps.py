@@ -29,6 +29,7 @@ class FixedBatch:
         loss: The loss that is minimised.
         cross_entropy: The cross-entropy of the model's logits and the labels, computed without the library.
         logits: The logits, float32, in base64.
+        logit_gradient: Ratio and cosine of the gradient at the logits to that of the cross-entropy; empty if unknown.
         mode: The first module whose output in training mode is not that in evaluation mode, and by how much,
             relatively; empty if all outputs are equal.
         modules: Names of the modules with weights of their own, one per line; compressed, in base64.
@@ -43,6 +44,7 @@ class FixedBatch:
     loss: float
     cross_entropy: float | None = None
     logits: str = ""
+    logit_gradient: Sequence[float] = ()
     mode: str = ""
     modules: str = ""
     gradients: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from pytest_sst2.results.fingerprint import Fingerprint, RowSketches, TensorSketches
+from pytest_sst2.results.fingerprint import Fingerprint, RowSketches, TensorSketches, TrainingFingerprint
 from pytest_sst2.results.packing import (
     SHARED,
     UNPACKING_ERRORS,
@@ -18,12 +18,15 @@ from pytest_sst2.results.packing import (
     unpacked_text,
 )
 from pytest_sst2.results.record import Record
+from pytest_sst2.results.training_steps import kept_steps
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.typed_json import ReadMapping, check_range, read_plain
 
 # Measured times, sizes and counts are far smaller. Sums and quotients of larger ones would overflow a float.
 _LARGEST_AMOUNT = 1e18
 _LEAST_MACHINE_SECONDS = 1e-12
+# A training of more steps than this would take years.
+_MOST_STEPS = 10**10
 
 
 def read_shared_parts(records: Sequence[Mapping[str, Any]]) -> None:
@@ -146,9 +149,28 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
             _check_per_name("encoder.modules", names, len(floats) / 5)
     if fingerprint.rows is not None:
         _check_rows(fingerprint.rows)
+    if fingerprint.training is not None:
+        _check_training(fingerprint.training)
     for name, size in sizes.items():
         if size != count:
             raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
+
+
+def _check_training(training: TrainingFingerprint) -> None:
+    """Raise if the evidence of the steps is not of the number of modules, kept steps and groups that it should be."""
+    if (batch := training.fixed_batch) is not None:
+        names = _unpacked("training.fixed_batch.modules", unpacked_text, batch.modules)
+        gradients = _unpacked("training.fixed_batch.gradients", unpacked_floats, batch.gradients)
+        _check_per_name("training.fixed_batch.gradients", names, len(gradients) / 2)
+        _unpacked("training.fixed_batch.logits", unpacked_floats, batch.logits)
+    if (steps := training.watched) is not None:
+        check_range("training.steps", training.steps, 0, _MOST_STEPS)
+        kept, groups = len(kept_steps(training.steps)), len(steps.group_sizes)
+        sizes = (("trace", 3 * kept), ("rates", kept * groups), ("first_updates", 4 * groups))
+        for name, size in (*sizes, ("distances", None), ("logits", None)):
+            count = len(_unpacked(f"training.watched.{name}", unpacked_floats, getattr(steps, name)))
+            if count and size is not None and (count != size if name != "first_updates" else count > size):
+                raise ValueError(f"fingerprint.training.watched.{name} has {count} values, not {size}")
 
 
 def _check_tensors(tensors: TensorSketches) -> None:

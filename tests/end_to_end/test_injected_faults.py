@@ -230,7 +230,9 @@ class TestHarmless:
         with pytest.MonkeyPatch.context() as patch:
             from pytest_sst2.instruments import weights_fingerprint
 
-            around(patch, weights_fingerprint, "_part", lambda original, name: original(name).replace("layer", "block"))
+            around(
+                patch, weights_fingerprint, "part_of", lambda original, name: original(name).replace("layer", "block")
+            )
             comparison = compared(before, measure(world, method))
         assert [cause for cause in cell_of(comparison).causes if "weights" in str(cause)] == []
 

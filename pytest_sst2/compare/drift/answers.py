@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_sst2.compare.drift.evidence import Cause, Rank
+from pytest_sst2.compare.drift.optimizer_steps import since_step
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
 from pytest_sst2.compare.drift.rows import evaluation_rows, same_trained_weights, same_training_inputs
 from pytest_sst2.compare.drift.similarity import correlation, cosine
@@ -128,7 +129,7 @@ def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: b
     if unexplained and not same_classifier:
         yield Cause(
             f"rows, tokens, weights and settings are the same, but the trained classifiers differ{_since(old, new)} "
-            f"({_logits_text(*logits)}){_epoch_losses(before, after)}",
+            f"({_logits_text(*logits)}){_epoch_losses(before, after)}{_not_in(old, new)}",
             "training",
         )
     elif moved.any() and (unexplained or same_classifier):
@@ -280,8 +281,16 @@ def _since(old: Fingerprint, new: Fingerprint) -> str:
     if one is None or other is None:
         return ""
     if math.isclose(one, other, rel_tol=_SAME_LOSS):
+        if step := since_step(old.training, new.training):
+            return f", {step}" if step.startswith("although") else f" {step}"
         return ", although the loss of the first batch is the same"
     return f" from the first batch on (loss {other:.5g}, was {one:.5g}), as with other dropout masks"
+
+
+def _not_in(old: Fingerprint, new: Fingerprint) -> str:
+    """Return what was compared of both trainings and does not differ."""
+    measured = all(side.training and side.training.fixed_batch and side.training.watched for side in (old, new))
+    return "; the fixed batch's loss and gradients, clipping and updates do not differ" if measured else ""
 
 
 def _epoch_losses(before: Record, after: Record) -> str:

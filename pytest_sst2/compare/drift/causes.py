@@ -26,7 +26,9 @@ from pytest_sst2.compare.drift.encoder import (
     value_text,
 )
 from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
+from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
 from pytest_sst2.compare.drift.modules import same_modules
+from pytest_sst2.compare.drift.optimizer_steps import step_causes
 from pytest_sst2.compare.drift.rows import row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import (
@@ -36,7 +38,6 @@ from pytest_sst2.compare.drift.training import (
     training_row_causes,
 )
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
-from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.record import Record
 
 # Characters of a commit or digest that identify it: ``sha256:`` and twelve digits.
@@ -176,9 +177,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     ]
     if not same_seed:
         return ranked(causes)
-    same_inputs = not (tokens or encoder or settings)
-    training = [*causes_of("training", _training_sentences(old, new, settings, same_inputs=same_inputs, tokens=tokens))]
-    causes += training
+    causes += _training_causes(before, after, settings, tokens=tokens, encoder=encoder)
     if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
         causes += repeat_causes(old, new)
     if same_sentences:
@@ -189,17 +188,37 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     return ranked(_with_notes(causes, before, after))
 
 
-def _training_sentences(
-    old: Fingerprint, new: Fingerprint, settings: Collection[str], *, same_inputs: bool, tokens: Collection[Cause]
-) -> list[str]:
-    """Return how the trainings differ, as far as the earlier steps agree."""
-    sentences = [
-        *(() if tokens else training_row_causes(old.training, new.training)),
-        *training_causes(old.training, new.training, settings),
+def _training_causes(
+    before: Record, after: Record, settings: Collection[str], *, tokens: Collection[Cause], encoder: Collection[Cause]
+) -> Iterator[Cause]:
+    """Yield how the trainings differ, as far as the earlier steps agree."""
+    old, new = (record.fingerprint.training if record.fingerprint else None for record in (before, after))
+    if old is None or new is None:
+        return
+    explained = {*settings, *(cause.where for cause in encoder if cause.kind == "config")}
+    autocast = bool(old.autocast or new.autocast) or any(
+        cause.where == "matrix products" for cause in arithmetic_causes(before, after)
+    )
+    measured = [
+        *fixed_batch_causes(
+            old.fixed_batch,
+            new.fixed_batch,
+            same_tokens=not tokens,
+            same_start=not (tokens or encoder),
+            explained=explained,
+            autocast=autocast,
+            hidden_dropout=False,
+        ),
+        *step_causes(old, new, before.settings, after.settings, explained),
     ]
-    if same_inputs and not sentences:
-        sentences += first_step_causes(old.training, new.training)
-    return sentences
+    other_inputs = any(cause.where in new.fixed_batch.inputs for cause in measured) if new.fixed_batch else False
+    rows = [] if tokens or other_inputs else [*causes_of("training", training_row_causes(old, new))]
+    yield from rows
+    yield from causes_of("training", training_causes(old, new, settings))
+    yield from measured
+    # Records without a fixed batch show less: the first batch has dropout masks, which differ between releases.
+    if not (rows or tokens or encoder or settings or (old.fixed_batch and new.fixed_batch)):
+        yield from causes_of("training", first_step_causes(old, new))
 
 
 def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:

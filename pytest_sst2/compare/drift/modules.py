@@ -34,21 +34,21 @@ class FirstDifference:
     def sentence(self) -> str:
         """The difference in words, as ``the first difference is in …``."""
         if self.input is None:
-            return f"the first difference is the output of {self.module} (roughly {_percent(self.output)} off)"
+            return f"the first difference is the output of {self.module} (roughly {rough_percent(self.output)} off)"
         if self.input <= MODULE_TOLERANCE:
             return (
                 f"the first difference is in {self.module}: its first input is equal, its output roughly "
-                f"{_percent(self.output)} off"
+                f"{rough_percent(self.output)} off"
             )
         return (
-            f"the first difference is the input of {self.module} (roughly {_percent(self.input)} off), while the "
+            f"the first difference is the input of {self.module} (roughly {rough_percent(self.input)} off), while the "
             "outputs of all modules before it are equal"
         )
 
 
-def _percent(share: float) -> str:
+def rough_percent(share: float) -> str:
     """Return one digit of an estimate from two projections."""
-    return f"{100 * share:.1g} %" if share < 0.95 else "100 % or more"
+    return f"{float(f'{100 * share:.1g}'):g} %" if share < 0.95 else "100 % or more"
 
 
 def first_difference(old: ModuleSketches | None, new: ModuleSketches | None) -> FirstDifference | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from pytest_sst2.compare.drift.encoder import autocast_text
 from pytest_sst2.results.fingerprint import CONVERGED_GRADIENT, TrainingFingerprint
-from pytest_sst2.utils.formatting import shorten
+from pytest_sst2.utils.formatting import plural, shorten
 
 # Loss, gradient and step of the first batch change by a few percent with other dropout masks.
 FIRST_LOSS_TOLERANCE = 0.05
@@ -61,7 +61,7 @@ def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settin
     if _differ(old.learning_rate, new.learning_rate):
         yield f"the optimiser's highest learning rate is {new.learning_rate:g}, was {old.learning_rate:g}"
     elif (
-        old.steps == new.steps
+        _optimizer_steps(old) == _optimizer_steps(new)
         and _differ(old.mean_learning_rate, new.mean_learning_rate)
         and not any(word in explained for word in ("lr_scheduler", "warmup"))
     ):
@@ -69,6 +69,10 @@ def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settin
             f"the optimiser's learning rate is {new.mean_learning_rate:.3g} on average, was "
             f"{old.mean_learning_rate:.3g}, with the same highest rate: another schedule"
         )
+
+
+def _optimizer_steps(training: TrainingFingerprint) -> int:
+    return training.steps - (training.watched.skipped if training.watched else 0)
 
 
 def _differ(old: float | None, new: float | None) -> bool:
@@ -81,8 +85,7 @@ def _trained_causes(old: Collection[str], new: Collection[str]) -> Iterator[str]
         ("now changes", [part for part in new if part not in old]),
     ):
         if parts:
-            frozen = ": frozen" if verb == "no longer changes" else ""
-            yield f"the training {verb} {len(parts)} parts of the encoder ({shorten(parts, 4)}){frozen}"
+            yield f"the training {verb} {plural(len(parts), 'part')} of the encoder ({shorten(parts, 4)})"
 
 
 def first_step_causes(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> Iterator[str]:

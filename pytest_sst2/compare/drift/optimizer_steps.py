@@ -1,0 +1,160 @@
+"""Compare the steps of two trainings: clipping, learning rates, updates, and what else moved the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pytest_sst2.compare.drift.evidence import Cause
+from pytest_sst2.results.fingerprint import TrainingFingerprint
+from pytest_sst2.results.packing import unpacked_floats
+from pytest_sst2.results.training_steps import TrainingSteps, kept_steps
+
+# Largest relative change of a norm or a learning rate that is not reported.
+_ROUNDING = 1e-3
+# Losses and norms this close, relatively, are those of the same step.
+_SAME_STEP = 1e-3
+
+
+def step_causes(
+    old: TrainingFingerprint | None,
+    new: TrainingFingerprint | None,
+    old_settings: Mapping[str, Any],
+    new_settings: Mapping[str, Any],
+    explained: Collection[str],
+) -> Iterator[Cause]:
+    """Yield what the steps of the later training do that they should not, and what those of the earlier did not.
+
+    Each check is of one side alone: against the clipping and the rule that the training itself states. Differences
+    in earlier parts of the chain therefore explain none of it. ``explained`` has the names of differing settings.
+    """
+    if old is None or new is None or old.watched is None or new.watched is None:
+        return
+    before, after = old.watched, new.watched
+    if new.watched.skipped and not old.watched.skipped:
+        yield Cause(
+            f"the optimiser made a step in {new.steps - after.skipped:,} of {new.steps:,} training steps, made one in "
+            "each",
+            "training",
+            "steps",
+        )
+    clipping = _clipping(new, new_settings)
+    if clipping and not _clipping(old, old_settings):
+        yield Cause(clipping, "training", "clipping")
+    if after.deviating and (not before.deviating or before.deviation.split()[0] != after.deviation.split()[0]):
+        yield Cause(_update_sentence(new, after), "training", f"step {after.first_deviating}")
+    if after.outside and not before.outside:
+        yield Cause(_outside_sentence(new, after), "training", f"step {after.first_outside}")
+    if not any("learning_rate" in name or "lr_scheduler" in name or "warmup" in name for name in explained):
+        yield from _rate_causes(old, new)
+    if before.later_order and after.later_order and before.later_order != after.later_order and _same_first(old, new):
+        yield Cause(
+            "from epoch 2 on, the optimiser was given other rows, or the rows in another order, although those of "
+            "epoch 1 are the same",
+            "training",
+            "epoch 2",
+        )
+
+
+def _same_first(old: TrainingFingerprint, new: TrainingFingerprint) -> bool:
+    return old.order == new.order and old.steps == new.steps
+
+
+def _clipping(training: TrainingFingerprint, settings: Mapping[str, Any]) -> str:
+    """Return where the gradients that reach the optimiser are not those that clipping gives; empty if nowhere."""
+    limit = settings.get("max_grad_norm")
+    if training.watched is None or not isinstance(limit, int | float):
+        return ""
+    trace = np.array(unpacked_floats(training.watched.trace)).reshape(-1, 3)
+    for step, (_, norm, reached) in zip(kept_steps(training.steps), trace, strict=True):
+        expected = min(norm, limit) if limit > 0 else norm
+        if not np.isfinite([norm, reached]).all() or math.isclose(reached, expected, rel_tol=10 * _ROUNDING):
+            continue
+        if math.isclose(reached, norm, rel_tol=_ROUNDING):
+            return (
+                f"gradients are not clipped: at step {step} the optimiser is given a gradient of norm {reached:.4g}, "
+                f"although max_grad_norm is {limit:g}"
+            )
+        return (
+            f"at step {step} the optimiser is given a gradient of norm {reached:.4g}; clipping one of norm {norm:.4g} "
+            f"at {limit:g} gives {expected:.4g}"
+        )
+    return ""
+
+
+def _update_sentence(training: TrainingFingerprint, steps: TrainingSteps) -> str:
+    word, _, rest = steps.deviation.partition(" ")
+    did = {
+        "nothing": "no weight moved",
+        "state": "the update is that of a first step, as if the optimiser's state were lost",
+        "no": "the moving averages are not corrected for their start at zero",
+        "rounded": f"the new weights are rounded to {rest}",
+        "scaled": f"the update is {rest} × what the rule gives",
+        "decay": f"the rest of the update is that of a weight decay of {rest}",
+        "other": "the update is {} × as long as by the rule, at a cosine of {}".format(*f"{rest} ? ?".split()[:2]),
+    }.get(word, "the update is another")
+    where = f" (first in {steps.tensor})" if steps.tensor else ""
+    when = f"in {steps.deviating:,} of {training.steps:,} steps, first in step {steps.first_deviating}"
+    return f"{when}, the weights do not move as {steps.rule} states: {did}{where}"
+
+
+def _outside_sentence(training: TrainingFingerprint, steps: TrainingSteps) -> str:
+    word, _, rest = steps.outside_change.partition(" ")
+    did = {
+        "rounded": f": they are rounded to {rest}",
+        "reset": ": they are those from before the training",
+        "scaled": f": they are {rest} × what they were",
+    }.get(word, "")
+    where = f"before {steps.outside:,} of {training.steps:,} steps, first before step {steps.first_outside}"
+    where = "after the last step" if steps.first_outside > training.steps else where
+    return f"something other than the optimiser changes the weights ({where}){did}"
+
+
+def _rate_causes(old: TrainingFingerprint, new: TrainingFingerprint) -> Iterator[Cause]:
+    """Yield the first learning rate that differs, unless the highest or the mean one does, which says it already."""
+    before, after = old.watched, new.watched
+    if before is None or after is None or old.steps != new.steps or len(before.group_sizes) != len(after.group_sizes):
+        return
+    if not (_close(old.learning_rate, new.learning_rate) and _close(old.mean_learning_rate, new.mean_learning_rate)):
+        return
+    steps = kept_steps(new.steps)
+    one, other = (np.array(unpacked_floats(side.rates)).reshape(-1, len(steps)) for side in (before, after))
+    if one.shape != other.shape:
+        return
+    for number, (earlier, later) in enumerate(zip(one, other, strict=True)):
+        differing = np.flatnonzero(np.abs(later - earlier) > _ROUNDING * np.maximum(np.abs(earlier), np.abs(later)))
+        if len(differing):
+            place = int(differing[0])
+            group = f"parameter group {number + 1} of {len(one)} ({after.group_sizes[number]:,} weights)"
+            yield Cause(
+                f"the learning rate of {group} is {later[place]:.4g} at step {steps[place]}, was {earlier[place]:.4g}",
+                "training",
+                f"group {number + 1}",
+            )
+            return
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    return one is None or other is None or math.isclose(one, other, rel_tol=1e-4)
+
+
+def since_step(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> str:
+    """Return from which step on the losses and gradients of two trainings differ, in words; empty if unknown."""
+    if old is None or new is None or old.watched is None or new.watched is None or old.steps != new.steps:
+        return ""
+    one, other = (np.array(unpacked_floats(side.trace)).reshape(-1, 3) for side in (old.watched, new.watched))
+    if one.shape != other.shape:
+        return ""
+    steps = kept_steps(new.steps)
+    for place, (before, after) in enumerate(zip(one, other, strict=True)):
+        if not np.isfinite([before[:2], after[:2]]).all():
+            continue
+        if not math.isclose(before[0], after[0], rel_tol=_SAME_STEP, abs_tol=1e-4):
+            earlier = f"; up to step {steps[place - 1]} it is equal" if place else ""
+            return (
+                f"from step {steps[place]} of training on, whose loss is {after[0]:.5g}, was {before[0]:.5g}{earlier}"
+            )
+    return "although the losses of the recorded steps are equal"
