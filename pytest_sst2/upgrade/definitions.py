@@ -102,11 +102,11 @@ def _content(node: ast.AST) -> tuple[object, ...]:
 
 
 def _body(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
-    """Return the statements of a definition without its docstring and the definitions in it."""
+    """Return the statements of a definition without its docstring, ``pass`` and the definitions in it."""
     first = node.body[0] if node.body else None
     value = first.value if isinstance(first, ast.Expr) else None
     start = 1 if isinstance(value, ast.Constant) and isinstance(value.value, str) else 0
-    return [statement for statement in node.body[start:] if not isinstance(statement, _DEFINITIONS)]
+    return [statement for statement in node.body[start:] if not isinstance(statement, (*_DEFINITIONS, ast.Pass))]
 
 
 def _is_ignored(statement: ast.stmt) -> bool:

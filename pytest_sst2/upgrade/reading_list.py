@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_sst2.compare.comparison import Comparison
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Sides
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.source_changes import ChangedDefinition, SourceChanges, source_changes
@@ -20,6 +21,13 @@ from pytest_sst2.utils.formatting import plural, shorten
 READING_LIST = "sst2-reading-list.json"
 _MOST_SHOWN = 15
 _IMPORT = "import"
+# Words in the names of files and functions that do a step of the chain.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "tokens": ("token",),
+    "weights": ("loading", "weight", "init", "modeling_utils"),
+    "settings": ("trainer", "training_args", "linear_model"),
+    "training": ("trainer", "loss", "optim", "linear_model"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,15 +98,23 @@ def reading_list(
     kinds = [
         class_of(name, after.modules) or class_of(name, before.modules) for name in (module, module.rpartition(".")[0])
     ]
-    ordered = by_likely_place(source_changes(before, after, packages), kinds)
+    ordered = by_likely_place(source_changes(before, after, packages), kinds, first_step(symptom, comparison))
     return ReadingList(symptom.name, packages, module, kinds[0], ordered)
 
 
 def first_module(symptom: Symptom, comparison: Comparison) -> str:
     """Return the module that the causes of the symptom's cell name first; empty if they name none."""
-    cells = (cell for cell in comparison.cells if (cell.model, cell.method) == symptom.cell)
-    places = (cause.where for cell in cells for cause in cell.causes if cause.kind == "modules" and cause.where)
-    return next(places, "")
+    causes = _causes(symptom, comparison)
+    return next((cause.where for cause in causes if cause.kind == "modules" and cause.where), "")
+
+
+def first_step(symptom: Symptom, comparison: Comparison) -> str:
+    """Return the step of the first cause of the symptom's cell; empty if there is none."""
+    return next((cause.kind for cause in _causes(symptom, comparison) if not cause.is_note), "")
+
+
+def _causes(symptom: Symptom, comparison: Comparison) -> list[Cause]:
+    return [cause for cell in comparison.cells if (cell.model, cell.method) == symptom.cell for cause in cell.causes]
 
 
 def class_of(module: str, modules: Mapping[str, str]) -> str:
@@ -109,12 +125,13 @@ def class_of(module: str, modules: Mapping[str, str]) -> str:
     return modules[max(fitting, key=len)] if fitting else ""
 
 
-def by_likely_place(changes: SourceChanges, kinds: Sequence[str]) -> SourceChanges:
-    """Return the changes in order: what ran in modules of these classes, in other modules, elsewhere, in imports only.
+def by_likely_place(changes: SourceChanges, kinds: Sequence[str], step: str = "") -> SourceChanges:
+    """Return the changes in the order in which to read them.
 
-    What ran in fewer kinds of modules comes first.
+    First what ran in modules of the named classes, then what is named after the step of the first cause, then what ran
+    in other modules, then the rest, and last what only ran in imports. What ran in fewer kinds of modules comes first.
     """
-    ran = sorted(changes.ran, key=lambda changed: (_rank(changed, kinds), len(changed.inside)))
+    ran = sorted(changes.ran, key=lambda changed: (_rank(changed, kinds, step), len(changed.inside)))
     return dataclasses.replace(changes, ran=tuple(ran))
 
 
@@ -126,11 +143,13 @@ def is_inside(changed: ChangedDefinition, kind: str) -> bool:
     return kind in changed.inside or place == kind or place.startswith(f"{kind}.")
 
 
-def _rank(changed: ChangedDefinition, kinds: Sequence[str]) -> int:
-    """Return the place of a definition: the named modules in their order, other modules, the rest, imports only."""
+def _rank(changed: ChangedDefinition, kinds: Sequence[str], step: str) -> tuple[int, int]:
+    """Return the rank of a definition: its group, and its place in the group."""
     named = next((place for place, kind in enumerate(kinds) if is_inside(changed, kind)), None)
     if named is not None:
-        return named
+        return 0, named
     if changed.inside <= {_IMPORT}:
-        return len(kinds) + 2
-    return len(kinds) + (0 if any(":" in place for place in changed.inside) else 1)
+        return 3, 0
+    if any(word in changed.place.lower() for word in _WORDS.get(step, ())):
+        return 1, 0
+    return 2, 0 if any(":" in place for place in changed.inside) else 1
