@@ -9,7 +9,6 @@ import numpy as np
 
 from pytest_sst2.results.fingerprint import RowsFingerprint, block_size
 from pytest_sst2.results.packing import unpacked_bits, unpacked_bytes
-from pytest_sst2.utils.formatting import plural
 
 # Up to this number of rows, two of them rarely have the same digest.
 _EXACT = 20
@@ -34,7 +33,7 @@ def row_differences(
         order = "" if same_order else ", and the rows are in another order"
         yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{where}{order}"
     elif old.order != new.order:
-        yield f"{which} order: the same rows in another order{_other_texts(old, new)}"
+        yield f"{which} order: the same rows in another order{_other_texts(old, new, what='another sentence')}"
 
 
 def overlap_difference(old: int | None, new: int | None) -> str:
@@ -54,8 +53,8 @@ def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     return "; ".join(filter(None, (f"{how} ({counts[0]}, on both sides)", *details)))
 
 
-def _other_texts(old: RowsFingerprint, new: RowsFingerprint) -> str:
-    """Return how many rows have another text or place, and the first of them; empty if unknown."""
+def _other_texts(old: RowsFingerprint, new: RowsFingerprint, what: str = "another text") -> str:
+    """Return in how many places there is another text or row, and the first of them; empty if unknown."""
     size = block_size(old.count)
     if not old.blocks or not new.blocks or size != block_size(new.count):
         return ""
@@ -66,26 +65,28 @@ def _other_texts(old: RowsFingerprint, new: RowsFingerprint) -> str:
         return f"; the first {common * size:,} rows are the same" if old.count != new.count else ""
     first = int(changed[0]) * size
     where = f"row {first}" if size == 1 else f"rows {first} to {first + size - 1}"
-    moved = _gone_and_new(before, after, len(changed)) if size == 1 else ""
+    moved = _gone_and_added(before, after, len(changed)) if size == 1 else ""
     if old.count != new.count:
         return f"{moved}; the first that differs is {where if size == 1 else f'among {where}'}"
     if moved:
         return f"{moved}; the first row that differs is {where}"
     unit = "rows" if size == 1 else f"blocks of {size} rows"
-    return f"; another text in {len(changed):,} of {common:,} {unit}, the first in {where}"
+    return f"; {what} in {len(changed):,} of {common:,} {unit}, the first in {where}"
 
 
-def _gone_and_new(before: np.ndarray, after: np.ndarray, changed: int) -> str:
-    """Return how many rows are gone and new if rows also moved, from digests of the rows; else an empty text.
+def _gone_and_added(before: np.ndarray, after: np.ndarray, changed: int) -> str:
+    """Return how many rows are gone and added if others moved, from digests of the rows; else an empty text.
 
-    ``changed`` is the number of places with another text. Digests have 16 bits, so many are a rough number only.
+    ``changed`` is the number of places with another text.
     """
     one, other = Counter(before.tolist()), Counter(after.tolist())
-    gone, new = (one - other).total(), (other - one).total()
-    if not (gone or new) or (gone == new == changed):
+    gone, added = (one - other).total(), (other - one).total()
+    most = max(gone, added)
+    # Of many rows, some have the digest of another one by chance (16 bits).
+    if not most or changed - most <= _EXACT * (most / 2**8) ** 2:
         return ""
-    about = "about " if max(gone, new) > _EXACT else ""
-    return f"; {about}{plural(gone, 'row')} gone, {about}{new:,} new, others moved"
+    texts = [f"{'about ' if count > _EXACT else ''}{count:,}" for count in (gone, added)]
+    return f"; {texts[0]} {'row' if gone == 1 else 'rows'} gone, {texts[1]} added, others moved"
 
 
 def _characters(old: RowsFingerprint, new: RowsFingerprint) -> str:

@@ -24,13 +24,14 @@ def difference(sentences: list[str], labels: np.ndarray = LABELS) -> str:
         (SENTENCES, ""),
         ([*SENTENCES[:7], "other", *SENTENCES[8:]], "not the same ones (50 rows, 50 distinct, on both sides); another "
          "text in 1 of 50 rows, the first in row 7; 1,"),
-        ([*SENTENCES[:7], *SENTENCES[8:]], "49 rows, 49 distinct, were 50 rows, 50 distinct; 1 row gone, 0 new, others "
-         "moved; the first that differs is row 7"),
-        ([*SENTENCES[:7], *SENTENCES[8:], "other"], "on both sides); 1 row gone, 1 new, others moved; the first "
+        ([*SENTENCES[:7], *SENTENCES[8:]], "49 rows, 49 distinct, were 50 rows, 50 distinct; 1 row gone, 0 added, "
+         "others moved; the first that differs is row 7"),
+        ([*SENTENCES[:7], *SENTENCES[8:], "other"], "on both sides); 1 row gone, 1 added, others moved; the first "
          "row that differs is row 7"),
         ([text.replace("\u00e9", "\u00c3\u00a9") for text in SENTENCES], "100 characters beyond ASCII, were 50"),
+        ([text.upper() for text in SENTENCES], "another text in 50 of 50 rows, the first in row 0"),
         ([SENTENCES[0]] * 50, "50 rows, 1 distinct, were 50 rows, 50 distinct; another text in 49 of 50 rows"),
-        (SENTENCES[::-1], "training order: the same rows in another order; another text in 50 of 50 rows"),
+        (SENTENCES[::-1], "training order: the same rows in another order; another sentence in 50 of 50 rows"),
     ],
 )  # fmt: skip
 def test_how_rows_differ_is_told_with_the_first_one(sentences: list[str], words: str) -> None:
