@@ -22,7 +22,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate_floors(records: Iterable[Record], path: Path, *, overwrite: bool) -> Calibration:
-    """Write one floor for each model and method of a run.
+    """Write one floor for each model and method of a run, and note each with the mean and sd that it comes from.
 
     Problems are: a method with too few seeds, a floor that would be lowered without ``overwrite``, and a file that
     cannot be written.
@@ -49,4 +49,6 @@ def calibrate_floors(records: Iterable[Record], path: Path, *, overwrite: bool) 
         "--sst2-overwrite lowers it."
         for low in lowered
     ]
-    return Calibration([f"{plural(len(floors) - len(lowered), 'floor')} in {path}"], problems)
+    kept = {low.key for low in lowered}
+    notes = [f"floor of {key}: {floor.accuracy:.4f}, {floor.provenance}" for key, floor in floors if key not in kept]
+    return Calibration([*notes, f"{plural(len(notes), 'floor')} in {path}"], problems)

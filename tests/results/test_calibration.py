@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pytest_sst2.results.calibration import calibrate_floors
@@ -19,7 +20,9 @@ def test_five_seeds_make_a_floor_and_four_make_none(tmp_path: Path) -> None:
     assert too_few.notes == []
     assert [problem.partition(": ")[2] for problem in too_few.problems] == ["4 of 5 seeds were measured."]
     assert not path.exists()
-    assert calibrate_floors(records(360, range(5)), path, overwrite=False) == ([f"1 floor in {path}"], [])
+    (of_cell, written), problems = calibrate_floors(records(360, range(5)), path, overwrite=False)
+    assert re.fullmatch(r"floor of .*: 0\.8850, measured .*: mean 0\.9000, sd 0\.0000 over seeds 0,1,2,3,4.*", of_cell)
+    assert (written, problems) == (f"1 floor in {path}", [])
     assert load_floors(path).find(records(360, range(1))[0].floor_key).accuracy == 0.885
 
 
