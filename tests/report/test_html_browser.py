@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from pytest_sst2.compare.cell_analysis import analyse_cells
+from pytest_sst2.compare.history import cell_histories
+from pytest_sst2.report.history import history_html
 from pytest_sst2.report.html import html_text
 from pytest_sst2.report.summary import make_report
 from pytest_sst2.results.file import Results
@@ -232,15 +234,36 @@ def test_the_keyboard_sorts_too(opened: Any) -> None:
     assert page.locator("#cells th[aria-sort=ascending]").count() == 1
 
 
+# The text of two elements, none inside the other, on the same place; measured in the font that is shown.
+OVERLAPPING = """() => {
+  const boxes = [];
+  for (const element of document.querySelectorAll('th, td, li, p, summary, figcaption, h1, h2, h3, h4')) {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    for (const box of range.getClientRects()) if (box.width > 1 && box.height > 1) boxes.push([element, box]);
+  }
+  const overlap = ([one, a], [other, b]) => one !== other && !one.contains(other) && !other.contains(one)
+    && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  return boxes.flatMap((one, place) => boxes.slice(place + 1, place + 200).filter((other) => overlap(one, other))
+    .map(([element]) => `${one[0].textContent.slice(0, 40)} / ${element.textContent.slice(0, 40)}`));
+}"""
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280, 1440, 1920])
-def test_no_table_and_no_text_is_wider_than_its_box(browser: Any, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize("kind", ["report", "history"])
+def test_no_table_and_no_text_is_wider_than_its_box_and_no_texts_overlap(
+    browser: Any, tmp_path: Path, width: int, kind: str
+) -> None:
     long = "an-organisation-with-a-name/a-multilingual-model-with-a-very-long-name-finetuned-on-sst2-english"
     before = [*baseline().records, of([True] * 60, model=long)]
     after = Results([*later().records, of([False] * 30 + [True] * 30, model=long)], later().failures)
     comparison = compared(Results(before, []), after)
-    text = html_text(
-        make_report(after, comparison), analyse_cells(after, sentences_of, Results(before, []), comparison)
-    )
+    if kind == "report":
+        cells = analyse_cells(after, sentences_of, Results(before, []), comparison)
+        text = html_text(make_report(after, comparison), cells)
+    else:
+        text = history_html(cell_histories([Results(before, [], "2026-08-01", long), after]))
     path = tmp_path / "page.html"
     path.write_text(text, encoding="utf-8")
     opened_page = Opened(browser, path, {"width": width, "height": 900})
@@ -254,6 +277,7 @@ def test_no_table_and_no_text_is_wider_than_its_box(browser: Any, tmp_path: Path
         }"""
     )
     assert wide == []
+    assert opened_page.page.evaluate(OVERLAPPING) == []
     assert opened_page.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
     opened_page.context.close()
 
