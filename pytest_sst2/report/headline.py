@@ -124,7 +124,7 @@ def _causes(cell: CellComparison) -> list[str]:
 def _all_hold(cells: Sequence[CellComparison]) -> str:
     compared = [cell for cell in cells if cell.accuracy is not None]
     changed = [cell for cell in compared if cell.verdict != "identical"]
-    of_all = {1: compared[0].name, 2: "both cells"}.get(len(compared), f"all {len(compared)} cells")
+    of_all = _all(compared)
     if not changed:
         return f"{of_all} answered every sentence as before"
     worst = min(changed, key=lambda cell: cell.accuracy.at_worst if cell.accuracy else 0)
@@ -132,6 +132,8 @@ def _all_hold(cells: Sequence[CellComparison]) -> str:
     improved = [cell for cell in changed if cell.verdict == "improved"]
     if len(improved) == len(compared) == 1:
         return f"{_cell_sentence(worst)}, improved"
+    if len(improved) == len(compared):
+        return f"{of_all} improved, at worst {signed_points(worst.accuracy.at_worst)} points ({worst.name})"
     better = f", {len(improved)} improved" if improved else ""
     lost = signed_points(min(worst.accuracy.at_worst, 0.0))
     of_worst = f" ({worst.name})" if len(compared) > 1 else ""
@@ -170,7 +172,13 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
 
 
 def _of(some: Sequence[CellComparison], cells: Sequence[CellComparison]) -> str:
-    return some[0].name if len(cells) == 1 else f"{len(some)} of {len(cells)} cells"
+    if len(cells) == 1:
+        return some[0].name
+    return _all(cells) if len(some) == len(cells) else f"{len(some)} of {len(cells)} cells"
+
+
+def _all(cells: Sequence[CellComparison]) -> str:
+    return {1: cells[0].name, 2: "both cells"}.get(len(cells), f"all {len(cells)} cells")
 
 
 def _what_decides(undecided: Sequence[CellComparison]) -> str:

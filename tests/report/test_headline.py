@@ -14,6 +14,12 @@ from tests.support.comparisons import FASTER, HELD, IDENTICAL, INCOMPARABLE, REG
 
 DEFAULT = ("regressed", "incomparable")
 WITHOUT_CAUSE = dataclasses.replace(UNDECIDED, model="bert", causes=())
+IMPROVED = dataclasses.replace(
+    HELD,
+    method="linear-probe",
+    verdict="improved",
+    accuracy=dataclasses.replace(SMALL, delta=0.12, at_worst=0.1),
+)
 WORSE_WITHOUT_CAUSE = dataclasses.replace(
     WITHOUT_CAUSE, accuracy=dataclasses.replace(SMALL, delta=-0.02, at_worst=-0.05)
 )
@@ -41,6 +47,19 @@ WORSE_WITHOUT_CAUSE = dataclasses.replace(
             DEFAULT,
             "HOLDS: both cells kept the accuracy, at worst −0.60 points (minilm × torch-probe); −1.00 may be lost",
             "You may merge: no cell lost more than 1 point of accuracy.",
+        ),
+        (
+            [IMPROVED, dataclasses.replace(IMPROVED, model="bert")],
+            DEFAULT,
+            "HOLDS: both cells improved, at worst +10.00 points (minilm × linear-probe)",
+            "You may merge: no cell lost more than 1 point of accuracy.",
+        ),
+        (
+            [UNDECIDED, dataclasses.replace(UNDECIDED, model="bert")],
+            DEFAULT,
+            "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean; and 1 more cell",
+            "Merge only if you can afford to lose 1.9 points: the data cannot tell whether both cells lost more than 1 "
+            "point or not. This would decide it: 8 seeds (about 6 min).",
         ),
         (
             [IDENTICAL],

@@ -144,12 +144,17 @@ def same_trained_weights(old: Fingerprint, new: Fingerprint) -> bool:
 def same_training_inputs(old: Fingerprint, new: Fingerprint) -> bool:
     """Return whether a classifier was fitted to the same embeddings of the same training rows, as was recorded."""
     recorded = all(side.rows is not None and side.rows.train_tokens for side in (old, new))
-    return recorded and not any(_changed_blocks(old, new, name) for name in ("train_tokens", "train_embeddings"))
+    if not recorded or old.train.order != new.train.order:
+        return False
+    return not any(_changed_blocks(old, new, name) for name in ("train_tokens", "train_embeddings"))
 
 
 def _changed_blocks(old: Fingerprint, new: Fingerprint, name: str) -> str:
-    """Return which blocks of training rows differ; empty if none does, or if they were not recorded."""
-    if old.rows is None or new.rows is None:
+    """Return which blocks of training rows differ; empty if none does, or if they were not recorded.
+
+    Blocks of other training rows, such as those of another declared size, are not compared.
+    """
+    if old.rows is None or new.rows is None or old.train.order != new.train.order:
         return ""
     one, other = (getattr(side.rows, name) for side in (old, new))
     if not one or len(one) != len(other):

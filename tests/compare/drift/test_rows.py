@@ -136,3 +136,13 @@ def test_weights_and_settings_that_moved_nothing_are_notes() -> None:
     assert (str(only), only.is_note, only.before, only.after) == ("C 2, was 1", True, "1.0", "2.0")
     (moved,) = drift_causes(BASE, with_fingerprint(after, logits=packed_floats([0.0] * 64)))
     assert not moved.is_note
+
+
+def test_blocks_of_other_training_rows_are_not_compared() -> None:
+    read = row_sketches(sketch_rows(IDS, EMBEDDINGS), sketch_rows(IDS[::-1], EMBEDDINGS[::-1]))
+    assert read is not None
+    after = record(read)
+    assert any("token ids differ for some training rows" in sentence for sentence in drift_sentences(BASE, after))
+    # As after a declared change of the number of training rows.
+    other_rows = with_fingerprint(after, train={"order": "9" * 16})
+    assert not [sentence for sentence in drift_sentences(BASE, other_rows) if "some training rows" in sentence]
