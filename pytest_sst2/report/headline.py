@@ -95,7 +95,24 @@ def _decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> st
     if not cells:
         return _not_run_names(comparison)
     more = f"; and {plural(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
-    return f"{_cell_sentence(cells[0])}{more}"
+    first = _other_failure(cells[0], fail_on) if word == "FAILS" else ""
+    return f"{first or _cell_sentence(cells[0])}{more}"
+
+
+def _other_failure(cell: CellComparison, fail_on: Collection[str]) -> str:
+    """Return why a cell fails if not by its accuracy, in a clause; empty if by its accuracy."""
+    failing, resources = cell.flags & {*fail_on}, cell.speed_and_memory
+    if cell.flags & {"regressed"} or failing & {"undecided", "incomparable"}:
+        return ""
+    reasons = []
+    if resources and "slower" in failing:
+        ratio = max(time.ratio for time in resources.times if time.speed == "slower")
+        reasons.append(f"takes {ratio:.3g} × as long")
+    if resources and resources.memory and "more-memory" in failing:
+        reasons.append(f"needs {resources.memory.ratio:.3g} × the memory")
+    if "drifted" in failing:
+        reasons.append(f"drifted: {truncate(_causes(cell)[0], _MOST_CAUSE_CHARACTERS)}")
+    return f"{cell.name} {' and '.join(reasons)}" if reasons else ""
 
 
 def _by_loss(cells: Sequence[CellComparison]) -> list[CellComparison]:

@@ -125,6 +125,16 @@ def test_other_words_fail_where_they_are_asked_for(fail_on: tuple[str, ...], sta
     assert comparison_headline(comparison(UNDECIDED), fail_on).startswith(start)
 
 
+def test_what_fails_by_time_memory_or_drift_says_so_and_not_how_the_accuracy_moved() -> None:
+    cell = dataclasses.replace(HELD, speed_and_memory=REGRESSED.speed_and_memory, causes=UNDECIDED.causes)
+    for fail_on, reason in {
+        ("slower",): "takes 1.6 × as long",
+        ("more-memory", "regressed"): "needs 1.5 × the memory",
+        ("slower", "drifted"): "takes 1.6 × as long and drifted: pooling cls, was mean",
+    }.items():
+        assert comparison_headline(comparison(cell), fail_on) == f"FAILS: minilm × torch-probe {reason}"
+
+
 def test_a_cell_of_the_baseline_that_was_not_run_is_said_next_to_what_holds() -> None:
     partial = dataclasses.replace(comparison(HELD), only_before=("tfidf", "majority"))
     assert comparison_headline(partial, ()).startswith("HOLDS: ")
