@@ -27,7 +27,7 @@ html_show_copyright = False
 
 # The side bar. It stands here and not in index.md, where GitHub would show it as code.
 CONTENTS = {
-    "Use it": ("quickstart", "ci", "upgrades", "extend", "scale"),
+    "Use it": ("quickstart", "ci", "upgrades", "model-lock", "extend", "scale"),
     "Look it up": ("reference", "troubleshooting"),
     "What it rests on": ("verdict", "verdicts", "results", "performance", "homework"),
     "Behind it": ("reliability", "security", "architecture"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.data.splits import Splits
+    from pytest_sst2.model_lock.check import LockCheck
     from pytest_sst2.session.cell_run import CellRun, Timer
 
 MARKER = (
@@ -265,6 +266,24 @@ def sst2_load_encoder(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     return lambda name: _loaded(
         lambda: context_of(pytestconfig).loader.sentence_encoder(model_of(pytestconfig, name), dtype=dtype)
     )
+
+
+@pytest.fixture(scope="session")
+def sst2_lock(pytestconfig: pytest.Config) -> Callable[..., LockCheck]:
+    """A function that fails the test unless a model is what its lock says: ``sst2_lock("minilm.lock")``.
+
+    The path starts at pytest's root folder. ``encoder=`` takes a ``SentenceTransformer`` as your code loads it.
+    """
+
+    def check(path: str, encoder: Any = None) -> LockCheck:
+        from pytest_sst2.model_lock.check import check_file
+
+        result: LockCheck = _loaded(lambda: check_file(pytestconfig.rootpath / path, encoder))
+        if not result.is_same:
+            pytest.fail("\n".join(result.lines()), pytrace=False)
+        return result
+
+    return check
 
 
 def _loaded(load: Callable[[], Any]) -> Any:

@@ -11,7 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pytest_sst2.cli import cache, compare, doctor, history, merge, methods, models, plan, recipes, report, upgrade
+from pytest_sst2.cli import (
+    cache,
+    check,
+    compare,
+    doctor,
+    history,
+    lock,
+    merge,
+    methods,
+    models,
+    plan,
+    recipes,
+    report,
+    upgrade,
+)
 from pytest_sst2.cli.completion import complete
 from pytest_sst2.cli.output import print_text
 from pytest_sst2.utils.errors import Sst2Error
@@ -20,7 +34,7 @@ from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 from pytest_sst2.version import __version__
 
 # Each module is named after its command.
-_COMMANDS = (models, methods, recipes, compare, plan, report, merge, history, upgrade, doctor, cache)
+_COMMANDS = (models, methods, recipes, compare, plan, report, merge, history, upgrade, lock, check, doctor, cache)
 _ERROR = 2
 _GONE = "the working folder no longer exists. Change to a folder that exists."
 # As in a shell: 128 and the number of SIGINT.

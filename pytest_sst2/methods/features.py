@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation
+from pytest_sst2.instruments.encoder_fingerprint import Embed
+from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation, FingerprintRecorder
 from pytest_sst2.methods.base import Job, overflow_remedy
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.methods.fast.embedding_cache import address_of
@@ -152,15 +153,18 @@ def load_features(job: Job) -> Features:
     if reused is not None:
         job.recorder.reuse(embedder.encoder, observation)
         return Features(job, embedder)
-    if embedder.prepared_ids([""]) is not None:
-        job.recorder.record_tokenizer(
-            embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or []
-        )
     features = Features(job, embedder)
-    job.recorder.record_encoder(embedder.encoder, features)
+    record_embedder(job.recorder, embedder, features)
     if job.frozen is not None and job.recorder.observation is not None:
         job.frozen.keep(key, embedder, job.recorder.observation)
     return features
+
+
+def record_embedder(recorder: FingerprintRecorder, embedder: Embedder, embed: Embed) -> None:
+    """Record the fingerprints of an embedder's tokenizer and encoder; ``embed`` maps n sentences to (n, d)."""
+    if embedder.prepared_ids([""]) is not None:
+        recorder.record_tokenizer(embedder.encoder.tokenizer, lambda sentences: embedder.prepared_ids(sentences) or [])
+    recorder.record_encoder(embedder.encoder, embed)
 
 
 def _pooling(module: Any) -> str:

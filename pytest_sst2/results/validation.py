@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from pytest_sst2.results.fingerprint import Fingerprint, RowSketches, TensorSketches, TrainingFingerprint
+from pytest_sst2.results.fingerprint import (
+    EncoderFingerprint,
+    Fingerprint,
+    RowSketches,
+    TensorSketches,
+    TokensFingerprint,
+    TrainingFingerprint,
+)
 from pytest_sst2.results.packing import (
     SHARED,
     UNPACKING_ERRORS,
@@ -134,11 +141,29 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(check_bits, count=rows.count), rows.labels)
-    if (tokens := fingerprint.tokens) is not None:
+    sizes |= _sizes_of_model(fingerprint.tokens, fingerprint.encoder, count)
+    if fingerprint.rows is not None:
+        _check_rows(fingerprint.rows)
+    if fingerprint.training is not None:
+        _check_training(fingerprint.training)
+    _check_sizes(sizes, count)
+
+
+def check_loaded_model(tokens: TokensFingerprint | None, encoder: EncoderFingerprint, count: int) -> None:
+    """Raise if a packed part cannot be unpacked, or has another number of sentences than ``count``."""
+    _check_sizes(_sizes_of_model(tokens, encoder, count), count)
+
+
+def _sizes_of_model(
+    tokens: TokensFingerprint | None, encoder: EncoderFingerprint | None, count: int
+) -> dict[str, float]:
+    """Return the number of sentences of each packed part; raise if one cannot be unpacked."""
+    sizes: dict[str, float] = {}
+    if tokens is not None:
         sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
         sizes["tokens.lengths"] = len(tokens.lengths)
         _unpacked("tokens.pieces", unpacked_text, tokens.pieces)
-    if (encoder := fingerprint.encoder) is not None:
+    if encoder is not None:
         sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
         sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
         if encoder.tensors is not None:
@@ -147,13 +172,13 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
             names = _unpacked("encoder.modules.names", unpacked_text, encoder.modules.names)
             floats = _unpacked("encoder.modules.sketch", unpacked_floats, encoder.modules.sketch)
             _check_per_name("encoder.modules", names, len(floats) / 5)
-    if fingerprint.rows is not None:
-        _check_rows(fingerprint.rows)
-    if fingerprint.training is not None:
-        _check_training(fingerprint.training)
+    return sizes
+
+
+def _check_sizes(sizes: Mapping[str, float], count: int) -> None:
     for name, size in sizes.items():
         if size != count:
-            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, its logits of {count}")
+            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, others are of {count}")
 
 
 def _check_training(training: TrainingFingerprint) -> None:

@@ -7,7 +7,7 @@ all later steps, so each step is judged only as far as the earlier steps agree.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_sst2.compare.drift.answers import (
     answer_causes,
@@ -20,6 +20,7 @@ from pytest_sst2.compare.drift.data_rows import overlap_difference, row_differen
 from pytest_sst2.compare.drift.embeddings import is_nondeterministic
 from pytest_sst2.compare.drift.encoder import (
     arithmetic_causes,
+    attention_causes,
     different_values,
     encoder_causes,
     is_frozen,
@@ -27,6 +28,7 @@ from pytest_sst2.compare.drift.encoder import (
 )
 from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
 from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
+from pytest_sst2.compare.drift.loaded_weights import LoadedModel, loaded_model
 from pytest_sst2.compare.drift.modules import same_modules
 from pytest_sst2.compare.drift.optimizer_steps import step_causes
 from pytest_sst2.compare.drift.rows import row_embedding_causes, row_token_causes
@@ -162,8 +164,17 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if not same_seed:
         settings = {name: sentence for name, sentence in settings.items() if name not in seeded}
     tokens = [*token_causes(old.tokens, new.tokens)] if same_sentences and old.tokens and new.tokens else []
-    encoder = [*encoder_causes(before, after, same_seed=same_seed, same_sentences=same_sentences, settings=settings)]
     frozen = is_frozen(before)
+    encoder: list[Cause] = []
+    if (model := loaded_model(before)) and (other_model := loaded_model(after)):
+        encoder += encoder_causes(
+            model,
+            other_model,
+            same_seed=same_seed,
+            frozen=frozen,
+            same_sentences=same_sentences,
+            settings=settings,
+        )
     read = [*row_token_causes(old, new, frozen=frozen)] if same_seed and not tokens else []
     tokens += read if frozen else []
     if same_seed and not any(cause.kind in ("weights", "modules", "embeddings") for cause in encoder):
@@ -186,6 +197,23 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
         unexplained = not any(cause.rank is not Rank.NOTE for cause in causes if cause.kind != "arithmetic")
         causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen)
     return ranked(_with_notes(causes, before, after))
+
+
+def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str, str]) -> tuple[Cause, ...]:
+    """Return what differs between two frozen encoders with the same probe sentences, in the order of the chain.
+
+    Weights and values of the config that changed no module's output become notes. ``settings`` has a sentence for each
+    setting that differs.
+    """
+    tokens = [*token_causes(before.tokens, after.tokens)] if before.tokens and after.tokens else []
+    encoder = encoder_causes(before, after, same_seed=True, frozen=True, same_sentences=True, settings=settings)
+    causes = [*tokens, *attention_causes(before.encoder, after.encoder), *encoder]
+    causes += [Cause(sentence, "settings", name) for name, sentence in settings.items()]
+    moved = {cause.kind for cause in causes if not cause.is_note} - {"weights", "config", "arithmetic"}
+    if not moved and same_modules(before.encoder.modules, after.encoder.modules):
+        stored = ("weights", "config")
+        causes = [dataclasses.replace(cause, rank=Rank.NOTE) if cause.kind in stored else cause for cause in causes]
+    return ranked(causes)
 
 
 def _training_causes(

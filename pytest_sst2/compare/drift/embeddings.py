@@ -90,7 +90,9 @@ def _moved_causes(
 ) -> Iterator[Cause]:
     first, second = (_unpacked_sketch(side.sketch)[same_tokens] for side in (old, new))
     moved = _moved(first, second)
-    difference = first_difference(old.modules, new.modules)
+    # Other tokens of a sentence change the modules' inputs from the first one on.
+    comparable = same_tokens[list(watched_sentences())].all()
+    difference = first_difference(old.modules, new.modules) if comparable else None
     if not moved.any():
         if difference is not None and not explained:
             yield Cause(

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_sst2.compare.drift.embeddings import embedding_causes
 from pytest_sst2.compare.drift.evidence import Cause, Rank
-from pytest_sst2.compare.drift.loaded_weights import weight_causes
+from pytest_sst2.compare.drift.loaded_weights import LoadedModel, weight_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences
 from pytest_sst2.results.fingerprint import EncoderFingerprint
 from pytest_sst2.results.record import Record
@@ -21,9 +21,8 @@ _EMBEDDING_SETTINGS = frozenset({"modules", "pooling", "max_seq_length", "max_le
 def arithmetic_causes(before: Record, after: Record) -> Iterator[Cause]:
     """Yield different ways to compute the same; the numbers need not change."""
     old, new = _encoder(before), _encoder(after)
-    if old and new and old.attention and new.attention and old.attention != new.attention:
-        sentence = f"attention computed by {new.attention}, was {old.attention}"
-        yield Cause(sentence, "arithmetic", "attention", old.attention, new.attention, rank=Rank.DIFFERS)
+    if old and new:
+        yield from attention_causes(old, new)
     one, other = before.environment.matmul_precision, after.environment.matmul_precision
     if one != other:
         sentence = f"precision of float32 matrix products {other}, was {one}"
@@ -34,20 +33,31 @@ def arithmetic_causes(before: Record, after: Record) -> Iterator[Cause]:
         yield Cause(f"{sentence}: other dropout masks", "arithmetic", "processes", str(old_processes), str(processes))
 
 
+def attention_causes(old: EncoderFingerprint, new: EncoderFingerprint) -> Iterator[Cause]:
+    """Yield that attention has another implementation."""
+    if old.attention and new.attention and old.attention != new.attention:
+        sentence = f"attention computed by {new.attention}, was {old.attention}"
+        yield Cause(sentence, "arithmetic", "attention", old.attention, new.attention, rank=Rank.DIFFERS)
+
+
 def _encoder(record: Record) -> EncoderFingerprint | None:
     return record.fingerprint.encoder if record.fingerprint else None
 
 
 def encoder_causes(
-    before: Record, after: Record, *, same_seed: bool, same_sentences: bool, settings: Mapping[str, str]
+    before: LoadedModel,
+    after: LoadedModel,
+    *,
+    same_seed: bool,
+    frozen: bool,
+    same_sentences: bool,
+    settings: Mapping[str, str],
 ) -> Iterator[Cause]:
     """Yield what differs in the encoder. If the dtype differs, yield only that, because it changes everything else.
 
     ``same_sentences`` is whether the probe sentences are the same, ``settings`` holds the settings that differ.
     """
-    old, new = _encoder(before), _encoder(after)
-    if old is None or new is None:
-        return
+    old, new = before.encoder, after.encoder
     if old.dtype != new.dtype:
         yield Cause(f"encoder loaded in {new.dtype}, was {old.dtype}", "weights", "dtype", old.dtype, new.dtype)
         return
@@ -55,16 +65,15 @@ def encoder_causes(
         sentence = f"encoder computes {autocast_text(new.autocast)}, was {autocast_text(old.autocast)}"
         yield Cause(sentence, "arithmetic", "autocast", old.autocast, new.autocast)
         return
-    weights = list(weight_causes(before, after, same_seed=same_seed, frozen=is_frozen(before)))
+    weights = list(weight_causes(before, after, same_seed=same_seed, frozen=frozen))
     config = different_values(old.config, new.config)
     yield from weights
     for name, sentence in config.items():
         yield Cause(f"the model's config: {sentence}", "config", name, str(old.config[name]), str(new.config[name]))
     if same_sentences:
-        tokens, new_tokens = (record.fingerprint.tokens if record.fingerprint else None for record in (before, after))
-        same_tokens = same_token_sentences(tokens, new_tokens)
+        same_tokens = same_token_sentences(before.tokens, after.tokens)
         explained = bool(config) or not _EMBEDDING_SETTINGS.isdisjoint(settings)
-        lengths = np.array(tokens.lengths if tokens else ())
+        lengths = np.array(before.tokens.lengths if before.tokens else ())
         yield from embedding_causes(old, new, same_tokens, lengths, same_weights=not weights, explained=explained)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.drift.weights import WeightChanges, is_new_head, scale_of, weight_changes
-from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint
-from pytest_sst2.results.record import Record
+from pytest_sst2.results.fingerprint import HEADS, EncoderFingerprint, TokensFingerprint
+from pytest_sst2.results.record import Record, Weights
 from pytest_sst2.utils.formatting import shorten
 
 # A new head differs in scale by less than this from another draw of the same distribution.
@@ -15,14 +16,29 @@ _SAME_SCALE = 1.25
 _POOLER = frozenset({"pooler"})
 
 
-def weight_causes(before: Record, after: Record, *, same_seed: bool, frozen: bool) -> Iterator[Cause]:
-    """Yield how the weights as loaded differ. Both records have an encoder; it may be ``frozen``.
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as loaded: its encoder, its tokens of the probe sentences, and its files; None if unknown."""
+
+    encoder: EncoderFingerprint
+    tokens: TokensFingerprint | None
+    weights: Weights | None
+
+
+def loaded_model(record: Record) -> LoadedModel | None:
+    """Return the model of a record; None if it has no encoder or no fingerprint."""
+    fingerprint = record.fingerprint
+    if fingerprint is None or fingerprint.encoder is None:
+        return None
+    return LoadedModel(fingerprint.encoder, fingerprint.tokens, record.weights)
+
+
+def weight_causes(before: LoadedModel, after: LoadedModel, *, same_seed: bool, frozen: bool) -> Iterator[Cause]:
+    """Yield how the weights as loaded differ. The encoder may be ``frozen``.
 
     A frozen encoder does not use its head, nor a pooler, which a checkpoint may lack. Other seeds draw both anew.
     """
-    assert before.fingerprint is not None and after.fingerprint is not None  # noqa: S101, PT018 - as documented
-    old, new = before.fingerprint.encoder, after.fingerprint.encoder
-    assert old is not None and new is not None  # noqa: S101, PT018 - as documented
+    old, new = before.encoder, after.encoder
     unused = HEADS | _POOLER if frozen or not same_seed else frozenset()
     if old.tensors is None or new.tensors is None:
         yield from _part_causes(before, after, old, new, unused)
@@ -30,7 +46,7 @@ def weight_causes(before: Record, after: Record, *, same_seed: bool, frozen: boo
         yield _tensor_cause(before, after, changes, scale_of(old.tensors, new.tensors, changes.names))
 
 
-def _tensor_cause(before: Record, after: Record, changes: WeightChanges, scale: float) -> Cause:
+def _tensor_cause(before: LoadedModel, after: LoadedModel, changes: WeightChanges, scale: float) -> Cause:
     where = ", ".join(changes.names)
     if is_new_head(changes):
         size = "" if 1 / _SAME_SCALE < scale < _SAME_SCALE else f", {scale:.3g} times as large"
@@ -42,29 +58,29 @@ def _tensor_cause(before: Record, after: Record, changes: WeightChanges, scale: 
     return Cause(sentence, "weights", where, *_files(before, after))
 
 
-def _subject(before: Record, after: Record) -> str:
+def _subject(before: LoadedModel, after: LoadedModel) -> str:
     if _other_files(before, after):
         return f"another checkpoint ({_checkpoint(after)}, was {_checkpoint(before)}): weights differ"
     return "weights as loaded differ"
 
 
-def _although(before: Record, after: Record) -> str:
+def _although(before: LoadedModel, after: LoadedModel) -> str:
     known = before.weights is not None and after.weights is not None
     return ", although the files are the same" if known and not _other_files(before, after) else ""
 
 
-def _other_files(before: Record, after: Record) -> bool:
+def _other_files(before: LoadedModel, after: LoadedModel) -> bool:
     return before.weights is not None and after.weights is not None and before.weights.sha256 != after.weights.sha256
 
 
-def _files(before: Record, after: Record) -> tuple[str, str]:
+def _files(before: LoadedModel, after: LoadedModel) -> tuple[str, str]:
     """Return the digests of the weight files of both sides."""
-    one, other = (record.weights.sha256 if record.weights else "" for record in (before, after))
+    one, other = (model.weights.sha256 if model.weights else "" for model in (before, after))
     return one, other
 
 
 def _part_causes(
-    before: Record, after: Record, old: EncoderFingerprint, new: EncoderFingerprint, unused: frozenset[str]
+    before: LoadedModel, after: LoadedModel, old: EncoderFingerprint, new: EncoderFingerprint, unused: frozenset[str]
 ) -> Iterator[Cause]:
     """Yield how the weights differ part by part, for records without sketches of the tensors."""
     all_parts = dict.fromkeys((*old.parts, *new.parts))
@@ -90,8 +106,8 @@ def _part_causes(
     yield Cause(sentence, "weights", ", ".join(names), *_files(before, after))
 
 
-def _checkpoint(record: Record) -> str:
-    assert record.weights is not None  # noqa: S101 - the caller has checked it
-    commit = record.weights.revision.partition("sha256:")[0]  # a folder has no commit
+def _checkpoint(model: LoadedModel) -> str:
+    assert model.weights is not None  # noqa: S101 - the caller has checked it
+    commit = model.weights.revision.partition("sha256:")[0]  # a folder has no commit
     revision = f"revision {commit[:12]}, " if commit else ""
-    return f"{revision}sha256 {record.weights.sha256[:12]}"
+    return f"{revision}sha256 {model.weights.sha256[:12]}"
