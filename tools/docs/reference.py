@@ -342,19 +342,13 @@ def _names() -> Iterator[str]:
     headers = ("recipe", "train", "evaluated on", "rows", "seeds", "epochs", "batch", "learning rate", "max tokens")
     yield _table(headers, rows)
     yield "## Methods"
-    yield _table(
-        ("method", "needs a model", "description"),
-        [(_code(spec.name), "yes" if spec.needs_model else "no", spec.notes) for spec in METHODS],
-    )
+    yield _items((_code(spec.name), spec.notes) for spec in METHODS)
     yield "## Models"
     yield (
         "These models have a short name. Name any other model by its Hub id (`org/name`, `org/name@revision`) or its "
-        "folder. `pytest-sst2 models` also prints licences and notes."
+        "folder. `pytest-sst2 models` also prints sizes, licences and notes."
     )
-    yield _table(
-        ("model", "Hub id", "M parameters"),
-        [(_code(spec.name), _code(spec.hub_id), f"{spec.parameters_millions:.1f}") for spec in CATALOG],
-    )
+    yield _items((_code(spec.name), _code(spec.hub_id)) for spec in CATALOG)
 
 
 ENVIRONMENT = {
