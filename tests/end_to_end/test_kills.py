@@ -23,7 +23,7 @@ import pytest
 
 from pytest_sst2.results.file import results_from_text
 
-pytestmark = [pytest.mark.processes, pytest.mark.timed]
+pytestmark = pytest.mark.processes
 KILLS = int(os.environ.get("SST2_KILLS", "1"))
 SEEDS = range(1, 13)
 CELLS = [f"steady-seed{seed}" for seed in SEEDS]

@@ -28,7 +28,7 @@ from tests.support.hub_runs import (
 )
 from tests.support.loopback_hub import LoopbackHub, running_hub
 
-pytestmark = [pytest.mark.processes, pytest.mark.timed]
+pytestmark = pytest.mark.processes
 # A shorter time without a byte makes the tests faster.
 PATIENCE_SECONDS = 4.0
 SHORT = {"PYTEST_SST2_HUB_PATIENCE": str(PATIENCE_SECONDS)}

@@ -25,7 +25,7 @@ from pytest_sst2.results.file import results_from_text
 from pytest_sst2.results.floors import load_floors
 from tests.support import forked_pytest as forked_runs
 
-pytestmark = [pytest.mark.processes, pytest.mark.timed]
+pytestmark = pytest.mark.processes
 KILLS = int(os.environ.get("SST2_KILLS", "4"))
 SEEDS = (1, 2, 3, 4, 5)
 KINDS = ("at a write", "among the cells", "after the last cell", "at a write")
