@@ -17,7 +17,6 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.comparison import Comparison
     from pytest_sst2.compare.foreseen import Foreseen
     from pytest_sst2.data.splits import Splits
     from pytest_sst2.results.commit import Commit
@@ -181,7 +180,7 @@ class ResultsPlugin:
             self._hooks.comparison(results.comparison)
         results.problems += self._hooks.problems
         self._pytest_session = session
-        _add_to_junit(session.config, results.comparison)
+        _add_to_junit(session.config, results)
         if not session.config.pluginmanager.has_plugin("terminalreporter"):
             self._report(session.config)
         self._set_exit_status()
@@ -282,13 +281,13 @@ def _named_tests(config: pytest.Config) -> list[str]:
     return [*(["--pyargs"] if config.option.pyargs and named else []), *named]
 
 
-def _add_to_junit(config: pytest.Config, comparison: Comparison | None) -> None:
+def _add_to_junit(config: pytest.Config, run: Session) -> None:
     """Add the headline and the verdict of every cell to the properties of the JUnit file, if there is one."""
     from _pytest.junitxml import xml_key  # the fixture record_testsuite_property writes no more than this
 
-    if comparison is None or (xml := config.stash.get(xml_key, None)) is None:
+    if run.comparison is None or (xml := config.stash.get(xml_key, None)) is None:
         return
     from pytest_sst2.report.comparison_text import properties
 
-    for name, value in properties(comparison, settings_of(config).fail_on):
+    for name, value in properties(run.comparison, run.opening()):
         xml.add_global_property(name, value)

@@ -116,7 +116,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
 
 
 def test_junit_properties_have_the_headline_and_a_line_per_cell() -> None:
-    assert properties(WHOLE, ("regressed",))[2:] == [
+    assert properties(WHOLE, ("FAILS: ...", "Do not merge yet"))[2:] == [
         ("sst2_verdict minilm × linear-probe", "regressed, at worst −4.10 points"),
         ("sst2_verdict albert × fine-tune", "undecided, at worst −1.90 points"),
         ("sst2_verdict tfidf", "incomparable"),

@@ -162,9 +162,11 @@ class TestRun:
 
     def test_the_junit_file_has_the_headline_and_the_verdict_of_each_cell(self, project: pytest.Pytester) -> None:
         project.runpytest("--methods", "majority", "--sst2-save", "main")
-        project.runpytest("--methods", "majority", "--sst2-compare", "main", "--junitxml", "junit.xml")
+        low = ("--sst2-min-accuracy", "1")
+        project.runpytest("--methods", "majority", "--sst2-compare", "main", "--junitxml", "junit.xml", *low)
         text = read(project.path, "junit.xml")
-        assert 'name="sst2_headline" value="HOLDS: majority answered every sentence as before"' in text
+        assert 'name="sst2_headline" value="FAILS: below its floor: majority 0.5' in text
+        assert "; majority answered every sentence as before" in text
         assert 'name="sst2_verdict majority" value="identical, at worst −' in text
 
 
