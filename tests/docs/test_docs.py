@@ -259,7 +259,7 @@ class TestExtend:
 
     @pytest.mark.parametrize("name", ADDED_METHODS)
     def test_a_method_of_the_page_is_measured_and_its_steps_are_seen(self, name: str, project: pytest.Pytester) -> None:
-        project.makeconftest(ADDED_METHODS[name])
+        project.makeconftest(ADDED_METHODS[name].replace("STEPS, BATCH, RATE = 100,", "STEPS, BATCH, RATE = 3,"))
         project.makepyfile(test_bench="def test_cell(sst2_run):\n    sst2_run.measure()\n")
         result = project.runpytest("--methods", name, "--sst2-json=r.json", "--sst2-save=main")
         result.assert_outcomes(passed=1)
