@@ -126,12 +126,11 @@ def _ini_files() -> Iterator[str]:
         "`sst2_train_size`. The command line takes precedence. Paths in an ini file are relative to its folder."
     )
     yield (
-        "- In `pytest.ini`, `tox.ini`, `setup.cfg` and `[tool.pytest.ini_options]` of `pyproject.toml`, a value "
-        'is text, in TOML quoted: `sst2_rounds = "3"`. Commas separate several values; a switch is `true`. In TOML, '
-        "several values can also be a list: `sst2_seeds = [1, 2]`.\n"
+        "- In `pytest.ini`, `tox.ini`, `setup.cfg` and `[tool.pytest.ini_options]` of `pyproject.toml`, a value is "
+        'text, in TOML quoted: `sst2_seeds = "1,2"`. A switch is `true`.\n'
         "- In `[tool.pytest]` of `pyproject.toml` and in `pytest.toml`, which pytest 9 reads, these are lists of "
         f'quoted texts: {lists} (`sst2_seeds = ["1", "2"]`). Switches are `true` without quotes, everything else is '
-        'one quoted text (`sst2_rounds = "3"`).'
+        "quoted."
     )
 
 
