@@ -37,9 +37,17 @@ class _RawRow(NamedTuple):
 
 
 def read_rows(path: Path) -> Rows:
+    """Return the rows of a file; see ``read_file``."""
+    return read_file(path)[0]
+
+
+def read_file(path: Path) -> tuple[Rows, bool]:
     """Read a file in the format of its suffix: .tsv, .csv, .jsonl, .json or .parquet.
 
     Labels are 0 or 1, as numbers or text. Columns other than ``sentence`` and ``label`` are ignored.
+
+    Returns:
+        The rows, and whether it is a TSV file with quoted fields, which GLUE does not write.
 
     Raises:
         Sst2Error: A column is missing, a label is neither 0 nor 1, a sentence is empty, the text is not UTF-8, or there
@@ -48,10 +56,11 @@ def read_rows(path: Path) -> Rows:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise Sst2Error(f"{path} cannot be read: its suffix must be one of {', '.join(READERS)}.")
-    rows = check_rows(reader(path), path.name)
+    is_quoted_tsv = reader is _read_tsv and _is_quoted_tsv(path)
+    rows = check_rows(_read_delimited(path, "\t") if is_quoted_tsv else reader(path), path.name)
     if not rows.sentences:
         raise Sst2Error(f"{path} has no rows: at least one sentence with its label is needed.")
-    return rows
+    return rows, is_quoted_tsv
 
 
 def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
@@ -145,17 +154,19 @@ def _label_names(text: str) -> list[str]:
         return []
 
 
-def _read_tsv(path: Path) -> Iterator[_RawRow]:
-    """Yield the rows of a TSV file, quoted or, as GLUE writes it, without quoting."""
+def _is_quoted_tsv(path: Path) -> bool:
+    """Return whether the fields of a TSV file are quoted; raise if they are quoted in a way that is not supported."""
     text = read_text(path)
     if is_escaped(text):
         raise Sst2Error(
             f'{path.name}: its sentences are in quotes, with \\" for a quote inside. Write it with doubled quotes '
             '(in R: write.table(..., qmethod = "double")), or without quotes.'
         )
-    if is_quoted(text):
-        yield from _read_delimited(path, "\t")
-        return
+    return is_quoted(text)
+
+
+def _read_tsv(path: Path) -> Iterator[_RawRow]:
+    """Yield the rows of a TSV file without quoting, as GLUE writes it."""
     lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in read_lines(path))
     header = next(lines, (1, ""))[1].split("\t")
     _check_columns(header, f"{path.name}, line 1")

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
-from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_rows
-from pytest_sst2.data.tsv_quoting import is_quoted
+from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_file
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Fetch, Request
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import short_digest
-from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -246,13 +244,9 @@ def _read_folder(folder: Path) -> tuple[DatasetDict, Path, str]:
             f"train-00000-of-00001.parquet, ...; formats: {', '.join(READERS)}), or the output of "
             f"DatasetDict.save_to_disk.{_skipped(folder)}"
         )
-    rows = {name: _joined([read_rows(path) for path in paths]) for name, paths in splits.files.items()}
-    quoted = [
-        path.name
-        for paths in splits.files.values()
-        for path in paths
-        if path.suffix.lower() == ".tsv" and is_quoted(read_text(path))
-    ]
+    files = {name: [(path, *read_file(path)) for path in paths] for name, paths in splits.files.items()}
+    rows = {name: _joined([part for _, part, _ in parts]) for name, parts in files.items()}
+    quoted = [path.name for parts in files.values() for path, _, is_quoted in parts if is_quoted]
     note = f"{' and '.join(quoted)} read as quoted TSV, as pandas writes it" if quoted else ""
     return dataset_of(rows), splits.home, note
 

@@ -19,7 +19,7 @@ from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
 from pytest_sst2.models.locate import LocatedModel, locate_files
 from pytest_sst2.models.max_length import encoder_limit, max_input_length
-from pytest_sst2.models.not_a_model import no_transformer, prefix_of_wrapped
+from pytest_sst2.models.not_a_model import no_transformer, wrapped
 from pytest_sst2.models.safety import refuse_invalid_weights
 from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_model_type, task_of, uses_pooler
 from pytest_sst2.models.trial_load import try_to_load
@@ -240,12 +240,8 @@ class ModelLoader:
             ) from error
         needs_pooler = uses_pooler(folder)
         missing = sorted(key for key in info["missing_keys"] if needs_pooler or "pooler" not in key)
-        if missing and (prefix := prefix_of_wrapped(missing, info["unexpected_keys"])):
-            raise Sst2Error(
-                f"model {spec.name!r}: the names of the tensors in {folder} begin with {prefix!r}, as a wrapper around "
-                "the model leaves them (torch.compile, DataParallel). Save the model inside it: "
-                "wrapper.module.save_pretrained(folder), or wrapper._orig_mod after torch.compile."
-            )
+        if missing and (clause := wrapped(missing, info["unexpected_keys"])):
+            raise Sst2Error(f"model {spec.name!r}: the names of the tensors in {folder} {clause}.")
         if missing:
             raise Sst2Error(
                 f"model {spec.name!r}: the checkpoint in {folder} lacks {len(missing)} of the encoder's "

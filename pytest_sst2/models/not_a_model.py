@@ -68,7 +68,34 @@ def refuse_placeholders(name: str, places: Iterable[Path]) -> None:
                 )
 
 
-def prefix_of_wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
+def wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
+    """Return what wrappers left in the names of a checkpoint's tensors, as a clause with the next step.
+
+    The result is empty unless the checkpoint has all missing tensors without it.
+    """
+    if prefix := _prefix_of_wrapped(missing, unexpected):
+        return (
+            f"begin with {prefix!r}, as a wrapper around the model leaves them. Save the model inside it: "
+            f"wrapper.{prefix}save_pretrained(folder)"
+        )
+    if parts := _parts_of_wrapped(missing, unexpected):
+        return (
+            f"contain {' and '.join(map(repr, parts))}, as wrappers around parts of the model leave them. Save the "
+            f"tensors again under names without {'it' if len(parts) == 1 else 'them'}"
+        )
+    return ""
+
+
+def _parts_of_wrapped(missing: Collection[str], unexpected: Collection[str]) -> list[str]:
+    """Return the parts of names, such as ``_orig_mod.``, without which a checkpoint has all missing tensors."""
+    known = {part for key in missing for part in key.split(".")}
+    plain = {".".join(part for part in key.split(".") if part in known) for key in unexpected}
+    if not missing or not set(missing) <= plain:
+        return []
+    return sorted({f"{part}." for key in unexpected for part in key.split(".")[:-1] if part not in known})
+
+
+def _prefix_of_wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
     """Return the prefix with which a checkpoint has all missing tensors, or an empty string.
 
     Such prefixes are left by wrappers: ``module.`` by DataParallel, ``_orig_mod.`` by torch.compile.

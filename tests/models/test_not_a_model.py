@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.models.not_a_model import prefix_of_wrapped
+from pytest_sst2.models.not_a_model import wrapped
 from tests.support.loopback_hub import LoopbackHub
 from tests.support.model_folders import in_folder, locate, on_hub, pickle_weights, refusal_of
 
@@ -67,8 +67,19 @@ def test_tensors_under_the_name_of_a_wrapper_are_explained(prefix: str, plain: P
     assert f"begin with {prefix!r}" in refusal_of(in_folder(plain))
 
 
+def test_tensors_of_wrapped_layers_are_explained(plain: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = {
+        key.replace("layer.", "layer._orig_mod."): value
+        for key, value in load_file(plain / "model.safetensors").items()
+    }
+    save_file(tensors, plain / "model.safetensors", {"format": "pt"})
+    assert "contain '_orig_mod.', as wrappers" in refusal_of(in_folder(plain))
+
+
 def test_the_prefix_of_a_head_is_none_of_a_wrapper(plain: Path) -> None:
-    assert prefix_of_wrapped(["a.weight", "b.weight"], ["module.a.weight", "c"]) == ""
-    assert prefix_of_wrapped([], []) == ""
+    assert wrapped(["a.weight", "b.weight"], ["module.a.weight", "c"]) == ""
+    assert wrapped([], []) == ""
     config = json.loads((plain / "config.json").read_text())
     assert locate(in_folder(plain)).spec.folder == plain, config
