@@ -25,7 +25,7 @@ _SECONDS_NOTE = (
 
 
 def history_lines(histories: Sequence[CellHistory], width: int | None = None) -> list[str]:
-    """Return the history as lines for a terminal: tables, and the accuracies of each cell as a line of bars."""
+    """Return the history as lines for a terminal: tables, and a line of bars per cell with several accuracies."""
     lines: list[str] = []
     for title, of_table in _tables(histories).items():
         headers, rows = _table(of_table)
@@ -35,7 +35,7 @@ def history_lines(histories: Sequence[CellHistory], width: int | None = None) ->
         lines += [title, "", *(text + left_out_line(left_out, width)).split("\n"), ""]
         for history in of_table:
             accuracies = [point.accuracy for point in history.points]
-            lines.append(f"{bars(accuracies)}  {_span(history)}")
+            lines += [f"{bars(accuracies)}  {_span(history)}"] if len(accuracies) > 1 else []
             lines += shift_sentences(history)
         lines.append("")
     return [*map(one_line, lines), _SECONDS_NOTE]

@@ -165,6 +165,11 @@ def test_the_terminal_shows_a_table_and_a_line_of_bars() -> None:
     ]
 
 
+def test_a_single_baseline_has_no_line_of_bars() -> None:
+    lines = history_lines(cell_histories([saved("v1", 1, measured(80, 3, 0.01))]))
+    assert not [line for line in lines if "lowest" in line or "▄" in line]
+
+
 def test_versions_are_shown_where_they_change() -> None:
     other = dataclasses.replace(ENVIRONMENT, packages={"torch": "2.14.0", "scikit-learn": "1.9.1"})
     runs = [
