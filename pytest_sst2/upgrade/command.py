@@ -26,7 +26,7 @@ from pytest_sst2.upgrade.ab_run import (
     run_folder,
 )
 from pytest_sst2.upgrade.auto_seeds import measure_until_decided
-from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, failure_summary
+from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
 from pytest_sst2.upgrade.minimize import FirstBadRelease
@@ -215,12 +215,12 @@ class _Finding:
 
     def _reading_list(self, symptom: Symptom, comparison: Comparison) -> list[str]:
         folder = self.measurements.folder / "trace"
+        kept = self.options.output or folder
         try:
             found = reading_list(self.sides, self.plan, symptom, comparison, folder, self.notify)
-        except (BenchmarkRunError, OSError) as error:
+            found.write(kept)
+        except Exception as error:  # the list may not end a run that has a finding
             return [f"note: no list of the functions that changed and ran: {error}"]
-        kept = self.options.output or folder
-        found.write(kept)
         return [*found.lines(), f"the whole list: {kept / READING_LIST}"]
 
     def _write_report(
