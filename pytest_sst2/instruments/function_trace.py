@@ -36,6 +36,7 @@ class FunctionTrace:
         self._outer: list[dict[int, CodeType]] = []
         self._models: dict[str, str] = {}
         self._seen_roots: set[type] = set()
+        self._patch = pytest.MonkeyPatch()
 
     def start(self) -> None:
         """Trace this thread and those that it starts from now on."""
@@ -46,10 +47,12 @@ class FunctionTrace:
             module.register_module_forward_hook(self._leave_module, always_call=True)
         threading.setprofile(self._note_of_thread)
         sys.setprofile(self._note)
+        # pytest-benchmark would switch a profiler off while it runs a cell.
+        self._patch.setattr(sys, "setprofile", lambda _function: None)
 
-    @staticmethod
-    def stop() -> None:
+    def stop(self) -> None:
         """Stop tracing. The hooks stay, because the process ends."""
+        self._patch.undo()
         sys.setprofile(None)
         threading.setprofile(None)
 
