@@ -146,7 +146,7 @@ def check(words: list[str], command: str, clone: pytest.Pytester, capsys: pytest
         check(words[first + 1 :], command, clone, capsys)
         return
     name = Path(words[0]).name or words[0]
-    if name == "python" and words[1] == "-m":
+    if name in ("python", "python3") and words[1] == "-m":
         name, words = words[2], words[2:]
     if name == "pytest":
         run_pytest(words[1:], command, clone)
