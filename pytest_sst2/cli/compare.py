@@ -1,4 +1,4 @@
-"""``pytest-sst2 compare``: compare two saved runs."""
+"""``pytest-sst2 compare``: compare two saved runs, or cells of one."""
 
 from __future__ import annotations
 
@@ -7,31 +7,52 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_sst2.cli.comparison_options import add_changed_option, add_comparison_options
+from pytest_sst2.cli.comparison_options import (
+    PAIR_OPTION,
+    add_changed_option,
+    add_comparison_options,
+    add_pair_option,
+)
 from pytest_sst2.cli.output import add_format_option, screen_width
 from pytest_sst2.config.declared import Declared
+from pytest_sst2.config.options import FAIL_ON_DEFAULT
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
+from pytest_sst2.results.file import Results
+from pytest_sst2.utils.errors import Sst2Error
 
-HELP = "compare two saved runs; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
+HELP = "compare two saved runs, or cells of one; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
+# Times of different cells are not compared, and no cell of a run can be missing from it.
+_FAIL_ON_OF_PAIRS = ("regressed", "undecided", "drifted", "incomparable")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    for name in ("before", "after"):
-        parser.add_argument(name, metavar=name.upper(), help="baseline, results file, or REF:PATH of a commit")
+    parser.add_argument("before", metavar="BEFORE", help="baseline, results file, or REF:PATH of a commit")
+    parser.add_argument("after", metavar="AFTER", nargs="?", help=f"the same; not with {PAIR_OPTION}")
     add_format_option(parser, "markdown")
+    add_pair_option(parser)
     add_changed_option(parser)
     add_comparison_options(parser)
+    parser.set_defaults(fail_on=None)
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
     """Return the comparison and its exit status.
 
     Raises:
-        Sst2Error: One of the two cannot be found or read.
+        Sst2Error: Results cannot be found or read, or a name of a pair is unknown.
     """
     here = Path.cwd()
     folder = project_folder(here)
+    if options.pairs:
+        if options.after is not None:
+            raise Sst2Error(f"{PAIR_OPTION} compares cells of one run, so name one file, not {options.after!r} too.")
+        return _within_run(load_results(folder, here, options.before), options)
+    if options.after is None:
+        raise Sst2Error(
+            f"name two runs to compare: pytest-sst2 compare {shlex.quote(options.before)} AFTER. To compare cells of "
+            f"one run, add {PAIR_OPTION} A=B."
+        )
     before, after = load_baseline(folder, here, options.before), load_results(folder, here, options.after)
 
     from pytest_sst2.compare.comparison import compare
@@ -44,9 +65,31 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     if comparison.to_declare:
         command = shlex.join(["pytest-sst2", "compare", options.before, options.after])
         comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
-    status = comparison.exit_status(options.fail_on)
+    fail_on = tuple(FAIL_ON_DEFAULT.split(",")) if options.fail_on is None else options.fail_on
+    status = comparison.exit_status(fail_on)
     if options.format == "markdown":
-        return markdown(make_report(after, comparison, options.fail_on)).rstrip("\n"), status
+        return markdown(make_report(after, comparison, fail_on)).rstrip("\n"), status
     if options.format == "json":
-        return comparison_json(comparison, options.fail_on).rstrip("\n"), status
-    return "\n".join(comparison_lines(comparison, options.fail_on, screen_width())), status
+        return comparison_json(comparison, fail_on).rstrip("\n"), status
+    return "\n".join(comparison_lines(comparison, fail_on, screen_width())), status
+
+
+def _within_run(results: Results, options: argparse.Namespace) -> tuple[str, int]:
+    """Return the comparison of cells of one run. It is a question, so only a ``--fail-on`` that was typed fails it."""
+    from pytest_sst2.compare.within_run import compare_within
+    from pytest_sst2.report.markdown import markdown
+    from pytest_sst2.report.summary import make_report
+    from pytest_sst2.report.within_run_text import within_run_json, within_run_lines
+
+    within = compare_within(
+        results, options.pairs, tolerance=options.tolerance, alpha=options.alpha, option=PAIR_OPTION
+    )
+    fail_on = options.fail_on or ()
+    if other := [word for word in fail_on if word not in _FAIL_ON_OF_PAIRS]:
+        raise Sst2Error(f"--fail-on {other[0]}: with {PAIR_OPTION} only {', '.join(_FAIL_ON_OF_PAIRS)} can fail.")
+    status = within.exit_status(fail_on)
+    if options.format == "markdown":
+        return markdown(make_report(results, within=within)).rstrip("\n"), status
+    if options.format == "json":
+        return within_run_json(within, fail_on).rstrip("\n"), status
+    return "\n".join(within_run_lines(within, screen_width())), status

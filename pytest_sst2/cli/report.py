@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_sst2.cli.comparison_options import add_changed_option, add_comparison_options
+from pytest_sst2.cli.comparison_options import PAIR_OPTION, add_changed_option, add_comparison_options, add_pair_option
 from pytest_sst2.cli.output import join_lines
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the data set, to show the sentences in the report (default: the pocket set, or SST-2 in the "
         "Hub's cache)",
     )
+    add_pair_option(parser)
     add_changed_option(parser)
     add_comparison_options(parser)
 
@@ -54,13 +55,19 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 
     from pytest_sst2.compare.cell_analysis import analyse_cells
     from pytest_sst2.compare.comparison import compare
+    from pytest_sst2.compare.within_run import compare_within
     from pytest_sst2.data.sentence_lookup import SentenceLookup, local_sources
     from pytest_sst2.report.summary import make_report
 
+    within = None
+    if options.pairs:
+        within = compare_within(
+            after, options.pairs, tolerance=options.tolerance, alpha=options.alpha, option=PAIR_OPTION
+        )
     declared, comparison = Declared.of(options.changed), None
     if before:
         comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha, declared=declared)
-    report = make_report(after, comparison, options.fail_on)
+    report = make_report(after, comparison, options.fail_on, within=within)
     cells = analyse_cells(after, SentenceLookup(local_sources(options.data)), before, comparison)
     paths = write_report(options.output, report, cells)
     return join_lines(filter(None, [report.headline, report.advice, *map(str, paths)])), 0

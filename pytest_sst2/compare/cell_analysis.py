@@ -11,9 +11,10 @@ import numpy as np
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.flips import Flip, flips, mistakes
-from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, cell_name, pair_records
+from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, pair_records
 from pytest_sst2.compare.probability_calibration import Calibration, calibration_bins, expected_calibration_error
 from pytest_sst2.compare.slices import SliceScore, score_slices
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.data.sentence_lookup import SentencesOf
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record

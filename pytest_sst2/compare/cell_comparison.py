@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_sst2.compare.changed_on_purpose import causes, declared_change, other_work, reasons
 from pytest_sst2.compare.drift.evidence import Cause, over_seeds
-from pytest_sst2.compare.pairing import CellKey, Pairing, cell_name, same_answers
+from pytest_sst2.compare.pairing import CellKey, Pairing, same_answers
 from pytest_sst2.compare.several_seeds import compare_pairing
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.single_seeds import FailedSeed, failed_seeds
@@ -20,6 +20,7 @@ from pytest_sst2.compare.training_spread import shared_encoder
 from pytest_sst2.compare.verdict import Verdict
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.config.options import TOLERANCE
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.looks import Look
 from pytest_sst2.results.record import Failure, Record
 
@@ -87,10 +88,10 @@ def compare_cell(
     """Compare one cell; its verdict stays ``undecided`` until the correction for the number of cells."""
     seeds = tuple(record.seed for record in pairing.after)
     pairs = pairing.pairs
-    problems = tuple(dict.fromkeys((*reasons(pairing, declared), *_row_count_problems(pairing))))
+    problems = tuple(dict.fromkeys((*reasons(pairing, declared), *row_count_problems(pairing))))
     if problems:
         return CellComparison(*key, seeds, "incomparable", problems)
-    seeded = _seed_dependent_settings(pairing.before) | _seed_dependent_settings(pairing.after)
+    seeded = seed_dependent_settings(pairing.before) | seed_dependent_settings(pairing.after)
     change = declared_change(*pairs[0], declared)
     of_cell = over_seeds({new.seed: causes(old, new, change, seeded) for old, new in pairs})
     level = look.alpha if look else alpha
@@ -127,7 +128,7 @@ def _tolerance(pairing: Pairing, of_run: float) -> float:
     return next((floor.tolerance for floor in floors if floor and floor.tolerance is not None), of_run)
 
 
-def _row_count_problems(pairing: Pairing) -> Iterator[str]:
+def row_count_problems(pairing: Pairing) -> Iterator[str]:
     """Yield why several seeds cannot be compared: different numbers of evaluation rows, or a single row."""
     totals = sorted({record.total for record in (*pairing.before, *pairing.after)})
     if len(pairing.after) > 1 and len(totals) > 1:
@@ -136,7 +137,7 @@ def _row_count_problems(pairing: Pairing) -> Iterator[str]:
         yield "one evaluation row: several seeds cannot be compared on it"
 
 
-def _seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
+def seed_dependent_settings(records: Sequence[Record]) -> frozenset[str]:
     """Return the settings that differ between the seeds of one run: the seed, or a vocabulary size from its rows."""
     values: dict[str, list[Any]] = {}
     for record in records:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.family import CellTest, adjusted_p_values
-from pytest_sst2.compare.pairing import CellKey, Pairing
+from pytest_sst2.compare.pairing import Pairing
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.compare.would_decide import would_decide
@@ -29,21 +29,29 @@ def with_verdicts(cells: Sequence[CellComparison], alpha: float) -> list[CellCom
     ]
 
 
+def compared_cells(cells: Sequence[CellComparison]) -> int:
+    """Return the number of cells that could be compared."""
+    return sum(cell.accuracy is not None for cell in cells)
+
+
 def with_advice(
-    cell: CellComparison, pairings: Mapping[CellKey, Pairing], cells: Sequence[CellComparison], alpha: float
+    cell: CellComparison, pairing: Pairing | None, compared: int, alpha: float, *, both: bool = False
 ) -> CellComparison:
-    """Return an undecided cell with what would decide it, any other cell as it is."""
-    if cell.verdict != "undecided" or cell.accuracy is None:
+    """Return an undecided cell with what would decide it, any other cell as it is; ``compared`` cells share alpha.
+
+    With ``both``, the time that it takes is that of both sides.
+    """
+    if cell.verdict != "undecided" or cell.accuracy is None or pairing is None:
         return cell
-    pairing, compared = pairings[cell.model, cell.method], sum(other.accuracy is not None for other in cells)
-    advice = would_decide(pairing, cell.accuracy, tolerance=cell.tolerance, alpha=alpha, cells=compared)
+    advice = would_decide(pairing, cell.accuracy, tolerance=cell.tolerance, alpha=alpha, cells=compared, both=both)
     return replace(cell, would_decide=advice)
 
 
 def _test(cell: CellComparison, change: AccuracyChange, p: float) -> CellTest:
     """Return a cell's test for the correction; a cell with too few flips to exceed its tolerance cannot be rejected."""
     least_p = 1.0 if change.discordance <= cell.tolerance and change.least_p else change.least_p
-    return CellTest(p, least_p, (cell.shared_encoder,) if cell.shared_encoder else (cell.model, cell.method))
+    group = (cell.shared_encoder,) if cell.shared_encoder else (cell.model, cell.method, cell.earlier)
+    return CellTest(p, least_p, group)
 
 
 def _with_verdict(

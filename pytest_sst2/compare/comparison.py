@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_sst2.compare.cell_comparison import CellComparison, compare_cell, failed_cell
-from pytest_sst2.compare.cell_verdicts import with_advice, with_verdicts
+from pytest_sst2.compare.cell_verdicts import compared_cells, with_advice, with_verdicts
 from pytest_sst2.compare.changed_on_purpose import pair_cells, undeclared
-from pytest_sst2.compare.pairing import CellKey, by_cell, cell_name, pair_records
+from pytest_sst2.compare.pairing import CellKey, by_cell, pair_records
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.environment_diff import EnvironmentChange, environment_changes
 from pytest_sst2.results.file import Results
@@ -100,7 +101,10 @@ def compare(
         saved=before.saved,
         tolerance=tolerance,
         alpha=alpha,
-        cells=tuple(with_advice(cell, pairings, cells, alpha) for cell in with_verdicts(cells, alpha)),
+        cells=tuple(
+            with_advice(cell, pairings.get((cell.model, cell.method)), compared_cells(cells), alpha)
+            for cell in with_verdicts(cells, alpha)
+        ),
         environment=environment_changes(before.records[0].environment, after.records[0].environment)
         if before.records and after.records
         else (),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.changed_on_purpose import pair_cells, reasons, undeclared
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.compare.pairing import Pairing, by_cell, cell_name, pair_records
+from pytest_sst2.compare.pairing import Pairing, by_cell, pair_records
 from pytest_sst2.config.declared import Declared
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from pytest_sst2.compare.comparison import compare
 from pytest_sst2.compare.family import holm
-from pytest_sst2.compare.pairing import by_cell, cell_name
+from pytest_sst2.compare.pairing import by_cell
 from pytest_sst2.config.options import ALPHA
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.commit import commits_label
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import DatasetInfo, Record

@@ -27,13 +27,15 @@ class Pairing:
     """The records of one cell that are compared: pairs with the same seed, or the seeds of each side as draws.
 
     Each side has one record per seed; if ``paired``, the same seeds in the same order. ``note`` says how seeds that
-    only one side has are treated; empty if there are none.
+    only one side has are treated; empty if there are none. ``is_of_draws``: each seed has training rows of its own, and
+    the comparison is about all rows that could have been drawn.
     """
 
     before: tuple[Record, ...]
     after: tuple[Record, ...]
     paired: bool
     note: str = ""
+    is_of_draws: bool = False
 
     @property
     def pairs(self) -> list[tuple[Record, Record]]:
@@ -47,10 +49,14 @@ class Pairing:
     @property
     def is_random(self) -> bool:
         """Whether another training would give other classifiers: the seeds are draws, or a course differs."""
-        return not self.paired or any(
-            trains_in_steps(record) and not took_same_course(old, new)
-            for old, new in self.pairs
-            for record in (old, new)
+        return (
+            self.is_of_draws
+            or not self.paired
+            or any(
+                trains_in_steps(record) and not took_same_course(old, new)
+                for old, new in self.pairs
+                for record in (old, new)
+            )
         )
 
     @property
@@ -138,8 +144,3 @@ def _seeds(seeds: Iterable[int]) -> str:
     """Return ``seed 7`` or ``seeds 1, 2, 3``."""
     names = [str(seed) for seed in seeds]
     return f"seed{'s' if len(names) > 1 else ''} {shorten(names)}"
-
-
-def cell_name(key: CellKey) -> str:
-    """Return ``minilm × linear-probe``, or ``tfidf`` for a method without a model."""
-    return " × ".join(part for part in key if part)

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pytest_sst2.compare.pairing import by_cell, cell_name
+from pytest_sst2.compare.pairing import by_cell
 from pytest_sst2.compare.plan import Situation
 from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, shared_encoder, spread_of_floors, trains_in_steps
 from pytest_sst2.compare.would_decide import PLANNED_SPREAD, run_seconds
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import points_text
 

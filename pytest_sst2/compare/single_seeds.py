@@ -59,6 +59,12 @@ def failed_seeds(pairing: Pairing, alpha: float) -> tuple[tuple[FailedSeed, ...]
     return failed, notes
 
 
+def low_seed_sentences(side: Sequence[Record], other: Sequence[Record], alpha: float) -> list[str]:
+    """Return a sentence for each seed of a side whose training failed; ``other`` is the other side."""
+    low = _low_seeds(side, other, alpha)
+    return [_sentence(record, side, low) for record in low]
+
+
 def _low_seeds(side: Sequence[Record], other: Sequence[Record], alpha: float) -> list[Record]:
     """Return the records of a side whose training failed."""
     accuracies, others = ([record.accuracy for record in records] for records in (side, other))

@@ -49,25 +49,28 @@ class Noise:
     possible: float
 
 
-def would_decide(pairing: Pairing, change: AccuracyChange, *, tolerance: float, alpha: float, cells: int) -> str:
+def would_decide(
+    pairing: Pairing, change: AccuracyChange, *, tolerance: float, alpha: float, cells: int, both: bool = False
+) -> str:
     """Return what would decide a cell, such as ``5 seeds (about 6 min)``; the alternatives are joined by "or".
 
-    ``cells`` is the number of cells that share ``alpha``.
+    ``cells`` is the number of cells that share ``alpha``. With ``both``, the time is that of both sides.
     """
     noise = _noise(pairing, change, alpha)
     record, size = pairing.after[0], pairing.after[0].total
+    sides = (pairing.before, pairing.after) if both else (pairing.after,)
     limit = _most_sentences(record)
     options = []
     if noise.of_seeds is not None:
-        options += _seeds_option(pairing.after, noise, change.delta, tolerance, alpha, cells, sentences=size)
+        options += _seeds_option(sides, noise, change.delta, tolerance, alpha, cells, sentences=size)
     for sentences in (count for count in _SENTENCES if size < count <= limit):
         if noise.of_seeds is not None:
-            found = _seeds_option(pairing.after, noise, change.delta, tolerance, alpha, cells, sentences=sentences)
+            found = _seeds_option(sides, noise, change.delta, tolerance, alpha, cells, sentences=sentences)
         else:
             seeds = len(pairing.after)
             decides = probability(noise, change.delta, tolerance, alpha, cells, seeds=seeds, sentences=sentences)
             is_enough = decides >= LEAST_PROBABILITY
-            found = [f"{_flags(sentences)} ({sentences:,} sentences, {_minutes(pairing.after, seeds, sentences)})"]
+            found = [f"{_flags(sentences)} ({sentences:,} sentences, {_minutes(sides, seeds, sentences)})"]
             found = found if is_enough else []
         if found:
             options += found
@@ -122,7 +125,7 @@ def probability(
 
 
 def _seeds_option(
-    records: Sequence[Record],
+    sides: Sequence[Sequence[Record]],
     noise: Noise,
     delta: float,
     tolerance: float,
@@ -132,13 +135,14 @@ def _seeds_option(
     sentences: int,
 ) -> list[str]:
     """Return the smallest sufficient number of seeds on so many sentences, as a list of at most one text."""
+    records = sides[-1]
     more = f" with {_flags(sentences)}" if sentences != records[0].total else ""
     for seeds in _SEEDS:
         # Held-out sentences are drawn by the seed, so seeds multiply them.
         distinct = sentences * seeds if more else sentences
         decides = probability(noise, delta, tolerance, alpha, cells, seeds=seeds, sentences=distinct)
         if decides >= LEAST_PROBABILITY and (more or seeds > len(records)):
-            return [f"{seeds} seeds{more} ({_minutes(records, seeds, sentences)})"]
+            return [f"{seeds} seeds{more} ({_minutes(sides, seeds, sentences)})"]
     return []
 
 
@@ -154,9 +158,9 @@ def _most_sentences(record: Record) -> int:
     return _ROWS_OF_SST2 - record.dataset.train_size - 1
 
 
-def _minutes(records: Sequence[Record], seeds: int, sentences: int) -> str:
-    """Return the time of a run of one cell, such as ``about 6 min``, from the phases of the measured seeds."""
-    seconds = statistics.median([run_seconds(record, sentences) for record in records])
+def _minutes(sides: Sequence[Sequence[Record]], seeds: int, sentences: int) -> str:
+    """Return the time of a run of the sides' cells, such as ``about 6 min``, from the phases of the measured seeds."""
+    seconds = sum(statistics.median([run_seconds(record, sentences) for record in side]) for side in sides)
     return f"about {duration(max(1.0, seeds * seconds))}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_sst2.config.against import AGAINST_OPTION, cell_names, split_question
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec, separator_of
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -65,6 +66,42 @@ def read_matrix(settings: Settings, registry: Registry) -> Matrix:
         seeds=settings.recipe.seeds,
         registry=registry,
     )
+
+
+def find_against(settings: Settings, matrix: Matrix, *, strict: bool) -> tuple[str, ...]:
+    """Return the questions of ``--sst2-against``, with every model under its name in the run.
+
+    Args:
+        settings: The settings with the questions as typed: a model may be named as ``--models`` takes it.
+        matrix: The cells of the run.
+        strict: Whether an unknown name is an error. Else its question is returned as typed, for a note.
+
+    Raises:
+        Sst2Error: With ``strict``, the run has no model, method or cell of a name.
+    """
+    known = cell_names(cell.key for cell in matrix.cells)
+
+    def find(name: str) -> str:
+        try:
+            spec = matrix.registry.model(name, base=settings.models_base)
+        except Sst2Error:
+            return name
+        place = (spec.hub_id, spec.revision, spec.folder)
+        return next(
+            (model.name for model in matrix.models if (model.hub_id, model.revision, model.folder) == place), name
+        )
+
+    found = []
+    for question in settings.against:
+        try:
+            first, second = split_question(question, known, f"{AGAINST_OPTION} {question}: this run has", find=find)
+        except Sst2Error:
+            if strict:
+                raise
+            found.append(question)
+        else:
+            found.append(f"{first}={second}" if second else first)
+    return tuple(found)
 
 
 def plan_cells(

@@ -132,6 +132,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("changed", "what changed on purpose: model, recipe, or OLD=NEW names of models", changes, "A,B"),
     Option(
+        "against",
+        "compare the run's other cells with those of a model or method, or B with A (A=B)",
+        names,
+        "NAME|A=B,...",
+    ),
+    Option(
         "fail_on",
         f"what fails a comparison: {', '.join(FAIL_ON)}",
         several_of(FAIL_ON, RENAMED_FAIL_ON),

@@ -66,6 +66,9 @@ class Settings:
         floors_given: Whether the user named the floors file, which must exist then.
         compare_base: Folder that a relative ``compare`` starts from.
         changed: What changed on purpose since the results of ``compare``.
+        against: Which cells of the run are compared with which, ``NAME`` or ``A=B``; empty for none.
+        against_gates: Whether such a comparison can fail the run: ``--sst2-fail-on`` was typed, and there is no
+            baseline that it could be about.
         tolerance: Accuracy that may be lost, as a share.
         talkative: Whether libraries may print to the terminal (``-v``).
         ci: Whether this is a CI run, where data is never substituted.
@@ -109,6 +112,8 @@ class Settings:
     talkative: bool
     ci: bool
     auto_seeds: bool = False
+    against: tuple[str, ...] = ()
+    against_gates: bool = False
 
     @property
     def results_path(self) -> Path | None:
@@ -177,6 +182,8 @@ def read_settings(config: pytest.Config) -> Settings:
         talkative=getattr(config.option, "verbose", 0) > 0,
         ci=os.environ.get("CI", "").lower() not in ("", "0", "false"),
         auto_seeds=auto_seeds,
+        against=values["against"] or (),
+        against_gates=getattr(config.option, "sst2_fail_on", None) is not None and not values["compare"],
     )
 
 

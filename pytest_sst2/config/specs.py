@@ -86,6 +86,11 @@ class MethodSpec:
     frozen: bool = False
 
 
+def cell_name(key: tuple[str | None, str]) -> str:
+    """Return ``minilm × linear-probe`` for model and method, or ``tfidf`` for a method without a model."""
+    return " × ".join(part for part in key if part)
+
+
 def separator_of(model: ModelSpec, method: MethodSpec, methods: Iterable[str]) -> str:
     """Return the separator of model and method that makes a cell's id unique.
 

@@ -21,7 +21,7 @@ HEADERS = ("cell", "seeds", "verdict", "before → after", "Δ points", "at wors
 NUMERIC = ("Δ points", "at worst")
 # Columns that a narrow terminal leaves out first.
 _LEFT_OUT_FIRST = ("seeds", "memory", "time", "Δ points")
-_LOUD = ("regressed", "incomparable")
+LOUD = ("regressed", "incomparable")
 # The order in which a reader looks for the cells.
 _ORDER = ("regressed", "undecided", "incomparable", "improved", "held", "identical")
 
@@ -177,7 +177,7 @@ def environment_rows(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 def row(cell: CellComparison) -> tuple[str, ...]:
     """Return one row of the table: the texts under ``HEADERS``."""
-    verdict = cell.verdict.upper() if cell.verdict in _LOUD else cell.verdict
+    verdict = cell.verdict.upper() if cell.verdict in LOUD else cell.verdict
     start = (cell.name, seeds_text(cell.seeds), verdict)
     change = cell.accuracy
     if change is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.report.results_table import Row, cell_rows
 from pytest_sst2.report.summary import Report
+from pytest_sst2.report.within_run_text import against
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.sanitize import printable
 
@@ -83,13 +84,33 @@ _COMPARISON_COLUMNS: dict[str, Callable[[CellComparison], Any]] = {
 }
 
 
+def _of_pairs(value: Callable[[CellComparison], Any]) -> Callable[[Sequence[CellComparison]], Any]:
+    """Return a column of a value of each pair of a cell; of several pairs the texts, joined."""
+
+    def column(pairs: Sequence[CellComparison]) -> Any:
+        values = [value(pair) for pair in pairs]
+        return values[0] if len(values) == 1 else "; ".join("" if one is None else str(one) for one in values)
+
+    return column
+
+
+_PAIR_COLUMNS: dict[str, Callable[[Sequence[CellComparison]], Any]] = {
+    "against": _of_pairs(against),
+    "against_verdict": _of_pairs(lambda pair: pair.verdict),
+    "against_delta": _of_pairs(_change("delta")),
+    "against_at_worst": _of_pairs(_change("at_worst")),
+    "against_at_best": _of_pairs(_change("at_best")),
+}
+
+
 def csv_text(report: Report) -> str:
     """Return the table as CSV (RFC 4180), a row per cell: its mean over the seeds, and each seed in their order.
 
     A text that a spreadsheet would read as a formula gets an apostrophe before it; numbers stay numbers.
     """
     compared = {cell.name: cell for cell in report.comparison.cells} if report.comparison else {}
-    headers = [*_ROW_COLUMNS, *(_COMPARISON_COLUMNS if report.comparison else ())]
+    pairs = report.within.cells if report.within else ()
+    headers = [*_ROW_COLUMNS, *(_COMPARISON_COLUMNS if report.comparison else ()), *(_PAIR_COLUMNS if pairs else ())]
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, headers, restval="", lineterminator="\r\n")
     writer.writeheader()
@@ -97,6 +118,8 @@ def csv_text(report: Report) -> str:
         values = {name: value(row) for name, value in _ROW_COLUMNS.items()}
         if (cell := compared.get(row.name)) is not None:
             values |= {name: value(cell) for name, value in _COMPARISON_COLUMNS.items()}
+        if of_row := [pair for pair in pairs if pair.name == row.name]:
+            values |= {name: value(of_row) for name, value in _PAIR_COLUMNS.items()}
         writer.writerow(_safe(values))
     return file.getvalue()
 

@@ -8,7 +8,8 @@ from typing import Any
 from pytest_sst2.compare.cell_analysis import CellAnalysis
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.report import comparison_text, results_table
+from pytest_sst2.compare.within_run import WithinRun
+from pytest_sst2.report import comparison_text, results_table, within_run_text
 from pytest_sst2.report.bars import Bar, Scale, bar
 from pytest_sst2.report.cell_details import cell_details, changed_sentences, changed_slices
 from pytest_sst2.report.page_table import Cell, Header, Row, Table, plain_table
@@ -33,7 +34,7 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
     says so.
     """
     details = [cell_details(cell) for cell in sorted(cells, key=lambda cell: cell.attention_rank)[:_MOST_DETAILED]]
-    values = {**_results(report), **_comparison(report, cells)}
+    values = {**_results(report), **_comparison(report, cells), **_within_run(report.within)}
     lengths = [len(value.rows if isinstance(value, Table) else value or ()) for value in values.values()]
     detailed, shown_rows = len(details), max(lengths)
     while True:
@@ -58,6 +59,7 @@ def _sections(values: dict[str, Any], details: Sequence[object]) -> list[tuple[s
         "comparison": ("Before and after", values["comparison"]),
         "moved": ("What moved", any(table.rows for table in values.get("moved", ()))),
         "results": ("Results", True),
+        "within": (within_run_text.TITLE, values["within"]),
         "details": ("Cell by cell", details),
         "warnings": ("Warnings", True),
         "reproduce": ("How to reproduce", True),
@@ -142,6 +144,17 @@ def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]
         "findings": comparison_text.findings(comparison),
         "moved": [changed_sentences(cells), changed_slices(cells)],
         "environment": plain_table("What changed in the environment", ("name", "before", "after"), rows, kind="free"),
+    }
+
+
+def _within_run(within: WithinRun | None) -> dict[str, Any]:
+    if within is None:
+        return {"within": None}
+    headers, numeric = within_run_text.HEADERS, within_run_text.NUMERIC
+    return {
+        "within": plain_table(within_run_text.TITLE, headers, within_run_text.rows(within), numeric),
+        "within_caption": [within_run_text.headline(within), within_run_text.rule_line(within)],
+        "within_findings": within_run_text.findings(within),
     }
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.report import comparison_text, results_table
+from pytest_sst2.compare.within_run import WithinRun
+from pytest_sst2.report import comparison_text, results_table, within_run_text
 from pytest_sst2.report.summary import EPOCH_HEADERS, Report, context_lines, epoch_rows, warning_lines
 from pytest_sst2.utils.formatting import plural, truncate
 from pytest_sst2.utils.sanitize import one_line
@@ -51,7 +52,7 @@ _LINKED = re.compile(
 def markdown(report: Report) -> str:
     """Return the report as Markdown that fits into a comment, with fewer than 60 visible lines."""
     findings = _findings(report)
-    visible = [_head(report), _list(findings[:_MOST_FINDINGS], _MOST_FINDINGS)]
+    visible = [_head(report), _within_run(report.within), _list(findings[:_MOST_FINDINGS], _MOST_FINDINGS)]
     rows = results_table.cell_rows(report.records, report.failures)
     tables = [
         "" if report.comparison is None else _folded("Results", _results_table(rows, _MOST_FOLDED_ROWS)),
@@ -110,6 +111,8 @@ def _findings(report: Report) -> list[str]:
     findings += report.notes
     if report.comparison is not None:
         findings += comparison_text.findings(report.comparison)
+    if report.within is not None:
+        findings += within_run_text.findings(report.within)
     return sorted([*findings, *warning_lines(report.records)], key=_rank)
 
 
@@ -132,6 +135,15 @@ def _as_many_as_fit(make: Callable[[int], str], number: int, room: int) -> str:
 def _comparison_table(comparison: Comparison) -> str:
     rows = [comparison_text.row(cell) for cell in comparison_text.ordered(comparison.cells)]
     return _table(comparison_text.HEADERS, rows, comparison_text.NUMERIC, _MOST_ROWS)
+
+
+def _within_run(within: WithinRun | None) -> str:
+    if within is None:
+        return ""
+    title = f"**{within_run_text.TITLE}: {escaped(within_run_text.headline(within))}**"
+    rows = within_run_text.rows(within)
+    table = _table(within_run_text.HEADERS, rows, within_run_text.NUMERIC, _MOST_ROWS)
+    return "\n\n".join(filter(None, (title, _line(within_run_text.rule_line(within)), table)))
 
 
 def _results_table(rows: Sequence[results_table.Row], most: int) -> str:

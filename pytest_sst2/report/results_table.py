@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_sst2.compare.pairing import by_cell, cell_name
+from pytest_sst2.compare.pairing import by_cell
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.report.text_table import NONE
 from pytest_sst2.results.record import Failure, Record
 

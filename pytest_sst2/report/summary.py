@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import Tone, run_outcome
+from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.report.comparison_text import once_each
 from pytest_sst2.report.headline import run_advice, run_headline
 from pytest_sst2.report.reproduce import install_command, remark, run_commands
@@ -38,6 +39,7 @@ class Report:
     records: tuple[Record, ...]
     failures: tuple[Failure, ...]
     comparison: Comparison | None
+    within: WithinRun | None
     fail_on: tuple[str, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
@@ -53,10 +55,12 @@ def make_report(
     fail_on: Collection[str] = (),
     problems: Sequence[str] = (),
     tests: Sequence[str] | None = None,
+    within: WithinRun | None = None,
 ) -> Report:
     """Return the report of some results and, if they were compared, of their comparison.
 
     ``problems`` are those of the run, not of one cell; ``tests`` those on pytest's command line, None if unknown.
+    ``within`` compares cells of these results with one another.
     """
     outcome = run_outcome(results, comparison, fail_on, problems)
     return Report(
@@ -66,6 +70,7 @@ def make_report(
         records=tuple(results.records),
         failures=tuple(results.failures),
         comparison=comparison,
+        within=within,
         fail_on=tuple(fail_on),
         problems=tuple(problems),
         notes=tuple(_mixture_notes(results.records)),

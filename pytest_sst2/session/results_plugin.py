@@ -241,6 +241,7 @@ class ResultsPlugin:
 
         for title, lines in (
             ("SST-2 benchmark", lambda: self._summary_lines(writer.fullwidth, verbose=config.option.verbose > 0)),
+            ("SST-2 within the run", lambda: self._within_run_lines(writer.fullwidth)),
             ("SST-2 comparison", lambda: self._comparison_lines(writer.fullwidth)),
         ):
             if text := _lines_or_error(title, lines):
@@ -255,6 +256,14 @@ class ResultsPlugin:
 
         run = self.current_session()
         return summary_lines(run.records, run.failures, run.notes, run.problems, width, verbose=verbose)
+
+    def _within_run_lines(self, width: int) -> list[str]:
+        within = self.current_session().within
+        if within is None:
+            return []
+        from pytest_sst2.report.within_run_text import within_run_lines
+
+        return within_run_lines(within, width)
 
     def _comparison_lines(self, width: int) -> list[str]:
         run = self.current_session()

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_sst2.config.against import AGAINST_OPTION
 from pytest_sst2.report.write import STEP_SUMMARY, append_step_summary, write_report
 from pytest_sst2.results.baselines import matches, not_saved, save_baseline
 from pytest_sst2.results.calibration import calibrate_floors
@@ -31,6 +32,7 @@ from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 if TYPE_CHECKING:
     from pytest_sst2.compare.comparison import Comparison
     from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.within_run import WithinRun
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.data.sentence_lookup import SentencesOf
     from pytest_sst2.report.summary import Report
@@ -63,6 +65,7 @@ class Session:
         self.notes: list[str] = []
         self.problems: list[str] = []
         self.comparison: Comparison | None = None
+        self.within: WithinRun | None = None
         self.failed_tests = 0
         self.plan = Plan()
         self.not_collected: Sequence[str] = ()
@@ -203,6 +206,7 @@ class Session:
         self._check_one_dataset()
         self._attempt("the floors", self._calibrate)
         self._attempt("the comparison", self._compare)
+        self._attempt("the comparison within the run", self._compare_within)
         if passed and self.failures and self._keeps_results and self.exit_status == 0:
             self.problems.append(self._without_number)
 
@@ -333,6 +337,30 @@ class Session:
             comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
         self.comparison = comparison
 
+    def _compare_within(self) -> None:
+        """Compare cells of this run with one another; a shard has some of them only."""
+        settings = self.settings
+        if not settings.against:
+            return
+        if self.division is not None:
+            pairs = shlex.join(["--pair", ",".join(settings.against)])
+            self.notes.append(f"{AGAINST_OPTION}: after the merge of the shards, pytest-sst2 compare FILE {pairs}")
+            return
+        from pytest_sst2.compare.within_run import compare_within
+
+        self.within = compare_within(
+            self._results,
+            settings.against,
+            tolerance=settings.tolerance,
+            alpha=settings.alpha,
+            option=AGAINST_OPTION,
+            strict=False,
+        )
+        if settings.against_gates and (flagged := self.within.flagged(settings.fail_on)):
+            from pytest_sst2.report.within_run_text import gate_line
+
+            self.problems.append(gate_line(flagged))
+
     def _save(self) -> None:
         """Save a baseline, unless a cell is missing: a gate would pass because it has nothing to compare."""
         if (path := self.inputs.save_path) is None:
@@ -364,7 +392,7 @@ class Session:
         from pytest_sst2.report.summary import make_report
 
         results, printed = self._results, (len(self.notes), len(self.problems))
-        report = make_report(results, self.comparison, self.settings.fail_on, self._all_problems, tests)
+        report = make_report(results, self.comparison, self.settings.fail_on, self._all_problems, tests, self.within)
         self._attempt("the job summary", lambda: append_step_summary(report))
         if folder is not None:
             self._attempt("the report", lambda: self._write_report(folder, report, results, sentences_of))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,7 @@ def matrix_of(config: pytest.Config) -> Matrix:
 def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
     if _CONFIGURATION not in config.stash:
         from pytest_sst2.config.catalog import CATALOG, METHODS
-        from pytest_sst2.config.matrix import read_matrix
+        from pytest_sst2.config.matrix import find_against, read_matrix
         from pytest_sst2.config.registry import Registry
         from pytest_sst2.config.settings import read_settings
         from pytest_sst2.session.auto_seeds import with_seeds_of_baseline
@@ -57,7 +58,10 @@ def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
             models = [spec for specs in config.hook.pytest_sst2_models() for spec in specs]
             methods = [spec for specs in config.hook.pytest_sst2_methods() for spec in specs]
             registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
-            config.stash[_CONFIGURATION] = settings, read_matrix(settings, registry)
+            matrix = read_matrix(settings, registry)
+            typed = getattr(config.option, "sst2_against", None) is not None
+            settings = replace(settings, against=find_against(settings, matrix, strict=typed))
+            config.stash[_CONFIGURATION] = settings, matrix
         except Sst2Error as error:
             raise pytest.UsageError(str(error)) from error
     return config.stash[_CONFIGURATION]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_sst2.compare.looks import planned_looks, verdict_at
-from pytest_sst2.compare.pairing import CellKey, by_cell, cell_name
+from pytest_sst2.compare.pairing import CellKey, by_cell
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.looks import Look
 from pytest_sst2.results.record import Failure, Record

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from pytest_sst2.compare.pairing import CellKey, cell_name
+from pytest_sst2.compare.pairing import CellKey
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.session.progress_display import LOG_PREFIX

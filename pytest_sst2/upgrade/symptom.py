@@ -9,7 +9,8 @@ from typing import Literal
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison, compare
-from pytest_sst2.compare.pairing import CellKey, by_cell, cell_name
+from pytest_sst2.compare.pairing import CellKey, by_cell
+from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
 from pytest_sst2.upgrade.minimize import Outcome

@@ -93,7 +93,7 @@ def _paired_row_differences(before: Record, after: Record, declared: Declared) -
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()
     has_other_recipe = declared.recipe and bool(values)
     if (
-        not (rows or has_other_recipe or before.model != after.model)
+        not (rows or has_other_recipe or (before.model, before.method) != (after.model, after.method))
         and same_tokens
         and same_rows_in_another_order(old.training, new.training)
     ):
