@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["main"], "required: AFTER"),
+        ([], "required: BEFORE"),
         (["main", "main", "--format", "html"], "invalid choice: 'html'"),
         (["main", "main", "--fail-on", "slow"], "Did you mean 'slower'?"),
         (["main", "main", "--tolerance", "-1"], "percentage points"),
@@ -131,3 +131,37 @@ def test_a_misspelt_command_is_a_usage_error(
 def test_an_old_word_of_fail_on_still_works_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "main", "main", "--fail-on", "heavier"]) == 0
     assert capsys.readouterr().err == "pytest-sst2: warning: --fail-on: 'heavier' is deprecated; use 'more-memory'.\n"
+
+
+class TestCellsOfOneRun:
+    @pytest.fixture(autouse=True)
+    def _two_models(self, tmp_path: Path) -> None:
+        records = [probe([True] * 400), probe([index >= 20 for index in range(400)], model="small")]
+        save_baseline(tmp_path / "run.json", records, [], overwrite=False)
+
+    @pytest.mark.parametrize(
+        ("arguments", "status"),
+        [
+            (["--pair", "minilm=small"], 0),
+            (["--pair", "minilm"], 0),
+            (["--pair", "minilm=small", "--fail-on", "regressed"], 1),
+            (["--pair", "small=minilm", "--fail-on", "regressed"], 0),
+            (["--pair", "minilm=small", "--fail-on", "slower"], 2),
+            (["--pair", "minilm=large"], 2),
+            (["--pair", "linear-probe"], 2),
+            (["main", "--pair", "minilm=small"], 2),
+            ([], 2),
+        ],
+    )
+    def test_a_question_fails_only_if_asked_to(self, arguments: list[str], status: int) -> None:
+        assert main(["compare", "run.json", *arguments]) == status
+
+    def test_every_format_has_the_answer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        answer = "small × linear-probe is worse than minilm × linear-probe: −5.00 points"
+        for form in ("text", "markdown", "json"):
+            assert main(["compare", "run.json", "--pair", "minilm=small", "--format", form]) == 0
+            assert answer in capsys.readouterr().out
+
+    def test_a_report_has_it_too(self, tmp_path: Path) -> None:
+        assert main(["report", "run.json", "--pair", "minilm=small", "-o", "out"]) == 0
+        assert "is worse than minilm × linear-probe" in (tmp_path / "out" / "sst2-report.md").read_text("utf-8")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_sst2.compare.comparison import Comparison, compare
+from pytest_sst2.compare.within_run import compare_within
 from pytest_sst2.report.summary import Report, make_report
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.record import Record
@@ -248,7 +249,9 @@ def planted(turn: int | None, *, names: bool = True, together: int = 1) -> Plant
     )
     comparison = compare(before, after, tolerance=0.005, alpha=0.01)
     problems = (plant.text("problem", "a problem"),)
-    return Planted(plant, before, after, comparison, make_report(after, comparison, ("regressed",), problems), problems)
+    within = compare_within(after, [str(after.records[0].model)], tolerance=0.005, alpha=0.01, option="--pair")
+    report = make_report(after, comparison, ("regressed",), problems, within=within)
+    return Planted(plant, before, after, comparison, report, problems)
 
 
 def _changed(record: Record) -> Record:

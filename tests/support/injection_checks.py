@@ -23,6 +23,7 @@ from pytest_sst2.report.history import history_html, history_lines
 from pytest_sst2.report.html import html_text
 from pytest_sst2.report.markdown import markdown
 from pytest_sst2.report.terminal import summary_lines
+from pytest_sst2.report.within_run_text import within_run_lines
 from pytest_sst2.results.file import results_from_text, results_text
 from tests.support.hostile_texts import Planted
 
@@ -39,6 +40,8 @@ def terminal(planted: Planted, width: int | None) -> str:
     """Return the terminal output of a run, its comparison and the history."""
     after = planted.after
     lines = summary_lines(after.records, after.failures, planted.problems, planted.problems, width)
+    if planted.report.within is not None:
+        lines += within_run_lines(planted.report.within, width)
     lines += comparison_lines(planted.comparison, ("regressed",), width)
     lines += history_lines(cell_histories([planted.before, planted.after]), width)
     return "\n".join(lines)

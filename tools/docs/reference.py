@@ -150,7 +150,8 @@ def _exit_statuses() -> Iterator[str]:
             (
                 f"{FAILS}",
                 "a test failed (a cell is below its floor or was not measured), an output could not be written, or "
-                "`--sst2-compare` found something that `--sst2-fail-on` names",
+                "`--sst2-compare` found something that `--sst2-fail-on` names; without it, `--sst2-against` did, if "
+                "`--sst2-fail-on` is typed",
             ),
             (
                 f"{CANNOT_COMPARE}",
@@ -175,7 +176,8 @@ def _exit_statuses() -> Iterator[str]:
             (f"{HOLDS}", "success; for `compare`: the comparison holds"),
             (
                 f"{FAILS}",
-                f"`compare`: something that `--fail-on` names was found (default: `{gate.FAIL_ON_DEFAULT}`); `merge`: "
+                f"`compare`: something that `--fail-on` names was found (default: `{gate.FAIL_ON_DEFAULT}`, "
+                "with `--pair` nothing); `merge`: "
                 "cells or shards are missing, or the baseline was not saved",
             ),
             (
