@@ -149,7 +149,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         context = context_of(config)
         context.progress.display = None if settings_of(config).prints_json else display_for(config)
         with context.progress.loading():
-            context.check()
+            context.check(cells)
             results.foresee(context.splits)
         if results.is_hopeless:
             return

@@ -25,6 +25,7 @@ from pytest_sst2.config.against import cell_names, split_question
 from pytest_sst2.config.declared import NOTHING_DECLARED
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results
+from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -150,9 +151,28 @@ def _pairs(question: str, keys: Sequence[CellKey], option: str) -> Iterator[tupl
 
 
 def _pairing(before: Mapping[int, Record], after: Mapping[int, Record]) -> Pairing:
-    pairing = pair_records(before, after)
+    pairing = pair_records(_for_seeds_of(before, after), _for_seeds_of(after, before))
     rows = {record.fingerprint.train.sentences for record in pairing.after if record.fingerprint is not None}
     return replace(pairing, is_of_draws=len(pairing.after) >= MINIMUM_SEEDS and len(rows) > 1)
+
+
+def _for_seeds_of(side: Mapping[int, Record], other: Mapping[int, Record]) -> Mapping[int, Record]:
+    """Return the one record of a classifier that trains nothing under each seed of the other side.
+
+    No seed decides it, so it would have answered the same. Held-out sentences depend on the seed, so there its own
+    record stays alone.
+    """
+    (record, *rest) = side.values()
+    if rest or record.settings.get("trained", True) or record.dataset.split != "validation":
+        return side
+    return {
+        seed: replace(record, seed=seed, fingerprint=_with_rows_of(record.fingerprint, of_seed.fingerprint))
+        for seed, of_seed in other.items()
+    }
+
+
+def _with_rows_of(own: Fingerprint | None, other: Fingerprint | None) -> Fingerprint | None:
+    return replace(own, train=other.train, overlap=other.overlap) if own and other else own
 
 
 def _failed_pair(before: CellKey, after: CellKey, failed: Mapping[CellKey, Failure]) -> CellComparison:

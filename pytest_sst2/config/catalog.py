@@ -93,6 +93,12 @@ METHODS: tuple[MethodSpec, ...] = (
         frozen=True,
     ),
     MethodSpec(
+        "as-is",
+        "pytest_sst2.methods.as_is:train",
+        notes="a checkpoint's own classification head, without training; only if --methods names it",
+        trains=False,
+    ),
+    MethodSpec(
         "tfidf",
         "pytest_sst2.methods.tfidf:train",
         needs_model=False,

@@ -62,7 +62,10 @@ def read_matrix(settings: Settings, registry: Registry) -> Matrix:
     """
     return Matrix(
         models=distinct_models(registry.model(name, base=settings.models_base) for name in settings.models),
-        methods=tuple(registry.method(name) for name in settings.methods or registry.methods),
+        methods=tuple(
+            [registry.method(name) for name in settings.methods]
+            or [method for method in registry.methods.values() if method.trains]
+        ),
         seeds=settings.recipe.seeds,
         registry=registry,
     )
@@ -109,14 +112,15 @@ def plan_cells(
 ) -> list[Cell]:
     """Return the cells in the order they run: method by method, so that similar cells are next to each other.
 
-    A method without a model has one cell per seed. ``known`` has the names of all methods, which decide the cells' ids.
+    A method without a model has one cell per seed, a method that trains nothing has the first seed only. ``known`` has
+    the names of all methods, which decide the cells' ids.
     """
     cells = []
     for method in methods:
         columns: Sequence[ModelSpec | None] = models if method.needs_model else [None]
         for model in columns:
             separator = separator_of(model, method, known) if model else "-"
-            cells += [Cell(model, method, seed, separator) for seed in seeds]
+            cells += [Cell(model, method, seed, separator) for seed in (seeds if method.trains else seeds[:1])]
     return cells
 
 

@@ -76,6 +76,8 @@ class MethodSpec:
         needs_model: False for methods without an encoder; they run once per seed, not once per model.
         frozen: Whether the encoder stays untrained, so that cells of one model can share it. Under pytest-xdist they
             run in one worker.
+        trains: False for a method that measures the head of an already trained checkpoint. It runs once per model
+            whatever the seeds, and only if ``--methods`` names it.
         notes: One line for ``pytest-sst2 methods``.
     """
 
@@ -84,6 +86,7 @@ class MethodSpec:
     needs_model: bool = True
     notes: str = ""
     frozen: bool = False
+    trains: bool = True
 
 
 def cell_name(key: tuple[str | None, str]) -> str:

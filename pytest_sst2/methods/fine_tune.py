@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from pytest_sst2.methods.base import Job, Trained
@@ -12,9 +11,8 @@ from pytest_sst2.methods.hf_trainer import (
     run_trainer,
     training_arguments,
 )
-from pytest_sst2.methods.sequence_classifier import SequenceClassifier
+from pytest_sst2.methods.sequence_classifier import SequenceClassifier, load_classifier
 from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
-from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.utils.atomic_write import scratch_folder
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -57,18 +55,7 @@ def _prepare(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
             f"fine-tuning in float16 needs a CUDA device, and this run is on {job.loader.device}. "
             "Use --sst2-dtype bfloat16 or float32."
         )
-    if job.frozen is not None:
-        job.frozen.release()
-    with job.clock.phase("load"):
-        tokenizer = job.loader.tokenizer(job.encoder)
-        model = job.loader.sequence_classifier(job.encoder)
-    _limit_inputs(tokenizer, model)
-    # A decoder's head reads the last token before the padding, and finds it by the config's padding token.
-    model.config.pad_token_id = tokenizer.pad_token_id
-    length = _max_length(job, tokenizer, model)
-    classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
-    job.recorder.record_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
-    job.recorder.record_encoder(model, classifier.embed)
+    classifier = load_classifier(job)
     with job.clock.phase("tokenize", examples=len(job.train)):
         encoded = classifier.tokenize(job.train.sentences)
         rows = [
@@ -76,21 +63,3 @@ def _prepare(job: Job) -> tuple[SequenceClassifier, list[dict[str, Any]]]:
             for index, label in enumerate(job.train.labels)
         ]
     return classifier, rows
-
-
-def _limit_inputs(tokenizer: Any, model: Any) -> None:
-    """Make the tokenizer return only inputs that the model accepts. DistilBERT, for example, has no token types."""
-    parameters = inspect.signature(model.forward).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in parameters]
-
-
-def _max_length(job: Job, tokenizer: Any, model: Any) -> int:
-    """Return the smallest of the maximum lengths of recipe, tokenizer and model.
-
-    A tokenizer without a configuration reports 1e30 tokens, and a model's position table may be longer than its
-    longest input.
-    """
-    positions = max_input_length(model) or getattr(model.config, "max_position_embeddings", None)
-    usable = positions if isinstance(positions, int) and positions > 0 else job.recipe.max_length
-    return int(min(job.recipe.max_length, tokenizer.model_max_length, usable))

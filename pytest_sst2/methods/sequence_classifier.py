@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pytest_sst2.methods.base import Job
 from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
+from pytest_sst2.models.max_length import max_input_length
 
 
 @dataclass
@@ -87,3 +90,42 @@ class SequenceClassifier:
         if self.dtype == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.model.device.type, dtype=getattr(torch, self.dtype))
+
+
+def load_classifier(job: Job, *, needs_head: bool = False) -> SequenceClassifier:
+    """Load a model with a two-class head (phase ``load``), and record its fingerprints.
+
+    Raises:
+        Sst2Error: The model cannot be loaded; or it ``needs_head``, and its checkpoint has none.
+    """
+    if job.frozen is not None:
+        job.frozen.release()
+    with job.clock.phase("load"):
+        tokenizer = job.loader.tokenizer(job.encoder)
+        model = job.loader.sequence_classifier(job.encoder, needs_head=needs_head)
+    _limit_inputs(tokenizer, model)
+    # A decoder's head reads the last token before the padding, and finds it by the config's padding token.
+    model.config.pad_token_id = tokenizer.pad_token_id
+    length = _max_length(job, tokenizer, model)
+    classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
+    job.recorder.record_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
+    job.recorder.record_encoder(model, classifier.embed)
+    return classifier
+
+
+def _limit_inputs(tokenizer: Any, model: Any) -> None:
+    """Make the tokenizer return only inputs that the model accepts. DistilBERT, for example, has no token types."""
+    parameters = inspect.signature(model.forward).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in parameters]
+
+
+def _max_length(job: Job, tokenizer: Any, model: Any) -> int:
+    """Return the smallest of the maximum lengths of recipe, tokenizer and model.
+
+    A tokenizer without a configuration reports 1e30 tokens, and a model's position table may be longer than its
+    longest input.
+    """
+    positions = max_input_length(model) or getattr(model.config, "max_position_embeddings", None)
+    usable = positions if isinstance(positions, int) and positions > 0 else job.recipe.max_length
+    return int(min(job.recipe.max_length, tokenizer.model_max_length, usable))

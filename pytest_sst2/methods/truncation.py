@@ -14,14 +14,17 @@ _SAMPLE = 1_000
 
 
 def truncation_warnings(
-    tokenizer: Any, limit: int, train: Examples, evaluation: Examples, prompt: str = ""
+    tokenizer: Any, limit: int, train: Examples | None, evaluation: Examples, prompt: str = ""
 ) -> tuple[str, ...]:
     """Warn if a transformers tokenizer truncates over 1% of the rows to ``limit`` tokens, special tokens included.
 
-    ``prompt`` is the text that the encoder puts before each sentence.
+    ``train`` is None if the model reads no training rows. ``prompt`` is the text that the encoder puts before each
+    sentence.
     """
     warnings = []
     for name, rows in (("training", train), ("evaluation", evaluation)):
+        if rows is None:
+            continue
         # A tokenizer makes at most one token per byte, and a special token at either end.
         suspects = [prompt + sentence for sentence in rows.sentences if len((prompt + sentence).encode()) + 2 > limit]
         if not suspects or not hasattr(tokenizer, "convert_ids_to_tokens"):

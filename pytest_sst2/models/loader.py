@@ -25,6 +25,14 @@ from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_
 from pytest_sst2.models.trial_load import try_to_load
 from pytest_sst2.models.word_vectors import check_word_vectors, convert_word_vectors
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import shorten
+
+
+class NoHeadError(Sst2Error):
+    """A checkpoint has no classification head for two classes."""
+
+
+_LEAVE_OUT = "Measure it by a method that trains, such as fine-tune, or leave its cell out with -k."
 
 
 class ModelLoader:
@@ -94,14 +102,16 @@ class ModelLoader:
 
         return self._library_call(spec)("tokenizer", load)
 
-    def sequence_classifier(self, spec: ModelSpec) -> Any:
+    def sequence_classifier(self, spec: ModelSpec, *, needs_head: bool = False) -> Any:
         """Return the encoder with a two-class head (a ``PreTrainedModel``), in float32, on the device.
 
-        The head is initialized from torch's global generator, unless the checkpoint has a two-class head. If the
-        checkpoint names that head's classes in reverse order, they are swapped: class 1 is positive. The loss is that
-        of single-label classification, whatever the checkpoint was trained with.
+        The head is initialized from torch's global generator, unless the checkpoint has a two-class head. With
+        ``needs_head``, a checkpoint that lacks any of its tensors is refused. If the checkpoint names the head's
+        classes in reverse order, they are swapped: class 1 is positive. The loss is that of single-label
+        classification, whatever the checkpoint was trained with.
 
         Raises:
+            NoHeadError: The checkpoint has no head for two classes, and ``needs_head``.
             Sst2Error: As ``locate``, or the model cannot be loaded, or its head has another number of classes.
         """
         import torch
@@ -126,10 +136,21 @@ class ModelLoader:
             # Some releases of transformers around 4.57 return names without shapes.
             last = mismatched[-1]
             key, count = (last, "other") if isinstance(last, str) else (last[0], last[1][0])
+            if needs_head:
+                raise NoHeadError(
+                    f"model {spec.name!r}: its head in {folder} is for {count} classes ({key}), but SST-2 has two, so "
+                    f"it cannot be measured as it is. {_LEAVE_OUT}"
+                )
             raise Sst2Error(
                 f"model {spec.name!r}: its head in {folder} is for {count} classes ({key}), but SST-2 has two. To "
                 "train a new head, save the encoder without this one: "
                 "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and the tokenizer with it."
+            )
+        random = sorted(dict(model.named_parameters()).keys() & {*info["missing_keys"]})
+        if needs_head and random:
+            raise NoHeadError(
+                f"model {spec.name!r}: the checkpoint in {folder} has no trained classification head: its weights lack "
+                f"{shorten(random, 3)}. {_LEAVE_OUT}"
             )
         has_head = not any(key.startswith(_heads(model)) for key in info["missing_keys"])
         if has_head and is_reversed(spec.name, folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.embedding_cache import NOT_CACHED, EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
-from pytest_sst2.models.loader import ModelLoader
+from pytest_sst2.models.loader import ModelLoader, NoHeadError
 from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
@@ -125,16 +126,32 @@ class RunContext:
         metrics.check_metrics(self.settings.metrics, trust_remote_code=self.settings.trust_remote_code)
         return self.settings.metrics
 
-    def check(self) -> None:
+    def check(self, cells: Iterable[Cell] = ()) -> None:
         """Load everything that does not depend on a model, to report mistakes before any cell runs.
 
+        Before the data, the models of cells that train nothing are loaded. One without a head ends the run; any other
+        error is that of its cell.
+
         Raises:
-            Sst2Error: Data, floors, metrics, device or sizes are invalid.
+            Sst2Error: Data, floors, metrics, device or sizes are invalid, or a checkpoint has no head.
         """
         with collector_paused():
+            if self.settings.executor != "ray":
+                self._check_heads(cells)
             _ = self.metric_names, self.floors, self.device
             for seed in self.settings.recipe.seeds:
                 self.splits(seed)
+
+    def _check_heads(self, cells: Iterable[Cell]) -> None:
+        for model in dict.fromkeys(cell.model for cell in cells if not cell.method.trains):
+            if model is None:
+                continue
+            try:
+                self.loader.sequence_classifier(model, needs_head=True)
+            except NoHeadError:
+                raise
+            except Sst2Error:
+                continue
 
     def splits(self, seed: int) -> Splits:
         """Return the rows that the recipe draws with ``seed``."""

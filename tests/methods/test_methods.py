@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -402,3 +403,56 @@ def test_the_torch_probe_reads_labels_that_cannot_be_written_without_a_warning()
     labels = (np.arange(40) % 2).astype(np.int64)
     labels.flags.writeable = False
     torch_probe.fit_linear(rng.normal(size=(40, 3)).astype(np.float32) + labels[:, None], labels)
+
+
+class TestAsIs:
+    @pytest.fixture
+    def trained(self, tmp_path: Path) -> Path:
+        """A checkpoint with a head, which answers by one word."""
+        job = make_job(write_encoder(tmp_path / "clf"))
+        classifier = train(METHOD["fine-tune"], job).predict
+        assert isinstance(classifier, SequenceClassifier)
+        classifier.model.save_pretrained(tmp_path / "clf")
+        return tmp_path / "clf"
+
+    def test_the_checkpoint_answers_as_it_did_and_trains_nothing(self, trained: Path) -> None:
+        job = make_job(trained)
+        before = sorted(path.read_bytes() for path in trained.iterdir())
+        measured = train(METHOD["as-is"], job)
+        assert accuracy(measured, job.evaluation) > 0.9
+        assert measured.settings["trained"] is False
+        assert {phase.name for phase in job.clock.phases} == {"load"}
+        assert job.recorder.fingerprint().training is None
+        assert before == sorted(path.read_bytes() for path in trained.iterdir())
+        other_seed = train(METHOD["as-is"], make_job(trained, seed=7))
+        sentences = job.evaluation.sentences
+        assert measured.predict(sentences).tolist() == other_seed.predict(sentences).tolist()
+
+    def test_classes_the_other_way_round_are_mapped_by_name(self, trained: Path) -> None:
+        config = json.loads((trained / "config.json").read_text())
+        labels = {"id2label": {"0": "POSITIVE", "1": "NEGATIVE"}, "label2id": {"POSITIVE": 0, "NEGATIVE": 1}}
+        job = make_job(trained)
+        right = train(METHOD["as-is"], job).predict(job.evaluation.sentences)
+        (trained / "config.json").write_text(json.dumps({**config, **labels}))
+        swapped = train(METHOD["as-is"], make_job(trained))
+        assert swapped.predict(job.evaluation.sentences) == pytest.approx(1 - right)
+        assert any("were swapped" in warning for warning in swapped.warnings)
+
+    @pytest.mark.parametrize("lost", ["classifier.weight", "classifier.bias", "bert.pooler.dense.weight"])
+    def test_a_head_that_lacks_a_tensor_is_refused(self, trained: Path, lost: str) -> None:
+        from safetensors.torch import load_file, save_file
+
+        path = trained / "model.safetensors"
+        tensors = load_file(path)
+        del tensors[lost]
+        save_file(tensors, path, {"format": "pt"})
+        with pytest.raises(Sst2Error, match="has no trained classification head: its weights lack " + re.escape(lost)):
+            train(METHOD["as-is"], make_job(trained))
+
+    def test_a_head_for_other_classes_is_refused(self, tmp_path: Path) -> None:
+        from transformers import AutoModelForSequenceClassification
+
+        folder = write_encoder(tmp_path / "three")
+        AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3).save_pretrained(folder)
+        with pytest.raises(Sst2Error, match=r"is for 3 classes .* so it cannot be measured as it is"):
+            train(METHOD["as-is"], make_job(folder))
