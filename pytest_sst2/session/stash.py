@@ -59,8 +59,9 @@ def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
             methods = [spec for specs in config.hook.pytest_sst2_methods() for spec in specs]
             registry = Registry([*CATALOG, *models], [*METHODS, *methods], added=[spec.name for spec in methods])
             matrix = read_matrix(settings, registry)
-            typed = getattr(config.option, "sst2_against", None) is not None
-            settings = replace(settings, against=find_against(settings, matrix, strict=typed))
+            if settings.against:
+                typed = getattr(config.option, "sst2_against", None) is not None
+                settings = replace(settings, against=find_against(settings, matrix, strict=typed))
             config.stash[_CONFIGURATION] = settings, matrix
         except Sst2Error as error:
             raise pytest.UsageError(str(error)) from error
