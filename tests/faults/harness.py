@@ -24,7 +24,7 @@ from pytest_sst2.report.comparison_text import findings
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.session.cell_run import failure_of
 
-METHOD: dict[str, MethodSpec] = {spec.name: spec for spec in METHODS}
+METHOD: dict[str, MethodSpec] = {spec.name: spec for spec in METHODS if spec.trains}
 LINEAR, TORCH, TUNE, WORDS, MAJORITY = "linear-probe", "torch-probe", "fine-tune", "tfidf", "majority"
 PROBES = (LINEAR, TORCH)
 ENCODERS = (LINEAR, TUNE)
