@@ -21,7 +21,7 @@ TITLE = "Within the run"
 HEADERS = ("cell", "against", "seeds", "verdict", "against → cell", "Δ points", "at worst", "at best")
 NUMERIC = ("Δ points", "at worst", "at best")
 # Columns that a narrow terminal leaves out first.
-_LEFT_OUT_FIRST = ("seeds", "against → cell", "at best")
+_LEFT_OUT_FIRST = ("seeds", "at best", "against → cell", "Δ points")
 _MOST_NAMES = 3
 
 
