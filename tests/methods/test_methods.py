@@ -22,7 +22,7 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.methods import fine_tune, hf_trainer, torch_probe
+from pytest_sst2.methods import hf_trainer, sequence_classifier, torch_probe
 from pytest_sst2.methods import logistic_regression as logistic
 from pytest_sst2.methods.base import Job, Trained, seeded, train
 from pytest_sst2.methods.fast.trimmed_embedding import EmbeddingTrimmer
@@ -148,9 +148,9 @@ class TestFineTune:
                 raise NotImplementedError
 
         tokenizer = ModelLoader().tokenizer(ModelSpec("tiny", folder=tiny_encoder))
-        fine_tune._limit_inputs(tokenizer, WithMoreArguments())
+        sequence_classifier._limit_inputs(tokenizer, WithMoreArguments())
         assert set(tokenizer("good")) == {"input_ids", "token_type_ids", "attention_mask"}
-        fine_tune._limit_inputs(tokenizer, WithoutTypesOfTokens())
+        sequence_classifier._limit_inputs(tokenizer, WithoutTypesOfTokens())
         assert set(tokenizer("good")) == {"input_ids", "attention_mask"}
 
     def test_the_learning_curve_has_one_point_an_epoch_and_leaves_the_last_to_the_classifier(
