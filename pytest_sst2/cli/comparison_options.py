@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pytest_sst2.config.against import AGAINST_OPTION
 from pytest_sst2.config.declared import CHANGED_OPTION, changes
 from pytest_sst2.config.option_parsers import current_words, names, points, probability, several_of
 from pytest_sst2.config.options import ALPHA, FAIL_ON, FAIL_ON_DEFAULT, RENAMED_FAIL_ON, TOLERANCE
@@ -18,9 +17,7 @@ PAIR_OPTION = "--pair"
 def add_pair_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--pair``, which is ``--sst2-against`` for a saved run."""
     text = "compare cells of one run: B with A, models, methods or cells; or every other with NAME"
-    parser.add_argument(
-        PAIR_OPTION, AGAINST_OPTION, dest="pairs", type=names, default=(), metavar="A=B|NAME,...", help=text
-    )
+    parser.add_argument(PAIR_OPTION, dest="pairs", type=names, default=(), metavar="A=B|NAME,...", help=text)
 
 
 def add_comparison_options(parser: argparse.ArgumentParser, *, prefixed: bool = False) -> None:
