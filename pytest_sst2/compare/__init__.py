@@ -1,6 +1,7 @@
 """Compare two results: verdicts, causes, speed and memory. Needs no model and no torch.
 
 - ``comparison``: two results in, a verdict, statistics and causes for every cell out. Start here.
+- ``within_run``: cells of one run against one another, by the same verdicts.
 - ``pairing``: which records of two runs belong together.
 - ``several_seeds``: the bounds and tests of a cell, from ``score_bound`` (sentences), ``randomisation`` (few flips) and
   ``training_spread`` (seeds). ``family``: the correction over the cells. ``single_seeds``: seeds that failed.

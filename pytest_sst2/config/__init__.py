@@ -4,5 +4,6 @@
 - ``settings``: ``Settings``, the values of all options. ``project_folder``: where ``.sst2/`` is.
 - ``specs``: ``ModelSpec``, ``MethodSpec`` and ``Cell``. ``catalog``: the built-in models and methods.
 - ``registry``: looks up models and methods by name. ``matrix``: the cells of a run.
+- ``against``: the questions of ``--sst2-against``. ``declared``: those of ``--sst2-changed``.
 - ``recipes``: ``Recipe`` and the presets, such as ``quick``.
 """
