@@ -16,7 +16,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison, row_count_proble
 from pytest_sst2.compare.cell_verdicts import compared_cells, with_advice, with_verdicts
 from pytest_sst2.compare.changed_on_purpose import causes, declared_change, reasons
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS
-from pytest_sst2.compare.drift.evidence import Cause, ranked
+from pytest_sst2.compare.drift.evidence import Cause, over_seeds
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, pair_records, same_answers
 from pytest_sst2.compare.several_seeds import compare_pairing
 from pytest_sst2.compare.single_seeds import low_seed_sentences
@@ -208,7 +208,10 @@ def _causes(pairing: Pairing) -> tuple[Cause, ...]:
     pairs = pairing.pairs
     seeded = seed_dependent_settings(pairing.before) | seed_dependent_settings(pairing.after)
     change = declared_change(*pairs[0], NOTHING_DECLARED)
-    return ranked(cause for old, new in pairs for cause in causes(old, new, change, seeded) if not cause.is_declared)
+    of_seeds = {
+        new.seed: [cause for cause in causes(old, new, change, seeded) if not cause.is_declared] for old, new in pairs
+    }
+    return over_seeds(of_seeds)
 
 
 def _low_seeds(pairing: Pairing, alpha: float) -> Iterator[str]:
