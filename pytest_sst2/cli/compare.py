@@ -77,8 +77,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
 def _within_run(results: Results, options: argparse.Namespace) -> tuple[str, int]:
     """Return the comparison of cells of one run. It is a question, so only a ``--fail-on`` that was typed fails it."""
     from pytest_sst2.compare.within_run import compare_within
-    from pytest_sst2.report.markdown import markdown
-    from pytest_sst2.report.summary import make_report
+    from pytest_sst2.report.markdown import within_run_markdown
     from pytest_sst2.report.within_run_text import within_run_json, within_run_lines
 
     within = compare_within(
@@ -89,7 +88,7 @@ def _within_run(results: Results, options: argparse.Namespace) -> tuple[str, int
         raise Sst2Error(f"--fail-on {other[0]}: with {PAIR_OPTION} only {', '.join(_FAIL_ON_OF_PAIRS)} can fail.")
     status = within.exit_status(fail_on)
     if options.format == "markdown":
-        return markdown(make_report(results, within=within)).rstrip("\n"), status
+        return within_run_markdown(within).rstrip("\n"), status
     if options.format == "json":
         return within_run_json(within, fail_on).rstrip("\n"), status
     return "\n".join(within_run_lines(within, screen_width())), status

@@ -80,6 +80,13 @@ def markdown(report: Report) -> str:
     return "\n\n".join(filter(None, (*visible, *folded))) + "\n"
 
 
+def within_run_markdown(within: WithinRun) -> str:
+    """Return the comparison of cells of one run as Markdown, without the run's own table."""
+    return (
+        "\n\n".join(filter(None, (_within_run(within), _list(within_run_text.findings(within), _MOST_FINDINGS)))) + "\n"
+    )
+
+
 def _head(report: Report) -> str:
     """Return the headline, what it means, and its table."""
     parts = [f"{_SIGNS[report.tone]} **{escaped(report.headline)}**", _line(report.advice)]
