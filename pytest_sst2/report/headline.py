@@ -68,7 +68,7 @@ def run_advice(run: RunOutcome, comparison: Comparison | None, fail_on: Collecti
         return comparison_advice(comparison, fail_on)
     if run.outcome == "NOTHING MEASURED":
         return ""
-    return "No earlier run was compared: --sst2-save NAME saves a run, and --sst2-compare NAME compares a later run with it."
+    return "No baseline was compared: --sst2-save NAME saves a run, --sst2-compare NAME compares a later run with it."
 
 
 def points(fraction: float) -> str:
