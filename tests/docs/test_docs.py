@@ -111,7 +111,7 @@ def test_an_option_that_does_not_exist_is_noticed(pytester: pytest.Pytester) -> 
     with pytest.raises(pytest.UsageError, match="not a whole number"):
         check_command(["pytest", "--sst2-rounds", "many"], pytester)
     with pytest.raises(SystemExit):
-        check_command(["pytest-sst2", "compare", "main"], pytester)
+        check_command(["pytest-sst2", "compare"], pytester)
 
 
 class TestWorkflow:
