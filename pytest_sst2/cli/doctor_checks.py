@@ -156,7 +156,7 @@ def _folder(name: str, folder: Path, variable: str) -> Finding:
 def _sst2(hub_problem: str) -> Finding:
     remedy = "run once with access to the Hub, or name a copy: --sst2-data=FOLDER"
     try:
-        cached = cached_hub(online=not hub_problem)
+        cached = cached_hub()
     except Sst2Error as error:
         return Finding("data", "SST-2", "broken", str(error), remedy)
     if cached is not None:
@@ -180,7 +180,7 @@ def _model(spec: ModelSpec, hub_problem: str) -> Finding:
         detail = f"its tokenizer needs {' and '.join(missing)}"
         return Finding("models", spec.name, "missing", detail, install_command("deberta"))
     try:
-        location = locate.local_place(spec, online=not hub_problem)
+        location = locate.local_place(spec)
     except Sst2Error as error:
         return Finding("models", spec.name, "broken", str(error))
     if location:

@@ -114,7 +114,7 @@ def load_hub() -> Source:
         Sst2Error: A file is invalid.
     """
     offline = os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    if (cached := cached_hub(online=not offline)) is not None:
+    if (cached := cached_hub()) is not None:
         return cached
     if offline:
         raise HubError(f"{_cached().reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
@@ -127,11 +127,8 @@ def select(sizes: Mapping[str, int | None], _: Fetch) -> list[str]:
     return [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in _FILES)]
 
 
-def cached_hub(*, online: bool = True) -> Source | None:
+def cached_hub() -> Source | None:
     """Return SST-2 from the caches of huggingface_hub or ``datasets`` without the network, or None.
-
-    Args:
-        online: Whether the Hub could be asked, which has precedence over another commit in the cache than main's.
 
     Raises:
         Sst2Error: A file is invalid.
@@ -144,14 +141,11 @@ def cached_hub(*, online: bool = True) -> Source | None:
             dataset, *_ = _read_folder(snapshot.folder / subfolder)
             if (name := _known_name(dataset)) is not None:
                 return Source(dataset, name, "hub", snapshot.commit)
-    if (source := _from_datasets_cache()) is not None or online:
-        return source
-    other = _cached(any_commit=True).snapshot
-    return _hub_source(other) if other else None
+    return _from_datasets_cache()
 
 
-def _cached(*, any_commit: bool = False) -> Lookup:
-    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES, any_commit=any_commit)
+def _cached() -> Lookup:
+    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES)
 
 
 def _from_datasets_cache() -> Source | None:
@@ -171,7 +165,7 @@ def _from_datasets_cache() -> Source | None:
 
 def _hub_source(snapshot: Snapshot) -> Source:
     dataset, *_ = _read_folder(snapshot.folder)
-    return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit, snapshot.note)
+    return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
 
 
 def _missing_split(folder: Path, subfolder: str = "") -> str:

@@ -9,7 +9,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,15 +31,14 @@ _MEMORY_BYTES = 1 << 30
 _current: list[str] = []
 
 
-def obtain(request: Request, find: Callable[..., Lookup]) -> tuple[str, Snapshot]:
+def obtain(request: Request, find: Callable[[], Lookup]) -> tuple[str, Snapshot]:
     """Return ``cache`` or ``hub``, and the snapshot of a repository in the cache.
 
-    The cache comes first, then the Hub. If the Hub fails, another commit in the cache is better than none; its note
-    says so.
+    The cache comes first, then the Hub.
 
     Args:
         request: The repository and its files.
-        find: Looks into the cache; with ``any_commit`` also for another commit that may stand for main.
+        find: Looks into the cache.
 
     Raises:
         HubError: The cache has no copy, and the Hub is unreachable, refuses, fails, or sends nothing for 30 s; or
@@ -53,13 +51,10 @@ def obtain(request: Request, find: Callable[..., Lookup]) -> tuple[str, Snapshot
     try:
         return "hub", download(request, find)
     except HubError as error:
-        if (other := find(any_commit=True).snapshot) is not None:
-            note = f"{request.repo_id} at commit {other.commit[:12]}, not main, because {error}"
-            return "cache", replace(other, note=note)
         raise HubError(f"{lookup.reason}, and {error}") from error
 
 
-def download(request: Request, find: Callable[..., Lookup]) -> Snapshot:
+def download(request: Request, find: Callable[[], Lookup]) -> Snapshot:
     """Download the selected files of a repository, all at one commit; raises as ``obtain``.
 
     Of several processes that want the same repository one downloads it, and the others wait for it.

@@ -33,8 +33,8 @@ class LocatedModel:
     """A model's verified files on this machine.
 
     ``contents`` has the digest of each file that is loaded, by its
-    path relative to ``folder``, from when the run located the model. ``note`` is for the report: which commit stands
-    for main, and how the weights were converted.
+    path relative to ``folder``, from when the run located the model. ``note`` is for the report: how the weights
+    were converted.
     """
 
     spec: ModelSpec
@@ -91,7 +91,7 @@ def locate_files(spec: ModelSpec, *, trust_remote_code: bool) -> LocatedModel:
     digest = weights_digest(folder)
     revision = snapshot.commit if source != "folder" else files_digest(folder)
     weights = Weights(spec.hub_id, source, revision, digest, spec.licence)
-    located = LocatedModel(spec, folder, weights, contents, "; ".join(filter(None, (snapshot.note, note))))
+    located = LocatedModel(spec, folder, weights, contents, note)
     if spec.weights_sha256 and digest != spec.weights_sha256:
         raise Sst2Error(
             f"model {spec.name!r}: the weights in {folder} were damaged or replaced: their SHA-256 is {digest}, "
@@ -109,12 +109,8 @@ def _with_safetensors(spec: ModelSpec, folder: Path) -> tuple[Path, str]:
     return conversion.folder, conversion.note
 
 
-def local_place(spec: ModelSpec, *, online: bool = True) -> str:
+def local_place(spec: ModelSpec) -> str:
     """Return where a model is available without the network, as a clause, or an empty string.
-
-    Args:
-        spec: The model.
-        online: Whether a run could ask the Hub, which it prefers to another commit in the cache than main's.
 
     Raises:
         Sst2Error: A folder contains no model, or a file of the bundled package was changed.
@@ -122,7 +118,7 @@ def local_place(spec: ModelSpec, *, online: bool = True) -> str:
     if spec.folder is not None:
         transformer_folder(spec.folder)
         return f"in {spec.folder}"
-    if _cached(spec, any_commit=not online).snapshot is not None:
+    if _cached(spec).snapshot is not None:
         return "in the Hub's cache"
     bundled = bundled_folder(spec.bundled)
     if bundled is None:
@@ -131,11 +127,11 @@ def local_place(spec: ModelSpec, *, online: bool = True) -> str:
     return f"bundled, in {distribution_of(spec.bundled)}"
 
 
-def _cached(spec: ModelSpec, *, with_code: bool = False, any_commit: bool = False) -> Lookup:
+def _cached(spec: ModelSpec, *, with_code: bool = False) -> Lookup:
     missing = functools.partial(missing_file, sentence_encoder=spec.sentence_encoder)
     patterns = (*SMALL_FILES, "*.py") if with_code else SMALL_FILES
     names = names_in_cache(spec.hub_id)
-    return find_cached(names, "model", spec.revision, missing, patterns, any_commit=any_commit)
+    return find_cached(names, "model", spec.revision, missing, patterns)
 
 
 def _find(spec: ModelSpec, *, with_code: bool) -> tuple[str, Snapshot]:

@@ -87,28 +87,24 @@ def the_name_is_spelled_otherwise() -> None:
     root().rename(root().with_name("models--Org--Words"))
 
 
-# What a run without the Hub lacks, or an empty string if it needs nothing; and whether main is there, so that a run
-# does not ask a Hub that can be reached.
-STATES: dict[Callable[[], object], tuple[str, bool]] = {
-    weights_in_a_shared_blob: ("", True),
-    copies_in_place_of_links: ("", True),
-    the_cache_was_moved_and_a_link_left: ("", True),
-    files_of_a_file_manager: ("", True),
-    without("README.md", "flax_model.msgpack"): ("", True),
-    without("model.safetensors"): ("lacks model.safetensors", False),
-    without("vocab.txt"): ("lacks a tokenizer", False),
-    without("config.json"): ("lacks config.json", False),
-    the_shared_blob_is_gone: ("lacks model.safetensors", False),
-    an_unfinished_blob_of_a_killed_client: ("lacks model.safetensors", False),
-    lambda: shutil.rmtree(root() / "refs"): ("", False),
-    lambda: (root() / "refs" / "main").write_text(""): ("", False),
-    main_points_to_a_half_filled_newer_commit: ("", False),
-    only_a_tag_was_downloaded: ("no copy of org/words@main, only other revisions", False),
-    lambda: root().rename(root().with_name("models--Org--Words")): (
-        "no copy of org/words, but one of Org/Words",
-        False,
-    ),
-    lambda: shutil.rmtree(cache_folder()): ("no copy of org/words", False),
+# What a run without the Hub lacks; empty if it needs nothing, so that it does not ask a Hub that can be reached.
+STATES: dict[Callable[[], object], str] = {
+    weights_in_a_shared_blob: "",
+    copies_in_place_of_links: "",
+    the_cache_was_moved_and_a_link_left: "",
+    files_of_a_file_manager: "",
+    without("README.md", "flax_model.msgpack"): "",
+    without("model.safetensors"): "lacks model.safetensors",
+    without("vocab.txt"): "lacks a tokenizer",
+    without("config.json"): "lacks config.json",
+    the_shared_blob_is_gone: "lacks model.safetensors",
+    an_unfinished_blob_of_a_killed_client: "lacks model.safetensors",
+    lambda: shutil.rmtree(root() / "refs"): "no copy of org/words@main, only other revisions",
+    lambda: (root() / "refs" / "main").write_text(""): "lacks config.json",
+    main_points_to_a_half_filled_newer_commit: "lacks model.safetensors",
+    only_a_tag_was_downloaded: "no copy of org/words@main, only other revisions",
+    lambda: root().rename(root().with_name("models--Org--Words")): "no copy of org/words, but one of Org/Words",
+    lambda: shutil.rmtree(cache_folder()): "no copy of org/words",
 }
 
 
@@ -128,25 +124,22 @@ def test_a_run_and_doctor_agree_and_no_file_of_another_tool_is_lost(
     server.add("org/words", filled)
     snapshot_download("org/words")
     make()
-    lacks, has_main = STATES[make]
+    lacks = STATES[make]
     server.requests.clear()
     before = {path for path in cache_folder().rglob("*") if path.exists()}
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert bool(local_place(SPEC, online=False)) == (not lacks)
+    assert bool(local_place(SPEC)) == (not lacks)
     if lacks:
         with pytest.raises(Sst2Error, match=lacks):
             locate(SPEC)
     else:
-        located = locate(SPEC)
-        assert located.weights.source == "cache"
-        assert ("not main, because the Hub is disabled" in located.note) == (not has_main)
+        assert locate(SPEC).weights.source == "cache"
     assert server.requests == []
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     download._unreachable_reason.cache_clear()
-    assert bool(local_place(SPEC)) == has_main
-    assert locate(SPEC).weights.source == ("cache" if has_main else "hub")
-    assert bool(server.requests) == (not has_main)
+    assert locate(SPEC).weights.source == ("hub" if lacks else "cache")
+    assert bool(server.requests) == bool(lacks)
     assert local_place(SPEC)
     assert before <= {path for path in cache_folder().rglob("*") if path.exists()}
