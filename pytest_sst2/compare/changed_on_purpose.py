@@ -169,6 +169,8 @@ def declared_change(before: Record, after: Record, declared: Declared) -> str:
             parts.append(f"{what} {new}, was {old}")
     if declared.recipe and (differences := list(recipe_differences(before, after))):
         parts.append(f"recipe {'; '.join(differences)}")
+    if before.path != after.path:
+        parts.append(f"path {after.path}, was {before.path}")
     return "; ".join(parts)
 
 
@@ -185,6 +187,9 @@ def causes(before: Record, after: Record, change: str, seeded: Collection[str]) 
     elif values := _changed_values(before, after):
         is_encoder_same = not {"dtype", "max_length", "probe_max_length"}.intersection(values)
         drift = tuple(cause for cause in drift if is_encoder_same and cause.kind in _BEFORE_TRAINING)
+    elif before.path != after.path and not is_frozen(before):
+        # Both paths draw other masks and may order rows otherwise, so what has no place of its own follows from that.
+        drift = tuple(cause for cause in drift if cause.kind in (*_BEFORE_TRAINING, "settings") or cause.where)
     return ranked((Cause(change, "declared", rank=Rank.DECLARED), *drift))
 
 
@@ -199,6 +204,8 @@ def other_work(before: Record, after: Record) -> str:
     """Return why two records with a declared change did not do the same work, in words; empty if they did."""
     if before.method != after.method:
         return f"method {after.method}, was {before.method}"
+    if before.path != after.path:
+        return f"path {after.path}, was {before.path}"
     if before.model != after.model and not _same_size(before, after):
         return f"model {after.model}, was {before.model}"
     values = [name for name in _changed_values(before, after) if name not in _SAME_WORK]

@@ -30,7 +30,7 @@ from pytest_sst2.config.option_parsers import (
     text,
     token_count,
 )
-from pytest_sst2.config.recipes import DTYPES, EVALUATION_SPLITS, PRESETS
+from pytest_sst2.config.recipes import DTYPES, EVALUATION_SPLITS, PATHS, PRESETS
 
 # What can fail a comparison. Missing cells are not in the default: -k and --methods leave cells out on purpose.
 FAIL_ON = ("regressed", "undecided", "slower", "more-memory", "drifted", "incomparable", "missing")
@@ -108,6 +108,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_length", "longest input in tokens", token_count, "N"),
     Option("dtype", "floating-point type: float32, bfloat16 or float16", one_of(DTYPES), "TYPE"),
     Option("device", "auto, cpu, cuda or mps", one_of(DEVICES), "DEVICE", "auto"),
+    Option("path", "fast, or stock: the libraries' own Trainer, modules and encode()", one_of(PATHS), "PATH", "fast"),
     Option("metrics", "metrics in addition to accuracy", names, "f1,..."),
     Option("trust_remote_code", "allow models and metrics to run their own code"),
     Option(

@@ -14,12 +14,15 @@ from pytest_sst2.utils.errors import Sst2Error
 
 EvaluationSplit = Literal["validation", "heldout"]
 DType = Literal["float32", "bfloat16", "float16"]
+# How a cell is computed: with ``methods.fast``, or with the libraries' own Trainer, modules and ``encode()``.
+ComputationPath = Literal["fast", "stock"]
 
 # The seeds of --sst2-seeds auto; those of every preset come first.
 ALL_AUTO_SEEDS = (42, 43, 44, 45, 46, 47, 48, 49)
 
 EVALUATION_SPLITS: tuple[str, ...] = get_args(EvaluationSplit)
 DTYPES: tuple[str, ...] = get_args(DType)
+PATHS: tuple[str, ...] = get_args(ComputationPath)
 
 
 @dataclass(frozen=True, kw_only=True)

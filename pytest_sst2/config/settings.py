@@ -21,7 +21,7 @@ from pytest_sst2.config.declared import CHANGED_OPTION, Declared
 from pytest_sst2.config.option_parsers import AUTO_SEEDS, BadValue, current_words
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON, UNSET, Option, is_set
 from pytest_sst2.config.project_folder import check_ini_file, project_folder
-from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, Recipe, build_recipe
+from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, ComputationPath, Recipe, build_recipe
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.formatting import quoted, truncate
@@ -33,7 +33,7 @@ _RECIPE_OPTIONS = ("train_size", "eval_size", "seeds", "epochs", "batch_size", "
 # Options whose parsed value is the setting.
 _UNCHANGED = (
     *("models", "device", "rounds", "min_accuracy", "save", "compare", "tolerance", "alpha", "overwrite"),
-    *("anyway", "trust_remote_code", "ray_address", "ray_cpus", "exclusive"),
+    *("anyway", "trust_remote_code", "ray_address", "ray_cpus", "exclusive", "path"),
 )
 
 
@@ -114,6 +114,7 @@ class Settings:
     auto_seeds: bool = False
     against: tuple[str, ...] = ()
     against_gates: bool = False
+    path: ComputationPath = "fast"
 
     @property
     def results_path(self) -> Path | None:

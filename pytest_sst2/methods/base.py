@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_sst2.config.recipes import Recipe
+from pytest_sst2.config.recipes import ComputationPath, Recipe
 from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
@@ -46,6 +46,7 @@ class Job:
         cache: Caches embeddings of frozen encoders between runs; None to compute all of them.
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
         parts: Number of parts into which each batch is divided; more than 1 after the accelerator ran out of memory.
+        path: ``fast``, or ``stock`` for the libraries' own Trainer, modules and ``encode()``.
     """
 
     train: Examples
@@ -59,6 +60,12 @@ class Job:
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None
     parts: int = 1
+    path: ComputationPath = "fast"
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether ``methods.fast`` may stand in for the libraries' own modules and batches."""
+        return self.path == "fast"
 
     @property
     def encoder(self) -> ModelSpec:

@@ -12,7 +12,7 @@ import numpy as np
 from pytest_sst2.instruments.encoder_fingerprint import Embed
 from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation, FingerprintRecorder
 from pytest_sst2.methods.base import Job, overflow_remedy
-from pytest_sst2.methods.fast.embedder import Embedder
+from pytest_sst2.methods.fast.embedder import DEFAULT_BATCH, Embedder
 from pytest_sst2.methods.fast.embedding_cache import address_of
 from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from pytest_sst2.models.max_length import encoder_limit
@@ -52,7 +52,9 @@ class Features:
         ids = self.embedder.token_ids(sentences) if is_own else None
         if ids is None:
             return self._check_finite(self.embedder(sentences))
-        rows = self._embed_distinct(sentences, ids)
+        rows = (
+            self._embed_distinct(sentences, ids) if self.job.is_fast else self._check_finite(self.embedder(sentences))
+        )
         which: Literal["train", "evaluation"] = "train" if sentences is self.job.train.sentences else "evaluation"
         self.job.recorder.record_rows(which, ids, rows)
         return rows
@@ -63,7 +65,11 @@ class Features:
             "modules": [type(module).__name__ for module in self.encoder],
             "pooling": next((_pooling(module) for module in self.encoder if type(module).__name__ == "Pooling"), None),
             "max_seq_length": encoder_limit(self.encoder),
-            "tokens_per_batch": self.embedder.tokens_per_batch,
+            **(
+                {"tokens_per_batch": self.embedder.tokens_per_batch}
+                if self.job.is_fast
+                else {"encode_batch_size": DEFAULT_BATCH}
+            ),
         }
 
     def warnings(self) -> tuple[str, ...]:
@@ -149,7 +155,7 @@ def load_features(job: Job) -> Features:
         else:
             limit = job.recipe.probe_max_length
             encoder = job.loader.sentence_encoder(job.encoder, dtype=job.recipe.dtype, max_length=limit)
-            embedder = Embedder(encoder, job.parts)
+            embedder = Embedder(encoder, job.parts, job.is_fast)
     if reused is not None:
         job.recorder.reuse(embedder.encoder, observation)
         return Features(job, embedder)

@@ -132,7 +132,8 @@ def run_trainer(
     from torch.utils.data import DataLoader
     from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer
 
-    trimmer = embedding_trimmer(classifier.model, (row["input_ids"] for row in rows))
+    is_fast = job.is_fast
+    trimmer = embedding_trimmer(classifier.model, (row["input_ids"] for row in rows) if is_fast else None)
     observer = _observer(job, classifier, trimmer)
     pad = DataCollatorWithPadding(classifier.tokenizer)
     order = OrderDigest(limit=len(rows) if job.recorder.enabled else 0)
@@ -144,7 +145,7 @@ def run_trainer(
 
     class BatchingTrainer(_in_parts(Trainer, job.parts)):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:
-            if not job.recipe.group_by_length:
+            if not (is_fast and job.recipe.group_by_length):
                 return super().get_train_dataloader()
             batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
             loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
@@ -163,7 +164,8 @@ def run_trainer(
         if type(callback) not in (DefaultFlowCallback, type(observer)):
             trainer.remove_callback(callback)
     training = job.clock.phase("train", examples=len(rows) * job.recipe.epochs)
-    with training, quick_dropout(classifier.model), trimmer.trimmed():
+    dropout = quick_dropout(classifier.model) if is_fast else contextlib.nullcontext()
+    with training, dropout, trimmer.trimmed():
         trainer.train()
     steps = int(trainer.state.global_step)
     job.recorder.record_training(

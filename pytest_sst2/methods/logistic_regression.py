@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,11 +98,20 @@ def convergence_warnings(training: TrainingFingerprint) -> tuple[str, ...]:
 def regression_settings(model: Any) -> dict[str, Any]:
     """Return the estimator's effective parameters as plain values.
 
-    The penalty is recorded as ``l2``, independent of the arguments of the installed scikit-learn.
+    The penalty is recorded as ``l2`` or ``l1`` for example, whichever argument of scikit-learn it comes from.
     """
+    parameters = model.get_params(deep=False)
     plain = {
         name: value
-        for name, value in model.get_params(deep=False).items()
+        for name, value in parameters.items()
         if isinstance(value, bool | int | float | str | None) and name not in ("penalty", "l1_ratio")
     }
-    return {**plain, "regularization": "l2"}
+    return {**plain, "regularization": _regularization(parameters)}
+
+
+def _regularization(parameters: Mapping[str, Any]) -> str:
+    """Return the penalty of an estimator; scikit-learn 1.8 replaces ``penalty`` by ``l1_ratio``."""
+    penalty, ratio = parameters.get("penalty", "deprecated"), parameters.get("l1_ratio") or 0.0
+    if penalty not in ("deprecated", "elasticnet"):
+        return str(penalty or "none")
+    return {0.0: "l2", 1.0: "l1"}.get(ratio, f"elasticnet {ratio:g}")

@@ -14,6 +14,9 @@ from pytest_sst2.methods.base import Job
 from pytest_sst2.methods.fast.length_batching import length_batches, tokens_per_batch
 from pytest_sst2.models.max_length import max_input_length
 
+# Sentences of a batch that is not formed by length.
+_PLAIN = 32
+
 
 @dataclass
 class SequenceClassifier:
@@ -25,6 +28,7 @@ class SequenceClassifier:
         max_length: Longest input in tokens. Longer sentences are truncated.
         dtype: float32, or the type to compute in under autocast.
         parts: Number of parts into which batches are divided to save memory.
+        by_length: Whether batches have sentences of similar length; otherwise 32 sentences in their order.
     """
 
     model: Any
@@ -32,6 +36,7 @@ class SequenceClassifier:
     max_length: int
     dtype: str
     parts: int = 1
+    by_length: bool = True
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the probabilities of the positive class, shape (n,), float64; batched by length to save padding."""
@@ -67,7 +72,8 @@ class SequenceClassifier:
         """Yield batches of similar length: the indices of their sentences, and the model's inputs on its device."""
         encoded = self.tokenize(sentences)
         lengths = [len(ids) for ids in encoded["input_ids"]]
-        for batch in length_batches(lengths, self.tokens_per_batch):
+        plain = (list(range(first, min(first + _PLAIN, len(lengths)))) for first in range(0, len(lengths), _PLAIN))
+        for batch in length_batches(lengths, self.tokens_per_batch) if self.by_length else plain:
             rows = {name: [values[index] for index in batch] for name, values in encoded.items()}
             yield batch, self.tokenizer.pad(rows, return_tensors="pt").to(self.model.device)
 
@@ -107,7 +113,7 @@ def load_classifier(job: Job, *, needs_head: bool = False) -> SequenceClassifier
     # A decoder's head reads the last token before the padding, and finds it by the config's padding token.
     model.config.pad_token_id = tokenizer.pad_token_id
     length = _max_length(job, tokenizer, model)
-    classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts)
+    classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts, job.is_fast)
     job.recorder.record_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
     job.recorder.record_encoder(model, classifier.embed)
     return classifier

@@ -102,6 +102,8 @@ def _common_flags(record: Record) -> list[str]:
     flags = [f"--sst2-data={data}", *_recipe_flags(record.recipe)]
     if record.environment.device != "cpu":
         flags.append(f"--sst2-device={record.environment.device}")
+    if record.path != "fast":
+        flags.append(f"--sst2-path={record.path}")
     if len(record.rounds) > 1:
         flags.append(f"--sst2-rounds={len(record.rounds)}")
     return flags

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from pytest_sst2.config.recipes import Recipe
+from pytest_sst2.config.recipes import ComputationPath, Recipe
 from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.floors import Floor, FloorKey
@@ -203,7 +203,8 @@ class Record:
     ``predictions`` (0 or 1), ``probabilities`` (of the positive class, six digits) and ``labels`` are in the order of
     the evaluation rows. The numbers are those of the first round. ``settings`` has the effective training arguments or
     classifier parameters. Files of schema version 1 have no ``labels``, and None as ``fingerprint``. ``commit`` is
-    that of the user's repository; None if there is none, and in files of earlier releases.
+    that of the user's repository; None if there is none, and in files of earlier releases. ``path`` is ``stock`` if the
+    libraries' own Trainer, modules and ``encode()`` were used as they come, else ``fast``.
     """
 
     cell: str
@@ -233,6 +234,7 @@ class Record:
     floor: Floor | None = None
     warnings: Sequence[str] = ()
     commit: Commit | None = None
+    path: ComputationPath = "fast"
 
     @property
     def phases(self) -> Sequence[Phase]:

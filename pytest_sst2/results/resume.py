@@ -16,7 +16,7 @@ from pytest_sst2.utils.formatting import plural, shorten
 from pytest_sst2.utils.safe_read import read_text
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.recipes import Recipe
+    from pytest_sst2.config.recipes import ComputationPath, Recipe
 
 
 def load_unfinished(path: Path) -> Results:
@@ -62,11 +62,14 @@ class Conditions:
     timed: bool = False  # whether no phase may be cached
     exclusive: bool = False  # whether cells must be timed without other workers
     anywhere: bool = False  # whether the cell may run on another machine than this one
+    path: ComputationPath = "fast"  # of --sst2-path
 
     def differ_from(self, record: Record) -> str:
         """Return the first condition that differs from a record's, as a clause; empty if the record can be taken."""
         if dataclasses.replace(record.recipe, seeds=()) != dataclasses.replace(self.recipe, seeds=()):
             return f"recipe {self.recipe.label}, was {record.recipe_label}"
+        if record.path != self.path:
+            return f"path {self.path}, was {record.path}"
         if record.dataset.digest != self.digest:
             return "other rows"
         if getattr(record.weights, "sha256", None) != getattr(self.weights, "sha256", None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ from pytest_sst2.runner.result_warnings import (
 from pytest_sst2.utils.clock import CLOCK
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.recipes import Recipe
+    from pytest_sst2.config.recipes import ComputationPath, Recipe
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.data.splits import Splits
     from pytest_sst2.instruments.progress import Progress
@@ -70,6 +71,7 @@ class CellRunner:
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
         progress: Receives the current phase and step.
         first_environment: The environment of the run's first cell; None if this is the first.
+        path: ``fast`` or ``stock``.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class CellRunner:
         frozen: FrozenEncoder | None = None,
         progress: Progress | None = None,
         first_environment: Environment | None = None,
+        path: ComputationPath = "fast",
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -97,6 +100,7 @@ class CellRunner:
         self.cache = cache
         self.frozen = frozen
         self.progress = progress
+        self.path = path
         self._first_environment = first_environment or environment
         self.rounds: list[MeasuredRound] = []
         # Number of parts into which each batch is divided.
@@ -154,7 +158,8 @@ class CellRunner:
         clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
         recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
-        with PeakMemory() as memory, freed_memory_kept(), clock.phase(UNNAMED_PHASE):
+        kept = freed_memory_kept() if self.path == "fast" else contextlib.nullcontext()
+        with PeakMemory() as memory, kept, clock.phase(UNNAMED_PHASE):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)), recorder.predicting():
                 probabilities = self._checked(trained.predict)(job.evaluation.sentences)
@@ -188,6 +193,7 @@ class CellRunner:
             cache=self.cache,
             frozen=self.frozen,
             parts=self._parts,
+            path=self.path,
         )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:
@@ -222,6 +228,7 @@ class CellRunner:
             weights=self._weights,
             settings={**first.trained.settings, **({"code": self._code} if self._code else {})},
             fingerprint=fingerprint,
+            path=self.path,
             labels=tuple(labels.tolist()),
             predictions=tuple(first.predictions.tolist()),
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),

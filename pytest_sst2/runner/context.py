@@ -112,8 +112,8 @@ class RunContext:
 
     @cached_property
     def cache(self) -> EmbeddingCache | None:
-        """The embedding cache; None if it is switched off or times are measured."""
-        if self.settings.cache_bytes is None:
+        """The embedding cache; None if it is switched off, times are measured, or the path is not fast."""
+        if self.settings.cache_bytes is None or self.settings.path != "fast":
             return None
         try:
             return EmbeddingCache(cache_folder(), self.settings.cache_bytes)
@@ -180,6 +180,7 @@ class RunContext:
                 self.frozen if self.cache is not None else None,
                 self.progress,
                 self._first_environment,
+                self.settings.path,
             )
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
@@ -206,6 +207,7 @@ class RunContext:
             timed=self.cache is None,
             exclusive=self.settings.exclusive,
             anywhere=self.executor is not None,
+            path=self.settings.path,
         )
         if reason := now.differ_from(before):
             return None, reason

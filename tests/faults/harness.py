@@ -16,7 +16,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison, compare
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.declared import NOTHING_DECLARED
-from pytest_sst2.config.recipes import Recipe
+from pytest_sst2.config.recipes import ComputationPath, Recipe
 from pytest_sst2.config.settings import Settings
 from pytest_sst2.config.specs import Cell, MethodSpec, ModelSpec
 from pytest_sst2.instruments import environment
@@ -40,6 +40,7 @@ class World:
         recipe: The recipe; the cell has its first seed.
         scratch: The folder for changed models.
         rounds: Repetitions of the cell.
+        path: ``fast`` or ``stock``.
     """
 
     model: Path
@@ -47,6 +48,7 @@ class World:
     recipe: Recipe
     scratch: Path
     rounds: int = 1
+    path: ComputationPath = "fast"
 
     def with_recipe(self, **changes: Any) -> World:
         """Return the world with another recipe."""
@@ -179,6 +181,7 @@ def _settings(world: World) -> Settings:
         shard=None,
         talkative=False,
         ci=False,
+        path=world.path,
     )
 
 

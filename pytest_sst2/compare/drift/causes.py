@@ -91,7 +91,7 @@ def _paired_row_differences(before: Record, after: Record, declared: Declared) -
     ]
     rows += [difference] if rows and (difference := overlap_difference(old.overlap, new.overlap)) else []
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()
-    has_other_recipe = declared.recipe and bool(values)
+    has_other_recipe = (declared.recipe and bool(values)) or before.path != after.path
     if (
         not (rows or has_other_recipe or (before.model, before.method) != (after.model, after.method))
         and same_tokens
@@ -235,7 +235,7 @@ def _training_causes(
             same_start=not (tokens or encoder),
             explained=explained,
             autocast=autocast,
-            hidden_dropout=False,
+            hidden_dropout=after.path == "fast" and after.environment.device == "cpu",
         ),
         *step_causes(old, new, before.settings, after.settings, explained),
     ]

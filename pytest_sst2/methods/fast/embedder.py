@@ -16,6 +16,8 @@ from pytest_sst2.results.probe_sentences import probe_sentences
 
 # Batch size for encoders whose inputs are not token ids.
 _SENTENCES_PER_BATCH = 128
+# The default of ``SentenceTransformer.encode()``.
+DEFAULT_BATCH = 32
 # Sentences prepared at once. They are padded to the longest, so more of them would need much memory.
 _PREPARED_AT_ONCE = 1024
 
@@ -24,14 +26,18 @@ _PREPARED_AT_ONCE = 1024
 class Embedder:
     """A frozen ``SentenceTransformer``: maps n sentences to an array of shape (n, d), float32.
 
-    Batches are divided into ``parts`` to save memory.
+    Batches are divided into ``parts`` to save memory. Without ``by_length``, ``encode()`` forms them as it does by
+    default.
     """
 
     encoder: Any
     parts: int = 1
+    by_length: bool = True
 
     def __call__(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the embeddings in the order of the sentences; shape (0, 0) without sentences."""
+        if not self.by_length and len(sentences):
+            return self._encode(sentences, DEFAULT_BATCH)
         ids = self.token_ids(sentences) if len(sentences) else []
         if ids is None:
             return self._encode(sentences, _SENTENCES_PER_BATCH // self.parts)

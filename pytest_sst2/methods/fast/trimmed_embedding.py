@@ -85,14 +85,14 @@ class EmbeddingTrimmer:
             _replace(self._model, self.embedding, self._whole)
 
 
-def embedding_trimmer(model: Any, sentences: Iterable[Sequence[int]]) -> EmbeddingTrimmer:
+def embedding_trimmer(model: Any, sentences: Iterable[Sequence[int]] | None) -> EmbeddingTrimmer:
     """Return a trimmer of a transformers model's word embedding to the tokens of its training rows.
 
-    It leaves the model unchanged if the result would differ or little would be saved. The result would differ if the
-    embedding is shared with another layer, rescales its rows or gradients, or is frozen.
+    It leaves the model unchanged without rows, or if the result would differ or little would be saved. The result
+    would differ if the embedding is shared with another layer, rescales its rows or gradients, or is frozen.
     """
     whole = _word_embedding(model)
-    if whole is None:
+    if whole is None or sentences is None:
         return EmbeddingTrimmer(model, None)
     tokens = {token for sentence in sentences for token in sentence}
     if whole.padding_idx is not None:
