@@ -187,8 +187,8 @@ def causes(before: Record, after: Record, change: str, seeded: Collection[str]) 
     elif values := _changed_values(before, after):
         is_encoder_same = not {"dtype", "max_length", "probe_max_length"}.intersection(values)
         drift = tuple(cause for cause in drift if is_encoder_same and cause.kind in _BEFORE_TRAINING)
-    elif before.path != after.path and not is_frozen(before):
-        # Both paths draw other masks and may order rows otherwise, so what has no place of its own follows from that.
+    elif before.path != after.path:
+        # Other batches, orders and masks follow from the path, and with them all that has no place of its own.
         drift = tuple(cause for cause in drift if cause.kind in (*_BEFORE_TRAINING, "settings") or cause.where)
     return ranked((Cause(change, "declared", rank=Rank.DECLARED), *drift))
 

@@ -181,6 +181,7 @@ def _settings(world: World) -> Settings:
         shard=None,
         talkative=False,
         ci=False,
+        anyway=False,
         path=world.path,
     )
 

@@ -456,3 +456,15 @@ class TestAsIs:
         AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3).save_pretrained(folder)
         with pytest.raises(Sst2Error, match=r"is for 3 classes .* so it cannot be measured as it is"):
             train(METHOD["as-is"], make_job(folder))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "regularization"),
+    [({}, "l2"), ({"l1_ratio": 1.0}, "l1"), ({"l1_ratio": 0.5}, "elasticnet 0.5"), ({"penalty": "l1"}, "l1")],
+)
+def test_a_regression_records_the_penalty_that_it_has(arguments: dict[str, Any], regularization: str) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    assert (
+        logistic.regression_settings(LogisticRegression(solver="saga", **arguments))["regularization"] == regularization
+    )
