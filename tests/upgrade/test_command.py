@@ -452,7 +452,7 @@ class TestInterrupted:
         (["--python", "3.12", "--bisect"], "--bisect searches packages"),
         (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' does not exist"),
         (["a==1", "--to", "nowhere.txt"], "--to FILE gives every version"),
-        (["--to", "nowhere.txt"], "'nowhere.txt' cannot be read"),
+        (["--to", "nowhere.txt"], "nowhere.txt cannot be read"),
         (["a==1", "-o", "before.txt"], "is a file. Give a folder"),
     ],
 )
