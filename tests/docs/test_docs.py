@@ -244,7 +244,7 @@ def test_every_cause_in_upgrades_is_still_said() -> None:
 def test_reliability_names_tests_that_exist() -> None:
     text = (DOCS / "reliability.md").read_text(encoding="utf-8")
     named = re.findall(r"`([\w*/]*test_[\w*]+\.py)`", text)
-    assert len(named) > 10
+    assert len(named) > 5
     assert [path for path in named if not list((ROOT / "tests").glob(path))] == []
 
 
