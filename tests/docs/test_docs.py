@@ -225,7 +225,7 @@ def spoken() -> str:
 def test_every_message_in_troubleshooting_is_still_said() -> None:
     headings = re.findall(r"^### `([^`]+)`$", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
     said = spoken()
-    assert len(headings) > 20
+    assert len(headings) > 15
     assert [heading for heading in headings if heading not in said] == []
 
 
