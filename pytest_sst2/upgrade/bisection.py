@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_sst2.compare.looks import planned_looks
+from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.results.environment_diff import FIRST_PACKAGES
 from pytest_sst2.results.file import Results
 from pytest_sst2.upgrade.ab_run import Notify, Sides
@@ -27,7 +29,7 @@ Changes = Mapping[str, VersionChange]
 class Cause:
     """A package that causes the symptom, then the packages that need it and are needed by it.
 
-    It is a range if these are several changes, between which nothing could be tested.
+    It is a range if these are several changes, between which no set was bad or good.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,8 @@ class Bisection:
         folder: Where results are kept until the command is finished.
         named: The packages named on the command line. Of several tied packages they are listed first.
         steps: The number of sets tested so far.
+        undecided: How many of them are undecided.
+        looks_further: Whether more seeds of an undecided set are measured: with ``--sst2-seeds auto``.
     """
 
     sides: Sides
@@ -65,23 +69,24 @@ class Bisection:
     notify: Notify
     named: Sequence[str] = ()
     steps: int = 0
+    undecided: int = 0
     _changes: Changes = field(init=False)
     _closure: Closure = field(init=False)
+    looks_further: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self._changes = {change.name: change for change in self.sides.changes}
         before, after = inspect_environment(self.sides.before), inspect_environment(self.sides.after)
         self._closure = dependency_closure(self.sides.changes, before, after)
+        self.looks_further = self.plan.has_auto_seeds and self.symptom.kind == "regressed"
         if self.symptom.records:
             self.plan = self.plan.only(self.symptom.records)
-        # Results of another cell must not be reused for this one.
-        self.folder /= short_digest("\n".join(self.plan.flags))
 
-    def is_repeatable(self) -> bool:
+    def repeated(self) -> Outcome:
         """Return whether the later environment reproduces the symptom when it is measured again."""
         outcome, why = self._outcome(lambda: self.sides.after.pins)
         self.notify(f"repeated in the later environment: {_with_reason(outcome, why)}")
-        return outcome is Outcome.BAD
+        return outcome
 
     def minimal_set(self) -> MinimalSet:
         """Return a smallest set of changes that reproduces the symptom."""
@@ -131,6 +136,7 @@ class Bisection:
     def _test(self, description: str, pins: Callable[[], Pins]) -> Outcome:
         self.steps += 1
         outcome, why = self._outcome(pins)
+        self.undecided += outcome is Outcome.UNDECIDED
         self.notify(f"step {self.steps}: {description}: {_with_reason(outcome, why)}")
         return outcome
 
@@ -140,21 +146,48 @@ class Bisection:
         except InstallError as error:
             return Outcome.UNTESTABLE, f"cannot be installed: {error}"
         try:
-            results = self._measure(environment)
+            results = self._measure(environment, self.plan)
         except BenchmarkRunError as error:
             is_same = self.symptom.kind == "crash" and is_same_crash(self.symptom.summary, str(error))
             return (Outcome.BAD, "") if is_same else (Outcome.UNTESTABLE, f"cannot run: {error}")
         outcome = outcome_of(self.symptom, results, tolerance=self.tolerance, alpha=self.alpha)
+        if outcome is Outcome.UNDECIDED and self.looks_further:
+            return self._further_outcome(environment, results)
         return outcome, "the cell has no result that can be compared" if outcome is Outcome.UNTESTABLE else ""
 
-    def _measure(self, environment: BuiltEnvironment) -> Results:
+    def _further_outcome(self, environment: BuiltEnvironment, results: Results) -> tuple[Outcome, str]:
+        """Measure more seeds, of both environments too, until an undecided environment is bad or good.
+
+        The looks share another alpha. The results of both environments are reused in other steps.
+        """
+        symptom, done = self.symptom, len(self.symptom.records)
+        counts = [look.seeds for look in planned_looks(len(ALL_AUTO_SEEDS)) if look.seeds > done]
+        for count in counts:
+            plan = self.plan.with_seeds(ALL_AUTO_SEEDS[done:count])
+            done = count
+            try:
+                before, later, more = (
+                    self._measure(one, plan) for one in (self.sides.before, self.sides.after, environment)
+                )
+            except BenchmarkRunError as error:
+                return Outcome.UNDECIDED, f"more seeds cannot run: {error}"
+            symptom = symptom.with_more(before.records, later.records)
+            results = Results((*results.records, *more.records), (*results.failures, *more.failures))
+            outcome = outcome_of(symptom, results, tolerance=self.tolerance, alpha=self.alpha / len(counts))
+            if outcome.is_known:
+                return outcome, f"after {count} seeds"
+        return Outcome.UNDECIDED, f"after {done} seeds"
+
+    def _measure(self, environment: BuiltEnvironment, plan: Plan) -> Results:
+        # Results of another cell or of other seeds must not be reused for these.
+        folder = self.folder / short_digest("\n".join(plan.flags))
         count = self.passes if self.symptom.needs_passes else 1
-        files = [self.folder / f"{environment.key}-{number}.json" for number in range(1, count + 1)]
+        files = [folder / f"{environment.key}-{number}.json" for number in range(1, count + 1)]
 
         def notify(line: str) -> None:
             self.notify(f"  {line}")
 
-        return merge_passes([run_benchmarks(environment, self.plan, file, notify) for file in files], environment.key)
+        return merge_passes([run_benchmarks(environment, plan, file, notify) for file in files], environment.key)
 
 
 def _with_reason(outcome: Outcome, why: str) -> str:
@@ -175,9 +208,9 @@ def cause_sentence(changes: Changes, minimal: MinimalSet, causes: Sequence[Cause
     with_needed = f", with {describe_changes(changes, needed)}, which it needs," if needed else ""
     what = f"({symptom.name}: {symptom.summary})"
     if any(cause.is_range for cause in causes):
-        return f"the cause is among {description}{with_needed}; no smaller set could be tested {what}"
+        return f"the cause is among {description}{with_needed}; no smaller set is known to be bad or good {what}"
     if len(causes) > 1:
-        alone = "but none without the others" if minimal.is_minimal else "but a smaller set could not be tested"
+        alone = "but none without the others" if minimal.is_minimal else "but a smaller set may"
         return f"{description}{with_needed} reproduce it together, {alone} {what}"
     alone = "" if needed or len(tied) > 1 else " alone"
     return f"{description}{with_needed}{alone} reproduces it {what}"

@@ -29,7 +29,7 @@ from pytest_sst2.upgrade.auto_seeds import measure_until_decided
 from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
-from pytest_sst2.upgrade.minimize import FirstBadRelease
+from pytest_sst2.upgrade.minimize import FirstBadRelease, Outcome
 from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
 from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.runner_wheel import write_wheel
@@ -252,8 +252,10 @@ class _Finding:
             named=[canonicalize_name(named.name) for named in read_requirements(self.options.requirements)],
         )
         self.notify(f"bisecting {plural(len(changes), 'change')}: {symptom.kind} in {symptom.name}: {symptom.summary}")
-        if not bisection.is_repeatable():
-            return [f"no cause: {symptom.kind} in {symptom.name} did not occur again in the same environment"]
+        repeated = bisection.repeated()
+        if repeated is not Outcome.BAD:
+            again = "is undecided when measured again" if repeated is Outcome.UNDECIDED else "did not occur again"
+            return [f"no cause: {symptom.kind} in {symptom.name} {again} in the same environment"]
         minimal = bisection.minimal_set()
         causes = bisection.causes(minimal)
         lines = [cause_sentence(changes, minimal, causes, symptom)]
@@ -264,11 +266,29 @@ class _Finding:
                 lines.append(f"the releases could not be listed: {error}")
             else:
                 lines.append(_release_sentence(release, causes[0].names[0]))
-        return [*lines, f"{plural(bisection.steps, 'set')} of packages tested between the two environments"]
+        return [*lines, _steps_sentence(bisection, symptom)]
 
 
 def _release_sentence(release: FirstBadRelease | None, name: str) -> str:
+    """Return which release is the first bad one: a single one only if the release before it is good."""
     if release is None:
         return "no first bad release: no single package causes it"
-    untested = f"; could not be tested: {', '.join(release.untested)}" if release.untested else ""
-    return f"first bad release: {name} {release.first_bad}; last good release tested: {release.last_good}{untested}"
+    last_good = f"last good release tested: {release.last_good}"
+    if not release.between:
+        return f"first bad release: {name} {release.first_bad}; {last_good}"
+    outcomes = ", ".join(f"{version} ({outcome.value})" for version, outcome in release.between)
+    return f"the first bad release is one of {name} {outcomes} and {release.first_bad}; {last_good}"
+
+
+def _steps_sentence(bisection: Bisection, symptom: Symptom) -> str:
+    """Return how many sets were tested, how many of them are undecided, and what measures these better."""
+    tested = f"{plural(bisection.steps, 'set')} of packages tested between the two environments"
+    if not bisection.undecided:
+        return tested
+    if symptom.needs_passes:
+        remedy = ": --passes with a larger number measures times better"
+    elif bisection.looks_further:
+        remedy = ""
+    else:
+        remedy = ": --sst2-seeds auto measures more seeds of them"
+    return f"{tested}, {bisection.undecided} of them undecided{remedy}"

@@ -13,11 +13,20 @@ from pytest_sst2.upgrade.dependency_closure import Closure
 
 
 class Outcome(Enum):
-    """Whether a set of changes reproduces the symptom; UNTESTABLE if it cannot be installed or fails differently."""
+    """Whether a set of changes reproduces the symptom.
+
+    UNDECIDED if the measurements cannot tell. UNTESTABLE if the set cannot be installed or fails differently.
+    """
 
     BAD = "bad"
     GOOD = "good"
+    UNDECIDED = "undecided"
     UNTESTABLE = "untestable"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is bad or good."""
+        return self in (Outcome.BAD, Outcome.GOOD)
 
 
 TestFunction = Callable[[frozenset[str]], Outcome]
@@ -28,7 +37,7 @@ class MinimalSet:
     """A smallest set of changes that reproduces the symptom.
 
     Attributes:
-        groups: The changes that cause the symptom together. A group has several if nothing between them was testable.
+        groups: The changes that cause the symptom together. A group has several if no set between them was bad or good.
         names: The changes of all groups and those they need: the set in which the symptom was observed.
         is_minimal: Whether every group was shown to be necessary.
     """
@@ -47,8 +56,8 @@ def minimal_set(names: Sequence[str], closure: Closure, test: TestFunction) -> M
     several causes is left out once, because the symptom may need fewer than were found.
 
     This is the search of QuickXplain (Junker 2004, AAAI), repeated. Delta debugging (Zeller and Hildebrandt 2002, IEEE
-    TSE 28) needs up to twice as many tests. If a set is untestable, its neighbours are tested. ``test`` is called with
-    complete sets only, never twice with the same.
+    TSE 28) needs up to twice as many tests. If a set is untestable or undecided, its neighbours are tested. ``test`` is
+    called with complete sets only, never twice with the same.
 
     Returns:
         A set of which no cause can be left out. If one change hides the symptom of another, there may be other such
@@ -80,7 +89,7 @@ def minimal_set(names: Sequence[str], closure: Closure, test: TestFunction) -> M
         if outcome is Outcome.BAD:
             groups.remove(group)
             causes -= set(group)
-        is_minimal = is_minimal and outcome is not Outcome.UNTESTABLE
+        is_minimal = is_minimal and outcome.is_known
     return MinimalSet(tuple(groups), closure(causes), is_minimal)
 
 
@@ -88,13 +97,13 @@ def boundary(count: int, outcome_of: Callable[[int], Outcome]) -> tuple[int, int
     """Return the last good and the first bad of the numbers 0 to ``count``, by binary search.
 
     0 is known to be good and ``count`` to be bad. The two are neighbours unless all numbers between them are
-    untestable.
+    untestable or undecided.
     """
     good, bad = 0, count
     while bad - good > 1:
         for middle in _middle_first(good, bad):
             outcome = outcome_of(middle)
-            if outcome is not Outcome.UNTESTABLE:
+            if outcome.is_known:
                 break
         else:
             return good, bad
@@ -109,11 +118,15 @@ def _middle_first(low: int, high: int) -> list[int]:
 
 @dataclass(frozen=True)
 class FirstBadRelease:
-    """The first release that reproduces a symptom, the last tested one that does not, and untestable ones between."""
+    """The first release that reproduces a symptom, and the last one before it that does not.
+
+    Attributes:
+        between: The releases between the two, each with its outcome. The first bad release may be one of them.
+    """
 
     first_bad: str
     last_good: str
-    untested: tuple[str, ...]
+    between: tuple[tuple[str, Outcome], ...]
 
 
 def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callable[[str], Outcome]) -> FirstBadRelease:
@@ -122,5 +135,12 @@ def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callabl
     Of the releases, oldest first, ``good`` is known not to reproduce it and ``bad`` to do so.
     """
     releases = [good, *between, bad]
-    last_good, first_bad = boundary(len(releases) - 1, lambda number: test(releases[number]))
-    return FirstBadRelease(releases[first_bad], releases[last_good], tuple(releases[last_good + 1 : first_bad]))
+    outcomes: dict[int, Outcome] = {}
+
+    def outcome_of(number: int) -> Outcome:
+        outcomes[number] = test(releases[number])
+        return outcomes[number]
+
+    last_good, first_bad = boundary(len(releases) - 1, outcome_of)
+    unknown = tuple((releases[number], outcomes[number]) for number in range(last_good + 1, first_bad))
+    return FirstBadRelease(releases[first_bad], releases[last_good], unknown)

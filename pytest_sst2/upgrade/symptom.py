@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_sst2.compare.cell_comparison import CellComparison
+from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.comparison import Comparison, compare
 from pytest_sst2.compare.pairing import CellKey, by_cell
 from pytest_sst2.config.specs import cell_name
@@ -28,12 +29,14 @@ class Symptom:
         cell: The cell; None if pytest itself did not run.
         summary: The problem in a clause, such as ``accuracy 0.7890 → 0.7110``.
         records: The records of the cell in the earlier environment, one per seed; empty if ``cell`` is None.
+        later_records: The same of the later environment; empty if it has none.
     """
 
     kind: Kind
     cell: CellKey | None
     summary: str
     records: tuple[Record, ...]
+    later_records: tuple[Record, ...] = ()
 
     @property
     def name(self) -> str:
@@ -44,6 +47,10 @@ class Symptom:
     def needs_passes(self) -> bool:
         """Whether several passes are needed to measure it."""
         return self.kind in ("slower", "more-memory")
+
+    def with_more(self, earlier: Sequence[Record], later: Sequence[Record]) -> Symptom:
+        """Return the symptom with the records of more seeds of both environments."""
+        return replace(self, records=(*self.records, *earlier), later_records=(*self.later_records, *later))
 
 
 def worst_symptom(before: Results, after: Results, comparison: Comparison) -> Symptom | None:
@@ -60,7 +67,8 @@ def worst_symptom(before: Results, after: Results, comparison: Comparison) -> Sy
         for cell in cells:
             key = (cell.model, cell.method)
             if summary := _summary(kind, cell, errors):
-                return Symptom(kind, key, summary, tuple(by_cell(before.records)[key].values()))
+                sides = (tuple(by_cell(side.records).get(key, {}).values()) for side in (before, after))
+                return Symptom(kind, key, summary, *sides)
     return None
 
 
@@ -88,6 +96,9 @@ def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> st
 def outcome_of(symptom: Symptom, results: Results, *, tolerance: float, alpha: float) -> Outcome:
     """Return whether a benchmark run reproduces the symptom.
 
+    It does if the cell has the symptom compared with the earlier environment. It does not if the cell is shown to have
+    kept its accuracy or time. It does not either if the later environment has the symptom compared with it, and the
+    cell lost no more than the tolerance as estimated. Otherwise it is undecided.
     Untestable are a different crash, a cell that was not measured, and a cell that cannot be compared.
     """
     errors = [failure.error for failure in results.failures if (failure.model, failure.method) == symptom.cell]
@@ -101,14 +112,47 @@ def outcome_of(symptom: Symptom, results: Results, *, tolerance: float, alpha: f
         return Outcome.GOOD if measured else Outcome.UNTESTABLE
     if errors or not measured:
         return Outcome.UNTESTABLE
-    comparison = compare(Results(symptom.records, []), results, tolerance=tolerance, alpha=alpha)
-    flags: Collection[str] = next(
-        (cell.flags for cell in comparison.cells if (cell.model, cell.method) == symptom.cell),
-        frozenset(("incomparable",)),
-    )
-    if "incomparable" in flags:
+    cell = _compared(symptom, symptom.records, results.records, tolerance, alpha)
+    if cell is None or cell.verdict == "incomparable":
         return Outcome.UNTESTABLE
-    return Outcome.BAD if symptom.kind in flags else Outcome.GOOD
+    if symptom.kind in cell.flags:
+        return Outcome.BAD
+    if _is_held(symptom.kind, cell):
+        return Outcome.GOOD
+    later = _compared(symptom, results.records, symptom.later_records, tolerance, alpha)
+    is_better_than_later = later is not None and symptom.kind in later.flags
+    return Outcome.GOOD if is_better_than_later and _seems_held(symptom.kind, cell) else Outcome.UNDECIDED
+
+
+def _compared(
+    symptom: Symptom, before: Sequence[Record], after: Sequence[Record], tolerance: float, alpha: float
+) -> CellComparison | None:
+    """Return the comparison of the symptom's cell; None if a side lacks it."""
+    cells = compare(Results(before, []), Results(after, []), tolerance=tolerance, alpha=alpha).cells
+    return next((cell for cell in cells if (cell.model, cell.method) == symptom.cell), None)
+
+
+def _is_held(kind: Kind, cell: CellComparison) -> bool:
+    """Return whether a cell without the symptom is shown not to have it."""
+    resources = cell.speed_and_memory
+    if kind == "regressed":
+        return cell.verdict != "undecided"
+    if kind == "slower":
+        times = resources.times if resources else ()
+        return bool(times) and all(change.speed in ("held", "faster") for change in times)
+    if kind == "more-memory":
+        return resources is not None and resources.memory is not None and resources.memory.state == "held"
+    return True  # a drift is a difference of fingerprints
+
+
+def _seems_held(kind: Kind, cell: CellComparison) -> bool:
+    """Return whether a cell lost no more than the tolerance as estimated."""
+    if kind == "regressed":
+        return cell.accuracy is not None and cell.accuracy.delta >= -cell.tolerance
+    resources = cell.speed_and_memory
+    return kind == "slower" and all(
+        change.ratio <= 1 + SPEED_TOLERANCE for change in (resources.times if resources else ())
+    )
 
 
 def is_same_crash(one: str, other: str) -> bool:

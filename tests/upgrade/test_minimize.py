@@ -31,16 +31,22 @@ def needing(needs: Mapping[str, set[str]]) -> Callable[[frozenset[str]], frozens
 class CountedTests:
     """Bad if all causes of one set are there; records the tested sets and refuses to test one twice."""
 
-    def __init__(self, *causes: set[str], broken: Callable[[frozenset[str]], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        *causes: set[str],
+        broken: Callable[[frozenset[str]], bool] = lambda _: False,
+        unclear: Outcome = Outcome.UNTESTABLE,
+    ) -> None:
         self.causes = causes
         self.broken = broken
+        self.unclear = unclear
         self.sets: list[frozenset[str]] = []
 
     def __call__(self, names: frozenset[str]) -> Outcome:
         assert names not in self.sets
         self.sets.append(names)
         if self.broken(names):
-            return Outcome.UNTESTABLE
+            return self.unclear
         return Outcome.BAD if any(cause <= names for cause in self.causes) else Outcome.GOOD
 
 
@@ -114,14 +120,18 @@ def test_untestable_sets_are_skipped() -> None:
     assert minimal_set(NAMES, alone, tests).groups == (("p06",),)
 
 
-def test_a_group_is_named_if_nothing_inside_it_is_testable() -> None:
+@pytest.mark.parametrize("unclear", [Outcome.UNTESTABLE, Outcome.UNDECIDED])
+def test_a_group_is_named_if_nothing_inside_it_has_a_clear_outcome(unclear: Outcome) -> None:
     # p03 does not install without p04 to p06, although it does not require them.
-    tests = CountedTests({"p05"}, broken=lambda names: 0 < len(names & {"p03", "p04", "p05", "p06"}) < 4)
+    tests = CountedTests(
+        {"p05"}, broken=lambda names: 0 < len(names & {"p03", "p04", "p05", "p06"}) < 4, unclear=unclear
+    )
     assert minimal_set(NAMES, alone, tests).groups == (("p03", "p04", "p05", "p06"),)
 
 
-def test_a_set_whose_parts_are_untestable_is_not_known_to_be_minimal() -> None:
-    tests = CountedTests({"p02", "p07"}, broken=lambda names: names == {"p07"})
+@pytest.mark.parametrize("unclear", [Outcome.UNTESTABLE, Outcome.UNDECIDED])
+def test_a_set_whose_parts_have_no_clear_outcome_is_not_known_to_be_minimal(unclear: Outcome) -> None:
+    tests = CountedTests({"p02", "p07"}, broken=lambda names: names == {"p07"}, unclear=unclear)
     result = minimal_set(NAMES, alone, tests)
     assert result.names == {"p02", "p07"}
     assert not result.is_minimal
@@ -158,11 +168,19 @@ class TestReleases:
             return Outcome.BAD if order.index(version) >= order.index(bad) else Outcome.GOOD
 
         result = first_bad_release("1.0", self.BETWEEN, "2.0", outcome_of)
-        assert (result.first_bad, result.last_good, result.untested) == (bad, good, ())
+        assert (result.first_bad, result.last_good, result.between) == (bad, good, ())
 
-    def test_untestable_releases_are_listed(self) -> None:
-        result = first_bad_release("1.0", self.BETWEEN, "2.0", lambda _: Outcome.UNTESTABLE)
-        assert (result.first_bad, result.last_good, result.untested) == ("2.0", "1.0", self.BETWEEN)
+    @pytest.mark.parametrize("outcome", [Outcome.UNTESTABLE, Outcome.UNDECIDED])
+    def test_releases_without_a_clear_outcome_are_listed(self, outcome: Outcome) -> None:
+        result = first_bad_release("1.0", self.BETWEEN, "2.0", lambda _: outcome)
+        between = tuple((version, outcome) for version in self.BETWEEN)
+        assert (result.first_bad, result.last_good, result.between) == ("2.0", "1.0", between)
+
+    def test_a_release_next_to_an_undecided_one_is_not_the_first_bad_one_for_sure(self) -> None:
+        outcomes = {"1.1": Outcome.GOOD, "1.2": Outcome.UNDECIDED, "1.3": Outcome.UNTESTABLE, "1.4": Outcome.BAD}
+        result = first_bad_release("1.0", self.BETWEEN, "2.0", outcomes.__getitem__)
+        unknown = (("1.2", Outcome.UNDECIDED), ("1.3", Outcome.UNTESTABLE))
+        assert (result.first_bad, result.last_good, result.between) == ("1.4", "1.1", unknown)
 
     def test_without_releases_between_nothing_is_tested(self) -> None:
         def never(_: str) -> Outcome:

@@ -29,6 +29,19 @@ SLOWER = SpeedAndMemoryChange(PHASES, None, ())
 HEAVIER = SpeedAndMemoryChange((), PeakMemoryChange(100, 250, "more"), ())
 
 
+def with_seconds(factor: float) -> Record:
+    """Return the probe with times that are ``factor`` times as long."""
+    rounds = tuple(
+        dataclasses.replace(
+            one,
+            seconds=one.seconds * factor,
+            phases=tuple(dataclasses.replace(phase, seconds=phase.seconds * factor) for phase in one.phases),
+        )
+        for one in RIGHT.rounds
+    )
+    return dataclasses.replace(RIGHT, rounds=rounds)
+
+
 def cell(verdict: str = "held", model: str = "minilm", **changes: object) -> CellComparison:
     return CellComparison(model, "linear-probe", (42,), verdict, **changes)  # type: ignore[arg-type]
 
@@ -76,12 +89,26 @@ def outcome(symptom: Symptom, records: Sequence[Record] = (), failures: Sequence
 
 
 class TestOutcome:
-    REGRESSED = Symptom("regressed", CELL, "accuracy 1.0000 → 0.9250", (RIGHT,))
+    REGRESSED = Symptom("regressed", CELL, "accuracy 1.0000 → 0.9250", (RIGHT,), (WRONG,))
     CRASH = Symptom("crash", CELL, MEMORY_FULL.error, (RIGHT,))
 
     def test_a_drop_is_shown_by_a_drop(self) -> None:
         assert outcome(self.REGRESSED, [WRONG]) is Outcome.BAD
         assert outcome(self.REGRESSED, [RIGHT]) is Outcome.GOOD
+
+    def test_a_small_drop_is_good_only_if_the_later_environment_is_worse(self) -> None:
+        slightly, nearly = (probe([index >= lost for index in range(400)]) for lost in (4, 26))
+        assert outcome(self.REGRESSED, [slightly]) is Outcome.GOOD
+        without = dataclasses.replace(self.REGRESSED, later_records=(slightly,))
+        assert outcome(without, [slightly]) is Outcome.UNDECIDED
+        assert outcome(without, [nearly]) is Outcome.BAD
+
+    def test_a_time_is_good_only_if_it_is_shown_not_to_be_slower(self) -> None:
+        slower = Symptom("slower", CELL, "fit takes 3.00 × as long", (RIGHT,), (with_seconds(12.0),))
+        assert outcome(slower, [with_seconds(13.0)]) is Outcome.BAD
+        assert outcome(slower, [RIGHT]) is Outcome.GOOD
+        one_round = dataclasses.replace(slower, later_records=(with_seconds(1.4),))
+        assert outcome(one_round, [with_seconds(1.2)]) is Outcome.UNDECIDED
 
     def test_a_cell_without_a_record_is_untestable(self) -> None:
         assert outcome(self.REGRESSED, [], [MEMORY_FULL]) is Outcome.UNTESTABLE

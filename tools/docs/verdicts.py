@@ -73,9 +73,10 @@ def two_runs(
     before, after = run(numbers[0], world.sd, 0.0), run(numbers[1], later_sd, world.drop)
     if world.set_drop:
         after &= rng.random(world.sentences) >= world.set_drop / world.accuracy
-    if world.shared:  # as many are gained as lost, where the accuracy is the world's
-        after &= rng.random(world.sentences) >= world.shared / world.accuracy
-        after |= rng.random(world.sentences) < world.shared / (1 - world.accuracy + world.shared)
+    if world.shared:
+        right = world.accuracy - world.drop - world.set_drop
+        after &= rng.random(world.sentences) >= world.shared / right
+        after |= rng.random(world.sentences) < world.shared / (1 - right + world.shared)
     return before, after
 
 
