@@ -138,7 +138,8 @@ def first_bad_release(good: str, between: Sequence[str], bad: str, test: Callabl
     outcomes: dict[int, Outcome] = {}
 
     def outcome_of(number: int) -> Outcome:
-        outcomes[number] = test(releases[number])
+        if number not in outcomes:
+            outcomes[number] = test(releases[number])
         return outcomes[number]
 
     last_good, first_bad = boundary(len(releases) - 1, outcome_of)

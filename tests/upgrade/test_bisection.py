@@ -43,7 +43,7 @@ class FakeRuns:
     """A fake of pytest: the release of the package decides the drop."""
 
     def __init__(self) -> None:
-        self.drop: Callable[[str], float] = lambda version: 0.06 if version >= "1.2" else 0.0
+        self.drop: Callable[[str], float] = lambda version: 0.1 if version >= "1.2" else 0.0
         self.measured: list[tuple[str, int]] = []
         self.fails_from = len(ALL_AUTO_SEEDS)
 

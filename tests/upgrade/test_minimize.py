@@ -178,7 +178,14 @@ class TestReleases:
 
     def test_a_release_next_to_an_undecided_one_is_not_the_first_bad_one_for_sure(self) -> None:
         outcomes = {"1.1": Outcome.GOOD, "1.2": Outcome.UNDECIDED, "1.3": Outcome.UNTESTABLE, "1.4": Outcome.BAD}
-        result = first_bad_release("1.0", self.BETWEEN, "2.0", outcomes.__getitem__)
+        tested: list[str] = []
+
+        def outcome_of(version: str) -> Outcome:
+            tested.append(version)
+            return outcomes[version]
+
+        result = first_bad_release("1.0", self.BETWEEN, "2.0", outcome_of)
+        assert sorted(tested) == list(self.BETWEEN)
         unknown = (("1.2", Outcome.UNDECIDED), ("1.3", Outcome.UNTESTABLE))
         assert (result.first_bad, result.last_good, result.between) == ("1.4", "1.1", unknown)
 
