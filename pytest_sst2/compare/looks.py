@@ -1,19 +1,22 @@
 """``--sst2-seeds auto``: after which seeds a cell is looked at, and whether a look decides it.
 
 Each look spends a part of alpha, so the probability of any false verdict over all looks is at most alpha, for any
-dependence between them (Bonferroni; for group sequential tests in general: Pocock 1977, Biometrika 64).
+dependence between them (Bonferroni; for group sequential tests in general: Pocock 1977, Biometrika 64). A cell that
+all seeds would hardly decide gets no more of them (``futility``).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pytest_sst2.compare.changed_on_purpose import pair_cells
 from pytest_sst2.compare.comparison import compare
-from pytest_sst2.compare.pairing import CellKey, by_cell
+from pytest_sst2.compare.futility import is_hopeless
+from pytest_sst2.compare.pairing import CellKey, by_cell, pair_records
+from pytest_sst2.compare.training_spread import shared_encoder
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.looks import Look, last_looks, spent
@@ -36,6 +39,34 @@ def planned_looks(seeds: int) -> tuple[PlannedLook, ...]:
     """Return the looks at a cell with a number of seeds. The last one has all seeds and the rest of alpha."""
     earlier = tuple(look for look in _EARLIER_LOOKS if look.seeds < seeds)
     return (*earlier, PlannedLook(seeds, 1 - sum(look.share for look in earlier)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the verdicts of a run are held against.
+
+    Attributes:
+        tolerance: The drop in accuracy, a fraction, that a cell may have.
+        alpha: The significance level of the whole comparison.
+        groups: From each compared cell to the group of cells that it is corrected with (``family``).
+    """
+
+    tolerance: float
+    alpha: float
+    groups: Mapping[CellKey, Hashable]
+
+    def correction(self, record: Record) -> int:
+        """Return a factor of the p-values of a record's cell that no correction for all cells exceeds.
+
+        It is the number of groups times the cells of its own group, as far as its model tells.
+        """
+        own = sum(model == record.model for model, _ in self.groups) if shared_encoder(record) else 1
+        return max(1, len(set(self.groups.values()))) * max(1, own)
+
+
+def groups_of(before: Mapping[CellKey, Mapping[int, Record]]) -> dict[CellKey, Hashable]:
+    """Return the group of each cell: the model for probes of one embedding, else the cell; from records by seed."""
+    return {key: shared_encoder(next(iter(records.values()))) or key for key, records in before.items()}
 
 
 class SeedSchedule:
@@ -70,8 +101,7 @@ class SeedSchedule:
         self._before = {key: old[earlier] for key, earlier in self._earlier.items()}
         self._declared = declared
         self._seeds = tuple(seeds)
-        self._tolerance = tolerance
-        self._alpha = alpha
+        self._limits = Limits(tolerance, alpha, groups_of(self._before))
         self._plan = planned_looks(len(self._seeds))
         self._records: dict[CellKey, dict[int, Record]] = {}
         self._failed: dict[CellKey, int] = {}
@@ -115,8 +145,11 @@ class SeedSchedule:
         """Return why a seed of a cell is not needed; empty if it is."""
         with self._lock:
             last = last_looks(self._looks.get(key, ())).get(key)
-            if last is not None and last.verdict != "undecided" and seed not in last.seeds:
-                return f"decided after {len(last.seeds)} of {len(self._seeds)} seeds: {last.verdict}"
+            if last is not None and last.is_last and seed not in last.seeds:
+                after = f"after {len(last.seeds)} of {len(self._seeds)} seeds"
+                if last.is_hopeless:
+                    return f"undecided {after}, and all {len(self._seeds)} would hardly decide it"
+                return f"decided {after}: {last.verdict}"
             failed = self._failed.get(key)
             if key in self._before and failed not in (None, seed):
                 return f"not needed: seed {failed} has no number, so the cell cannot be compared"
@@ -135,67 +168,69 @@ class SeedSchedule:
             return tuple(seed for seed in wanted if not self.reason_to_skip(key, seed))
 
     def _due(self, key: CellKey) -> Look | None:
-        """Return the next look at a cell if all its seeds have a record and no earlier look decided it."""
+        """Return the next look at a cell if all its seeds have a record and no earlier look was the last one."""
         looks, records = self._looks.get(key, []), self._records[key]
-        if len(looks) == len(self._plan) or (looks and looks[-1].verdict != "undecided"):
+        if len(looks) == len(self._plan) or (looks and looks[-1].is_last):
             return None
         count, share = self._plan[len(looks)]
         seeds = self._seeds[:count]
         if not all(seed in records for seed in seeds):
             return None
-        look = Look(*key, seeds, share * self._alpha, "undecided", self._question(key))
+        look = Look(*key, seeds, share * self._limits.alpha, "undecided", self._question(key))
         before, after = list(self._before[key].values()), [records[seed] for seed in seeds]
         pairs = tuple(f"{old}={new}" for old, new in zip(self._earlier[key], key, strict=True) if old != new)
-        return replace(
-            look,
-            verdict=verdict_at(
-                look,
-                before,
-                after,
-                tolerance=self._tolerance,
-                alpha=self._alpha,
-                cells=len(self._before),
-                declared=replace(self._declared, pairs=pairs),
-            ),
-        )
+        declared = replace(self._declared, pairs=pairs)
+        return taken_look(look, before, after, self._plan, self._limits, declared)
 
     def _question(self, key: CellKey) -> str:
         answers = [(seed, *_answers(record)) for seed, record in self._before[key].items()]
-        return short_digest(repr((self._tolerance, self._alpha, self._declared, answers)))
+        return short_digest(repr((self._limits.tolerance, self._limits.alpha, self._declared, answers)))
 
 
 def _answers(record: Record) -> tuple[str, Sequence[int], Sequence[float]]:
     return record.dataset.digest, tuple(record.predictions), tuple(record.probabilities)
 
 
-def verdict_at(
+def taken_look(
     look: Look,
     before: Sequence[Record],
     after: Sequence[Record],
-    *,
-    tolerance: float,
-    alpha: float,
-    cells: int,
+    plan: Sequence[PlannedLook],
+    limits: Limits,
     declared: Declared = NOTHING_DECLARED,
-) -> str:
-    """Return the verdict of a look at one cell; ``undecided`` if it cannot be compared without an error.
+) -> Look:
+    """Return a look at one cell with its verdict; ``undecided`` if the cell cannot be compared without an error.
 
     Args:
         look: The look; its verdict is ignored.
         before: The earlier records of the cell.
         after: The later records of the cell, of the seeds of the look.
-        tolerance: The drop in accuracy, a fraction, that the cell may have.
-        alpha: The significance level of the whole comparison.
-        cells: The number of cells that are compared.
+        plan: All looks at the cell.
+        limits: What the verdict is held against.
         declared: What changed on purpose in this cell.
     """
-    later = Results(after, (), looks=(look,))
     try:
-        (cell,) = compare(Results(before, ()), later, tolerance=tolerance, alpha=alpha, declared=declared).cells
+        return _taken_look(look, before, after, plan, limits, declared)
     except Exception:  # reported when the whole run is compared; until then every seed is measured
-        return "undecided"
-    if cell.verdict != "regressed" or cell.failed_seeds:
-        return cell.verdict
-    # No correction for this many cells is larger (``family``: the groups times the cells of one group), so what is
-    # regressed here is regressed in the comparison of all cells.
-    return "regressed" if (cell.adjusted_p or 0.0) * ((cells + 1) ** 2 // 4) <= alpha else "undecided"
+        return replace(look, verdict="undecided")
+
+
+def _taken_look(
+    look: Look,
+    before: Sequence[Record],
+    after: Sequence[Record],
+    plan: Sequence[PlannedLook],
+    limits: Limits,
+    declared: Declared,
+) -> Look:
+    later = Results(after, (), looks=(look,))
+    tolerance, alpha, correction = limits.tolerance, limits.alpha, limits.correction(after[0])
+    (cell,) = compare(Results(before, ()), later, tolerance=tolerance, alpha=alpha, declared=declared).cells
+    is_certain = bool(cell.failed_seeds) or (cell.adjusted_p or 0.0) * correction <= alpha
+    verdict = "undecided" if cell.verdict == "regressed" and not is_certain else cell.verdict
+    last = plan[-1]
+    if verdict != "undecided" or len(look.seeds) == last.seeds:
+        return replace(look, verdict=verdict)
+    pairing = pair_records(*({record.seed: record for record in side} for side in (before, after)))
+    of_last = {"tolerance": cell.tolerance, "alpha": last.share * alpha}
+    return replace(look, verdict=verdict, is_hopeless=is_hopeless(pairing, last.seeds, **of_last, cells=correction))

@@ -17,7 +17,7 @@ at least the larger of MS_seed and MS_sentence alone: Clark's quasi-F (1973, J. 
 12). Fewer pairs, and unpaired seeds: the variance of each side's seed means over S, summed, with Welch's degrees of
 freedom (1947, Biometrika 34) for equal numbers, else each side with its own. A paired test of three seeds has two
 degrees of freedom and a t of 7. The same seeds as draws have about four, and a t of 3.7. A side of one or two seeds
-borrows the variance of the other side, or of ``training_spread``.
+borrows the variance of the other side, or of ``training_spread``, and is allowed twice its standard deviation.
 
 **Few flips.** Where few sentences flip, normal quantiles are too optimistic. On the same sentences p is therefore at
 least that of the exact randomisation test over the sentences' sums.
@@ -36,8 +36,10 @@ from pytest_sst2.compare.randomisation import least_p, sign_flip_p
 from pytest_sst2.compare.score_bound import Differences, IndependentDifferences, lower_bound
 from pytest_sst2.compare.significance import AccuracyChange, bool_shape, mcnemar_p
 from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, STATED_SPREAD, TrainingSpread, spread_of_floors
+from pytest_sst2.config.options import ALPHA
 
 _SMALLEST_P = 1e-15  # smaller values carry no more information
+_SPREAD_RATIO = 2
 
 
 class ErrorPart(NamedTuple):
@@ -106,10 +108,10 @@ def compare_accuracy(
         raise ValueError(f"before and after must have shapes {wanted}, not {before.shape} and {after.shape}.")
     same_examples = same_examples or (paired and s_before == 1)
     if is_random:
-        seeds = _seed_variance(before, after, paired=paired, same_examples=same_examples, spread=spread)
+        seeds = seed_variance(before, after, paired=paired, same_examples=same_examples, spread=spread)
     else:
         seeds = _FIXED
-    differences = _differences(before, after, paired=paired, same_examples=same_examples, is_random=is_random)
+    differences = sentence_differences(before, after, paired=paired, same_examples=same_examples, is_random=is_random)
     delta, values = differences.mean, differences.integers
     p = _p_value(abs(delta), seeds, differences.variance(0.0))
     flips = _flip_p_values(differences, before, after, same_examples=same_examples, is_random=is_random)
@@ -139,7 +141,7 @@ def _test_name(before: np.ndarray, after: np.ndarray, *, paired: bool, same_exam
     return f"{random} random, {'paired' if paired and len(before) >= MINIMUM_PAIRS else 'unpaired'} seeds"
 
 
-def _differences(
+def sentence_differences(
     before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, is_random: bool
 ) -> Differences:
     """Return the differences of each sentence's fraction of right seeds, or of each seed's own sentences."""
@@ -152,8 +154,13 @@ def _differences(
     return IndependentDifferences(old, new)
 
 
-def _seed_variance(
-    before: np.ndarray, after: np.ndarray, *, paired: bool, same_examples: bool, spread: TrainingSpread
+def seed_variance(
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    paired: bool,
+    same_examples: bool,
+    spread: TrainingSpread = STATED_SPREAD,
 ) -> SeedVariance:
     """Return the seeds' part of the variance of the mean difference."""
     sizes = len(before), len(after)
@@ -173,27 +180,37 @@ def _seed_variance(
 def _borrowed_variance(
     before: np.ndarray, after: np.ndarray, *, same_examples: bool, spread: TrainingSpread
 ) -> SeedVariance:
-    """Return the seeds' part where a side has too few seeds: from the other side, or from a given spread."""
-    fraction = 1 / len(before) + 1 / len(after)
-    known = max(before, after, key=len)
+    """Return the seeds' part where a side has too few seeds: from the other side, or from a given spread.
+
+    One or two trainings do not show their own spread, so it is taken to be up to ``_SPREAD_RATIO`` times the known one.
+    The stated figure is an upper one, so it replaces a known spread with which the margin would be wider.
+    """
+    few, known = sorted((before, after), key=len)
+    both = 1 / len(before) + 1 / len(after)
+    stated = SeedVariance((ErrorPart(both * STATED_SPREAD.sd**2, math.inf),), 0.0, STATED_SPREAD.source)
     if len(known) >= MINIMUM_SEEDS:
         variance, residual = (len(known) * part for part in _mean_squares(known.astype(np.int64)))
-        part = ErrorPart(fraction * variance, len(known) - 1)
-        source = f"the spread of the {len(known)} seeds of one side"
-        return SeedVariance((part,), fraction * residual if same_examples else math.inf, source)
-    part = ErrorPart(fraction * spread.sd**2, spread.degrees_of_freedom)
-    return SeedVariance((part,), 0.0 if same_examples else math.inf, spread.source)
+        fraction = 1 / len(known) + _SPREAD_RATIO**2 / len(few)
+        source = f"up to {_SPREAD_RATIO} times the spread of the {len(known)} seeds of one side"
+        of_known = SeedVariance((ErrorPart(fraction * variance, len(known) - 1),), both * residual, source)
+    else:
+        fraction = 1 / len(before) + _SPREAD_RATIO**2 / len(after)
+        part = ErrorPart(fraction * spread.sd**2, spread.degrees_of_freedom)
+        of_known = SeedVariance((part,), 0.0, spread.source)
+    narrower = min(stated, of_known, key=lambda seeds: _squared_margin(ALPHA, seeds, 0.0))
+    return narrower if same_examples else narrower._replace(residual=math.inf)
 
 
 def _squared_margin(level: float, seeds: SeedVariance, of_sentences: float) -> float:
     """Return the square of the distance that a one-sided ``level`` allows."""
     of_seeds = sum(part.variance for part in seeds.parts)
     added = max(of_sentences - seeds.residual, of_sentences - of_seeds, 0.0)
-    squared = sum(variance * _quantile(df, level) ** 2 for variance, df in seeds.parts)
+    squared = sum(variance * quantile(df, level) ** 2 for variance, df in seeds.parts)
     return squared + added * float(special.ndtri(level)) ** 2
 
 
-def _quantile(degrees_of_freedom: float, level: float) -> float:
+def quantile(degrees_of_freedom: float, level: float) -> float:
+    """Return the quantile of Student's t; of the normal distribution for infinite degrees of freedom."""
     if math.isinf(degrees_of_freedom):
         return float(special.ndtri(level))
     return float(special.stdtrit(degrees_of_freedom, level))

@@ -16,6 +16,7 @@ class Look:
         verdict: The verdict at this look; ``undecided`` if the next seeds were to follow.
         question: Digest of the baseline's records of the cell, the tolerance and alpha. Other looks are of another
             comparison.
+        is_hopeless: Whether the cell is undecided and all its seeds would hardly decide it, so that no more follow.
     """
 
     model: str | None
@@ -24,6 +25,12 @@ class Look:
     alpha: float
     verdict: str
     question: str
+    is_hopeless: bool = False
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no look follows: the cell is decided, or more seeds would hardly decide it."""
+        return self.is_hopeless or self.verdict != "undecided"
 
 
 @dataclass(frozen=True)
@@ -44,4 +51,8 @@ def last_looks(looks: Iterable[Look]) -> dict[tuple[str | None, str], Look]:
 
 def spent(looks: Sequence[Look], measured_again: Collection[int]) -> list[Look]:
     """Return the looks at a cell whose seeds were measured again: spent, and no longer a decision."""
-    return [replace(look, verdict="undecided") if set(look.seeds) & set(measured_again) else look for look in looks]
+    seeds = set(measured_again)
+    return [
+        replace(look, verdict="undecided", is_hopeless=False) if seeds.intersection(look.seeds) else look
+        for look in looks
+    ]

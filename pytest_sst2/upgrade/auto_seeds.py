@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from pytest_sst2.compare.looks import planned_looks, verdict_at
+from pytest_sst2.compare.looks import Limits, groups_of, planned_looks, taken_look
 from pytest_sst2.compare.pairing import CellKey, by_cell
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.config.specs import cell_name
@@ -66,12 +67,10 @@ class _Run:
     """
 
     def __init__(self, tolerance: float, alpha: float) -> None:
-        self._tolerance = tolerance
-        self._alpha = alpha
         self._records: dict[str, list[Record]] = {BEFORE: [], AFTER: []}
         self._failures: dict[str, list[Failure]] = {BEFORE: [], AFTER: []}
         self._looks: list[Look] = []
-        self._cells = 0
+        self._limits = Limits(tolerance, alpha, {})
         self.undecided: list[CellKey] = []
 
     def add(self, before: Results, after: Results, *, first: bool) -> None:
@@ -80,7 +79,8 @@ class _Run:
             keys = dict.fromkeys((record.model, record.method) for record in after.records)
             known = by_cell(before.records)
             self.undecided = [key for key in keys if key in known]
-            self._cells = len(self.undecided)
+            groups = groups_of({key: known[key] for key in self.undecided})
+            self._limits = replace(self._limits, groups=groups)
         for name, results in ((BEFORE, before), (AFTER, after)):
             self._records[name] += [one for one in results.records if first or self._is_undecided(one)]
             self._failures[name] += [one for one in results.failures if first or self._is_undecided(one)]
@@ -96,17 +96,15 @@ class _Run:
             old, new = before.get(key, {}), after.get(key, {})
             if not all(seed in old and seed in new for seed in seeds):
                 continue
-            look = Look(*key, seeds, share * self._alpha, "undecided", "upgrade")
-            verdict = verdict_at(
-                look,
+            look = taken_look(
+                Look(*key, seeds, share * self._limits.alpha, "undecided", "upgrade"),
                 [old[seed] for seed in seeds],
                 [new[seed] for seed in seeds],
-                tolerance=self._tolerance,
-                alpha=self._alpha,
-                cells=self._cells,
+                planned_looks(len(ALL_AUTO_SEEDS)),
+                self._limits,
             )
-            self._looks.append(Look(*key, seeds, look.alpha, verdict, look.question))
-            if verdict == "undecided":
+            self._looks.append(look)
+            if not look.is_last:
                 undecided.append(key)
         self.undecided = undecided
 

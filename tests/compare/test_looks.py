@@ -11,12 +11,12 @@ import pytest
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import compare
-from pytest_sst2.compare.looks import SeedSchedule, planned_looks
+from pytest_sst2.compare.looks import Limits, SeedSchedule, groups_of, planned_looks
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.looks import Look
 from pytest_sst2.results.record import Record
-from tests.support.record_factory import answered
+from tests.support.record_factory import answered, with_fingerprint
 
 SEEDS = (42, 43, 44, 45, 46, 47, 48, 49)
 KEY = ("minilm", "fine-tune")
@@ -83,24 +83,57 @@ def test_an_obvious_drop_ends_it_and_is_regressed_in_the_comparison() -> None:
     assert compared(baseline, measured, plan).verdict == "regressed"
 
 
-def test_what_cannot_be_decided_runs_all_seeds_and_takes_every_look_once() -> None:
+# Seeds that differ a little, and a drop of about two points: more seeds may decide it.
+CLOSE = (74, 86, 80, 77, 83, 79, 81, 80)
+CLOSE_LATER = [record(seed, count + 9, shift=2) for seed, count in zip(SEEDS, reversed(CLOSE), strict=True)]
+
+
+def test_a_close_drop_runs_all_seeds_and_takes_every_look_once() -> None:
+    baseline = before(*CLOSE)
+    plan = schedule(baseline)
+    assert len(run(plan, CLOSE_LATER)) == 8
+    assert [len(look.seeds) for look in plan.looks] == [1, 3, 5, 8]
+    assert sum(look.alpha for look in plan.looks) == pytest.approx(ALPHA)
+    assert compared(baseline, CLOSE_LATER, plan).verdict == plan.looks[-1].verdict == "undecided"
+
+
+def test_seeds_that_would_hardly_decide_a_cell_are_not_measured() -> None:
+    # Half of the answers flip and the seeds differ by 15 points, so eight seeds cannot show what one point is.
     wrong = [80, 120, 60, 100, 70, 110, 90, 75]
     later = [record(seed, count, shift=40) for seed, count in zip(SEEDS, reversed(wrong), strict=True)]
     baseline = before(*wrong)
     plan = schedule(baseline)
-    assert len(run(plan, later)) == 8
-    assert [len(look.seeds) for look in plan.looks] == [1, 3, 5, 8]
-    assert sum(look.alpha for look in plan.looks) == pytest.approx(ALPHA)
-    assert compared(baseline, later, plan).verdict == plan.looks[-1].verdict == "undecided"
+    measured = run(plan, later)
+    assert [one.seed for one in measured] == [42, 43, 44]
+    assert plan.reason_to_skip(KEY, 45) == "undecided after 3 of 8 seeds, and all 8 would hardly decide it"
+    assert plan.needed(KEY) == ()
+    cell = compared(baseline, measured, plan)
+    assert (cell.verdict, cell.seeds) == ("undecided", SEEDS[:3])
+    assert cell.would_decide
+    # A resumed run keeps the stop, unless a seed of the look is measured again.
+    again = schedule(baseline, plan.looks)
+    again.add(later[0])
+    assert again.reason_to_skip(KEY, 45)
+    again.add(dataclasses.replace(later[1], predictions=later[0].predictions), measured_again=True)
+    assert not again.reason_to_skip(KEY, 45)
 
 
 def test_a_run_that_was_killed_between_looks_is_compared_as_at_its_last_look() -> None:
-    wrong = [80, 120, 60, 100, 70, 110, 90, 75]
-    later = [record(seed, count, shift=40) for seed, count in zip(SEEDS, reversed(wrong), strict=True)]
-    baseline = before(*wrong)
+    baseline = before(*CLOSE)
     plan = schedule(baseline)
-    measured = run(plan, later[:4])
+    measured = run(plan, CLOSE_LATER[:4])
     assert compared(baseline, measured, plan).seeds == SEEDS[:3]
+
+
+def test_p_values_are_corrected_for_the_groups_of_cells_and_the_probes_of_one_embedding() -> None:
+    one = record(42, 80)
+    probe = with_fingerprint(dataclasses.replace(one, method="linear-probe"), training=None)
+    cells = {("minilm", "fine-tune"): one, ("minilm", "linear-probe"): probe, ("minilm", "knn"): probe}
+    cells[(None, "tfidf")] = dataclasses.replace(probe, model=None)
+    limits = Limits(TOLERANCE, ALPHA, groups_of({key: {42: each} for key, each in cells.items()}))
+    assert len(set(limits.groups.values())) == 3
+    assert limits.correction(one) == 3
+    assert limits.correction(probe) >= 2 * 3
 
 
 def test_the_looks_of_the_file_are_not_taken_again() -> None:

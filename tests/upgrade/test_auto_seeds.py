@@ -86,14 +86,15 @@ def test_cells_stop_one_by_one_and_the_others_go_on_by_turns(runs: FakeRuns, tmp
     for cell in ("minilm linear-probe", "None tfidf"):
         assert runs.seeds("before", cell) == runs.seeds("after", cell) == [42]
     for cell in ("minilm fine-tune", "albert fine-tune"):
-        assert runs.seeds("before", cell) == runs.seeds("after", cell) == list(ALL_AUTO_SEEDS)
+        # More than five seeds would hardly decide it.
+        assert runs.seeds("before", cell) == runs.seeds("after", cell) == list(ALL_AUTO_SEEDS[:5])
     # By turns, and the order of the turns alternates.
-    assert [line.partition(":")[0] for line in lines] == ["before", "after", "after", "before"] * 2
+    assert [line.partition(":")[0] for line in lines] == ["before", "after", "after", "before", "before", "after"]
     assert lines[2] == "after: pass 1 of 1, seeds 43, 44 of minilm × fine-tune, albert × fine-tune"
     comparison = compare(measured.before, measured.after, tolerance=TOLERANCE, alpha=ALPHA)
     verdicts = {cell.name: (cell.verdict, len(cell.seeds)) for cell in comparison.cells}
     assert verdicts["tfidf"] == verdicts["minilm × linear-probe"] == ("identical", 1)
-    assert verdicts["minilm × fine-tune"][1] == 8
+    assert verdicts["minilm × fine-tune"] == ("undecided", 5)
     assert comparison.seeds_only_before == {}
 
 

@@ -21,10 +21,12 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_sst2.compare.family import CellTest, adjusted_p_values
+from pytest_sst2.compare.futility import LEAST_CHANCE, chance_of_verdict
 from pytest_sst2.compare.looks import planned_looks
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.single_seeds import low_outliers
+from pytest_sst2.compare.training_spread import MINIMUM_SEEDS
 from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.compare.would_decide import LEAST_PROBABILITY, Noise, probability
 from pytest_sst2.config.options import ALPHA, TOLERANCE
@@ -255,27 +257,43 @@ def single_seeds(runs: int, rng: np.random.Generator) -> None:
 
 
 def looks(runs: int, rng: np.random.Generator) -> None:
-    """Sequential looks: error rates, and pairs of trainings until the verdict."""
+    """Sequential looks at one of four groups of cells: error rates, and trainings until the verdict."""
     rows = []
-    for sd in (0.25, 0.5, 1, 2):
-        for name, change in (("none", {}), ("1 point", {"drop": POINT}), ("5 points", {"drop": 5 * POINT})):
-            verdicts, pairs = zip(*(_sequential(rng, World(sd=sd * POINT, **change)) for _ in range(runs)), strict=True)
-            words = [share(verdicts, word) for word in ("regressed", "held")]
-            rows.append((f"{sd:g}", name, *words, f"{100 * np.mean(pairs) / 5:.0f} %"))
-    headers = ("sd", "true drop", "regressed", "held", "trainings, of five pairs")
+    changes = (
+        ("none", {}),
+        ("1 point", {"drop": POINT}),
+        ("3 points", {"drop": 3 * POINT}),
+        ("5", {"drop": 5 * POINT}),
+    )
+    for sd, later_sd in ((0.25, 0.25), (0.5, 0.5), (1, 1), (2, 2), (0.5, 1), (1, 0.5)):
+        for name, change in changes:
+            world = World(sd=sd * POINT, later_sd=later_sd * POINT, **change)
+            for has_baseline in (True, False):
+                verdicts, pairs = zip(*(_sequential(rng, world, has_baseline) for _ in range(runs)), strict=True)
+                words = [share(verdicts, word) for word in ("regressed", "held")]
+                kind = "baseline of 8" if has_baseline else "upgrade"
+                rows.append((kind, f"{sd:g}, later {later_sd:g}", name, *words, f"{100 * np.mean(pairs) / 5:.0f} %"))
+    headers = ("earlier side", "sd", "true drop", "regressed", "held", "trainings, of five pairs")
     table("Looks after 1, 3, 5 and 8 pairs; equal answers at the first look end at 20 % of five pairs", headers, rows)
 
 
-def _sequential(rng: np.random.Generator, world: World) -> tuple[str, int]:
+def _sequential(rng: np.random.Generator, world: World, has_baseline: bool, cells: int = 4) -> tuple[str, int]:
+    """Return the verdict and the number of later trainings; ``cells`` is the correction of p-values."""
     before, after = two_runs(rng, world, 8)
-    word = "undecided"
-    for look in planned_looks(8):
+    plan = planned_looks(8)
+    for look in plan:
+        # Fewer than three common seeds are compared as draws, with all that the baseline has.
+        known = before if has_baseline and look.seeds < MINIMUM_SEEDS else before[: look.seeds]
         level = look.share * ALPHA
-        change = compared(before[: look.seeds], after[: look.seeds], alpha=level)
-        word = verdict_of(change, change.p_worse, change.p_better, alpha=level, tolerance=TOLERANCE, is_identical=False)
-        if word != "undecided":
-            return word, look.seeds
-    return word, 8
+        change = compared(known, after[: look.seeds], alpha=level)
+        p_values = (min(1.0, cells * p) for p in (change.p_worse, change.p_better))
+        word = verdict_of(change, *p_values, alpha=level, tolerance=TOLERANCE, is_identical=False)
+        if word != "undecided" or look.seeds == 8:
+            break
+        limits = {"tolerance": TOLERANCE, "alpha": plan[-1].share * ALPHA, "cells": cells}
+        if look.seeds >= MINIMUM_SEEDS and chance_of_verdict(known, after[: look.seeds], 8, **limits) < LEAST_CHANCE:
+            break
+    return word, look.seeds
 
 
 def advice(runs: int, rng: np.random.Generator) -> None:
