@@ -47,7 +47,7 @@ class FakeRuns:
         self.measured: list[tuple[str, int]] = []
         self.fails_from = len(ALL_AUTO_SEEDS)
 
-    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path) -> int:
+    def __call__(self, environment: BuiltEnvironment, plan: Plan, file: Path, log: Path, *_: object) -> int:
         version = environment.pins["culprit"]
         options = dict(flag.removeprefix("--sst2-").split("=") for flag in plan.flags)
         log.write_text("", encoding="utf-8")
