@@ -101,8 +101,17 @@ class TestRandomTrainings:
     def test_one_seed_borrows_the_spread_of_the_side_with_several(self) -> None:
         before, after = wrong_by_seed(872, (140, 142, 139, 141, 140)), wrong_by_seed(872, (190,))
         change = compared(before, after, paired=False)
-        assert change.variance_source == "the spread of the 5 seeds of one side"
+        assert change.variance_source == "up to 2 times the spread of the 5 seeds of one side"
         assert one_cell_verdict(change) == "regressed"
+        variance = before.mean(axis=1).var(ddof=1) * (1 / 5 + 2**2)
+        assert change.delta - change.at_worst > stats.t.isf(ALPHA, 4) * math.sqrt(variance)
+
+    def test_a_wide_spread_of_few_seeds_is_not_wider_than_the_stated_upper_figure(self) -> None:
+        before, after = wrong_by_seed(872, (100, 180, 140)), wrong_by_seed(872, (140,))
+        stated = "an assumed spread of 2.5 points between trainings"
+        assert compared(before, after, paired=False).variance_source == stated
+        floor = TrainingSpread(0.013, 4, "five seeds of the floor")
+        assert compared(before[:1], after, spread=floor).variance_source == stated
 
     def test_seven_lost_sentences_give_the_p_of_the_exact_test_for_any_number_of_seeds(self) -> None:
         assert compared(lost(5, 872), lost(5, 872, *range(7))).p_worse == pytest.approx(0.5**7)
