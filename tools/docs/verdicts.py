@@ -2,7 +2,7 @@
 
     python tools/docs/verdicts.py [--only PART] [--runs N]
 
-Prints the tables of docs/verdicts.md. All parts take about 15 minutes on one core.
+Prints the tables of docs/verdicts.md. Several parts take many minutes on one core; --only and --runs make it shorter.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.single_seeds import low_outliers
 from pytest_sst2.compare.training_spread import MINIMUM_SEEDS
 from pytest_sst2.compare.verdict import verdict_of
-from pytest_sst2.compare.would_decide import LEAST_PROBABILITY, Noise, probability
+from pytest_sst2.compare.would_decide import LEAST_PROBABILITY, PLANNED_SPREAD, Noise, probability
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 
 ACCURACY = 0.8
@@ -329,6 +329,52 @@ def _advised(rng: np.random.Generator, runs: int, flips: float, drop: float) -> 
     return decided, followed, given
 
 
+def advice_for_trainings(runs: int, rng: np.random.Generator) -> None:
+    """Trainings that were undecided, measured again with the seeds and held-out sentences that would decide them."""
+    rows = []
+    for seeds, sd, change in (
+        (1, 0.5, {}),
+        (3, 0.25, {}),
+        (3, 0.5, {}),
+        (3, 1, {}),
+        (1, 1, {"drop": 3 * POINT}),
+        (3, 1, {"drop": 3 * POINT}),
+        (3, 1, {"set_drop": 3 * POINT}),
+    ):
+        world = World(sd=sd * POINT, **change)
+        results = [_followed(rng, world, seeds) for _ in range(max(1, runs // 50))]
+        advised = [decided for decided in results if decided is not None]
+        rows.append((str(seeds), f"{sd:g}", str(change or "none"), str(len(advised)), str(sum(advised))))
+    table(
+        "What would decide trainings", ("seeds", "sd", "true drop", "undecided with advice", "decided after it"), rows
+    )
+
+
+def _followed(rng: np.random.Generator, world: World, seeds: int) -> bool | None:
+    """Return whether following the advice decided a cell; None if it was decided before or got no advice."""
+    before, after = two_runs(rng, world, seeds)
+    change = compared(before, after)
+    if verdict(change) != "undecided":
+        return None
+    spreads = [side.mean(axis=1).var(ddof=1) if seeds > 2 else PLANNED_SPREAD**2 for side in (before, after)]
+    of_sentences, of_seeds = change.discordance + 2 / world.sentences, float(sum(spreads))
+    possible = (change.delta - change.at_worst) / stats.norm.isf(ALPHA)
+    if change.variance_source:
+        possible = math.sqrt(of_sentences / world.sentences + of_seeds / seeds)
+    noise = Noise(of_sentences, of_seeds, possible)
+    for number in (3, 5, 8, 12, 16, 24, 32, 48):
+        size = {"seeds": number, "sentences": 5000 * number}
+        if probability(noise, change.delta, TOLERANCE, ALPHA, 1, **size) >= LEAST_PROBABILITY:
+            break
+    else:
+        return None
+    # Each seed draws its own held-out sentences.
+    sides = zip(*(two_runs(rng, replace(world, sentences=5000), 1) for _ in range(number)), strict=True)
+    before, after = (np.concatenate(side) for side in sides)
+    again = compare_accuracy(before, after, paired=True, same_examples=False, is_random=True, alpha=ALPHA)
+    return verdict(again) != "undecided"
+
+
 PARTS: dict[str, Callable[[int, np.random.Generator], None]] = {
     "probes": probes,
     "several-seeds": several_seeds,
@@ -337,6 +383,7 @@ PARTS: dict[str, Callable[[int, np.random.Generator], None]] = {
     "single-seeds": single_seeds,
     "looks": looks,
     "advice": advice,
+    "advice-for-trainings": advice_for_trainings,
 }
 
 
