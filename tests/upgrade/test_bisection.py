@@ -65,7 +65,7 @@ class FakeRuns:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     fake = FakeRuns()
-    monkeypatch.setattr(benchmark_runs, "_run_pytest", fake)
+    monkeypatch.setattr(benchmark_runs, "run_pytest", fake)
     monkeypatch.setattr(bisection, "inspect_environment", lambda _: InstalledPackages({}, {}, {}))
     return fake
 
