@@ -16,8 +16,8 @@ from pytest_sst2.config.options import BARE_FLAGS, OPTIONS, Option
 HELP = "run the same benchmarks in two environments, and find which package causes a difference"
 # Options that decide a number. The others are about the files of a single run.
 _BENCHMARK_OPTIONS = (
-    *("models", "methods", "data", "recipe", "train_size", "eval", "eval_size", "seeds", "epochs", "batch_size"),
-    *("learning_rate", "max_length", "dtype", "device", "trust_remote_code"),
+    *("models", "methods", "data", "columns", "labels", "recipe", "train_size", "eval", "eval_size", "seeds"),
+    *("epochs", "batch_size", "learning_rate", "max_length", "dtype", "device", "trust_remote_code"),
 )
 
 

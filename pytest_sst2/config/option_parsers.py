@@ -36,6 +36,14 @@ def names(text: str) -> tuple[str, ...]:
     return parts
 
 
+def pair_of_names(text: str) -> tuple[str, str]:
+    """Parse ``a,b`` into two different names."""
+    parts = names(text)
+    if len(parts) != 2:
+        raise BadValue(f"{quoted(text)} has {len(parts)}; write two different names, separated by a comma: a,b")
+    return parts[0], parts[1]
+
+
 def positive_int(text: str) -> int:
     """Parse a whole number from 1 to 1,000,000,000."""
     digits = text.strip()

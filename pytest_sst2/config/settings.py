@@ -33,7 +33,7 @@ _RECIPE_OPTIONS = ("train_size", "eval_size", "seeds", "epochs", "batch_size", "
 # Options whose parsed value is the setting.
 _UNCHANGED = (
     *("models", "device", "rounds", "min_accuracy", "save", "compare", "tolerance", "alpha", "overwrite"),
-    *("anyway", "trust_remote_code", "ray_address", "ray_cpus", "exclusive", "path"),
+    *("anyway", "trust_remote_code", "ray_address", "ray_cpus", "exclusive", "path", "columns", "labels"),
 )
 
 
@@ -112,6 +112,8 @@ class Settings:
     talkative: bool
     ci: bool
     auto_seeds: bool = False
+    columns: tuple[str, str] | None = None
+    labels: tuple[str, str] | None = None
     against: tuple[str, ...] = ()
     against_gates: bool = False
     path: ComputationPath = "fast"
@@ -158,7 +160,7 @@ def read_settings(config: pytest.Config) -> Settings:
         **{name: values[name] for name in _UNCHANGED},
         models_base=base["models"],
         methods=values["methods"] or (),
-        data=_data_source(values["data"], base["data"]),
+        data=_data_source(config, values, base["data"]),
         recipe=build_recipe(
             values["recipe"], evaluation=values["eval"], **{name: values[name] for name in _RECIPE_OPTIONS}
         ),
@@ -258,8 +260,12 @@ def _floors_path(config: pytest.Config, project: Path, given: str | None, base: 
     return here if here.is_file() and not (project / usual).is_file() else project / usual
 
 
-def _data_source(data: str, base: Path) -> str:
+def _data_source(config: pytest.Config, values: Mapping[str, Any], base: Path) -> str:
+    data: str = values["data"]
     if data in DATA_SOURCES:
+        for name in ("columns", "labels"):
+            if getattr(config.option, f"sst2_{name}", None) is not None:
+                raise Sst2Error(f"--sst2-{name} needs --sst2-data=FOLDER: {data} has its own columns and labels.")
         return data
     folder = folder_at(base, data)
     if folder is None:

@@ -22,12 +22,12 @@ _BATCH_ROWS = 2**14
 _SMALL_BATCH_ROWS = 2**8
 _MAX_GROUP_BYTES = 2**29
 _OFFSET, _SIGNED, _SHORT = struct.Struct("<I"), struct.Struct("<i"), struct.Struct("<H")
-# Called with the names of all columns and the schema's metadata.
-CheckSchema = Callable[[Sequence[str], Mapping[bytes, bytes]], None]
+# Called with the names of all columns and the schema's metadata; returns the names of the columns to read.
+ChooseColumns = Callable[[Sequence[str], Mapping[bytes, bytes]], Sequence[str]]
 
 
-def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns of a Parquet file, row by row. ``check_schema`` is called first.
+def parquet_values(path: Path, choose: ChooseColumns) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the chosen columns of a Parquet file, row by row.
 
     Raises:
         Sst2Error: The file is not Parquet, is damaged, or is too large to read into memory.
@@ -39,7 +39,7 @@ def parquet_values(path: Path, columns: Sequence[str], check_schema: CheckSchema
     with _readable_errors(path, "Parquet"):
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
-        check_schema(schema.names, schema.metadata or {})
+        columns = choose(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         _check_declared_size(path, metadata)
         has_yielded = False
@@ -64,14 +64,14 @@ def _parquet_batches(
             yield from _values(batch, columns)
 
 
-def arrow_values(path: Path, columns: Sequence[str], check_schema: CheckSchema) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of some columns of an Arrow stream, as ``datasets`` saves it; see ``parquet_values``."""
+def arrow_values(path: Path, choose: ChooseColumns) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the chosen columns of an Arrow stream, as ``datasets`` saves it; see ``parquet_values``."""
     import pyarrow as pa
 
     check_regular_file(path)
     with _readable_errors(path, "Arrow"), pa.OSFile(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
-        check_schema(schema.names, schema.metadata or {})
+        columns = choose(schema.names, schema.metadata or {})
         _check_types(path, schema, columns)
         source.seek(0)
         _refuse_compressed(path, source)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pytest_sst2.data.arrow import arrow_values, parquet_values
+from pytest_sst2.data.row_format import CLASSES, LABELS_OPTION, RowFormat
 from pytest_sst2.data.tsv_quoting import is_escaped, is_quoted
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
 from pytest_sst2.utils.safe_read import NotJsonError, is_utf8, parse_json, read_lines, read_text
 
-COLUMNS = ("sentence", "label")
 # All rows of a split are in memory: at most 4 million sentences, or 256 million characters.
 MAX_ROWS = 2**22
 MAX_CHARACTERS = 2**28
@@ -36,41 +36,42 @@ class _RawRow(NamedTuple):
     label: Any
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, form: RowFormat | None = None) -> Rows:
     """Return the rows of a file; see ``read_file``."""
-    return read_file(path)[0]
+    return read_file(path, form or RowFormat())[0]
 
 
-def read_file(path: Path) -> tuple[Rows, bool]:
+def read_file(path: Path, form: RowFormat) -> tuple[Rows, bool]:
     """Read a file in the format of its suffix: .tsv, .csv, .jsonl, .json or .parquet.
 
-    Labels are 0 or 1, as numbers or text. Columns other than ``sentence`` and ``label`` are ignored.
+    ``form`` decides which columns and labels are read; others are ignored and refused.
 
     Returns:
         The rows, and whether it is a TSV file with quoted fields, which GLUE does not write.
 
     Raises:
-        Sst2Error: A column is missing, a label is neither 0 nor 1, a sentence is empty, the text is not UTF-8, or there
-            are no rows or too many. The message names the file and the line.
+        Sst2Error: A column is missing, a label is of neither class, a sentence is empty, the text is not UTF-8, or
+            there are no rows or too many. The message names the file and the line.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise Sst2Error(f"{path} cannot be read: its suffix must be one of {', '.join(READERS)}.")
     is_quoted_tsv = reader is _read_tsv and _is_quoted_tsv(path)
-    rows = check_rows(_read_delimited(path, "\t") if is_quoted_tsv else reader(path), path.name)
+    raw = _read_delimited(path, form, "\t") if is_quoted_tsv else reader(path, form)
+    rows = check_rows(raw, path.name, form)
     if not rows.sentences:
         raise Sst2Error(f"{path} has no rows: at least one sentence with its label is needed.")
     return rows, is_quoted_tsv
 
 
-def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
+def check_rows(raw: Iterable[_RawRow], name: str, form: RowFormat) -> Rows:
     """Check every row and collect the sentences and labels; raise for invalid rows, and for too many."""
     rows = Rows([], [])
     characters = 0
     for place, sentence, label in raw:
-        number = _number(label)
+        number = form.number(label)
         if number is None or _is_invalid(sentence):
-            raise Sst2Error(f"{name}, {place}: {_problem(sentence, label)}")
+            raise Sst2Error(f"{name}, {place}: {_problem(sentence, label, form)}")
         characters += len(sentence)
         if len(rows.labels) == MAX_ROWS or characters > MAX_CHARACTERS:
             raise Sst2Error(
@@ -83,19 +84,11 @@ def check_rows(raw: Iterable[_RawRow], name: str) -> Rows:
     return rows
 
 
-def _number(label: Any) -> int | None:
-    """Return the label as a number, or None if it is neither 0 nor 1."""
-    if type(label) is str:
-        return _LABELS.get(label.strip())
-    # pandas writes 1 as 1.0 in a column that had a missing value.
-    return int(label) if type(label) in (int, float) and label in (0, 1) else None
-
-
 def _is_invalid(sentence: Any) -> bool:
     return type(sentence) is not str or not sentence or sentence.isspace() or "\0" in sentence or not is_utf8(sentence)
 
 
-def _problem(sentence: Any, label: Any) -> str:
+def _problem(sentence: Any, label: Any, form: RowFormat) -> str:
     """Return a sentence that describes the problem of an invalid row."""
     if sentence is None or (isinstance(sentence, str) and not sentence.strip()):
         return "the sentence is empty; it must contain text."
@@ -109,46 +102,36 @@ def _problem(sentence: Any, label: Any) -> str:
     in_ascii = f", in ASCII {truncate(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
     unlabelled = isinstance(label, str | int | float) and quoted(label).strip("' ") in ("-1", "-1.0")
     hint = " (-1 marks the unlabelled test split, which cannot be scored)" if unlabelled else ""
-    return f"the label is {quoted(label)}{in_ascii}; only 0 (negative) and 1 (positive) are allowed{hint}."
+    others = "" if hint or form.has_labels else f". {LABELS_OPTION} NEGATIVE,POSITIVE names others"
+    return f"the label is {quoted(label)}{in_ascii}; only {form.wanted_labels} are allowed{hint}{others}."
 
 
-# Names of the classes 0 and 1.
-_CLASSES = (("negative", "neg"), ("positive", "pos"))
-# Labels in text, 1.0 as written by pandas.
-_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
-
-
-def arrow_rows(paths: Iterable[Path]) -> Iterator[_RawRow]:
+def arrow_rows(paths: Iterable[Path], form: RowFormat) -> Iterator[_RawRow]:
     """Yield the rows of the Arrow files of one saved split; raise if a file lacks a column or is damaged."""
-    parts = (arrow_values(path, COLUMNS, functools.partial(_check_schema, name=str(path))) for path in paths)
+    parts = (arrow_values(path, functools.partial(_columns_of, form=form, name=str(path))) for path in paths)
     for number, (sentence, label) in enumerate(itertools.chain.from_iterable(parts), 1):
         yield _RawRow(f"row {number}", sentence, label)
 
 
-def _check_columns(names: Sequence[str], place: str) -> None:
-    for column in COLUMNS:
-        if names.count(column) != 1:
-            problem = f"there is no column {column!r}" if column not in names else f"column {column!r} occurs twice"
-            available = ", ".join(repr(name[:40]) for name in names[:6]) or "none"
-            raise Sst2Error(f"{place}: {problem}. Its columns are: {available}; 'sentence' and 'label' are needed.")
-
-
-def _check_schema(columns: Sequence[str], metadata: Mapping[bytes, bytes], name: str) -> None:
-    """Refuse a file without the required columns, or with label names in reverse order."""
-    _check_columns(columns, name)
-    names = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"))
-    negative, positive = _CLASSES
-    if len(names) == 2 and (names[0] in positive or names[1] in negative):
+def _columns_of(
+    names: Sequence[str], metadata: Mapping[bytes, bytes], *, form: RowFormat, name: str
+) -> tuple[str, str]:
+    """Return the columns to read; refuse a file with label names in reverse order."""
+    columns = form.columns(names, name)
+    classes = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"), columns[1])
+    negative, positive = CLASSES
+    if not form.has_labels and len(classes) == 2 and (classes[0] in positive or classes[1] in negative):
         raise Sst2Error(
-            f"{name}: its labels are 0 for {quoted(names[0])} and 1 for {quoted(names[1])}, but 0 must be "
-            "negative and 1 positive. Write the file again with label = 1 - label and the names swapped."
+            f"{name}: its labels are 0 for {quoted(classes[0])} and 1 for {quoted(classes[1])}, but 0 must be "
+            f"negative and 1 positive. {LABELS_OPTION} 1,0 reads them so."
         )
+    return columns
 
 
-def _label_names(text: str) -> list[str]:
+def _label_names(text: str, column: str) -> list[str]:
     """Return the label names in lower case from the schema metadata of ``datasets``, or none if there are none."""
     try:
-        names = parse_json(text)["info"]["features"]["label"]["names"]
+        names = parse_json(text)["info"]["features"][column]["names"]
         return [name.lower() for name in names]
     except (NotJsonError, LookupError, TypeError, AttributeError):
         return []
@@ -165,12 +148,11 @@ def _is_quoted_tsv(path: Path) -> bool:
     return is_quoted(text)
 
 
-def _read_tsv(path: Path) -> Iterator[_RawRow]:
+def _read_tsv(path: Path, form: RowFormat) -> Iterator[_RawRow]:
     """Yield the rows of a TSV file without quoting, as GLUE writes it."""
     lines = ((number, line.removesuffix("\n").removesuffix("\r")) for number, line in read_lines(path))
     header = next(lines, (1, ""))[1].split("\t")
-    _check_columns(header, f"{path.name}, line 1")
-    sentence, label = (header.index(column) for column in COLUMNS)
+    sentence, label = map(header.index, form.columns(header, f"{path.name}, line 1"))
     for number, line in lines:
         if not line:
             continue
@@ -180,18 +162,17 @@ def _read_tsv(path: Path) -> Iterator[_RawRow]:
         yield _RawRow(f"line {number}", fields[sentence], fields[label])
 
 
-def _read_csv(path: Path) -> Iterator[_RawRow]:
-    return _read_delimited(path, ",")
+def _read_csv(path: Path, form: RowFormat) -> Iterator[_RawRow]:
+    return _read_delimited(path, form, ",")
 
 
-def _read_delimited(path: Path, delimiter: str) -> Iterator[_RawRow]:
+def _read_delimited(path: Path, form: RowFormat, delimiter: str) -> Iterator[_RawRow]:
     """Yield the rows of a file with quoted fields."""
     first = 1
     reader = csv.reader((line for _, line in read_lines(path)), strict=True, delimiter=delimiter)
     try:
         header = _next_fields(reader) or []
-        _check_columns(header, f"{path.name}, line 1")
-        sentence, label = (header.index(column) for column in COLUMNS)
+        sentence, label = map(header.index, form.columns(header, f"{path.name}, line 1"))
         first = reader.line_num + 1  # first line of the next row: a quoted sentence can span several lines
         while (fields := _next_fields(reader)) is not None:
             place, first = f"line {first}", reader.line_num + 1
@@ -218,7 +199,7 @@ def _next_fields(reader: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(default)
 
 
-def _read_json(path: Path) -> Iterator[_RawRow]:
+def _read_json(path: Path, form: RowFormat) -> Iterator[_RawRow]:
     """Yield the rows of JSON lines, or of one JSON array of objects."""
     lines = ((number, line) for number, line in read_lines(path) if line.strip())
     first = next(lines, None)
@@ -234,9 +215,9 @@ def _read_json(path: Path) -> Iterator[_RawRow]:
         )
     for place, entry in entries:
         if not isinstance(entry, dict):
-            raise Sst2Error(f"{path.name}, {place}: not a JSON object; it must have 'sentence' and 'label'.")
-        _check_columns(list(entry), f"{path.name}, {place}")
-        yield _RawRow(place, entry["sentence"], entry["label"])
+            raise Sst2Error(f"{path.name}, {place}: not a JSON object; it must have a sentence and a label.")
+        sentence, label = form.columns(list(entry), f"{path.name}, {place}")
+        yield _RawRow(place, entry[sentence], entry[label])
 
 
 def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
@@ -248,13 +229,13 @@ def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
         raise Sst2Error(f"{where}{at}: not valid JSON: {error}.") from None
 
 
-def _read_parquet(path: Path) -> Iterator[_RawRow]:
-    values = parquet_values(path, COLUMNS, functools.partial(_check_schema, name=path.name))
+def _read_parquet(path: Path, form: RowFormat) -> Iterator[_RawRow]:
+    values = parquet_values(path, functools.partial(_columns_of, form=form, name=path.name))
     for number, (sentence, label) in enumerate(values, 1):
         yield _RawRow(f"row {number}", sentence, label)
 
 
-READERS: dict[str, Callable[[Path], Iterator[_RawRow]]] = {
+READERS: dict[str, Callable[[Path, RowFormat], Iterator[_RawRow]]] = {
     ".tsv": _read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_json,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
 from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_file
+from pytest_sst2.data.row_format import RowFormat
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
@@ -57,7 +58,12 @@ class Source:
 
 
 def load_source(
-    data: str, *, ci: bool = False, floors: Floors | None = None, baseline: Results | None = None
+    data: str,
+    *,
+    ci: bool = False,
+    floors: Floors | None = None,
+    baseline: Results | None = None,
+    form: RowFormat | None = None,
 ) -> Source:
     """Return the data set that ``--sst2-data`` names.
 
@@ -70,6 +76,7 @@ def load_source(
         ci: Whether this is a CI run.
         floors: The floors file that the user named, or None.
         baseline: The results that the run is compared with, or None.
+        form: The columns and labels of a folder's files; None to find them.
 
     Raises:
         Sst2Error: The data is not available or is invalid.
@@ -77,7 +84,7 @@ def load_source(
     if data == "pocket":
         return load_pocket()
     if data not in ("auto", "hub"):
-        return load_folder(Path(data))
+        return load_folder(Path(data), form)
     try:
         return load_hub()
     except HubError as error:
@@ -156,8 +163,10 @@ def _from_datasets_cache() -> Source | None:
         for train in sorted(Path(config.HF_DATASETS_CACHE).glob(f"{builder}/*/*/*-train.arrow")):
             validation = train.with_name(train.name.replace("-train.arrow", "-validation.arrow"))
             if validation.is_file():
-                rows = {"train": arrow_rows([train]), "validation": arrow_rows([validation])}
-                dataset = dataset_of({name: check_rows(part, f"{train.parent}, {name}") for name, part in rows.items()})
+                form = RowFormat()
+                rows = {"train": arrow_rows([train], form), "validation": arrow_rows([validation], form)}
+                parts = {name: check_rows(part, f"{train.parent}, {name}", form) for name, part in rows.items()}
+                dataset = dataset_of(parts)
                 if (name := _known_name(dataset)) is not None:
                     return Source(dataset, name, "hub", train.parent.name)
     return None
@@ -177,7 +186,7 @@ def _missing_split(folder: Path, subfolder: str = "") -> str:
     return "" if complete else "files of the train or the validation split"
 
 
-def load_folder(folder: Path) -> Source:
+def load_folder(folder: Path, form: RowFormat | None = None) -> Source:
     """Return the data set in a folder: GLUE TSV, CSV, JSON lines, Parquet (sharded or not), or ``save_to_disk``.
 
     A data set with SST-2's content is named ``sst2``. Any other has the folder's name, because floors and baselines of
@@ -187,7 +196,7 @@ def load_folder(folder: Path) -> Source:
         Sst2Error: A split is missing or a file is invalid. The message names the file and the line.
     """
     try:
-        dataset, home, note = _read_folder(folder)
+        dataset, home, note = _read_folder(folder, form)
     except OSError as error:  # no permission to list the folder
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = short_digest("".join(content_digest(split) for split in dataset.values()), 12)
@@ -224,13 +233,15 @@ def _known_name(dataset: DatasetDict) -> str | None:
     return "sst2" if same else None
 
 
-def _read_folder(folder: Path) -> tuple[DatasetDict, Path, str]:
+def _read_folder(folder: Path, form: RowFormat | None = None) -> tuple[DatasetDict, Path, str]:
     """Return the data set of a folder, the folder below it that contains the files of both splits, and a note."""
+    form = form or RowFormat()
     if is_saved(folder):
         saved = {
-            name: _saved_rows(paths, f"{folder.name}, split {name!r}") for name, paths in saved_files(folder).items()
+            name: _saved_rows(paths, f"{folder.name}, split {name!r}", form)
+            for name, paths in saved_files(folder).items()
         }
-        return dataset_of(saved), folder, ""
+        return dataset_of(saved), folder, "; ".join(form.notes)
     splits = find_splits(folder)
     if splits is None:
         raise Sst2Error(
@@ -238,15 +249,15 @@ def _read_folder(folder: Path) -> tuple[DatasetDict, Path, str]:
             f"train-00000-of-00001.parquet, ...; formats: {', '.join(READERS)}), or the output of "
             f"DatasetDict.save_to_disk.{_skipped(folder)}"
         )
-    files = {name: [(path, *read_file(path)) for path in paths] for name, paths in splits.files.items()}
+    files = {name: [(path, *read_file(path, form)) for path in paths] for name, paths in splits.files.items()}
     rows = {name: _joined([part for _, part, _ in parts]) for name, parts in files.items()}
     quoted = [path.name for parts in files.values() for path, _, is_quoted in parts if is_quoted]
-    note = f"{' and '.join(quoted)} read as quoted TSV, as pandas writes it" if quoted else ""
-    return dataset_of(rows), splits.home, note
+    notes = [f"{' and '.join(quoted)} read as quoted TSV, as pandas writes it"] if quoted else []
+    return dataset_of(rows), splits.home, "; ".join([*notes, *form.notes])
 
 
-def _saved_rows(paths: list[Path], name: str) -> Rows:
-    rows = check_rows(arrow_rows(paths), name)
+def _saved_rows(paths: list[Path], name: str, form: RowFormat) -> Rows:
+    rows = check_rows(arrow_rows(paths, form), name, form)
     if not rows.sentences:
         raise Sst2Error(f"{name} has no rows: at least one sentence with its label is needed.")
     return rows

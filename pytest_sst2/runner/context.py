@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_sst2.data.row_format import RowFormat
 from pytest_sst2.data.sources import Source, load_source
 from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments import environment
@@ -73,7 +74,8 @@ class RunContext:
     def source(self) -> Source:
         """The data set."""
         settings = self.settings
-        return load_source(settings.data, ci=settings.ci, floors=self._given_floors, baseline=self.baseline)
+        form = RowFormat(settings.columns, settings.labels)
+        return load_source(settings.data, ci=settings.ci, floors=self._given_floors, baseline=self.baseline, form=form)
 
     @cached_property
     def device(self) -> str:

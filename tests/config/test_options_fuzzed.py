@@ -39,6 +39,7 @@ PROMISES = {
     "seeds": lambda value: bool(value) and all(0 <= seed < 2**32 for seed in value),
     "shard": lambda value: 1 <= value[0] <= value[1],
     "fail_on": lambda value: isinstance(value, tuple),
+    **dict.fromkeys(("columns", "labels"), lambda value: len({name.strip() for name in value} - {""}) == 2),
     **dict.fromkeys(
         ("models", "methods", "metrics", "drop_cells", "against"), lambda value: all(name.strip() for name in value)
     ),
