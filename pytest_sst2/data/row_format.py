@@ -1,8 +1,7 @@
 """Which columns of a data set hold the sentence and the label, and what its labels mean.
 
 Both can be given (``--sst2-columns``, ``--sst2-labels``). Else they are found where they are plain, and ``notes`` says
-how they were read: columns by their usual names or as the other one of two, labels that are 0 and 1 or words for the
-classes. Anything else is refused, because a wrong guess would measure the opposite.
+how they were read: columns by their usual names, labels that are 0 and 1 or words for the classes. Anything else is refused, because a wrong guess would measure the opposite.
 """
 
 from __future__ import annotations
@@ -110,11 +109,8 @@ class RowFormat:
 
 
 def _usual(names: Sequence[str]) -> tuple[str, str] | None:
-    """Return the columns with usual names, or the other one of two; None if that is not plain."""
+    """Return the columns with usual names; None if there is none of one kind, or several."""
     sentences, labels = ([name for name in names if name.strip().lower() in usual] for usual in _NAMES)
-    if len(names) == 2 and len(sentences) + len(labels) == 1:
-        sentences = sentences or [name for name in names if name not in labels]
-        labels = labels or [name for name in names if name not in sentences]
     return (sentences[0], labels[0]) if len(sentences) == len(labels) == 1 else None
 
 

@@ -98,7 +98,7 @@ def no_validation(folder: Path) -> None:
 
 def wrong_label_in_dev(folder: Path) -> None:
     glue_tsv(folder)
-    text(folder / "dev.tsv", "sentence\tlabel\nfine\t1\na mess\tnegative\n")
+    text(folder / "dev.tsv", "sentence\tlabel\nfine\t1\na mess\tbad\n")
 
 
 def unlabelled_dev(folder: Path) -> None:
@@ -307,7 +307,7 @@ def a_link_in_a_circle(folder: Path) -> None:
 
 
 def saved_with_other_columns(folder: Path) -> None:
-    both = saved(folder, train=TRAIN, validation=VALIDATION).rename_column("sentence", "text")
+    both = saved(folder, train=TRAIN, validation=VALIDATION).rename_column("sentence", "words")
     both.save_to_disk(str(folder))
 
 
@@ -330,7 +330,7 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
     [
         (Path.mkdir, [NO_DATA_SET]),
         (no_validation, ["{folder} contains no data set", "train and validation"]),
-        (wrong_label_in_dev, ["dev.tsv, line 3", "'negative'", "0 (negative) and 1 (positive)"]),
+        (wrong_label_in_dev, ["dev.tsv, line 3", "'bad'", "0 (negative) and 1 (positive)"]),
         (unlabelled_dev, ["dev.tsv, line 2", "'-1'", "unlabelled test split"]),
         (dev_without_labels, ["dev.tsv, line 1", "no column 'label'", "'index', 'sentence'"]),
         (empty_sentence_in_train, ["train.tsv, line 3", "sentence is empty"]),
@@ -362,10 +362,10 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
         (saved_with_unlabelled_row, ["reviews, split 'validation', row 2", "-1", "unlabelled"]),
         (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "is not a readable Arrow file"]),
         (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
-        (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'text'"]),
+        (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'words'"]),
         (
             saved_with_names_turned_round,
-            ["{folder}/validation/data", "0 for 'positive' and 1 for 'negative'", "1 - label"],
+            ["{folder}/validation/data", "0 for 'positive' and 1 for 'negative'", "--sst2-labels 1,0"],
         ),
         (parquet_with_names_turned_round, ["validation.parquet", "0 for 'positive' and 1 for 'negative'"]),
         (

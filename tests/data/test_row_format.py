@@ -66,8 +66,9 @@ def test_numbers_and_truth_values_are_given_as_text(
     [
         ("sentence,text,label", ("sentence", "label")),
         ("id,text,label", ("text", "label")),
-        ("tweet,label", ("tweet", "label")),
-        ("text,stars", ("text", "stars")),
+        ("tweet,label", None),
+        ("index,sentence", None),
+        (" Review , Sentiment", (" Review ", " Sentiment")),
         ("text,review,label", None),
         ("text,label,target", None),
         ("a,b", None),
