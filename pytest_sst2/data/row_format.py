@@ -1,7 +1,8 @@
 """Which columns of a data set hold the sentence and the label, and what its labels mean.
 
 Both can be given (``--sst2-columns``, ``--sst2-labels``). Else they are found where they are plain, and ``notes`` says
-how they were read: columns by their usual names, labels that are 0 and 1 or words for the classes. Anything else is refused, because a wrong guess would measure the opposite.
+how they were read: columns by their usual names, labels that are 0 and 1 or words for the classes. Anything else is
+refused, because a wrong guess would measure the opposite.
 """
 
 from __future__ import annotations
