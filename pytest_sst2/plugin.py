@@ -156,7 +156,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if settings_of(config).executor == "ray":
             from pytest_sst2.session.cluster import submit_cells
 
-            submit_cells(config, cells, lambda: results.current_session().early_writer())
+            submit_cells(config, cells, lambda: results.current_session().gathered.early_writer())
     except Sst2Error as error:
         raise pytest.UsageError(str(error)) from error
     context.progress.planned = [cell.method.name for cell in cells]

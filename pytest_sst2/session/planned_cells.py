@@ -100,6 +100,9 @@ def attach_lost(item: pytest.Item, report: Any, call: pytest.CallInfo[None]) -> 
     if NOT_NEEDED in item.stash:
         report.sst2_not_needed = asdict(item.stash[NOT_NEEDED])
         return
+    # pytest evaluates these marks before it starts the test's fixtures.
+    has_mark = any(item.get_closest_marker(name) for name in ("skip", "skipif"))
+    report.sst2_skipped_by_mark = report.when == "setup" and report.skipped and has_mark
     reason = "its test passed without measuring it"
     if call.excinfo is not None:
         error = call.excinfo.value

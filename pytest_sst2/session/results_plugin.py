@@ -83,7 +83,7 @@ class ResultsPlugin:
         """Print the results file if stdout is for it, and release the lock on it."""
         try:
             if self._stdout is not None and self.session is not None and not self._config.option.collectonly:
-                print_quietly(self._stdout, self.session.results_text())
+                print_quietly(self._stdout, self.session.gathered.results_text())
         finally:
             self._unlock()
 
@@ -129,34 +129,36 @@ class ResultsPlugin:
     def current_session(self) -> Session:
         """Return the session, with the planned cells that are known by now."""
         if self.session is None:
+            from pytest_sst2.session.gathered import Gathered
             from pytest_sst2.session.session import Session
 
             schedule = schedule_of(self._config)
-            self.session = Session(settings_of(self._config), inputs_of(self._config), schedule)
-        self.session.plan, self.session.division = self.plan, self.division
-        self.session.not_collected, self.session.commit = self.not_collected, self.commit
+            self.session = Session(Gathered(settings_of(self._config), inputs_of(self._config), schedule))
+        gathered = self.session.gathered
+        gathered.plan, gathered.division, gathered.commit = self.plan, self.division, self.commit
+        self.session.not_collected = self.not_collected
         return self.session
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Add the record or the failure of a test report to the session."""
+        """Add the record or the failure of a test report to what was gathered."""
         record, failure = getattr(report, "sst2_record", None), getattr(report, "sst2_failure", None)
         lost, not_needed = getattr(report, "sst2_lost", None), getattr(report, "sst2_not_needed", None)
         if record is failure is lost is not_needed is None:
             return
-        session = self.current_session()
+        gathered = self.current_session().gathered
         if not_needed is not None:
-            session.add_skipped(not_needed)
+            gathered.add_skipped(not_needed)
         if lost is not None:
-            session.add_lost(lost, failed=report.failed)
+            gathered.add_lost(lost, failed=report.failed, by_mark=getattr(report, "sst2_skipped_by_mark", False))
         if record is not None:
             resumed = getattr(report, "sst2_resumed", None)
-            added = session.add(record, resumed)
+            added = gathered.add(record, resumed)
             if report.failed and added.reaches_floor:
-                session.failed_tests += 1
+                gathered.failed_tests += 1
             if resumed != "":
                 self._hooks.record(added)
         if failure is not None:
-            session.add_failure(failure)
+            gathered.add_failure(failure)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -247,6 +249,7 @@ class ResultsPlugin:
             if text := _lines_or_error(title, lines):
                 terminalreporter.section(title)
                 write(text)
+        writer.flush()  # drawing a report may be what ends this process
         write([one_line(line) for line in self._report(config)])
 
     def _summary_lines(self, width: int, *, verbose: bool) -> list[str]:
@@ -255,7 +258,9 @@ class ResultsPlugin:
         from pytest_sst2.report.terminal import summary_lines
 
         run = self.current_session()
-        return summary_lines(run.records, run.failures, run.notes, run.problems, width, verbose=verbose)
+        return summary_lines(
+            run.gathered.records, run.gathered.failures, run.notes, run.problems, width, verbose=verbose
+        )
 
     def _within_run_lines(self, width: int) -> list[str]:
         within = self.current_session().within

@@ -175,6 +175,19 @@ class TestTheRunThatDoesNotSave:
         result.stdout.fnmatch_lines([f"1 cell did not run: {cell(5)}"])
         result.stdout.no_fnmatch_line("*FAILED*")
 
+    def test_a_mark_that_skips_a_test_leaves_its_cell_out_on_purpose(self, bench: pytest.Pytester) -> None:
+        bench.makepyfile(
+            test_marked="import pytest\n\n@pytest.mark.skipif(True, reason='no GPU')\n@pytest.mark.sst2('tfidf')\n"
+            "def test_cell(sst2_run): sst2_run.measure()\n"
+        )
+        result = run(bench, "--methods=majority,tfidf", "--sst2-json=r.json", seeds=(1,))
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["1 cell did not run: tfidf-seed1"])
+        assert results(bench.path / "r.json")["failures"] == []
+        saving = run(bench, "--methods=majority,tfidf", "--sst2-save=new", seeds=(1,))
+        assert saving.ret == 1
+        saving.stdout.fnmatch_lines(["ERROR: baseline 'new' was not saved: 1 cell without a number: tfidf-seed1.*"])
+
     def test_a_skipped_cell_keeps_its_record_of_an_earlier_run(self, bench: pytest.Pytester) -> None:
         assert run(bench, "--sst2-json=r.json", seeds=(1,)).ret == 0
         path = bench.path / "r.json"

@@ -149,9 +149,9 @@ def _exit_statuses() -> Iterator[str]:
             (f"{code.OK:d}", "every cell was measured and reaches its floor; the comparison, if any, holds"),
             (
                 f"{FAILS}",
-                "a test failed (a cell is below its floor or was not measured), an output could not be written, or "
-                "`--sst2-compare` found something that `--sst2-fail-on` names; without it, `--sst2-against` did, if "
-                "`--sst2-fail-on` is typed",
+                "a test failed (a cell is below its floor or was not measured), a cell has no number although no "
+                "option or mark left it out, an output could not be written, or `--sst2-compare` found something that "
+                "`--sst2-fail-on` names; without it, `--sst2-against` did, if `--sst2-fail-on` is typed",
             ),
             (
                 f"{CANNOT_COMPARE}",
