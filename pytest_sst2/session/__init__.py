@@ -7,5 +7,6 @@
 - ``cluster``: runs the cells on Ray. ``xdist``: hands cells out to the workers of pytest-xdist.
 - ``results_plugin``: reads the records from the test reports, and prints the summary.
 - ``report_sanitizer``: removes secrets from the test reports.
-- ``session``: writes and compares the results.
+- ``foreseen``: what is certain about the comparison before the first cell.
+- ``gathered``: the records and failures of the run. ``session`` writes, saves and compares them at its end.
 """

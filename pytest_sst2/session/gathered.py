@@ -148,7 +148,7 @@ class Gathered:
         """Store why a test ended without measuring its cell. It counts if no other test measures the cell.
 
         A test that was skipped fails nothing in a run whose results are neither written nor compared. A mark that skips
-        a test leaves its cell out on purpose, as ``-k`` does, so it fails nothing unless a baseline or floors are saved.
+        a test leaves its cell out on purpose, as ``-k`` does: it fails nothing unless a baseline or floors are saved.
         """
         failure = Failure(**failure_json)
         if by_mark and not (self.settings.save or self.settings.calibrate_floors):
