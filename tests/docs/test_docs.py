@@ -241,13 +241,6 @@ def test_every_cause_in_upgrades_is_still_said() -> None:
         assert any(part in said for part in parts if part.count(" ")), sentence
 
 
-def test_reliability_names_tests_that_exist() -> None:
-    text = (DOCS / "reliability.md").read_text(encoding="utf-8")
-    named = re.findall(r"`([\w*/]*test_[\w*]+\.py)`", text)
-    assert len(named) > 5
-    assert [path for path in named if not list((ROOT / "tests").glob(path))] == []
-
-
 EXTEND = [*blocks(DOCS / "extend.md", "python"), (DOCS / "examples" / "contrastive.py").read_text(encoding="utf-8")]
 ADDED_METHODS = {
     name: code for code in EXTEND for name in re.findall(r'MethodSpec\("([\w-]+)"', code)
