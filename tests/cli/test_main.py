@@ -50,7 +50,7 @@ def test_without_a_command_all_are_listed_with_the_status_of_a_usage_error(
 
 
 # Commands that write files, and print their paths.
-WRITING = {"merge", "report", "upgrade"}
+WRITING = {"merge", "report", "upgrade", "lock"}
 
 
 def test_every_command_that_lists_something_lists_it_as_json(
@@ -67,7 +67,7 @@ def test_every_command_that_lists_something_lists_it_as_json(
     shown = {}
     for module in _COMMANDS:
         command = module.__name__.rpartition(".")[2]
-        if command not in WRITING:
+        if command not in WRITING | {"check"}:  # its own tests load a model
             assert main([command, *arguments.get(command, ()), "--format=json"]) == 0
             shown[command] = json.loads(capsys.readouterr().out)
     assert [model["name"] for model in shown["models"]] == [spec.name for spec in CATALOG]

@@ -270,18 +270,18 @@ class TestModels:
 
 
 class TestHooks:
-    def test_the_readmes_conftest_gets_floors_timing_and_a_row_in_under_fifteen_lines(
-        self, project: pytest.Pytester
-    ) -> None:
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-        (conftest,) = [block for block in blocks if "pytest_sst2_methods" in block]
-        (benchmark,) = [block for block in blocks if "sst2_run" in block]
+    def test_a_conftest_gets_floors_timing_and_a_row_in_under_fifteen_lines(self, project: pytest.Pytester) -> None:
+        readme, extend = (
+            re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+            for page in ("README.md", "docs/extend.md")
+        )
+        (conftest,) = [block for block in extend if 'MethodSpec("length"' in block]
+        (benchmark,) = [block for block in readme if "sst2_run" in block]
         assert len([line for line in conftest.splitlines() if line.strip()]) < 15
         project.makeconftest(conftest)
         project.makepyfile(test_bench=benchmark)
         write_floors(project, 0.99, method="length")
-        result = project.runpytest("--models", "minilm-main", "--methods", "length,majority")
+        result = project.runpytest("--methods", "length,majority")
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(["length-seed42: accuracy * is below its floor 0.9900*", "length *BELOW FLOOR"])
 

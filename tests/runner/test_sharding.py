@@ -64,7 +64,7 @@ class TestCosts:
     def test_without_a_baseline_methods_have_relative_costs(self) -> None:
         cost = Costs([])
         ordered = sorted(OF, key=lambda name: cost(cell(name)))
-        assert ordered == ["majority", "tfidf", "linear-probe", "torch-probe", "fine-tune"]
+        assert ordered == ["majority", "tfidf", "as-is", "linear-probe", "torch-probe", "fine-tune"]
         assert cost(cell("somebodys-own")) == cost(cell("fine-tune"))
 
 

@@ -148,7 +148,7 @@ _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "p
 _DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|prediction_token_ids|order|first_batch)$")
 # Fields with a few allowed values: reading a file with another value fails.
 _FEW = ("evaluation", "dtype")
-_ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|^\.shard)$")
+_ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|\.path|^\.shard)$")
 
 # Names that our code looks up. Every other run keeps them, so that output that depends on them is tested too.
 _LOOKED_UP = re.compile(r"\.(NAME|source|split|recipe\.\w+|phases\.name|fixed_sentences|executor|device)$")
