@@ -63,7 +63,7 @@ def test_a_sound_model_is_tried_in_a_fork_and_embeds_there(sentence: Path) -> No
 @pytest.mark.processes
 def test_a_new_interpreter_loads_a_sound_model(sentence: Path) -> None:
     located = locate(in_folder(sentence))
-    assert trial_load._in_interpreter((str(located.folder), str(located.transformer)), 300, 10) == ""
+    assert trial_load._in_interpreter(str(located.folder), 300, 10) == ""
 
 
 def test_the_same_files_are_tried_once_wherever_they_are(
