@@ -15,6 +15,17 @@ ADAPTER = (
     "is an adapter of PEFT (adapter_config.json), not a whole model. Load it with its base model and save both as one: "
     "model.merge_and_unload().save_pretrained(folder), and the tokenizer"
 )
+# Formats that other runtimes read.
+_EXPORTS = {
+    ".onnx": "ONNX",
+    ".gguf": "GGUF",
+    ".h5": "TensorFlow",
+    ".msgpack": "Flax",
+    ".tflite": "TensorFlow Lite",
+    ".mlmodel": "Core ML",
+    ".engine": "TensorRT",
+    ".xml": "OpenVINO",
+}
 _TEXT_FILES = ("*.json", "*.txt")
 _BINARY_FILES = ("*.model",)
 
@@ -29,6 +40,20 @@ def missing_config(folder: Path) -> str:
     if below:
         return f"has no config.json, so it contains no model, but {shorten(below, 3)} in it has one. Name that folder"
     return "has no config.json, so it contains no model"
+
+
+def missing_weights(folder: Path) -> str:
+    """Return why a folder has not all its weights, as a clause with the next step."""
+    if (folder / "adapter_config.json").is_file():
+        return ADAPTER
+    exports = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in _EXPORTS)
+    if exports and not any(folder.glob("*.index.json")):
+        name, kind = exports[0].relative_to(folder).as_posix(), _EXPORTS[exports[0].suffix]
+        return (
+            f"has weights for {kind} only ({name}), which is not read here. Name the model that they were made from, "
+            "which has model.safetensors or pytorch_model.bin"
+        )
+    return "has no (or not all) weights; model.safetensors or pytorch_model.bin is needed. Copy or download it again"
 
 
 def no_transformer(folder: Path) -> str:

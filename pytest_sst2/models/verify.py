@@ -16,7 +16,7 @@ from pytest_sst2.models.layout import (
     weighted_folders,
 )
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
-from pytest_sst2.models.not_a_model import missing_config, refuse_placeholders
+from pytest_sst2.models.not_a_model import missing_config, missing_weights, refuse_placeholders
 from pytest_sst2.models.repository_files import TOKENIZER_FILES
 from pytest_sst2.models.safety import refuse_unverified_weights, remote_code
 from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
@@ -75,10 +75,7 @@ def check_weights(spec: ModelSpec, folder: Path) -> None:
     """Refuse a model without all its weight files."""
     for place in weighted_folders(folder):
         if not weight_files(place):
-            raise Sst2Error(
-                f"model {spec.name!r}: {place} has no (or not all) weights; model.safetensors or pytorch_model.bin "
-                "is needed. Copy or download it again."
-            )
+            raise Sst2Error(f"model {spec.name!r}: {place} {missing_weights(place)}.")
 
 
 def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:

@@ -36,6 +36,17 @@ def test_an_error_that_was_saved_as_weights_is_quoted(text: str, plain: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("onnx/model.onnx", "ONNX"), ("model-q4.gguf", "GGUF"), ("tf_model.h5", "TensorFlow")],
+)
+def test_weights_for_another_runtime_are_named(name: str, kind: str, plain: Path) -> None:
+    (plain / "model.safetensors").unlink()
+    (plain / name).parent.mkdir(exist_ok=True)
+    (plain / name).write_bytes(b"\x08\x07")
+    assert f"{plain} has weights for {kind} only ({name}), which is not read here." in refusal_of(in_folder(plain))
+
+
 def test_an_adapter_is_recognised_in_a_folder_and_on_the_hub(plain: Path, server: LoopbackHub) -> None:
     (plain / "config.json").rename(plain / "adapter_config.json")
     server.add("org/mine", plain)
