@@ -29,8 +29,9 @@ from pytest_sst2.upgrade.auto_seeds import measure_until_decided
 from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
+from pytest_sst2.upgrade.lock_files import read_lock_file
 from pytest_sst2.upgrade.minimize import FirstBadRelease, Outcome
-from pytest_sst2.upgrade.pins import installed_pins, read_pins, read_requirements
+from pytest_sst2.upgrade.pins import Pins, installed_pins, read_requirements
 from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.runner_wheel import write_wheel
 from pytest_sst2.upgrade.symptom import Symptom, worst_symptom
@@ -116,7 +117,7 @@ def _check_options(options: argparse.Namespace) -> None:
 def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequest:
     """Return the requested packages; a note names those that are left out."""
     if options.base:
-        base = read_pins(options.base)
+        base = _read(options.base, notify)
     else:
         base, local = installed_pins()
         if local:
@@ -127,11 +128,21 @@ def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequ
     return UpgradeRequest(
         base=base,
         requirements=tuple(read_requirements(options.requirements)),
-        target=read_pins(options.to) if options.to else None,
+        target=_read(options.to, notify) if options.to else None,
         latest=options.latest,
         python=options.python,
         extra_requirements=tuple(map(str, read_requirements(options.extra_requirements))),
     )
+
+
+def _read(path: Path, notify: Notify) -> Pins:
+    """Return the pins of a lock file; a note names the packages that have no version on an index."""
+    lock = read_lock_file(path)
+    if lock.left_out:
+        notify(
+            f"note: {path} takes these from a folder, a repository or an address. Left out: {', '.join(lock.left_out)}."
+        )
+    return lock.pins
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -61,23 +61,32 @@ def read_pins(path: Path) -> dict[str, str]:
     Raises:
         Sst2Error: The file cannot be read, has no pins, or has a line that pins no version.
     """
-    text = read_text(path)
+    return pins_of_text(read_text(path), str(path))
+
+
+def pins_of_text(text: str, name: str) -> dict[str, str]:
+    """Return the pins of a text, as ``read_pins``; errors call it ``name``."""
     pins: dict[str, str] = {}
     for number, line in _logical_lines(text):
-        requirement = _parse_requirement(line, f"{path}, line {number}")
-        if canonicalize_name(requirement.name) in (*_INSTALLERS, DISTRIBUTION):
+        requirement = _parse_requirement(line, f"{name}, line {number}")
+        if is_installer(requirement.name):
             continue
         version = pinned_version(requirement)
         if version is None:
             raise Sst2Error(
-                f"{path}, line {number}: {line!r} pins no version. Write lines of 'name==version', as "
+                f"{name}, line {number}: {line!r} pins no version. Write lines of 'name==version', as "
                 "`uv pip compile` and `pip freeze` do."
             )
         if requirement.marker is None or requirement.marker.evaluate():
             pins[canonicalize_name(requirement.name)] = version
     if not pins:
-        raise Sst2Error(f"{str(path)!r} pins no package. Write lines of 'name==version', as `pip freeze` does.")
+        raise Sst2Error(f"{name!r} pins no package. Write lines of 'name==version', as `pip freeze` does.")
     return pins
+
+
+def is_installer(name: str) -> bool:
+    """Return whether a package is an installer, of which each environment has its own, or this package."""
+    return canonicalize_name(name) in (*_INSTALLERS, DISTRIBUTION)
 
 
 def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
