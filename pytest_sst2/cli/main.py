@@ -115,22 +115,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; requirements of ``upgrade`` may be placed before, between and after its options.
+    """Parse a command line.
 
+    Requirements of ``upgrade`` may be placed before, between and after its options, and a command after ``--``.
     Without a command it prints all commands, and exits with the status of a usage error.
     """
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions
         complete(parser)
-    if not (sys.argv[1:] if arguments is None else arguments):
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    if not words:
         parser.print_help(sys.stderr)
         sys.exit(_ERROR)
-    options, rest = parser.parse_known_args(arguments)
+    words, command = _without_command(words)
+    options, rest = parser.parse_known_args(words)
+    if command:
+        options.command = command
     if rest and hasattr(options, "requirements") and not any(word.startswith("-") for word in rest):
         options.requirements += rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return options
+
+
+def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words before ``--``, and those after it: a command that ``upgrade`` runs."""
+    if words[0] != "upgrade" or "--" not in words:
+        return words, []
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "requirements", nargs="*", metavar="REQUIREMENT", help="what changes, such as 'transformers==5.23.0'"
     )
-    parser.set_defaults(flags=[])
+    parser.epilog = (
+        "After --, any command can take the place of the benchmarks, such as `-- pytest tests -x`. Its exit status is "
+        "the symptom."
+    )
+    parser.set_defaults(flags=[], command=[])
     _add_environments(parser)
     bisection = parser.add_argument_group("which package caused it")
     text = "find the smallest set of changes that causes a difference"

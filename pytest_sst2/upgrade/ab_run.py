@@ -34,7 +34,8 @@ class UpgradeRequest:
     """The packages of both environments, as requested on the command line.
 
     ``base`` has the pins of the earlier environment, ``extra_requirements`` are for both, and the rest is for the later
-    one: ``target`` has all its pins, if a lock file names them.
+    one: ``target`` has all its pins, if a lock file names them. ``everything`` is whether all packages that are named
+    are installed, or only those that the benchmarks need.
     """
 
     base: Pins
@@ -43,6 +44,7 @@ class UpgradeRequest:
     latest: bool = False
     python: str | None = None
     extra_requirements: tuple[str, ...] = ()
+    everything: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,14 @@ def _name_side(name: str) -> Iterator[None]:
         raise SideError(f"the '{name}' environment failed: {error}") from error
 
 
-def _roots(upgrade: UpgradeRequest, runner: str) -> tuple[str, ...]:
+def _roots(upgrade: UpgradeRequest, runner: Sequence[str]) -> tuple[str, ...]:
     """Return the requirements of both environments: the runner, installed bundled weights, and named packages."""
+    if upgrade.everything:
+        return (*runner, *upgrade.base, *upgrade.extra_requirements)
     bundled = [spec.bundled.replace("_", "-") for spec in CATALOG if spec.bundled]
     named = [canonicalize_name(requirement.name) for requirement in upgrade.requirements]
     in_base = [name for name in dict.fromkeys((*bundled, *named)) if name in upgrade.base]
-    return (runner, *in_base, *upgrade.extra_requirements)
+    return (*runner, *in_base, *upgrade.extra_requirements)
 
 
 def _resolve_after(
@@ -108,6 +112,8 @@ def _resolve_after(
 ) -> dict[str, str]:
     uv = environments.uv
     python = upgrade.python or str(before.python)
+    if upgrade.everything and upgrade.target is not None:
+        roots = (*environments.runner, *upgrade.target, *upgrade.extra_requirements)
     requirements = (*roots, *map(str, upgrade.requirements))
     if upgrade.target is not None or upgrade.latest:
         return uv.resolve(requirements, python, pins=upgrade.target)

@@ -27,15 +27,17 @@ from pytest_sst2.upgrade.ab_run import (
 )
 from pytest_sst2.upgrade.auto_seeds import measure_until_decided
 from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
-from pytest_sst2.upgrade.bisection import Bisection, cause_sentence
+from pytest_sst2.upgrade.bisection import Bisection
+from pytest_sst2.upgrade.command_check import CommandCheck
 from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
 from pytest_sst2.upgrade.lock_files import read_lock_file
-from pytest_sst2.upgrade.minimize import FirstBadRelease, Outcome
+from pytest_sst2.upgrade.minimize import Outcome
+from pytest_sst2.upgrade.package_search import cause_sentence, release_sentence
 from pytest_sst2.upgrade.pins import Pins, installed_pins, read_requirements
 from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.runner_wheel import write_wheel
 from pytest_sst2.upgrade.symptom import Symptom, worst_symptom
-from pytest_sst2.upgrade.uv import InstallError, find_uv
+from pytest_sst2.upgrade.uv import find_uv
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
@@ -70,10 +72,13 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     _check_options(options)
     uv = find_uv()
     upgrade = _upgrade_request(options, notify_line)
-    plan = _plan(options)
-    _check_benchmarks(plan)
+    if not options.command:
+        plan = _plan(options)
+        _check_benchmarks(plan)
     folder = create_upgrade_folder()
-    environments = Environments(folder / "environments", uv, write_wheel(folder / "wheels"))
+    # A command of one's own needs nothing of this package.
+    wheel = None if options.command else write_wheel(folder / "wheels")
+    environments = Environments(folder / "environments", uv, wheel)
     sides = build_sides(upgrade, environments, notify_line)
     if not sides.changes and sides.python == sides.python_after:
         return "nothing changes: both environments have the same packages", HOLDS
@@ -82,6 +87,10 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
         if sides.changes
         else f"only the interpreter changes: {sides.python_after}"
     )
+    if options.command:
+        named = [canonicalize_name(requirement.name) for requirement in upgrade.requirements]
+        check = CommandCheck(sides, environments, notify_line, options.bisect, options.bisect_releases, named)
+        return check.run(options.command, folder / "runs")
     if options.passes is None:
         options.passes = 1 if plan.has_auto_seeds else _PASSES
     kept = run_folder(folder / "runs", sides, plan, options.passes)
@@ -101,6 +110,11 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.to and (options.requirements or options.latest):
         raise Sst2Error(
             "--to FILE gives every version of the later environment. Leave out --latest and single packages."
+        )
+    if options.command and (options.flags or options.benchmarks or options.passes or options.output):
+        raise Sst2Error(
+            "a command after -- takes the place of the benchmarks. Leave out their options, --benchmarks, --passes "
+            "and -o."
         )
     if options.bisect_releases and not options.bisect:
         raise Sst2Error("--bisect-releases needs --bisect, which finds the package whose releases it searches.")
@@ -132,6 +146,7 @@ def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequ
         latest=options.latest,
         python=options.python,
         extra_requirements=tuple(map(str, read_requirements(options.extra_requirements))),
+        everything=bool(options.command),
     )
 
 
@@ -269,26 +284,10 @@ class _Finding:
             return [f"no cause: {symptom.kind} in {symptom.name} {again} in the same environment"]
         minimal = bisection.minimal_set()
         causes = bisection.causes(minimal)
-        lines = [cause_sentence(changes, minimal, causes, symptom)]
+        lines = [cause_sentence(changes, minimal, causes, f"{symptom.name}: {symptom.summary}")]
         if self.options.bisect_releases:
-            try:
-                release = bisection.first_bad_release(minimal)
-            except InstallError as error:
-                lines.append(f"the releases could not be listed: {error}")
-            else:
-                lines.append(_release_sentence(release, causes[0].names[0]))
+            lines.append(release_sentence(bisection, minimal))
         return [*lines, _steps_sentence(bisection, symptom)]
-
-
-def _release_sentence(release: FirstBadRelease | None, name: str) -> str:
-    """Return which release is the first bad one: a single one only if the release before it is good."""
-    if release is None:
-        return "no first bad release: no single package causes it"
-    last_good = f"last good release tested: {release.last_good}"
-    if not release.between:
-        return f"first bad release: {name} {release.first_bad}; {last_good}"
-    outcomes = ", ".join(f"{version} ({outcome.value})" for version, outcome in release.between)
-    return f"the first bad release is one of {name} {outcomes} and {release.first_bad}; {last_good}"
 
 
 def _steps_sentence(bisection: Bisection, symptom: Symptom) -> str:

@@ -125,18 +125,18 @@ class Environments:
     """Build environments in a folder, each named after its content.
 
     The file ``ready.json`` is written last. An environment without it is incomplete and is built again. Two commands
-    that need the same environment wait for each other. Each one gets the wheel of this package.
+    that need the same environment wait for each other. Each one gets the wheel of this package, if there is one.
     """
 
-    def __init__(self, folder: Path, uv: Uv, wheel: Path) -> None:
+    def __init__(self, folder: Path, uv: Uv, wheel: Path | None) -> None:
         self.folder = folder
         self.uv = uv
         self.wheel = wheel
 
     @property
-    def runner(self) -> str:
-        """The wheel of this package as a requirement (PEP 508)."""
-        return f"{DISTRIBUTION} @ {self.wheel.absolute().as_uri()}"
+    def runner(self) -> tuple[str, ...]:
+        """The wheel of this package as a requirement (PEP 508); empty without one."""
+        return (f"{DISTRIBUTION} @ {self.wheel.absolute().as_uri()}",) if self.wheel else ()
 
     def build(self, pins: Pins, python: str) -> BuiltEnvironment:
         """Return an environment with these packages and the runner, built or reused.
@@ -145,7 +145,8 @@ class Environments:
             InstallError: It cannot be built; nothing of it is left.
         """
         # The folder of the wheel is named after the content of the wheel.
-        content = [python, platform.python_version(), self.wheel.parent.name, *pin_lines(pins)]
+        wheel = self.wheel.parent.name if self.wheel else ""
+        content = [python, platform.python_version(), wheel, *pin_lines(pins)]
         folder = self.folder / short_digest("\n".join(content))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

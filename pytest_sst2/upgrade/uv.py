@@ -87,10 +87,10 @@ class Uv:
             output.write_text("\n".join(lines), encoding="utf-8")
             return read_pins(output) if lines else {}
 
-    def install(self, folder: Path, pins: Pins, wheel: Path) -> None:
-        """Install exactly these packages; uv links files from its cache instead of copying them."""
+    def install(self, folder: Path, pins: Pins, wheel: Path | None) -> None:
+        """Install exactly these packages and the wheel; uv links files from its cache instead of copying them."""
         flags = ["--no-deps", "--python", str(python_of(folder))]
-        self._run("pip", "install", *flags, *pin_lines(pins), str(wheel))
+        self._run("pip", "install", *flags, *pin_lines(pins), *([str(wheel)] if wheel else []))
 
     def releases(self, name: str, above: str, below: str, python: str) -> list[str]:
         """Return the final releases of a package between two versions for this interpreter, oldest first.

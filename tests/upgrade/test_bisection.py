@@ -14,14 +14,15 @@ from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.results.file import results_text
 from pytest_sst2.results.record import Failure, Record
-from pytest_sst2.upgrade import benchmark_runs, bisection
+from pytest_sst2.upgrade import benchmark_runs, package_search
 from pytest_sst2.upgrade.ab_run import Sides
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.bisection import Bisection
-from pytest_sst2.upgrade.command import _release_sentence, _steps_sentence
+from pytest_sst2.upgrade.command import _steps_sentence
 from pytest_sst2.upgrade.dependency_closure import InstalledPackages
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.minimize import Outcome
+from pytest_sst2.upgrade.package_search import release_sentence
 from pytest_sst2.upgrade.pins import VersionChange
 from pytest_sst2.upgrade.symptom import Symptom
 from tests.support.record_factory import answered
@@ -66,7 +67,7 @@ class FakeRuns:
 def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     fake = FakeRuns()
     monkeypatch.setattr(benchmark_runs, "run_pytest", fake)
-    monkeypatch.setattr(bisection, "inspect_environment", lambda _: InstalledPackages({}, {}, {}))
+    monkeypatch.setattr(package_search, "inspect_environment", lambda _: InstalledPackages({}, {}, {}))
     return fake
 
 
@@ -84,7 +85,7 @@ def search(runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3)
         for version in ("1.0", "2.0")
     )
     uv: Any = SimpleNamespace(releases=lambda *_: BETWEEN, resolve=resolved)
-    environments: Any = SimpleNamespace(uv=uv, build=built, runner="runner")
+    environments: Any = SimpleNamespace(uv=uv, build=built, runner=("runner",))
     lines: list[str] = []
     of_sides = [built({"culprit": version}, "") for version in ("1.0", "2.0")]
     changes = (VersionChange("culprit", "1.0", "2.0"),)
@@ -102,7 +103,7 @@ def search(runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3)
 
 
 def first_bad(found: Bisection) -> str:
-    return _release_sentence(found.first_bad_release(found.minimal_set()), "culprit")
+    return release_sentence(found, found.minimal_set())
 
 
 def test_a_release_as_good_as_the_earlier_one_needs_no_more_seeds(runs: FakeRuns, tmp_path: Path) -> None:
