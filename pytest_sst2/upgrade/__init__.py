@@ -2,9 +2,10 @@
 
 - ``command.py``: what ``pytest-sst2 upgrade`` does, step by step; start here.
 - ``ab_run.py``: resolves and builds both environments, and runs the benchmarks in them in turns.
-- ``bisection.py``: looks for the packages that cause a difference, and for the first bad release.
-- ``minimize.py``: the search algorithms of the bisection, without environments.
-- ``symptom.py``: what the bisection looks for, such as a crash or a regression.
+- ``package_search.py``: looks for the packages that cause a symptom, and for the first bad release.
+- ``minimize.py``: the algorithms of the search, without environments.
+- ``bisection.py``: tests an environment by the benchmarks; ``symptom.py``: what they look for, such as a regression.
+- ``command_check.py``: tests environments by any command, whose exit status is the symptom.
 - ``reading_list.py``: the changed functions that ran in the cell; ``traced_run.py`` runs it, ``source_changes.py`` and
   ``definitions.py`` compare the sources.
 - ``benchmark_runs.py``: runs pytest in an environment and merges several passes.

@@ -206,7 +206,8 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
     if not results.exists():
         save(clone, f"--sst2-json={results.name}")
         shutil.copy(ROOT / "constraints.txt", clone.path)
-        shutil.copy(ROOT / "constraints.txt", clone.path / "requirements.txt")
+        for name in ("requirements.txt", "old.lock", "new.lock"):
+            shutil.copy(ROOT / "constraints.txt", clone.path / name)
     found = results_from_text(results.read_text(encoding="utf-8"), "results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
