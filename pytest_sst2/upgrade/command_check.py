@@ -75,7 +75,7 @@ def _variables(environment: BuiltEnvironment) -> dict[str, str]:
     """Return the variables of a process in an environment, which finds nothing of the environment of this process."""
     programs = environment.python.parent
     here = Path(sys.executable).parent
-    paths = [path for path in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(path) != here]
+    paths = [path for path in os.get_exec_path() if Path(path) != here]
     variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     return {
         **variables,

@@ -90,10 +90,10 @@ def search(runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3)
     of_sides = [built({"culprit": version}, "") for version in ("1.0", "2.0")]
     changes = (VersionChange("culprit", "1.0", "2.0"),)
     return Bisection(
-        Sides(of_sides[0], of_sides[1], changes, (), "python", "python"),
-        Symptom("regressed", ("minilm", "fine-tune"), "accuracy 0.85 → 0.80", *symptom_records),
-        environments,
-        Plan(("benchmarks",), (f"--sst2-seeds={seeds}",), folder),
+        sides=Sides(of_sides[0], of_sides[1], changes, (), "python", "python"),
+        symptom=Symptom("regressed", ("minilm", "fine-tune"), "accuracy 0.85 → 0.80", *symptom_records),
+        environments=environments,
+        plan=Plan(("benchmarks",), (f"--sst2-seeds={seeds}",), folder),
         passes=1,
         tolerance=TOLERANCE,
         alpha=ALPHA,
