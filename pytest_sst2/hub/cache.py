@@ -104,7 +104,7 @@ def find_cached(
             that an interrupted download left one out, but the numbers change.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils import HFValidationError, LocalEntryNotFoundError
 
     reasons = []
     for repo_id in repo_ids:
