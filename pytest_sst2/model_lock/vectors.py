@@ -107,11 +107,10 @@ def _same_neighbours(unit: np.ndarray, projected: np.ndarray, moved: np.ndarray,
     least = float((apart**2).sum(axis=1).mean()) / unit.shape[1]
     signal = max(total - float(noise.mean()), least)
     kept = np.divide(signal, signal + noise, out=np.zeros_like(noise), where=noise > 0)
-    random = np.random.RandomState(0)
-    shares = []
+    similarities, random, shares = unit @ unit.T, np.random.RandomState(0), []
     for _ in range(_DRAWS):
         effect = kept * estimated + np.sqrt(kept * noise) * random.standard_normal(estimated.shape)
-        pairs = zip(_nearest(unit @ unit.T - effect), neighbours, strict=True)
+        pairs = zip(_nearest(similarities - effect), neighbours, strict=True)
         shares.append(sum(len({*one} & {*other}) for one, other in pairs) / neighbours.size)
     return float(np.mean(shares))
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from pytest_sst2.compare.pairing import CellKey
 from pytest_sst2.config.specs import cell_name
+from pytest_sst2.report.write import STEP_SUMMARY
 from pytest_sst2.results.file import Results, results_from_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.session.progress_display import LOG_PREFIX
@@ -20,9 +21,9 @@ from pytest_sst2.utils.sanitize import printable
 
 # Settings of an ini file that would make a run compare, save or report by itself.
 _INI_OVERRIDES = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
-# These would bring packages of this environment, options of the outer pytest, or a second summary on GitHub.
+# These would bring packages of this environment, or options of the outer pytest.
 _DROPPED_VARIABLES = (
-    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "GITHUB_STEP_SUMMARY"),
+    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"),
     *("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST"),
 )
 _CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
@@ -140,13 +141,19 @@ def run_pytest(
     command += ["--sst2-min-accuracy=0", "--sst2-no-cache", "-p", "no:cacheprovider"]
     for setting in _INI_OVERRIDES:
         command += ["-o", setting]
-    variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
+    variables = variables_for_others()
+    variables.pop(STEP_SUMMARY, None)  # each run would add its own
     variables |= more_variables or {}
     try:
         with log.open("w", encoding="utf-8") as output:
             return run_logged(command, plan.folder, variables, output, notify)
     except OSError as error:
         raise BenchmarkRunError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
+
+
+def variables_for_others() -> dict[str, str]:
+    """Return the variables of this process, without those that lead another environment to packages of this one."""
+    return {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
 
 
 def run_logged(

@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS
 from pytest_sst2.results.commit import commit_of
 from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Notify, Sides, exclusive_run, forget_finished
-from pytest_sst2.upgrade.benchmark_runs import run_logged
+from pytest_sst2.upgrade.benchmark_runs import run_logged, variables_for_others
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
 from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.package_search import PackageSearch, cause_sentence, release_sentence
@@ -21,7 +21,6 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.hashing import short_digest
 
-_DROPPED_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST")
 # As for ``git bisect run``: this commit, here this environment, cannot be tested.
 _SKIP = 125
 
@@ -76,9 +75,8 @@ def _variables(environment: BuiltEnvironment) -> dict[str, str]:
     programs = environment.python.parent
     here = Path(sys.executable).parent
     paths = [path for path in os.get_exec_path() if Path(path) != here]
-    variables = {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
     return {
-        **variables,
+        **variables_for_others(),
         "PATH": os.pathsep.join([str(programs), *paths]),
         "VIRTUAL_ENV": str(environment.folder),
     }

@@ -181,14 +181,19 @@ def test_one_shard_has_all_seeds_of_a_cell(cells: pytest.Pytester) -> None:
     assert looks(content(cells, "all.json"), "steady") == [(1, "identical")]
 
 
-@pytest.mark.processes
-def test_one_worker_has_all_seeds_of_a_cell(cells: pytest.Pytester) -> None:
-    result = compare(cells, "-n", "2")
-    found = trained(cells)
+def compare_and_check_trained(cells: pytest.Pytester, *options: str) -> dict[str, list[int]]:
+    """Compare, check that no seed was trained that is not needed, and return the trained seeds of each method."""
+    result, found = compare(cells, *options), trained(cells)
     assert found["steady"] == [42]
     assert found["shaky"] == ALL
     total = sum(map(len, found.values()))
     result.assert_outcomes(passed=total, skipped=24 - total)
+    return found
+
+
+@pytest.mark.processes
+def test_one_worker_has_all_seeds_of_a_cell(cells: pytest.Pytester) -> None:
+    found = compare_and_check_trained(cells, "-n", "2")
     data = content(cells)
     assert looks(data, "steady") == [(1, "identical")]
     for method in found:
@@ -198,12 +203,7 @@ def test_one_worker_has_all_seeds_of_a_cell(cells: pytest.Pytester) -> None:
 @pytest.mark.processes
 def test_a_cluster_measures_no_seed_that_is_not_needed(cells: pytest.Pytester) -> None:
     pytest.importorskip("ray", reason="needs the extra 'ray'")
-    result = compare(cells, "--sst2-executor", "ray")
-    found = trained(cells)
-    assert found["steady"] == [42]
-    assert found["shaky"] == ALL
-    total = sum(map(len, found.values()))
-    result.assert_outcomes(passed=total, skipped=24 - total)
+    compare_and_check_trained(cells, "--sst2-executor", "ray")
     assert looks(content(cells), "steady") == [(1, "identical")]
 
 
