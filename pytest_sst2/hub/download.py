@@ -61,8 +61,9 @@ def download(request: Request, find: Callable[[], Lookup]) -> Snapshot:
     """
     check_reachable()
     root = repository_folder(request.repo_id, request.repo_type)
-    with _lock(root) as waited:
-        if waited and (snapshot := find().snapshot) is not None:
+    with _lock(root):
+        # Another process may have downloaded it since the caller's look, also without any wait for the lock.
+        if (snapshot := find().snapshot) is not None:
             return snapshot
         try:
             folder = _run(request, root)
@@ -124,8 +125,8 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def _lock(root: Path) -> Iterator[bool]:
-    """Hold the repository's lock in the body; yield whether another process held it before.
+def _lock(root: Path) -> Iterator[None]:
+    """Hold the repository's lock in the body.
 
     Raises:
         HubError: The cache is not writable, or the download of the other process brings nothing.
@@ -133,7 +134,7 @@ def _lock(root: Path) -> Iterator[bool]:
     import filelock
 
     path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
-    watch, waited = _Watch(root), False
+    watch = _Watch(root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
@@ -141,7 +142,6 @@ def _lock(root: Path) -> Iterator[bool]:
             try:
                 lock.acquire(timeout=_POLL_SECONDS)
             except filelock.Timeout:
-                waited = True
                 if watch.is_idle():
                     raise HubError(
                         f"another process is downloading {root.name} and makes no progress; end it, or remove "
@@ -152,7 +152,7 @@ def _lock(root: Path) -> Iterator[bool]:
     except OSError as error:
         raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
     try:
-        yield waited
+        yield
     finally:
         lock.release()
 
