@@ -2,10 +2,12 @@
 
 - ``command.py``: what ``pytest-sst2 upgrade`` does, step by step; start here.
 - ``ab_run.py``: resolves and builds both environments, and runs the benchmarks in them in turns.
+- ``benchmark_check.py`` and ``command_check.py``: a check by benchmarks, and one by any command's exit status.
+- ``benchmark_observer.py`` and ``command_check.py`` tell whether an environment has the symptom (``observer.py``);
+  ``symptom.py``: what the benchmarks look for, such as a regression.
+- ``cause_search.py``: repeats both ends, then searches the cause.
 - ``package_search.py``: looks for the packages that cause a symptom, and for the first bad release.
-- ``minimize.py``: the algorithms of the search, without environments.
-- ``bisection.py``: tests an environment by the benchmarks; ``symptom.py``: what they look for, such as a regression.
-- ``command_check.py``: tests environments by any command, whose exit status is the symptom.
+- ``minimize.py``: the algorithms of this search, without environments.
 - ``reading_list.py``: the changed functions that ran in the cell; ``traced_run.py`` runs it, ``source_changes.py`` and
   ``definitions.py`` compare the sources.
 - ``benchmark_runs.py``: runs pytest in an environment and merges several passes.

@@ -11,18 +11,22 @@ from pathlib import Path
 
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS
 from pytest_sst2.results.commit import commit_of
-from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Notify, Sides, exclusive_run, forget_finished
+from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Sides, exclusive_run, forget_finished
 from pytest_sst2.upgrade.benchmark_runs import run_logged, variables_for_others
-from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
+from pytest_sst2.upgrade.cause_search import CauseSearch
+from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.minimize import Outcome
-from pytest_sst2.upgrade.package_search import PackageSearch, cause_sentence, release_sentence
+from pytest_sst2.upgrade.observer import Observation
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.hashing import short_digest
 
 # As for ``git bisect run``: this commit, here this environment, cannot be tested.
 _SKIP = 125
+
+
+class CommandStartError(Sst2Error):
+    """A command cannot be started in an environment; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class CommandRuns:
         """Return the exit status of a run; a run that a signal ended has a negative one.
 
         Raises:
-            Sst2Error: The command cannot be started.
+            CommandStartError: The command cannot be started.
         """
         file = self.kept / f"{environment.key}-{number}.status"
         if file.is_file():
@@ -58,7 +62,7 @@ class CommandRuns:
             with self.log(environment, number).open("w", encoding="utf-8") as output:
                 status = run_logged(self.command, self.folder, _variables(environment), output)
         except OSError as error:
-            raise Sst2Error(
+            raise CommandStartError(
                 f"{self.command[0]!r} cannot be run: {error.strerror or error}. What it needs must be in both lock "
                 "files, or named with --with."
             ) from error
@@ -82,98 +86,69 @@ def _variables(environment: BuiltEnvironment) -> dict[str, str]:
     }
 
 
-@dataclass(kw_only=True)
-class CommandSearch(PackageSearch):
-    """Test whether a command fails with the same exit status as in the later environment."""
+@dataclass(frozen=True)
+class CommandObserver:
+    """Tells whether a command fails in environments with the same exit status as in the later one."""
 
     runs: CommandRuns
     status: int
 
-    def observe(self, environment: BuiltEnvironment) -> tuple[Outcome, str]:
+    @property
+    def symptom(self) -> str:
+        """The command and its exit status."""
+        return f"{self.runs.name} ends with status {self.status}"
+
+    @property
+    def remedy(self) -> str:
+        """Nothing, because no status is undecided."""
+        return ""
+
+    def observe(self, environment: BuiltEnvironment, *, repeated: bool = False) -> Observation:
         """Return bad for the same exit status, good for 0; with another one the environment is untestable."""
-        status = self.runs.status(environment)
-        if status == self.status and status != _SKIP:
-            return Outcome.BAD, ""
+        try:
+            status = self.runs.status(environment, 2 if repeated else 1)
+        except CommandStartError as error:
+            return Observation(Outcome.UNTESTABLE, f"cannot run: {error}")
+        if status == self.status:
+            return Observation(Outcome.BAD)
         if status == 0:
-            return Outcome.GOOD, ""
-        return Outcome.UNTESTABLE, f"exit status {status}, not {self.status}"
+            return Observation(Outcome.GOOD)
+        return Observation(Outcome.UNTESTABLE, f"exit status {status}, not {self.status}")
 
 
-@dataclass(frozen=True)
-class CommandCheck:
-    """A check of two environments by a command.
+def check_command(command: Sequence[str], search: CauseSearch, bisect: bool, parent: Path) -> tuple[str, int]:
+    """Run a command in both environments and, with ``bisect``, find the cause if it fails only later.
 
-    Attributes:
-        environments: Where environments between the two are built.
-        notify: Called with each step.
-        bisect: Whether to look for the packages that cause a failure.
-        releases: Whether to look for the first bad release, too.
-        named: The packages named on the command line.
+    Outputs are kept in a folder below ``parent``.
+
+    Returns:
+        The finding, and the exit status: 0 if the command succeeds in both, 1 if it fails in the later environment
+        only, 2 if it fails in the earlier one too, or says of an environment that it cannot be tested (125).
+
+    Raises:
+        Sst2Error: The command cannot be started, or the same check is running.
     """
-
-    sides: Sides
-    environments: Environments
-    notify: Notify
-    bisect: bool
-    releases: bool
-    named: Sequence[str]
-
-    def run(self, command: Sequence[str], parent: Path) -> tuple[str, int]:
-        """Run the command in both environments and, if it fails only later, find the cause.
-
-        Outputs are kept in a folder below ``parent``.
-
-        Returns:
-            The finding, and the exit status: 0 if the command succeeds in both, 1 if it fails in the later environment
-            only, 2 if it fails in the earlier one too.
-
-        Raises:
-            Sst2Error: The command cannot be started.
-        """
-        sides = self.sides
-        runs = CommandRuns(tuple(command), Path.cwd(), parent / _key(command, sides))
-        with exclusive_run(runs.kept):
-            forget_finished(runs.kept)
-            statuses = []
-            for name, side in ((BEFORE, sides.before), (AFTER, sides.after)):
-                statuses.append(runs.status(side))
-                self.notify(f"{name}: {runs.name} ends with status {statuses[-1]} (output: {runs.log(side)})")
-            before, after = statuses
-            if before != 0:
-                text = f"CANNOT COMPARE: {runs.name} fails in the earlier environment too (status {before})"
-                return text, CANNOT_COMPARE
-            if after == 0:
-                return f"HOLDS: {runs.name} succeeds in both environments", HOLDS
-            finding = f"FAILS: {runs.name} ends with status {after}, before with 0"
-            if not self.bisect:
-                return f"{finding}. To find the cause: --bisect", FAILS
-            self.notify(finding)
-            return "\n".join(self._cause(runs, after)), FAILS
-
-    def _cause(self, runs: CommandRuns, status: int) -> list[str]:
-        """Return the packages that cause the status, unless the command does not repeat it."""
-        sides = self.sides
-        again = [runs.status(side, 2) for side in (sides.before, sides.after)]
-        if again != [0, status]:
-            return [f"no cause: run again, {runs.name} ends with status {again[0]} before and {again[1]} after"]
-        if not sides.changes:
-            return ["nothing to bisect: no package changes"]
-        search = CommandSearch(
-            sides=sides,
-            environments=self.environments,
-            notify=self.notify,
-            named=self.named,
-            runs=runs,
-            status=status,
-        )
-        self.notify(f"bisecting {plural(len(sides.changes), 'change')}")
-        minimal = search.minimal_set()
-        changes = {change.name: change for change in sides.changes}
-        what = f"{runs.name} ends with status {status}"
-        lines = [cause_sentence(changes, minimal, search.causes(minimal), what)]
-        if self.releases:
-            lines.append(release_sentence(search, minimal))
-        return [*lines, f"{plural(search.steps, 'set')} of packages tested between the two environments"]
+    sides = search.sides
+    runs = CommandRuns(tuple(command), Path.cwd(), parent / _key(command, sides))
+    with exclusive_run(runs.kept):
+        forget_finished(runs.kept)
+        statuses = []
+        for name, side in ((BEFORE, sides.before), (AFTER, sides.after)):
+            statuses.append(runs.status(side))
+            search.notify(f"{name}: {runs.name} ends with status {statuses[-1]} (output: {runs.log(side)})")
+        before, after = statuses
+        if _SKIP in statuses:
+            return f"CANNOT COMPARE: status {_SKIP} of {runs.name} says that it cannot test this", CANNOT_COMPARE
+        if before != 0:
+            text = f"CANNOT COMPARE: {runs.name} fails in the earlier environment too (status {before})"
+            return text, CANNOT_COMPARE
+        if after == 0:
+            return f"HOLDS: {runs.name} succeeds in both environments", HOLDS
+        finding = f"FAILS: {runs.name} ends with status {after}, before with 0"
+        if not bisect:
+            return f"{finding}. To find the cause: --bisect", FAILS
+        search.notify(finding)
+        return "\n".join(search.lines(CommandObserver(runs, after))), FAILS
 
 
 def _key(command: Sequence[str], sides: Sides) -> str:

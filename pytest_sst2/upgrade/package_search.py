@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from pytest_sst2.upgrade.ab_run import Notify, Sides
 from pytest_sst2.upgrade.dependency_closure import Closure, dependency_closure
 from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments, inspect_environment
 from pytest_sst2.upgrade.minimize import FirstBadRelease, MinimalSet, Outcome, first_bad_release, minimal_set
+from pytest_sst2.upgrade.observer import Observation
 from pytest_sst2.upgrade.pins import Pins, VersionChange, changes_between, pin_lines
 from pytest_sst2.upgrade.uv import InstallError
 from pytest_sst2.utils.formatting import shorten
@@ -39,10 +39,11 @@ class Cause:
 
 
 @dataclass(kw_only=True)
-class PackageSearch(ABC):
-    """Test whether environments between the two are good or bad.
+class PackageSearch:
+    """Finds the packages that cause a symptom, by testing environments between the two.
 
     Attributes:
+        observe: Tests an environment.
         named: The packages named on the command line. Of several tied packages they are listed first.
         steps: The number of sets tested so far.
         undecided: How many of them are undecided.
@@ -50,6 +51,7 @@ class PackageSearch(ABC):
 
     sides: Sides
     environments: Environments
+    observe: Callable[[BuiltEnvironment], Observation]
     notify: Notify
     named: Sequence[str] = ()
     steps: int = 0
@@ -61,16 +63,6 @@ class PackageSearch(ABC):
         self._changes = {change.name: change for change in self.sides.changes}
         before, after = inspect_environment(self.sides.before), inspect_environment(self.sides.after)
         self._closure = dependency_closure(self.sides.changes, before, after)
-
-    @abstractmethod
-    def observe(self, environment: BuiltEnvironment) -> tuple[Outcome, str]:
-        """Return whether an environment is bad or good, and why if that needs to be said."""
-
-    def repeated(self) -> Outcome:
-        """Return whether the later environment reproduces the symptom when it is measured again."""
-        outcome, why = self._outcome(lambda: self.sides.after.pins)
-        self.notify(f"repeated in the later environment: {_with_reason(outcome, why)}")
-        return outcome
 
     def minimal_set(self) -> MinimalSet:
         """Return a smallest set of changes that reproduces the symptom."""
@@ -119,21 +111,17 @@ class PackageSearch(ABC):
 
     def _test(self, description: str, pins: Callable[[], Pins]) -> Outcome:
         self.steps += 1
-        outcome, why = self._outcome(pins)
-        self.undecided += outcome is Outcome.UNDECIDED
-        self.notify(f"step {self.steps}: {description}: {_with_reason(outcome, why)}")
-        return outcome
+        seen = self._observation(pins)
+        self.undecided += seen.outcome is Outcome.UNDECIDED
+        self.notify(f"step {self.steps}: {description}: {seen}")
+        return seen.outcome
 
-    def _outcome(self, pins: Callable[[], Pins]) -> tuple[Outcome, str]:
+    def _observation(self, pins: Callable[[], Pins]) -> Observation:
         try:
             environment = self.environments.build(pins(), self.sides.python)
         except InstallError as error:
-            return Outcome.UNTESTABLE, f"cannot be installed: {error}"
+            return Observation(Outcome.UNTESTABLE, f"cannot be installed: {error}")
         return self.observe(environment)
-
-
-def _with_reason(outcome: Outcome, why: str) -> str:
-    return f"{outcome.value} ({why})" if why else outcome.value
 
 
 def describe_changes(changes: Changes, names: Collection[str]) -> str:

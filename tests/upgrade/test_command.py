@@ -121,7 +121,7 @@ def runs(index: Path, runner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(benchmark_runs, "run_pytest", fake)
     monkeypatch.setattr(traced_run, "run_pytest", fake.trace)
     monkeypatch.setattr(command, "write_wheel", lambda _: runner)
-    monkeypatch.setattr(command, "_check_benchmarks", lambda _: None)
+    monkeypatch.setattr(command, "check_collection", lambda _: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "before.txt").write_text("".join(f"{name}=={version}\n" for name, version in BEFORE.items()))
     return fake
@@ -271,7 +271,7 @@ class TestBisecting:
         status = upgrade(*AFTER, "--bisect")
         output = capsys.readouterr().out
         assert status == {"regressed": 1, "slower": 0, "crash": 2}[kind]
-        assert f"bisecting 10 changes: {kind} in planted" in output
+        assert "bisecting 10 changes: planted: " in output
         assert "culprit 1.0 → 2.0 alone reproduces it (planted: " in output
         assert 1 <= self.steps(output) <= 2 * math.log2(10) + 2
 
@@ -346,7 +346,7 @@ class TestBisecting:
         assert upgrade(*AFTER, "--bisect") == 1
         output = capsys.readouterr().out
         assert "repeated in the later environment: good" in output
-        assert "no cause: regressed in planted did not occur again in the same environment" in output
+        assert "no cause: measured again, the later environment is good, not bad as before (planted: accuracy" in output
         assert self.steps(output) == 0
 
     def test_a_different_crash_is_untestable(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,9 @@ import pytest
 
 from pytest_sst2.cli.main import main
 from pytest_sst2.upgrade import uv
+from pytest_sst2.upgrade.command_check import CommandObserver, CommandRuns
+from pytest_sst2.upgrade.environments import BuiltEnvironment
+from pytest_sst2.upgrade.minimize import Outcome
 from tests.support.fake_wheels import write_wheel
 
 INNOCENT = tuple(f"innocent{number}" for number in range(9))
@@ -92,8 +95,7 @@ raise SystemExit(culprit.VERSION == 2.0 and count.stat().st_size == 2)
 """
     assert check("--bisect", "--", "python", "-c", code) == 1
     output = capsys.readouterr().out
-    assert "ends with status 0 before and 0 after" in output
-    assert "no cause: run again, " in output
+    assert "no cause: measured again, the later environment is good, not bad as before (`python" in output
     assert "step 1" not in output
 
 
@@ -119,7 +121,7 @@ def test_an_interrupted_search_goes_on_if_the_files_are_those_of_a_commit(
     for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")):
         subprocess.run([*git, *words], check=True, cwd=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_sst2.upgrade.command_check.CommandSearch", _interrupted)
+        patch.setattr("pytest_sst2.upgrade.cause_search.PackageSearch", _interrupted)
         assert check("--bisect", "--", "python", "-c", code) == 130
     capsys.readouterr()
     assert count.stat().st_size == 4
@@ -131,6 +133,21 @@ def test_an_interrupted_search_goes_on_if_the_files_are_those_of_a_commit(
 
 def _interrupted(**_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_an_environment_in_which_the_command_cannot_be_started_is_untestable(tmp_path: Path) -> None:
+    environment = BuiltEnvironment(tmp_path / "environment", {}, 0.0)
+    runs = CommandRuns(("no-such-program",), tmp_path, tmp_path / "runs")
+    seen = CommandObserver(runs, 1).observe(environment)
+    assert seen.outcome is Outcome.UNTESTABLE
+    assert seen.why.startswith("cannot run: 'no-such-program' cannot be run: No such file")
+
+
+def test_status_125_of_an_end_is_no_failure_to_search(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        check("--bisect", "--", "python", "-c", "import culprit; raise SystemExit(125 * (culprit.VERSION == 2.0))") == 2
+    )
+    assert "CANNOT COMPARE: status 125 of `python -c" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from pytest_sst2.results.file import results_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade import benchmark_runs, package_search
 from pytest_sst2.upgrade.ab_run import Sides
+from pytest_sst2.upgrade.benchmark_observer import BenchmarkObserver
 from pytest_sst2.upgrade.benchmark_runs import Plan
-from pytest_sst2.upgrade.bisection import Bisection
-from pytest_sst2.upgrade.command import _steps_sentence
+from pytest_sst2.upgrade.cause_search import with_undecided
 from pytest_sst2.upgrade.dependency_closure import InstalledPackages
 from pytest_sst2.upgrade.environments import BuiltEnvironment
-from pytest_sst2.upgrade.minimize import Outcome
-from pytest_sst2.upgrade.package_search import release_sentence
+from pytest_sst2.upgrade.observer import repeat_ends
+from pytest_sst2.upgrade.package_search import PackageSearch, release_sentence
 from pytest_sst2.upgrade.pins import VersionChange
 from pytest_sst2.upgrade.symptom import Symptom
 from tests.support.record_factory import answered
@@ -71,8 +71,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> FakeRuns:
     return fake
 
 
-def search(runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3) -> tuple[Bisection, list[str]]:
-    """Return a bisection of ``culprit`` 1.0 to 2.0, whose drop was seen with some seeds, and its progress."""
+def search(
+    runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3
+) -> tuple[PackageSearch, list[str], BenchmarkObserver]:
+    """Return a search of ``culprit`` 1.0 to 2.0, whose drop was seen with some seeds, and its progress."""
 
     def built(pins: dict[str, str], _: str) -> BuiltEnvironment:
         return BuiltEnvironment(folder / pins["culprit"], pins, 0.0)
@@ -89,32 +91,34 @@ def search(runs: FakeRuns, folder: Path, seeds: str = "auto", measured: int = 3)
     lines: list[str] = []
     of_sides = [built({"culprit": version}, "") for version in ("1.0", "2.0")]
     changes = (VersionChange("culprit", "1.0", "2.0"),)
-    return Bisection(
-        sides=Sides(of_sides[0], of_sides[1], changes, (), "python", "python"),
-        symptom=Symptom("regressed", ("minilm", "fine-tune"), "accuracy 0.85 → 0.80", *symptom_records),
-        environments=environments,
+    sides = Sides(of_sides[0], of_sides[1], changes, (), "python", "python")
+    observer = BenchmarkObserver(
+        sides=sides,
+        found=Symptom("regressed", ("minilm", "fine-tune"), "accuracy 0.85 → 0.80", *symptom_records),
         plan=Plan(("benchmarks",), (f"--sst2-seeds={seeds}",), folder),
         passes=1,
         tolerance=TOLERANCE,
         alpha=ALPHA,
         folder=folder / "bisect",
         notify=lines.append,
-    ), lines
+    )
+    found = PackageSearch(sides=sides, environments=environments, observe=observer.observe, notify=lines.append)
+    return found, lines, observer
 
 
-def first_bad(found: Bisection) -> str:
+def first_bad(found: PackageSearch) -> str:
     return release_sentence(found, found.minimal_set())
 
 
 def test_a_release_as_good_as_the_earlier_one_needs_no_more_seeds(runs: FakeRuns, tmp_path: Path) -> None:
-    found, _ = search(runs, tmp_path)
+    found, *_ = search(runs, tmp_path)
     assert first_bad(found) == "first bad release: culprit 1.2; last good release tested: 1.1"
     assert {seed for _, seed in runs.measured} == set(ALL_AUTO_SEEDS[:3])
 
 
 def test_an_undecided_release_gets_more_seeds_until_it_is_decided(runs: FakeRuns, tmp_path: Path) -> None:
     runs.drop = lambda version: {"1.0": 0.0, "1.1": 0.0, "1.2": 0.03}.get(version, 0.06)
-    found, lines = search(runs, tmp_path)
+    found, lines, _ = search(runs, tmp_path)
     sentence = first_bad(found)
     assert [line.partition(": ")[2] for line in lines if "after" in line] == ["culprit 1.2: bad (after 5 seeds)"]
     assert sentence == "first bad release: culprit 1.2; last good release tested: 1.1"
@@ -124,32 +128,36 @@ def test_an_undecided_release_gets_more_seeds_until_it_is_decided(runs: FakeRuns
 
 def test_no_release_is_the_first_bad_one_next_to_an_undecided_one(runs: FakeRuns, tmp_path: Path) -> None:
     runs.drop = lambda version: {"1.0": 0.0, "1.1": 0.0, "1.2": 0.015}.get(version, 0.06)
-    found, _ = search(runs, tmp_path, measured=8)
+    found, *_ = search(runs, tmp_path, measured=8)
     assert first_bad(found) == (
         "the first bad release is one of culprit 1.2 (undecided) and 1.3; last good release tested: 1.1"
     )
-    assert _steps_sentence(found, found.symptom).endswith("between the two environments, 1 of them undecided")
+    assert found.undecided == 1
 
 
 def test_typed_seeds_are_kept_and_auto_is_offered(runs: FakeRuns, tmp_path: Path) -> None:
     runs.drop = lambda version: {"1.0": 0.0, "1.1": 0.0, "1.2": 0.03}.get(version, 0.06)
-    found, _ = search(runs, tmp_path, seeds="42,43,44")
+    found, _, observer = search(runs, tmp_path, seeds="42,43,44")
     assert "culprit 1.2 (undecided)" in first_bad(found)
     assert {seed for _, seed in runs.measured} == {42, 43, 44}
-    assert "undecided: --sst2-seeds auto measures more seeds of them" in _steps_sentence(found, found.symptom)
+    assert with_undecided("1 set", 1, observer.remedy) == (
+        "1 set, 1 of them undecided: --sst2-seeds auto measures more seeds of them"
+    )
 
 
 def test_more_seeds_that_fail_leave_the_release_undecided(runs: FakeRuns, tmp_path: Path) -> None:
     runs.drop = lambda version: {"1.0": 0.0, "1.1": 0.0, "1.2": 0.03}.get(version, 0.06)
     runs.fails_from = 3
-    found, _ = search(runs, tmp_path)
+    found, *_ = search(runs, tmp_path)
     assert "culprit 1.2 (undecided)" in first_bad(found)
 
 
 def test_a_drop_that_is_undecided_when_measured_again_is_not_searched(runs: FakeRuns, tmp_path: Path) -> None:
     runs.drop = lambda version: 0.05 if version == "2.0" else 0.0
-    found, _ = search(runs, tmp_path)
-    assert found.repeated() is Outcome.BAD
+    found, lines, observer = search(runs, tmp_path)
+    assert repeat_ends(observer, found.sides, lines.append) == ""
     runs.drop = lambda version: 0.02 if version == "2.0" else 0.0
-    again, _ = search(runs, tmp_path / "again", seeds="42,43,44")
-    assert again.repeated() is Outcome.UNDECIDED
+    again, _, observer = search(runs, tmp_path / "again", seeds="42,43,44")
+    assert repeat_ends(observer, again.sides, lines.append).startswith(
+        "no cause: measured again, the later environment is undecided, not bad as before"
+    )
