@@ -16,7 +16,7 @@ _LARGEST_BYTES = 2**23
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="alias, Hub id or folder")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the lock (default: the model's name with .lock)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the lock (default: MODEL's name with .lock)")
     text = "text file with 2 to 256 sentences of your own, one per line; the lock keeps them"
     parser.add_argument("--sentences", type=Path, metavar="FILE", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing lock")
