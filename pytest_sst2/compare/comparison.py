@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pytest_sst2.compare.cell_comparison import CellComparison, compare_cell, failed_cell
 from pytest_sst2.compare.cell_verdicts import compared_cells, with_advice, with_verdicts
@@ -26,13 +27,15 @@ class Comparison:
 
     Attributes:
         saved: When the earlier results were saved; empty if their file has no date.
+        age_seconds: From then to the end of the later measurements; None if unknown.
+        commits: The commits of the earlier and of the later records, shortened; empty where none is known.
         cells: In the order of the later results.
         only_before: Cells of the earlier results that were not measured again.
         only_after: Cells that the earlier results lack.
         seeds_only_before: From the name of a compared cell to its earlier seeds that were not measured again. Empty
             for cells whose seeds are compared as independent draws.
         to_declare: What to type to compare the cells that differ in what was not declared; empty if there are none.
-        notes: Where the earlier results were read from, and the commits of both sides.
+        notes: Where the earlier results were read from.
     """
 
     before: str
@@ -47,6 +50,8 @@ class Comparison:
     seeds_only_before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     to_declare: str = ""
     notes: tuple[str, ...] = ()
+    age_seconds: float | None = None
+    commits: tuple[str, str] = ("", "")
 
     def flagged(self, flag: str) -> tuple[CellComparison, ...]:
         """Return the cells with a flag."""
@@ -116,15 +121,24 @@ def compare(
             if key not in failed and key not in looks and (seeds := _missing_seeds(old[earlier], new[key]))
         },
         to_declare=undeclared(old, new, {key: paired[key] for key in paired if key not in failed}, declared),
-        notes=(*before.notes, *_commits(before, after)),
+        notes=before.notes,
+        age_seconds=_age_seconds(before.saved, after.records),
+        commits=(_commits(before), _commits(after)),
     )
 
 
-def _commits(before: Results, after: Results) -> Iterator[str]:
-    """Yield a sentence with the commits of both sides, if one is known."""
-    old, new = (commits_label(record.commit for record in side.records) for side in (before, after))
-    if old or new:
-        yield f"commit {new or 'unknown'}, was {old or 'unknown'}" if old != new else f"both at commit {new}"
+def _commits(results: Results) -> str:
+    return commits_label(record.commit for record in results.records)
+
+
+def _age_seconds(saved: str, later: Sequence[Record]) -> float | None:
+    """Return the seconds from a date to the end of the last record; None if either is unknown or they are reversed."""
+    try:
+        date = datetime.fromisoformat(saved).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    ends = [record.placement.finished for record in later if record.placement.finished is not None]
+    return max(ends) - date if ends and max(ends) >= date else None
 
 
 def _at_look(

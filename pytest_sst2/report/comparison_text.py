@@ -13,7 +13,7 @@ from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
 from pytest_sst2.report.headline import comparison_advice, comparison_headline, points
 from pytest_sst2.report.results_table import seeds_text
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
-from pytest_sst2.utils.formatting import relative_margin, signed_points
+from pytest_sst2.utils.formatting import duration, relative_margin, signed_points
 from pytest_sst2.utils.redact import redacted
 from pytest_sst2.utils.sanitize import one_line, plain_json
 
@@ -22,6 +22,7 @@ NUMERIC = ("Δ points", "at worst")
 # Columns that a narrow terminal leaves out first.
 _LEFT_OUT_FIRST = ("seeds", "memory", "time", "Δ points")
 LOUD = ("regressed", "incomparable")
+_DAY = 86_400
 # The order in which a reader looks for the cells.
 _ORDER = ("regressed", "undecided", "incomparable", "improved", "held", "identical")
 
@@ -76,12 +77,28 @@ def properties(comparison: Comparison, opening: tuple[str, str]) -> list[tuple[s
 
 
 def rule_line(comparison: Comparison) -> str:
-    """Return what is compared with what, and what ``at worst`` means."""
-    saved = f" (saved {comparison.saved})" if comparison.saved else ""
+    """Return what is compared with what, how old the baseline is, and what ``at worst`` means."""
+    age = comparison.age_seconds
+    old, new = (f"commit {commit}" if commit else "" for commit in comparison.commits)
+    before = _with_details(
+        comparison.before,
+        f"saved {comparison.saved[:10]}" if comparison.saved else "",
+        f"{_age(age)} earlier" if age is not None else "",
+        old,
+    )
     return (
-        f"{comparison.before}{saved} → {comparison.after}; at worst: the lower {100 * (1 - comparison.alpha):g} % "
+        f"{before} → {_with_details(comparison.after, new)}; at worst: the lower {100 * (1 - comparison.alpha):g} % "
         f"confidence bound of Δ; up to {points(comparison.tolerance)} may be lost"
     )
+
+
+def _with_details(name: str, *details: str) -> str:
+    known = ", ".join(filter(None, details))
+    return f"{name} ({known})" if known else name
+
+
+def _age(seconds: float) -> str:
+    return duration(seconds) if seconds < 2 * _DAY else f"{seconds // _DAY:,.0f} days"
 
 
 def ordered(cells: Iterable[CellComparison]) -> list[CellComparison]:

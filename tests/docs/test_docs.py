@@ -25,7 +25,6 @@ from tests.support import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-WORKFLOW = DOCS / "examples" / "sst2.yml"
 
 _FENCE = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -112,46 +111,6 @@ def test_an_option_that_does_not_exist_is_noticed(pytester: pytest.Pytester) -> 
         check_command(["pytest", "--sst2-rounds", "many"], pytester)
     with pytest.raises(SystemExit):
         check_command(["pytest-sst2", "compare"], pytester)
-
-
-class TestWorkflow:
-    @pytest.fixture
-    def job(self) -> dict[str, Any]:
-        job: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["gate"]
-        return job
-
-    def test_its_pytest_commands_exist_with_what_is_added_to_each(
-        self, job: dict[str, Any], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name, value in job["env"].items():
-            monkeypatch.setenv(name, value)
-        runs = [shlex.split(step["run"]) for step in job["steps"] if "run" in step]
-        measured = [words for words in runs if check_command(words, pytester)]
-        assert len(measured) == 2
-        # Without the gate's own options both measure the same.
-        gate, baseline = measured
-        rule = [
-            "--sst2-compare=origin/main:.sst2/main.json",
-            "--sst2-fail-on=regressed,incomparable,missing",
-            "--sst2-anyway",
-        ]
-        assert [word for word in gate if word not in rule] == baseline
-        assert [word for word in gate if word in rule] == rule
-        config = pytester.parseconfig(*gate[3:])
-        assert (config.option.sst2_models, config.option.sst2_data) == (("minilm",), "hub")
-
-    def test_what_it_uploads_is_what_the_gate_writes(self, job: dict[str, Any]) -> None:
-        (gate,) = [step["run"] for step in job["steps"] if "--sst2-compare" in step.get("run", "")]
-        upload = job["steps"][-1]["with"]
-        report, baseline = upload["path"].split()
-        assert f"--sst2-report={report.rstrip('/')}" in gate
-        assert f"--sst2-save={Path(baseline).stem}" in gate
-        assert upload["include-hidden-files"] is True
-
-    def test_the_page_shows_the_file_itself(self) -> None:
-        text = (DOCS / "ci.md").read_text(encoding="utf-8")
-        assert "```{literalinclude} examples/sst2.yml\n" in text
-        assert text.count("uses: actions/") == 0
 
 
 class TestShardsWorkflow:

@@ -18,7 +18,7 @@ def test_at_160_columns_the_headline_comes_first_and_each_sentence_once() -> Non
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160) == [
         "FAILS: minilm × linear-probe −2.39 points (at worst −4.1): pooling cls, was mean; and 1 more cell",
         "Do not merge yet: 1 of 3 cells got worse beyond chance, by more than the 1 point that may be lost; the data cannot tell whether 1 of 3 cells lost more than 1 point or not. This would decide it: 8 seeds (about 6 min); 1 of 3 cells cannot be compared; 1 of 3 cells is slower; 1 of 3 cells needs more memory; 1 cell of the baseline was not run.",
-        "main (saved 2026-08-01T12:00:00+00:00) → this run; at worst: the lower 99 % confidence bound of Δ; up to 1 point may be lost",
+        "main (saved 2026-08-01, 12 days earlier, commit 0123456ab) → this run (commit fedcba987 with uncommitted changes); at worst: the lower 99 % confidence bound of Δ; up to 1 point may be lost",
         "",
         "cell                   seeds    verdict       before → after   Δ points  at worst  time              memory",
         "---------------------  -------  ------------  ---------------  --------  --------  ----------------  -----------",

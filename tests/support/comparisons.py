@@ -77,4 +77,6 @@ WHOLE = dataclasses.replace(
     comparison(REGRESSED, UNDECIDED, INCOMPARABLE, environment=ENVIRONMENT),
     only_before=("albert × tfidf",),
     only_after=("mpnet × fine-tune",),
+    age_seconds=12.7 * 86_400,
+    commits=("0123456ab", "fedcba987 with uncommitted changes"),
 )
