@@ -25,12 +25,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Lookup:
-    """The result of a look into the cache.
-
-    Attributes:
-        snapshot: The first complete snapshot, or None.
-        reason: Without one, which file of which repository is missing, as a clause.
-    """
+    """A complete snapshot, or which file of which repository is missing, as a clause."""
 
     snapshot: Snapshot | None
     reason: str = ""
@@ -56,13 +51,12 @@ def token_problem() -> str:
 
     It would wait for a pipe, and end with a traceback for a folder or a file that is not text.
     """
-    path = Path(client().HF_TOKEN_PATH)
-    if os.environ.get("HF_TOKEN") or not os.path.exists(path):  # noqa: PTH110 - the folder may be unreadable
-        return ""
-    try:
-        read_text(path, _LARGEST_TOKEN_FILE)
-    except Sst2Error as error:
-        return f"the token cannot be used: {str(error).rstrip('.')}. HF_TOKEN_PATH, or HF_HOME/token, names this file"
+    path = client().HF_TOKEN_PATH
+    if not os.environ.get("HF_TOKEN") and os.path.exists(path):  # noqa: PTH110 - the folder may be unreadable
+        try:
+            read_text(Path(path), _LARGEST_TOKEN_FILE)
+        except Sst2Error as error:
+            return f"the token cannot be used: {str(error).rstrip('.')}. HF_TOKEN_PATH, or HF_HOME/token, names it"
     return ""
 
 
@@ -84,6 +78,11 @@ def cache_folder() -> Path:
 def repository_folder(repo_id: str, repo_type: RepoType) -> Path:
     """Return the folder of a repository in the cache."""
     return cache_folder() / f"{repo_type}s--{repo_id.replace('/', '--')}"
+
+
+def locks_folder(repository: Path) -> Path:
+    """Return the folder with the locks of a repository, given its folder in the cache."""
+    return repository.parent / ".locks" / repository.name
 
 
 def find_cached(
@@ -110,24 +109,16 @@ def find_cached(
     for repo_id in repo_ids:
         unfinished = ""
         try:
-            folder = Path(
-                snapshot_download(
-                    repo_id,
-                    repo_type=repo_type,
-                    revision=revision,
-                    local_files_only=True,
-                    allow_patterns=list(patterns),
-                )
+            folder = snapshot_download(
+                repo_id, repo_type=repo_type, revision=revision, local_files_only=True, allow_patterns=list(patterns)
             )
-        except LocalEntryNotFoundError as error:
+        except (HFValidationError, LocalEntryNotFoundError) as error:
             if not hasattr(error, "snapshot_path"):
                 continue
             # Since huggingface_hub 2.0: the snapshot lacks files that the Hub listed, which the message names.
-            folder, unfinished = Path(error.snapshot_path), str(error).partition("missing (")[2].partition(")")[0]
-        except HFValidationError:
-            continue
-        if not (name := missing(folder) or unfinished):
-            return Lookup(Snapshot(folder, folder.name))
+            folder, unfinished = error.snapshot_path, str(error).partition("missing (")[2].partition(")")[0]
+        if not (name := missing(Path(folder)) or unfinished):
+            return Lookup(Snapshot(Path(folder), Path(folder).name))
         reasons.append(f"the copy of {repo_id} in {cache_folder()} lacks {name}")
     return Lookup(None, reasons[0] if reasons else _no_copy(repo_ids[0], repo_type, revision))
 
@@ -140,6 +131,7 @@ def _no_copy(repo_id: str, repo_type: RepoType, revision: str | None) -> str:
         return f"{root} cannot be read (no permission)"
     if any(root.glob("snapshots/*/*")):
         return f"{reason}@{revision or 'main'}, only other revisions"
-    other = next((path.name for path in root.parent.glob("*") if path.name.lower() == root.name.lower()), root.name)
-    other_id = other.partition("--")[2].replace("--", "/")
-    return reason if other == root.name else f"{reason}, but one of {other_id}"
+    for other in root.parent.glob("*"):
+        if other.name.lower() == root.name.lower() and other.name != root.name:
+            return f"{reason}, but one of {other.name.partition('--')[2].replace('--', '/')}"
+    return reason

@@ -1,40 +1,39 @@
-"""Download a repository: one process at a time, in a child process that is ended if nothing arrives."""
+"""Get a repository from the cache or the Hub, which one process at a time downloads from."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import stat
+import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from pytest_sst2.hub.cache import Lookup, Snapshot, client, endpoint, is_offline, repository_folder, token_problem
-from pytest_sst2.hub.child import Child
+from pytest_sst2.hub.cache import (
+    Lookup,
+    Snapshot,
+    endpoint,
+    is_offline,
+    locks_folder,
+    repository_folder,
+    token_problem,
+)
+from pytest_sst2.hub.child import IDLE_VARIABLE, POLL_SECONDS, START_SECONDS, Child, Watch
 from pytest_sst2.hub.errors import HubError, long_pause, root_cause
 from pytest_sst2.hub.worker import LONGEST_PAUSE_SECONDS, Request
 
 # An unreachable Hub must be reported within five seconds, including dead names and silent servers.
-REACH_TIMEOUT_SECONDS = 4.0
-# Time without a new byte on the disk after which a download is ended.
-IDLE_SECONDS = 30.0
-IDLE_VARIABLE = "PYTEST_SST2_HUB_PATIENCE"
-_POLL_SECONDS = 0.2
-_START_SECONDS = 120.0
-# Bounds for an answer without an end: more bytes on the disk than listed, and memory of a listing.
+REACH_SECONDS = 4.0
+# Bounds for an answer without an end: bytes on the disk above twice the listed ones, and memory of a listing.
 _EXCESS_BYTES = 1 << 26
 _MEMORY_BYTES = 1 << 30
 _current: list[str] = []
 
 
 def obtain(request: Request, find: Callable[[], Lookup]) -> tuple[str, Snapshot]:
-    """Return ``cache`` or ``hub``, and the snapshot of a repository in the cache.
-
-    The cache comes first, then the Hub.
+    """Return a repository in the cache, and whether it comes from there (``cache``) or was downloaded (``hub``).
 
     Args:
         request: The repository and its files.
@@ -42,8 +41,7 @@ def obtain(request: Request, find: Callable[[], Lookup]) -> tuple[str, Snapshot]
 
     Raises:
         HubError: The cache has no copy, and the Hub is unreachable, refuses, fails, or sends nothing for 30 s; or
-            network access is forbidden.
-        Sst2Error: The files cannot be used, as ``Request.select`` says.
+            network access is forbidden, or ``Request.select`` refuses the files.
     """
     lookup = find()
     if lookup.snapshot is not None:
@@ -77,53 +75,6 @@ def current_download() -> str:
     return _current[-1] if _current else ""
 
 
-def idle_seconds() -> float:
-    """Return how long a download may bring nothing: 30 s, or the value of ``PYTEST_SST2_HUB_PATIENCE``."""
-    text = os.environ.get(IDLE_VARIABLE) or str(IDLE_SECONDS)
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < float("inf"):
-            return float(text)
-    raise HubError(f"{IDLE_VARIABLE} is {text!r}, but must be a number of seconds above 0")
-
-
-class _Watch:
-    """Measures how long nothing arrived in a repository's folder, the shared blobs, or the Xet cache."""
-
-    def __init__(self, root: Path) -> None:
-        self._folders = [root, root.parent / "blobs", Path(getattr(client(), "HF_XET_CACHE", root / "xet"))]
-        self._first = self._bytes = self._held()
-        self._patience = idle_seconds()
-        self._deadline = time.monotonic() + self._patience
-
-    @property
-    def arrived_bytes(self) -> int:
-        """Bytes that arrived since the first look."""
-        return max(0, self._bytes - self._first)
-
-    def extend(self, seconds: float) -> None:
-        """Allow a pause of some seconds."""
-        self._deadline = max(self._deadline, time.monotonic() + seconds + self._patience)
-
-    def is_idle(self) -> bool:
-        """Return whether nothing arrived for too long."""
-        held = self._held()
-        if held > self._bytes:
-            self._bytes = held
-            self.extend(0)
-        return time.monotonic() > self._deadline
-
-    def _held(self) -> int:
-        total = 0
-        for place, folders, names in (entry for folder in self._folders for entry in os.walk(folder)):
-            if "logs" in folders:
-                folders.remove("logs")  # of the Xet client, which notes each failure there
-            for name in names:
-                with contextlib.suppress(OSError):
-                    state = Path(place, name).lstat()
-                    total += state.st_size if stat.S_ISREG(state.st_mode) else 0
-        return total
-
-
 @contextlib.contextmanager
 def _lock(root: Path) -> Iterator[None]:
     """Hold the repository's lock in the body.
@@ -133,24 +84,23 @@ def _lock(root: Path) -> Iterator[None]:
     """
     import filelock
 
-    path = root.parent / ".locks" / root.name / "pytest-sst2.lock"
-    watch = _Watch(root)
+    path, watch = locks_folder(root) / "pytest-sst2.lock", Watch(root)
+    lock = filelock.FileLock(path, timeout=POLL_SECONDS, mode=0o664)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock: filelock.BaseFileLock = filelock.FileLock(path, mode=0o664)
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=_POLL_SECONDS)
-            except filelock.Timeout:
-                if watch.is_idle():
-                    raise HubError(
-                        f"another process is downloading {root.name} and makes no progress; end it, or remove "
-                        f"{lock.lock_file} if there is no such process"
-                    ) from None
-            except NotImplementedError:  # a file system without locks
-                lock = filelock.SoftFileLock(path.with_suffix(".soft"))
+        while not lock.is_locked and not watch.is_idle():
+            with contextlib.suppress(filelock.Timeout):
+                lock.acquire()
+    except NotImplementedError:  # a disk without locks: each process downloads
+        pass
     except OSError as error:
         raise HubError(f"the cache in {root.parent} cannot be written ({error.strerror or error})") from error
+    else:
+        if not lock.is_locked:
+            raise HubError(
+                f"another process is downloading {root.name} and makes no progress; end it, or remove {path} if there "
+                "is no such process"
+            )
     try:
         yield
     finally:
@@ -159,37 +109,30 @@ def _lock(root: Path) -> Iterator[None]:
 
 def _run(request: Request, root: Path) -> Path:
     """Return the snapshot's folder that the child process downloaded."""
-    total, note = 0, "its process has not started"
     _current[:] = [f"asking the Hub for {request.repo_id}"]
     with Child(request) as child:
-        watch = _Watch(root)
-        watch.extend(_START_SECONDS)
-        while True:
-            message = child.next_message(_POLL_SECONDS)
-            if "ready" in message:  # the start of a process on a busy machine is not the Hub's time
-                watch, note = _Watch(root), ""
-            note, total = message.get("note", note), message.get("bytes", total)
-            if "problem" in message:
-                raise HubError(message["problem"])
-            if "folder" in message:
-                return Path(message["folder"])
-            if (pause := message.get("wait", 0.0)) > LONGEST_PAUSE_SECONDS:
-                raise long_pause(endpoint(), pause)
-            if pause:
+        watch, said = Watch(root), child.said
+        watch.extend(START_SECONDS)
+        while child.is_running():
+            if said.pop("ready", False):  # the start of a process on a busy machine is not the Hub's time
+                watch = Watch(root)
+            if pause := said.pop("wait", 0.0):
+                if pause > LONGEST_PAUSE_SECONDS:
+                    raise long_pause(endpoint(), pause)
                 watch.extend(pause)
             if watch.is_idle():
-                detail = f" ({note})" if note else ""
+                detail = f" ({said['note']})" if "note" in said else ""
                 raise HubError(
                     f"the download from {endpoint()} timed out: no more data of {request.repo_id} arrived{detail} for "
-                    f"{idle_seconds():g} s ({IDLE_VARIABLE})"
+                    f"{watch.patience:g} s ({IDLE_VARIABLE})"
                 )
-            if total and watch.arrived_bytes > 2 * total + _EXCESS_BYTES:
-                raise HubError(f"{endpoint()} sent more than the {total:,} bytes it announced for {request.repo_id}")
-            if child.memory_bytes() > _MEMORY_BYTES:
-                raise HubError(f"{endpoint()} answers with more data than any listing of {request.repo_id} can have")
+            total = said.get("bytes", 0)
+            if (total and watch.arrived_bytes > 2 * total + _EXCESS_BYTES) or child.memory_bytes > _MEMORY_BYTES:
+                raise HubError(f"{endpoint()} sends more data than {request.repo_id} can have")
             if total:
                 arrived = f"{min(total, watch.arrived_bytes) / 1e6:,.1f} of {total / 1e6:,.1f} MB"
                 _current[:] = [f"downloading {request.repo_id}, {arrived}"]
+        return child.answer
 
 
 def check_reachable() -> None:
@@ -213,28 +156,26 @@ def _unreachable_reason(address: str) -> str:
     parts = urlsplit(address)
     proxy = "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
     by = f" through the proxy {proxy}" if proxy else ""
-    answers: list[str] = []
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def ask() -> None:
-        start, reason = time.monotonic(), ""
+        reason = ""
         for _ in range(2):  # a server may drop the first connection
             try:
-                session.head(f"{address}/api/models", timeout=REACH_TIMEOUT_SECONDS - 0.5)
+                session.head(f"{address}/api/models", timeout=REACH_SECONDS)
             except Exception as error:
                 reason = f"{address} cannot be reached{by} ({root_cause(error, answered=False)})"
-                if time.monotonic() - start > 1:
-                    break
             else:
                 reason = ""
                 break
-        answers.append(reason)
+        answers.put(reason)
 
     try:
         session = get_session()  # takes a second on a busy machine, which is not the Hub's
+        # A thread, because the lookup of a dead name can take longer than any timeout of the client.
+        threading.Thread(target=ask, daemon=True).start()
+        return answers.get(timeout=REACH_SECONDS)
     except ValueError as error:  # of a proxy's address
         return f"{address} cannot be asked{by} ({error})"
-    # A thread, because the lookup of a dead name can take longer than any timeout of the client.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_TIMEOUT_SECONDS)
-    return answers[0] if answers else f"{address} gave no answer{by} within {REACH_TIMEOUT_SECONDS:g} s"
+    except queue.Empty:
+        return f"{address} cannot be reached{by} (no answer within {REACH_SECONDS:g} s)"

@@ -11,9 +11,7 @@ from pytest_sst2.utils.errors import Sst2Error
 
 # Storage URLs are signed: the query string gives access to the file.
 _SIGNATURE = re.compile(r"(?<=\w)\?[^\s'\")]*")
-_NOT_A_HUB = "its answer is not a Hub's answer; it may be the log-in page of a proxy"
-_NOT_FOUND = 404
-_TOO_MANY = 429
+_LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 
 class HubError(Sst2Error):
@@ -35,61 +33,47 @@ def explained(error: Exception, repo_id: str, revision: str | None, address: str
         revision: Its requested branch, tag or commit; None for main.
         address: URL of the Hub.
     """
-    from huggingface_hub import utils
+    from huggingface_hub import get_token, utils
 
+    status, has_token = http_status(error), get_token() is not None
     if isinstance(error, HubError):
         return error
     if isinstance(error, utils.HFValidationError):
         return HubError(f"{repo_id} is not a valid repository name on the Hub (org/name)")
     if isinstance(error, utils.GatedRepoError):
-        log_in = "log in with `hf auth login` or set HF_TOKEN"
-        return HubError(f"{repo_id} is gated: accept its terms on the Hub, then {log_in}")
-    if isinstance(error, utils.RepositoryNotFoundError):
+        return HubError(f"{repo_id} is gated: accept its terms on the Hub, then {_LOG_IN}")
+    if isinstance(error, utils.RepositoryNotFoundError) and not (status == 401 and has_token):
         return HubError(f"the Hub at {address} has no {repo_id}, or it is private and needs HF_TOKEN")
     if isinstance(error, utils.RevisionNotFoundError):
         return HubError(f"{repo_id} has no revision {revision or 'main'!r} on the Hub at {address}")
-    status = http_status(error)
-    if status is not None:
-        return HubError(f"the Hub at {address} answered HTTP {status} for {repo_id}{_next_step(status)}")
-    return HubError(f"{repo_id} could not be downloaded from {address} ({root_cause(error)})")
+    if status is None:
+        return HubError(f"{repo_id} could not be downloaded from {address} ({root_cause(error)})")
+    return HubError(
+        f"the Hub at {address} answered HTTP {status} for {repo_id}{_next_step(status, repo_id, has_token=has_token)}"
+    )
 
 
-def _next_step(status: int) -> str:
+def _next_step(status: int, repo_id: str, *, has_token: bool) -> str:
+    if status == 401 and has_token:
+        own = bool(os.environ.get("HF_TOKEN"))
+        token, undo = ("HF_TOKEN", "unset HF_TOKEN") if own else ("the stored token", "run `hf auth logout`")
+        rejects = f": it rejects {token}, which has expired or was revoked"
+        return f"{rejects}; create a new one, or {undo} if {repo_id} is public"
+    if status == 403 and has_token:
+        return ": the token in use does not give access; use another one, or ask the owner for access"
     if status in (401, 403):
-        from huggingface_hub import get_token
-
-        if status == 403 and get_token() is not None:
-            return ": the token in use does not give access; use another one, or ask the owner for access"
-        return ": log in with `hf auth login` or set HF_TOKEN"
-    if status == _TOO_MANY:
-        return (
-            ", too many requests: wait a few minutes, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
-        )
-    if status == _NOT_FOUND:
+        return f": {_LOG_IN}"
+    if status == 404:
         return ", although the Hub lists it: try again later"
+    if status == 429:
+        return f", too many requests: wait a few minutes, or {_LOG_IN} for a higher limit"
     return ", a server error: try again later" if status >= 500 else ""
 
 
 def long_pause(address: str, seconds: float) -> HubError:
     """Return the clause for a Hub that asks for a longer pause than a run waits."""
-    return HubError(
-        f"the Hub at {address} asks for a pause of {seconds:.0f} s (HTTP 429, too many requests): run again "
-        "then, or log in with `hf auth login` or set HF_TOKEN for a higher limit"
-    )
-
-
-def refused_token(repo_id: str, address: str, *, public: bool) -> HubError:
-    """Return the clause for a token that the Hub rejects.
-
-    Args:
-        repo_id: The requested repository.
-        address: URL of the Hub.
-        public: Whether the Hub serves the repository without a token.
-    """
-    token = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token of `hf auth login`"
-    undo = "unset HF_TOKEN" if os.environ.get("HF_TOKEN") else "run `hf auth logout`"
-    remedy = f"{repo_id} is public, so {undo}" if public else f"create a new one, or {undo}"
-    return HubError(f"the Hub at {address} rejects {token}, which has expired or was revoked (HTTP 401): {remedy}")
+    asks = f"asks for a pause of {seconds:.0f} s (HTTP 429, too many requests)"
+    return HubError(f"the Hub at {address} {asks}: run again then, or {_LOG_IN} for a higher limit")
 
 
 def http_status(error: BaseException | None) -> int | None:
@@ -117,11 +101,12 @@ def root_cause(error: BaseException, *, answered: bool = True) -> str:
     """
     while (inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = inner
-    if type(error).__name__ == "TooManyRedirects":
+    # Before 1.0, huggingface_hub follows the redirects of a file by calling itself.
+    if isinstance(error, RecursionError) or type(error).__name__ == "TooManyRedirects":
         return "it redirects every request without end"
     # Raised for an answer that is not JSON, JSON of another shape, or a file without the Hub's headers.
     unlike_a_hub = (json.JSONDecodeError, LookupError, TypeError, AttributeError, AssertionError)
     if answered and (isinstance(error, unlike_a_hub) or type(error).__name__ == "FileMetadataError"):
-        return _NOT_A_HUB
+        return "its answer is not a Hub's answer; it may be the log-in page of a proxy"
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

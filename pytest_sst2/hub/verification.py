@@ -51,9 +51,7 @@ def _remove(path: Path) -> None:
 
 
 def _difference(path: Path, entry: Any) -> str:
-    """Return how a file differs from its entry in the Hub's listing, as a clause; empty if it is equal or missing."""
-    if not path.exists():
-        return ""
+    """Return how a file differs from its entry in the Hub's listing, as a clause; empty if it is equal."""
     if entry.size is not None and path.stat().st_size != entry.size:
         return f"has {path.stat().st_size:,} bytes, not the {entry.size:,} that the Hub lists"
     if entry.lfs is not None:

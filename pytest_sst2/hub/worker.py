@@ -7,6 +7,7 @@ standard output, one per line: ``ready``; ``wait``, seconds that the Hub asked f
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import logging
@@ -22,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
-from pytest_sst2.hub.cache import RepoType, repository_folder
-from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, refused_token
+from pytest_sst2.hub.cache import RepoType, endpoint, locks_folder, repository_folder
+from pytest_sst2.hub.errors import HubError, explained, http_response, http_status
 from pytest_sst2.hub.verification import verify
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
@@ -33,8 +34,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 _RETRIED = (429, 500, 502, 503, 504)
 _PAUSES_SECONDS = (1.0, 3.0)
 _SPARE_BYTES = 1 << 26
-_PAUSE = re.compile(r"Waiting ([0-9.]+)s before retry|Retrying in ([0-9.]+)s")
-_ADDRESS = re.compile(r"(?: from| GET| HEAD)? https?://\S*?(?=:?(?:\s|$))")
+_PAUSE = re.compile(r"Waiting ([0-9.]+)s before retry")
 
 T = TypeVar("T")
 Fetch = Callable[[Sequence[str]], Path]
@@ -61,46 +61,58 @@ class Request:
 
 def main() -> None:
     """Answer the request on standard input."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else that is printed is an answer
-    writing = threading.Lock()
 
     def say(kind: str, value: object) -> None:
-        with writing:
-            answers.write(f"\n{json.dumps({kind: value})}\n")  # after a line that a library left unfinished
-            answers.flush()
-
-    request = Request(**json.loads(sys.stdin.readline()))
-    kept = set(_unfinished(request))
-
-    def leave() -> NoReturn:
-        """Remove the unfinished files of this download, which the client would not use again, and exit."""
-        for path in set(_unfinished(request)) - kept:
-            path.unlink(missing_ok=True)
-        os._exit(0)  # threads of the client may still wait
+        os.write(answers, f"\n{json.dumps({kind: value})}\n".encode())  # after a line that a library left unfinished
 
     def leave_with_parent() -> None:
         sys.stdin.read()
-        leave()
+        _leave()
 
+    request = Request(**json.loads(sys.stdin.readline()))
     threading.Thread(target=leave_with_parent, daemon=True).start()
     logger = logging.getLogger("huggingface_hub")
     logger.setLevel(logging.INFO)
     logger.handlers = [_Warnings(say)]
     logger.propagate = False
-    import huggingface_hub
-
-    _ = huggingface_hub.snapshot_download  # imported lazily by name
+    _report_progress(request)
     say("ready", True)
     try:
         say("folder", str(download(request, say)))
     except Sst2Error as error:
         say("problem", str(error))
-    leave()
+    _leave()
 
 
-def _unfinished(request: Request) -> Iterator[Path]:
-    return repository_folder(request.repo_id, request.repo_type).glob("blobs/*.incomplete")
+def _leave() -> NoReturn:
+    """Exit at once, because threads of the client may still wait, and remove the files that they have not finished."""
+    import psutil
+
+    for file in psutil.Process().open_files():
+        if file.path.endswith(".incomplete"):
+            Path(file.path).unlink(missing_ok=True)
+    os._exit(0)
+
+
+def _report_progress(request: Request) -> None:
+    """Touch the folder of the repository's locks for each step of the client's progress bars.
+
+    The parent and other processes that wait see the time of the last step. Each step is small: of a file that comes
+    from a slow server, the client would write nothing before it has 10 MB.
+    """
+    from huggingface_hub import constants, snapshot_download, utils
+
+    _ = snapshot_download  # imported lazily by name
+    locks = locks_folder(repository_folder(request.repo_id, request.repo_type))
+
+    def update(_: object, n: float | None = 1) -> None:
+        with contextlib.suppress(OSError):
+            os.utime(locks)
+
+    utils.tqdm.update = update
+    constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
 
 
 def download(request: Request, say: Callable[[str, object], None]) -> Path:
@@ -115,13 +127,13 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
+    repo_id, repo_type = request.repo_id, request.repo_type
+    started = time.time() - 1
+
     def info() -> Any:
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
         return HfApi().repo_info(
-            request.repo_id,
-            repo_type=request.repo_type,
-            revision=request.revision,
-            files_metadata=True,
-            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            repo_id, repo_type=repo_type, revision=request.revision, files_metadata=True, timeout=timeout
         )
 
     def size_of(names: Iterable[str]) -> int:
@@ -130,30 +142,35 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
     def fetch(names: Sequence[str]) -> Path:
         say("bytes", size_of(names))
         patterns = [glob.escape(name) for name in names]
-        folder = _explain(
-            request,
-            lambda: snapshot_download(
-                request.repo_id, repo_type=request.repo_type, revision=found.sha, allow_patterns=patterns
-            ),
-        )
-        verify(request.repo_id, Path(folder), {name: entries[name] for name in names}, started)
+        with _explained(request):
+            folder = snapshot_download(repo_id, repo_type=repo_type, revision=found.sha, allow_patterns=patterns)
+        verify(repo_id, Path(folder), {name: entries[name] for name in names}, started)
         return Path(folder)
 
-    started = time.time() - 1
-    found = _explain(request, lambda: _with_retries(info, say))
-    if not isinstance(found.sha, str) or not found.sha.isalnum():
-        raise explained(TypeError(found.sha), request.repo_id, request.revision, constants.ENDPOINT)
+    with _explained(request):
+        found = _with_retries(info, say)
+        if not isinstance(found.sha, str) or not found.sha.isalnum():
+            raise TypeError(found.sha)
     entries = {entry.rfilename: entry for entry in found.siblings or []}
     if any(".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() for name in entries):
-        raise HubError(f"{constants.ENDPOINT} lists a file of {request.repo_id} outside its folder")
+        raise HubError(f"{constants.ENDPOINT} lists a file of {repo_id} outside its folder")
     names = pkgutil.resolve_name(request.select)({name: entry.size for name, entry in entries.items()}, fetch)
     if not names:
-        raise HubError(f"{request.repo_id} at {constants.ENDPOINT} has none of the files that are needed")
-    _check_disk(request, size_of(names), Path(constants.HF_HUB_CACHE))
+        raise HubError(f"{repo_id} at {constants.ENDPOINT} has none of the files that are needed")
+    _check_disk(repo_id, size_of(names), Path(constants.HF_HUB_CACHE))
     folder = fetch(names)
     if request.revision != found.sha:  # the client keeps no reference of a commit
         write_atomically(folder.parents[1] / "refs" / (request.revision or "main"), found.sha)
     return folder
+
+
+@contextlib.contextmanager
+def _explained(request: Request) -> Iterator[None]:
+    """Raise an error of the body as a clause."""
+    try:
+        yield
+    except Exception as error:
+        raise explained(error, request.repo_id, request.revision, endpoint()) from error
 
 
 def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> T:
@@ -174,41 +191,18 @@ def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> 
     return call()
 
 
-def _explain(request: Request, call: Callable[[], T]) -> T:
-    """Return what ``call`` returns; raise its failure as a clause."""
-    from huggingface_hub import constants, get_token, utils
-
-    try:
-        return call()
-    except Exception as error:
-        clause = explained(error, request.repo_id, request.revision, constants.ENDPOINT)
-        if http_status(error) == 401 and not isinstance(error, utils.GatedRepoError) and get_token() is not None:
-            clause = refused_token(request.repo_id, constants.ENDPOINT, public=_is_public(request))
-        raise clause from error
-
-
-def _is_public(request: Request) -> bool:
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi(token=False).repo_info(request.repo_id, repo_type=request.repo_type, revision=request.revision)
-    except Exception:
-        return False
-    return True
-
-
-def _check_disk(request: Request, size: int, cache: Path) -> None:
+def _check_disk(repo_id: str, size: int, cache: Path) -> None:
     place = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if size + _SPARE_BYTES > free:
         raise HubError(
-            f"{request.repo_id} needs {size / 1e6:,.0f} MB in {cache}, and {place} has {free / 1e6:,.0f} MB free. Free "
+            f"{repo_id} needs {size / 1e6:,.0f} MB in {cache}, and {place} has {free / 1e6:,.0f} MB free. Free "
             "some space, or set HF_HOME to a folder on a larger disk"
         )
 
 
 class _Warnings(logging.Handler):
-    """Passes the client's warnings on, with the pauses that it makes and without its long addresses."""
+    """Passes the client's warnings on, and the pauses that the Hub asks it for."""
 
     def __init__(self, say: Callable[[str, object], None]) -> None:
         super().__init__()
@@ -217,6 +211,6 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage().partition("\n")[0]
         if pause := _PAUSE.search(line):
-            self._say("wait", float(pause[1] or pause[2]))
+            self._say("wait", float(pause[1]))
         elif record.levelno >= logging.WARNING or " lock " in line:  # a killed client can leave one behind
-            self._say("note", _ADDRESS.sub("", line)[:300])
+            self._say("note", line[:300])

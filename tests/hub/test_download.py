@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.hub import download
+from pytest_sst2.hub.child import IDLE_VARIABLE
 from pytest_sst2.hub.errors import HubError
 from tests.support.hub_clients import ask_in_new_process, run_in_this_process
 from tests.support.hub_faults import MODEL, Place, refused_port
@@ -22,6 +23,7 @@ ASK_TWICE = """
 import json, time
 from huggingface_hub import HfApi, get_session, snapshot_download
 from pytest_sst2.hub import download
+from pytest_sst2.hub.child import IDLE_VARIABLE
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 answers = []
@@ -80,6 +82,7 @@ def test_a_wrong_environment_variable_is_named(variables: dict[str, str], clause
         + """
 import json
 from pytest_sst2.hub import download
+from pytest_sst2.hub.child import IDLE_VARIABLE
 from pytest_sst2.utils.errors import Sst2Error
 try:
     download.check_reachable()
@@ -117,8 +120,8 @@ def test_a_hub_that_answers_the_reachability_check_with_an_error_is_reachable(
 
 @pytest.mark.parametrize("value", ["soon", "0", "-3", "nan", "inf"])
 def test_an_invalid_patience_is_refused(value: str, server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(download.IDLE_VARIABLE, value)
-    assert f"{download.IDLE_VARIABLE} is {value!r}" in refusal(MODEL)
+    monkeypatch.setenv(IDLE_VARIABLE, value)
+    assert f"{IDLE_VARIABLE} is {value!r}" in refusal(MODEL)
 
 
 def test_a_cache_that_cannot_be_written_is_named(

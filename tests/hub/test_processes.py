@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import psutil
 import pytest
 
@@ -107,6 +108,21 @@ def test_every_wait_ends_in_time_with_an_error_and_no_unfinished_file(
     assert outcome.unfinished == []
     assert "error" in outcome.offline
     assert outcome.repaired["files"] == digests(repositories[MODEL])
+
+
+@pytest.mark.skipif(
+    not hasattr(huggingface_hub, "get_cached_repo_tree"), reason="before 2.0 the client reports whole blocks only"
+)
+def test_a_slow_line_is_waited_for_also_by_another_process(
+    server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
+) -> None:
+    # hf_xet writes nothing before it has a whole block.
+    server.fault(MODEL.xet_blocks, "trickle", -8)
+    env = environment(server.address, tmp_path, **SHORT)
+    processes = [start_fetch(MODEL, env) for _ in range(2)]
+    answers = [result_of(process) for process in processes]
+    assert [answer.get("files") for answer in answers] == [digests(repositories[MODEL])] * 2
+    assert max(answer["seconds"] for answer in answers) > 8
 
 
 # --- whole runs of pytest

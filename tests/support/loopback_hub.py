@@ -65,7 +65,7 @@ class Fault:
 
     ``status`` answers with HTTP ``value``, ``answer`` with the body ``text``. ``redirect`` redirects to the address
     ``text`` (empty: to the same URL). ``hang`` never answers, ``hang-in-body`` stops after ``value`` bytes of the body,
-    ``trickle`` continues from there with one byte per second. ``drop`` closes the connection without an answer,
+    ``trickle`` sends the rest with one byte per second. ``drop`` closes the connection without an answer,
     ``truncate`` after ``value`` bytes of the body. ``endless`` repeats the body without end, ``flip`` flips one bit of
     it, ``length`` declares ``value`` bytes more than it sends.
     """
@@ -311,8 +311,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body if kind == "length" else body[: fault.value])
         if kind == "hang-in-body":
             self.hub.wait_for_stop()
-        while kind == "trickle" and not self.hub.wait_for_stop(1.0):
-            self.wfile.write(b" ")
+        for number in body[fault.value :] if kind == "trickle" else b"":
+            if not self.hub.wait_for_stop(1.0):
+                self.wfile.write(bytes([number]))
         block = (body or b" ") * (1 + (1 << 20) // max(1, len(body)))
         while kind == "endless" and not self.hub.wait_for_stop(0.0):
             self.wfile.write(block)
