@@ -163,9 +163,9 @@ def _kind(old: Tensor, new: Tensor) -> str:
         is_near = distance < 2.0**-new.mantissa_bits or new.length < old.length
         return f"rounded to {precision}" if is_near else f"far from the earlier values, with {precision}"
     if new.distinct < _GRID_SHARE * old.distinct and distance < _UNRELATED:
-        return "rounded to few distinct values, as by quantisation"
+        return "with fewer distinct values, as after quantising or pruning"
     if distance >= _UNRELATED:
-        return "far from the earlier values, as if drawn anew, not loaded or overwritten"
+        return "far from the earlier values: drawn anew, not loaded, overwritten, or changed strongly"
     return f"{_MOVED} {_magnitude(distance)} of their length"
 
 

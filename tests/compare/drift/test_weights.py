@@ -19,7 +19,8 @@ TENSORS: dict[str, np.ndarray] = {
     for name in ("query", "key")
 }
 QUERY, KEY = "encoder.layer.0.query.weight", "encoder.layer.0.key.weight"
-UNRELATED = "far from the earlier values, as if drawn anew, not loaded or overwritten"
+UNRELATED = "far from the earlier values: drawn anew, not loaded, overwritten, or changed strongly"
+FEWER = "with fewer distinct values, as after quantising or pruning"
 LORA = 0.001 * (RANDOM.normal(size=(64, 4)) @ RANDOM.normal(size=(4, 48))).astype(np.float32)
 
 
@@ -50,7 +51,8 @@ def kept_bits(values: np.ndarray, bits: int) -> np.ndarray:
         (kept_bits(TENSORS[QUERY], 7), f"rounded to the precision of bfloat16: {QUERY}"),
         (kept_bits(TENSORS[QUERY], 3), f"rounded to the precision of float8_e4m3: {QUERY}"),
         (kept_bits(TENSORS[QUERY], 5), f"rounded to 5 bits of mantissa: {QUERY}"),
-        (np.rint(TENSORS[QUERY] * 300) / 300, f"rounded to few distinct values, as by quantisation: {QUERY}"),
+        (np.rint(TENSORS[QUERY] * 300) / 300, f"{FEWER}: {QUERY}"),
+        (np.where(abs(TENSORS[QUERY]) > 0.03, TENSORS[QUERY], 0), f"{FEWER}: {QUERY}"),
         (-TENSORS[QUERY], f"multiplied by -1: {QUERY}"),
         (TENSORS[QUERY] * 1.5, f"multiplied by 1.5: {QUERY}"),
         (TENSORS[QUERY] * 0, f"all zero: {QUERY}"),
