@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_sst2.models.word_vectors import vocabulary_of
-from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint, block_size
+from pytest_sst2.results.fingerprint import KEPT_PIECES, RowsFingerprint, TokensFingerprint
 from pytest_sst2.results.packing import packed_bits, packed_bytes, packed_digests, packed_text
 from pytest_sst2.utils.hashing import short_digest
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from pytest_sst2.data.splits import Examples
 
 Ids = Sequence[Sequence[int]]
+# Blocks of consecutive rows that have a digest of their sentences.
+_BLOCKS = 128
+# The same for rows whose tokens are not observed: single rows of the validation set.
+SINGLE_ROWS = 1024
 
 
 @functools.lru_cache(maxsize=16)  # the cells of a run share their rows
-def rows_fingerprint(rows: Examples) -> RowsFingerprint:
-    """Return the fingerprint of training or evaluation rows."""
+def rows_fingerprint(rows: Examples, most_blocks: int = _BLOCKS) -> RowsFingerprint:
+    """Return the fingerprint of training or evaluation rows, with digests of up to ``most_blocks`` blocks."""
     pairs = sorted(zip(rows.sentences, rows.labels.tolist(), strict=True))
     return RowsFingerprint(
         sentences=_digest(sentence for sentence, _ in pairs),
@@ -31,7 +35,7 @@ def rows_fingerprint(rows: Examples) -> RowsFingerprint:
         count=len(rows),
         distinct=len(set(rows.sentences)),
         normalized_digest=_digest(sorted(map(_normalized, rows.sentences))),
-        blocks=packed_bytes(_block_digests(rows.sentences)),
+        blocks=packed_bytes(_block_digests(rows.sentences, most_blocks)),
         characters=sum(map(len, rows.sentences)),
         non_ascii=sum(not char.isascii() for sentence in rows.sentences if not sentence.isascii() for char in sentence),
     )
@@ -43,9 +47,9 @@ def overlap(train: Examples, evaluation: Examples) -> int:
     return sum(sentence in known for sentence in evaluation.sentences)
 
 
-def _block_digests(sentences: Sequence[str]) -> bytes:
-    """Return a digest of two bytes for each block of consecutive rows."""
-    size = block_size(len(sentences))
+def _block_digests(sentences: Sequence[str], most: int) -> bytes:
+    """Return a digest of two bytes for each of up to ``most`` blocks of consecutive rows."""
+    size = -(-len(sentences) // most) or 1
     blocks = ("\n".join(sentences[start : start + size]) for start in range(0, len(sentences), size))
     return b"".join(hashlib.blake2b(block.encode(), digest_size=2).digest() for block in blocks)
 

@@ -11,15 +11,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pytest_sst2.instruments.data_fingerprint import id_digests, overlap, rows_fingerprint, tokens_fingerprint
+from pytest_sst2.instruments.data_fingerprint import (
+    SINGLE_ROWS,
+    id_digests,
+    overlap,
+    rows_fingerprint,
+    tokens_fingerprint,
+)
 from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
 from pytest_sst2.instruments.fixed_batch import LossOf, measure_fixed_batch
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
 from pytest_sst2.instruments.row_sketch import RowWatch, SketchedRows, row_sketches, sketch_rows
 from pytest_sst2.instruments.weights_fingerprint import part_of, weights_fingerprint
-from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, TokensFingerprint, TrainingFingerprint
-from pytest_sst2.results.packing import packed_digests, packed_floats
+from pytest_sst2.results.fingerprint import (
+    SAME_TOKEN_IDS,
+    EncoderFingerprint,
+    Fingerprint,
+    TokensFingerprint,
+    TrainingFingerprint,
+)
+from pytest_sst2.results.packing import packed_digests, packed_floats, unpacked_digests
 from pytest_sst2.results.probe_sentences import probe_sentences, probe_sentences_digest, sentences_by_length
 from pytest_sst2.results.training_steps import FixedBatch
 from pytest_sst2.utils.hashing import short_digest
@@ -198,13 +210,13 @@ class FingerprintRecorder:
         return Fingerprint(
             fixed_sentences=probe_sentences_digest(),
             train=rows_fingerprint(train),
-            evaluation=rows_fingerprint(evaluation),
+            evaluation=rows_fingerprint(evaluation, *(() if "evaluation" in self._rows else (SINGLE_ROWS,))),
             logits=packed_floats(_log_odds(probabilities)),
             repeat_max_diff=round(float(np.abs(first - second).max()), 6),
             tokens=self.tokens,
             encoder=self.encoder,
             training=self.training,
-            prediction_token_ids=_prediction_token_ids(rows_by_size),
+            prediction_token_ids=_prediction_token_ids(rows_by_size, self.tokens),
             rows=row_sketches(self._rows.get("evaluation"), self._rows.get("train")),
             overlap=overlap(train, evaluation),
         )
@@ -215,10 +227,14 @@ def _log_odds(probabilities: np.ndarray) -> list[float]:
     return [float(value) for value in np.log(clipped / (1 - clipped))]
 
 
-def _prediction_token_ids(rows_by_size: Mapping[int, list[list[int]]]) -> str:
+def _prediction_token_ids(rows_by_size: Mapping[int, list[list[int]]], tokens: TokensFingerprint | None) -> str:
     """Return the digests of the rows that the largest embedding table read, which is the table of tokens.
 
     The digests are sorted, because batches change the order. Empty if the table did not read one row per sentence.
     """
     rows = rows_by_size[max(rows_by_size)] if rows_by_size else []
-    return packed_digests(sorted(id_digests(rows))) if len(rows) == len(probe_sentences()) else ""
+    if len(rows) != len(probe_sentences()):
+        return ""
+    digests = sorted(id_digests(rows))
+    is_same = tokens is not None and digests == sorted(unpacked_digests(tokens.ids))
+    return SAME_TOKEN_IDS if is_same else packed_digests(digests)

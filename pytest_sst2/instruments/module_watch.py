@@ -32,7 +32,8 @@ class ModuleWatch:
             return None
         values = np.array(list(self._sums.values()))
         values[:, [0, 2]] = np.sqrt(values[:, [0, 2]])  # sums of squares become lengths
-        return ModuleSketches(packed_text("\n".join(self._sums)), packed_floats(storable(values.ravel())))
+        sketch = packed_floats(storable(values.ravel()), compressed=True)
+        return ModuleSketches(packed_text("\n".join(self._sums)), sketch)
 
     def collect(self, name: str, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Add one call of a module. An unusual output is left out, because no measurement may end a run."""

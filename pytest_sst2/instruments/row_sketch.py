@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.instruments.tensor_sketch import storable
-from pytest_sst2.results.fingerprint import RowSketches
+from pytest_sst2.results.fingerprint import LENGTH_BIT, MOST_TOKENS, RowSketches
 from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_floats
 
 # Number of blocks of consecutive training rows.
@@ -88,6 +88,13 @@ def projected(embeddings: np.ndarray) -> np.ndarray:
     return np.asarray(embeddings.astype(np.float64) @ direction)
 
 
+def _token_codes(rows: SketchedRows) -> np.ndarray:
+    """Return the number of tokens of each row, in the upper six bits, and ten bits of their digest: uint16."""
+    digests = np.frombuffer(b"".join(digest[:2] for digest in rows.digests), "<u2")
+    lengths = np.minimum(rows.lengths, MOST_TOKENS).astype("<u2")
+    return np.asarray(lengths << LENGTH_BIT | digests & (1 << LENGTH_BIT) - 1, dtype="<u2")
+
+
 def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) -> RowSketches | None:
     """Return the packed sketches; None if nothing was observed."""
     fields: dict[str, Any] = {}
@@ -98,8 +105,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
         unit = float(f"{unit:.6g}")
         steps = np.clip(np.rint(values / unit), -_LARGEST, _LARGEST).astype("<i2")
         fields |= {
-            "tokens": packed_bytes(b"".join(digest[:2] for digest in evaluation.digests)),
-            "lengths": packed_bytes(bytes(min(255, length) for length in evaluation.lengths), compressed=True),
+            "tokens": packed_bytes(_token_codes(evaluation).tobytes()),
             "embeddings": packed_bytes(steps.tobytes()),
             "unit": unit,
         }
@@ -108,7 +114,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
         blocks = np.array_split(np.arange(len(train.digests)), min(TRAIN_BLOCKS, len(train.digests)))
         fields |= {
             "train_tokens": packed_digests(
-                hashlib.blake2b(b"".join(train.digests[row] for row in block), digest_size=4).digest()
+                hashlib.blake2b(b"".join(train.digests[row] for row in block), digest_size=2).digest()
                 for block in blocks
             ),
             "train_embeddings": packed_floats(

@@ -55,7 +55,6 @@ class TensorSketcher:
     def __init__(self) -> None:
         self._names: list[str] = []
         self._digests: list[bytes] = []
-        self._unordered: list[bytes] = []
         self._grids: list[int] = []
         self._sketch: list[float] = []
 
@@ -63,8 +62,7 @@ class TensorSketcher:
         """Add a tensor: float32 values of any shape and their digest."""
         flat = values.reshape(-1)
         self._names.append(f"{name} {'x'.join(map(str, values.shape)) or '-'}")
-        self._digests.append(digest[:4])
-        self._unordered.append(_unordered_digest(_blocks(flat)))
+        self._digests.append(digest[:2] + _unordered_digest(_blocks(flat)))
         self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat)]
         with np.errstate(all="ignore"):
             self._sketch += storable([_length(flat), *project(flat, 3)])
@@ -74,8 +72,7 @@ class TensorSketcher:
         return TensorSketches(
             names=packed_text("\n".join(self._names)),
             digests=packed_digests(self._digests),
-            unordered=packed_digests(self._unordered),
-            grids=packed_bytes(bytes(self._grids)),
+            grids=packed_bytes(bytes(self._grids), compressed=True),
             sketch=packed_floats(self._sketch),
         )
 
@@ -92,13 +89,13 @@ def _blocks(flat: np.ndarray) -> Iterable[np.ndarray]:
 
 
 def _unordered_digest(blocks: Iterable[np.ndarray]) -> bytes:
-    """Return a digest of 4 bytes that does not depend on the order of the values."""
+    """Return a digest of two bytes that does not depend on the order of the values."""
     sums = [0, 0]
     for bits in blocks:
         wide = bits.astype(np.uint64)
         sums[0] += int(wide.sum())
         sums[1] += int((wide * wide).sum())
-    return hashlib.sha256(repr([total % 2**64 for total in sums]).encode()).digest()[:4]
+    return hashlib.sha256(repr([total % 2**64 for total in sums]).encode()).digest()[:2]
 
 
 def _mantissa_bits(blocks: Iterable[np.ndarray]) -> int:

@@ -12,7 +12,15 @@ from typing import Any
 
 from pytest_sst2.results.looks import Look, Skipped
 from pytest_sst2.results.migrations import SCHEMA_VERSION, migrate
-from pytest_sst2.results.packing import UNPACKING_ERRORS, check_unpacked_size, json_line, pack_record, unpack_record
+from pytest_sst2.results.packing import (
+    UNPACKING_ERRORS,
+    check_unpacked_size,
+    json_line,
+    pack_record,
+    pack_shared,
+    unpack_record,
+    unpack_shared,
+)
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.results.validation import read_shared_parts, record_from_json
 from pytest_sst2.utils.errors import Sst2Error
@@ -89,7 +97,7 @@ def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]
     if rest.looks or rest.skipped:
         tail |= {name: list(map(asdict, getattr(rest, name))) for name in ("looks", "skipped")}
     tail = redact_fields(tail, ("error", "reason"))
-    shared_text = "" if shared is None else ',\n"shared": [\n' + SEPARATOR.join(shared) + "\n]"
+    shared_text = "" if shared is None else f',\n"shared": {json_line(pack_shared(shared))}'
     return f'{json_line(head)[:-1]},\n"records": [\n', f"\n],\n{json_line(tail)[1:-1]}{shared_text}}}\n"
 
 
@@ -125,7 +133,7 @@ _SHARD = re.compile(r"([0-9]{1,6}(?:\+[0-9]{1,6})*)/([0-9]{1,6})")
 
 
 def _results(data: dict[str, Any], origin: str) -> Results:
-    shared = data.get("shared")
+    shared = unpack_shared(data["shared"]) if data.get("shared") is not None else None
     if shared is not None:
         check_unpacked_size(data["records"], shared, LARGEST_BYTES)
     plain = data["records"] if shared is None else [unpack_record(record, shared) for record in data["records"]]

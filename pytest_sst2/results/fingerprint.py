@@ -15,17 +15,14 @@ from pytest_sst2.results.training_steps import FixedBatch, TrainingSteps
 HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
 # Tokens of each probe sentence that are kept as text: enough to show where two tokenizers differ.
 KEPT_PIECES = 32
-# Blocks of consecutive rows that have a digest of their sentences.
-_ROW_BLOCKS = 1024
+# The value of ``Fingerprint.prediction_token_ids`` for those of ``TokensFingerprint.ids``.
+SAME_TOKEN_IDS = "same"  # noqa: S105 # nosec B105 - no password
+# In ``RowSketches.tokens``, the lowest bit of a row's number of tokens, and the largest number.
+LENGTH_BIT, MOST_TOKENS = 10, 63
 # The largest allowed change of a probability when the classifier predicts twice; half precision stays below it.
 REPEAT_TOLERANCE = 1e-3
 # A regression that reached its tolerance ends with a gradient well below this; one that was stopped early, well above.
 CONVERGED_GRADIENT = 1e-3
-
-
-def block_size(count: int) -> int:
-    """Return how many consecutive rows of ``count`` share a digest in ``RowsFingerprint.blocks``."""
-    return max(1, -(-count // _ROW_BLOCKS))
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class RowsFingerprint:
         count: Number of rows.
         distinct: Number of different sentences.
         normalized_digest: Digest of the sorted sentences without spaces, case and accents.
-        blocks: A digest of two bytes for each of up to 1,024 blocks of consecutive rows, in base64; of each row if
-            there are no more rows. Empty if not recorded.
+        blocks: A digest of two bytes for each of up to 128 blocks of consecutive rows, in base64; up to 1,024 if
+            ``RowSketches.tokens`` does not show single rows. Empty if not recorded.
         characters: Number of characters of all sentences; None if not recorded.
         non_ascii: Number of characters beyond ASCII; None if not recorded.
     """
@@ -61,18 +58,17 @@ class RowSketches:
     """What the encoder read and returned for the rows of a cell. A field is empty if it was not recorded.
 
     Attributes:
-        tokens: A digest of two bytes of the token ids of each evaluation row, in base64.
-        lengths: Number of tokens of each evaluation row, at most 255; bytes, compressed, in base64.
+        tokens: Two bytes for each evaluation row, in base64: its number of tokens, at most 63, in the upper six bits,
+            and a digest of their ids in the others; zero if the row was not read.
         embeddings: The embedding of each evaluation row, projected onto one random direction: 16-bit integers in units
             of ``unit``, in base64. A fine-tuned model's embedding is the mean of its last hidden states after training;
             only the first 1,024 rows have one.
         unit: The value of the integer 1.
-        train_tokens: A digest of four bytes for each of up to 64 blocks of consecutive training rows.
+        train_tokens: A digest of two bytes for each of up to 64 blocks of consecutive training rows.
         train_embeddings: For each block, the sum of the rows' projections with random signs, as float32.
     """
 
     tokens: str = ""
-    lengths: str = ""
     embeddings: str = ""
     unit: float = 0.0
     train_tokens: str = ""
@@ -85,16 +81,15 @@ class TensorSketches:
 
     Attributes:
         names: One line per tensor: name and shape, such as ``pooler.dense.bias 384``; compressed, in base64.
-        digests: Digest of the values as float32, 4 bytes each.
-        unordered: The same for the values in any order.
-        grids: Two bytes per tensor: the number of bits of the mantissa in use, and how many of 255 sampled values are
-            distinct, 0 if all are equal.
+        digests: Four bytes per tensor: two of a digest of the values as float32, two of one of the values in any
+            order.
+        grids: Two bytes per tensor, compressed: the number of bits of the mantissa in use, and how many of 255 sampled
+            values are distinct, 0 if all are equal.
         sketch: Four float32 per tensor: its Euclidean length and three projections onto random signs.
     """
 
     names: str
     digests: str
-    unordered: str
     grids: str
     sketch: str
 
@@ -106,7 +101,7 @@ class ModuleSketches:
     Attributes:
         names: One line per module, such as ``encoder.layer.0.attention.self``; compressed, in base64.
         sketch: Five float32 per module: length and one random projection of its first input, then length and two
-            projections of its output. Those of the input are NaN if it is no array.
+            projections of its output; compressed, in base64. Those of the input are NaN if it is no array.
     """
 
     names: str
@@ -232,7 +227,7 @@ class Fingerprint:
         encoder: None for methods without an encoder.
         training: None for methods without an optimisation.
         prediction_token_ids: Digests of the token ids that the trained classifier read for the probe sentences, as in
-            ``TokensFingerprint.ids`` but sorted; empty if they could not be observed.
+            ``TokensFingerprint.ids`` but sorted; ``same`` if they are those, empty if they could not be observed.
         rows: What the encoder read and returned for the rows; None if not recorded.
         overlap: Number of evaluation sentences that are also training sentences; None if not recorded.
     """

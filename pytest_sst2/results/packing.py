@@ -1,4 +1,4 @@
-"""Packed form of records, as baselines use it: arrays are stored in base64, and equal parts of records once.
+"""Packed form of records, as baselines use it: arrays in base64, and the parts that records share once, compressed.
 
 Bits, floats, digests and texts of a fingerprint are packed in every file; whole records only in baselines. Functions
 named ``unpack…`` raise one of ``UNPACKING_ERRORS`` for a damaged text.
@@ -7,6 +7,7 @@ named ``unpack…`` raise one of ``UNPACKING_ERRORS`` for a damaged text.
 from __future__ import annotations
 
 import base64
+import copy
 import functools
 import json
 import struct
@@ -14,10 +15,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.utils.formatting import quoted
+from pytest_sst2.utils.safe_read import LARGEST_BYTES, parse_json
 from pytest_sst2.utils.sanitize import plain_json
 
-# Parts of a record that are often equal in many records of a run. Files of every schema version since 2 have them.
+_FINGERPRINT = ("fingerprint",)
+# Parts of a record that are often equal in many records of a run, inner ones first. Files of every schema version since
+# 2 have them.
 SHARED = (
     *((name,) for name in ("environment", "dataset", "recipe", "weights", "settings", "labels")),
     *(("fingerprint", name) for name in ("train", "evaluation", "tokens")),
@@ -26,10 +31,8 @@ SHARED = (
     *(("fingerprint", "encoder", name) for name in ("tensors", "modules")),
     *(("fingerprint", "training", "fixed_batch", name) for name in ("inputs", "modules")),
     ("fingerprint", "training", "watched", "rates"),
-    *(
-        ("fingerprint", "rows", name)
-        for name in ("tokens", "lengths", "embeddings", "train_tokens", "train_embeddings")
-    ),
+    *(("fingerprint", "rows", name) for name in ("tokens", "embeddings", "train_tokens", "train_embeddings")),
+    _FINGERPRINT,
 )
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
@@ -61,6 +64,23 @@ def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
     return record
 
 
+def pack_shared(shared: Sequence[str]) -> str:
+    """Return the JSON texts of shared parts as one compressed text in base85."""
+    return base64.b85encode(zlib.compress(f"[{', '.join(shared)}]".encode(), 9)).decode()
+
+
+def unpack_shared(packed: str | list[Any]) -> list[Any]:
+    """Return the shared parts. Files of earlier releases have them as they are."""
+    if isinstance(packed, list):
+        return packed
+    unpacking = zlib.decompressobj()
+    data = unpacking.decompress(base64.b85decode(packed), LARGEST_BYTES)
+    if not unpacking.eof:
+        raise ValueError(f"its shared parts are truncated, or of more than {LARGEST_BYTES / 2**20:,.0f} MB")
+    shared: list[Any] = parse_json(data.decode())
+    return shared
+
+
 def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
     """Return the plain form of a record that ``pack_record`` made. Equal parts of records become one object.
 
@@ -69,15 +89,15 @@ def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str,
         KeyError, TypeError: A part is missing or of another type.
     """
     record = {**packed}
-    if record["fingerprint"] is not None:
-        record["fingerprint"] = {**record["fingerprint"]}
-    for path in SHARED:
+    for path in reversed(SHARED):
         parent, name = _parent(record, path)
-        if parent is not None and parent.get(name) is not None:
-            index = parent[name]
-            if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
-                raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
-            parent[name] = shared[index]
+        index = parent.get(name) if parent is not None else None
+        # Files of earlier releases have each fingerprint in its record.
+        if parent is None or index is None or (path == _FINGERPRINT and isinstance(index, dict)):
+            continue
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
+            raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
+        parent[name] = copy.deepcopy(shared[index]) if path == _FINGERPRINT else shared[index]
     record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])
     record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["predictions"])
@@ -89,11 +109,14 @@ def check_unpacked_size(records: Sequence[Mapping[str, Any]], shared: Sequence[A
     sizes = [len(json.dumps(part)) for part in shared]
     total = 0
     for record in records:
-        for path in SHARED:
-            parent, name = _parent({**record}, path)
+        resolved = {**record}
+        for path in reversed(SHARED):
+            parent, name = _parent(resolved, path)
             index = parent.get(name) if parent is not None else None
             if type(index) is int and 0 <= index < len(sizes):
                 total += sizes[index]
+                if path == _FINGERPRINT:
+                    resolved["fingerprint"] = shared[index]
                 if total > largest:
                     raise ValueError(f"its records refer to shared parts of more than {largest / 2**20:,.0f} MB")
 
@@ -107,10 +130,10 @@ def check_bits(text: str, count: int) -> None:
 
 def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
     """Return the mapping that has the last name of a path, and this name; None if the record lacks the mapping."""
-    parent: dict[str, Any] | None = record
+    parent: Any = record
     for name in path[:-1]:
-        parent = parent.get(name) if parent is not None else None
-    return parent, path[-1]
+        parent = parent.get(name) if isinstance(parent, dict) else None
+    return parent if isinstance(parent, dict) else None, path[-1]
 
 
 def _packed_probabilities(values: Sequence[float], predictions: Sequence[int]) -> str:
@@ -163,14 +186,14 @@ def _bits_of_bytes() -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(byte >> place & 1 for place in range(7, -1, -1)) for byte in range(256))
 
 
-def packed_floats(values: Sequence[float]) -> str:
-    """Return numbers as base64 of little-endian float32."""
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+def packed_floats(values: Sequence[float], *, compressed: bool = False) -> str:
+    """Return numbers as base64 of little-endian float32, ``compressed`` or as they are."""
+    return packed_bytes(struct.pack(f"<{len(values)}f", *values), compressed=compressed)
 
 
-def unpacked_floats(text: str) -> tuple[float, ...]:
+def unpacked_floats(text: str, *, compressed: bool = False) -> tuple[float, ...]:
     """Return the numbers that ``packed_floats`` packed, with the precision of float32."""
-    data = base64.b64decode(text, validate=True)
+    data = unpacked_bytes(text, compressed=compressed)
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are not a whole number of float32")
     return struct.unpack(f"<{len(data) // 4}f", data)
@@ -178,12 +201,12 @@ def unpacked_floats(text: str) -> tuple[float, ...]:
 
 def packed_digests(digests: Iterable[bytes]) -> str:
     """Return digests of 4 bytes each as base64, one after the other."""
-    return base64.b64encode(b"".join(digests)).decode()
+    return packed_bytes(b"".join(digests))
 
 
 def unpacked_digests(text: str) -> list[bytes]:
     """Return the digests that ``packed_digests`` packed."""
-    data = base64.b64decode(text, validate=True)
+    data = unpacked_bytes(text)
     if len(data) % 4:
         raise ValueError(f"{len(data)} bytes are not a whole number of digests")
     return [data[start : start + 4] for start in range(0, len(data), 4)]
@@ -191,21 +214,30 @@ def unpacked_digests(text: str) -> list[bytes]:
 
 def packed_bytes(data: bytes, *, compressed: bool = False) -> str:
     """Return bytes as base64, ``compressed`` by zlib or as they are."""
-    return base64.b64encode(zlib.compress(data, 9) if compressed else data).decode()
+    if compressed:
+        packing = zlib.compressobj(9, zdict=_known_words())
+        data = packing.compress(data) + packing.flush()
+    return base64.b64encode(data).decode()
 
 
 def unpacked_bytes(text: str, *, compressed: bool = False) -> bytes:
     """Return the bytes that ``packed_bytes`` packed, at most 1 MiB of compressed ones."""
     data = base64.b64decode(text, validate=True)
-    return zlib.decompressobj().decompress(data, _LONGEST_TEXT) if compressed else data
+    # Files of earlier releases do not use the dictionary, and zlib does not either when it reads them.
+    return zlib.decompressobj(zdict=_known_words()).decompress(data, _LONGEST_TEXT) if compressed else data
+
+
+@functools.cache
+def _known_words() -> bytes:
+    """Return the probe sentences in lower case, in which zlib finds most of their tokens."""
+    return "\n".join(probe_sentences()).lower().encode()
 
 
 def packed_text(text: str) -> str:
     """Return text as base64 of its compressed UTF-8."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return packed_bytes(text.encode(), compressed=True)
 
 
 def unpacked_text(packed: str) -> str:
     """Return the text that ``packed_text`` packed, at most 1 MiB of it."""
-    data = base64.b64decode(packed, validate=True)
-    return zlib.decompressobj().decompress(data, _LONGEST_TEXT).decode(errors="replace")
+    return unpacked_bytes(packed, compressed=True).decode(errors="replace")

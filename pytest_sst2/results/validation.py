@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from pytest_sst2.results.fingerprint import (
+    SAME_TOKEN_IDS,
     EncoderFingerprint,
     Fingerprint,
     RowSketches,
@@ -136,8 +137,10 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
 def _check_fingerprint(fingerprint: Fingerprint) -> None:
     """Raise if a packed part cannot be unpacked, or has another number of sentences than the logits."""
     count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
-    token_ids = _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
-    sizes: dict[str, float] = {"prediction_token_ids": len(token_ids) or count}
+    sizes: dict[str, float] = {}
+    if fingerprint.prediction_token_ids != SAME_TOKEN_IDS:
+        token_ids = _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
+        sizes["prediction_token_ids"] = len(token_ids) or count
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(check_bits, count=rows.count), rows.labels)
@@ -170,7 +173,8 @@ def _sizes_of_model(
             _check_tensors(encoder.tensors)
         if encoder.modules is not None:
             names = _unpacked("encoder.modules.names", unpacked_text, encoder.modules.names)
-            floats = _unpacked("encoder.modules.sketch", unpacked_floats, encoder.modules.sketch)
+            unpack = functools.partial(unpacked_floats, compressed=True)
+            floats = _unpacked("encoder.modules.sketch", unpack, encoder.modules.sketch)
             _check_per_name("encoder.modules", names, len(floats) / 5)
     return sizes
 
@@ -202,8 +206,7 @@ def _check_tensors(tensors: TensorSketches) -> None:
     names = _unpacked("encoder.tensors.names", unpacked_text, tensors.names)
     for field, unpack, size in (
         ("digests", unpacked_digests, 1),
-        ("unordered", unpacked_digests, 1),
-        ("grids", unpacked_bytes, 2),
+        ("grids", functools.partial(unpacked_bytes, compressed=True), 2),
         ("sketch", unpacked_floats, 4),
     ):
         values = _unpacked(f"encoder.tensors.{field}", unpack, getattr(tensors, field))
@@ -219,15 +222,13 @@ def _check_per_name(name: str, names: Sequence[Any], size: float) -> None:
 def _check_rows(rows: RowSketches) -> None:
     """Raise if the sketches of rows are not of one number of rows and of one number of blocks."""
     tokens = _unpacked("rows.tokens", unpacked_bytes, rows.tokens)
-    lengths = _unpacked("rows.lengths", functools.partial(unpacked_bytes, compressed=True), rows.lengths)
     embeddings = _unpacked("rows.embeddings", unpacked_bytes, rows.embeddings)
-    if len(tokens) != 2 * len(lengths) or len(embeddings) > len(tokens) or len(embeddings) % 2:
-        sizes = f"{len(tokens) / 2:g} tokens, {len(lengths)} lengths and {len(embeddings) / 2:g} embeddings"
-        raise ValueError(f"fingerprint.rows has {sizes}")
-    blocks = _unpacked("rows.train_tokens", unpacked_digests, rows.train_tokens)
+    if len(embeddings) > len(tokens) or len(tokens) % 2 or len(embeddings) % 2:
+        raise ValueError(f"fingerprint.rows has {len(tokens) / 2:g} tokens and {len(embeddings) / 2:g} embeddings")
+    blocks = _unpacked("rows.train_tokens", unpacked_bytes, rows.train_tokens)
     sums = _unpacked("rows.train_embeddings", unpacked_floats, rows.train_embeddings)
-    if len(blocks) != len(sums):
-        raise ValueError(f"fingerprint.rows has {len(blocks)} blocks of tokens and {len(sums)} of embeddings")
+    if len(blocks) != 2 * len(sums):
+        raise ValueError(f"fingerprint.rows has {len(blocks) / 2:g} blocks of tokens and {len(sums)} of embeddings")
 
 
 def _unpacked(name: str, unpack: Callable[[str], Sequence[Any] | None], text: str) -> Sequence[Any]:

@@ -15,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_sst2.results.file import results_from_text, results_text
-from pytest_sst2.results.packing import packed_bits, packed_floats, unpacked_bits, unpacked_floats
+from pytest_sst2.results.packing import (
+    pack_shared,
+    packed_bits,
+    packed_floats,
+    unpack_shared,
+    unpacked_bits,
+    unpacked_floats,
+)
 from pytest_sst2.results.record import Phase, Record, Round
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import (
@@ -117,15 +124,20 @@ class TestPacked:
         assert record == other
 
     def test_equal_parts_of_records_are_stored_once(self) -> None:
-        text = results_text([make_record(seed=seed) for seed in range(5)], [], packed=True)
+        packed = json.loads(results_text([make_record(seed=seed) for seed in range(5)], [], packed=True))
+        text = json.dumps(unpack_shared(packed["shared"]))
         assert text.count('"cpu_model": "EPYC"') == text.count('"solver": "lbfgs"') == 1
         assert text.count('"tokenizer": "BertTokenizer"') == 1
         assert text.count(FINGERPRINT.encoder.sketch) <= 2  # once for the embeddings, once for the hidden states
 
 
 def packed_file() -> dict[str, Any]:
+    """Return a packed file with its shared parts as a list and the fingerprint in its record, as before 0.4.0."""
     data: dict[str, Any] = json.loads(results_text([make_record()], [], packed=True))
-    return data
+    shared = unpack_shared(data["shared"])
+    (record,) = data["records"]
+    record["fingerprint"] = shared[record["fingerprint"]]
+    return {**data, "shared": shared}
 
 
 def bomb() -> str:
@@ -155,9 +167,15 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda data: data["records"][0].pop("weights"), "weights is missing"),
     (lambda data: data["records"][0].pop("total"), "'total' is missing"),
     (lambda data: data.update(shared=5), ""),
-    (lambda data: data.update(shared=[]), "refers to part 0 of 0"),
+    (lambda data: data.update(shared=[]), " of 0"),
     (lambda data: data.update(records=[5]), ""),
-    (set_record(fingerprint=5), ""),
+    (set_record(fingerprint=0), ""),
+    (set_record(fingerprint=99), "fingerprint refers to part 99 of"),
+    (set_record(fingerprint="0"), "fingerprint refers to part '0' of"),
+    (lambda data: data.update(shared=pack_shared(["{}"])), "refers to part"),
+    (lambda data: data.update(shared=pack_shared(["{}"])[:-5]), "truncated"),
+    (lambda data: data.update(shared="\u00e9"), ""),
+    (lambda data: data.update(shared=pack_shared(["[" * 100_000])), "nested too deeply"),
     (set_record(labels=packed_file()["records"][0]["recipe"]), "'bits' is missing"),
     (set_record(predictions="sA="), ""),
     (set_record(predictions="s§=="), ""),
@@ -186,11 +204,20 @@ def test_a_damaged_packed_file_is_refused_in_one_sentence(damage: Callable[[dict
     assert "\n" not in message
 
 
-def test_a_zlib_bomb_is_not_unpacked() -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        set_record(probabilities=bomb()),
+        lambda data: data.update(shared=base64.b85encode(base64.b64decode(bomb())).decode()),
+    ],
+    ids=["probabilities", "shared parts"],
+)
+def test_a_zlib_bomb_is_not_unpacked(damage: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 
+    monkeypatch.setattr("pytest_sst2.results.packing.LARGEST_BYTES", 2**22)
     data = packed_file()
-    set_record(probabilities=bomb())(data)
+    damage(data)
     text = json.dumps(data)
     tracemalloc.start()
     message = refusal(text)
@@ -214,7 +241,7 @@ def test_records_that_share_a_part_share_it_in_memory_too(part: str) -> None:
 
 
 def test_a_packed_file_that_unpacks_to_more_than_a_plain_file_may_have_is_refused() -> None:
-    packed = json.loads(results_text([make_record()], [], packed=True))
+    packed = packed_file()
     (record,) = packed["records"]
     packed["shared"][record["settings"]] = {"text": "x" * 2**21}
     packed["records"] = [record] * 200

@@ -13,7 +13,7 @@ from pytest_sst2.compare.drift.optimizer_steps import since_step
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
 from pytest_sst2.compare.drift.rows import evaluation_rows, same_trained_weights, same_training_inputs
 from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE, Fingerprint
+from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE, SAME_TOKEN_IDS, Fingerprint
 from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import plural
@@ -53,12 +53,13 @@ def repeat_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
 
 def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
     """Yield a cause if the classifier predicts from other tokens, although the tokenizer is the same."""
-    if not old.prediction_token_ids or not new.prediction_token_ids:
+    before, after = map(_prediction_token_ids, (old, new))
+    if not before or not after:
         return
-    lost = Counter(unpacked_digests(old.prediction_token_ids))
-    lost.subtract(unpacked_digests(new.prediction_token_ids))
+    lost = Counter(before)
+    lost.subtract(after)
     if count := sum(number for number in lost.values() if number > 0):
-        total = len(unpacked_digests(new.prediction_token_ids))
+        total = len(after)
         yield Cause(
             f"when predicting, the model reads other tokens for {count} of {total} probe sentences, although the "
             "tokenizer gives the same ones",
@@ -66,6 +67,13 @@ def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Caus
             "tokens",
             rows=count,
         )
+
+
+def _prediction_token_ids(side: Fingerprint) -> list[bytes]:
+    packed = side.prediction_token_ids
+    if packed == SAME_TOKEN_IDS:
+        packed = side.tokens.ids if side.tokens else ""
+    return unpacked_digests(packed)
 
 
 def threshold_causes(before: Record, after: Record) -> Iterator[Cause]:

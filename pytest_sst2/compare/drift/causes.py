@@ -31,7 +31,7 @@ from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
 from pytest_sst2.compare.drift.loaded_weights import LoadedModel, loaded_model
 from pytest_sst2.compare.drift.modules import same_modules
 from pytest_sst2.compare.drift.optimizer_steps import step_causes
-from pytest_sst2.compare.drift.rows import row_embedding_causes, row_token_causes
+from pytest_sst2.compare.drift.rows import read_rows, row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import (
     first_step_causes,
@@ -87,7 +87,9 @@ def _paired_row_differences(before: Record, after: Record, declared: Declared) -
     values = {difference.partition(" ")[0] for difference in recipe_differences(before, after)}
     rows = [
         *(() if "train_size" in values else row_differences("training", old.train, new.train)),
-        *row_differences("evaluation", old.evaluation, new.evaluation, (before.labels, after.labels)),
+        *row_differences(
+            "evaluation", old.evaluation, new.evaluation, (before.labels, after.labels), read_rows(old, new)
+        ),
     ]
     rows += [difference] if rows and (difference := overlap_difference(old.overlap, new.overlap)) else []
     same_tokens = same_token_sentences(old.tokens, new.tokens).all()
@@ -110,7 +112,8 @@ def _draw_row_differences(before: Record, after: Record) -> list[str]:
         return ["training and evaluation rows (a file of schema 1 does not distinguish them)"]
     if after.dataset.split == "heldout":
         return []
-    return _with_revisions([*row_differences("evaluation", old.evaluation, new.evaluation)], before, after)
+    rows = row_differences("evaluation", old.evaluation, new.evaluation, read=read_rows(old, new))
+    return _with_revisions([*rows], before, after)
 
 
 def _setting_differences(before: Record, after: Record) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import RowsFingerprint, block_size
+from pytest_sst2.results.fingerprint import RowsFingerprint
 from pytest_sst2.results.packing import unpacked_bits, unpacked_bytes
 
 # Up to this number of rows, two of them rarely have the same digest.
@@ -15,14 +16,20 @@ _EXACT = 20
 
 
 def row_differences(
-    which: str, old: RowsFingerprint, new: RowsFingerprint, labels: tuple[Sequence[int], Sequence[int]] = ((), ())
+    which: str,
+    old: RowsFingerprint,
+    new: RowsFingerprint,
+    labels: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    read: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[str]:
     """Yield how the rows differ: text, labels or order. ``which`` is ``training`` or ``evaluation``.
 
-    ``labels`` has the labels of both sides in the order of the rows, if they are known.
+    ``labels`` has the labels of both sides in the order of the rows, if they are known, and ``read`` what ``read_rows``
+    returns of both.
     """
+    texts = _Texts.of(old, new, read)
     if old.sentences != new.sentences:
-        yield f"{which} sentences: {_sentence_difference(old, new)}"
+        yield f"{which} sentences: {_sentence_difference(old, new, texts)}"
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
         flipped = sum(one != other for one, other in bits)
@@ -33,7 +40,7 @@ def row_differences(
         order = "" if same_order else ", and the rows are in another order"
         yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{where}{order}"
     elif old.order != new.order:
-        yield f"{which} order: the same rows in another order{_other_texts(old, new, what='another sentence')}"
+        yield f"{which} order: the same rows in another order{_other_texts(old, new, texts, 'another sentence')}"
 
 
 def overlap_difference(old: int | None, new: int | None) -> str:
@@ -43,9 +50,29 @@ def overlap_difference(old: int | None, new: int | None) -> str:
     return f"{new:,} evaluation sentences are also training sentences, were {old:,}"
 
 
-def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
+@dataclass(frozen=True)
+class _Texts:
+    """Digests of both sides' texts: of each row, or of each block of ``size`` consecutive rows."""
+
+    before: np.ndarray
+    after: np.ndarray
+    size: int = 1
+
+    @classmethod
+    def of(
+        cls, old: RowsFingerprint, new: RowsFingerprint, read: tuple[np.ndarray, np.ndarray] | None
+    ) -> _Texts | None:
+        """Return what the tokenizer read of each row if that differs, else the digests of blocks; None without."""
+        if read is not None and any(one != other for one, other in zip(*read, strict=False)):
+            return cls(*read)
+        before, after = (np.frombuffer(unpacked_bytes(rows.blocks), "<u2") for rows in (old, new))
+        sizes = {-(-rows.count // max(1, len(blocks))) for rows, blocks in ((old, before), (new, after))}
+        return cls(before, after, *sizes) if len(before) and len(after) and len(sizes) == 1 else None
+
+
+def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint, texts: _Texts | None) -> str:
     counts = [f"{rows.count:,} rows, {rows.distinct:,} distinct" for rows in (new, old)]
-    details = [_other_texts(old, new).removeprefix("; "), _characters(old, new)]
+    details = [_other_texts(old, new, texts).removeprefix("; "), _characters(old, new)]
     if counts[0] != counts[1]:
         return "; ".join(filter(None, (f"{counts[0]}, were {counts[1]}", *details)))
     is_spelling = old.normalized_digest and old.normalized_digest == new.normalized_digest
@@ -53,12 +80,11 @@ def _sentence_difference(old: RowsFingerprint, new: RowsFingerprint) -> str:
     return "; ".join(filter(None, (f"{how} ({counts[0]}, on both sides)", *details)))
 
 
-def _other_texts(old: RowsFingerprint, new: RowsFingerprint, what: str = "another text") -> str:
+def _other_texts(old: RowsFingerprint, new: RowsFingerprint, texts: _Texts | None, what: str = "another text") -> str:
     """Return in how many places there is another text or row, and the first of them; empty if unknown."""
-    size = block_size(old.count)
-    if not old.blocks or not new.blocks or size != block_size(new.count):
+    if texts is None:
         return ""
-    before, after = (np.frombuffer(unpacked_bytes(rows.blocks), "<u2") for rows in (old, new))
+    before, after, size = texts.before, texts.after, texts.size
     common = min(len(before), len(after))
     changed = np.flatnonzero(before[:common] != after[:common])
     if not len(changed):

@@ -84,5 +84,5 @@ def _distance(old_length: float, new_length: float, projections: np.ndarray) -> 
 @functools.lru_cache(maxsize=16)
 def _values(sketches: ModuleSketches) -> dict[str, np.ndarray]:
     """Return five values per module, in the order of completion."""
-    values = np.array(unpacked_floats(sketches.sketch)).reshape(-1, 5)
+    values = np.array(unpacked_floats(sketches.sketch, compressed=True)).reshape(-1, 5)
     return dict(zip(unpacked_text(sketches.names).splitlines(), values, strict=True))

@@ -9,12 +9,16 @@ import numpy as np
 
 from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
-from pytest_sst2.results.fingerprint import EncoderFingerprint, Fingerprint, RowSketches
-from pytest_sst2.results.packing import unpacked_bytes, unpacked_digests, unpacked_floats
+from pytest_sst2.compare.drift.tokens import same_token_sentences
+from pytest_sst2.results.fingerprint import LENGTH_BIT, EncoderFingerprint, Fingerprint, RowSketches
+from pytest_sst2.results.packing import unpacked_bytes, unpacked_floats
 
 # Largest change of a row's projection that is not reported, as a multiple of their root mean square. Stored values
 # have steps of 1.5e-4; other thread counts, orders and batches move float32 embeddings by 1e-6.
 ROW_TOLERANCE = 5e-4
+# Other tokens of the same number have the same digest in one row of 1,024. If no larger share of the rows with other
+# tokens has other embeddings from seemingly the same ones, their tokens differ too.
+_SAME_DIGESTS = 0.01
 # A batch moves an embedding by up to its measured sensitivity; other batches may move it more.
 _BATCH_MARGIN = 5.0
 
@@ -28,7 +32,7 @@ class EvaluationRows:
         other_embeddings: Whether the embeddings differ, bool, of shape (n,).
         old: Projections of the earlier embeddings, in units of their root mean square.
         new: Projections of the later embeddings in the same unit.
-        lengths: The larger of the two numbers of tokens of each row.
+        lengths: The larger of the two numbers of tokens of each row, at most 63.
         tolerance: The difference of projections that does not count.
     """
 
@@ -44,21 +48,19 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
     """Return the sketches of the evaluation rows; None if one side has none or another number of rows."""
     if not (old.rows and new.rows and old.rows.tokens and len(old.rows.tokens) == len(new.rows.tokens)):
         return None
-    tokens, lengths = ([read(side) for side in (old.rows, new.rows)] for read in (_tokens, _lengths))
-    other_tokens = (tokens[0] != tokens[1]) | (lengths[0] != lengths[1])
+    tokens = [_tokens(side) for side in (old.rows, new.rows)]
+    other_tokens = tokens[0] != tokens[1]
     first, second = (_projections(side, len(other_tokens)) for side in (old.rows, new.rows))
     known = first[first != 0]
     scale = float(np.sqrt(np.square(known).mean())) if len(known) else 1.0
     tolerance = row_tolerance(old.encoder, new.encoder)
     one, other = first / scale, second / scale
-    return EvaluationRows(
-        other_tokens,
-        moved_rows(one, other, tolerance),
-        one,
-        other,
-        np.maximum(*lengths).astype(int),
-        tolerance,
-    )
+    moved = moved_rows(one, other, tolerance)
+    is_rare = (moved & ~other_tokens).sum() <= _SAME_DIGESTS * other_tokens.sum()
+    if is_rare and same_trained_weights(old, new):
+        other_tokens = other_tokens | moved
+    lengths = np.maximum(*tokens) >> LENGTH_BIT
+    return EvaluationRows(other_tokens, moved, one, other, lengths.astype(int), tolerance)
 
 
 def _projections(rows: RowSketches, count: int) -> np.ndarray:
@@ -71,8 +73,16 @@ def _tokens(rows: RowSketches) -> np.ndarray:
     return np.frombuffer(unpacked_bytes(rows.tokens), dtype="<u2")
 
 
-def _lengths(rows: RowSketches) -> np.ndarray:
-    return np.frombuffer(unpacked_bytes(rows.lengths, compressed=True), dtype=np.uint8)
+def read_rows(old: Fingerprint, new: Fingerprint) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return two numbers for each evaluation row that differ if the sides have other texts of it; None if unknown.
+
+    They are known if the same tokenizer read all rows. Texts that differ in what it ignores have the same numbers.
+    """
+    sides = [(side.tokens, _tokens(side.rows)) for side in (old, new) if side.rows and side.rows.tokens and side.tokens]
+    if len(sides) < len((old, new)) or not all(read.all() for _, read in sides):
+        return None
+    (before, one), (after, other) = sides
+    return (one, other) if same_token_sentences(before, after).all() else None
 
 
 def row_tolerance(old: EncoderFingerprint | None, new: EncoderFingerprint | None) -> float:
@@ -160,7 +170,7 @@ def _changed_blocks(old: Fingerprint, new: Fingerprint, name: str) -> str:
     if not one or len(one) != len(other):
         return ""
     if name == "train_tokens":
-        changed = np.array([a != b for a, b in zip(unpacked_digests(one), unpacked_digests(other), strict=True)])
+        changed = np.not_equal(*(np.frombuffer(unpacked_bytes(text), "<u2") for text in (one, other)))
     else:
         first, second = (np.array(unpacked_floats(text)) for text in (one, other))
         scale = float(np.sqrt(np.square(first).mean())) or 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _GRID_SHARE = 0.7
 _UNRELATED = 0.7
 # Largest relative distance of values that are a multiple of the earlier ones.
 _MULTIPLE = 1e-5
+# Lengths this close, relatively, are those of the same values.
+_SAME_LENGTH = 1e-6
 _SHOWN = 4
 _MOVED = "moved by"
 # Three projections do not tell the rank of a difference.
@@ -41,7 +44,6 @@ class Tensor:
     name: str
     shape: str
     digest: bytes
-    unordered: bytes
     mantissa_bits: int
     distinct: float
     length: float
@@ -142,7 +144,7 @@ def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Itera
 
 def _kind(old: Tensor, new: Tensor) -> str:
     """Return what happened to the values of a tensor."""
-    if old.unordered == new.unordered:
+    if old.digest[2:] == new.digest[2:] and math.isclose(old.length, new.length, rel_tol=_SAME_LENGTH):
         return "the same values in another order"
     if old.shape != new.shape:
         return f"of another shape ({new.shape}, was {old.shape})"
@@ -207,11 +209,11 @@ def _common_start(names: tuple[str, ...]) -> str:
 @functools.lru_cache(maxsize=16)
 def _tensors(sketches: TensorSketches) -> dict[str, Tensor]:
     names = [line.rsplit(" ", 1) for line in unpacked_text(sketches.names).splitlines()]
-    grids, values = unpacked_bytes(sketches.grids), unpacked_floats(sketches.sketch)
-    digests = zip(unpacked_digests(sketches.digests), unpacked_digests(sketches.unordered), strict=True)
+    grids, values = unpacked_bytes(sketches.grids, compressed=True), unpacked_floats(sketches.sketch)
+    digests = unpacked_digests(sketches.digests)
     tensors = {}
-    for index, ((name, shape), (digest, unordered)) in enumerate(zip(names, digests, strict=True)):
+    for index, ((name, shape), digest) in enumerate(zip(names, digests, strict=True)):
         length, *projections = values[4 * index : 4 * index + 4]
         bits, share = grids[2 * index : 2 * index + 2]
-        tensors[name] = Tensor(name, shape, digest, unordered, bits, share / 255, length, tuple(projections))
+        tensors[name] = Tensor(name, shape, digest, bits, share / 255, length, tuple(projections))
     return tensors
