@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Ids = Sequence[Sequence[int]]
 # Blocks of consecutive rows that have a digest of their sentences.
-_BLOCKS = 128
+_BLOCKS = 64
 # The same for rows whose tokens are not observed: single rows of the validation set.
 SINGLE_ROWS = 1024
 

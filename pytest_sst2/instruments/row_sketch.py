@@ -106,7 +106,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
         steps = np.clip(np.rint(values / unit), -_LARGEST, _LARGEST).astype("<i2")
         fields |= {
             "tokens": packed_bytes(_token_codes(evaluation).tobytes()),
-            "embeddings": packed_bytes(steps.tobytes()),
+            "embeddings": packed_bytes(steps.tobytes(), compressed=True, width=2),
             "unit": unit,
         }
     if train is not None and train.digests:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import TensorSketches
-from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_floats, packed_text
+from pytest_sst2.results.fingerprint import SKETCH_STEPS, TensorSketches
+from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_text
 
 # Elements that are read at once, which limits the memory.
 _BLOCK = 2**18
@@ -56,7 +57,7 @@ class TensorSketcher:
         self._names: list[str] = []
         self._digests: list[bytes] = []
         self._grids: list[int] = []
-        self._sketch: list[float] = []
+        self._sketch: list[bytes] = []
 
     def add(self, name: str, values: np.ndarray, digest: bytes) -> None:
         """Add a tensor: float32 values of any shape and their digest."""
@@ -65,7 +66,9 @@ class TensorSketcher:
         self._digests.append(digest[:2] + _unordered_digest(_blocks(flat)))
         self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat)]
         with np.errstate(all="ignore"):
-            self._sketch += storable([_length(flat), *project(flat, 3)])
+            (length,) = storable([_length(flat)])
+            steps = np.nan_to_num(project(flat, 3) / length * SKETCH_STEPS)
+            self._sketch.append(struct.pack("<f3h", length, *np.clip(np.rint(steps), -(2**15), 2**15 - 1).astype(int)))
 
     def sketches(self) -> TensorSketches:
         """Return the sketches of the tensors added so far."""
@@ -73,7 +76,7 @@ class TensorSketcher:
             names=packed_text("\n".join(self._names)),
             digests=packed_digests(self._digests),
             grids=packed_bytes(bytes(self._grids), compressed=True),
-            sketch=packed_floats(self._sketch),
+            sketch=packed_bytes(b"".join(self._sketch)),
         )
 
 

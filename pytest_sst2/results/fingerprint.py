@@ -17,6 +17,8 @@ HEADS = frozenset({"classifier", "pre_classifier", "score", "head"})
 KEPT_PIECES = 32
 # The value of ``Fingerprint.prediction_token_ids`` for those of ``TokensFingerprint.ids``.
 SAME_TOKEN_IDS = "same"  # noqa: S105 # nosec B105 - no password
+# Steps of a tensor's projections per length of the tensor: they reach eight times the length.
+SKETCH_STEPS = 2**12
 # In ``RowSketches.tokens``, the lowest bit of a row's number of tokens, and the largest number.
 LENGTH_BIT, MOST_TOKENS = 10, 63
 # The largest allowed change of a probability when the classifier predicts twice; half precision stays below it.
@@ -36,7 +38,7 @@ class RowsFingerprint:
         count: Number of rows.
         distinct: Number of different sentences.
         normalized_digest: Digest of the sorted sentences without spaces, case and accents.
-        blocks: A digest of two bytes for each of up to 128 blocks of consecutive rows, in base64; up to 1,024 if
+        blocks: A digest of two bytes for each of up to 64 blocks of consecutive rows, in base64; up to 1,024 if
             ``RowSketches.tokens`` does not show single rows. Empty if not recorded.
         characters: Number of characters of all sentences; None if not recorded.
         non_ascii: Number of characters beyond ASCII; None if not recorded.
@@ -61,8 +63,8 @@ class RowSketches:
         tokens: Two bytes for each evaluation row, in base64: its number of tokens, at most 63, in the upper six bits,
             and a digest of their ids in the others; zero if the row was not read.
         embeddings: The embedding of each evaluation row, projected onto one random direction: 16-bit integers in units
-            of ``unit``, in base64. A fine-tuned model's embedding is the mean of its last hidden states after training;
-            only the first 1,024 rows have one.
+            of ``unit``, compressed, in base64. A fine-tuned model's embedding is the mean of its hidden states after
+            training, of the last layer; only the first 1,024 rows have one.
         unit: The value of the integer 1.
         train_tokens: A digest of two bytes for each of up to 64 blocks of consecutive training rows.
         train_embeddings: For each block, the sum of the rows' projections with random signs, as float32.
@@ -85,7 +87,8 @@ class TensorSketches:
             order.
         grids: Two bytes per tensor, compressed: the number of bits of the mantissa in use, and how many of 255 sampled
             values are distinct, 0 if all are equal.
-        sketch: Four float32 per tensor: its Euclidean length and three projections onto random signs.
+        sketch: Ten bytes per tensor: its Euclidean length as float32, and three projections onto random signs as 16-bit
+            integers in units of 1/``SKETCH_STEPS`` of the length.
     """
 
     names: str

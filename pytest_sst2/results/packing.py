@@ -137,21 +137,20 @@ def _parent(record: dict[str, Any], path: Sequence[str]) -> tuple[dict[str, Any]
 
 
 def _packed_probabilities(values: Sequence[float], predictions: Sequence[int]) -> str:
-    """Return the probabilities of the class that was not predicted: 16-bit numbers, compressed, high bytes first."""
-    # Most of them are near zero, so their high bytes compress well.
+    """Return the probabilities of the class that was not predicted, as compressed 16-bit numbers."""
     steps = [round(abs(predicted - value) * _STEPS) for value, predicted in zip(values, predictions, strict=True)]
-    data = struct.pack(f"<{len(steps)}H", *steps)
-    return base64.b64encode(zlib.compress(data[1::2] + data[::2], 9)).decode()
+    return packed_bytes(struct.pack(f"<{len(steps)}H", *steps), compressed=True, width=2)
 
 
 def _unpacked_probabilities(text: str, predictions: Sequence[int]) -> tuple[float, ...]:
     count = len(predictions)
-    # The limit stops a damaged text from unpacking to any size.
-    data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 2 * count + 1)
-    if len(data) != 2 * count:
-        raise ValueError(f"{len(data)} bytes for {count} probabilities")
+    planes = _inflated(base64.b64decode(text, validate=True), 2 * count + 1)
+    # Earlier releases compressed all high bytes and then all low bytes as one.
+    low, high = planes if len(planes) == 2 else (planes[0][count:], planes[0][:count])
+    if not len(low) == len(high) == count:
+        raise ValueError(f"{len(low) + len(high)} bytes for {count} probabilities")
     known = _probabilities_of_steps()
-    places = zip(predictions, data[:count], data[count:], strict=True)
+    places = zip(predictions, high, low, strict=True)
     try:
         return tuple(known[predicted][256 * high + low] for predicted, high, low in places)
     except IndexError:
@@ -212,19 +211,42 @@ def unpacked_digests(text: str) -> list[bytes]:
     return [data[start : start + 4] for start in range(0, len(data), 4)]
 
 
-def packed_bytes(data: bytes, *, compressed: bool = False) -> str:
-    """Return bytes as base64, ``compressed`` by zlib or as they are."""
+def packed_bytes(data: bytes, *, compressed: bool = False, width: int = 1) -> str:
+    """Return bytes as base64, ``compressed`` by zlib or as they are.
+
+    Of numbers of ``width`` bytes, the first bytes are compressed together, then the second ones and so on.
+    """
     if compressed:
-        packing = zlib.compressobj(9, zdict=_known_words())
-        data = packing.compress(data) + packing.flush()
+        data = b"".join(_deflated(data[place::width]) for place in range(width))
     return base64.b64encode(data).decode()
 
 
 def unpacked_bytes(text: str, *, compressed: bool = False) -> bytes:
-    """Return the bytes that ``packed_bytes`` packed, at most 1 MiB of compressed ones."""
+    """Return the bytes that ``packed_bytes`` packed, at most 1 MiB of each place of compressed ones."""
     data = base64.b64decode(text, validate=True)
-    # Files of earlier releases do not use the dictionary, and zlib does not either when it reads them.
-    return zlib.decompressobj(zdict=_known_words()).decompress(data, _LONGEST_TEXT) if compressed else data
+    if not compressed:
+        return data
+    planes = _inflated(data, _LONGEST_TEXT)
+    joined = bytearray(sum(map(len, planes)))
+    for place, plane in enumerate(planes):
+        joined[place :: len(planes)] = plane
+    return bytes(joined)
+
+
+def _deflated(data: bytes) -> bytes:
+    packing = zlib.compressobj(9, zdict=_known_words())
+    return packing.compress(data) + packing.flush()
+
+
+def _inflated(data: bytes, largest: int) -> list[bytes]:
+    """Return the content of each of some compressed texts, at most ``largest`` bytes of it."""
+    texts: list[bytes] = []
+    while data or not texts:
+        # Files of earlier releases do not use the dictionary, and zlib does not either when it reads them.
+        unpacking = zlib.decompressobj(zdict=_known_words())
+        texts.append(unpacking.decompress(data, largest))
+        data = unpacking.unused_data
+    return texts
 
 
 @functools.cache

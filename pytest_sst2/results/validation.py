@@ -207,7 +207,7 @@ def _check_tensors(tensors: TensorSketches) -> None:
     for field, unpack, size in (
         ("digests", unpacked_digests, 1),
         ("grids", functools.partial(unpacked_bytes, compressed=True), 2),
-        ("sketch", unpacked_floats, 4),
+        ("sketch", unpacked_bytes, 10),
     ):
         values = _unpacked(f"encoder.tensors.{field}", unpack, getattr(tensors, field))
         _check_per_name(f"encoder.tensors.{field}", names, len(values) / size)
@@ -222,7 +222,7 @@ def _check_per_name(name: str, names: Sequence[Any], size: float) -> None:
 def _check_rows(rows: RowSketches) -> None:
     """Raise if the sketches of rows are not of one number of rows and of one number of blocks."""
     tokens = _unpacked("rows.tokens", unpacked_bytes, rows.tokens)
-    embeddings = _unpacked("rows.embeddings", unpacked_bytes, rows.embeddings)
+    embeddings = _unpacked("rows.embeddings", functools.partial(unpacked_bytes, compressed=True), rows.embeddings)
     if len(embeddings) > len(tokens) or len(tokens) % 2 or len(embeddings) % 2:
         raise ValueError(f"fingerprint.rows has {len(tokens) / 2:g} tokens and {len(embeddings) / 2:g} embeddings")
     blocks = _unpacked("rows.train_tokens", unpacked_bytes, rows.train_tokens)

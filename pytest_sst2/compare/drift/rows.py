@@ -65,7 +65,7 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
 
 def _projections(rows: RowSketches, count: int) -> np.ndarray:
     """Return the projections of ``count`` rows; those that have none get 0."""
-    values = np.frombuffer(unpacked_bytes(rows.embeddings), "<i2") * rows.unit
+    values = np.frombuffer(unpacked_bytes(rows.embeddings, compressed=True), "<i2") * rows.unit
     return np.pad(values, (0, count - len(values)))
 
 

@@ -6,13 +6,14 @@ import functools
 import itertools
 import math
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_sst2.results.fingerprint import HEADS, TensorSketches
-from pytest_sst2.results.packing import unpacked_bytes, unpacked_digests, unpacked_floats, unpacked_text
+from pytest_sst2.results.fingerprint import HEADS, SKETCH_STEPS, TensorSketches
+from pytest_sst2.results.packing import unpacked_bytes, unpacked_digests, unpacked_text
 from pytest_sst2.utils.formatting import plural, shorten
 
 # Names of types by the bits of the mantissa that they store.
@@ -23,8 +24,9 @@ _NARROW = 20
 _GRID_SHARE = 0.7
 # From this relative distance on, the values are far from the earlier ones.
 _UNRELATED = 0.7
-# Largest relative distance of values that are a multiple of the earlier ones.
-_MULTIPLE = 1e-5
+# Largest relative distance of values that are a multiple of the earlier ones: two steps of a sketch. A factor is told
+# if it is at least ten times as far from one.
+_MULTIPLE = 2 / SKETCH_STEPS
 # Lengths this close, relatively, are those of the same values.
 _SAME_LENGTH = 1e-6
 _SHOWN = 4
@@ -155,14 +157,14 @@ def _kind(old: Tensor, new: Tensor) -> str:
     factor = new.length / old.length if old.length else 0.0
     for sign in (1, -1):
         rest = np.array(new.projections) - sign * factor * np.array(old.projections)
-        if float(np.abs(rest).max()) <= _MULTIPLE * new.length and abs(sign * factor - 1) > _MULTIPLE:
+        if float(np.abs(rest).max()) <= _MULTIPLE * new.length and abs(sign * factor - 1) > 10 * _MULTIPLE:
             return f"multiplied by {sign * factor:.3g}"
     if not new.distinct:
         return "all equal"
     if new.mantissa_bits < min(old.mantissa_bits, _NARROW):
         precision = _precision(new.mantissa_bits)
         # Values below the smallest of a type become zero, which moves a tensor of small values far.
-        is_near = distance < 2.0**-new.mantissa_bits or new.length < old.length
+        is_near = distance < max(2.0**-new.mantissa_bits, _MULTIPLE) or new.length < old.length
         return f"rounded to {precision}" if is_near else f"far from the earlier values, with {precision}"
     if new.distinct < _GRID_SHARE * old.distinct and distance < _UNRELATED:
         return "with fewer distinct values, as after quantising or pruning"
@@ -180,7 +182,7 @@ def _precision(bits: int) -> str:
 
 def _magnitude(distance: float) -> str:
     """Return the order of magnitude of an estimate from three projections."""
-    for bound, text in ((1e-4, "less than 0.01 %"), (1e-3, "less than 0.1 %"), (1e-2, "less than 1 %")):
+    for bound, text in ((1e-3, "less than 0.1 %"), (1e-2, "less than 1 %")):
         if distance < bound:
             return text
     return "1 to 10 %" if distance < 0.1 else "more than 10 %"
@@ -209,11 +211,12 @@ def _common_start(names: tuple[str, ...]) -> str:
 @functools.lru_cache(maxsize=16)
 def _tensors(sketches: TensorSketches) -> dict[str, Tensor]:
     names = [line.rsplit(" ", 1) for line in unpacked_text(sketches.names).splitlines()]
-    grids, values = unpacked_bytes(sketches.grids, compressed=True), unpacked_floats(sketches.sketch)
+    grids, values = unpacked_bytes(sketches.grids, compressed=True), unpacked_bytes(sketches.sketch)
     digests = unpacked_digests(sketches.digests)
     tensors = {}
     for index, ((name, shape), digest) in enumerate(zip(names, digests, strict=True)):
-        length, *projections = values[4 * index : 4 * index + 4]
+        length, *steps = struct.unpack_from("<f3h", values, 10 * index)
+        projections = tuple(step * length / SKETCH_STEPS for step in steps)
         bits, share = grids[2 * index : 2 * index + 2]
-        tensors[name] = Tensor(name, shape, digest, bits, share / 255, length, tuple(projections))
+        tensors[name] = Tensor(name, shape, digest, bits, share / 255, length, projections)
     return tensors
