@@ -14,6 +14,8 @@ from pytest_sst2.cli.comparison_options import (
     add_pair_option,
 )
 from pytest_sst2.cli.output import add_format_option, screen_width
+from pytest_sst2.config.against import PAIR_FAIL_ON
+from pytest_sst2.config.compare_command import compare_command
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.config.options import FAIL_ON_DEFAULT
 from pytest_sst2.results.baselines import load_baseline, load_results, project_folder
@@ -21,8 +23,6 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.utils.errors import Sst2Error
 
 HELP = "compare two saved runs, or cells of one; exit status 0: it holds, 1: it fails, 2: they cannot be compared"
-# Times of different cells are not compared, and no cell of a run can be missing from it.
-_FAIL_ON_OF_PAIRS = ("regressed", "undecided", "drifted", "incomparable")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,9 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     declared = Declared.of(options.changed)
     comparison = compare(before, after, tolerance=options.tolerance, alpha=options.alpha, declared=declared)
     if comparison.to_declare:
-        command = shlex.join(["pytest-sst2", "compare", options.before, options.after])
+        command = compare_command(
+            options.before, options.after, tolerance=options.tolerance, alpha=options.alpha, fail_on=options.fail_on
+        )
         comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
     fail_on = tuple(FAIL_ON_DEFAULT.split(",")) if options.fail_on is None else options.fail_on
     status = comparison.exit_status(fail_on)
@@ -84,8 +86,8 @@ def _within_run(results: Results, options: argparse.Namespace) -> tuple[str, int
         results, options.pairs, tolerance=options.tolerance, alpha=options.alpha, option=PAIR_OPTION
     )
     fail_on = options.fail_on or ()
-    if other := [word for word in fail_on if word not in _FAIL_ON_OF_PAIRS]:
-        raise Sst2Error(f"--fail-on {other[0]}: with {PAIR_OPTION} only {', '.join(_FAIL_ON_OF_PAIRS)} can fail.")
+    if other := [word for word in fail_on if word not in PAIR_FAIL_ON]:
+        raise Sst2Error(f"--fail-on {other[0]}: with {PAIR_OPTION} only {', '.join(PAIR_FAIL_ON)} can fail.")
     status = within.exit_status(fail_on)
     if options.format == "markdown":
         return within_run_markdown(within).rstrip("\n"), status

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import special
@@ -57,27 +56,63 @@ def would_decide(
     ``cells`` is the number of cells that share ``alpha``. With ``both``, the time is that of both sides.
     """
     noise = _noise(pairing, change, alpha)
-    record, size = pairing.after[0], pairing.after[0].total
-    sides = (pairing.before, pairing.after) if both else (pairing.after,)
-    limit = _most_sentences(record)
-    options = []
-    if noise.of_seeds is not None:
-        options += _seeds_option(sides, noise, change.delta, tolerance, alpha, cells, sentences=size)
+    size, limit = pairing.after[0].total, _most_sentences(pairing.after[0])
+    question = _Question(pairing, noise, change.delta, tolerance, alpha, cells, both)
+    options = [question.seeds_option(size)] if noise.of_seeds is not None else []
     for sentences in (count for count in _SENTENCES if size < count <= limit):
-        if noise.of_seeds is not None:
-            found = _seeds_option(sides, noise, change.delta, tolerance, alpha, cells, sentences=sentences)
-        else:
-            seeds = len(pairing.after)
-            decides = probability(noise, change.delta, tolerance, alpha, cells, seeds=seeds, sentences=sentences)
-            is_enough = decides >= LEAST_PROBABILITY
-            found = [f"{_flags(sentences)} ({sentences:,} sentences, {_minutes(sides, seeds, sentences)})"]
-            found = found if is_enough else []
-        if found:
-            options += found
+        options.append(
+            question.sentences_option(sentences) if noise.of_seeds is None else question.seeds_option(sentences)
+        )
+        if options[-1]:
             break
-    if options:
-        return " or ".join(options)
-    return f"more seeds and sentences than SST-2 offers, or a tolerance above {-100 * change.at_worst:.1f} points"
+    if any(options):
+        return " or ".join(filter(None, options))
+    return _beyond_reach(change, size, limit, is_random=noise.of_seeds is not None)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An undecided cell, and when it counts as decided; ``both`` sides are of one run."""
+
+    pairing: Pairing
+    noise: Noise
+    delta: float
+    tolerance: float
+    alpha: float
+    cells: int
+    both: bool
+
+    def seeds_option(self, sentences: int) -> str:
+        """Return the smallest sufficient number of seeds on so many sentences; empty if none suffices."""
+        is_more = sentences != self.pairing.after[0].total
+        present = min(len(self.pairing.before), len(self.pairing.after))
+        for seeds in _SEEDS:
+            # Held-out sentences are drawn by the seed, so seeds multiply them.
+            if (is_more or seeds > present) and self._is_decided(seeds, sentences * seeds if is_more else sentences):
+                where, time = self._cost(seeds, sentences, is_new=is_more or seeds > len(self.pairing.before))
+                return f"{seeds} seeds{f' with {_flags(sentences)}' if is_more else ''}{where} ({time})"
+        return ""
+
+    def sentences_option(self, sentences: int) -> str:
+        """Return the option that evaluates on so many sentences; empty if they do not suffice."""
+        seeds = len(self.pairing.after)
+        if not self._is_decided(seeds, sentences):
+            return ""
+        where, time = self._cost(seeds, sentences, is_new=True)
+        return f"{_flags(sentences)}{where} ({sentences:,} sentences, {time})"
+
+    def _is_decided(self, seeds: int, sentences: int) -> bool:
+        chance = probability(
+            self.noise, self.delta, self.tolerance, self.alpha, self.cells, seeds=seeds, sentences=sentences
+        )
+        return chance >= LEAST_PROBABILITY
+
+    def _cost(self, seeds: int, sentences: int, *, is_new: bool) -> tuple[str, str]:
+        """Return which sides to measure and the time; ``is_new`` tells whether the earlier side lacks it."""
+        sides = (self.pairing.before, self.pairing.after) if self.both else (self.pairing.after,)
+        seconds = sum(statistics.median([run_seconds(record, sentences) for record in side]) for side in sides)
+        time = f"about {duration(max(1.0, seeds * seconds))}"
+        return (" on both sides", f"{time} each") if is_new and not self.both else ("", time)
 
 
 def _noise(pairing: Pairing, change: AccuracyChange, alpha: float) -> Noise:
@@ -124,28 +159,6 @@ def probability(
     return decided(0.0, math.sqrt(variance)) if on_average >= _LEAST_ON_AVERAGE else 0.0
 
 
-def _seeds_option(
-    sides: Sequence[Sequence[Record]],
-    noise: Noise,
-    delta: float,
-    tolerance: float,
-    alpha: float,
-    cells: int,
-    *,
-    sentences: int,
-) -> list[str]:
-    """Return the smallest sufficient number of seeds on so many sentences, as a list of at most one text."""
-    records = sides[-1]
-    more = f" with {_flags(sentences)}" if sentences != records[0].total else ""
-    for seeds in _SEEDS:
-        # Held-out sentences are drawn by the seed, so seeds multiply them.
-        distinct = sentences * seeds if more else sentences
-        decides = probability(noise, delta, tolerance, alpha, cells, seeds=seeds, sentences=distinct)
-        if decides >= LEAST_PROBABILITY and (more or seeds > len(records)):
-            return [f"{seeds} seeds{more} ({_minutes(sides, seeds, sentences)})"]
-    return []
-
-
 def _flags(sentences: int) -> str:
     size = "" if sentences == HELDOUT_DEFAULT_SIZE else f" --sst2-eval-size {sentences}"
     return f"--sst2-eval heldout{size}"
@@ -158,10 +171,15 @@ def _most_sentences(record: Record) -> int:
     return _ROWS_OF_SST2 - record.dataset.train_size - 1
 
 
-def _minutes(sides: Sequence[Sequence[Record]], seeds: int, sentences: int) -> str:
-    """Return the time of a run of the sides' cells, such as ``about 6 min``, from the phases of the measured seeds."""
-    seconds = sum(statistics.median([run_seconds(record, sentences) for record in side]) for side in sides)
-    return f"about {duration(max(1.0, seeds * seconds))}"
+def _beyond_reach(change: AccuracyChange, size: int, limit: int, *, is_random: bool) -> str:
+    """Return the tolerance that decides a cell, and what does not."""
+    tolerance = math.ceil(-1000 * change.at_worst) / 10
+    seeds = f"{_SEEDS[-1]} seeds" if is_random else ""
+    if limit > size:
+        tried = " and ".join(filter(None, [seeds, "SST-2's other sentences"]))
+    else:
+        tried = f"{seeds} on these {size:,} sentences" if seeds else f"these {size:,} sentences"
+    return f"a tolerance above {tolerance:.1f} points ({tried} would not)"
 
 
 def run_seconds(record: Record, sentences: int) -> float:

@@ -5,5 +5,6 @@
 - ``specs``: ``ModelSpec``, ``MethodSpec`` and ``Cell``. ``catalog``: the built-in models and methods.
 - ``registry``: looks up models and methods by name. ``matrix``: the cells of a run.
 - ``against``: the questions of ``--sst2-against``. ``declared``: those of ``--sst2-changed``.
+- ``compare_command``: what to type to judge saved results as a run does.
 - ``recipes``: ``Recipe`` and the presets, such as ``quick``.
 """

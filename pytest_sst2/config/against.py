@@ -10,6 +10,8 @@ from pytest_sst2.utils.formatting import quoted, shorten
 from pytest_sst2.utils.suggest import closest, did_you_mean
 
 AGAINST_OPTION = "--sst2-against"
+# What can fail a comparison of cells of one run. Times of different cells are not compared, and no cell is missing.
+PAIR_FAIL_ON = ("regressed", "undecided", "drifted", "incomparable")
 _MOST_NAMES = 12
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.config.against import AGAINST_OPTION
+from pytest_sst2.config.against import AGAINST_OPTION, PAIR_FAIL_ON
+from pytest_sst2.config.compare_command import compare_command
 from pytest_sst2.report.write import STEP_SUMMARY, append_step_summary, write_report
 from pytest_sst2.results.baselines import not_saved, save_baseline
 from pytest_sst2.results.calibration import calibrate_floors
@@ -152,9 +152,12 @@ class Session:
         )
         if comparison.to_declare and settings.results_path is not None:
             # What was measured need not be measured again.
-            command = shlex.join(["pytest-sst2", "compare", str(settings.compare), str(settings.results_path)])
+            command = self._compare_command(str(settings.compare), str(settings.results_path), fail_on=settings.fail_on)
             comparison = replace(comparison, to_declare=f"{command} {comparison.to_declare}")
         self.comparison = comparison
+
+    def _compare_command(self, *words: str, fail_on: Collection[str] | None) -> str:
+        return compare_command(*words, tolerance=self.settings.tolerance, alpha=self.settings.alpha, fail_on=fail_on)
 
     def _compare_within(self) -> None:
         """Compare cells of this run with one another; a shard has some of them only."""
@@ -162,8 +165,9 @@ class Session:
         if not settings.against:
             return
         if self.gathered.division is not None:
-            pairs = shlex.join(["--pair", ",".join(settings.against)])
-            self.notes.append(f"{AGAINST_OPTION}: after the merge of the shards, pytest-sst2 compare FILE {pairs}")
+            failing = [word for word in settings.fail_on if word in PAIR_FAIL_ON] if settings.against_gates else None
+            command = self._compare_command("FILE", "--pair", ",".join(settings.against), fail_on=failing)
+            self.notes.append(f"{AGAINST_OPTION}: after the merge of the shards, {command}")
             return
         from pytest_sst2.compare.within_run import compare_within
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from tests.support.record_factory import answered, make_record, probe
 SST2 = dataclasses.replace(make_record().dataset, name="sst2", train_size=2000)
 
 
-def advice(before: list[Record], after: list[Record]) -> str:
+def advice(before: list[Record], after: list[Record], *, both: bool = False) -> str:
     pairing = Pairing(tuple(before), tuple(after), paired=True)
-    return would_decide(pairing, compare_pairing(pairing, 0.01), tolerance=0.01, alpha=0.01, cells=1)
+    return would_decide(pairing, compare_pairing(pairing, 0.01), tolerance=0.01, alpha=0.01, cells=1, both=both)
 
 
 def right(total: int, *wrong: int) -> list[bool]:
@@ -35,19 +36,37 @@ def pair(make: Any, **changes: Any) -> tuple[list[Record], list[Record]]:
 
 def test_a_probe_is_decided_by_more_sentences_with_their_time() -> None:
     # 60 s for 2,872 sentences and 8.72 s for 872: with 4,128 more they take 146.2 and 50 s.
-    assert advice(*pair(probe)) == "--sst2-eval heldout (5,000 sentences, about 3 min)"
+    before, after = pair(probe)
+    assert advice(before, after) == "--sst2-eval heldout on both sides (5,000 sentences, about 3 min each)"
+    # Cells of one run are measured by one run: twice 196 s.
+    assert advice(before, after, both=True) == "--sst2-eval heldout (5,000 sentences, about 7 min)"
 
 
-def test_other_data_has_no_held_out_sentences_to_offer() -> None:
-    before, after = pair(probe, dataset=dataclasses.replace(SST2, name="reviews"))
-    assert advice(before, after).startswith("more seeds and sentences than")
+@pytest.mark.parametrize(
+    ("make", "changes", "tried"),
+    [
+        (probe, {"name": "pocket"}, "these 872 sentences"),
+        (probe, {"name": "reviews"}, "these 872 sentences"),
+        (answered, {"name": "pocket"}, "48 seeds on these 872 sentences"),
+        # All rows are trained on, so none can be held out.
+        (probe, {"train_size": 67_349}, "these 872 sentences"),
+    ],
+)
+def test_what_the_data_does_not_have_is_not_advised(make: Any, changes: dict[str, Any], tried: str) -> None:
+    before, after = pair(make, dataset=dataclasses.replace(SST2, **changes))
+    text = advice(before, after)
+    assert text.endswith(f" ({tried} would not)")
+    # The tolerance is rounded up, so that it decides.
+    tolerance = float(re.fullmatch(r"a tolerance above ([\d.]+) points .*", text)[1]) / 100
+    at_worst = compare_pairing(Pairing(tuple(before), tuple(after), paired=True), 0.01).at_worst
+    assert tolerance - 0.001 < -at_worst <= tolerance
 
 
 def test_a_training_is_decided_by_seeds_and_sentences() -> None:
     before, after = pair(answered)
-    text = advice(before, after)
-    assert "seeds" in text
-    assert "min" in text or " h " in text
+    assert re.fullmatch(
+        r"\d+ seeds with --sst2-eval heldout on both sides \(about .* (min|h) each\)", advice(before, after)
+    )
 
 
 @pytest.mark.parametrize("drop", [0.0, 0.03])

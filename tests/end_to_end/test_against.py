@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from pytest_sst2.cli.main import main
@@ -53,12 +55,30 @@ def test_a_question_of_an_ini_file_that_this_run_cannot_answer_is_a_note(project
 
 
 def test_shards_say_what_to_type_after_the_merge(project: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = ("--sst2-tolerance=70", "--sst2-alpha=0.02", "--sst2-fail-on=regressed,slower")
     for number in (1, 2):
         shard = (f"--sst2-shard={number}/2", f"--sst2-json={number}.json")
-        run = project.runpytest(*METHODS, "--sst2-against", "tfidf", *shard)
+        run = project.runpytest(*METHODS, "--sst2-against", "tfidf", *shard, *rule)
         assert run.ret == 0
-        run.stdout.fnmatch_lines(["--sst2-against: after the merge * pytest-sst2 compare FILE --pair tfidf"])
+        (line,) = [line for line in run.outlines if line.startswith("--sst2-against: after the merge of the shards, ")]
     assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
+    words = shlex.split(line.partition(", pytest-sst2 ")[2].replace("FILE", "all.json"))
+    # It judges as the shards were asked to; times of two cells are not compared.
+    assert words[4:] == ["--tolerance", "70", "--alpha", "0.02", "--fail-on", "regressed"]
     capsys.readouterr()
-    assert main(["compare", "all.json", "--pair", "tfidf"]) == 0
-    assert "majority" in capsys.readouterr().out
+    assert main(words) == 0
+    joined = capsys.readouterr().out
+    # The run of all cells gives the same answer, from the cells that the shards measured.
+    whole = project.runpytest(*METHODS, "--sst2-against", "tfidf", "--sst2-resume=all.json", *rule)
+    assert joined.splitlines()[0] == section(whole).splitlines()[1]
+    assert "held" in joined
+
+
+@pytest.mark.processes
+def test_workers_answer_as_one_process_does(project: pytest.Pytester) -> None:
+    asked = (*METHODS, "--sst2-seeds=1,2", "--sst2-against=tfidf", "--sst2-fail-on=regressed,undecided")
+    alone, workers = (project.runpytest(*asked, *more) for more in ((), ("-n", "2")))
+    assert section(alone).splitlines()[1:6] == section(workers).splitlines()[1:6]
+    for run in (alone, workers):
+        assert run.ret == 1
+        run.stdout.fnmatch_lines(["ERROR: 1 pair of cells failed: majority against tfidf: *"])
