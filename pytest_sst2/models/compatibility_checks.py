@@ -144,17 +144,33 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
     except Sst2Error as error:
         if is_out_of_memory(error):
             raise
-        modules = ", ".join(type(module).__name__ for module in encoder)
-        raise Sst2Error(
-            f"{error} Its modules in {folder} are {modules or 'none'}; it needs a Transformer, followed by a module "
-            "that turns its tokens into one vector, such as Pooling."
-        ) from error
+        raise Sst2Error(f"{error}{_remedy(folder, list(encoder))}") from error
     if getattr(embeddings, "ndim", 0) != 2:
         output = quoted(getattr(embeddings, "shape", embeddings))
         raise Sst2Error(
             f"model {call.name!r}: its modules in {folder} return {output} for one sentence instead of one vector. Add "
             "a Pooling module to modules.json."
         )
+
+
+def _remedy(folder: Path, modules: list[Any]) -> str:
+    """Return a sentence, after a space, on what to change so that the modules embed a sentence; empty if unknown."""
+    names = [type(module).__name__ for module in modules]
+    first = modules[0] if modules else None
+    if getattr(first, "default_route", "") is None:
+        routes = ", ".join(first.sub_modules)
+        return f" Its Router has no default_route. Set it in router_config.json in {folder} to one of: {routes}."
+    if hasattr(processor := getattr(first, "processor", None), "tokenizer"):
+        return (
+            f" Its sentences pass through a {type(processor).__name__}. Remove processor_config.json and "
+            f"preprocessor_config.json from a copy of {folder}, which leaves its tokenizer."
+        )
+    if "Pooling" in names[1:]:
+        return ""
+    return (
+        f" Its modules in {folder} are {', '.join(names) or 'none'}; it needs a Transformer, followed by a module "
+        "that turns its tokens into one vector, such as Pooling."
+    )
 
 
 def _highest_id(tokenizer: Any) -> int:

@@ -131,6 +131,34 @@ def test_modules_without_a_sentence_embedding_are_refused(sentence: Path, names:
     assert part in message
 
 
+def test_a_router_without_a_default_route_is_told_to_set_one(sentence: Path) -> None:
+    routes = {"a": ["a_0_Transformer", "a_1_Pooling"]}
+    modules = {"a_0_Transformer": "Transformer", "a_1_Pooling": "Pooling"}
+    types = {place: f"sentence_transformers.models.{name}" for place, name in modules.items()}
+    encoder = sentence / "a_0_Transformer"
+    encoder.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"):
+        (sentence / name).rename(encoder / name)
+    (sentence / "1_Pooling").rename(sentence / "a_1_Pooling")
+    modules_json = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}]
+    (sentence / "modules.json").write_text(json.dumps(modules_json))
+    config = sentence / "router_config.json"
+    parameters = {"default_route": None, "allow_empty_key": False}
+    config.write_text(json.dumps({"types": types, "structure": routes, "parameters": parameters}))
+    assert "has no default_route. Set it" in refusal_of(in_folder(sentence), ModelLoader.sentence_encoder)
+    edit_json(config, parameters={"default_route": "a"})
+    assert ModelLoader().sentence_encoder(in_folder(sentence)).encode("good").shape == (32,)
+
+
+def test_a_processor_of_more_than_text_is_named(sentence: Path) -> None:
+    processor = {"processor_class": "WhisperProcessor", "feature_extractor_type": "WhisperFeatureExtractor"}
+    edit_json(sentence / "preprocessor_config.json", **processor)
+    message = refusal_of(in_folder(sentence), ModelLoader.sentence_encoder)
+    assert "pass through a WhisperProcessor. Remove processor_config.json" in message
+    (sentence / "preprocessor_config.json").unlink()
+    assert ModelLoader().sentence_encoder(in_folder(sentence)).encode("good").shape == (32,)
+
+
 def test_the_embedding_is_checked_once_per_loader(sentence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sentence_transformers import SentenceTransformer
 
