@@ -156,7 +156,7 @@ def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:
 def _remedy(folder: Path, modules: list[Any]) -> str:
     """Return a sentence, after a space, on what to change so that the modules embed a sentence; empty if unknown."""
     names = [type(module).__name__ for module in modules]
-    first = modules[0] if modules else None
+    first: Any = modules[0] if modules else None
     if getattr(first, "default_route", "") is None:
         routes = ", ".join(first.sub_modules)
         return f" Its Router has no default_route. Set it in router_config.json in {folder} to one of: {routes}."

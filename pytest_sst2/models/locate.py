@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_sst2.config.specs import ModelSpec
+from pytest_sst2.config.specs import ModelSpec, former_name
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
@@ -19,7 +19,7 @@ from pytest_sst2.models import repository_files
 from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_bundled
 from pytest_sst2.models.layout import all_folders, encoder_folders, loaded_folders, transformer_folder, weight_files
 from pytest_sst2.models.pickles import convert, pickle_files
-from pytest_sst2.models.repository_files import SMALL_FILES, missing_file, names_in_cache
+from pytest_sst2.models.repository_files import SMALL_FILES, missing_file
 from pytest_sst2.models.safety import refuse_unsafe_paths
 from pytest_sst2.models.unchanged import file_digests, refuse_changes
 from pytest_sst2.models.verify import check_settings, check_weights, files_digest, weights_digest
@@ -128,17 +128,18 @@ def local_place(spec: ModelSpec) -> str:
 
 
 def _cached(spec: ModelSpec, *, with_code: bool = False) -> Lookup:
-    missing = functools.partial(missing_file, sentence_encoder=spec.sentence_encoder)
+    missing = functools.partial(missing_file, sentence_encoder=spec.sentence_encoder, with_code=with_code)
     patterns = (*SMALL_FILES, "*.py") if with_code else SMALL_FILES
-    names = names_in_cache(spec.hub_id)
+    former = former_name(spec.hub_id)
+    names = (spec.hub_id, former) if former else (spec.hub_id,)
     return find_cached(names, "model", spec.revision, missing, patterns)
 
 
 def _find(spec: ModelSpec, *, with_code: bool) -> tuple[str, Snapshot]:
     if spec.folder is not None:
         return "folder", Snapshot(spec.folder, "")
-    selection = f"{repository_files.__name__}:select{'_with_code' if with_code else ''}"
-    request = Request(spec.hub_id, "model", spec.revision, selection)
+    select = repository_files.select_with_code if with_code else repository_files.select
+    request = Request(spec.hub_id, "model", spec.revision, f"{select.__module__}:{select.__name__}")
     try:
         return obtain(request, functools.partial(_cached, spec, with_code=with_code))
     except HubError as error:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from pytest_sst2.config.specs import former_name
 from pytest_sst2.hub.worker import Fetch
 from pytest_sst2.models.layout import (
     STATIC_FILES,
@@ -52,12 +51,6 @@ _FORMATS = (
     ("pytorch_model.bin",),
     ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
 )
-
-
-def names_in_cache(hub_id: str) -> tuple[str, ...]:
-    """Return the names under which a repository may be cached: its own, and the one from before it had an owner."""
-    former = former_name(hub_id)
-    return (hub_id, former) if former else (hub_id,)
 
 
 def select(sizes: Mapping[str, int | None], fetch: Fetch) -> list[str]:
@@ -142,33 +135,50 @@ def _check_model_type(folder: Path) -> None:
         )
 
 
-def missing_file(folder: Path, *, sentence_encoder: bool) -> str:
+def missing_file(folder: Path, *, sentence_encoder: bool, with_code: bool) -> str:
     """Return the name of a required file that a cached copy lacks, or an empty string.
 
     Args:
         folder: The snapshot's folder.
         sentence_encoder: Whether the model is known to have sentence-transformers modules.
+        with_code: Whether the Python files that its configs name are required.
     """
     if sentence_encoder and not (folder / "modules.json").is_file():
         return "modules.json"
     try:
-        return next(_missing_files(folder), "")
+        return next(_missing_files(folder, with_code=with_code), "")
     except Sst2Error as error:
         return f"readable settings ({str(error).rstrip('.')})"
 
 
-def _missing_files(folder: Path) -> Iterator[str]:
+def _missing_files(folder: Path, *, with_code: bool) -> Iterator[str]:
     transformer = transformer_folder(folder)
     needed = [module.folder / STATIC_FILES[module.kind] for module in listed_modules(folder) if module.is_static]
-    for path in [*([transformer / "config.json"] if transformer else []), *needed]:
-        if not path.is_file():
-            yield path.relative_to(folder).as_posix()
-    for place in weighted_folders(folder):
-        if not weight_files(place) and not pickle_files(place):
-            yield (place / "model.safetensors").relative_to(folder).as_posix()
+    needed += [transformer / "config.json"] if transformer else []
+    needed += _code_files(folder) if with_code else ()
+    needed += [
+        place / "model.safetensors"
+        for place in weighted_folders(folder)
+        if not weight_files(place) and not pickle_files(place)
+    ]
+    yield from (path.relative_to(folder).as_posix() for path in needed if not path.is_file())
     if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         yield "a tokenizer"
     for place in loaded_folders(folder):
         # A normalization has no files, and so no folder on the Hub.
         if not place.name.endswith("_Normalize") and not any(place.glob("*")):
             yield (place / "config.json").relative_to(folder).as_posix()
+
+
+def _code_files(folder: Path) -> Iterator[Path]:
+    """Yield the Python files of a model that its configs name, as far as they are in this repository."""
+    for module in listed_modules(folder):
+        if str(module.class_name).count(".") == 1:
+            yield folder / f"{module.class_name.partition('.')[0]}.py"
+    for config in (path for place in all_folders(folder) for path in sorted(place.glob("*config.json"))):
+        content = read_json(config)
+        auto_map = content.get("auto_map") if isinstance(content, dict) else None
+        for value in auto_map.values() if isinstance(auto_map, dict) else ():
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str) and "--" not in name:
+                    yield config.with_name(f"{name.partition('.')[0]}.py")

@@ -6,11 +6,11 @@ import json
 import os
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 
 from pytest_sst2.hub import cache
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
+from tests.support.hub_clients import LISTING_IS_KEPT
 from tests.support.hub_faults import MODEL
 from tests.support.hub_runs import load, refusal, write_files
 from tests.support.loopback_hub import LoopbackHub
@@ -93,10 +93,6 @@ def test_a_model_and_a_data_set_of_one_name_are_two_repositories() -> None:
 
 
 # --- what a download leaves
-
-LISTING_IS_KEPT = pytest.mark.skipif(
-    not hasattr(huggingface_hub, "get_cached_repo_tree"), reason="huggingface_hub before 2.0 keeps no listing"
-)
 
 
 @LISTING_IS_KEPT

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import psutil
 import pytest
 
+from tests.support.hub_clients import LISTING_IS_KEPT
 from tests.support.hub_faults import DATA, FAULTS, MODEL, HubFault, Place
 from tests.support.hub_runs import (
     TOKEN,
@@ -110,9 +110,7 @@ def test_every_wait_ends_in_time_with_an_error_and_no_unfinished_file(
     assert outcome.repaired["files"] == digests(repositories[MODEL])
 
 
-@pytest.mark.skipif(
-    not hasattr(huggingface_hub, "get_cached_repo_tree"), reason="before 2.0 the client reports whole blocks only"
-)
+@LISTING_IS_KEPT  # older clients report whole blocks only
 def test_a_slow_line_is_waited_for_also_by_another_process(
     server: LoopbackHub, repositories: dict[Place, Path], tmp_path: Path
 ) -> None:

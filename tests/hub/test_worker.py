@@ -15,6 +15,7 @@ import pytest
 from pytest_sst2.hub import cache, worker
 from pytest_sst2.hub.cache import Snapshot
 from pytest_sst2.hub.errors import HubError
+from tests.support.hub_clients import LISTING_IS_KEPT
 from tests.support.hub_faults import MODEL, Place
 from tests.support.hub_runs import (
     TOKEN,
@@ -80,10 +81,11 @@ def test_the_commit_that_a_mirror_returns_for_a_pinned_commit_is_recorded(empty_
 
 
 def test_a_repository_is_refused_before_its_weights_are_downloaded(server: LoopbackHub, tmp_path: Path) -> None:
-    folder = write_files(tmp_path / "untyped", {"config.json": '{"vocab_size": 8}', "vocab.txt": "good\n"})
+    modules = '[{"path": "../elsewhere", "type": "sentence_transformers.models.Transformer"}]'
+    folder = write_files(tmp_path / "outside", {"config.json": "{}", "vocab.txt": "good\n", "modules.json": modules})
     (folder / "model.safetensors").write_bytes(b"\0" * (1 << 20))
     server.add(MODEL.repo_id, folder)
-    assert "no model_type" in refusal(MODEL)
+    assert "elsewhere" in refusal(MODEL)
     assert server.bodies_sent("model.safetensors") == 0
 
 
@@ -231,7 +233,7 @@ def test_the_pause_of_retry_after_is_used(server: LoopbackHub, monkeypatch: pyte
     assert pauses == [7.0, 3.0]
 
 
-@pytest.mark.parametrize("stage", ["listing", "tree", "files"])
+@pytest.mark.parametrize("stage", ["listing", pytest.param("tree", marks=LISTING_IS_KEPT), "files"])
 def test_a_token_is_not_sent_to_the_host_of_a_redirect(
     stage: str, server: LoopbackHub, repositories: dict[Place, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

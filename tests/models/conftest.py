@@ -37,5 +37,15 @@ def sentence(tiny_encoder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[False, True], ids=["a module", "a module within a router"])
 def routed(request: pytest.FixtureRequest) -> bool:
-    is_routed: bool = request.param
-    return is_routed
+    if request.param:
+        request.getfixturevalue("has_routers")
+    return bool(request.param)
+
+
+@pytest.fixture
+def has_routers() -> None:
+    """Skip a test if the installed sentence-transformers has no Routers."""
+    from sentence_transformers import models
+
+    if not hasattr(models, "Router"):
+        pytest.skip("sentence-transformers before 5 has no Router")

@@ -131,6 +131,7 @@ def test_modules_without_a_sentence_embedding_are_refused(sentence: Path, names:
     assert part in message
 
 
+@pytest.mark.usefixtures("has_routers")
 def test_a_router_without_a_default_route_is_told_to_set_one(sentence: Path) -> None:
     routes = {"a": ["a_0_Transformer", "a_1_Pooling"]}
     modules = {"a_0_Transformer": "Transformer", "a_1_Pooling": "Pooling"}
@@ -151,8 +152,13 @@ def test_a_router_without_a_default_route_is_told_to_set_one(sentence: Path) -> 
 
 
 def test_a_processor_of_more_than_text_is_named(sentence: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
     processor = {"processor_class": "WhisperProcessor", "feature_extractor_type": "WhisperFeatureExtractor"}
     edit_json(sentence / "preprocessor_config.json", **processor)
+    encoder = SentenceTransformer(str(sentence))
+    if not hasattr(encoder[0], "processor"):
+        pytest.skip("this release of sentence-transformers reads no processor")
     message = refusal_of(in_folder(sentence), ModelLoader.sentence_encoder)
     assert "pass through a WhisperProcessor. Remove processor_config.json" in message
     (sentence / "preprocessor_config.json").unlink()

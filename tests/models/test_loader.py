@@ -110,7 +110,7 @@ def test_a_head_for_two_classes_is_kept(plain: Path) -> None:
 def test_a_head_for_another_number_of_classes_is_refused(plain: Path, labels: int) -> None:
     with_head(plain, labels)
     with pytest.raises(
-        Sst2Error, match=f"its head in .* is for {labels} classes .classifier.weight.*save the encoder without"
+        Sst2Error, match=f"its head in .* is for ({labels}|other) classes .classifier.weight.*save the encoder without"
     ):
         ModelLoader().sequence_classifier(in_folder(plain))
 
@@ -125,7 +125,10 @@ def test_such_a_head_is_refused_if_transformers_returns_its_name_without_its_sha
 
     def without_shapes(*args: Any, **options: Any) -> Any:
         model, info = real(*args, **options)
-        return model, {**info, "mismatched_keys": [key for key, *_ in info["mismatched_keys"]]}
+        return model, {
+            **info,
+            "mismatched_keys": [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]],
+        }
 
     monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", without_shapes)
     assert "is for other classes (classifier.weight)" in refusal_of(in_folder(plain), ModelLoader.sequence_classifier)

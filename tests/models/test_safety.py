@@ -19,7 +19,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from pytest_sst2.config.specs import ModelSpec
+from pytest_sst2.hub.cache import cache_folder
 from pytest_sst2.models.loader import ModelLoader
+from pytest_sst2.models.locate import locate_files
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.loopback_hub import LoopbackHub
 from tests.support.model_folders import (
@@ -361,10 +363,14 @@ def test_remote_code_requires_the_option(plain: Path) -> None:
 
 def test_only_trusted_code_is_downloaded(server: LoopbackHub, plain: Path) -> None:
     (plain / "theirs.py").write_text("class Model: ...\n")
+    edit_json(plain / "config.json", auto_map={"AutoModel": "theirs.Model", "AutoConfig": "org/other--theirs.Config"})
     server.add("org/mine", plain)
-    assert not (locate(on_hub()).folder / "theirs.py").exists()
-    trusting = ModelLoader(trust_remote_code=True).locate(on_hub())
-    assert (trusting.folder / "theirs.py").is_file()
+    assert "--sst2-trust-remote-code" in refusal_of(on_hub())
+    (folder,) = cache_folder().glob("models--org--mine/snapshots/*")
+    assert not (folder / "theirs.py").exists()
+    assert locate_files(on_hub(), trust_remote_code=True).weights.source == "hub"
+    assert (folder / "theirs.py").is_file()
+    assert locate_files(on_hub(), trust_remote_code=True).weights.source == "cache"
 
 
 def test_a_module_of_another_class_is_named_and_refused(sentence: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 import pytest_sst2
@@ -19,6 +20,10 @@ from pytest_sst2.hub import worker as hub_worker
 from pytest_sst2.hub.errors import HubError, long_pause
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.loopback_hub import LoopbackHub, running_hub
+
+LISTING_IS_KEPT = pytest.mark.skipif(
+    not hasattr(huggingface_hub, "get_cached_repo_tree"), reason="huggingface_hub before 2.0 keeps no listing"
+)
 
 
 @contextlib.contextmanager
@@ -84,8 +89,6 @@ def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
 
 def forget_sessions() -> None:
     """Close the sessions of huggingface_hub, in releases before and since 1.0."""
-    import huggingface_hub
-
     if hasattr(huggingface_hub, "close_session"):
         huggingface_hub.close_session()
     else:

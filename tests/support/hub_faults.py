@@ -184,7 +184,11 @@ FAULTS = (
     HubFault("bodies hang in the middle", does("bodies", "hang-in-body", 100), TIMED_OUT, watched=True),
     HubFault("listing trickles, a byte a second", does("listing", "trickle", 10), TIMED_OUT, watched=True),
     HubFault("bodies trickle, a byte a second", does("bodies", "trickle", 100), TIMED_OUT, watched=True),
-    HubFault("connections are dropped", does("listing", "drop"), ("could not be downloaded", "disconnected")),
+    HubFault(
+        "connections are dropped",
+        does("listing", "drop"),
+        ("could not be downloaded", "disconnected|closed"),
+    ),
     HubFault("connections are dropped, for bodies", does("bodies", "drop"), ("could not be downloaded",)),
     HubFault("bodies are cut short", does("bodies", "truncate", 100), ("could not be downloaded",)),
     HubFault("one flipped bit", does("bodies", "flip"), DAMAGED),

@@ -61,7 +61,7 @@ def pickle_weights(folder: Path) -> Path:
 def to_old_layout(folder: Path) -> Path:
     """Move the encoder to the first module's folder, the layout of sentence-transformers before 2.0."""
     (folder / "0_Transformer").mkdir()
-    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"):
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "sentence_bert_config.json"):
         (folder / name).rename(folder / "0_Transformer" / name)
     modules = json.loads((folder / "modules.json").read_text())
     modules[0]["path"] = "0_Transformer"
