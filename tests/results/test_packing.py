@@ -18,9 +18,11 @@ from pytest_sst2.results.file import results_from_text, results_text
 from pytest_sst2.results.packing import (
     pack_shared,
     packed_bits,
+    packed_bytes,
     packed_floats,
     unpack_shared,
     unpacked_bits,
+    unpacked_bytes,
     unpacked_floats,
 )
 from pytest_sst2.results.record import Phase, Record, Round
@@ -90,6 +92,13 @@ def test_doubles_are_unpacked_with_the_precision_of_float32(values: list[float])
 def test_a_part_of_a_float_or_invalid_base64_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         unpacked_floats(text)
+
+
+@settings(deadline=None, database=None)
+@given(st.integers(1, 4), st.lists(st.integers(0, 255), max_size=40))
+def test_compressed_numbers_of_any_width_are_unpacked_without_loss(width: int, values: list[int]) -> None:
+    data = bytes(values) * width
+    assert unpacked_bytes(packed_bytes(data, compressed=True, width=width), compressed=True) == data
 
 
 class TestPacked:

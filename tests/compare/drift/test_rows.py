@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_sst2.compare.drift.causes import incomparable_reasons
 from pytest_sst2.instruments.row_sketch import SketchedRows, row_sketches, sketch_rows
 from pytest_sst2.results.fingerprint import RowSketches, TrainingFingerprint
-from pytest_sst2.results.packing import packed_bits, packed_floats
+from pytest_sst2.results.packing import packed_bits, packed_bytes, packed_floats, unpacked_bytes
 from pytest_sst2.results.record import Record
 from tests.support.record_factory import make_record, with_fingerprint
 from tests.support.sentences_of_causes import drift_sentences
@@ -34,11 +35,11 @@ def record(
 ) -> Record:
     base = make_record()
     labels = tuple(int(p > 0.5) for p in PROBABILITIES)
-    evaluation = dataclasses.replace(base.fingerprint.evaluation, labels=packed_bits(labels), count=200)
-    train = dataclasses.replace(base.fingerprint.train, labels=packed_bits(labels), count=200)
-    fingerprint = dataclasses.replace(
-        base.fingerprint, rows=rows, training=training, evaluation=evaluation, train=train, **changes
-    )
+    fields = {
+        which: dataclasses.replace(getattr(base.fingerprint, which), labels=packed_bits(labels), count=200)
+        for which in ("train", "evaluation")
+    }
+    fingerprint = dataclasses.replace(base.fingerprint, rows=rows, training=training, **(fields | changes))
     return dataclasses.replace(
         base,
         fingerprint=fingerprint,
@@ -70,6 +71,36 @@ def test_other_tokens_of_some_rows_and_their_answers() -> None:
     assert answers == (
         "2 answers changed: 1 with other tokens, 1 from the same tokens and embeddings, as far as recorded"
     )
+
+
+def test_other_tokens_with_the_same_digest_by_chance_are_not_called_the_same() -> None:
+    (before,) = np.frombuffer(unpacked_bytes(sketches(IDS[:1]).tokens), "<u2")
+    variants = ([*IDS[0][:-1], number] for number in range(1_000, 99_000))
+    alike = next(ids for ids in variants if np.frombuffer(unpacked_bytes(sketches([ids]).tokens), "<u2") == before)
+    ids = [alike, *([*row[:-1], 7] for row in IDS[1:])]
+    after = record(sketches(ids, embeddings=EMBEDDINGS + 1), flipped(0, 60))
+    _, answers = drift_sentences(BASE, after)
+    assert answers == "2 answers changed: 2 with other tokens"
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ([*IDS[:9], [101, 7, 102], *IDS[10:]], "another text in 1 of 200 rows, the first in row 9"),
+        ([*IDS[:9], *IDS[10:], [101, 7, 102]], "1 row gone, 1 added, others moved; the first row that differs is row"),
+        (IDS, "another text in 2 of 2 blocks of 100 rows, the first in rows 0 to 99"),
+    ],
+)
+def test_evaluation_rows_with_another_text_are_found_by_their_tokens(ids: Any, words: str) -> None:
+    evaluations = [
+        dataclasses.replace(BASE.fingerprint.evaluation, sentences=text, blocks=packed_bytes(text.encode()))
+        for text in ("aaaa", "bbbb")
+    ]
+    before, after = (
+        record(sketches(read), evaluation=evaluation) for read, evaluation in zip((IDS, ids), evaluations, strict=True)
+    )
+    (reason,) = incomparable_reasons(before, after)
+    assert words in reason
 
 
 def test_other_embeddings_of_long_rows() -> None:

@@ -142,7 +142,11 @@ class TestPredictions:
     def test_other_tokens_when_predicting_than_when_training(self) -> None:
         sentence = cause(with_fingerprint(prediction_token_ids=token_digests(3, 4)))
         assert sentence.startswith("when predicting, the model reads other tokens for 2 of 64 probe sentences")
-        assert drift_sentences(BASE, with_fingerprint(prediction_token_ids="")) == ()
+        assert drift_sentences(
+            with_fingerprint(prediction_token_ids="same"), with_fingerprint(prediction_token_ids=token_digests(3, 4))
+        ) == (sentence,)
+        for unchanged in ("", "same"):
+            assert drift_sentences(BASE, with_fingerprint(prediction_token_ids=unchanged)) == ()
 
     def test_opposite_predictions_are_a_cause_next_to_earlier_ones(self) -> None:
         turned = with_fingerprint(logits=packed_floats((-LOGITS).tolist()))
