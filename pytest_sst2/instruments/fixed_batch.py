@@ -213,7 +213,7 @@ def _dropout(*, active: bool) -> Iterator[_Dropout]:
             names = ("input", "p", "train" if function is torch.dropout else "training", "inplace")
             values = dict(zip(names, args, strict=False)) | kwargs
             rate, training = float(values.get("p", 0.5)), bool(values.get(names[2], True))
-            if not training or not active:
+            if not (training and active and rate):
                 return values["input"]
             before = int(torch.count_nonzero(values["input"]))
             result = function(*args, **kwargs)

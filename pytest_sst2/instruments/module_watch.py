@@ -25,6 +25,8 @@ class ModuleWatch:
     def __init__(self) -> None:
         self._calls: dict[str, int] = {}
         self._sums: dict[str, np.ndarray] = {}
+        # Which tokens of the sentence are none of padding, bool, of shape (t,); None if no module was given a mask.
+        self._read: Any = None
 
     def sketches(self) -> ModuleSketches | None:
         """Return the sketches; None if no module was observed."""
@@ -35,15 +37,23 @@ class ModuleWatch:
         sketch = packed_floats(storable(values.ravel()), compressed=True)
         return ModuleSketches(packed_text("\n".join(self._sums)), sketch)
 
+    def see(self, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Take the attention mask from a module's arguments, so that padding is left out of its sketches."""
+        with contextlib.suppress(Exception):
+            for values in (*args, kwargs):
+                mask = values.get("attention_mask") if isinstance(values, Mapping) else None
+                if mask is not None and mask.ndim == 2:
+                    self._read = mask[0].bool()
+
     def collect(self, name: str, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Add one call of a module. An unusual output is left out, because no measurement may end a run."""
         with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            result = _array(output)
+            result = _array(output, self._read)
             if result is None:
                 return
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
-            read = _array((*args, *kwargs.values()))
+            read = _array((*args, *kwargs.values()), self._read)
             of_input = (
                 (np.nan, np.nan) if read is None else (np.einsum("i,i->", read, read), *project(read, 1, call * _STEP))
             )
@@ -59,19 +69,23 @@ def watch_modules(module: Any) -> Iterator[ModuleWatch]:
         for name, part in module.named_modules() if hasattr(module, "named_modules") else ():
             if name and hasattr(part, "register_forward_hook"):
                 hook = functools.partial(watch.collect, name)
+                stack.enter_context(part.register_forward_pre_hook(watch.see, with_kwargs=True))
                 stack.enter_context(part.register_forward_hook(hook, with_kwargs=True))
         yield watch
 
 
-def _square(values: np.ndarray) -> float:
-    return float(np.einsum("i,i->", values, values))
+def _array(value: Any, read: Any) -> np.ndarray | None:
+    """Return the first floating-point array in a value, flat, float64; else the first of token ids; None without.
 
-
-def _array(value: Any) -> np.ndarray | None:
-    """Return the first floating-point array in a value, flat, float64; else the first of token ids; None without."""
+    Of an array with a row per token, only the tokens ``read`` count.
+    """
     arrays = [*_tensors(value)]
     chosen = next((array for array in arrays if array.is_floating_point()), arrays[0] if arrays else None)
-    return None if chosen is None else as_float32(chosen).reshape(-1).astype(np.float64)
+    if chosen is None:
+        return None
+    if read is not None and tuple(chosen.shape[:2]) == (1, len(read)) and not read.all():
+        chosen = chosen[:, read]
+    return as_float32(chosen).reshape(-1).astype(np.float64)
 
 
 def _tensors(value: Any) -> Iterator[Any]:

@@ -37,7 +37,7 @@ from tests.faults.harness import (
     named_cause,
     sentences_of,
 )
-from tests.faults.injecting import around, tokenizer_loaded
+from tests.faults.injecting import around, model_loaded, tokenizer_loaded
 from tests.support import tiny_models
 
 NEUTRAL = ["the", "a", "film", "movie", "story", "is", "and", "not", ".", ","]
@@ -226,6 +226,21 @@ class TestHarmless:
             assert next(cause.sentence for cause in cell.causes if cause.is_declared).startswith("path ")
             assert cell.speed_and_memory is not None
             assert cell.speed_and_memory.notes[0].startswith("times and memory not compared: path ")
+
+    @pytest.mark.parametrize("method", [LINEAR, TUNE])
+    def test_other_ways_to_compute_the_same_numbers_are_notes(self, method: str, baseline: Baseline) -> None:
+        import torch
+
+        world, before = baseline(STEADY if method == TUNE else NOTHING, method)
+        precision = torch.get_float32_matmul_precision
+        with pytest.MonkeyPatch.context() as patch:
+            model_loaded(patch, lambda model: None, attn_implementation="eager")
+            patch.setattr(torch, "get_float32_matmul_precision", lambda: precision().replace("highest", "medium"))
+            cell = cell_of(compared(before, measure(world, method)))
+        assert [(cause.where, cause.is_note) for cause in cell.causes] == [
+            ("attention", True),
+            ("matrix products", True),
+        ]
 
     @pytest.mark.parametrize("method", [LINEAR, TUNE])
     def test_a_second_round_is_no_drift(self, method: str, baseline: Baseline) -> None:

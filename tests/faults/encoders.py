@@ -107,11 +107,6 @@ def _other_checkpoint(patch: pytest.MonkeyPatch, world: World) -> World:
     return dataclasses.replace(world, model=folder)
 
 
-@fault("attention computed by another implementation", ENCODERS, "named", r"attention computed by eager, was sdpa")
-def _eager(patch: pytest.MonkeyPatch, world: World) -> None:
-    model_loaded(patch, lambda model: None, attn_implementation="eager")
-
-
 @fault("activation function changed in the model's config", ENCODERS, "named", r"hidden_act relu, was gelu")
 def _activation(patch: pytest.MonkeyPatch, world: World) -> World:
     return with_json(world, "config.json", lambda config: config.update(hidden_act="relu"))
@@ -167,14 +162,6 @@ def _rounded_embeddings(patch: pytest.MonkeyPatch, world: World) -> None:
     from sentence_transformers import SentenceTransformer
 
     around(patch, SentenceTransformer, "encode", lambda original, *args, **kwargs: _ten_bits(original(*args, **kwargs)))
-
-
-@fault("matrix products allowed in lower precision", (LINEAR,), "named", r"precision of float32 matrix products medium")
-def _matmul_precision(patch: pytest.MonkeyPatch, world: World) -> None:
-    import torch
-
-    original = torch.get_float32_matmul_precision
-    patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium" if original() == "highest" else original())
 
 
 @fault(

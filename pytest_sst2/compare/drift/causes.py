@@ -182,7 +182,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     tokens += read if frozen else []
     if same_seed and not any(cause.kind in ("weights", "modules", "embeddings") for cause in encoder):
         encoder += row_embedding_causes(old, new, frozen=frozen)
-    # A different way to compute the same is a cause, but it explains nothing in the later steps.
+    # A different way to compute the same explains nothing in the later steps.
     causes = [
         *tokens,
         *arithmetic_causes(before, after),
@@ -205,8 +205,8 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
 def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str, str]) -> tuple[Cause, ...]:
     """Return what differs between two frozen encoders with the same probe sentences, in the order of the chain.
 
-    Weights and values of the config that changed no module's output become notes. ``settings`` has a sentence for each
-    setting that differs.
+    Weights, values of the config and ways to compute that changed no module's output become notes. ``settings`` has a
+    sentence for each setting that differs.
     """
     tokens = [*token_causes(before.tokens, after.tokens)] if before.tokens and after.tokens else []
     encoder = encoder_causes(before, after, same_seed=True, frozen=True, same_sentences=True, settings=settings)
@@ -214,7 +214,7 @@ def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str,
     causes += [Cause(sentence, "settings", name) for name, sentence in settings.items()]
     moved = {cause.kind for cause in causes if not cause.is_note} - {"weights", "config", "arithmetic"}
     if not moved and same_modules(before.encoder.modules, after.encoder.modules):
-        stored = ("weights", "config")
+        stored = ("weights", "config", "arithmetic")
         causes = [dataclasses.replace(cause, rank=Rank.NOTE) if cause.kind in stored else cause for cause in causes]
     return ranked(causes)
 
@@ -253,11 +253,12 @@ def _training_causes(
 
 
 def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
-    """Yield the causes; weights, config and settings that moved nothing measured become notes."""
+    """Yield the causes; weights, config, arithmetic and settings that moved nothing measured become notes."""
     kinds = {cause.kind for cause in causes if not cause.is_note}
-    stored = kinds <= {"weights", "config", "settings", "arithmetic"} and same_answers(before, after)
+    stored = kinds <= {"weights", "config", "arithmetic", "settings"} and same_answers(before, after)
     old, new = (record.fingerprint.encoder if record.fingerprint else None for record in (before, after))
     same_outputs = old is not None and new is not None and same_modules(old.modules, new.modules)
-    unmoved = {"weights": same_outputs, "config": same_outputs, "settings": same_numbers(before, after)}
+    unmoved = dict.fromkeys(("weights", "config", "arithmetic"), same_outputs)
+    unmoved["settings"] = same_numbers(before, after)
     for cause in causes:
         yield dataclasses.replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause

@@ -42,7 +42,9 @@ def step_causes(
             "steps",
         )
     clipping = _clipping(new, new_settings)
-    if clipping and not _clipping(old, old_settings):
+    # Gradients of weights that the optimiser is no longer given are missing from what reaches it.
+    same_weights = sum(before.group_sizes) == sum(after.group_sizes)
+    if clipping and same_weights and not _clipping(old, old_settings):
         yield Cause(clipping, "training", "clipping")
     if after.deviating and (not before.deviating or before.deviation.split()[0] != after.deviation.split()[0]):
         yield Cause(_update_sentence(new, after), "training", f"step {after.first_deviating}")

@@ -59,14 +59,11 @@ class WeightChanges:
     Attributes:
         kinds: From a description, such as ``rounded to bfloat16``, to the names of its tensors.
         total: Number of tensors of both sides.
-        is_storage: Whether tensors were only renamed, or differ only in ways that may compute the same: added, missing
-            or of another shape.
         only_matrices: Whether several matrices of layers moved, and no other tensor differs.
     """
 
     kinds: Mapping[str, tuple[str, ...]]
     total: int
-    is_storage: bool
     only_matrices: bool = False
 
     @property
@@ -89,10 +86,9 @@ def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterabl
             kinds.setdefault(kind, []).append(name)
     if not kinds:
         return None
-    is_storage = all(kind in ("missing", "new") or kind.startswith("of another shape") for kind in kinds)
     total = len(before.keys() | after.keys())
     changes = {kind: tuple(names) for kind, names in kinds.items()}
-    return WeightChanges(changes, total, is_storage, _only_matrices(changes, after))
+    return WeightChanges(changes, total, _only_matrices(changes, after))
 
 
 def _only_matrices(kinds: Mapping[str, Sequence[str]], after: Mapping[str, Tensor]) -> bool:
@@ -146,10 +142,13 @@ def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Itera
 
 def _kind(old: Tensor, new: Tensor) -> str:
     """Return what happened to the values of a tensor."""
-    if old.digest[2:] == new.digest[2:] and math.isclose(old.length, new.length, rel_tol=_SAME_LENGTH):
+    is_same_set = old.digest[2:] == new.digest[2:] and math.isclose(old.length, new.length, rel_tol=_SAME_LENGTH)
+    if is_same_set and _count(old.shape) == _count(new.shape):
         return "the same values in another order"
     if old.shape != new.shape:
-        return f"of another shape ({new.shape}, was {old.shape})"
+        # Zeros change neither of the sums that the digest is made of.
+        padded = "; apart from zeros the same values" if is_same_set else ""
+        return f"of another shape ({new.shape}, was {old.shape}{padded})"
     if not new.length:
         return "all zero"
     difference = np.array(new.projections) - np.array(old.projections)
@@ -171,6 +170,11 @@ def _kind(old: Tensor, new: Tensor) -> str:
     if distance >= _UNRELATED:
         return "far from the earlier values: drawn anew, not loaded, overwritten, or changed strongly"
     return f"{_MOVED} {_magnitude(distance)} of their length"
+
+
+def _count(shape: str) -> int:
+    """Return the number of values of a tensor, such as 384 for ``1x384``; 1 for a scalar."""
+    return math.prod(int(size) for size in shape.split("x")) if shape != "-" else 1
 
 
 def _precision(bits: int) -> str:

@@ -51,6 +51,7 @@ def test_kept_steps_begin_with_the_first_four_and_end_with_the_last() -> None:
             {"trace": packed_floats([0.7, 4.0, 2.0] * KEPT)},
             "at step 1 the optimiser is given a gradient of norm 2; clipp",
         ),
+        ({"trace": packed_floats([0.7, 4.0, 0.9] * KEPT), "group_sizes": (80, 10)}, None),
         ({"skipped": 3}, "the optimiser made a step in 5 of 8 training steps, made one in each"),
         (
             {"deviating": 2, "first_deviating": 5, "deviation": "scaled 3"},

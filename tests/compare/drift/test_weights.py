@@ -20,6 +20,7 @@ TENSORS: dict[str, np.ndarray] = {
 }
 QUERY, KEY = "encoder.layer.0.query.weight", "encoder.layer.0.key.weight"
 UNRELATED = "far from the earlier values: drawn anew, not loaded, overwritten, or changed strongly"
+PADDED = "of another shape (68x48, was 64x48; apart from zeros the same values)"
 FEWER = "with fewer distinct values, as after quantising or pruning"
 LORA = 0.001 * (RANDOM.normal(size=(64, 4)) @ RANDOM.normal(size=(4, 48))).astype(np.float32)
 
@@ -60,6 +61,7 @@ def kept_bits(values: np.ndarray, bits: int) -> np.ndarray:
         (np.where(TENSORS[QUERY] > 0.1, 0.125, 0), f"rounded to powers of two or zero: {QUERY}"),
         (TENSORS[QUERY] + LORA, f"moved by 1 to 10 % of their length: {QUERY}"),
         (RANDOM.normal(0, 0.05, (64, 48)), f"{UNRELATED}: {QUERY}"),
+        (np.pad(TENSORS[QUERY], ((0, 4), (0, 0))), f"{PADDED}: {QUERY}"),
         (TENSORS[QUERY][:60], f"of another shape (60x48, was 64x48): {QUERY}"),
         (TENSORS["encoder.layer.1.key.weight"], f"with the values of encoder.layer.1.key.weight: {QUERY}"),
     ],

@@ -1,0 +1,26 @@
+"""Sketches of what modules return do not depend on padding."""
+
+from __future__ import annotations
+
+from pytest_sst2.instruments.module_watch import watch_modules
+from pytest_sst2.results.fingerprint import ModuleSketches
+
+
+def sketches_of(padding: int) -> ModuleSketches | None:
+    import torch
+
+    class Layer(torch.nn.Module):
+        def forward(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.inner(features["input_ids"]).cos()
+
+    torch.manual_seed(0)
+    layer = Layer()
+    layer.inner = torch.nn.Embedding(10, 4)
+    ids = torch.tensor([[5, 6, 7] + [0] * padding])
+    with watch_modules(torch.nn.Sequential(layer)) as watch:
+        layer({"input_ids": ids, "attention_mask": (ids > 0).long()})
+    return watch.sketches()
+
+
+def test_padded_tokens_are_left_out() -> None:
+    assert sketches_of(0) == sketches_of(5) is not None
