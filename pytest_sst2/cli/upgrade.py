@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_sst2.cli.comparison_options import add_comparison_options
 from pytest_sst2.cli.output import print_text, screen_width
-from pytest_sst2.config.option_parsers import positive_int
+from pytest_sst2.config.option_parsers import growth, positive_int, time_span
 from pytest_sst2.config.options import BARE_FLAGS, OPTIONS, Option
 
 HELP = "run the same benchmarks in two environments, and find which package causes a difference"
@@ -72,8 +72,12 @@ def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
         "--passes",
         type=positive_int,
         metavar="N",
-        help="runs in each environment, in turns (default: 2, with automatic seeds 1)",
+        help="runs in each environment, in turns (default: 2; with automatic seeds or --time 1)",
     )
+    text = "decide by turns whether a phase takes longer by more than X percent"
+    group.add_argument("--time", type=growth, metavar="X%", help=text)
+    text = "with --time: its most time (default: 10min)"
+    group.add_argument("--budget", type=time_span, metavar="TIME", help=text)
     group.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
     for option in OPTIONS:
         if option.name in _BENCHMARK_OPTIONS:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.changed_on_purpose import causes, declared_change, other_work, reasons
 from pytest_sst2.compare.drift.evidence import Cause, over_seeds
 from pytest_sst2.compare.pairing import CellKey, Pairing, same_answers
@@ -83,7 +84,13 @@ def failed_cell(key: CellKey, failure: Failure) -> CellComparison:
 
 
 def compare_cell(
-    key: CellKey, pairing: Pairing, tolerance: float, alpha: float, declared: Declared, look: Look | None
+    key: CellKey,
+    pairing: Pairing,
+    tolerance: float,
+    alpha: float,
+    declared: Declared,
+    look: Look | None,
+    time_tolerance: float = SPEED_TOLERANCE,
 ) -> CellComparison:
     """Compare one cell; its verdict stays ``undecided`` until the correction for the number of cells."""
     seeds = tuple(record.seed for record in pairing.after)
@@ -106,7 +113,10 @@ def compare_cell(
         tolerance=_tolerance(pairing, tolerance),
         causes=of_cell,
         speed_and_memory=compare_speed_and_memory(
-            pairing.before, pairing.after, other_work=other_work(*pairs[0]) if change else ""
+            pairing.before,
+            pairing.after,
+            time_tolerance=time_tolerance,
+            other_work=other_work(*pairs[0]) if change else "",
         ),
         failed_seeds=failed,
         # A cell that stopped early lacks later seeds on purpose.

@@ -80,10 +80,14 @@ def rounds_of(records: Iterable[Record]) -> list[Round]:
 
 
 class CellTimes:
-    """The times of the same cell on two sides. Every round has measured the machine's speed."""
+    """The times of the same cell on two sides. Every round has measured the machine's speed.
 
-    def __init__(self, before: Sequence[Record], after: Sequence[Record]) -> None:
+    ``tolerance`` is the growth of a time, a fraction, up to which it is held.
+    """
+
+    def __init__(self, before: Sequence[Record], after: Sequence[Record], tolerance: float) -> None:
         self._sides = (before, after)
+        self._tolerance = tolerance
         one, other = before[0].environment, after[0].environment
         self._machine, self._kernels = machine_difference(one, other), kernel_difference(one, other)
         # The first round of a process also imports libraries, so short times need later ones.
@@ -120,7 +124,7 @@ class CellTimes:
         reasons = ["one round"] if min(len(rounds_of(side)) for side in self._sides) == 1 else []
         reasons += [f"another machine ({self._machine})"] if self._machine else []
         reasons += [f"other kernels ({self._kernels})"] if self._kernels else []
-        if any(timing.idle_seconds < timing.seconds / (1 + SPEED_TOLERANCE) for timing in self._all_timings()):
+        if any(timing.idle_seconds < timing.seconds / (1 + self._tolerance) for timing in self._all_timings()):
             reasons.append("other programs took the cores")
         margin = relative_margin(max(change.margin for change in undecided))
         why = f" ({', '.join(reasons)})" if reasons else ""
@@ -128,16 +132,7 @@ class CellTimes:
         yield f"time undecided: its noise is {margin}{why}{rounds}"
 
     def _names(self) -> list[str]:
-        """Return the phases that all rounds of both sides ran without a cache."""
-        rounds = [round_ for side in self._sides for round_ in rounds_of(side)]
-        cached = {phase.name for round_ in rounds for phase in round_.phases if phase.cached}
-        names = dict.fromkeys(phase.name for phase in rounds[0].phases)
-        return [
-            name
-            for name in names
-            if name not in (*_IGNORED_PHASES, *cached)
-            and all(any(phase.name == name for phase in round_.phases) for round_ in rounds)
-        ]
+        return common_phases([round_ for side in self._sides for round_ in rounds_of(side)])
 
     def _longest(self, names: Sequence[str], *, first: int = 0) -> float:
         """Return the longer of the two sides' median seconds."""
@@ -172,27 +167,49 @@ class CellTimes:
             least_margin=max(least_margin, OTHER_MACHINE_MARGIN if len(scales) == 1 else 0.0),
         )
         before, after = (round(statistics.median(timing.seconds for timing in side), 6) for side in (old, new))
-        return PhaseTimeChange(name, before, after, round(ratio, 4), round(margin, 4), _speed(ratio, margin))
+        speed = speed_of(ratio, margin, self._tolerance)
+        return PhaseTimeChange(name, before, after, round(ratio, 4), round(margin, 4), speed)
 
 
-def _speed(ratio: float, margin: float) -> Speed:
-    limit = (1 + max(margin, SPEED_TOLERANCE)) * _ROUNDING
+def speed_of(ratio: float, margin: float, tolerance: float) -> Speed:
+    """Return the verdict on a time that takes ``ratio`` times as long as before, with a noise and a tolerance."""
+    limit = (1 + max(margin, tolerance)) * _ROUNDING
     if ratio > limit:
         return "slower"
     if ratio < 1 / limit:
         return "faster"
-    return "held" if ratio * (1 + margin) <= (1 + SPEED_TOLERANCE) * _ROUNDING else "undecided"
+    return "held" if ratio * (1 + margin) <= (1 + tolerance) * _ROUNDING else "undecided"
+
+
+def common_phases(rounds: Sequence[Round]) -> list[str]:
+    """Return the phases that all rounds ran without a cache. Loading is none of them."""
+    cached = {phase.name for round_ in rounds for phase in round_.phases if phase.cached}
+    names = dict.fromkeys(phase.name for phase in rounds[0].phases)
+    return [
+        name
+        for name in names
+        if name not in (*_IGNORED_PHASES, *cached)
+        and all(any(phase.name == name for phase in round_.phases) for round_ in rounds)
+    ]
+
+
+def phase_seconds(round_: Round, names: Sequence[str]) -> float:
+    """Return the wall seconds of some phases of a round. One of them may be ``BETWEEN_PHASES``."""
+    seconds = sum(phase.seconds for phase in round_.phases if phase.name in names)
+    if BETWEEN_PHASES in names:
+        seconds += max(round_.seconds - sum(phase.seconds for phase in round_.phases), 0.0)
+    return seconds
 
 
 def _phase_timing(round_: Round, names: Sequence[str]) -> Timing:
     """Return the time of some phases of a round, or of what is between its phases."""
     assert round_.machine_seconds is not None  # noqa: S101 - the caller has checked it
+    seconds = phase_seconds(round_, names)
     if BETWEEN_PHASES in names:
-        between = max(round_.seconds - sum(phase.seconds for phase in round_.phases), 0.0)
-        return Timing(between, between, round_.machine_seconds, round_.machine_spread)
+        return Timing(seconds, seconds, round_.machine_seconds, round_.machine_spread)
     phases = [phase for phase in round_.phases if phase.name in names]
     idle = sum(idle_seconds(phase.seconds, phase.delay_seconds) for phase in phases)
-    return Timing(sum(phase.seconds for phase in phases), idle, round_.machine_seconds, round_.machine_spread)
+    return Timing(seconds, idle, round_.machine_seconds, round_.machine_spread)
 
 
 def _latency_timing(record: Record) -> Timing:

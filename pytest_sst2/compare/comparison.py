@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pytest_sst2.compare.cell_comparison import CellComparison, compare_cell, failed_cell
+from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.cell_verdicts import compared_cells, with_advice, with_verdicts
 from pytest_sst2.compare.changed_on_purpose import pair_cells, undeclared
 from pytest_sst2.compare.pairing import CellKey, by_cell, pair_records
@@ -75,14 +76,21 @@ class Comparison:
 
 
 def compare(
-    before: Results, after: Results, *, tolerance: float, alpha: float, declared: Declared = NOTHING_DECLARED
+    before: Results,
+    after: Results,
+    *,
+    tolerance: float,
+    alpha: float,
+    declared: Declared = NOTHING_DECLARED,
+    time_tolerance: float = SPEED_TOLERANCE,
 ) -> Comparison:
     """Compare two results.
 
     Cells are paired by model and method, and their records by seed. If the two sides have no seed in common but
     several seeds each, the seeds are compared as independent draws. One seed against another is incomparable, because
     the seed also draws the rows. ``tolerance`` is the drop in accuracy (a fraction) that is accepted, ``alpha`` the
-    level of significance after Holm's correction. ``declared`` is what changed on purpose.
+    level of significance after Holm's correction. ``declared`` is what changed on purpose. ``time_tolerance`` is the
+    growth of a time (a fraction) that is accepted.
 
     A cell of a run with ``--sst2-seeds auto`` is compared as at its last look: with its seeds and its alpha.
 
@@ -95,7 +103,7 @@ def compare(
     paired = pair_cells(old, dict.fromkeys((*new, *failed)), declared)
     pairings = {key: pair_records(old[earlier], new[key]) for key, earlier in paired.items() if key not in failed}
     cells = [
-        compare_cell(key, pairings[key], tolerance, alpha, declared, looks.get(key))
+        compare_cell(key, pairings[key], tolerance, alpha, declared, looks.get(key), time_tolerance)
         if key in pairings
         else failed_cell(key, failed[key])
         for key in paired

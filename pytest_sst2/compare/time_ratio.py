@@ -19,9 +19,9 @@ from scipy import special
 ONE_ROUND_MARGIN = 0.40
 MACHINE_SPREAD_FACTOR = 2.0
 # Shorter times are equal.
-_RESOLUTION_SECONDS = 1e-3
+RESOLUTION_SECONDS = 1e-3
 # Larger ratios carry no more information, and their powers would overflow.
-_LARGEST_LOG = math.log(1e9)
+LARGEST_LOG = math.log(1e9)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def time_ratio(
         for one, other in ((wall_old, wall_new), (wall_old, idle_new), (idle_old, wall_new)):
             distance = abs(_difference(one, other) - math.log(ratio))
             largest = max(largest, distance + log_margin(one, other, spread, alpha=alpha))
-    return ratio, math.expm1(min(largest, _LARGEST_LOG))
+    return ratio, math.expm1(min(largest, LARGEST_LOG))
 
 
 def _logs(timings: Sequence[Timing], scale: str, *, idle: bool) -> np.ndarray:
@@ -79,13 +79,13 @@ def _logs(timings: Sequence[Timing], scale: str, *, idle: bool) -> np.ndarray:
 
 def _log_times(timings: Sequence[Timing], scale: str, *, idle: bool) -> Iterator[float]:
     for timing in timings:
-        seconds = max(timing.idle_seconds if idle else timing.seconds, _RESOLUTION_SECONDS)
+        seconds = max(timing.idle_seconds if idle else timing.seconds, RESOLUTION_SECONDS)
         yield math.log(seconds / timing.unit if scale == "units" else seconds)
 
 
 def _difference(old: np.ndarray, new: np.ndarray) -> float:
     """Return the difference of the mean logarithms, within what a ratio may be."""
-    return float(np.clip(new.mean() - old.mean(), -_LARGEST_LOG, _LARGEST_LOG))
+    return float(np.clip(new.mean() - old.mean(), -LARGEST_LOG, LARGEST_LOG))
 
 
 def log_margin(first: np.ndarray, second: np.ndarray, machine_spread: float = 0.0, *, alpha: float) -> float:

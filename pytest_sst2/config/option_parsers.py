@@ -91,6 +91,28 @@ def points(text: str) -> float:
     return _percentage(text) / 100
 
 
+def growth(text: str) -> float:
+    """Parse ``10%`` into a share, from 1% to 100%; the sign may be missing."""
+    match = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%?\s*", text, re.ASCII)
+    if match is None or not 1 <= float(match[1]) <= 100:
+        raise BadValue(f"{quoted(text)} is not a growth from 1% to 100%; write 10%")
+    return float(match[1]) / 100
+
+
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def time_span(text: str) -> float:
+    """Parse ``90s``, ``10min`` or ``1h30min`` into seconds, from 1 second to a week."""
+    part = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(sec|s|min|m|h)\s*"
+    is_valid = re.fullmatch(rf"\s*(?:{part})+", text.lower(), re.ASCII) is not None
+    parts = re.findall(part, text.lower(), re.ASCII) if is_valid else []
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not 1 <= seconds <= 7 * 24 * 3600:
+        raise BadValue(f"{quoted(text)} is not a time from 1s to 168h; write 90s, 10min or 1h30min")
+    return seconds
+
+
 def several_of(allowed: Sequence[str], renamed: Collection[str] = ()) -> Callable[[str], tuple[str, ...]]:
     """Return a parser for some of ``allowed``, separated by commas, or ``none``.
 

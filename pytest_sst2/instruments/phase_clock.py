@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.instruments.run_delay import run_delay
@@ -36,6 +37,17 @@ def _now() -> _Spent:
     return _Spent(CLOCK.seconds(), run_delay())
 
 
+class Turn(Protocol):
+    """Shares the machine with another process, slice by slice."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the slice of this process has lasted long enough."""
+
+    def end_slice(self) -> None:
+        """Let the other process run, and wait for the next slice of this one."""
+
+
 class PhaseClock:
     """Times the phases of one cell.
 
@@ -46,6 +58,7 @@ class PhaseClock:
         synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted in its phase.
         between: Called after each phase. No phase includes its time.
         progress: Updated with the open phase and its batches.
+        turn: Asked after each batch whether the other process runs now. No phase includes the wait.
     """
 
     def __init__(
@@ -53,10 +66,12 @@ class PhaseClock:
         synchronize: Callable[[], None] = lambda: None,
         between: Callable[[], None] = lambda: None,
         progress: Progress | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._synchronize = synchronize
         self._between = between
         self._progress = progress or Progress()
+        self._turn = turn
         self._spent: dict[str, _Spent] = {}
         self._examples: dict[str, int] = {}
         self._cached: set[str] = set()
@@ -82,9 +97,7 @@ class PhaseClock:
             self._exclude(elapsed)
         self._spent[name] = self._spent.get(name, _NOTHING) + elapsed.since(inner)
         self._examples[name] = self._examples.get(name, 0) + examples
-        start = _now()
-        self._between()
-        self._exclude(_now().since(start))
+        self._without_time(self._between)
 
     def mark_cached(self) -> None:
         """Mark the open phase as cached: its result came from a cache, so its seconds are not those of the work."""
@@ -93,6 +106,14 @@ class PhaseClock:
     def step(self, done: int, of: int) -> None:
         """Update the progress with the number of finished batches of the open phase, and of all its batches."""
         self._progress.step(done, of)
+        if self._turn is not None and self._turn.is_over:
+            self._synchronize()
+            self._without_time(self._turn.end_slice)
+
+    def _without_time(self, function: Callable[[], None]) -> None:
+        start = _now()
+        function()
+        self._exclude(_now().since(start))
 
     def _exclude(self, spent: _Spent) -> None:
         if self._inner:

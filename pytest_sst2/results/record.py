@@ -65,6 +65,8 @@ class Round:
         peak_growth_bytes: The increase of ``peak_bytes`` since the start of the round; None if it was not measured.
         machine_spread: Range of the machine's seconds measured between the phases, divided by their mean.
         device_peak_bytes: The highest memory allocated on the accelerator; None without one.
+        turn: The pair of processes, one in each environment, that ran their rounds by turns; empty outside of ``upgrade
+            --time``.
     """
 
     seconds: float
@@ -74,6 +76,7 @@ class Round:
     peak_growth_bytes: int | None
     device_peak_bytes: int | None = None
     machine_spread: float = 0.0
+    turn: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
     from pytest_sst2.models.loader import ModelLoader
     from pytest_sst2.results.floors import Floor, FloorKey
+    from pytest_sst2.runner.turns import Turns
 
 # Number of parts of a batch after the accelerator ran out of memory.
 _HALVES = 2
@@ -72,6 +73,7 @@ class CellRunner:
         progress: Receives the current phase and step.
         first_environment: The environment of the run's first cell; None if this is the first.
         path: ``fast`` or ``stock``.
+        turns: Takes turns with the process of another environment; None without one.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class CellRunner:
         progress: Progress | None = None,
         first_environment: Environment | None = None,
         path: ComputationPath = "fast",
+        turns: Turns | None = None,
     ) -> None:
         self.cell = cell
         self.recipe = recipe
@@ -110,9 +113,14 @@ class CellRunner:
         self._machine_measured = 0.0
         self._code = code_digest(function_of(cell.method))
         self._weights = loader.locate(cell.model).weights if cell.model else None
+        self._turns = turns
+        if turns is not None:
+            turns.enter_cell()
 
     def prepare_round(self) -> None:
         """Free the memory of the round before, and measure the machine's speed. The round does not time this."""
+        if self._turns is not None:
+            self._turns.wait()
         if self.rounds:
             self.rounds[-1] = self.rounds[-1].without_model()
         gc.collect()
@@ -128,6 +136,11 @@ class CellRunner:
         Raises:
             Sst2Error: The cell cannot be trained, or its classifier returns invalid probabilities.
         """
+        self._run_round()
+        if self._turns is not None:
+            self._turns.finish_round()
+
+    def _run_round(self) -> None:
         try:
             self.rounds.append(self._measured_round())
         except Exception as error:
@@ -155,7 +168,7 @@ class CellRunner:
         return is_built_in and self._parts == 1 and not self.rounds
 
     def _measured_round(self) -> MeasuredRound:
-        clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress)
+        clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress, self._turns)
         recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
         kept = freed_memory_kept() if self.path == "fast" else contextlib.nullcontext()
@@ -204,6 +217,8 @@ class CellRunner:
         Args:
             floor_for: Looks up the floor of a cell.
         """
+        if self._turns is not None:
+            self._turns.wait_for_rounds()
         first, predict = self.rounds[0], self.rounds[-1].trained.predict
         labels = self.splits.evaluation.labels
         correct = int((first.predictions == labels).sum())

@@ -23,6 +23,7 @@ from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
 from pytest_sst2.runner.cell_runner import CellRunner
+from pytest_sst2.runner.turns import Turns, turns_of_process
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -183,7 +184,13 @@ class RunContext:
                 self.progress,
                 self._first_environment,
                 self.settings.path,
+                self._turns,
             )
+
+    @cached_property
+    def _turns(self) -> Turns | None:
+        """This process's side of a turn; None without one, and on a cluster."""
+        return None if self.settings.executor == "ray" else turns_of_process()
 
     def measured_before(self, cell: Cell) -> tuple[Record | None, str]:
         """Return the record of a cell in the file of ``--sst2-resume``, or why it cannot be reused.

@@ -2,6 +2,7 @@
 
 - ``command.py``: what ``pytest-sst2 upgrade`` does, step by step; start here.
 - ``ab_run.py``: resolves and builds both environments, and runs the benchmarks in them in turns.
+- ``auto_seeds.py``: more seeds until each accuracy is decided; ``timed_turns.py``: more turns until each time is.
 - ``benchmark_check.py`` and ``command_check.py``: a check by benchmarks, and one by any command's exit status.
 - ``benchmark_observer.py`` and ``command_check.py`` tell whether an environment has the symptom (``observer.py``);
   ``symptom.py``: what the benchmarks look for, such as a regression.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest_sst2
+from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, Comparison, compare
 from pytest_sst2.report.comparison_text import comparison_lines
 from pytest_sst2.results.file import Results
@@ -20,11 +21,14 @@ from pytest_sst2.upgrade.benchmark_runs import Plan, failure_summary
 from pytest_sst2.upgrade.cause_search import CauseSearch
 from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.symptom import Symptom, worst_symptom
+from pytest_sst2.upgrade.timed_turns import TimeLimits, measure_times
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
 
-# Passes in each environment. With --sst2-seeds auto it is one, because further seeds are further passes.
+# Passes in each environment. With --sst2-seeds auto or --time it is one, because further seeds or turns follow.
 _PASSES = 2
+# Seconds that --time may spend without --budget.
+_BUDGET = 600.0
 _BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 
 
@@ -39,10 +43,13 @@ def check_benchmarks(
         Sst2Error: The benchmarks do not run in the earlier environment, or the same check is running.
     """
     if options.passes is None:
-        options.passes = 1 if plan.has_auto_seeds else _PASSES
+        options.passes = 1 if plan.has_auto_seeds or options.time else _PASSES
     kept = run_folder(parent, search.sides, plan, options.passes)
     with exclusive_run(kept):
         measurements = _measure(options, search.sides, plan, kept, search.notify)
+        if options.time:
+            limits = TimeLimits(options.time, options.budget or _BUDGET)
+            measurements = measure_times(search.sides, plan, measurements, limits, kept / "times", search.notify)
         return _Finding(options, plan, search, measurements, width).report()
 
 
@@ -126,7 +133,13 @@ class _Finding:
 
     def _compare(self, after: Results) -> tuple[list[str], int, Symptom | None]:
         before = self.measurements.before
-        comparison = compare(before, after, tolerance=self.options.tolerance, alpha=self.options.alpha)
+        comparison = compare(
+            before,
+            after,
+            tolerance=self.options.tolerance,
+            alpha=self.options.alpha,
+            time_tolerance=self.options.time or SPEED_TOLERANCE,
+        )
         lines = comparison_lines(comparison, self.options.fail_on, self.width)
         if failed := failure_summary(before):
             lines.append(f"note: failed in the earlier environment too: {failed}")

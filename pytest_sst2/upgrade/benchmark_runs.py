@@ -96,7 +96,11 @@ def _as_typed(model: str, typed: str) -> str:
 
 
 def run_benchmarks(
-    environment: BuiltEnvironment, plan: Plan, file: Path, notify: Callable[[str], None] = lambda _line: None
+    environment: BuiltEnvironment,
+    plan: Plan,
+    file: Path,
+    notify: Callable[[str], None] = lambda _line: None,
+    more_variables: Mapping[str, str] | None = None,
 ) -> Results:
     """Run the benchmarks once in an environment, write their results to ``file``, and return them.
 
@@ -111,7 +115,7 @@ def run_benchmarks(
         part = file.with_suffix(".part")
         part.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
-        status = run_pytest(environment, plan, part, log, notify)
+        status = run_pytest(environment, plan, part, log, notify, more_variables)
         # 0: passed, 1: a cell failed. After any other status the results are incomplete.
         if status not in (0, 1) or not part.is_file():
             raise BenchmarkRunError(f"{_reason(log, status)} The whole output is in {log}.")

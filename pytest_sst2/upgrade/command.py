@@ -74,11 +74,14 @@ def _check_options(options: argparse.Namespace) -> None:
         raise Sst2Error(
             "--to FILE gives every version of the later environment. Leave out --latest and single packages."
         )
-    if options.command and (options.flags or options.benchmarks or options.passes or options.output):
+    of_benchmarks = (options.flags, options.benchmarks, options.passes, options.output, options.time)
+    if options.command and any(of_benchmarks):
         raise Sst2Error(
-            "a command after -- takes the place of the benchmarks. Leave out their options, --benchmarks, --passes "
-            "and -o."
+            "a command after -- takes the place of the benchmarks. Leave out their options, --benchmarks, --passes, "
+            "--time and -o."
         )
+    if options.budget and not options.time:
+        raise Sst2Error("--budget limits the turns of --time. Add --time 10%, or leave it out.")
     if options.bisect_releases and not options.bisect:
         raise Sst2Error("--bisect-releases needs --bisect, which finds the package whose releases it searches.")
     if options.bisect and options.python:

@@ -22,6 +22,18 @@ def test_the_gate_s_options_are_plain_values() -> None:
     assert option_types.probability("0.01") == 0.01
 
 
+def test_a_growth_and_a_time_are_read_as_people_write_them() -> None:
+    assert [option_types.growth(text) for text in ("10%", "10", " 2.5 % ", "100%")] == [0.1, 0.1, 0.025, 1.0]
+    spans = {"90s": 90, "10min": 600, "10 MIN": 600, "1h30min": 5400, "1h 30m": 5400, "0.5h": 1800, "168h": 604800}
+    assert {text: option_types.time_span(text) for text in spans} == spans
+    for text in ("0.1", "0%", "101%", "ten", "", "10 points", "1e1%", "-5%", "nan"):
+        with pytest.raises(argparse.ArgumentTypeError, match="write 10%"):
+            option_types.growth(text)
+    for text in ("10", "", "0s", "169h", "10 minutes", "1h-30m", "inf", "min", "10min5"):
+        with pytest.raises(argparse.ArgumentTypeError, match="write 90s, 10min or 1h30min"):
+            option_types.time_span(text)
+
+
 @pytest.mark.parametrize(
     ("text", "allowed", "guess"),
     [

@@ -450,6 +450,7 @@ class TestInterrupted:
         (["a==1", "--to", "before.txt"], "--to FILE gives every version"),
         (["a==1", "--bisect-releases"], "--bisect-releases needs --bisect"),
         (["--python", "3.12", "--bisect"], "--bisect searches packages"),
+        (["a==1", "--budget", "5min"], "--budget limits the turns of --time. Add --time 10%"),
         (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' does not exist"),
         (["a==1", "--to", "nowhere.txt"], "--to FILE gives every version"),
         (["--to", "nowhere.txt"], "nowhere.txt cannot be read"),
