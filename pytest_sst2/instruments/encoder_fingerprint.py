@@ -23,8 +23,8 @@ from pytest_sst2.utils.hashing import sha256_digest
 # From n sentences to an array of shape (n, d).
 Embed = Callable[[Sequence[str]], np.ndarray]
 
-# The shortest probe sentences, which are embedded twice more to measure nondeterminism.
-_REPEATED = 16
+# The shortest probe sentences, which are embedded and predicted twice more to measure nondeterminism.
+REPEATED = 4
 # Names of config values that do not affect what a model computes: where it came from, its types, its outputs.
 _IRRELEVANT_CONFIG = re.compile(r"^_|version|dtype|output|return_|use_cache|tie_|torchscript|problem_type|token_id")
 _POOLINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -60,7 +60,7 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
     with watch_autocast(module) as autocast:
         embeddings, hidden, ids = _observed_in_batches(module, embed, expected_ids) or _observed_alone(module, embed)
     length = float(np.linalg.norm(embeddings, axis=1).mean())
-    repeated, alone = list(sentences_by_length()[:_REPEATED]), list(watched_sentences())
+    repeated, alone = list(sentences_by_length()[:REPEATED]), list(watched_sentences())
     batched = embeddings if ids is expected_ids and ids is not None else of_probe_sentences(embed)
     with watch_modules(module) as modules:
         embedded_alone = np.concatenate([_embedded(embed, [index]) for index in alone])

@@ -18,7 +18,7 @@ from pytest_sst2.instruments.data_fingerprint import (
     rows_fingerprint,
     tokens_fingerprint,
 )
-from pytest_sst2.instruments.encoder_fingerprint import measure_encoder, of_probe_sentences
+from pytest_sst2.instruments.encoder_fingerprint import REPEATED, measure_encoder, of_probe_sentences
 from pytest_sst2.instruments.fixed_batch import LossOf, measure_fixed_batch
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 PHASE = "fingerprint"
 # Log-odds of 0 and 1 are infinite. A float32 softmax cannot tell this probability from 0.
 _LEAST_PROBABILITY = 1e-12
-# The shortest probe sentences, which the classifier predicts twice more.
-_REPEATED = 16
+# The shortest probe sentences, which the classifier predicts after each epoch.
+_AFTER_EPOCH = 16
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class FingerprintRecorder:
         with self._clock.phase(PHASE), contextlib.suppress(Exception):  # as above
             self._optimizer.record_epoch(part_of)
             if predict is not None:
-                sentences = [probe_sentences()[number] for number in sentences_by_length()[:_REPEATED]]
+                sentences = [probe_sentences()[number] for number in sentences_by_length()[:_AFTER_EPOCH]]
                 self._epoch_logits += _log_odds(np.asarray(predict(sentences), dtype=np.float64))
 
     def _names(self) -> dict[int, str]:
@@ -205,7 +205,7 @@ class FingerprintRecorder:
         with watch_embedding_tables() as rows_by_size:
             probabilities = of_probe_sentences(predict)
         # Both times in the same batch: an effect of padding is measured elsewhere.
-        repeated = sorted(probe_sentences(), key=len)[:_REPEATED]
+        repeated = [probe_sentences()[number] for number in sentences_by_length()[:REPEATED]]
         first, second = (np.asarray(predict(repeated), dtype=np.float64) for _ in range(2))
         return Fingerprint(
             fixed_sentences=probe_sentences_digest(),

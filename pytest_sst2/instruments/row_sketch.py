@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,11 +76,11 @@ class RowWatch:
             weights = mask.unsqueeze(-1)
             means = ((output[0].float() * weights).sum(1) / weights.sum(1)).cpu().numpy()
             for row, kept, value in zip(ids.cpu().numpy(), mask.bool().cpu().numpy(), projected(means), strict=True):
-                self._projections[_row_digest(row[kept])] = float(value)
+                self._projections[_row_digest(row[kept].tolist())] = float(value)
 
 
-def _row_digest(ids: Sequence[int] | np.ndarray) -> bytes:
-    return hashlib.blake2b(np.asarray(ids, dtype="<i4").tobytes(), digest_size=4).digest()
+def _row_digest(ids: Sequence[int]) -> bytes:
+    return hashlib.blake2b(struct.pack(f"<{len(ids)}i", *ids), digest_size=4).digest()
 
 
 def projected(embeddings: np.ndarray) -> np.ndarray:
