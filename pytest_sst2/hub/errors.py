@@ -35,14 +35,15 @@ def explained(error: Exception, repo_id: str, revision: str | None, address: str
     """
     from huggingface_hub import get_token, utils
 
-    status, has_token = http_status(error), get_token() is not None
+    status = http_status(error)
+    has_token = status in (401, 403) and get_token() is not None
     if isinstance(error, HubError):
         return error
     if isinstance(error, utils.HFValidationError):
         return HubError(f"{repo_id} is not a valid repository name on the Hub (org/name)")
     if isinstance(error, utils.GatedRepoError):
         return HubError(f"{repo_id} is gated: accept its terms on the Hub, then {_LOG_IN}")
-    if isinstance(error, utils.RepositoryNotFoundError) and not (status == 401 and has_token):
+    if isinstance(error, utils.RepositoryNotFoundError) and not (has_token and status == 401):
         return HubError(f"the Hub at {address} has no {repo_id}, or it is private and needs HF_TOKEN")
     if isinstance(error, utils.RevisionNotFoundError):
         return HubError(f"{repo_id} has no revision {revision or 'main'!r} on the Hub at {address}")

@@ -82,16 +82,6 @@ def test_an_older_name_counts_but_its_own_name_comes_first() -> None:
     assert commit_of(find("org/words", "words")) == "2" * 40
 
 
-def test_the_reason_names_the_missing_file_and_the_repository() -> None:
-    cache_by_hand("words", "1" * 40, complete=False, reference="main")
-    assert find("org/words", "words").reason == f"the copy of words in {cache.cache_folder()} lacks vocab.txt"
-
-
-def test_a_model_and_a_data_set_of_one_name_are_two_repositories() -> None:
-    cache_by_hand("org/words", "1" * 40, reference="main")
-    assert find_cached(("org/words",), "dataset", None, missing_vocabulary, ()).snapshot is None
-
-
 # --- what a download leaves
 
 
@@ -118,16 +108,6 @@ def test_a_full_cache_is_neither_written_nor_asked_about(server: LoopbackHub) ->
     assert load(MODEL) == content
     assert {path: path.lstat().st_mtime_ns for path in cache.cache_folder().rglob("*")} == before
     assert server.requests == []
-
-
-def test_files_of_other_programs_in_the_same_snapshot_are_not_read(server: LoopbackHub) -> None:
-    content = load(MODEL)
-    lookup = find()
-    assert lookup.snapshot is not None
-    (lookup.snapshot.folder / "onnx").mkdir()
-    (lookup.snapshot.folder / "onnx" / "model.onnx").symlink_to("no such blob")
-    write_files(lookup.snapshot.folder, {"flax_model.msgpack": "by another program"})
-    assert load(MODEL) == content
 
 
 DAMAGED = {"size": "many", "blob_id": "a" * 40}

@@ -106,14 +106,6 @@ def test_a_pinned_revision_is_loaded_and_recorded(server: LoopbackHub, sentence:
     assert "org/mine has no revision 'v9'" in refusal_of(on_hub(revision="v9"))
 
 
-def test_two_revisions_of_one_model_are_two_models_in_either_order(
-    server: LoopbackHub, sentence: Path, plain: Path
-) -> None:
-    server.add("org/mine", plain, revision="v1")
-    server.add("org/mine", sentence)
-    assert locate(on_hub(revision="v1")).weights.sha256 != locate(on_hub()).weights.sha256
-
-
 @pytest.mark.parametrize(
     "lost",
     [
@@ -139,13 +131,6 @@ def test_a_file_that_an_interrupted_download_lacks_is_downloaded_first(
     server.stop()
     name = "a tokenizer" if lost == "vocab.txt" else lost
     assert f"the copy of org/mine in {cache_folder()} lacks {name}" in refusal_of(spec)
-
-
-def test_a_plain_encoder_in_the_cache_needs_no_modules(server: LoopbackHub, plain: Path) -> None:
-    server.add("org/mine", plain)
-    locate(on_hub())
-    server.stop()
-    assert locate(on_hub()).weights.source == "cache"
 
 
 def test_a_missing_shard_is_downloaded_and_the_digest_covers_all_shards(server: LoopbackHub, plain: Path) -> None:
@@ -205,10 +190,6 @@ def test_cache_and_hub_come_before_the_bundled_package(server: LoopbackHub, bund
     assert locate(spec).weights.source == "cache"
     shutil.rmtree(cache_folder())
     assert locate(spec).weights.source == "bundled"
-
-
-def test_a_bundled_name_in_a_missing_package_is_an_error(server: LoopbackHub) -> None:
-    assert "has no org/mine" in refusal_of(on_hub(bundled="no_such_package_anywhere.weights"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec(MINILM.bundled) is None, reason="needs the extra 'bundled'")
