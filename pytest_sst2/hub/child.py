@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -17,16 +16,12 @@ from typing import Any, Self
 from pytest_sst2.hub.cache import cache_folder, endpoint, locks_folder
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
+from pytest_sst2.utils.processes import command_of
 
 IDLE_VARIABLE = "PYTEST_SST2_HUB_PATIENCE"
 POLL_SECONDS = 0.2
 START_SECONDS = 120.0
 _EXIT_SECONDS = 2.0
-# -P and this start keep the current folder out of sys.path, because a file there could shadow a library's module.
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
-    "from pytest_sst2.hub.worker import main; main()"
-)
 
 
 class Child:
@@ -41,7 +36,7 @@ class Child:
         self.said: dict[str, Any] = {}
         self._last_line = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, str(Path(__file__).resolve().parents[2])],
+            command_of("pytest_sst2.hub.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from pytest_sst2.utils.hashing import file_digest
 
 
 def verify(repo_id: str, folder: Path, entries: dict[str, Any], started: float) -> None:
-    """Report files that differ from the Hub's listing or are missing.
+    """Report a file that differs from the Hub's listing or is missing.
 
     A damaged file that this download brought is removed. Of one that was there before, only the snapshot's link to it
     is removed, so that the copy stays incomplete: others may use the file, and the listing of a mirror can be wrong.
@@ -23,23 +23,25 @@ def verify(repo_id: str, folder: Path, entries: dict[str, Any], started: float) 
         entries: The entry of each file in the Hub's listing.
         started: Time of the download's start.
     """
-    problems = {folder / name: _difference(folder / name, entry) for name, entry in entries.items()}
-    told = ""
-    for path, problem in problems.items():
-        if problem and path.stat().st_mtime >= started:
-            told = f"{endpoint()} sent a damaged file of {repo_id}, which was removed: "
-            told += f"{path.relative_to(folder)} {problem}; run again"
+    problems = []
+    for name, entry in entries.items():
+        path = folder / name
+        if not path.exists():
+            # A client takes a link for a file, for example after the repository's folder was moved to another disk.
+            remedy = f"remove {folder.parents[1]} and run again" if path.is_symlink() else "run again"
+            problems.append(f"{repo_id} was not downloaded completely: {name} is missing; {remedy}")
+        elif not (difference := _difference(path, entry)):
+            continue
+        elif path.stat().st_mtime >= started:
+            sent = f"{endpoint()} sent a damaged file of {repo_id}, which was removed"
+            problems.append(f"{sent}: {name} {difference}; run again")
             _remove(path)
-        elif problem:
-            told = told or f"{path} was damaged before: it {problem}; remove {path.resolve()} and run again"
+        else:
+            problems.append(f"{path} was damaged before: it {difference}; remove {path.resolve()} and run again")
             if path.is_symlink():
                 path.unlink()
-    if told:
-        raise HubError(told)
-    if missing := [path for path in problems if not path.exists()]:
-        # A client takes a link for a file, for example after the repository's folder was moved to another disk.
-        remedy = f"remove {folder.parents[1]} and run again" if missing[0].is_symlink() else "run again"
-        raise HubError(f"{repo_id} was not downloaded completely: {missing[0].name} is missing; {remedy}")
+    if problems:
+        raise HubError(problems[0])
 
 
 def _remove(path: Path) -> None:

@@ -31,6 +31,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration, quoted, shorten, truncate
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
 from pytest_sst2.utils.locks import one_at_a_time
+from pytest_sst2.utils.processes import command_of
 from pytest_sst2.utils.safe_read import read_json
 
 if TYPE_CHECKING:
@@ -49,11 +50,6 @@ _SAFE_TORCH = (2, 6)
 _START_SECONDS = 120.0
 _BYTES_PER_SECOND = 50_000_000
 _ABANDONED_SECONDS = 3600.0
-# -P keeps the current folder out of sys.path, because a file there could shadow a library's module.
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
-    "from pytest_sst2.models.pickles import main; main()"
-)
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
 _FORBIDDEN = ("socket.", "subprocess.", "pty.", *(f"os.{call}" for call in ("system", "exec", "posix_spawn", "spawn")))
 _FORBIDDEN += ("os.fork", "os.startfile")
@@ -199,10 +195,9 @@ def _ask_child(pickles: Mapping[Path, Sequence[Path]], folder: Path, scratch: Pa
     seconds = _START_SECONDS + size / _BYTES_PER_SECOND
     jobs = {str(place.relative_to(folder)): [str(path.absolute()) for path in pickles[place]] for place in pickles}
     question = json.dumps({"jobs": jobs, "bytes": size, "scratch": str(scratch.resolve())})
-    package_root = str(Path(__file__).resolve().parents[2])
     try:
         child = subprocess.run(  # noqa: S603 - it runs main() of this module
-            [sys.executable, "-P", "-c", _START, package_root],
+            command_of("pytest_sst2.models.pickles"),
             input=question,
             capture_output=True,
             check=False,

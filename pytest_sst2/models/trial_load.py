@@ -34,6 +34,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration
 from pytest_sst2.utils.hashing import sha256_digest
 from pytest_sst2.utils.locks import one_at_a_time
+from pytest_sst2.utils.processes import command_of
 
 if TYPE_CHECKING:
     from pytest_sst2.models.locate import LocatedModel
@@ -48,11 +49,6 @@ _POLL_SECONDS = 0.02
 # Part of every digest: increase it if the child tries other things.
 _FORMAT = 1
 _LIBRARIES = ("torch", "transformers", "tokenizers", "sentence-transformers")
-# -P keeps the current folder out of sys.path, because a file there could shadow a library's module.
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
-    "from pytest_sst2.models.trial_load import main; main(*sys.argv[2:])"
-)
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
 _ADVICE = (
     "Its config, tokenizer and weights do not belong together, or ask for too much on purpose. Use another checkpoint; "
@@ -156,10 +152,9 @@ def _load_in_fork(folder: str, seconds: float) -> None:
 
 
 def _in_interpreter(folder: str, seconds: float, gigabytes: float) -> str:
-    package_root = str(Path(__file__).resolve().parents[2])
     try:
         child = subprocess.Popen(  # noqa: S603 - it runs main() of this module
-            [sys.executable, "-P", "-c", _START, package_root, folder, str(seconds)],
+            [*command_of("pytest_sst2.models.trial_load"), folder, str(seconds)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

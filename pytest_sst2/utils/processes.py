@@ -1,16 +1,29 @@
-"""The share of cores and GPUs of a pytest-xdist worker. Loads neither torch nor numpy."""
+"""The share of cores and GPUs of a pytest-xdist worker, and the command of a child. Loads neither torch nor numpy."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from pathlib import Path
 
 # The thread pools of torch, numpy, scipy and scikit-learn read these when they are created.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _DEVICES = "CUDA_VISIBLE_DEVICES"
+_MAIN = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import pytest_sst2; del sys.path[0]; "
+    "from {module} import main; main(*sys.argv[2:])"
+)
 # The variables that this process set itself.
 _set_here: set[str] = set()
+
+
+def command_of(module: str) -> list[str]:
+    """Return the command that runs ``main`` of a module of this package in a new interpreter, with further arguments.
+
+    The current folder is not on its sys.path, because a file there could shadow a library's module.
+    """
+    return [sys.executable, "-P", "-c", _MAIN.format(module=module), str(Path(__file__).resolve().parents[2])]
 
 
 def cores() -> int:

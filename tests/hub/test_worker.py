@@ -15,6 +15,7 @@ import pytest
 from pytest_sst2.hub import cache, worker
 from pytest_sst2.hub.cache import Snapshot
 from pytest_sst2.hub.errors import HubError
+from pytest_sst2.hub.verification import verify
 from tests.support.hub_clients import LISTING_IS_KEPT
 from tests.support.hub_faults import MODEL, Place
 from tests.support.hub_runs import (
@@ -200,6 +201,18 @@ def test_a_file_that_was_there_before_is_refused_and_not_removed_whatever_the_hu
         assert f"{path} was damaged before: it has" in refusal(MODEL)
         assert blob.is_file()
         assert not path.exists()  # so that the copy is not taken for complete
+
+
+def test_a_file_that_the_client_did_not_bring_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "models--org--words"
+    folder = root / "snapshots" / NEVER_A_COMMIT
+    folder.mkdir(parents=True)
+    with pytest.raises(HubError, match=r"vocab.txt is missing; run again"):
+        verify("org/words", folder, {"vocab.txt": None}, time.time())
+    # A client of Xet takes the link for the file, for example after the folder was moved.
+    (folder / "vocab.txt").symlink_to("nowhere")
+    with pytest.raises(HubError, match=f"vocab.txt is missing; remove {root} and run again"):
+        verify("org/words", folder, {"vocab.txt": None}, time.time())
 
 
 @pytest.mark.usefixtures("short_waits")

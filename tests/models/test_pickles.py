@@ -381,7 +381,7 @@ class TestFailures:
     def test_child_without_an_answer(
         self, child: str, message: str, model: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pickles, "_START", child)
+        monkeypatch.setattr(pickles, "command_of", lambda _: [sys.executable, "-c", child])
         monkeypatch.setattr(pickles, "_START_SECONDS", 0.3 if "sleep" in child else 60)
         with pytest.raises(Sst2Error, match="model 'tiny'") as caught:
             converted(model)
