@@ -13,7 +13,7 @@ from pytest_sst2.cli.output import print_text, screen_width
 from pytest_sst2.config.option_parsers import growth, positive_int, time_span
 from pytest_sst2.config.options import BARE_FLAGS, OPTIONS, Option
 
-HELP = "run the same benchmarks in two environments, and find which package causes a difference"
+HELP = "run the same benchmarks in two environments or at two commits, and find what causes a difference"
 # Options that decide a number. The others are about the files of a single run.
 _BENCHMARK_OPTIONS = (
     *("models", "methods", "data", "columns", "labels", "recipe", "train_size", "eval", "eval_size", "seeds"),
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(flags=[], command=[])
     _add_environments(parser)
-    bisection = parser.add_argument_group("which package caused it")
-    text = "find the smallest set of changes that causes a difference"
+    bisection = parser.add_argument_group("what caused it")
+    text = "find the smallest set of packages, or the first commit, that causes a difference"
     bisection.add_argument("--bisect", action="store_true", help=text)
     text = "with --bisect: also find the first bad release"
     bisection.add_argument("--bisect-releases", action="store_true", help=text)
@@ -49,6 +49,10 @@ def _add_environments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--from-current", action="store_true", help="start from the versions installed here (default)")
     group.add_argument("--to", type=Path, metavar="FILE", help="lock file of the later environment")
     group.add_argument("--latest", action="store_true", help="upgrade everything to the newest versions that fit")
+    text = "commit, branch or tag of your repository whose files run in the earlier environment"
+    group.add_argument("--from-ref", metavar="COMMIT", help=text)
+    text = "the same for the later environment (default: HEAD)"
+    group.add_argument("--to-ref", metavar="COMMIT", help=text)
     group.add_argument("--python", metavar="VERSION", help="interpreter of the later environment")
     group.add_argument(
         "--with",

@@ -1,4 +1,4 @@
-"""The same benchmarks in two environments, and which package (or release) causes a difference.
+"""The same benchmarks in two environments, and which package, release or commit causes a difference.
 
 - ``command.py``: what ``pytest-sst2 upgrade`` does, step by step; start here.
 - ``ab_run.py``: resolves and builds both environments, and runs the benchmarks in them in turns.
@@ -9,8 +9,12 @@
 - ``cause_search.py``: repeats both ends, then searches the cause.
 - ``package_search.py``: looks for the packages that cause a symptom, and for the first bad release.
 - ``minimize.py``: the algorithms of this search, without environments.
+- ``repository.py`` reads the user's git repository, ``checkouts.py`` checks commits out, ``installed_here.py`` is the
+  environment that they run in if no package changes.
+- ``commit_search.py``: looks for the first bad commit; ``first_bad_commit.py``: its algorithm, without git.
 - ``reading_list.py``: the changed functions that ran in the cell; ``traced_run.py`` runs it, ``source_changes.py`` and
   ``definitions.py`` compare the sources.
+- ``benchmark_plan.py``: which benchmarks run, with which options.
 - ``benchmark_runs.py``: runs pytest in an environment and merges several passes.
 - ``environments.py``: builds environments, keeps them and reuses them; ``uv.py`` calls uv.
 - ``pins.py``: versions of packages, read from requirements and from this environment.

@@ -46,6 +46,11 @@ class UpgradeRequest:
     extra_requirements: tuple[str, ...] = ()
     everything: bool = False
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether both environments have the same packages, because commits are compared."""
+        return not (self.requirements or self.latest or self.python) and self.target is None
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -81,6 +86,8 @@ def build_sides(upgrade: UpgradeRequest, environments: Environments, notify: Not
     with _name_side(BEFORE):
         pins = environments.uv.resolve(roots, python, pins=upgrade.base)
         before = _build(environments, pins, python, BEFORE, notify)
+    if upgrade.changes_nothing:
+        return Sides(before, before, (), roots, python, python)
     with _name_side(AFTER):
         python_after = upgrade.python or python
         later = _resolve_after(upgrade, environments, roots, before)

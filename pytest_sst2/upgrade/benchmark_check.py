@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pytest_sst2
 from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, Comparison, compare
 from pytest_sst2.report.comparison_text import comparison_lines
@@ -22,14 +19,12 @@ from pytest_sst2.upgrade.cause_search import CauseSearch
 from pytest_sst2.upgrade.reading_list import READING_LIST, reading_list
 from pytest_sst2.upgrade.symptom import Symptom, worst_symptom
 from pytest_sst2.upgrade.timed_turns import TimeLimits, measure_times
-from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
 
 # Passes in each environment. With --sst2-seeds auto or --time it is one, because further seeds or turns follow.
 _PASSES = 2
 # Seconds that --time may spend without --budget.
 _BUDGET = 600.0
-_BUNDLED_BENCHMARKS = ("--pyargs", "pytest_sst2.benchmarks")
 
 
 def check_benchmarks(
@@ -51,46 +46,6 @@ def check_benchmarks(
             limits = TimeLimits(options.time, options.budget or _BUDGET)
             measurements = measure_times(search.sides, plan, measurements, limits, kept / "times", search.notify)
         return _Finding(options, plan, search, measurements, width).report()
-
-
-def benchmark_plan(options: argparse.Namespace) -> Plan:
-    """Return what pytest runs in both environments.
-
-    Raises:
-        Sst2Error: The benchmarks do not exist.
-    """
-    here = Path.cwd()
-    if options.benchmarks:
-        if not Path(options.benchmarks.partition("::")[0]).exists():
-            raise Sst2Error(
-                f"--benchmarks {options.benchmarks!r} does not exist. Name a folder or a file of benchmarks."
-            )
-        targets: tuple[str, ...] = (options.benchmarks,)
-    else:
-        targets = ("benchmarks",) if (here / "benchmarks").is_dir() else _BUNDLED_BENCHMARKS
-    return Plan(targets, tuple(options.flags), here)
-
-
-def check_collection(plan: Plan) -> None:
-    """Collect the benchmarks in this environment, so that a misspelt name costs seconds.
-
-    Raises:
-        Sst2Error: pytest does not collect them.
-    """
-    package = Path(pytest_sst2.__file__).parent
-    # A checkout has the benchmarks next to the package; a wheel has them inside.
-    in_checkout = plan.targets == _BUNDLED_BENCHMARKS and not (package / "benchmarks").is_dir()
-    targets = (str(package.parent / "benchmarks"),) if in_checkout else plan.targets
-    command = [sys.executable, "-P", "-m", "pytest", *targets, *plan.flags, "--collect-only", "-q"]
-    done = subprocess.run(
-        [*command, "-p", "no:cacheprovider"], cwd=plan.folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
-        return
-    lines = [line.strip() for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    reason = (errors or lines[-1:] or ["no reason given"])[0]
-    raise Sst2Error(f"pytest does not collect the benchmarks with these options: {reason}")
 
 
 def _measure(options: argparse.Namespace, sides: Sides, plan: Plan, folder: Path, notify: Notify) -> Measurements:

@@ -13,7 +13,7 @@ from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, merge_pa
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.observer import Observation
-from pytest_sst2.upgrade.symptom import Symptom, is_same_crash, outcome_of
+from pytest_sst2.upgrade.symptom import Symptom, is_same_crash, outcome_of, summary_of
 from pytest_sst2.utils.hashing import short_digest
 
 
@@ -70,7 +70,11 @@ class BenchmarkObserver:
         if outcome is Outcome.UNDECIDED and self.looks_further:
             return self._further_observation(environment, results, folder)
         why = "the cell has no result that can be compared" if outcome is Outcome.UNTESTABLE else ""
-        return Observation(outcome, why)
+        return Observation(outcome, why, self._symptom_in(results) if outcome is Outcome.BAD else "")
+
+    def _symptom_in(self, results: Results) -> str:
+        summary = summary_of(self.found, results, tolerance=self.tolerance, alpha=self.alpha)
+        return f"{self.found.name}: {summary}" if summary else ""
 
     def _further_observation(self, environment: BuiltEnvironment, results: Results, folder: Path) -> Observation:
         """Measure more seeds, of both ends too, until an undecided environment is bad or good.

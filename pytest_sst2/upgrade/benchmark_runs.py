@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +20,6 @@ from pytest_sst2.utils.sanitize import printable
 
 # Settings of an ini file that would make a run compare, save or report by itself.
 _INI_OVERRIDES = ("sst2_compare=", "sst2_save=", "sst2_report=", "sst2_calibrate_floors=false", "sst2_calibrate=false")
-# These would bring packages of this environment, or options of the outer pytest.
-_DROPPED_VARIABLES = (
-    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"),
-    *("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST"),
-)
 _CELL_FLAGS = ("--sst2-models", "--sst2-methods", "--sst2-seeds")
 
 
@@ -35,16 +29,22 @@ class BenchmarkRunError(Sst2Error):
 
 @dataclass(frozen=True)
 class Plan:
-    """What pytest runs in every environment: its targets, its options as typed, and the working folder."""
+    """What pytest runs in every environment: its targets, its options as typed, and the working folder.
+
+    ``is_of_commits`` is whether the benchmarks in the working folder are those of the commits.
+    """
 
     targets: tuple[str, ...]
     flags: tuple[str, ...]
     folder: Path
+    is_of_commits: bool = False
 
     def files(self) -> list[Path]:
-        """Return the benchmarks and the configuration files of pytest, which decide what is run."""
+        """Return the benchmarks and the settings files that decide what is run, without those of commits."""
         targets = [self.folder / target.partition("::")[0] for target in self.targets]
-        names = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+        names: tuple[str, ...] = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+        if self.is_of_commits:
+            targets, names = [target for target in targets if not target.is_relative_to(self.folder)], ()
         code = [path for target in targets for path in ([target] if target.is_file() else target.rglob("*.py"))]
         return sorted(path for path in {*code, *(self.folder / name for name in names)} if path.is_file())
 
@@ -145,19 +145,14 @@ def run_pytest(
     command += ["--sst2-min-accuracy=0", "--sst2-no-cache", "-p", "no:cacheprovider"]
     for setting in _INI_OVERRIDES:
         command += ["-o", setting]
-    variables = variables_for_others()
+    variables = environment.variables()
     variables.pop(STEP_SUMMARY, None)  # each run would add its own
     variables |= more_variables or {}
     try:
         with log.open("w", encoding="utf-8") as output:
-            return run_logged(command, plan.folder, variables, output, notify)
+            return run_logged(command, environment.working_folder(plan.folder), variables, output, notify)
     except OSError as error:
         raise BenchmarkRunError(f"{error.filename or command[0]}: {error.strerror or error}.") from error
-
-
-def variables_for_others() -> dict[str, str]:
-    """Return the variables of this process, without those that lead another environment to packages of this one."""
-    return {name: value for name, value in os.environ.items() if name not in _DROPPED_VARIABLES}
 
 
 def run_logged(

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_sst2.upgrade.ab_run import Notify, Sides
-from pytest_sst2.upgrade.environments import Environments
+from pytest_sst2.upgrade.checkouts import Checkout, Checkouts
+from pytest_sst2.upgrade.commit_search import CommitSearch
+from pytest_sst2.upgrade.environments import BuiltEnvironment, Environments
+from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.observer import Observer, repeat_ends
 from pytest_sst2.upgrade.package_search import PackageSearch, cause_sentence, release_sentence
 from pytest_sst2.utils.formatting import plural
@@ -17,32 +20,79 @@ class CauseSearch:
     """What to search between the two environments.
 
     Attributes:
-        environments: Where environments between the two are built.
+        environments: Where environments between the two are built; None if no package changes.
+        checkouts: Where commits are checked out; None if both environments run the files of the working folder.
         notify: Called with each step.
         releases: Whether to look for the first bad release, too.
         named: The packages named on the command line.
     """
 
     sides: Sides
-    environments: Environments
+    environments: Environments | None
+    checkouts: Checkouts | None
     notify: Notify
     releases: bool
     named: Sequence[str]
 
     def lines(self, observer: Observer) -> list[str]:
         """Return the cause of the observer's symptom; why there is none, if an end does not repeat its result."""
-        if not self.sides.changes:
+        before, after = self.sides.before, self.sides.after
+        if not self.sides.changes and before.checkout == after.checkout:
             return ["nothing to bisect: no package changes"]
-        self.notify(f"bisecting {plural(len(self.sides.changes), 'change')}: {observer.symptom}")
         if refusal := repeat_ends(observer, self.sides, self.notify):
             return [refusal]
-        return self._packages(observer)
+        if before.checkout == after.checkout:
+            return self._packages(observer, after.checkout)
+        if not self.sides.changes:
+            return self._commits(observer, before)
+        return self._packages_or_commits(observer)
 
-    def _packages(self, observer: Observer) -> list[str]:
+    def _packages_or_commits(self, observer: Observer) -> list[str]:
+        """Test one end's commit with the other end's packages, then search what makes the difference."""
+        before, after = self.sides.before, self.sides.after
+        seen = observer.observe(before.at(after.checkout))
+        self.notify(f"the later commit with the earlier packages: {seen}")
+        if seen.outcome is Outcome.BAD:
+            return self._commits(observer, before)
+        if seen.outcome is Outcome.GOOD:
+            return self._packages(observer, after.checkout)
+        seen = observer.observe(after.at(before.checkout))
+        self.notify(f"the earlier commit with the later packages: {seen}")
+        if seen.outcome is Outcome.BAD:
+            return self._packages(observer, before.checkout)
+        if seen.outcome is Outcome.GOOD:
+            return self._commits(observer, after)
+        return [f"no cause: neither commit can be judged with the packages of the other ({observer.symptom})"]
+
+    def _commits(self, observer: Observer, environment: BuiltEnvironment) -> list[str]:
+        before, after = self.sides.before, self.sides.after
+        assert self.checkouts is not None  # noqa: S101 - commits differ
+        assert before.checkout is not None  # noqa: S101
+        assert after.checkout is not None  # noqa: S101
+        search = CommitSearch(
+            checkouts=self.checkouts,
+            environment=environment,
+            observer=observer,
+            sides=self.sides,
+            good=before.checkout.sha,
+            bad=after.checkout.sha,
+            notify=self.notify,
+        )
+        lines = search.lines()
+        tested = f"{plural(search.steps, 'commit')} tested between the two"
+        if self.sides.changes:
+            tested += f", with the {'earlier' if environment is before else 'later'} packages"
+        if search.repeated:
+            tested += f", {search.repeated} of them twice"
+        return [*lines, with_undecided(tested, search.undecided, observer.remedy)]
+
+    def _packages(self, observer: Observer, checkout: Checkout | None) -> list[str]:
+        assert self.environments is not None  # noqa: S101 - packages change
+        self.notify(f"bisecting {plural(len(self.sides.changes), 'change')}: {observer.symptom}")
         search = PackageSearch(
             sides=self.sides,
             environments=self.environments,
-            observe=observer.observe,
+            observe=lambda environment: observer.observe(environment.at(checkout)),
             notify=self.notify,
             named=self.named,
         )
@@ -52,6 +102,8 @@ class CauseSearch:
         if self.releases:
             lines.append(release_sentence(search, minimal))
         tested = f"{plural(search.steps, 'set')} of packages tested between the two environments"
+        if checkout and self.checkouts:
+            tested += f", with the files of {self.checkouts.repository.name(checkout.sha)}"
         return [*lines, with_undecided(tested, search.undecided, observer.remedy)]
 
 

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from pytest_sst2.compare.comparison import HOLDS
-from pytest_sst2.upgrade.ab_run import Notify, UpgradeRequest, build_sides
-from pytest_sst2.upgrade.benchmark_check import benchmark_plan, check_benchmarks, check_collection
+from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Notify, Sides, UpgradeRequest, build_sides
+from pytest_sst2.upgrade.benchmark_check import check_benchmarks
+from pytest_sst2.upgrade.benchmark_plan import benchmark_plan, check_collection, plan_of_commits
 from pytest_sst2.upgrade.cause_search import CauseSearch
+from pytest_sst2.upgrade.checkouts import WORKTREES, Checkouts, checkouts_below
 from pytest_sst2.upgrade.command_check import check_command
-from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept
+from pytest_sst2.upgrade.environments import Environments, create_upgrade_folder, remove_kept, upgrade_folder
+from pytest_sst2.upgrade.installed_here import (
+    InstalledProject,
+    check_imports,
+    import_folders,
+    installed_here,
+    installed_projects,
+)
 from pytest_sst2.upgrade.lock_files import read_lock_file
 from pytest_sst2.upgrade.pins import Pins, installed_pins, read_requirements
+from pytest_sst2.upgrade.repository import open_repository
 from pytest_sst2.upgrade.runner_wheel import write_wheel
-from pytest_sst2.upgrade.uv import find_uv
+from pytest_sst2.upgrade.uv import Uv, find_uv
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 from pytest_sst2.utils.sanitize import one_line
@@ -37,36 +50,97 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     if options.clean:
         folder, size = remove_kept()
         notify_line(f"{folder}: removed, {size / 2**20:,.0f} MB")
-    if not (options.requirements or options.latest or options.to or options.python):
+    if not (_changes_packages(options) or options.from_ref or options.to_ref):
         if options.clean:
             return "", HOLDS
         raise Sst2Error(
-            "nothing to upgrade. Name packages ('transformers==5.23.0'), or give --latest, --to FILE or "
-            "--python VERSION."
+            "nothing to upgrade. Name packages ('transformers==5.23.0'), or give --latest, --to FILE, "
+            "--python VERSION or --from-ref COMMIT."
         )
     _check_options(options)
+    if not options.from_ref:
+        return _check_packages(options, notify_line, width)
+    repository, to_ref = open_repository(Path.cwd()), options.to_ref or "HEAD"
+    before, after = repository.commit(options.from_ref, "--from-ref"), repository.commit(to_ref, "--to-ref")
+    for note in repository.notes(after):
+        notify_line(note)
+    if before == after and not _changes_packages(options):
+        same = f"{options.from_ref} and {to_ref} are the same commit"
+        return f"nothing changes: {same}, {repository.name(after)}", HOLDS
+    projects = installed_projects(repository.top)
+    folders = import_folders(projects, repository.top)
+    with checkouts_below(create_upgrade_folder() / WORKTREES, repository, folders) as checkouts:
+        return _check_commits(options, checkouts, (before, after), projects, notify_line, width)
+
+
+def _changes_packages(options: argparse.Namespace) -> bool:
+    return bool(options.requirements or options.latest or options.to or options.python)
+
+
+def _check_packages(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple[str, int]:
+    """Run the benchmarks or the command with two sets of packages."""
     uv = find_uv()
-    upgrade = _upgrade_request(options, notify_line)
+    upgrade = _upgrade_request(options, notify)
     if not options.command:
         plan = benchmark_plan(options)
         check_collection(plan)
+    environments = _environments(options, uv)
+    sides = _sides(upgrade, environments, notify)
+    if not sides.changes and sides.python == sides.python_after:
+        return "nothing changes: both environments have the same packages", HOLDS
+    search = CauseSearch(sides, environments, None, notify, options.bisect_releases, _named(options))
+    if options.command:
+        return check_command(options.command, search, options.bisect, upgrade_folder() / "runs")
+    return check_benchmarks(options, plan, search, upgrade_folder() / "runs", width)
+
+
+def _check_commits(
+    options: argparse.Namespace,
+    checkouts: Checkouts,
+    commits: tuple[str, str],
+    projects: Sequence[InstalledProject],
+    notify: Notify,
+    width: int | None,
+) -> tuple[str, int]:
+    """Run the benchmarks or the command at two commits, and with two sets of packages if they are named."""
+    before, after = map(checkouts.of, commits)
+    for name, commit in ((BEFORE, before), (AFTER, after)):
+        notify(f"{name}: {checkouts.repository.name(commit.sha)}")
+    environments = None
+    if _changes_packages(options) or options.base or options.extra_requirements:
+        environments = _environments(options, find_uv())
+        sides = _sides(_upgrade_request(options, notify), environments, notify)
+    else:
+        here = installed_here()
+        check_imports(projects, here, after)
+        sides = Sides(here, here, (), (), sys.executable, sys.executable)
+    sides = replace(sides, before=sides.before.at(before), after=sides.after.at(after))
+    search = CauseSearch(sides, environments, checkouts, notify, options.bisect_releases, _named(options))
+    if options.command:
+        return check_command(options.command, search, options.bisect, upgrade_folder() / "runs")
+    plan = plan_of_commits(options, checkouts.repository, sides.after)
+    return check_benchmarks(options, plan, search, upgrade_folder() / "runs", width)
+
+
+def _environments(options: argparse.Namespace, uv: Uv) -> Environments:
     folder = create_upgrade_folder()
     # A command of one's own needs nothing of this package.
     wheel = None if options.command else write_wheel(folder / "wheels")
-    environments = Environments(folder / "environments", uv, wheel)
-    sides = build_sides(upgrade, environments, notify_line)
-    if not sides.changes and sides.python == sides.python_after:
-        return "nothing changes: both environments have the same packages", HOLDS
-    notify_line(
-        f"{plural(len(sides.changes), 'package')} changed: {', '.join(map(str, sides.changes))}"
-        if sides.changes
-        else f"only the interpreter changes: {sides.python_after}"
-    )
-    named = [canonicalize_name(requirement.name) for requirement in upgrade.requirements]
-    search = CauseSearch(sides, environments, notify_line, options.bisect_releases, named)
-    if options.command:
-        return check_command(options.command, search, options.bisect, folder / "runs")
-    return check_benchmarks(options, plan, search, folder / "runs", width)
+    return Environments(folder / "environments", uv, wheel)
+
+
+def _sides(upgrade: UpgradeRequest, environments: Environments, notify: Notify) -> Sides:
+    """Build both environments, and say what changes."""
+    sides = build_sides(upgrade, environments, notify)
+    if sides.changes:
+        notify(f"{plural(len(sides.changes), 'package')} changed: {', '.join(map(str, sides.changes))}")
+    elif sides.python != sides.python_after:
+        notify(f"only the interpreter changes: {sides.python_after}")
+    return sides
+
+
+def _named(options: argparse.Namespace) -> list[str]:
+    return [canonicalize_name(requirement.name) for requirement in read_requirements(options.requirements)]
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -82,6 +156,8 @@ def _check_options(options: argparse.Namespace) -> None:
         )
     if options.budget and not options.time:
         raise Sst2Error("--budget limits the turns of --time. Add --time 10%, or leave it out.")
+    if options.to_ref and not options.from_ref:
+        raise Sst2Error("--to-ref needs --from-ref, the commit before.")
     if options.bisect_releases and not options.bisect:
         raise Sst2Error("--bisect-releases needs --bisect, which finds the package whose releases it searches.")
     if options.bisect and options.python:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from pytest_sst2.compare.comparison import CANNOT_COMPARE, FAILS, HOLDS
 from pytest_sst2.results.commit import commit_of
 from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Sides, exclusive_run, forget_finished
-from pytest_sst2.upgrade.benchmark_runs import run_logged, variables_for_others
+from pytest_sst2.upgrade.benchmark_runs import run_logged
 from pytest_sst2.upgrade.cause_search import CauseSearch
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.minimize import Outcome
@@ -58,13 +57,14 @@ class CommandRuns:
         if file.is_file():
             return int(file.read_text(encoding="utf-8"))
         self.kept.mkdir(parents=True, exist_ok=True)
+        folder = environment.working_folder(self.folder)
         try:
             with self.log(environment, number).open("w", encoding="utf-8") as output:
-                status = run_logged(self.command, self.folder, _variables(environment), output)
+                status = run_logged(self.command, folder, environment.shell_variables(), output)
         except OSError as error:
             raise CommandStartError(
-                f"{self.command[0]!r} cannot be run: {error.strerror or error}. What it needs must be in both lock "
-                "files, or named with --with."
+                f"{self.command[0]!r} cannot be run: {error.strerror or error}. What it needs must be in both "
+                f"{'commits' if environment.checkout else 'lock files, or named with --with'}."
             ) from error
         write_atomically(file, str(status))
         return status
@@ -72,18 +72,6 @@ class CommandRuns:
     def log(self, environment: BuiltEnvironment, number: int = 1) -> Path:
         """Return the file with the output of a run."""
         return self.kept / f"{environment.key}-{number}.log"
-
-
-def _variables(environment: BuiltEnvironment) -> dict[str, str]:
-    """Return the variables of a process in an environment, which finds nothing of the environment of this process."""
-    programs = environment.python.parent
-    here = Path(sys.executable).parent
-    paths = [path for path in os.get_exec_path() if Path(path) != here]
-    return {
-        **variables_for_others(),
-        "PATH": os.pathsep.join([str(programs), *paths]),
-        "VIRTUAL_ENV": str(environment.folder),
-    }
 
 
 @dataclass(frozen=True)
@@ -156,6 +144,8 @@ def _key(command: Sequence[str], sides: Sides) -> str:
 
     Files that changed may change what the command does, so then nothing is taken from an earlier check.
     """
-    commit = commit_of(Path.cwd())
-    files = commit.sha if commit is not None and commit.dirty is False else os.urandom(8).hex()
+    files = ""  # the keys of both environments name their commits
+    if sides.before.checkout is None:
+        commit = commit_of(Path.cwd())
+        files = commit.sha if commit is not None and commit.dirty is False else os.urandom(8).hex()
     return short_digest("\n".join((sides.before.key, sides.after.key, str(Path.cwd()), files, *command)))

@@ -7,10 +7,13 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from pytest_sst2.upgrade.checkouts import WORKTREES, Checkout, remove_worktrees
 from pytest_sst2.upgrade.dependency_closure import InstalledPackages
 from pytest_sst2.upgrade.pins import Pins, pin_lines, public_version
 from pytest_sst2.upgrade.uv import InstallError, Uv, python_of
@@ -53,23 +56,61 @@ print(json.dumps({"packages": packages, "markers": markers}))
 """
 
 
+# These would bring packages of this environment, or options of the outer pytest.
+_DROPPED_VARIABLES = (
+    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"),
+    *("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST"),
+)
+
+
 @dataclass(frozen=True)
 class BuiltEnvironment:
-    """A complete environment; ``seconds`` is how long the build took, 0 if it was reused."""
+    """A complete environment.
+
+    Attributes:
+        seconds: How long the build took; 0 if it was reused.
+        checkout: The commit of the user's code that runs in it; None for the files of the working folder.
+    """
 
     folder: Path
     pins: Pins
     seconds: float
+    checkout: Checkout | None = None
 
     @property
     def key(self) -> str:
-        """The name of its folder, derived from its content."""
+        """A name derived from its content."""
+        return f"{self._packages_key}-{self.checkout.sha[:12]}" if self.checkout else self._packages_key
+
+    @property
+    def _packages_key(self) -> str:
         return self.folder.name
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
         return python_of(self.folder)
+
+    def at(self, checkout: Checkout | None) -> Self:
+        """Return the environment with another commit of the user's code."""
+        return replace(self, checkout=checkout)
+
+    def working_folder(self, default: Path) -> Path:
+        """Return the working folder in its commit; ``default`` without a commit."""
+        return self.checkout.folder if self.checkout else default
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of a process that runs its interpreter."""
+        return self._with_commit({name: os.environ[name] for name in os.environ if name not in _DROPPED_VARIABLES})
+
+    def shell_variables(self) -> dict[str, str]:
+        """Return the variables of a command that finds its programs, and none of the environment of this process."""
+        here = Path(sys.executable).parent
+        paths = [str(self.python.parent), *(path for path in os.get_exec_path() if Path(path) != here)]
+        return {**self.variables(), "PATH": os.pathsep.join(paths), "VIRTUAL_ENV": str(self.folder)}
+
+    def _with_commit(self, variables: dict[str, str]) -> dict[str, str]:
+        return self.checkout.variables(variables) if self.checkout else variables
 
 
 def upgrade_folder() -> Path:
@@ -116,6 +157,8 @@ def remove_kept() -> tuple[Path, int]:
     folder = upgrade_folder()
     if folder.exists() and not _is_ours(folder):
         raise Sst2Error(_not_ours(folder))
+    for worktrees in (folder / WORKTREES).glob("*/"):
+        remove_worktrees(worktrees)
     size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     shutil.rmtree(folder, ignore_errors=True)
     return folder, size

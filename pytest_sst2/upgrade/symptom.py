@@ -10,6 +10,7 @@ from typing import Literal
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.comparison import Comparison, compare
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.pairing import CellKey, by_cell
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results
@@ -30,6 +31,7 @@ class Symptom:
         summary: The problem in a clause, such as ``accuracy 0.7890 → 0.7110``.
         records: The records of the cell in the earlier environment, one per seed; empty if ``cell`` is None.
         later_records: The same of the later environment; empty if it has none.
+        cause: The difference that a drift is about; None for other kinds.
     """
 
     kind: Kind
@@ -37,6 +39,7 @@ class Symptom:
     summary: str
     records: tuple[Record, ...]
     later_records: tuple[Record, ...] = ()
+    cause: Cause | None = None
 
     @property
     def name(self) -> str:
@@ -67,9 +70,23 @@ def worst_symptom(before: Results, after: Results, comparison: Comparison) -> Sy
         for cell in cells:
             key = (cell.model, cell.method)
             if summary := _summary(kind, cell, errors):
-                sides = (tuple(by_cell(side.records).get(key, {}).values()) for side in (before, after))
-                return Symptom(kind, key, summary, *sides)
+                earlier, later = (tuple(by_cell(side.records).get(key, {}).values()) for side in (before, after))
+                cause = _drift(cell) if kind == "drifted" else None
+                return Symptom(kind, key, summary, earlier, later, cause)
     return None
+
+
+def _drift(cell: CellComparison) -> Cause:
+    """Return the cause that a drift is about: the first one, but rather what changed code did than that it changed."""
+    causes = [cause for cause in cell.causes if not cause.is_note]
+    return next((cause for cause in causes if (cause.kind, cause.where) != ("settings", "code")), causes[0])
+
+
+def _same_drift(cause: Cause, cell: CellComparison) -> Cause | None:
+    """Return the cause of a cell that is of the same step, and of the same setting; None if there is none."""
+    named = cause.kind in ("settings", "config")
+    same = (one for one in cell.causes if one.kind == cause.kind and not one.is_note)
+    return next((one for one in same if one.where == cause.where or not named), None)
 
 
 def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> str:
@@ -79,7 +96,7 @@ def _summary(kind: Kind, cell: CellComparison, errors: dict[CellKey, str]) -> st
     if kind not in cell.flags:
         return ""
     if kind == "drifted":
-        return cell.causes[0].sentence
+        return _drift(cell).sentence
     if kind == "regressed":
         assert cell.accuracy is not None  # noqa: S101 - a cell without accuracy is incomparable
         cause = f"; {cell.causes[0]}" if "drifted" in cell.flags else ""
@@ -115,13 +132,30 @@ def outcome_of(symptom: Symptom, results: Results, *, tolerance: float, alpha: f
     cell = _compared(symptom, symptom.records, results.records, tolerance, alpha)
     if cell is None or cell.verdict == "incomparable":
         return Outcome.UNTESTABLE
-    if symptom.kind in cell.flags:
+    if _has(symptom, cell):
         return Outcome.BAD
     if _is_held(symptom.kind, cell):
         return Outcome.GOOD
     later = _compared(symptom, results.records, symptom.later_records, tolerance, alpha)
-    is_better_than_later = later is not None and symptom.kind in later.flags
+    is_better_than_later = later is not None and _has(symptom, later)
     return Outcome.GOOD if is_better_than_later and _seems_held(symptom.kind, cell) else Outcome.UNDECIDED
+
+
+def summary_of(symptom: Symptom, results: Results, *, tolerance: float, alpha: float) -> str:
+    """Return the summary of a symptom as a benchmark run shows it; empty if the cell does not show it."""
+    cell = _compared(symptom, symptom.records, results.records, tolerance, alpha)
+    if cell is None or not _has(symptom, cell):
+        return ""
+    if symptom.cause is not None and (cause := _same_drift(symptom.cause, cell)):
+        return cause.sentence
+    return _summary(symptom.kind, cell, {})
+
+
+def _has(symptom: Symptom, cell: CellComparison) -> bool:
+    """Return whether a cell has a symptom. A drift in another step, or of another setting, is another symptom."""
+    if symptom.kind not in cell.flags:
+        return False
+    return symptom.cause is None or _same_drift(symptom.cause, cell) is not None
 
 
 def _compared(

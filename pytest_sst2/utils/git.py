@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess  # nosec B404
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-_VARIABLES: Mapping[str, str] = {
+_VARIABLES: dict[str, str] = {
     "GIT_OPTIONAL_LOCKS": "0",  # a status must not write the index, which another git may be using
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
@@ -36,8 +36,8 @@ class GitUnavailableError(Exception):
     """git is not installed, cannot be started, or did not answer in time; the message is a clause."""
 
 
-def git(folder: Path, *arguments: str, timeout: float) -> Answer:
-    """Run git in a folder.
+def git(folder: Path, *arguments: str, timeout: float, without: Collection[str] = ()) -> Answer:
+    """Run git in a folder, without some variables of this process.
 
     Raises:
         GitUnavailableError: There is no answer.
@@ -49,7 +49,7 @@ def git(folder: Path, *arguments: str, timeout: float) -> Answer:
         done = subprocess.run(  # noqa: S603  # nosec B603 - git, and arguments that are not options
             [program, *_SETTINGS, *arguments],
             cwd=folder,
-            env={**os.environ, **_VARIABLES},
+            env={name: value for name, value in os.environ.items() if name not in without} | _VARIABLES,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,

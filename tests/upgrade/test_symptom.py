@@ -17,7 +17,7 @@ from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade.minimize import Outcome
-from pytest_sst2.upgrade.symptom import Symptom, outcome_of, worst_symptom
+from pytest_sst2.upgrade.symptom import Symptom, outcome_of, summary_of, worst_symptom
 from tests.support.record_factory import probe, with_fingerprint
 
 RIGHT = probe([True] * 400)
@@ -40,6 +40,11 @@ def with_seconds(factor: float) -> Record:
         for one in RIGHT.rounds
     )
     return dataclasses.replace(RIGHT, rounds=rounds)
+
+
+def with_settings(**settings: object) -> Record:
+    """Return the probe with other settings, one answer differs."""
+    return dataclasses.replace(probe([index > 0 for index in range(400)]), settings={**RIGHT.settings, **settings})
 
 
 def cell(verdict: str = "held", model: str = "minilm", **changes: object) -> CellComparison:
@@ -79,6 +84,11 @@ class TestFinding:
         assert worst(slower, drifted, before=(RIGHT, other)).kind == "drifted"
         assert worst(slower, drifted, before=(RIGHT, other), failures=[MEMORY_FULL]).kind == "crash"
 
+    def test_a_drift_is_about_what_changed_code_did_if_that_was_measured(self) -> None:
+        code, answers = Cause("the method's own code changed", "settings", "code"), Cause("14 differ", "predictions")
+        assert worst(cell(causes=(code, answers))).cause == answers
+        assert worst(cell(causes=(code,))).cause == code
+
     def test_without_any_there_is_none(self) -> None:
         comparison = Comparison("before", "after", "", TOLERANCE, ALPHA, (cell(),), (), (), ())
         assert worst_symptom(Results([RIGHT], []), Results([RIGHT], []), comparison) is None
@@ -109,6 +119,15 @@ class TestOutcome:
         assert outcome(slower, [RIGHT]) is Outcome.GOOD
         one_round = dataclasses.replace(slower, later_records=(with_seconds(1.4),))
         assert outcome(one_round, [with_seconds(1.2)]) is Outcome.UNDECIDED
+
+    def test_a_drift_of_another_step_or_setting_is_another_symptom(self) -> None:
+        c, solver, code = (with_settings(C=2.0), with_settings(solver="liblinear"), with_settings(code="1", C=2.0))
+        changed = Symptom("drifted", CELL, "C 2.0, was 1.0", (RIGHT,), (c,), Cause("C 2.0", "settings", "C"))
+        assert outcome(changed, [c]) is Outcome.BAD
+        assert outcome(changed, [code]) is Outcome.BAD
+        assert outcome(changed, [solver]) is Outcome.GOOD
+        assert summary_of(changed, Results([code], []), tolerance=TOLERANCE, alpha=ALPHA) == "C 2, was 1"
+        assert summary_of(changed, Results([solver], []), tolerance=TOLERANCE, alpha=ALPHA) == ""
 
     def test_a_cell_without_a_record_is_untestable(self) -> None:
         assert outcome(self.REGRESSED, [], [MEMORY_FULL]) is Outcome.UNTESTABLE
