@@ -49,9 +49,9 @@ def _add_environments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--from-current", action="store_true", help="start from the versions installed here (default)")
     group.add_argument("--to", type=Path, metavar="FILE", help="lock file of the later environment")
     group.add_argument("--latest", action="store_true", help="upgrade everything to the newest versions that fit")
-    text = "commit, branch or tag of your repository whose files run in the earlier environment"
+    text = "earlier commit, branch or tag of your repository"
     group.add_argument("--from-ref", metavar="COMMIT", help=text)
-    text = "the same for the later environment (default: HEAD)"
+    text = "the later one (default: HEAD)"
     group.add_argument("--to-ref", metavar="COMMIT", help=text)
     group.add_argument("--python", metavar="VERSION", help="interpreter of the later environment")
     group.add_argument(
