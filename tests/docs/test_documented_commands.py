@@ -208,6 +208,7 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
         shutil.copy(ROOT / "constraints.txt", clone.path)
         for name in ("requirements.txt", "old.lock", "new.lock"):
             shutil.copy(ROOT / "constraints.txt", clone.path / name)
+        make_commits(clone)
     found = results_from_text(results.read_text(encoding="utf-8"), "results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTEST_SST2_CACHE", str(clone.path / "cache"))
@@ -215,6 +216,15 @@ def run_upgrade(arguments: list[str], command: str, clone: pytest.Pytester, caps
         patch.setattr(upgrade_command, "write_wheel", lambda folder: folder / "content" / "runner.whl")
         patch.setattr(upgrade_check, "run_benchmarks", lambda environment, plan, file, notify: found)
         run_cli(arguments, command, capsys)
+
+
+def make_commits(clone: pytest.Pytester) -> None:
+    """Make the clone a repository: a commit ``main``, and another one with the tag ``v1.2``."""
+    git = ("git", "-c", "user.name=tester", "-c", "user.email=tester@example.org")
+    for words in (("init", "-q", "-b", "main"), ("add", "*.py"), ("commit", "-qm", "one"), ("checkout", "-qb", "work")):
+        subprocess.run([*git, *words], cwd=clone.path, check=True)
+    for words in (("commit", "-q", "--allow-empty", "-m", "two"), ("tag", "v1.2")):
+        subprocess.run([*git, *words], cwd=clone.path, check=True)
 
 
 def check_tox(arguments: list[str]) -> None:
