@@ -164,14 +164,23 @@ def _changed_values(before: Record, after: Record) -> list[str]:
 def declared_change(before: Record, after: Record, declared: Declared) -> str:
     """Return what changed on purpose between two records, in words; empty if nothing did."""
     parts = []
+    if variant := _variant_change(before, after):
+        parts.append(variant)
     for what, old, new in (("model", before.model, after.model), ("method", before.method, after.method)):
-        if old != new:
+        if old != new and not (variant and what == "model"):
             parts.append(f"{what} {new}, was {old}")
     if declared.recipe and (differences := list(recipe_differences(before, after))):
         parts.append(f"recipe {'; '.join(differences)}")
     if before.path != after.path:
         parts.append(f"path {after.path}, was {before.path}")
     return "; ".join(parts)
+
+
+def _variant_change(before: Record, after: Record) -> str:
+    """Return how the same weights are served otherwise, in words; empty if they are not, or if others are loaded."""
+    old, new = (str(record.settings.get("variant", "plain")) for record in (before, after))
+    is_same = before.weights is not None and after.weights is not None and before.weights.sha256 == after.weights.sha256
+    return f"variant {new}, was {old}" if is_same and old != new else ""
 
 
 def causes(before: Record, after: Record, change: str, seeded: Collection[str]) -> tuple[Cause, ...]:
@@ -184,6 +193,8 @@ def causes(before: Record, after: Record, change: str, seeded: Collection[str]) 
         return drift
     if before.method != after.method or not _same_weights(before, after):
         drift = ()
+    elif _variant_change(before, after):  # it changes all later steps too
+        drift = tuple(cause for cause in drift if cause.kind in ("rows", "tokens"))
     elif values := _changed_values(before, after):
         is_encoder_same = not {"dtype", "max_length", "probe_max_length"}.intersection(values)
         drift = tuple(cause for cause in drift if is_encoder_same and cause.kind in _BEFORE_TRAINING)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2.config.against import AGAINST_OPTION, cell_names, split_question
@@ -58,17 +57,34 @@ def read_matrix(settings: Settings, registry: Registry) -> Matrix:
     """Look up the models and methods of a run.
 
     Raises:
-        Sst2Error: A name is unknown, or a folder holds no model.
+        Sst2Error: A name is unknown, a folder holds no model, or a named method cannot measure a variant.
     """
+    models = distinct_models(registry.model(name, base=settings.models_base) for name in settings.models)
+    named = [registry.method(name) for name in settings.methods]
+    _refuse_variants([model for model in models if model.variant], named, registry, settings.recipe.dtype)
     return Matrix(
-        models=distinct_models(registry.model(name, base=settings.models_base) for name in settings.models),
-        methods=tuple(
-            [registry.method(name) for name in settings.methods]
-            or [method for method in registry.methods.values() if method.trains]
-        ),
+        models=models,
+        methods=tuple(named or [method for method in registry.methods.values() if method.trains]),
         seeds=settings.recipe.seeds,
         registry=registry,
     )
+
+
+def _refuse_variants(
+    variants: Sequence[ModelSpec], named: Sequence[MethodSpec], registry: Registry, dtype: str
+) -> None:
+    if variants and dtype != "float32":
+        raise Sst2Error(
+            f"model {variants[0].name!r} is a variant of the float32 model; leave out --sst2-dtype {dtype}."
+        )
+    for model in variants:
+        for method in named:
+            if method.needs_model and (reason := method.refusal(model)):
+                allowed = [other.name for other in registry.methods.values() if other.frozen]
+                raise Sst2Error(
+                    f"method {method.name!r} cannot measure {model.name!r}: {reason}. Measure variants with --methods "
+                    f"{','.join(allowed)}."
+                )
 
 
 def find_against(settings: Settings, matrix: Matrix, *, strict: bool) -> tuple[str, ...]:
@@ -89,10 +105,7 @@ def find_against(settings: Settings, matrix: Matrix, *, strict: bool) -> tuple[s
             spec = matrix.registry.model(name, base=settings.models_base)
         except Sst2Error:
             return name
-        place = (spec.hub_id, spec.revision, spec.folder)
-        return next(
-            (model.name for model in matrix.models if (model.hub_id, model.revision, model.folder) == place), name
-        )
+        return next((model.name for model in matrix.models if model.place == spec.place), name)
 
     found = []
     for question in settings.against:
@@ -112,13 +125,15 @@ def plan_cells(
 ) -> list[Cell]:
     """Return the cells in the order they run: method by method, so that similar cells are next to each other.
 
-    A method without a model has one cell per seed, a method that trains nothing has the first seed only. ``known`` has
-    the names of all methods, which decide the cells' ids.
+    A method without a model has one cell per seed, a method that trains nothing has the first seed only. A method that
+    cannot measure a variant has no cell of it. ``known`` has the names of all methods, which decide the cells' ids.
     """
     cells = []
     for method in methods:
         columns: Sequence[ModelSpec | None] = models if method.needs_model else [None]
         for model in columns:
+            if method.refusal(model):
+                continue
             separator = separator_of(model, method, known) if model else "-"
             cells += [Cell(model, method, seed, separator) for seed in (seeds if method.trains else seeds[:1])]
     return cells
@@ -126,9 +141,9 @@ def plan_cells(
 
 def distinct_models(specs: Iterable[ModelSpec]) -> tuple[ModelSpec, ...]:
     """Return the models without duplicates; the name of the parent folder distinguishes folders of the same name."""
-    distinct: dict[tuple[str, str | None, Path | None], ModelSpec] = {}
+    distinct: dict[Hashable, ModelSpec] = {}
     for spec in specs:
-        distinct.setdefault((spec.hub_id, spec.revision, spec.folder), spec)
+        distinct.setdefault(spec.place, spec)
     taken: dict[str, ModelSpec] = {}
     for spec in distinct.values():
         name = _free_name(spec, taken)

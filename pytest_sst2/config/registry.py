@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_sst2.config.catalog import METHODS
 from pytest_sst2.config.specs import MethodSpec, ModelSpec, former_name
+from pytest_sst2.config.variants import VARIANTS, split_variant, unknown_variant
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.paths import folder_at, slashes_hint
@@ -43,17 +44,21 @@ class Registry:
     def model(self, text: str, *, base: Path) -> ModelSpec:
         """Return the model that ``text`` names: an alias, a local folder, or ``org/name[@revision]`` on the Hub.
 
+        Each may be followed by a colon and a variant.
+
         A Hub id without a revision that has an alias is that alias, so that its floors and baselines apply. A relative
         path starts from ``base``.
 
         Raises:
-            Sst2Error: It is none of the three, or a folder without a model.
+            Sst2Error: It is none of the three, or a folder without a model, or the variant is unknown.
         """
         if text in self.models:
             return self.models[text]
         folder = folder_at(base, text)
         if folder is not None and ("/" in text or "\\" in text or text in (".", "..") or _looks_like_model(folder)):
             return self._folder(text, folder)
+        if (variant := self._variant(text, base)) is not None:
+            return variant
         if _is_path(text):
             raise Sst2Error(
                 f"no folder {quoted(text)} below {base}.{slashes_hint(text)} --models takes aliases "
@@ -70,6 +75,25 @@ class Registry:
         for spec in self.models.values():
             names.setdefault(spec.hub_id.partition("/")[2].lower(), spec.name)
         raise Sst2Error(_unknown("model", text, names, "Hub ids (org/name[@revision]) and folders work too."))
+
+    def _variant(self, text: str, base: Path) -> ModelSpec | None:
+        """Return the model of ``NAME:VARIANT``; None if the text is not of this form, or names no model."""
+        name, word = split_variant(text)
+        if word in VARIANTS:
+            plain = self.model(name, base=base)
+            if plain.variant:
+                raise Sst2Error(f"model {quoted(text)} names two variants, {plain.variant} and {word}. Name one.")
+            return dataclasses.replace(plain, name=f"{plain.name}:{word}", variant=word)
+        if word and self._is_model(name, base):
+            raise unknown_variant(name, word)
+        return None
+
+    def _is_model(self, text: str, base: Path) -> bool:
+        try:
+            self.model(text, base=base)
+        except Sst2Error:
+            return False
+        return True
 
     def _folder(self, text: str, folder: Path) -> ModelSpec:
         if not _looks_like_model(folder):

@@ -6,10 +6,11 @@ This module imports nothing heavy, because a conftest that adds models or method
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_sst2.config.variants import VARIANTS
 from pytest_sst2.utils.errors import Sst2Error
 
 
@@ -40,6 +41,7 @@ class ModelSpec:
             copy without them is then incomplete.
         weights_sha256: SHA-256 that ``model.safetensors`` must have; empty if none was verified.
         bundled: Name of an installed package with the weights, used if neither the cache nor the Hub has them.
+        variant: A key of ``VARIANTS`` if the model is served otherwise than as float32 PyTorch modules, else empty.
     """
 
     name: str
@@ -52,10 +54,23 @@ class ModelSpec:
     sentence_encoder: bool = False
     weights_sha256: str = ""
     bundled: str = ""
+    variant: str = ""
 
     def __post_init__(self) -> None:
         if not self.hub_id and self.folder is None:
             raise Sst2Error(f"model {self.name!r} needs a hub_id ('org/name') or a folder.")
+
+    @property
+    def plain(self) -> ModelSpec:
+        """The model itself, whose files and weights a variant has."""
+        if not self.variant:
+            return self
+        return replace(self, name=self.name.removesuffix(f":{self.variant}"), variant="")
+
+    @property
+    def place(self) -> tuple[str, str | None, Path | None, str]:
+        """What is loaded, whatever its name."""
+        return self.hub_id, self.revision, self.folder, self.variant
 
 
 def former_name(hub_id: str) -> str:
@@ -87,6 +102,15 @@ class MethodSpec:
     notes: str = ""
     frozen: bool = False
     trains: bool = True
+
+    def refusal(self, model: ModelSpec | None) -> str:
+        """Return why the method cannot measure a variant of a model; empty if it can."""
+        variant = VARIANTS.get(model.variant) if model else None
+        if variant is None or self.frozen:
+            return ""
+        if self.trains:
+            return "a variant is served, not trained, and the method's spec does not say that its encoder is frozen"
+        return "" if variant.is_torch else f"{variant.name} serves sentence embeddings, not a classification head"
 
 
 def cell_name(key: tuple[str | None, str]) -> str:

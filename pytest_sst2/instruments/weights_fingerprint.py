@@ -39,7 +39,7 @@ def weights_fingerprint(module: Any, *, sketched: bool = False) -> WeightsFinger
         # Quantised tensors are left out; ``EncoderFingerprint.dtype`` names their type.
         if not hasattr(weight, "numel") or not weight.is_floating_point():
             continue
-        plain = weight.detach().float().cpu().contiguous()
+        plain = _plain(weight).detach().float().cpu().contiguous()
         digest = hashlib.sha256(plain.numpy()).digest()
         if sketcher is not None:
             sketcher.add(name, plain.numpy(), digest)
@@ -51,6 +51,13 @@ def weights_fingerprint(module: Any, *, sketched: bool = False) -> WeightsFinger
     sketches = sketcher.sketches() if sketcher is not None else None
     effective = min(narrow, default="float32") if tensors else ""
     return WeightsFingerprint(parts, effective, all_tensors.hexdigest(), sketches)
+
+
+def _plain(weight: Any) -> Any:
+    """Return a tensor that numpy can read: torchao's quantised weights are computed back."""
+    import torch
+
+    return weight if type(weight) in (torch.Tensor, torch.nn.Parameter) else weight.dequantize()
 
 
 def _stores(dtype: str, tensor: Any) -> bool:

@@ -17,6 +17,7 @@ def train(job: Job) -> Trained:
     """
     classifier = load_classifier(job, needs_head=True)
     settings = {"trained": False, "max_length": classifier.max_length, "head": type(classifier.model).__name__}
+    settings |= job.loader.variant_settings(job.encoder)
     warnings = truncation_warnings(classifier.tokenizer, classifier.max_length, None, job.evaluation)
     warnings += unknown_token_warnings(classifier.tokenizer, job.evaluation)
     return Trained(classifier, settings, warnings=(*warnings, *job.loader.head_warnings(job.encoder)))

@@ -65,6 +65,7 @@ class Features:
             "modules": [type(module).__name__ for module in self.encoder],
             "pooling": next((_pooling(module) for module in self.encoder if type(module).__name__ == "Pooling"), None),
             "max_seq_length": encoder_limit(self.encoder),
+            **self.job.loader.variant_settings(self.job.encoder),
             **(
                 {"tokens_per_batch": self.embedder.tokens_per_batch}
                 if self.job.is_fast
@@ -100,7 +101,8 @@ class Features:
         if cache is None or encoder is None:
             return self._check_finite(self.embedder.embed(sentences, lengths, self.job.clock.step))
         # Batches of another size move embeddings by 1e-7, too little to change the encoder's identity.
-        address = address_of(encoder.identity, ids, "" if self.job.parts == 1 else f"{self.job.parts} parts")
+        parts = "" if self.job.parts == 1 else f"{self.job.parts} parts"
+        address = address_of(encoder.identity, ids, " ".join(filter(None, (self.job.encoder.variant, parts))))
         cached = cache.get(address, len(ids))
         if cached is not None and self._confirms(cached, sentences, lengths, encoder):
             self.job.clock.mark_cached()

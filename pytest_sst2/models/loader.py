@@ -7,6 +7,7 @@ files that ``locate`` verified. Therefore they never use the network, and the co
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pytest_sst2.models.not_a_model import no_transformer, wrapped
 from pytest_sst2.models.safety import refuse_invalid_weights
 from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_model_type, task_of, uses_pooler
 from pytest_sst2.models.trial_load import try_to_load
+from pytest_sst2.models.variants import backend_of, check_variant, dtype_of, quiet, transform
 from pytest_sst2.models.word_vectors import check_word_vectors, convert_word_vectors
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import shorten
@@ -63,6 +65,7 @@ class ModelLoader:
         Raises:
             Sst2Error: The model is not available, its files are refused, or they changed since.
         """
+        spec = spec.plain
         if spec not in self._located:
             self._located[spec] = self._locate(spec)
         located = self._located[spec]
@@ -73,11 +76,11 @@ class ModelLoader:
 
     def is_located(self, spec: ModelSpec) -> bool:
         """Return whether a model's files are already located."""
-        return spec in self._located
+        return spec.plain in self._located
 
     def adopt(self, spec: ModelSpec, located: LocatedModel) -> None:
         """Use files that were located elsewhere, instead of locating them."""
-        self._located[spec] = located
+        self._located[spec.plain] = located
 
     def tokenizer(self, spec: ModelSpec) -> Any:
         """Return the model's own tokenizer (a ``PreTrainedTokenizerBase``).
@@ -117,6 +120,7 @@ class ModelLoader:
         import torch
         from transformers import AutoModelForSequenceClassification
 
+        check_variant(spec, self.device)
         folder = self._transformer(spec)
 
         def load() -> tuple[Any, dict[str, Any]]:
@@ -157,7 +161,20 @@ class ModelLoader:
             swap_classes(spec.name, model)
             self._swapped.add(spec)
         _set_single_label(model.config)
-        return model.to(self.device)
+        model.to(self.device)
+
+        def answer(sentences: list[str]) -> None:
+            inputs = self.tokenizer(spec)(sentences, padding=True, return_tensors="pt").to(self.device)
+            with torch.inference_mode():
+                model.eval()(**inputs)
+
+        self._transform(spec, model, answer)
+        return model
+
+    def _transform(self, spec: ModelSpec, model: Any, warm_up: Callable[[list[str]], Any]) -> None:
+        if spec.variant:
+            with contextlib.nullcontext() if self.verbose else quiet():
+                self._library_call(spec)("transformer", lambda: transform(spec, model, warm_up), done="transformed")
 
     def head_warnings(self, spec: ModelSpec) -> tuple[str, ...]:
         """Warn if the classes of the head that ``sequence_classifier`` returned were swapped."""
@@ -180,18 +197,24 @@ class ModelLoader:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        folder = self.locate(spec).folder
+        check_variant(spec, self.device)
+        located = self.locate(spec)
+        folder, backend = located.folder, backend_of(spec, located)
+        dtype = dtype_of(spec, dtype)
         refuse_other_model_type(spec.name, folder)
 
         def load() -> Any:
             return SentenceTransformer(
                 str(folder),
                 device=self.device,
-                model_kwargs={**dtype_argument(getattr(torch, dtype)), "use_safetensors": True},
+                model_kwargs={**backend.model_kwargs}
+                or {**dtype_argument(getattr(torch, dtype)), "use_safetensors": True},
+                **backend.arguments,
                 **self._load_options(),
             )
 
-        encoder = self._library_call(spec)("sentence encoder", load)
+        with quiet() if spec.variant and not self.verbose else contextlib.nullcontext():
+            encoder = self._library_call(spec)("sentence encoder", load)
         disable_chat_templates(encoder)
         convert_word_vectors(encoder, getattr(torch, dtype))
         if spec not in self._checked_encoders:
@@ -203,7 +226,13 @@ class ModelLoader:
         if limits and min(limits) != candidates[0]:
             with contextlib.suppress(AttributeError):  # a StaticEmbedding reads whole sentences
                 encoder.max_seq_length = int(min(limits))
+        if not backend.arguments:
+            self._transform(spec, encoder[0].auto_model if spec.variant else encoder, encoder.encode)
         return encoder
+
+    def variant_settings(self, spec: ModelSpec) -> dict[str, str]:
+        """Return how a variant is served, for the settings of its record; empty for a plain model."""
+        return dict(backend_of(spec, self.locate(spec)).settings)
 
     def _library_call(self, spec: ModelSpec) -> LibraryCall:
         return LibraryCall(spec.name, verbose=self.verbose)

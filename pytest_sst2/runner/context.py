@@ -19,6 +19,7 @@ from pytest_sst2.methods.fast.embedding_cache import NOT_CACHED, EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
 from pytest_sst2.models.loader import ModelLoader, NoHeadError
+from pytest_sst2.models.variants import check_variant
 from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
@@ -136,9 +137,13 @@ class RunContext:
         error is that of its cell.
 
         Raises:
-            Sst2Error: Data, floors, metrics, device or sizes are invalid, or a checkpoint has no head.
+            Sst2Error: Data, floors, metrics, device or sizes are invalid, a variant's libraries cannot be used, or a
+                checkpoint has no head.
         """
         with collector_paused():
+            cells = list(cells)
+            for model in dict.fromkeys(cell.model for cell in cells if cell.model):
+                check_variant(model, self.device)
             if self.settings.executor != "ray":
                 self._check_heads(cells)
             _ = self.metric_names, self.floors, self.device
