@@ -217,7 +217,7 @@ def other_work(before: Record, after: Record) -> str:
         return f"method {after.method}, was {before.method}"
     if before.path != after.path:
         return f"path {after.path}, was {before.path}"
-    if before.model != after.model and not _same_size(before, after):
+    if before.model != after.model and not (_variant_change(before, after) or _same_size(before, after)):
         return f"model {after.model}, was {before.model}"
     values = [name for name in _changed_values(before, after) if name not in _SAME_WORK]
     if all(is_frozen(record) for record in (before, after)):

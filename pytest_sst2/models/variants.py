@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,11 @@ from pytest_sst2.utils.hashing import file_digest, sha256_digest
 
 # The exported files that sentence-transformers looks for.
 _EXPORTED = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
-# The module that a variant imports, and its distribution, whose requirements can contradict the installed releases.
+# What a variant imports, and its distribution, whose requirements can contradict the installed releases.
 _LIBRARIES = {
-    "int8": ("torchao.quantization", "torchao"),
-    "onnx": ("optimum.onnxruntime", "optimum-onnx"),
-    "openvino": ("optimum.intel.openvino", "optimum-intel"),
+    "int8": ("torchao.quantization:quantize_", "torchao"),
+    "onnx": ("optimum.onnxruntime:ORTModelForFeatureExtraction", "optimum-onnx"),
+    "openvino": ("optimum.intel.openvino:OVModelForFeatureExtraction", "optimum-intel"),
 }
 # One sentence is a shape of its own for torch.compile, which otherwise leaves the number of sentences open.
 _WARM_UP = (["a few words", "a few more words than in the first"], ["one sentence"])
@@ -106,14 +106,14 @@ def transform(spec: ModelSpec, model: Any, warm_up: Callable[[list[str]], Any]) 
 
 
 def _require(name: str, variant: str) -> None:
-    module, distribution = _LIBRARIES[variant]
+    imported, distribution = _LIBRARIES[variant]
     try:
         with quiet():
-            importlib.import_module(module)
+            pkgutil.resolve_name(imported)
     except Exception as error:  # an AttributeError, for example, of a library that expects another release
         reason = _conflict(distribution) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         is_backend = not VARIANTS[variant].is_torch
-        where = "In an environment of its own, because it needs older releases of transformers: " if is_backend else ""
+        where = "It may need older releases of transformers, so use an environment of its own: " if is_backend else ""
         command = f"python -m pip install 'sentence-transformers[{variant}]'" if is_backend else install_command("int8")
         raise Sst2Error(
             f"model {name!r} needs {distribution}, which cannot be used ({reason}). {where}{command}."

@@ -141,6 +141,16 @@ def test_a_renamed_checkpoint_with_the_same_weights_is_compared_along_its_chain(
     assert any("pooling" in str(cause) for cause in cell.causes)
 
 
+def test_another_variant_of_the_same_weights_is_the_declared_cause_of_all_that_follows() -> None:
+    before = probe("clf")
+    after = with_fingerprint(probe("clf:int8"), encoder={"dtype": "int8", "sketch": ""})
+    after = dataclasses.replace(after, settings={**after.settings, "variant": "int8"})
+    (cell,) = compared([before], [after], Declared(model=True)).cells
+    assert [str(cause) for cause in cell.causes] == ["variant int8, was plain"]
+    (cell,) = compared([before], [other_weights(after)], Declared(model=True)).cells
+    assert [str(cause) for cause in cell.causes] == ["model clf:int8, was clf"]
+
+
 def test_a_declaration_that_changed_nothing_is_harmless() -> None:
     cell = compared([probe()], [probe()], Declared(model=True, recipe=True)).cells[0]
     assert (cell.verdict, cell.causes, cell.earlier) == ("identical", (), None)

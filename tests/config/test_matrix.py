@@ -15,6 +15,7 @@ from tests.conftest import collected
 
 REGISTRY = Registry(CATALOG, METHODS)
 PROBE, TFIDF = REGISTRY.method("linear-probe"), REGISTRY.method("tfidf")
+VARIANT_PAIR = ("minilm", "minilm:int8")
 MINILM, ALBERT = REGISTRY.models["minilm"], REGISTRY.models["albert"]
 
 
@@ -110,3 +111,28 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     specs = distinct_models(look_up(str(folder), tmp_path) for folder in folders)
     assert [spec.name for spec in specs] == ["best", "b/best", "best#2", "best#3"]
     assert [spec.folder for spec in specs] == folders
+
+
+class TestVariants:
+    def test_a_variant_has_cells_of_the_methods_that_freeze_its_encoder(self, cells: pytest.Pytester) -> None:
+        result = cells.runpytest("--collect-only", "-q", "--models", "minilm,minilm:int8,minilm:int8")
+        names = [name for name in collected(result) if name.startswith("minilm")]
+        assert names == [
+            "minilm-fine-tune-seed42",
+            *(f"{model}-{method}-seed42" for method in ("linear-probe", "torch-probe") for model in VARIANT_PAIR),
+        ]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["minilm,minilm:int8", "--methods", "fine-tune"], "*a variant is served, not trained*--methods linear-*"),
+            (["minilm:onnx", "--methods", "as-is"], "*onnx serves sentence embeddings, not a classification head*"),
+            (["minilm:bf16", "--sst2-dtype", "float16"], "*is a variant of the float32 model; leave out --sst2-dtype*"),
+        ],
+    )
+    def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(
+        self, cells: pytest.Pytester, arguments: list[str], words: str
+    ) -> None:
+        result = cells.runpytest("--models", *arguments)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([words])

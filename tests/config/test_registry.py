@@ -195,3 +195,39 @@ def test_a_model_in_a_folder_whose_name_is_no_utf8_is_refused_before_a_library_s
     with pytest.raises(Sst2Error, match="is not valid UTF-8") as caught:
         REGISTRY.model(str(folder), base=tmp_path)
     assert "Rename the folder" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["minilm:int8", f"{MINILM.hub_id}:int8"])
+def test_a_variant_is_the_model_served_otherwise(tmp_path: Path, text: str) -> None:
+    spec = look_up(text, tmp_path)
+    assert (spec.name, spec.variant, spec.hub_id) == ("minilm:int8", "int8", MINILM.hub_id)
+    assert spec.plain == MINILM
+
+
+def test_a_variant_may_follow_a_revision_or_a_folder(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    assert look_up("someone/model@v1:onnx", tmp_path).revision == "v1"
+    assert (look_up("./mine:bf16", tmp_path).folder, look_up("mine:bf16", tmp_path).variant) == (folder, "bf16")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file name has a colon there")
+def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
+    model_folder(tmp_path / "mine:int8")
+    assert look_up("mine:int8", tmp_path).variant == ""
+    assert look_up("mine:int8:bf16", tmp_path).plain == look_up("mine:int8", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("minilm:int9", "no variant 'int9'. Did you mean 'int8'? Variants: bf16, int8, compile, onnx, openvino."),
+        ("someone/model:latest", "A revision follows an @, as in org/name@revision."),
+        ("minilm:int8:bf16", "names two variants, int8 and bf16"),
+        ("minlm:int8", "unknown model 'minlm'. Did you mean 'minilm'?"),
+        ("minilm:", "unknown model 'minilm:'. Did you mean 'minilm'?"),
+        (r"C:\models\mine", "Windows path"),
+        ("./missing:int8", "no folder './missing'"),
+    ],
+)
+def test_a_wrong_variant_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
+    assert words in refusal(text, tmp_path)

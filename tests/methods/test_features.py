@@ -104,6 +104,17 @@ class TestCache:
             features(changed.train.sentences)
         assert cached_phases(changed) == []
 
+    def test_a_variant_is_another_address(self, cache: EmbeddingCache, tiny_encoder: Path) -> None:
+        job = job_with(cache, tiny_encoder)
+        load_features(job)(job.train.sentences)
+        spec = dataclasses.replace(job.encoder, name=f"{job.encoder.name}:bf16", variant="bf16")
+        other = dataclasses.replace(job_with(cache, tiny_encoder), model=spec)
+        features = load_features(other)
+        with other.clock.phase("encode"):
+            features(other.train.sentences)
+        assert cached_phases(other) == []
+        assert features.settings()["variant"] == "bf16"
+
     def test_a_library_that_embeds_differently_is_another_address(
         self, cache: EmbeddingCache, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
