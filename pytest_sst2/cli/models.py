@@ -6,6 +6,7 @@ import argparse
 
 from pytest_sst2.cli.output import add_format_option, json_text, table
 from pytest_sst2.config.catalog import CATALOG
+from pytest_sst2.config.variants import VARIANTS
 
 HELP = "list the encoders that have a short name"
 
@@ -26,4 +27,6 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     for spec in CATALOG:
         size, revision = f"{spec.parameters_millions:.1f}", (spec.revision or "main")[:12]
         rows.append((spec.name, spec.hub_id, size, spec.licence, revision, spec.notes))
-    return table(rows, ("model", "Hub id", "M parameters", "licence", "revision", "notes")), 0
+    models = table(rows, ("model", "Hub id", "M parameters", "licence", "revision", "notes"))
+    variants = table([(f":{variant.name}", variant.notes) for variant in VARIANTS.values()], ("variant", "notes"))
+    return f"{models}\n\nVariants of any model that is not trained, such as minilm:bf16:\n\n{variants}", 0

@@ -95,7 +95,14 @@ class Option:
 
 SAVE = Option("save", "save the records of this run as a baseline in .sst2/", text, "NAME", group="baselines")
 OPTIONS: tuple[Option, ...] = (
-    Option("models", "aliases, Hub ids (org/name[@revision]) or folders", names, "A,B", "minilm", group="what is run"),
+    Option(
+        "models",
+        "aliases, Hub ids (org/name[@revision]) or folders; MODEL:VARIANT for a variant",
+        names,
+        "A,B",
+        "minilm",
+        group="what is run",
+    ),
     Option("methods", "training methods; default: all", names, "M,N"),
     Option("data", "source of SST-2: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
     Option("columns", "columns of sentence and label in the files of a folder", pair_of_names, "SENTENCE,LABEL"),

@@ -49,12 +49,17 @@ def dtype_of(spec: ModelSpec, dtype: str) -> str:
     return "bfloat16" if spec.variant == "bf16" else dtype
 
 
-def check_variant(spec: ModelSpec, device: str) -> None:
-    """Raise an Sst2Error if a variant cannot run on the device, or if its libraries are missing or do not fit."""
+def check_variant(spec: ModelSpec, device: str, *, is_here: bool = True) -> None:
+    """Raise an Sst2Error if a variant cannot run on the device, or if its libraries are missing or do not fit.
+
+    Exported files are not sent to other machines, so their variants must run on this one (``is_here``).
+    """
     if not spec.variant:
         return
     if not VARIANTS[spec.variant].is_torch and device != "cpu":
         raise Sst2Error(f"model {spec.name!r} runs on a CPU only. Replace --sst2-device {device} by cpu.")
+    if not VARIANTS[spec.variant].is_torch and not is_here:
+        raise Sst2Error(f"model {spec.name!r} runs on this machine only. Leave out --sst2-executor ray.")
     if spec.variant in _LIBRARIES:
         _require(spec.name, spec.variant)
 

@@ -143,7 +143,7 @@ class RunContext:
         with collector_paused():
             cells = list(cells)
             for model in dict.fromkeys(cell.model for cell in cells if cell.model):
-                check_variant(model, self.device)
+                check_variant(model, self.device, is_here=self.settings.executor != "ray")
             if self.settings.executor != "ray":
                 self._check_heads(cells)
             _ = self.metric_names, self.floors, self.device

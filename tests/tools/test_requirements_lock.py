@@ -15,7 +15,7 @@ from tests.tools.test_requirements import PROJECT
 
 TEXT = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 LOCKED = dict(re.findall(r"^(\w\S*)==(\S+)", TEXT, re.MULTILINE))
-EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"deberta"})
+EXTRAS = sorted({*PROJECT["optional-dependencies"]} - {"deberta", "int8"})
 # Tools that tox installs without an extra.
 WITHOUT_EXTRA = {"coverage", "matplotlib", "mutmut", "pip-licenses"}
 LICENCES = (ROOT / "docs" / "licences.csv").read_text(encoding="utf-8")
