@@ -43,6 +43,8 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    if sys.stdout is None:  # the shell closed it, as `>&-` does; the exit status still counts
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the rest of the process
     options = _parse(arguments)
     status = 0
     # The encoding of a pipe may lack a character of the output.

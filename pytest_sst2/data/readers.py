@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pytest_sst2.data.arrow import arrow_values, parquet_values
-from pytest_sst2.data.row_format import CLASSES, LABELS_OPTION, RowFormat
+from pytest_sst2.data.arrow import ChooseColumns, arrow_values, parquet_values
+from pytest_sst2.data.row_format import LABELS_OPTION, RowFormat
 from pytest_sst2.data.tsv_quoting import is_escaped, is_quoted
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate
@@ -108,24 +107,26 @@ def _problem(sentence: Any, label: Any, form: RowFormat) -> str:
 
 def arrow_rows(paths: Iterable[Path], form: RowFormat) -> Iterator[_RawRow]:
     """Yield the rows of the Arrow files of one saved split; raise if a file lacks a column or is damaged."""
-    parts = (arrow_values(path, functools.partial(_columns_of, form=form, name=str(path))) for path in paths)
+    parts = (_named_values(arrow_values, path, str(path), form) for path in paths)
     for number, (sentence, label) in enumerate(itertools.chain.from_iterable(parts), 1):
         yield _RawRow(f"row {number}", sentence, label)
 
 
-def _columns_of(
-    names: Sequence[str], metadata: Mapping[bytes, bytes], *, form: RowFormat, name: str
-) -> tuple[str, str]:
-    """Return the columns to read; refuse a file with label names in reverse order."""
-    columns = form.columns(names, name)
-    classes = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"), columns[1])
-    negative, positive = CLASSES
-    if not form.has_labels and len(classes) == 2 and (classes[0] in positive or classes[1] in negative):
-        raise Sst2Error(
-            f"{name}: its labels are 0 for {quoted(classes[0])} and 1 for {quoted(classes[1])}, but 0 must be "
-            f"negative and 1 positive. {LABELS_OPTION} 1,0 reads them so."
-        )
-    return columns
+def _named_values(
+    read: Callable[[Path, ChooseColumns], Iterator[tuple[Any, ...]]], path: Path, name: str, form: RowFormat
+) -> Iterator[tuple[Any, Any]]:
+    """Yield sentences and labels; a numbered label is replaced by its name if ``form`` reads the file's labels so."""
+    names: list[str] = []
+
+    def choose(columns: Sequence[str], metadata: Mapping[bytes, bytes]) -> tuple[str, str]:
+        chosen = form.columns(columns, name)
+        classes = _label_names(metadata.get(b"huggingface", b"").decode(errors="replace"), chosen[1])
+        names.extend(form.names_to_read(classes, name))
+        return chosen
+
+    for sentence, label in read(path, choose):
+        is_named = type(label) is int and 0 <= label < len(names)
+        yield sentence, names[label] if is_named else label
 
 
 def _label_names(text: str, column: str) -> list[str]:
@@ -230,8 +231,7 @@ def _parsed(text: str, where: str, unit: Literal["line", "column"]) -> Any:
 
 
 def _read_parquet(path: Path, form: RowFormat) -> Iterator[_RawRow]:
-    values = parquet_values(path, functools.partial(_columns_of, form=form, name=path.name))
-    for number, (sentence, label) in enumerate(values, 1):
+    for number, (sentence, label) in enumerate(_named_values(parquet_values, path, path.name, form), 1):
         yield _RawRow(f"row {number}", sentence, label)
 
 

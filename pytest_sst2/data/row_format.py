@@ -7,6 +7,7 @@ refused, because a wrong guess would measure the opposite.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ _NAMES = (
 # Words for the classes 0 and 1, without case.
 CLASSES = (("negative", "neg"), ("positive", "pos"))
 _WORDS = {word: number for number, words in enumerate(CLASSES) for word in words}
+# The decimals of a whole number.
+_ZEROS = re.compile(r"(?<=\d)\.0+$", re.ASCII)
 # Labels in text, 1.0 as written by pandas.
 _NUMBERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
@@ -41,6 +44,7 @@ class RowFormat:
         self._known = {_text(label): number for number, label in enumerate(labels or ())}
         self._read_columns: dict[tuple[str, str], None] = {}
         self._read_labels: dict[str, int] = {}
+        self._names: list[str] = []
 
     @property
     def has_labels(self) -> bool:
@@ -88,6 +92,38 @@ class RowFormat:
         self._read_columns[found] = None
         return found
 
+    def names_to_read(self, names: list[str], place: str) -> list[str]:
+        """Return the names of the labels 0, 1, ... of a file, if they decide and not the numbers; else an empty list.
+
+        They decide if a given label is one of them, or if no labels are given and the number of a class that its name
+        states is another.
+
+        Args:
+            names: Names in lower case that the file declares; empty if it declares none.
+            place: The file, for an error.
+
+        Raises:
+            Sst2Error: The names contradict the labels that were given, or those of a file that was read before.
+        """
+        if self._labels is not None and any(_text(name) in self._known for name in names):
+            return names
+        stated = [(label, number) for label, name in enumerate(names) if (number := _WORDS.get(name)) is not None]
+        if self._labels is None and any(label != number for label, number in stated):
+            return names
+        contradicted = self._labels is not None and any(self.number(label) not in (None, n) for label, n in stated)
+        if contradicted or (self._names and names and names != self._names):
+            known = (
+                f"{LABELS_OPTION} {','.join(self._labels)}"
+                if self._labels
+                else f"another file: {_numbered(self._names)}"
+            )
+            raise Sst2Error(
+                f"{place}: its labels are {_numbered(names)}, which contradicts {known}. "
+                f"{LABELS_OPTION} NEGATIVE,POSITIVE takes these names too."
+            )
+        self._names = self._names or names
+        return []
+
     def number(self, label: Any) -> int | None:
         """Return 0 for a negative label, 1 for a positive one, None for any other."""
         if self._labels is not None:
@@ -115,8 +151,11 @@ def _usual(names: Sequence[str]) -> tuple[str, str] | None:
     return (sentences[0], labels[0]) if len(sentences) == len(labels) == 1 else None
 
 
+def _numbered(names: Sequence[str]) -> str:
+    """Return label names with their numbers, such as ``0 for 'bad' and 1 for 'good'``."""
+    return " and ".join(f"{number} for {quoted(name)}" for number, name in enumerate(names[:4]))
+
+
 def _text(label: Any) -> str:
-    """Return a label as text without case: 1 and 1.0 are ``1``."""
-    if type(label) is float and label.is_integer():
-        label = int(label)
-    return str(label).strip().casefold()
+    """Return a label as text without case: 1 and 1.0 are ``1``, also in text, as pandas writes them."""
+    return _ZEROS.sub("", str(label).strip().casefold())

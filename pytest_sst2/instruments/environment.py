@@ -63,7 +63,7 @@ def at_this_moment(environment: Environment) -> Environment:
     return dataclasses.replace(
         environment,
         threads=torch.get_num_threads(),
-        matmul_precision=torch.get_float32_matmul_precision(),
+        matmul_precision=_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
     )
 
@@ -83,11 +83,25 @@ def _environment_at_start(device: str) -> Environment:
         cpu_cores=cores(),
         threads=torch.get_num_threads(),
         blas=_blas(),
-        matmul_precision=torch.get_float32_matmul_precision(),
+        matmul_precision=_matmul_precision(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         # This process limits the threads of its libraries; only the user's own variables are kept.
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ and not was_set_here(name)},
     )
+
+
+def _matmul_precision() -> str:
+    """Return ``highest``, ``high`` or ``medium``, or the precision of each backend if it was set for one of them.
+
+    PyTorch raises an error in the second case: its two interfaces for the precision exclude each other.
+    """
+    import torch
+
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        backends = {"cuda": torch.backends.cuda, "mkldnn": torch.backends.mkldnn}
+        return ", ".join(f"{name} {backend.matmul.fp32_precision}" for name, backend in backends.items())
 
 
 def _package_versions() -> dict[str, str]:

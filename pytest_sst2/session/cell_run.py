@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 
+from pytest_sst2.instruments.library_state import default_library_state
 from pytest_sst2.results.looks import Skipped
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.runner.executor import SeedNotNeededError
@@ -138,12 +139,14 @@ class CellRun:
         memory = out_of_memory_explained(self.cell, context.settings.recipe)
         # With -v, libraries print to the terminal; otherwise pytest captures it.
         capture = self._item.config.pluginmanager.getplugin("capturemanager") if context.settings.talkative else None
-        with working, memory, capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        shown = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+        with working, memory, shown, default_library_state(context.device) as warnings:
             runner = context.runner(self.cell)
             rounds = context.settings.rounds
             self._timer(runner.run_round, rounds, runner.prepare_round)
             runner.run_rounds(rounds)  # the timer runs fewer if benchmarks are disabled
-            return runner.record(context.floor_for)
+            record = runner.record(context.floor_for)
+        return replace(record, warnings=(*record.warnings, *warnings))
 
 
 def attach_results(item: pytest.Item, report: Any, call: pytest.CallInfo[None]) -> None:

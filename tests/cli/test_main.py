@@ -30,6 +30,11 @@ def test_every_model_method_and_recipe_is_listed(capsys: pytest.CaptureFixture[s
         assert not [name for name in names if name not in output]
 
 
+def test_a_closed_stdout_leaves_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["recipes"]) == 0
+
+
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["compile"])

@@ -265,24 +265,6 @@ def saved_by_an_old_release(folder: Path) -> None:
     changed_json(folder / "train" / "state.json", _indices_data_files=[{"filename": "indices.arrow"}])
 
 
-def labelled_the_other_way_round(folder: Path) -> datasets.DatasetDict:
-    """Return a data set whose validation split has its class names in reverse order."""
-    both = saved(folder, train=TRAIN, validation=VALIDATION)
-    other = datasets.ClassLabel(names=["Positive", "Negative"])
-    both["validation"] = both["validation"].cast_column("label", other)
-    return both
-
-
-def saved_with_names_turned_round(folder: Path) -> None:
-    labelled_the_other_way_round(folder).save_to_disk(str(folder))
-
-
-def parquet_with_names_turned_round(folder: Path) -> None:
-    folder.mkdir()
-    for name, rows in labelled_the_other_way_round(folder).items():
-        rows.to_parquet(folder / f"{name}.parquet")
-
-
 def splits_that_lie_apart(folder: Path) -> None:
     tsv(folder / "reviews" / "train.tsv", TRAIN)
     tsv(folder / "tweets" / "dev.tsv", VALIDATION)
@@ -363,11 +345,6 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
         (saved_and_damaged, ["{folder}/train/data-00000-of-00001.arrow", "is not a readable Arrow file"]),
         (saved_with_a_file_missing, ["{folder}/validation/data-00000-of-00001.arrow cannot be read: No such file"]),
         (saved_with_other_columns, ["{folder}/train/data-00000", "no column 'sentence'", "'words'"]),
-        (
-            saved_with_names_turned_round,
-            ["{folder}/validation/data", "0 for 'positive' and 1 for 'negative'", "--sst2-labels 1,0"],
-        ),
-        (parquet_with_names_turned_round, ["validation.parquet", "0 for 'positive' and 1 for 'negative'"]),
         (
             splits_that_lie_apart,
             [

@@ -41,7 +41,7 @@ def write(folder: Path, kind: str, names: tuple[str, str], labels: tuple[object,
         (("words", "mood"), ("1", "0"), RowFormat(("words", "mood"))),
         (("words", "mood"), ("happy", "sad"), RowFormat(("words", "mood"), ("sad", "happy"))),
         (("sentence", "label"), ("1", "2"), RowFormat(labels=("2", "1"))),
-        (("sentence", "label"), ("0", "1"), RowFormat(labels=("1", "0"))),
+        (("sentence", "label"), ("0", "1.0"), RowFormat(labels=("1", "0"))),
         (("sentence", "label"), ("Positive", "Negative"), RowFormat(labels=("negative", "positive"))),
     ],
 )
@@ -107,14 +107,61 @@ def test_the_note_says_how_the_data_were_read(tmp_path: Path) -> None:
     assert load_folder(tmp_path).dataset["validation"]["label"][:] == [1]
 
 
-def test_class_names_in_reverse_order_are_refused_unless_the_labels_are_given(tmp_path: Path) -> None:
+def save(path: Path, names: list[str], labels: list[int]) -> Path:
+    """Write the two rows as ``datasets`` does, with the names of its labels."""
     import datasets
 
-    features = datasets.Features(
-        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])}
-    )
-    rows = datasets.Dataset.from_dict({"sentence": list(ROWS.sentences), "label": [0, 1]}, features=features)
-    rows.to_parquet(tmp_path / "train.parquet")
-    with pytest.raises(Sst2Error, match="--sst2-labels 1,0 reads them so"):
-        read_rows(tmp_path / "train.parquet")
-    assert read_rows(tmp_path / "train.parquet", RowFormat(labels=("1", "0"))) == ROWS
+    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
+    rows = datasets.Dataset.from_dict({"sentence": list(ROWS.sentences), "label": labels}, features=features)
+    rows.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "given"),
+    [
+        (["negative", "positive"], [1, 0], None),
+        (["Positive", "Negative"], [0, 1], None),
+        (["positive", "negative"], [0, 1], ("1", "0")),
+        (["negative", "neutral", "positive"], [2, 0], None),
+        (["bad", "good"], [1, 0], None),
+        (["good", "bad"], [0, 1], ("bad", "good")),
+        (["stay", "other", "churn"], [0, 2], ("churn", "stay")),
+    ],
+)
+def test_labels_are_read_by_the_names_that_the_file_declares(
+    tmp_path: Path, names: list[str], labels: list[int], given: tuple[str, str] | None
+) -> None:
+    assert read_rows(save(tmp_path / "train.parquet", names, labels), RowFormat(labels=given)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "given", "message"),
+    [
+        (["pos", "neg"], ["neg", "pos"], ("1", "0"), "1 for 'pos', which contradicts --sst2-labels 1,0"),
+        (["bad", "good"], ["good", "bad"], None, "1 for 'bad', which contradicts another file: 0 for 'bad'"),
+    ],
+)
+def test_label_names_that_contradict_the_option_or_the_other_split_are_refused(
+    tmp_path: Path, train: list[str], validation: list[str], given: tuple[str, str] | None, message: str
+) -> None:
+    form = RowFormat(labels=given)
+    read_rows(save(tmp_path / "train.parquet", train, [0, 1]), form)
+    with pytest.raises(Sst2Error, match=message):
+        read_rows(save(tmp_path / "validation.parquet", validation, [0, 1]), form)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "saved"])
+def test_splits_with_opposite_label_names_are_read_alike(tmp_path: Path, kind: str) -> None:
+    import datasets
+
+    both = datasets.DatasetDict()
+    for split, names, labels in (("train", ["Negative", "Positive"], [1, 0]), ("validation", ["pos", "neg"], [0, 1])):
+        save(tmp_path / f"{split}.parquet", names, labels)
+        both[split] = datasets.Dataset.from_parquet(str(tmp_path / f"{split}.parquet"))
+    if kind == "saved":
+        both.save_to_disk(str(tmp_path / "saved"))
+    source = load_folder(tmp_path / "saved" if kind == "saved" else tmp_path)
+    for split in ("train", "validation"):
+        assert source.dataset[split]["label"][:] == ROWS.labels
+    assert source.note == "label 'neg' read as negative; label 'pos' read as positive"

@@ -39,6 +39,15 @@ def test_determinism_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collect_environment("cpu").deterministic is True
 
 
+def test_a_precision_that_was_set_for_one_backend_is_recorded() -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    try:
+        assert collect_environment("cpu").matmul_precision == "cuda none, mkldnn bf16"
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
+    assert collect_environment("cpu").matmul_precision == "highest"
+
+
 def test_threads_cores_and_libraries_are_recorded() -> None:
     found = collect_environment("cpu")
     assert found.threads >= 1
