@@ -50,19 +50,20 @@ class CauseSearch:
     def _packages_or_commits(self, observer: Observer) -> list[str]:
         """Test one end's commit with the other end's packages, then search what makes the difference."""
         before, after = self.sides.before, self.sides.after
-        seen = observer.observe(before.at(after.checkout))
-        self.notify(f"the later commit with the earlier packages: {seen}")
-        if seen.outcome is Outcome.BAD:
+        commit = observer.observe(before.at(after.checkout))
+        self.notify(f"the later commit with the earlier packages: {commit}")
+        if commit.outcome is Outcome.BAD:
             return self._commits(observer, before)
-        if seen.outcome is Outcome.GOOD:
-            return self._packages(observer, after.checkout)
-        seen = observer.observe(after.at(before.checkout))
-        self.notify(f"the earlier commit with the later packages: {seen}")
-        if seen.outcome is Outcome.BAD:
+        packages = observer.observe(after.at(before.checkout))
+        self.notify(f"the earlier commit with the later packages: {packages}")
+        if packages.outcome is Outcome.BAD:
             return self._packages(observer, before.checkout)
-        if seen.outcome is Outcome.GOOD:
-            return self._commits(observer, after)
-        return [f"no cause: neither commit can be judged with the packages of the other ({observer.symptom})"]
+        # What is good without the later packages needs them; what is good without the later commit needs that.
+        lines = self._packages(observer, after.checkout) if commit.outcome is Outcome.GOOD else []
+        lines += self._commits(observer, after) if packages.outcome is Outcome.GOOD else []
+        if commit.outcome is packages.outcome is Outcome.GOOD:
+            return ["a commit and a package reproduce it together, but neither without the other", *lines]
+        return lines or [f"no cause: neither commit can be judged with the packages of the other ({observer.symptom})"]
 
     def _commits(self, observer: Observer, environment: BuiltEnvironment) -> list[str]:
         before, after = self.sides.before, self.sides.after

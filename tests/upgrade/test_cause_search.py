@@ -32,17 +32,19 @@ class FakeObserver:
 @pytest.mark.parametrize(
     ("outcomes", "found"),
     [
-        ({"old-b": BAD}, "commits with old"),
-        ({"old-b": GOOD}, "packages at b"),
-        ({"old-b": UNTESTABLE, "new-a": BAD}, "packages at a"),
-        ({"old-b": UNTESTABLE, "new-a": GOOD}, "commits with new"),
-        ({"old-b": UNTESTABLE, "new-a": UNTESTABLE}, "no cause: neither commit can be judged"),
-        ({"new-b": GOOD}, "no cause: measured again, the later environment is good, not bad as before"),
-        ({"old-a": BAD}, "no cause: measured again, the earlier environment is bad, not good as before"),
+        ({"old-b": BAD}, ["commits with old"]),
+        ({"old-b": GOOD, "new-a": BAD}, ["packages at a"]),
+        ({"old-b": GOOD, "new-a": UNTESTABLE}, ["packages at b"]),
+        ({"old-b": GOOD, "new-a": GOOD}, ["a commit and a package ", "packages at b", "commits with new"]),
+        ({"old-b": UNTESTABLE, "new-a": BAD}, ["packages at a"]),
+        ({"old-b": UNTESTABLE, "new-a": GOOD}, ["commits with new"]),
+        ({"old-b": UNTESTABLE, "new-a": UNTESTABLE}, ["no cause: neither commit can be judged"]),
+        ({"new-b": GOOD}, ["no cause: measured again, the later environment is good, not bad as before"]),
+        ({"old-a": BAD}, ["no cause: measured again, the earlier environment is bad, not good as before"]),
     ],
 )
-def test_one_test_of_the_ends_crossed_tells_what_to_search(
-    outcomes: Mapping[str, Outcome], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_ends_crossed_tell_what_to_search(
+    outcomes: Mapping[str, Outcome], found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = (Checkout(name, tmp_path, tmp_path, (), tmp_path) for name in "ab")
     old, new = (BuiltEnvironment(tmp_path / name, {}, 0.0) for name in ("old", "new"))
@@ -50,5 +52,5 @@ def test_one_test_of_the_ends_crossed_tells_what_to_search(
     search = CauseSearch(sides, None, None, lambda _: None, releases=False, named=())
     monkeypatch.setattr(CauseSearch, "_commits", lambda _, __, with_: [f"commits with {with_.folder.name}"])
     monkeypatch.setattr(CauseSearch, "_packages", lambda _, __, checkout: [f"packages at {checkout.sha}"])
-    (line,) = search.lines(FakeObserver(outcomes))
-    assert line.startswith(found)
+    lines = search.lines(FakeObserver(outcomes))
+    assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
