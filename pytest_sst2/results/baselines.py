@@ -18,7 +18,7 @@ from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural, quoted, shorten, truncate
-from pytest_sst2.utils.safe_read import read_text
+from pytest_sst2.utils.safe_read import check_regular_file, read_text
 from pytest_sst2.utils.suggest import closest, did_you_mean
 
 FOLDER = ".sst2"
@@ -183,6 +183,8 @@ def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
         path = base / Path(name_or_path).expanduser()
         if path.is_file():
             return path
+        if path.exists() and not path.is_dir():
+            check_regular_file(path)  # a pipe, as of compare <(git show ...), is there and cannot be read
     if _NAME.fullmatch(name_or_path) and (path := folder / FOLDER / name_or_path).is_file():
         return path  # main.json
     saved = saved_baselines(folder)

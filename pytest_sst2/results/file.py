@@ -111,9 +111,8 @@ def results_from_text(text: str, origin: str) -> Results:
         data = parse_json(text)
         version = data["schema_version"]
     except (NotJsonError, KeyError, TypeError) as error:
-        raise Sst2Error(
-            f"{origin} is not a results file written by --sst2-json or --sst2-save: {_reason(error)}."
-        ) from error
+        reason = "it is not a JSON object" if isinstance(error, TypeError) else _reason(error)
+        raise Sst2Error(f"{origin} is not a results file written by --sst2-json or --sst2-save: {reason}.") from error
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise Sst2Error(
             f"{origin} has schema version {quoted(version)}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "

@@ -154,7 +154,8 @@ def parse_json(text: str) -> Any:
     except RecursionError as error:
         raise NotJsonError("it is nested too deeply") from error
     except ValueError as error:
-        raise NotJsonError(str(error)) from error
+        # What follows is advice to programmers.
+        raise NotJsonError(str(error).partition("; use ")[0]) from error
 
 
 def is_utf8(text: str) -> bool:

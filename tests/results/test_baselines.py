@@ -208,6 +208,11 @@ class TestFinding:
         path = save(tmp_path, "main")
         assert find_baseline(tmp_path, tmp_path / "below", "main") == path
 
+    def test_a_pipe_is_not_called_a_missing_file(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(Sst2Error, match="pipe cannot be read: it is not a regular file but a pipe"):
+            find_baseline(tmp_path, tmp_path, "pipe")
+
     def test_an_unknown_name_is_refused_with_all_names_and_the_nearest(self, tmp_path: Path) -> None:
         for name in ("release-1", "main"):
             save(tmp_path, name)

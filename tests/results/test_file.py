@@ -75,7 +75,8 @@ class TestPlain:
     [
         ("", ["old.json", "--sst2-json"]),
         ("accuracy,0.8\n", ["old.json", "--sst2-json"]),
-        ("[]", ["old.json", "--sst2-json"]),
+        ("[]", ["old.json", "--sst2-json", "it is not a JSON object."]),
+        ("9" * 5_000, ["old.json", "--sst2-json", "5000 digits."]),
         ('"text"', ["old.json", "--sst2-json"]),
         ("null", ["old.json", "--sst2-save"]),
         ("[" * 100_000, ["old.json", "--sst2-json"]),
