@@ -58,8 +58,10 @@ def pytest_load_initial_conftests(
 ) -> Iterator[None]:
     """Declare ``--models`` and ``--methods`` last, so that other plugins and conftests can take these names.
 
-    Until then pytest takes their values for files to collect, and would look for conftests there.
+    Until then pytest takes their values for files to collect, and would look for conftests there. ``args`` is what
+    pytest parses next.
     """
+    options.join_minus_values(args)
     values = options.bare_values(args)
     known = early_config.known_args_namespace
     known.file_or_dir = [path for path in known.file_or_dir if path not in values]

@@ -28,6 +28,7 @@ from pytest_sst2.cli import (
 )
 from pytest_sst2.cli.completion import complete
 from pytest_sst2.cli.output import print_text
+from pytest_sst2.config.options import join_minus_values
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
 from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
@@ -130,6 +131,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         sys.exit(_ERROR)
     words, command = _without_command(words)
+    join_minus_values(words)
     options, rest = parser.parse_known_args(words)
     if command:
         options.command = command

@@ -185,6 +185,18 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
+# Options of two names, the first of which may start with a minus.
+PAIR_FLAGS = frozenset(option.flag for option in OPTIONS if option.parse is pair_of_names)
+
+
+def join_minus_values(words: list[str]) -> None:
+    """Join ``--sst2-labels -1,1`` to ``--sst2-labels=-1,1`` in place, because argparse reads -1,1 as an option."""
+    for index in reversed(range(len(words) - 1)):
+        flag, value = words[index : index + 2]
+        if flag in PAIR_FLAGS and value.startswith("-") and "," in value:
+            words[index : index + 2] = [f"{flag}={value}"]
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Declare every prefixed option and its ini twin."""
     for option in OPTIONS:
@@ -202,7 +214,11 @@ def _add_option(
     if option.parse is None:
         group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=help_text)
     else:
-        group.addoption(option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=help_text)
+        # A value such as -1,1 is missing until pytest has called join_minus_values; [] is refused as a missing value.
+        missing: dict[str, Any] = {"nargs": "?", "const": []} if option.flag in PAIR_FLAGS else {}
+        group.addoption(
+            option.flag, dest=option.dest, type=option.parse, metavar=option.metavar, help=help_text, **missing
+        )
     default = None if option.parse is None else UNSET
     parser.addini(option.dest, ini_help, type=option.ini_kind, default=default)
 

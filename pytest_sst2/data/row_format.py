@@ -47,6 +47,11 @@ class RowFormat:
         self._names: list[str] = []
 
     @property
+    def given(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns and the labels as given; empty where they were to be found."""
+        return self._columns or (), self._labels or ()
+
+    @property
     def has_labels(self) -> bool:
         """Whether the meaning of the labels was given."""
         return self._labels is not None

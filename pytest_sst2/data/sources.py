@@ -53,6 +53,8 @@ class Source:
     source: str
     revision: str
     note: str = ""
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     place: str = field(default="", compare=False)
     instead_of_sst2: str = field(default="", compare=False)
 
@@ -201,7 +203,8 @@ def load_folder(folder: Path, form: RowFormat | None = None) -> Source:
         raise Sst2Error(f"{folder} cannot be read: {error.strerror or error}.") from error
     digest = short_digest("".join(content_digest(split) for split in dataset.values()), 12)
     name = _known_name(dataset) or _folder_name(folder)
-    return Source(dataset, name, "folder", f"sha256:{digest}", note, str(home))
+    columns, labels = form.given if form else ((), ())
+    return Source(dataset, name, "folder", f"sha256:{digest}", note, columns, labels, str(home))
 
 
 def _folder_name(folder: Path) -> str:

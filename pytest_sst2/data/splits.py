@@ -87,6 +87,8 @@ def _draw_splits(source: Source, recipe: Recipe, seed: int) -> Splits:
         eval_size=len(evaluation),
         digest=sha256_digest(_digest(train) + _digest(evaluation)),
         note="; ".join(part for part in (source.note, note) if part),
+        columns=source.columns,
+        labels=source.labels,
     )
     return Splits(train, evaluation, info)
 

@@ -98,8 +98,12 @@ def _model(record: Record) -> str:
 
 
 def _common_flags(record: Record) -> list[str]:
-    data = f"FOLDER-OF-{record.dataset.name}" if record.dataset.source == "folder" else record.dataset.source
-    flags = [f"--sst2-data={data}", *_recipe_flags(record.recipe)]
+    dataset = record.dataset
+    data = f"FOLDER-OF-{dataset.name}" if dataset.source == "folder" else dataset.source
+    flags = [f"--sst2-data={data}"]
+    given = {"columns": dataset.columns, "labels": dataset.labels, "metrics": [*record.metrics]}
+    flags += [f"--sst2-{name}={','.join(values)}" for name, values in given.items() if values]
+    flags += _recipe_flags(record.recipe)
     if record.environment.device != "cpu":
         flags.append(f"--sst2-device={record.environment.device}")
     if record.path != "fast":

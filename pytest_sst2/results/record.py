@@ -115,6 +115,8 @@ class DatasetInfo:
         eval_size: Number of evaluation rows.
         digest: SHA-256 of the training and evaluation rows in the order used.
         note: A note for readers, such as a substituted data set or a clipped size; empty without one.
+        columns: The columns of sentence and label, if they were given; empty if not, and in files of earlier releases.
+        labels: The values of the negative and the positive label, if they were given; else empty.
     """
 
     name: str
@@ -125,6 +127,8 @@ class DatasetInfo:
     eval_size: int
     digest: str
     note: str = ""
+    columns: Sequence[str] = ()
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from pytest_sst2.cli.main import _parse as parsed
 from pytest_sst2.config import options
 from tests.conftest import collected
 from tests.support import ROOT
@@ -98,6 +99,24 @@ def test_a_list_in_a_toml_file_that_cannot_be_meant_is_refused_with_a_sentence(
     assert result.ret == USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {glob.escape(said)}*"])
     assert "INTERNALERROR" not in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    "words", [("--sst2-labels", "-1,1"), ("--sst2-labels=-1,1",), ("--sst2-columns", "-a,b", "--sst2-labels", "-1,1")]
+)
+def test_a_label_may_start_with_a_minus(words: tuple[str, ...], cells: pytest.Pytester) -> None:
+    config = cells.parseconfig("--sst2-data=.", *words, "-q")
+    assert config.option.sst2_labels == ("-1", "1")
+    assert config.option.verbose == -1
+    (flag,) = parsed(["upgrade", "torch==1", *words[-2:]]).flags
+    assert flag == "--sst2-labels=-1,1"
+
+
+@pytest.mark.parametrize("more", [(), ("-q",), ("--collect-only",)])
+def test_a_missing_pair_is_an_error_and_no_default(more: tuple[str, ...], cells: pytest.Pytester) -> None:
+    result = cells.runpytest("--sst2-data=.", "--sst2-labels", *more)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --sst2-labels: a value is missing."])
 
 
 class TestTheTablesOfATomlFile:

@@ -60,7 +60,7 @@ def test_the_exact_text_of_a_run_without_a_baseline() -> None:
         "",
         "```sh",
         "python -m pip install torch==2.13.0",
-        "OMP_NUM_THREADS=2 pytest benchmarks --models=minilm --methods=linear-probe --sst2-seeds=42 --sst2-data=FOLDER-OF-reviews --sst2-recipe=quick --sst2-train-size=500 --sst2-batch-size=16 --sst2-learning-rate=0.0001",
+        "OMP_NUM_THREADS=2 pytest benchmarks --models=minilm --methods=linear-probe --sst2-seeds=42 --sst2-data=FOLDER-OF-reviews --sst2-metrics=f1 --sst2-recipe=quick --sst2-train-size=500 --sst2-batch-size=16 --sst2-learning-rate=0.0001",
         "```",
         "",
         "</details>",

@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from pytest_sst2.config.options import OPTIONS
 from pytest_sst2.config.recipes import Recipe, build_recipe
 from pytest_sst2.report.reproduce import install_command, remark, run_commands
 from pytest_sst2.results.record import Record
@@ -33,7 +34,7 @@ def test_one_command_names_all_cells_of_one_recipe() -> None:
     )
     assert command == (
         f"{THREADS}pytest benchmarks --models=minilm --methods=linear-probe,fine-tune,tfidf --sst2-seeds=42,7 "
-        "--sst2-data=pocket --sst2-recipe=quick"
+        "--sst2-data=pocket --sst2-metrics=f1 --sst2-recipe=quick"
     )
 
 
@@ -168,3 +169,51 @@ def test_a_model_from_a_folder_has_a_placeholder() -> None:
 def test_a_maximum_length_of_probes_and_fine_tuning_is_one_option() -> None:
     (command,) = run_commands([of_recipe(build_recipe("quick", max_length=128))])
     assert "--sst2-max-length=128" in command
+
+
+DATA = make_record().dataset
+QUICK = build_recipe("quick")
+# From every option that changes what is measured to a record of a run with it, and the option as it is repeated.
+MEASURED: dict[str, tuple[Record, str]] = {
+    "models": (of_recipe(QUICK, model="other"), "--models=other"),
+    "methods": (of_recipe(QUICK, method="as-is"), "--methods=as-is"),
+    "data": (make_record(dataset=dataclasses.replace(DATA, source="hub")), "--sst2-data=hub"),
+    "columns": (make_record(dataset=dataclasses.replace(DATA, columns=("a b", "c"))), "--sst2-columns=a b,c"),
+    "labels": (make_record(dataset=dataclasses.replace(DATA, labels=("-1", "1"))), "--sst2-labels=-1,1"),
+    "recipe": (of_recipe(build_recipe("homework9")), "--sst2-recipe=homework9"),
+    "train_size": (of_recipe(build_recipe("quick", train_size=7)), "--sst2-train-size=7"),
+    "eval": (of_recipe(build_recipe("quick", evaluation="heldout")), "--sst2-eval=heldout"),
+    "eval_size": (of_recipe(build_recipe("quick", eval_size=7)), "--sst2-eval-size=7"),
+    "seeds": (of_recipe(QUICK, seed=7), "--sst2-seeds=7"),
+    "epochs": (of_recipe(build_recipe("quick", epochs=7)), "--sst2-epochs=7"),
+    "batch_size": (of_recipe(build_recipe("quick", batch_size=7)), "--sst2-batch-size=7"),
+    "learning_rate": (of_recipe(build_recipe("quick", learning_rate=0.5)), "--sst2-learning-rate=0.5"),
+    "max_length": (of_recipe(build_recipe("quick", max_length=7)), "--sst2-max-length=7"),
+    "dtype": (of_recipe(build_recipe("quick", dtype="bfloat16")), "--sst2-dtype=bfloat16"),
+    "device": (make_record(environment=dataclasses.replace(ENVIRONMENT, device="mps")), "--sst2-device=mps"),
+    "path": (make_record(path="stock"), "--sst2-path=stock"),
+    "metrics": (make_record(metrics={"f1": 0.5, "recall": 0.5}), "--sst2-metrics=f1,recall"),
+    "rounds": (make_record(), "--sst2-rounds=2"),
+}
+# The other options, and why a command that measures the same cells again needs none of them.
+NOT_REPEATED = {
+    **dict.fromkeys(("cache_size", "no_cache"), "a cached embedding is the computed one; a cached time is marked"),
+    **dict.fromkeys(("floors", "min_accuracy", "calibrate_floors"), "judge the number"),
+    **dict.fromkeys(("compare", "changed", "against", "fail_on", "anyway", "tolerance", "alpha"), "judge the number"),
+    **dict.fromkeys(("save", "drop_cells", "overwrite", "json", "report", "resume"), "say where the number goes"),
+    **dict.fromkeys(("executor", "ray_address", "ray_cpus", "exclusive", "shard"), "say where and when a cell runs"),
+    "trust_remote_code": "a permission, which a report must not give; the run asks for it",
+}
+
+
+def test_every_option_changes_what_is_measured_and_is_repeated_or_is_known_not_to() -> None:
+    assert sorted([*MEASURED, *NOT_REPEATED]) == sorted(option.name for option in OPTIONS)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_an_option_that_changes_what_is_measured_is_repeated(name: str, pytester: pytest.Pytester) -> None:
+    record, flag = MEASURED[name]
+    (command,) = run_commands([record])
+    words = shlex.split(command.removeprefix(THREADS))
+    assert flag in words
+    pytester.parseconfig(*words[1:])

@@ -39,16 +39,26 @@ class ShippedSource:
     source: str
     revision: str
     note: str
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
 
     def unpacked(self) -> Source:
         """Return the data set on this machine."""
-        return Source(dataset_of(dict(self.splits)), self.name, self.source, self.revision, self.note)
+        return Source(
+            dataset_of(dict(self.splits)),
+            *(self.name, self.source, self.revision),
+            note=self.note,
+            columns=self.columns,
+            labels=self.labels,
+        )
 
 
 def ship_source(source: Source) -> ShippedSource:
     """Return a data set ready to be pickled."""
     splits = {name: Rows(rows["sentence"][:], rows["label"][:]) for name, rows in source.dataset.items()}
-    return ShippedSource(splits, source.name, source.source, source.revision, source.note)
+    return ShippedSource(
+        splits, source.name, source.source, source.revision, source.note, source.columns, source.labels
+    )
 
 
 @dataclass(frozen=True)
