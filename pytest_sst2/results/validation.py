@@ -144,6 +144,8 @@ def _check_fingerprint(fingerprint: Fingerprint) -> None:
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(check_bits, count=rows.count), rows.labels)
+        if (size := len(_unpacked(f"{name}.blocks", unpacked_bytes, rows.blocks))) % 2 or size > 2 * rows.count:
+            raise ValueError(f"fingerprint.{name}.blocks has {size} bytes for {rows.count:,} rows")
     sizes |= _sizes_of_model(fingerprint.tokens, fingerprint.encoder, count)
     if fingerprint.rows is not None:
         _check_rows(fingerprint.rows)

@@ -147,6 +147,7 @@ class TestResults:
             (with_record("3", recipe__evaluation="test"), "'test', not one of validation, heldout"),
             (with_record("3", fingerprint__encoder__sketch="AAAA"), "fingerprint.encoder.sketch cannot be unpacked"),
             (with_record("3", fingerprint__tokens__pieces="AAAA"), "fingerprint.tokens.pieces cannot be unpacked"),
+            (with_record("3", fingerprint__train__blocks="AAAA"), "fingerprint.train.blocks has 3 bytes for 5 rows"),
             (with_record("3", fingerprint__tokens__ids=""), "fingerprint.tokens.ids is of 0 sentences, others"),
             (with_record("3", fingerprint__train__count=10**15), "fingerprint.train.labels cannot be unpacked"),
             (with_record("3", rounds__0__machine_seconds=1e-320), "rounds[0].machine_seconds is 1e-320"),

@@ -145,7 +145,7 @@ PAYLOADS = (*HTML_PAYLOADS, *_MARKDOWN, *_TERMINAL, *_SPREADSHEET, *_ODD)
 # Mappings whose keys are hostile too.
 _NAMES = frozenset(("packages", "variables", "metrics", "settings", "config", "parts", "optimizer"))
 # Packed numbers and digests, which are never printed.
-_DENSE = re.compile(r"\.(labels|logits|ids|pieces|sketch|hidden|prediction_token_ids|order|first_batch)$")
+_DENSE = re.compile(r"\.(labels|blocks|logits|ids|pieces|sketch|hidden|prediction_token_ids|order|first_batch)$")
 # Fields with a few allowed values: reading a file with another value fails.
 _FEW = ("evaluation", "dtype")
 _ONE_OF_A_FEW = re.compile(rf"(\.recipe\.({'|'.join(_FEW)})|\.path|^\.shard)$")

@@ -27,9 +27,8 @@ def row_differences(
     ``labels`` has the labels of both sides in the order of the rows, if they are known, and ``read`` what ``read_rows``
     returns of both.
     """
-    texts = _Texts.of(old, new, read)
     if old.sentences != new.sentences:
-        yield f"{which} sentences: {_sentence_difference(old, new, texts)}"
+        yield f"{which} sentences: {_sentence_difference(old, new, _Texts.of(old, new, read))}"
     elif old.labels != new.labels:
         bits = zip(unpacked_bits(old.labels, old.count), unpacked_bits(new.labels, new.count), strict=True)
         flipped = sum(one != other for one, other in bits)
@@ -40,7 +39,8 @@ def row_differences(
         order = "" if same_order else ", and the rows are in another order"
         yield f"{which} labels: {flipped:,} of {new.count:,} sentences have the other label{where}{order}"
     elif old.order != new.order:
-        yield f"{which} order: the same rows in another order{_other_texts(old, new, texts, 'another sentence')}"
+        others = _other_texts(old, new, _Texts.of(old, new, read), "another sentence")
+        yield f"{which} order: the same rows in another order{others}"
 
 
 def overlap_difference(old: int | None, new: int | None) -> str:
