@@ -29,7 +29,7 @@ from pytest_sst2.compare.drift.encoder import (
 from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
 from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
 from pytest_sst2.compare.drift.loaded_weights import LoadedModel, loaded_model
-from pytest_sst2.compare.drift.modules import same_modules
+from pytest_sst2.compare.drift.modules import same_last_output, same_modules
 from pytest_sst2.compare.drift.optimizer_steps import step_causes
 from pytest_sst2.compare.drift.rows import read_rows, row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
@@ -253,12 +253,12 @@ def _training_causes(
 
 
 def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
-    """Yield the causes; weights, config, arithmetic and settings that moved nothing measured become notes."""
+    """Yield the causes; weights, config, arithmetic and settings that moved no output and no answer become notes."""
     kinds = {cause.kind for cause in causes if not cause.is_note}
     stored = kinds <= {"weights", "config", "arithmetic", "settings"} and same_answers(before, after)
     old, new = (record.fingerprint.encoder if record.fingerprint else None for record in (before, after))
-    same_outputs = old is not None and new is not None and same_modules(old.modules, new.modules)
-    unmoved = dict.fromkeys(("weights", "config", "arithmetic"), same_outputs)
+    same_output = old is not None and new is not None and same_last_output(old.modules, new.modules)
+    unmoved = dict.fromkeys(("weights", "config", "arithmetic"), same_output)
     unmoved["settings"] = same_numbers(before, after)
     for cause in causes:
         yield dataclasses.replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause

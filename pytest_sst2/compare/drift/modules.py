@@ -59,7 +59,7 @@ def first_difference(old: ModuleSketches | None, new: ModuleSketches | None) -> 
     common = [name for name in after if name in before]
     for name in common:
         one, other = before[name], after[name]
-        output = _distance(one[2], other[2], other[3:] - one[3:])
+        output = _output_distance(one, other)
         if output > MODULE_TOLERANCE:
             known = np.isfinite([*one[:2], *other[:2]]).all()
             of_input = _distance(one[0], other[0], other[1:2] - one[1:2]) if known else None
@@ -72,6 +72,22 @@ def same_modules(old: ModuleSketches | None, new: ModuleSketches | None) -> bool
     if old is None or new is None:
         return False
     return bool(_values(old).keys() & _values(new).keys()) and first_difference(old, new) is None
+
+
+def same_last_output(old: ModuleSketches | None, new: ModuleSketches | None) -> bool:
+    """Return whether both sides recorded modules, and the last one that they have in common has equal outputs.
+
+    Weights that are permuted consistently change what modules inside return, but not what the encoder returns.
+    """
+    if old is None or new is None:
+        return False
+    before, after = _values(old), _values(new)
+    common = [name for name in after if name in before]
+    return bool(common) and _output_distance(before[common[-1]], after[common[-1]]) <= MODULE_TOLERANCE
+
+
+def _output_distance(one: np.ndarray, other: np.ndarray) -> float:
+    return _distance(one[2], other[2], other[3:] - one[3:])
 
 
 def _distance(old_length: float, new_length: float, projections: np.ndarray) -> float:

@@ -15,8 +15,9 @@ from pytest_sst2.results.training_steps import TrainingSteps, kept_steps
 
 # Largest relative change of a norm or a learning rate that is not reported.
 _ROUNDING = 1e-3
-# Losses and norms this close, relatively, are those of the same step.
+# Losses this close, relatively, are those of the same step; norms of gradients this close, those of the same gradient.
 _SAME_STEP = 1e-3
+_SAME_NORM = 1e-2
 
 
 def step_causes(
@@ -144,7 +145,7 @@ def _close(one: float | None, other: float | None) -> bool:
 
 
 def since_step(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> str:
-    """Return from which step on the losses and gradients of two trainings differ, in words; empty if unknown."""
+    """Return from which step on the losses or gradients of two trainings differ, in words; empty if unknown."""
     if old is None or new is None or old.watched is None or new.watched is None or old.steps != new.steps:
         return ""
     one, other = (np.array(unpacked_floats(side.trace)).reshape(-1, 3) for side in (old.watched, new.watched))
@@ -154,9 +155,14 @@ def since_step(old: TrainingFingerprint | None, new: TrainingFingerprint | None)
     for place, (before, after) in enumerate(zip(one, other, strict=True)):
         if not np.isfinite([before[:2], after[:2]]).all():
             continue
+        earlier = f"; up to step {steps[place - 1]} it is equal" if place else ""
         if not math.isclose(before[0], after[0], rel_tol=_SAME_STEP, abs_tol=1e-4):
-            earlier = f"; up to step {steps[place - 1]} it is equal" if place else ""
             return (
                 f"from step {steps[place]} of training on, whose loss is {after[0]:.5g}, was {before[0]:.5g}{earlier}"
+            )
+        if not math.isclose(before[1], after[1], rel_tol=_SAME_NORM):
+            return (
+                f"from step {steps[place]} of training on, whose loss is equal, but whose gradient has norm "
+                f"{after[1]:.4g}, was {before[1]:.4g}"
             )
     return "although the losses of the recorded steps are equal"

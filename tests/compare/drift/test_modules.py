@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sst2.compare.drift.modules import first_difference, same_modules
+from pytest_sst2.compare.drift.modules import first_difference, same_last_output, same_modules
 from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.results.fingerprint import ModuleSketches
 
@@ -39,6 +39,21 @@ def test_equal_networks_have_no_difference() -> None:
     assert first_difference(net.sketches(), net.sketches()) is None
     assert same_modules(net.sketches(), net.sketches())
     assert not same_modules(None, net.sketches())
+
+
+def test_units_in_another_order_change_only_what_is_inside() -> None:
+    import torch
+
+    net = Net()
+    before = net.sketches()
+    with torch.no_grad():
+        for values in (net.net[0].weight, net.net[0].bias):
+            values.copy_(values.flip(0))
+        net.net[1].weight.copy_(net.net[1].weight.flip(1))
+    after = net.sketches()
+    assert (same_modules(before, after), same_last_output(before, after)) == (False, True)
+    assert not same_last_output(before, net.sketches(lambda hidden: 1.1 * hidden))
+    assert not same_last_output(None, after)
 
 
 @pytest.mark.parametrize("factor", [1.0001, 2.0])

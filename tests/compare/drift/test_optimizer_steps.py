@@ -89,12 +89,15 @@ def test_rows_of_later_epochs_in_another_order_are_a_cause() -> None:
 
 
 def test_the_first_step_with_another_loss_is_named() -> None:
-    def of(losses: list[float]) -> TrainingFingerprint:
-        trace = packed_floats([value for loss in losses for value in (loss, 4.0, 1.0)])
+    def of(losses: list[float], norm: float = 4.0) -> TrainingFingerprint:
+        trace = packed_floats([value for loss in losses for value in (loss, norm, 1.0)])
         return TrainingFingerprint(steps=STEPS, watched=dataclasses.replace(PLAIN, trace=trace))
 
     before, after = of([0.7] * KEPT), of([0.7, 0.7, 0.7, 0.7, 0.6, 0.5])
     assert since_step(before, after) == (
         "from step 6 of training on, whose loss is 0.6, was 0.7; up to step 4 it is equal"
+    )
+    assert since_step(before, of([0.7] * KEPT, norm=5.0)) == (
+        "from step 1 of training on, whose loss is equal, but whose gradient has norm 5, was 4"
     )
     assert since_step(before, before) == "although the losses of the recorded steps are equal"
