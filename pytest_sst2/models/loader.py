@@ -7,7 +7,6 @@ files that ``locate`` verified. Therefore they never use the network, and the co
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,19 +161,13 @@ class ModelLoader:
             self._swapped.add(spec)
         _set_single_label(model.config)
         model.to(self.device)
-
-        def answer(sentences: list[str]) -> None:
-            inputs = self.tokenizer(spec)(sentences, padding=True, return_tensors="pt").to(self.device)
-            with torch.inference_mode():
-                model.eval()(**inputs)
-
-        self._transform(spec, model, answer)
+        self._transform(spec, model)
         return model
 
-    def _transform(self, spec: ModelSpec, model: Any, warm_up: Callable[[list[str]], Any]) -> None:
+    def _transform(self, spec: ModelSpec, model: Any) -> None:
         if spec.variant:
             with contextlib.nullcontext() if self.verbose else quiet():
-                self._library_call(spec)("transformer", lambda: transform(spec, model, warm_up), done="transformed")
+                self._library_call(spec)("transformer", lambda: transform(spec, model), done="transformed")
 
     def head_warnings(self, spec: ModelSpec) -> tuple[str, ...]:
         """Warn if the classes of the head that ``sequence_classifier`` returned were swapped."""
@@ -227,7 +220,7 @@ class ModelLoader:
             with contextlib.suppress(AttributeError):  # a StaticEmbedding reads whole sentences
                 encoder.max_seq_length = int(min(limits))
         if not backend.arguments:
-            self._transform(spec, encoder[0].auto_model if spec.variant else encoder, encoder.encode)
+            self._transform(spec, encoder[0].auto_model if spec.variant else encoder)
         return encoder
 
     def variant_settings(self, spec: ModelSpec) -> dict[str, str]:

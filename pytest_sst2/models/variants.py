@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,6 @@ _LIBRARIES = {
     "onnx": ("optimum.onnxruntime:ORTModelForFeatureExtraction", "optimum-onnx"),
     "openvino": ("optimum.intel.openvino:OVModelForFeatureExtraction", "optimum-intel"),
 }
-# One sentence is a shape of its own for torch.compile, which otherwise leaves the number of sentences open.
-_WARM_UP = (["a few words", "a few more words than in the first"], ["one sentence"])
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,8 @@ def backend_of(spec: ModelSpec, located: LocatedModel) -> Backend:
     return Backend({"backend": spec.variant}, kwargs, settings)
 
 
-def transform(spec: ModelSpec, model: Any, warm_up: Callable[[list[str]], Any]) -> None:
-    """Serve a loaded PyTorch transformer as the variant, in place; nothing is done for other models.
-
-    ``warm_up`` embeds or classifies sentences, so that ``torch.compile`` compiles before anything is timed.
-    """
+def transform(spec: ModelSpec, model: Any) -> None:
+    """Serve a loaded PyTorch transformer as the variant, in place; nothing is done for other models."""
     if spec.variant == "bf16":
         import torch
 
@@ -104,10 +99,6 @@ def transform(spec: ModelSpec, model: Any, warm_up: Callable[[list[str]], Any]) 
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
         quantize_(model, Int8DynamicActivationInt8WeightConfig())
-    elif spec.variant == "compile":
-        model.compile(dynamic=True)
-        for sentences in _WARM_UP:
-            warm_up(sentences)
 
 
 def _require(name: str, variant: str) -> None:

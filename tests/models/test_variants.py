@@ -49,7 +49,6 @@ def embeddings(encoder: object) -> np.ndarray:
         pytest.param("int8", 0.9, marks=needs("int8")),
         pytest.param("onnx", 0.99999, marks=needs("onnx")),
         pytest.param("openvino", 0.999, marks=needs("openvino")),
-        pytest.param("compile", 0.99999, marks=pytest.mark.processes),
     ],
 )
 def test_a_variant_embeds_like_the_plain_model_but_is_another_encoder(
@@ -63,7 +62,7 @@ def test_a_variant_embeds_like_the_plain_model_but_is_another_encoder(
     assert loader.locate(spec) is loader.locate(spec.plain)
     assert sorted(sentence.rglob("*")) == files
     measured = [measure_encoder(encoder, Embedder(encoder)) for encoder in (plain, served)]
-    if variant not in ("onnx", "compile"):  # these may give the same bits
+    if variant != "onnx":  # it may give the same bits
         assert measured[0].identity != measured[1].identity
 
 
