@@ -5,7 +5,7 @@
 - ``cell_run``: ``CellRun``, the value of the fixture ``sst2_run``; ``benchmark_timer`` times it.
 - ``cell_items``: the cells of collected tests; ``shard`` keeps those of one shard.
 - ``cluster``: runs the cells on Ray. ``xdist``: hands cells out to the workers of pytest-xdist.
-- ``results_plugin``: reads the records from the test reports, and prints the summary.
+- ``results_plugin``: reads the records from the test reports. ``terminal_sections`` prints them at the end.
 - ``report_sanitizer``: removes secrets from the test reports.
 - ``foreseen``: what is certain about the comparison before the first cell.
 - ``gathered``: the records and failures of the run. ``session`` writes, saves and compares them at its end.

@@ -1,4 +1,4 @@
-"""ResultsPlugin: hooks that collect the records of a run, and print its summary."""
+"""ResultsPlugin: hooks that collect the records of a run, and have its summary printed."""
 
 from __future__ import annotations
 
@@ -229,64 +229,12 @@ class ResultsPlugin:
         config = terminalreporter.config
         if self.session is None or config.option.collectonly:
             return
-        from pytest_sst2.report.ansi import coloured
-        from pytest_sst2.utils.sanitize import encodable, one_line
+        from pytest_sst2.session.terminal_sections import TerminalSections
+        from pytest_sst2.utils.sanitize import one_line
 
-        writer = config.get_terminal_writer()
-        # Otherwise pytest would write an escape sequence of six characters for a character it cannot encode.
-        encoding = getattr(getattr(writer, "_file", None), "encoding", None)
-
-        def write(lines: Sequence[str]) -> None:
-            for line in lines:
-                text = encodable(line, encoding)
-                terminalreporter.write_line(coloured(text, lambda part, color: writer.markup(part, **{color: True})))
-
-        for title, lines in (
-            ("SST-2 benchmark", lambda: self._summary_lines(writer.fullwidth, verbose=config.option.verbose > 0)),
-            ("SST-2 within the run", lambda: self._within_run_lines(writer.fullwidth)),
-            ("SST-2 comparison", lambda: self._comparison_lines(writer.fullwidth)),
-        ):
-            if text := _lines_or_error(title, lines):
-                terminalreporter.section(title)
-                write(text)
-        writer.flush()  # drawing a report may be what ends this process
-        write([one_line(line) for line in self._report(config)])
-
-    def _summary_lines(self, width: int, *, verbose: bool) -> list[str]:
-        if self.is_hopeless:
-            return []
-        from pytest_sst2.report.terminal import summary_lines
-
-        run = self.current_session()
-        return summary_lines(
-            run.gathered.records, run.gathered.failures, run.notes, run.problems, width, verbose=verbose
-        )
-
-    def _within_run_lines(self, width: int) -> list[str]:
-        within = self.current_session().within
-        if within is None:
-            return []
-        from pytest_sst2.report.within_run_text import within_run_lines
-
-        return within_run_lines(within, width)
-
-    def _comparison_lines(self, width: int) -> list[str]:
-        run = self.current_session()
-        if run.comparison is None:
-            return []
-        from pytest_sst2.report.comparison_text import comparison_lines
-
-        return comparison_lines(run.comparison, run.settings.fail_on, width, opening=run.opening())
-
-
-def _lines_or_error(title: str, lines: Callable[[], list[str]]) -> list[str]:
-    """Return the lines of a section, or one line about why it cannot be printed: all results are written by now."""
-    try:
-        return lines()
-    except Exception as error:
-        from pytest_sst2.utils.unexpected import unexpected
-
-        return [f"ERROR: {unexpected(f'the section {title!r}', error)}"]
+        sections = TerminalSections(terminalreporter, self.current_session())
+        sections.print(only_comparison=self.is_hopeless)
+        sections.write([one_line(line) for line in self._report(config)])
 
 
 def _named_tests(config: pytest.Config) -> list[str]:
