@@ -105,8 +105,8 @@ class CommitSearch:
             elif (outcome := self._test(sha)) is Outcome.BAD:
                 return f"no first bad commit: {self._name(sha)} is bad too, although a good commit contains it"
             elif outcome is not Outcome.GOOD:
-                parent = f"its parent {self._name(sha)} is {outcome.value}"
-                return f"the first bad commit is {self._name(bad)} or one before it: {parent} ({self._symptom(bad)})"
+                assumed = f"{self._name(sha)} is {outcome.value}; it counts as good, because a good commit contains it"
+                self.notify(f"note: {assumed}.")
         return ""
 
     def _is_end(self, sha: str) -> bool:

@@ -184,6 +184,16 @@ class TestRefusing:
             r'no first bad commit: \w+ "Set 9 in a" is bad too, although a good commit contains it', output
         )
 
+    def test_a_parent_that_cannot_be_tested_counts_as_good_if_a_good_commit_contains_it(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_history([("a", (), "5"), ("fix", ("a",), "1"), ("x", ("a",), "9"), ("y", ("x",), "8")])
+        command = "test $(cat value) = 5 && exit 125; test $(cat value) -lt 7"
+        upgrade("--from-ref", "fix", "--to-ref", "y", "--bisect", "--", "sh", "-c", command)
+        output = capsys.readouterr().out
+        assert '"Set 5 in a" is untestable; it counts as good, because a good commit contains it.' in output
+        assert '"Set 9 in x" (`sh' in output
+
     def test_nothing_is_searched_backwards(self, capsys: pytest.CaptureFixture[str]) -> None:
         write_history([("a", (), "9"), ("fix", ("a",), "1")])
         upgrade("--from-ref", "fix", "--to-ref", "a", "--bisect", "--", *FAILS)
