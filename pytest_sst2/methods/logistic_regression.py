@@ -77,9 +77,12 @@ def _l2_argument(estimator: Any) -> dict[str, Any]:
 def training_fingerprint(model: Any, features: Any, labels: np.ndarray) -> TrainingFingerprint:
     """Return the number of iterations of a fitted regression and the largest component of its gradient.
 
-    The gradient is that of mean log-loss + ‖w‖² / (2 C n), at the weights and the intercept.
+    The gradient is that of mean log-loss + ‖w‖² / (2 C n), at the weights and the intercept. ``predict_proba`` is not
+    used, so that a change of predicting does not look like one of the fit.
     """
-    residuals = model.predict_proba(features)[:, 1] - labels
+    from scipy.special import expit
+
+    residuals = expit(np.asarray(features @ model.coef_[0]).ravel() + model.intercept_[0]) - labels
     gradient = np.asarray(features.T @ residuals).ravel() / len(labels) + model.coef_[0] / (model.C * len(labels))
     largest = max(float(np.abs(gradient).max()), abs(float(residuals.mean())))
     return TrainingFingerprint(steps=int(np.max(model.n_iter_)), last_gradient=float(f"{largest:.3g}"))

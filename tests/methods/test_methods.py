@@ -330,6 +330,15 @@ class TestProbes:
         with pytest.raises(Sst2Error, match="did not converge in 1 iterations"):
             torch_probe.fit_linear(features.astype(np.float32), labels)
 
+    def test_a_change_of_predicting_is_none_of_the_fit(self) -> None:
+        features, labels = np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 2
+        model = logistic.fit_logistic(features, labels, seed=0)
+        before = logistic.training_fingerprint(model, features, labels)
+        model.predict_proba = lambda rows: np.full((len(rows), 2), 0.5)
+        assert logistic.training_fingerprint(model, features, labels) == before
+        assert before.last_gradient is not None
+        assert before.last_gradient < 1e-3
+
     def test_one_class_is_a_sentence(self) -> None:
         with pytest.raises(Sst2Error, match="same label"):
             logistic.fit_logistic(np.ones((4, 2)), np.ones(4, dtype=np.int64), seed=0)
