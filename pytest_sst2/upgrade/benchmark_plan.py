@@ -52,7 +52,8 @@ def plan_of_commits(options: argparse.Namespace, repository: Repository, later: 
         inside = path.is_relative_to(repository.top)
         relative = path.relative_to(repository.top) if inside else path
         if inside and (commit.top / relative).exists():
-            return os.path.relpath(commit.top / relative, commit.folder)
+            # "./minilm" is a folder, "minilm" may be the name of a model.
+            return f"./{os.path.relpath(commit.top / relative, commit.folder)}" if Path(value).is_absolute() else value
         return str(path) if path.exists() else value
 
     targets = _targets(options, commit.folder)

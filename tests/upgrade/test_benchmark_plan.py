@@ -20,7 +20,15 @@ from pytest_sst2.utils.errors import Sst2Error
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """The plan for a commit with benchmarks, data and a model, and others in the working folder."""
     top, commit = tmp_path / "repository", tmp_path / "commit"
-    for path in (commit / "own/cells", commit / "data", top / "own", top / "data", top / "out/model", top / "hub"):
+    for path in (
+        commit / "own/cells",
+        commit / "own/minilm",
+        commit / "data",
+        top / "own",
+        top / "data",
+        top / "out/model",
+        top / "hub",
+    ):
         path.mkdir(parents=True)
     monkeypatch.chdir(top / "own")
 
@@ -35,9 +43,12 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]
 def test_what_the_commit_has_is_the_commits_and_the_rest_is_that_of_the_working_folder(
     plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    found = plan("cells::test_one", "--sst2-data=../data", "--sst2-models=minilm,../out/model,org/model")
+    found = plan("cells::test_one", "--sst2-data=../data", "--sst2-models=minilm,./minilm,../out/model,org/model")
     assert found.targets == ("cells::test_one",)
-    assert found.flags == ("--sst2-data=../data", f"--sst2-models=minilm,{tmp_path}/repository/out/model,org/model")
+    assert found.flags == (
+        "--sst2-data=../data",
+        f"--sst2-models=minilm,./minilm,{tmp_path}/repository/out/model,org/model",
+    )
     assert found.files() == []
     assert plan(None, "--sst2-data=hub").flags == ("--sst2-data=hub",)
     with pytest.raises(Sst2Error, match="--benchmarks 'none' does not exist, neither in the later commit nor in the"):
