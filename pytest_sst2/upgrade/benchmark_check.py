@@ -42,8 +42,7 @@ def check_benchmarks(
     kept = run_folder(parent, search.sides, plan, options.passes)
     with exclusive_run(kept):
         measurements = _measure(options, search.sides, plan, kept, search.notify)
-        if options.time:
-            limits = TimeLimits(options.time, options.budget or _BUDGET)
+        if limits := _time_limits(options):
             measurements = measure_times(search.sides, plan, measurements, limits, kept / "times", search.notify)
         return _Finding(options, plan, search, measurements, width).report()
 
@@ -53,6 +52,10 @@ def _measure(options: argparse.Namespace, sides: Sides, plan: Plan, folder: Path
         return measure_sides(sides, plan, options.passes, folder, notify)
     limits = {"tolerance": options.tolerance, "alpha": options.alpha}
     return measure_until_decided(sides, plan, options.passes, folder, notify, **limits)
+
+
+def _time_limits(options: argparse.Namespace) -> TimeLimits | None:
+    return TimeLimits(options.time, options.budget or _BUDGET) if options.time else None
 
 
 @dataclass(frozen=True)
@@ -141,5 +144,6 @@ class _Finding:
             alpha=self.options.alpha,
             folder=self.measurements.folder / "bisect",
             notify=self.search.notify,
+            times=_time_limits(self.options),
         )
         return self.search.lines(observer)

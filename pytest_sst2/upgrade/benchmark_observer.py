@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_sst2.compare.looks import planned_looks
+from pytest_sst2.compare.pairing import by_cell
+from pytest_sst2.compare.speed_and_memory import compare_speed_and_memory
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.results.file import Results
-from pytest_sst2.upgrade.ab_run import Notify, Sides
+from pytest_sst2.upgrade.ab_run import Measurements, Notify, Sides
 from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, merge_passes, run_benchmarks
 from pytest_sst2.upgrade.environments import BuiltEnvironment
 from pytest_sst2.upgrade.minimize import Outcome
 from pytest_sst2.upgrade.observer import Observation
 from pytest_sst2.upgrade.symptom import Symptom, is_same_crash, outcome_of, summary_of
+from pytest_sst2.upgrade.timed_turns import TimeLimits, measure_times
 from pytest_sst2.utils.hashing import short_digest
 
 
@@ -27,6 +30,7 @@ class BenchmarkObserver:
         plan: What is run; narrowed to the cell of the symptom.
         passes: The number of passes, if the symptom needs several.
         folder: Where results are kept until the command is finished.
+        times: With ``--time``: the limits of the turns that an undecided environment takes with the earlier one.
         looks_further: Whether more seeds of an undecided environment are measured: with ``--sst2-seeds auto``.
     """
 
@@ -38,6 +42,7 @@ class BenchmarkObserver:
     alpha: float
     folder: Path
     notify: Notify
+    times: TimeLimits | None = None
     looks_further: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +58,8 @@ class BenchmarkObserver:
     @property
     def remedy(self) -> str:
         """The option that measures the symptom better."""
+        if self.found.kind == "slower" and self.times:
+            return "a larger --budget measures times better"
         if self.found.needs_passes:
             return "--passes with a larger number measures times better"
         return "" if self.looks_further else "--sst2-seeds auto measures more seeds of them"
@@ -69,12 +76,29 @@ class BenchmarkObserver:
         outcome = outcome_of(self.found, results, tolerance=self.tolerance, alpha=self.alpha)
         if outcome is Outcome.UNDECIDED and self.looks_further:
             return self._further_observation(environment, results, folder)
+        if outcome is Outcome.UNDECIDED and self.found.kind == "slower" and self.times:
+            return Observation(self._outcome_by_turns(environment, results, folder, self.times))
         why = "the cell has no result that can be compared" if outcome is Outcome.UNTESTABLE else ""
         return Observation(outcome, why, self._symptom_in(results) if outcome is Outcome.BAD else "")
 
     def _symptom_in(self, results: Results) -> str:
         summary = summary_of(self.found, results, tolerance=self.tolerance, alpha=self.alpha)
         return f"{self.found.name}: {summary}" if summary else ""
+
+    def _outcome_by_turns(
+        self, environment: BuiltEnvironment, results: Results, folder: Path, limits: TimeLimits
+    ) -> Outcome:
+        """Return whether a phase is slower than in the earlier environment, or all are shown not to be."""
+        sides = replace(self.sides, after=environment)
+        single = Measurements(Results(self.found.records, ()), results, "", folder)
+        done = measure_times(sides, self.plan, single, limits, folder / "times" / environment.key, self.notify)
+        assert done.after is not None  # noqa: S101 - it was measured
+        cells = (by_cell(side.records)[self.found.cell or (None, "")].values() for side in (done.before, done.after))
+        phases = compare_speed_and_memory(*map(list, cells), time_tolerance=limits.tolerance).phases
+        if any(phase.speed == "slower" for phase in phases):
+            return Outcome.BAD
+        is_held = phases and all(phase.speed != "undecided" for phase in phases)
+        return Outcome.GOOD if is_held else Outcome.UNDECIDED
 
     def _further_observation(self, environment: BuiltEnvironment, results: Results, folder: Path) -> Observation:
         """Measure more seeds, of both ends too, until an undecided environment is bad or good.

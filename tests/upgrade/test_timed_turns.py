@@ -13,8 +13,11 @@ from pytest_sst2.results.record import Failure, Phase, Record, Round
 from pytest_sst2.runner.turns import SIDE_VARIABLE
 from pytest_sst2.upgrade import benchmark_runs, timed_turns
 from pytest_sst2.upgrade.ab_run import Measurements, Sides
+from pytest_sst2.upgrade.benchmark_observer import BenchmarkObserver
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.environments import BuiltEnvironment
+from pytest_sst2.upgrade.minimize import Outcome
+from pytest_sst2.upgrade.symptom import Symptom
 from pytest_sst2.upgrade.timed_turns import TimeLimits, measure_times, rounds_per_turn
 from pytest_sst2.utils.clock import Clock
 from tests.support.record_factory import make_record
@@ -45,16 +48,16 @@ class FakeTurns:
         file: Path,
         log: Path,
         _notify: object,
-        variables: Mapping[str, str],
+        variables: Mapping[str, str] | None,
     ) -> int:
-        side, turn = variables[SIDE_VARIABLE], int(file.stem.rpartition("-")[2])
+        side, turn = (variables or {}).get(SIDE_VARIABLE, "alone"), int(file.stem.rpartition("-")[2])
         options = dict(flag.removeprefix("--sst2-").split("=") for flag in plan.flags if flag.startswith("--sst2-"))
         assert options["seeds"] == "42"
         methods = options["methods"].split(",")
         self.ran += [(side, method) for method in methods]
         self.now += self.pass_seconds / 2
         records = [
-            measured(method, [9.0] + (int(options["rounds"]) - 1) * [self.seconds(method, side, turn)])
+            measured(method, [9.0] + (int(options.get("rounds", 1)) - 1) * [self.seconds(method, side, turn)])
             for method in methods
             if method != self.failing
         ]
@@ -137,6 +140,28 @@ def test_a_cell_that_fails_in_a_turn_needs_no_further_one(runs: FakeTurns, tmp_p
     done = measure(tmp_path)
     assert runs.turns("fine-tune") == 1
     assert speeds(done)["linear-probe"] == {"held"}
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.GOOD), (1.15, Outcome.BAD)])
+def test_a_bisection_decides_by_turns_what_one_pass_leaves_undecided(
+    factor: float, outcome: Outcome, runs: FakeTurns, tmp_path: Path
+) -> None:
+    runs.seconds = lambda _method, side, _turn: factor if side == "after" else 1.0
+    ends = [BuiltEnvironment(Path(name), {}, 0.0) for name in ("before", "after", "between")]
+    record = measured("linear-probe", [9.0])
+    observer = BenchmarkObserver(
+        sides=Sides(ends[0], ends[1], (), (), "python", "python"),
+        found=Symptom("slower", ("minilm", "linear-probe"), "fit takes 1.15 × as long", (record,), (record,)),
+        plan=Plan(("benchmarks",), (), tmp_path),
+        passes=1,
+        tolerance=0.01,
+        alpha=0.01,
+        folder=tmp_path / "bisect",
+        notify=lambda _: None,
+        times=TimeLimits(0.1, 600.0),
+    )
+    assert observer.observe(ends[2]).outcome is outcome
+    assert runs.turns("linear-probe") == 4
 
 
 def test_a_process_runs_rounds_for_ten_seconds() -> None:
