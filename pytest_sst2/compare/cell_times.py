@@ -29,6 +29,8 @@ SPEED_ALPHA = 0.01
 # The time of reading weights depends on the disk cache, not on the method.
 _IGNORED_PHASES = ("load",)
 _ROUNDING = 1 + 1e-9
+# It decides the order of sets.
+_NO_KERNELS = {"PYTHONHASHSEED"}
 BETWEEN_PHASES = "between phases"
 ONE_SENTENCE = "one sentence"
 
@@ -65,9 +67,15 @@ def machine_difference(before: Environment, after: Environment) -> str:
 
 
 def kernel_difference(before: Environment, after: Environment) -> str:
-    """Return what differs and may change the kernels of the machine's fixed work, and so its unit of speed."""
+    """Return what differs and may change the kernels of the machine's fixed work, and so its unit of speed.
+
+    Another processor has its own kernels, so these count on the same one only.
+    """
     differences = [f"blas {after.blas}, was {before.blas}"] if before.blas != after.blas else []
-    for name in sorted({*before.variables, *after.variables}):
+    recorded = before.cpu_model == after.cpu_model and before.blas_kernels and after.blas_kernels
+    if recorded and before.blas_kernels != after.blas_kernels:
+        differences.append(f"blas kernels {after.blas_kernels}, was {before.blas_kernels}")
+    for name in sorted({*before.variables, *after.variables} - _NO_KERNELS):
         old, new = (side.variables.get(name, "not set") for side in (before, after))
         if old != new:
             differences.append(f"{name} {new}, was {old}")
@@ -90,6 +98,8 @@ class CellTimes:
         self._tolerance = tolerance
         one, other = before[0].environment, after[0].environment
         self._machine, self._kernels = machine_difference(one, other), kernel_difference(one, other)
+        # The fixed work is shared out to all threads; much of a cell is not.
+        self._has_other_threads = (one.cpu_cores, one.threads) != (other.cpu_cores, other.threads)
         # The first round of a process also imports libraries, so short times need later ones.
         self._is_repeated = all(len(record.rounds) > 2 for record in (*before, *after))
         self._long = [name for name in self._names() if self._longest((name,)) >= SHORTEST_SECONDS]
@@ -157,14 +167,15 @@ class CellTimes:
         self, name: str, old: Sequence[Timing], new: Sequence[Timing], least_margin: float = 0.0
     ) -> PhaseTimeChange:
         # Seconds of two machines, and units of two kernels, are not alike.
-        scales = ["seconds"] if self._kernels else ["units"] if self._machine else ["units", "seconds"]
+        is_elsewhere = self._machine and not self._has_other_threads
+        scales = ["seconds"] if self._kernels else ["units"] if is_elsewhere else ["units", "seconds"]
         count = len(self._long) + len(self._short) + bool(self._long) + self._has_latency
         ratio, margin = time_ratio(
             old,
             new,
             scales=scales,
             alpha=SPEED_ALPHA / count,
-            least_margin=max(least_margin, OTHER_MACHINE_MARGIN if len(scales) == 1 else 0.0),
+            least_margin=max(least_margin, OTHER_MACHINE_MARGIN if self._machine or self._kernels else 0.0),
         )
         before, after = (round(statistics.median(timing.seconds for timing in side), 6) for side in (old, new))
         speed = speed_of(ratio, margin, self._tolerance)

@@ -87,6 +87,7 @@ def _environment_at_start(device: str) -> Environment:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         # This process limits the threads of its libraries; only the user's own variables are kept.
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ and not was_set_here(name)},
+        blas_kernels=_blas("architecture"),
     )
 
 
@@ -125,9 +126,12 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _blas() -> str:
-    """Return the linear algebra libraries that NumPy and PyTorch loaded, such as ``openblas 0.3.30``."""
+def _blas(what: str = "version") -> str:
+    """Return the linear algebra libraries that NumPy and PyTorch loaded, such as ``openblas 0.3.30``.
+
+    With ``architecture``, those that name the processor their kernels are for, such as ``openblas SkylakeX``.
+    """
     import threadpoolctl
 
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-    return ", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in pools}))
+    return ", ".join(sorted({f"{pool['internal_api']} {pool[what]}" for pool in pools if what in pool}))

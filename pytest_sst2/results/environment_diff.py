@@ -10,7 +10,7 @@ from pytest_sst2.results.record import Environment
 # Listed first, because they affect results most. Other packages follow in alphabetical order.
 FIRST_PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "tokenizers", "datasets", "numpy")
 # Fields that may differ between the nodes of a cluster with the same software.
-_MACHINE_FIELDS = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "variables")
+_MACHINE_FIELDS = ("cpu_model", "cpu_cores", "threads", "device_name", "blas", "blas_kernels", "variables")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def environment_changes(before: Environment, after: Environment) -> tuple[Enviro
         EnvironmentChange(name.replace("_", " "), str(getattr(before, name)), str(getattr(after, name)))
         for name in (*plain, "blas", "matmul_precision", "deterministic")
     ]
+    if before.blas_kernels and after.blas_kernels:
+        changes.append(EnvironmentChange("blas kernels", before.blas_kernels, after.blas_kernels))
     changes += _mapping_changes(before.variables, after.variables)
     packages = _mapping_changes(before.packages, after.packages)
     first = {name: number for number, name in enumerate(FIRST_PACKAGES)}

@@ -155,7 +155,8 @@ class Environment:
     """The software and hardware that ran a cell.
 
     ``packages`` maps every installed distribution to its version. ``threads`` is the size of PyTorch's thread pool.
-    ``variables`` has the environment variables that were set and that change precision or threads.
+    ``variables`` has the environment variables that were set and that change precision or threads. ``blas_kernels``
+    names the processors that the kernels of each linear algebra library are for; empty if it was not recorded.
     """
 
     python: str
@@ -171,6 +172,7 @@ class Environment:
     matmul_precision: str
     deterministic: bool
     variables: Mapping[str, str]
+    blas_kernels: str = ""
 
     @property
     def headline(self) -> str:

@@ -281,6 +281,7 @@ class TestNotComparable:
             ("threads", 1, "another machine (threads 1, was 2)"),
             ("device_name", "L4", "another machine (device name L4, was EPYC)"),
             ("blas", "mkl", "other kernels (blas mkl, was openblas)"),
+            ("blas_kernels", "Nehalem", "other kernels (blas kernels Nehalem, was SkylakeX)"),
             ("variables", {"OMP_NUM_THREADS": "2", "ANY": "1"}, "other kernels (ANY 1, was not set)"),
         ],
     )
@@ -296,6 +297,21 @@ class TestNotComparable:
         after = record(*rounds(3.4, 3.4, unit=5 * UNIT), variables={"OPENBLAS_CORETYPE": "Nehalem"})
         change = compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after])
         assert (change.phases[0].ratio, change.phases[0].speed) == (1.7, "slower")
+
+    def test_a_unit_of_other_threads_decides_nothing_alone(self) -> None:
+        # Pinned to one core, two threads of the fixed work wait for each other: it takes five times as long.
+        after = record(*rounds(3.4, 3.4, unit=5 * UNIT), cpu_cores=1)
+        change = compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after])
+        assert (change.phases[0].ratio, change.phases[0].speed) == (0.34, "undecided")
+        # A cell of one thread takes as long on twice as many cores, where the fixed work takes half as long.
+        after = record(*rounds(2.0, 2.0, unit=UNIT / 2), cpu_cores=4, threads=4)
+        assert not compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).slower
+
+    def test_kernels_for_another_processor_and_the_order_of_sets_are_no_other_kernels(self) -> None:
+        after = record(*rounds(4.0, 4.0, unit=2 * UNIT), cpu_model="Xeon", blas_kernels="Haswell")
+        assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).phases[0].ratio == 1.0
+        after = record(*rounds(2.0, 2.0), variables={**ENVIRONMENT.variables, "PYTHONHASHSEED": "0"})
+        assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).phases[0].speed == "held"
 
     def test_another_machine_with_other_kernels_has_no_common_clock(self) -> None:
         after = record(*rounds(9.0, 9.0), cpu_model="Xeon", blas="mkl")
