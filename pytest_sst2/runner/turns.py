@@ -10,7 +10,6 @@ import os
 import time
 from pathlib import Path
 
-from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.clock import CLOCK
 
 # Set by ``pytest-sst2 upgrade --time`` in both processes: the folder of the turn, and which side this is.
@@ -80,7 +79,7 @@ class Turns:
 
     def _move(self, position: Position) -> None:
         self._position = position
-        write_atomically(self._own, " ".join(map(str, position)))
+        _write(self._own, " ".join(map(str, position)))
 
     def _wait_for(self, position: Position) -> None:
         # Without the process that started both, an ended side would never be marked.
@@ -98,7 +97,14 @@ class Turns:
 
 def end_side(folder: Path, side: str) -> None:
     """Mark that a process has ended."""
-    write_atomically(folder / side, _ENDED)
+    _write(folder / side, _ENDED)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that no reader sees half written; it need not survive a crash, so it is not flushed to disk."""
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def turn_variables(folder: Path, side: str) -> dict[str, str]:

@@ -17,8 +17,9 @@ from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Record
 from pytest_sst2.runner.turns import SIDES, end_side, turn_variables
 from pytest_sst2.upgrade.ab_run import Measurements, Notify, Sides
-from pytest_sst2.upgrade.benchmark_runs import BenchmarkRunError, Plan, run_benchmarks
+from pytest_sst2.upgrade.benchmark_runs import Plan, run_benchmarks
 from pytest_sst2.utils.clock import CLOCK
+from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration, shorten
 from pytest_sst2.utils.hashing import short_digest
 
@@ -58,7 +59,7 @@ def measure_times(
             for one in cells.plans(plan):
                 into = folder / short_digest("\n".join(one.flags))
                 cells.add(number, *_run_turn(sides, one, into, number))
-        except BenchmarkRunError as error:
+        except Sst2Error as error:
             notify(f"note: times are measured no further: {error}")
             break
         last = CLOCK.seconds() - began
@@ -146,7 +147,7 @@ def _run_turn(sides: Sides, plan: Plan, folder: Path, number: int) -> tuple[Resu
     """Run the benchmarks in both environments at once; their processes run one round at a time.
 
     Raises:
-        BenchmarkRunError: One of them has no results.
+        Sst2Error: One of them has no results.
     """
     files = {side: folder / f"{side}-{number}.json" for side in SIDES}
     if not all(file.is_file() for file in files.values()):
