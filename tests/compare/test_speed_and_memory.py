@@ -281,7 +281,6 @@ class TestNotComparable:
             ("threads", 1, "another machine (threads 1, was 2)"),
             ("device_name", "L4", "another machine (device name L4, was EPYC)"),
             ("blas", "mkl", "other kernels (blas mkl, was openblas)"),
-            ("blas_kernels", "Nehalem", "other kernels (blas kernels Nehalem, was SkylakeX)"),
             ("variables", {"OMP_NUM_THREADS": "2", "ANY": "1"}, "other kernels (ANY 1, was not set)"),
         ],
     )
@@ -307,9 +306,16 @@ class TestNotComparable:
         after = record(*rounds(2.0, 2.0, unit=UNIT / 2), cpu_cores=4, threads=4)
         assert not compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).slower
 
-    def test_kernels_for_another_processor_and_the_order_of_sets_are_no_other_kernels(self) -> None:
-        after = record(*rounds(4.0, 4.0, unit=2 * UNIT), cpu_model="Xeon", blas_kernels="Haswell")
-        assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).phases[0].ratio == 1.0
+    def test_kernels_for_an_older_processor_are_other_kernels_on_the_same_processor_only(self) -> None:
+        before = record(*rounds(2.0, 2.0), blas_kernels="openblas SkylakeX")
+        after = record(*rounds(4.0, 4.0, unit=2 * UNIT), blas_kernels="openblas Nehalem")
+        change = compare_speed_and_memory([before], [after])
+        assert (change.phases[0].ratio, change.phases[0].speed) == (2.0, "slower")
+        for other in ({"cpu_model": "Xeon", "blas_kernels": "openblas Haswell"}, {"blas_kernels": ""}):
+            after = record(*rounds(4.0, 4.0, unit=2 * UNIT), **other)
+            assert compare_speed_and_memory([before], [after]).phases[0].ratio == 1.0
+
+    def test_the_order_of_sets_is_no_other_kernel(self) -> None:
         after = record(*rounds(2.0, 2.0), variables={**ENVIRONMENT.variables, "PYTHONHASHSEED": "0"})
         assert compare_speed_and_memory([record(*rounds(2.0, 2.0))], [after]).phases[0].speed == "held"
 

@@ -44,7 +44,6 @@ ENVIRONMENT = Environment(
     cpu_cores=2,
     threads=2,
     blas="openblas",
-    blas_kernels="SkylakeX",
     matmul_precision="highest",
     deterministic=False,
     variables={"OMP_NUM_THREADS": "2"},
