@@ -21,8 +21,8 @@ LATENCY_MARGIN = 1.0
 UNCOUNTED_LATENCY_MARGIN = 7.0
 # Shorter phases are mostly start-up: a fit of 0.03 s can take 0.4 s if it is the first of a process.
 SHORTEST_SECONDS = 0.5
-# Seconds that imports may add to a short phase in the first round of a process, in whichever cell that is: 34 and 580 ms
-# were seen for the same features of tfidf.
+# Seconds that imports may add to a short phase in the first round of a process, in whichever cell that is: the same
+# features of tfidf took 34 and 580 ms.
 START_UP_SECONDS = 1.0
 # Shorter times of a phase after the first round of a process, and of one sentence, are mostly overhead.
 SHORTEST_REPEATED_SECONDS = 0.05

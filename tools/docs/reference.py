@@ -349,7 +349,7 @@ def _names() -> Iterator[str]:
         "These models have a short name. Name any other model by its Hub id (`org/name`, `org/name@revision`) or its "
         "folder. `pytest-sst2 models` also prints sizes, licences and notes."
     )
-    yield _items((_code(spec.name), _code(spec.hub_id)) for spec in CATALOG)
+    yield ", ".join(f"{_code(spec.name)} ({_code(spec.hub_id)})" for spec in CATALOG) + "."
 
 
 ENVIRONMENT = {
