@@ -109,12 +109,12 @@ def _require(name: str, variant: str) -> None:
     except Exception as error:  # an AttributeError, for example, of a library that expects another release
         reason = _conflict(distribution) or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         is_backend = not VARIANTS[variant].is_torch
-        where = (
+        how = (
             "It may need older releases of transformers, so use an environment of its own: " if is_backend else "Type: "
         )
         command = f"python -m pip install 'sentence-transformers[{variant}]'" if is_backend else install_command("int8")
         raise Sst2Error(
-            f"model {name!r} needs {distribution}, which cannot be used ({reason}). {where}{command}."
+            f"model {name!r} needs {distribution}, which cannot be used ({reason}). {how}{command}."
         ) from error
 
 

@@ -29,7 +29,7 @@ def summary_lines(
     """
     rows = cell_rows(records, failures)
     lines = context_lines(records[0]) if records else ["no cell was measured"]
-    lines += ["", *table(rows, width).split("\n"), *_seed_lines(rows), ""]
+    lines += ["", *table(rows, width).split("\n"), *_seed_lines(rows), ""] if rows else []
     if verbose and (epochs := epoch_rows(records)):
         curves, _ = fit_table(EPOCH_HEADERS, epochs, width=width, right=EPOCH_HEADERS[1:], truncated="cell")
         lines += [*curves.split("\n"), ""]

@@ -113,7 +113,10 @@ def results_from_text(text: str, origin: str) -> Results:
     except (NotJsonError, KeyError, TypeError) as error:
         reason = "it is not a JSON object" if isinstance(error, TypeError) else _reason(error)
         raise Sst2Error(f"{origin} is not a results file written by --sst2-json or --sst2-save: {reason}.") from error
-    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        reason = f"its schema version is {quoted(version)}, and not a number from 1 to {SCHEMA_VERSION}"
+        raise Sst2Error(f"{origin} is damaged: {reason}. Restore the file, or measure again.")
+    if version > SCHEMA_VERSION:
         raise Sst2Error(
             f"{origin} has schema version {quoted(version)}; this pytest-sst2 reads versions 1 to {SCHEMA_VERSION}. "
             "Upgrade pytest-sst2 to read it."

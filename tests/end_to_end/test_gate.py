@@ -263,6 +263,7 @@ class TestNothingMeasured:
         project.makepyfile(test_plain="def test_plain(): ...\n")
         result = project.runpytest("--sst2-compare", "main", "-k", "plain")
         result.stdout.fnmatch_lines(["no cell was measured", "CANNOT COMPARE: the two have no cell in common"])
+        assert "no room" not in result.stdout.str()
 
     def test_nor_is_anything_saved_of_it(self, project: pytest.Pytester) -> None:
         project.makepyfile(test_plain="def test_plain(): ...\n")
