@@ -43,6 +43,18 @@ def row_differences(
         yield f"{which} order: the same rows in another order{others}"
 
 
+def are_mostly_the_same(
+    old: RowsFingerprint, new: RowsFingerprint, read: tuple[np.ndarray, np.ndarray] | None = None
+) -> bool:
+    """Return whether at least half of the sentences are on both sides; False if that was not recorded."""
+    if old.sentences == new.sentences:
+        return True
+    if (texts := _Texts.of(old, new, read)) is None:
+        return False
+    common = (Counter(texts.before.tolist()) & Counter(texts.after.tolist())).total()
+    return 2 * common >= max(len(texts.before), len(texts.after))
+
+
 def overlap_difference(old: int | None, new: int | None) -> str:
     """Return how many evaluation sentences are also training sentences, if this differs; else an empty text."""
     if old is None or new is None or old == new:

@@ -44,6 +44,13 @@ class TestIncomparable:
             "evaluation sentences: not the same ones (4 rows, 4 distinct, on both sides)",
         )
 
+    def test_changed_rows_come_before_the_name_that_they_cost(self) -> None:
+        after = with_fingerprint(with_dataset(name="folder"), train={"sentences": "9" * 16})
+        assert incomparable_reasons(BASE, after) == (
+            "training sentences: not the same ones (5 rows, 4 distinct, on both sides)",
+            "data folder, was reviews",
+        )
+
     def test_another_name_of_the_same_rows_is_no_reason(self) -> None:
         assert incomparable_reasons(BASE, with_dataset(name="sst2")) == ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_sst2.compare.drift.data_rows import overlap_difference, row_differences
+from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.data_fingerprint import overlap, rows_fingerprint
 
@@ -47,6 +47,20 @@ def test_shuffled_labels_are_counted_apart_from_the_order() -> None:
         "evaluation labels: 1 of 50 sentences have the other label, the first is row 9"
     ]
     assert difference(SENTENCES, 1 - LABELS) == "training labels: 50 of 50 sentences have the other label"
+
+
+@pytest.mark.parametrize(
+    ("sentences", "expected"),
+    [
+        (SENTENCES[::-1], True),
+        ([*SENTENCES[:7], *SENTENCES[8:]], True),
+        ([*SENTENCES[:20], *[f"other {index}" for index in range(30)]], False),
+        ([f"other {index}" for index in range(50)], False),
+    ],
+)
+def test_another_data_set_is_told_from_the_same_one_with_changed_rows(sentences: list[str], expected: bool) -> None:
+    old, new = (rows_fingerprint(Examples(texts, LABELS[: len(texts)])) for texts in (SENTENCES, sentences))
+    assert are_mostly_the_same(old, new) is expected
 
 
 def test_leaked_rows_are_counted() -> None:
