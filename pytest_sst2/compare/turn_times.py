@@ -80,8 +80,8 @@ class TurnTimes:
         self._tolerance = tolerance
         names = common_phases([one for turn in turns for side in turn for one in side])
         is_single = any(len(old) == 1 for old, _ in turns)
-        shortest = SHORTEST_SECONDS if is_single else SHORTEST_REPEATED_SECONDS
-        self._names = [name for name in (*names, BETWEEN_PHASES) if max(self._medians([name])) >= shortest]
+        self._shortest = SHORTEST_SECONDS if is_single else SHORTEST_REPEATED_SECONDS
+        self._names = [name for name in (*names, BETWEEN_PHASES) if max(self._medians([name])) >= self._shortest]
 
     def phases(self) -> tuple[PhaseTimeChange, ...]:
         """Return the change of every phase that is long enough, and last of their sum."""
@@ -90,6 +90,9 @@ class TurnTimes:
 
     def limits(self, changes: Sequence[PhaseTimeChange]) -> Iterator[str]:
         """Yield why some of the times cannot be decided."""
+        if not self._names:
+            least = f"all phases take less than {self._shortest:g} s"
+            yield f"time not compared: {least}; a larger --sst2-train-size makes them longer"
         if margins := [change.margin for change in changes if change.speed == "undecided"]:
             noise = f"its noise is {relative_margin(max(margins))} after {plural(len(self._turns), 'turn')}"
             yield f"time undecided: {noise}; a larger --budget narrows it"

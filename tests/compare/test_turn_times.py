@@ -92,7 +92,9 @@ class TestTurns:
     @pytest.mark.parametrize(("count", "seconds", "names"), [(1, 0.4, []), (2, 0.4, ["encode", "all"]), (2, 0.04, [])])
     def test_short_phases_need_a_later_round(self, count: int, seconds: float, names: list[str]) -> None:
         side = rounds("a", *[seconds] * count)
-        assert [phase.name for phase in TurnTimes([(side, side)], 0.1).phases()] == names
+        times = TurnTimes([(side, side)], 0.1)
+        assert [phase.name for phase in times.phases()] == names
+        assert any("all phases take less than" in limit for limit in times.limits([])) != bool(names)
 
     def test_work_between_the_phases_is_a_phase(self) -> None:
         turns = [(rounds(name, 1, 1), rounds(name, 1, 1, between=0.3)) for name in "abcd"]
