@@ -93,9 +93,11 @@ class TurnTimes:
         if not self._names:
             least = f"all phases take less than {self._shortest:g} s"
             yield f"time not compared: {least}; a larger --sst2-train-size makes them longer"
-        if margins := [change.margin for change in changes if change.speed == "undecided"]:
-            noise = f"its noise is {relative_margin(max(margins))} after {plural(len(self._turns), 'turn')}"
-            yield f"time undecided: {noise}; a larger --budget narrows it"
+        if undecided := [change for change in changes if change.speed == "undecided"]:
+            names = ", ".join(change.name for change in undecided)
+            margin = relative_margin(max(change.margin for change in undecided))
+            noise = f"its noise is {margin} after {plural(len(self._turns), 'turn')}"
+            yield f"time undecided for {names}: {noise}; a larger --budget narrows it"
 
     def _medians(self, names: Sequence[str]) -> tuple[float, float]:
         """Return both sides' median seconds."""
