@@ -86,8 +86,8 @@ class TestTurns:
         change = compared(record(rounds("a", 1, 1, 1)), record(rounds("a", 9, 9, 9)))
         assert {phase.speed for phase in change.phases} == {"undecided"}
         assert change.notes == (
-            "time undecided for encode, all: its noise is a factor of 10 or more after 1 turn; a larger --budget narrows "
-            "it",
+            "time undecided for encode, all: its noise is a factor of 10 or more after 1 turn; "
+            "a larger --budget narrows it",
         )
 
     @pytest.mark.parametrize(("count", "seconds", "names"), [(1, 0.4, []), (2, 0.4, ["encode", "all"]), (2, 0.04, [])])
