@@ -223,7 +223,8 @@ def test_an_interrupted_file_is_resumed_or_leaves_nothing_behind(
 ) -> None:
     write_files(repo, {"vocab.txt": "word\n" * 1000})
     commit = empty_hub.add("org/words", repo)
-    empty_hub.fault("GET /org/words/resolve", kind, left, times=times)  # type: ignore[arg-type]
+    file = f"GET /org/words/resolve/{commit}/vocab.txt"
+    empty_hub.fault(file, kind, left, times=times)  # type: ignore[arg-type]
     if times < 0:
         clause = text_refusal("org/words")
         assert "org/words could not be downloaded" in clause

@@ -304,7 +304,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, body: bytes, fault: Fault | None) -> None:
         """Send the body, changed by a fault."""
         kind = "" if fault is None else fault.kind
-        if fault is None or kind not in ("truncate", "hang-in-body", "trickle", "endless", "length"):
+        whole = kind == "truncate" and fault is not None and len(body) <= fault.value
+        if fault is None or whole or kind not in ("truncate", "hang-in-body", "trickle", "endless", "length"):
             self.wfile.write(body)
             return
         self.close_connection = True
