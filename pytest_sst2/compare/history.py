@@ -78,12 +78,12 @@ class CellHistory:
     shifts: tuple[AccuracyShift, ...] = ()
 
 
-def cell_histories(baselines: Sequence[Results], *, alpha: float = ALPHA) -> list[CellHistory]:
+def cell_histories(baselines: Sequence[Results]) -> list[CellHistory]:
     """Return the history of every cell, with points in the order in which the baselines were saved.
 
     A cell with other data, another split, recipe or device has a history of its own. Each time is divided by the speed
     of its own machine and multiplied by that of the newest baseline with the same device. Baselines without a date come
-    first, sorted by name. ``alpha`` is the probability of any shift in the history of a cell that never changed.
+    first, sorted by name. ``ALPHA`` is the probability of any shift in the history of a cell that never changed.
     """
     series: dict[tuple[str, str, str, str], list[Results]] = {}
     points: dict[tuple[str, str, str, str], list[BaselinePoint]] = {}
@@ -100,23 +100,23 @@ def cell_histories(baselines: Sequence[Results], *, alpha: float = ALPHA) -> lis
         CellHistory(
             *name,
             tuple(_in_seconds(point, machine_seconds.get(name[-1])) for point in of_cell),
-            tuple(_shifts(series[name], of_cell, alpha)),
+            tuple(_shifts(series[name], of_cell)),
         )
         for name, of_cell in points.items()
     ]
 
 
-def _shifts(series: Sequence[Results], points: Sequence[BaselinePoint], alpha: float) -> Iterator[AccuracyShift]:
+def _shifts(series: Sequence[Results], points: Sequence[BaselinePoint]) -> Iterator[AccuracyShift]:
     """Yield where the accuracy differs from the baseline before, or where it has drifted away from the first.
 
     A baseline that differs from the first is a shift of its own only if no step before it explains that.
     """
     pairs = [(number - 1, number) for number in range(1, len(series))]
     pairs += [(0, number) for number in range(2, len(series))]
-    changes = {pair: _change(series[pair[0]], series[pair[1]], alpha) for pair in pairs}
+    changes = {pair: _change(series[pair[0]], series[pair[1]]) for pair in pairs}
     compared = {pair: change for pair, change in changes.items() if change is not None}
     adjusted = holm([change.p for change in compared.values()])
-    shifted = {pair: p for pair, p in zip(compared, adjusted, strict=True) if p <= alpha}
+    shifted = {pair: p for pair, p in zip(compared, adjusted, strict=True) if p <= ALPHA}
     explained = False
     for number in range(1, len(series)):
         before = next((start for start in (number - 1, 0) if (start, number) in shifted), None)
@@ -142,11 +142,11 @@ class _Change(NamedTuple):
     cause: str
 
 
-def _change(before: Results, after: Results, alpha: float) -> _Change | None:
+def _change(before: Results, after: Results) -> _Change | None:
     """Return the change of the only cell of two results; None if it cannot be compared."""
     if _answers(before) == _answers(after):  # most baselines of a series: nothing to test
         return _Change(0.0, 1.0, "")
-    cells = compare(before, after, tolerance=0.0, alpha=alpha).cells
+    cells = compare(before, after, tolerance=0.0, alpha=ALPHA).cells
     change = cells[0].accuracy if cells else None
     if change is None:
         return None

@@ -34,7 +34,7 @@ from scipy import special
 from pytest_sst2.compare.pairing import MINIMUM_PAIRS, Pairing
 from pytest_sst2.compare.randomisation import least_p, sign_flip_p
 from pytest_sst2.compare.score_bound import Differences, IndependentDifferences, lower_bound
-from pytest_sst2.compare.significance import AccuracyChange, bool_shape, mcnemar_p
+from pytest_sst2.compare.significance import AccuracyChange, mcnemar_p
 from pytest_sst2.compare.training_spread import MINIMUM_SEEDS, STATED_SPREAD, TrainingSpread, spread_of_floors
 from pytest_sst2.config.options import ALPHA
 
@@ -100,9 +100,9 @@ def compare_accuracy(
         spread: The spread between trainings, used if neither side has three seeds.
 
     Raises:
-        ValueError: The arrays are not bool, or do not have these shapes.
+        ValueError: The arrays do not have these shapes.
     """
-    (s_before, n), (s_after, n_after) = bool_shape(before, 2), bool_shape(after, 2)
+    (s_before, n), (s_after, n_after) = before.shape, after.shape
     if n != n_after or min(s_before, s_after, n) < 1 or (paired and s_before != s_after):
         wanted = "(seeds, examples), at least (1, 1), with equal numbers of examples" + " and seeds" * paired
         raise ValueError(f"before and after must have shapes {wanted}, not {before.shape} and {after.shape}.")

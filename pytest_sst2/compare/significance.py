@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import special
 
 from pytest_sst2.results.record import Interval
@@ -52,7 +51,7 @@ class AccuracyChange:
     variance_source: str = ""
 
 
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(correct: int, total: int) -> Interval:
     """Return Wilson's score interval of a proportion (Wilson 1927, J. of the American Statistical Association 22).
 
     Raises:
@@ -60,7 +59,7 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> Inter
     """
     from scipy.stats import binomtest
 
-    interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
+    interval = binomtest(correct, total).proportion_ci(confidence_level=0.95, method="wilson")
     return Interval(round(float(interval.low), 6), round(float(interval.high), 6))
 
 
@@ -76,14 +75,3 @@ def mcnemar_p(losses: int, gains: int) -> float:
     if losses < 0 or gains < 0:
         raise ValueError(f"losses and gains must be counts of at least 0, not {losses} and {gains}.")
     return float(special.bdtr(gains, losses + gains, 0.5))
-
-
-def bool_shape(array: np.ndarray, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a bool array.
-
-    Raises:
-        ValueError: The array is not bool or has another number of dimensions.
-    """
-    if array.ndim != dimensions or array.dtype != np.bool_:
-        raise ValueError(f"arrays must be bool with {dimensions} dimensions, not {array.dtype} of shape {array.shape}.")
-    return array.shape

@@ -49,8 +49,8 @@ def _configuration(config: pytest.Config) -> tuple[Settings, Matrix]:
     if _CONFIGURATION not in config.stash:
         from pytest_sst2.config.catalog import CATALOG, METHODS
         from pytest_sst2.config.matrix import find_against, read_matrix
+        from pytest_sst2.config.read_settings import read_settings
         from pytest_sst2.config.registry import Registry
-        from pytest_sst2.config.settings import read_settings
         from pytest_sst2.session.auto_seeds import with_seeds_of_baseline
 
         try:

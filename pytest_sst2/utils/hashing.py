@@ -1,4 +1,4 @@
-"""SHA-256 digests of texts and files; git's ids of files. A file is hashed once per process until it changes."""
+"""SHA-256 digests of texts and files. A file is hashed once per process until it changes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,3 @@ def file_digest(path: Path) -> str:
 def _digest_of_state(path: Path, _stamp: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def git_digest(path: Path) -> str:
-    """Return git's id of a file: the SHA-1 of ``blob``, its size and its content."""
-    blob = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: blob).hexdigest()

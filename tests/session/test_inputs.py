@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.config.settings import Settings, read_settings
+from pytest_sst2.config.read_settings import read_settings
+from pytest_sst2.config.settings import Settings
 from pytest_sst2.results.baselines import save_baseline
 from pytest_sst2.results.file import results_text
 from pytest_sst2.session.inputs import Inputs, load_inputs

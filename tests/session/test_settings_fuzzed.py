@@ -19,8 +19,8 @@ from pytest_sst2 import plugin
 from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.matrix import read_matrix
 from pytest_sst2.config.options import OPTIONS
+from pytest_sst2.config.read_settings import read_settings
 from pytest_sst2.config.registry import Registry
-from pytest_sst2.config.settings import read_settings
 from pytest_sst2.session.inputs import load_inputs
 from pytest_sst2.utils.errors import Sst2Error
 from tests.config.test_options_fuzzed import VALUES

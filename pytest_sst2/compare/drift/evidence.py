@@ -79,9 +79,9 @@ class Cause:
         return self.sentence
 
 
-def causes_of(kind: Kind, sentences: Iterable[str], *, rank: Rank = Rank.EXPLAINS) -> list[Cause]:
+def causes_of(kind: Kind, sentences: Iterable[str]) -> list[Cause]:
     """Return a cause without further evidence for each sentence."""
-    return [Cause(sentence, kind, rank=rank) for sentence in sentences]
+    return [Cause(sentence, kind) for sentence in sentences]
 
 
 def over_seeds(causes_by_seed: Mapping[int, Sequence[Cause]]) -> tuple[Cause, ...]:

@@ -14,6 +14,8 @@ _ACCELERATOR_TOKENS_PER_BATCH = 32768
 # Training batches per window that is sorted by length: enough for little padding, and few enough that the batches of
 # a large data set differ between epochs.
 WINDOW_BATCHES = 100
+# Share of the largest batch that may be padding.
+_PADDING = 0.025
 
 
 def tokens_per_batch(device: str, parts: int = 1) -> int:
@@ -21,18 +23,18 @@ def tokens_per_batch(device: str, parts: int = 1) -> int:
     return (_CPU_TOKENS_PER_BATCH if device == "cpu" else _ACCELERATOR_TOKENS_PER_BATCH) // parts
 
 
-def length_batches(lengths: Sequence[int], most_tokens: int, padding: float = 0.025) -> Iterator[list[int]]:
+def length_batches(lengths: Sequence[int], most_tokens: int) -> Iterator[list[int]]:
     """Yield the indices of all sentences in batches of similar length in tokens, the longest first.
 
-    A batch has up to ``most_tokens``, padding included; a longer sentence is a batch of its own. Up to the share
-    ``padding`` of the largest batch may be padding, so that sentences of rare lengths share batches.
+    A batch has up to ``most_tokens``, padding included; a longer sentence is a batch of its own. A small share of the
+    largest batch may be padding, so that sentences of rare lengths share batches.
     """
     batch: list[int] = []
     tokens = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         longest = lengths[batch[0]] if batch else 0
         padded = (len(batch) + 1) * longest
-        if batch and (padded > most_tokens or padded - tokens - lengths[index] > padding * most_tokens):
+        if batch and (padded > most_tokens or padded - tokens - lengths[index] > _PADDING * most_tokens):
             yield batch
             batch, tokens = [], 0
         batch.append(index)
