@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_sst2.methods.base import Job, Trained
-from pytest_sst2.methods.hf_trainer import (
-    effective_settings,
-    recipe_decides,
-    run_trainer,
-    training_arguments,
-)
+from pytest_sst2.methods.hf_trainer import run_trainer
 from pytest_sst2.methods.sequence_classifier import SequenceClassifier, load_classifier
+from pytest_sst2.methods.trainer_arguments import effective_settings, recipe_decides, training_arguments
 from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from pytest_sst2.utils.atomic_write import scratch_folder
 from pytest_sst2.utils.errors import Sst2Error

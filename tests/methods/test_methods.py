@@ -22,7 +22,7 @@ from pytest_sst2.config.specs import MethodSpec, ModelSpec
 from pytest_sst2.data.splits import Examples
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.phase_clock import PhaseClock
-from pytest_sst2.methods import hf_trainer, sequence_classifier, torch_probe
+from pytest_sst2.methods import hf_trainer, sequence_classifier, torch_probe, trainer_arguments
 from pytest_sst2.methods import logistic_regression as logistic
 from pytest_sst2.methods.base import Job, Trained, seeded, train
 from pytest_sst2.methods.fast.trimmed_embedding import EmbeddingTrimmer
@@ -287,7 +287,7 @@ class TestFineTune:
         from transformers import TrainingArguments
 
         monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu", 4)))
-        arguments = hf_trainer.training_arguments(make_job(tiny_encoder), str(tmp_path))
+        arguments = trainer_arguments.training_arguments(make_job(tiny_encoder), str(tmp_path))
         assert arguments.train_batch_size == 8
 
     def test_grouping_by_length_is_part_of_the_recipe_and_of_the_settings(self, tiny_encoder: Path) -> None:
