@@ -25,6 +25,7 @@ from pytest_sst2.utils.hashing import short_digest
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
+    from pytest_sst2.config.settings import Settings
     from pytest_sst2.results.file import Results
     from pytest_sst2.results.floors import Floors
 
@@ -57,6 +58,12 @@ class Source:
     labels: tuple[str, ...] = ()
     place: str = field(default="", compare=False)
     instead_of_sst2: str = field(default="", compare=False)
+
+
+def source_of(settings: Settings, *, floors: Floors | None, baseline: Results | None) -> Source:
+    """Return the data set of a run; arguments and errors as ``load_source``."""
+    form = RowFormat(settings.columns, settings.labels)
+    return load_source(settings.data, ci=settings.ci, floors=floors, baseline=baseline, form=form)
 
 
 def load_source(

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.data.row_format import RowFormat
-from pytest_sst2.data.sources import Source, load_source
+from pytest_sst2.data.sources import Source, source_of
 from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments import environment
 from pytest_sst2.instruments.progress import Progress
@@ -75,9 +74,7 @@ class RunContext:
     @cached_property
     def source(self) -> Source:
         """The data set."""
-        settings = self.settings
-        form = RowFormat(settings.columns, settings.labels)
-        return load_source(settings.data, ci=settings.ci, floors=self._given_floors, baseline=self.baseline, form=form)
+        return source_of(self.settings, floors=self._given_floors, baseline=self.baseline)
 
     @cached_property
     def device(self) -> str:

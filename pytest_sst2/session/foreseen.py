@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_sst2.compare.foreseen import Foreseen, foresee
-from pytest_sst2.data.sources import load_source
+from pytest_sst2.data.sources import source_of
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.instruments.data_fingerprint import overlap, rows_fingerprint
 from pytest_sst2.results.file import Results
@@ -43,7 +43,7 @@ def splits_of(config: pytest.Config) -> Callable[[int], Splits]:
         Sst2Error: The data is not available or is invalid.
     """
     settings, inputs = settings_of(config), inputs_of(config)
-    source = load_source(settings.data, ci=settings.ci, floors=inputs.floors, baseline=inputs.baseline)
+    source = source_of(settings, floors=inputs.floors, baseline=inputs.baseline)
     return functools.cache(lambda seed: draw_splits(source, settings.recipe, seed))
 
 
