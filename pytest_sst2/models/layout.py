@@ -94,16 +94,15 @@ def first_module(folder: Path) -> Module | None:
     return next(iter(_top_modules(folder)), None)
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a module, or an empty list if one is missing.
+def weight_files(folder: Path, single: str = "model.safetensors") -> list[Path]:
+    """Return the weight files of a module, or an empty list if one is missing: one file, or the shards of an index.
 
     If there is both a single file and shards, the single file is returned, because the libraries load that.
 
     Raises:
         Sst2Error: The shard index has no list of files, or names a file outside the folder.
     """
-    index = folder / "model.safetensors.index.json"
-    files = [folder / "model.safetensors"]
+    files, index = [folder / single], folder / f"{single}.index.json"
     if index.is_file() and not files[0].is_file():
         content = read_json(index)
         weight_map = content.get("weight_map") if isinstance(content, dict) else None
@@ -111,6 +110,11 @@ def weight_files(folder: Path) -> list[Path]:
             raise Sst2Error(f"{index} has no weight_map from tensors to files. Copy or download it again.")
         files = [path_inside(folder, name, index) for name in sorted(set(weight_map.values()))]
     return files if files and all(path.is_file() for path in files) else []
+
+
+def pickle_files(folder: Path) -> list[Path]:
+    """Return the pickled weights of a module; otherwise as ``weight_files``."""
+    return weight_files(folder, "pytorch_model.bin")
 
 
 def listed_modules(folder: Path) -> list[Module]:

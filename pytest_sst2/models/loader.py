@@ -13,6 +13,7 @@ from typing import Any
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.bundled import bundled_folder, verify_bundled
+from pytest_sst2.models.classifier_head import check_head, set_single_label
 from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
 from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
@@ -26,14 +27,6 @@ from pytest_sst2.models.trial_load import try_to_load
 from pytest_sst2.models.variants import backend_of, check_variant, dtype_of, quiet, transform
 from pytest_sst2.models.word_vectors import check_word_vectors, convert_word_vectors
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import shorten
-
-
-class NoHeadError(Sst2Error):
-    """A checkpoint has no classification head for two classes."""
-
-
-_LEAVE_OUT = "Measure it by a method that trains, such as fine-tune, or leave its cell out with -k."
 
 
 class ModelLoader:
@@ -135,31 +128,11 @@ class ModelLoader:
             return loaded
 
         model, info = self._library_call(spec)("classifier", load)
-        if mismatched := sorted(info["mismatched_keys"]):
-            # Some releases of transformers around 4.57 return names without shapes.
-            last = mismatched[-1]
-            key, count = (last, "other") if isinstance(last, str) else (last[0], last[1][0])
-            if needs_head:
-                raise NoHeadError(
-                    f"model {spec.name!r}: its head in {folder} is for {count} classes ({key}), but SST-2 has two, so "
-                    f"it cannot be measured as it is. {_LEAVE_OUT}"
-                )
-            raise Sst2Error(
-                f"model {spec.name!r}: its head in {folder} is for {count} classes ({key}), but SST-2 has two. To "
-                "train a new head, save the encoder without this one: "
-                "AutoModel.from_pretrained(folder).save_pretrained(other_folder), and the tokenizer with it."
-            )
-        random = sorted(dict(model.named_parameters()).keys() & {*info["missing_keys"]})
-        if needs_head and random:
-            raise NoHeadError(
-                f"model {spec.name!r}: the checkpoint in {folder} has no trained classification head: its weights lack "
-                f"{shorten(random, 3)}. {_LEAVE_OUT}"
-            )
-        has_head = not any(key.startswith(_heads(model)) for key in info["missing_keys"])
+        has_head = check_head(spec.name, folder, model, info, is_needed=needs_head)
         if has_head and is_reversed(spec.name, folder):
             swap_classes(spec.name, model)
             self._swapped.add(spec)
-        _set_single_label(model.config)
+        set_single_label(model.config)
         model.to(self.device)
         self._transform(spec, model)
         return model
@@ -297,19 +270,3 @@ class ModelLoader:
 def _is_known(located: LocatedModel) -> bool:
     """Return whether the files are those of a model in the catalogue, from the Hub or a package."""
     return located.weights.source != "folder" and located.spec.hub_id in {spec.hub_id for spec in CATALOG}
-
-
-def _heads(model: Any) -> tuple[str, ...]:
-    """Return the prefixes of a classifier's tensors outside of its encoder."""
-    return tuple(f"{name}." for name, _ in model.named_children() if name != model.base_model_prefix)
-
-
-def _set_single_label(config: Any) -> None:
-    """Set the options that decide a classifier's loss and output format, which a checkpoint may have set otherwise."""
-    config.problem_type = "single_label_classification"
-    config.return_dict = True
-    if getattr(config, "torchscript", False):  # before transformers 5; it turns all outputs into tuples
-        config.torchscript = False
-    # Not used, and large: one tensor per layer.
-    config.output_hidden_states = False
-    config.output_attentions = False

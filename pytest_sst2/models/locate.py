@@ -17,8 +17,15 @@ from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 from pytest_sst2.models import repository_files
 from pytest_sst2.models.bundled import bundled_folder, distribution_of, verify_bundled
-from pytest_sst2.models.layout import all_folders, encoder_folders, loaded_folders, transformer_folder, weight_files
-from pytest_sst2.models.pickles import convert, pickle_files
+from pytest_sst2.models.layout import (
+    all_folders,
+    encoder_folders,
+    loaded_folders,
+    pickle_files,
+    transformer_folder,
+    weight_files,
+)
+from pytest_sst2.models.pickles import convert
 from pytest_sst2.models.repository_files import SMALL_FILES, missing_file
 from pytest_sst2.models.safety import refuse_unsafe_paths
 from pytest_sst2.models.unchanged import file_digests, refuse_changes

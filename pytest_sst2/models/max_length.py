@@ -25,7 +25,7 @@ def max_input_length(model: Any) -> int | None:
         return None
     configs = (getattr(module, "config", None) for module in model.modules())
     declared = (getattr(config, "max_position_embeddings", None) for config in configs)
-    return min(*limits, *(value for value in declared if isinstance(value, int) and value > 0), limits[0])
+    return min([*limits, *(value for value in declared if isinstance(value, int) and value > 0)])
 
 
 def encoder_limit(encoder: Any) -> int | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pytest_sst2.models.layout import encoder_folders, first_module, listed_modules, weight_files
-from pytest_sst2.models.pickles import pickle_files
+from pytest_sst2.models.layout import encoder_folders, first_module, listed_modules, pickle_files, weight_files
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, shorten
 from pytest_sst2.utils.safe_read import beginning_of, placeholder

@@ -19,17 +19,15 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from pytest_sst2.models.layout import pickle_files
 from pytest_sst2.models.pickle_reader import CHECK_CACHE, CONVERTED_NAME, REMEDY
-from pytest_sst2.models.safety import path_inside
 from pytest_sst2.utils.cache_dir import CONVERTED, cache_folder, make_room
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import duration, shorten, truncate
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
 from pytest_sst2.utils.locks import one_at_a_time
 from pytest_sst2.utils.processes import command_of
-from pytest_sst2.utils.safe_read import read_json
 
-_PICKLE, _INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 # Part of every digest: increase it if the same pickles are converted differently.
 _FORMAT = 1
 # Converted models that were not used today are removed above this size.
@@ -55,22 +53,6 @@ class Conversion:
 
     folder: Path
     note: str
-
-
-def pickle_files(place: Path) -> list[Path]:
-    """Return the pickle of a folder or all of its shards; none if there is no pickle or a shard is missing.
-
-    Raises:
-        Sst2Error: The index of shards has no list of files, or names one outside the folder.
-    """
-    files, index = [place / _PICKLE], place / _INDEX
-    if index.is_file() and not files[0].is_file():
-        content = read_json(index)
-        weight_map = content.get("weight_map") if isinstance(content, dict) else None
-        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-            raise Sst2Error(f"{index} has no weight_map from tensors to files.")
-        files = [path_inside(place, name, index) for name in sorted(set(weight_map.values()))]
-    return files if files and all(path.is_file() for path in files) else []
 
 
 def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:

@@ -18,12 +18,12 @@ from pytest_sst2.models.layout import (
     all_folders,
     listed_modules,
     loaded_folders,
+    pickle_files,
     transformer_folder,
     weight_files,
     weighted_folders,
 )
 from pytest_sst2.models.not_a_model import ADAPTER
-from pytest_sst2.models.pickles import pickle_files
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.safe_read import read_json

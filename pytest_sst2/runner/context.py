@@ -17,7 +17,8 @@ from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.embedding_cache import NOT_CACHED, EmbeddingCache
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.methods.fast.malloc import collector_paused
-from pytest_sst2.models.loader import ModelLoader, NoHeadError
+from pytest_sst2.models.classifier_head import NoHeadError
+from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.models.variants import check_variant
 from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions

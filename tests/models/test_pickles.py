@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file
 
 from pytest_sst2.models import pickles
+from pytest_sst2.models.layout import pickle_files
 from pytest_sst2.models.pickle_reader import read_tensors, write_tensors
-from pytest_sst2.models.pickles import Conversion, convert, pickle_files
+from pytest_sst2.models.pickles import Conversion, convert
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.pickled_weights import PICKLE, SAFE, Call, assert_equal
