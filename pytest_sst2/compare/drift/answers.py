@@ -35,6 +35,9 @@ OPPOSITE_CORRELATION = -0.7
 PREDICTIONS_CORRELATION = 0.9
 # Packed files store probabilities in steps of 1/4095.
 _PROBABILITY_STEP = 1 / 4095
+# Up to this tolerance of the rows' embeddings, equal ones are called so. Embeddings that depend on the batch have more.
+_COMPARABLE = 0.02
+_THE_REST = "from the same tokens and embeddings, as far as recorded"
 # From this fraction of predictions on the wrong side of one half, they are called the opposite.
 _OPPOSITE_FRACTION = 0.9
 
@@ -185,7 +188,7 @@ def _by_row(
         for number, what in (
             (tokens, "with other tokens"),
             (embeddings, "with other embeddings from the same tokens"),
-            (rest, "from the same tokens and embeddings, as far as recorded"),
+            (rest, _THE_REST if rows.tolerance <= _COMPARABLE else "from the same tokens"),
         )
         if number
     ]
@@ -296,9 +299,10 @@ def _since(old: Fingerprint, new: Fingerprint) -> str:
 
 
 def _not_in(old: Fingerprint, new: Fingerprint) -> str:
-    """Return what was compared of both trainings and does not differ."""
+    """Return what was compared of both trainings and does not differ, or follows its rule as before."""
     measured = all(side.training and side.training.fixed_batch and side.training.watched for side in (old, new))
-    return "; the fixed batch's loss and gradients, clipping and updates do not differ" if measured else ""
+    same = "the fixed batch's loss and gradients do not differ, clipping and updates follow their rules as before"
+    return f"; {same}" if measured else ""
 
 
 def _epoch_losses(before: Record, after: Record) -> str:

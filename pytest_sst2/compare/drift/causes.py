@@ -7,16 +7,15 @@ all later steps, so each step is judged only as far as the earlier steps agree.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from pytest_sst2.compare.drift.answers import (
     answer_causes,
     prediction_token_causes,
     repeat_causes,
-    same_answers,
-    same_numbers,
 )
 from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
+from pytest_sst2.compare.drift.effects import by_effect
 from pytest_sst2.compare.drift.embeddings import is_nondeterministic
 from pytest_sst2.compare.drift.encoder import (
     arithmetic_causes,
@@ -29,7 +28,7 @@ from pytest_sst2.compare.drift.encoder import (
 from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
 from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
 from pytest_sst2.compare.drift.loaded_weights import LoadedModel, loaded_model
-from pytest_sst2.compare.drift.modules import same_last_output, same_modules
+from pytest_sst2.compare.drift.modules import same_modules
 from pytest_sst2.compare.drift.optimizer_steps import step_causes
 from pytest_sst2.compare.drift.rows import read_rows, row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
@@ -208,7 +207,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
             causes += read or prediction_token_causes(old, new)
         unexplained = not any(cause.rank is not Rank.NOTE for cause in causes if cause.kind != "arithmetic")
         causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen)
-    return ranked(_with_notes(causes, before, after))
+    return ranked(by_effect(causes, before, after))
 
 
 def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str, str]) -> tuple[Cause, ...]:
@@ -259,15 +258,3 @@ def _training_causes(
     # Records without a fixed batch show less: the first batch has dropout masks, which differ between releases.
     if not (rows or tokens or encoder or settings or (old.fixed_batch and new.fixed_batch)):
         yield from causes_of("training", first_step_causes(old, new))
-
-
-def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
-    """Yield the causes; weights, config, arithmetic and settings that moved no output and no answer become notes."""
-    kinds = {cause.kind for cause in causes if not cause.is_note}
-    stored = kinds <= {"weights", "config", "arithmetic", "settings"} and same_answers(before, after)
-    old, new = (record.fingerprint.encoder if record.fingerprint else None for record in (before, after))
-    same_output = old is not None and new is not None and same_last_output(old.modules, new.modules)
-    unmoved = dict.fromkeys(("weights", "config", "arithmetic"), same_output)
-    unmoved["settings"] = same_numbers(before, after)
-    for cause in causes:
-        yield dataclasses.replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause

@@ -73,6 +73,18 @@ def fixed_batch_causes(
     yield from _loss_causes(old, new, explained, tolerance, same_start=same_start)
 
 
+def same_course(old: FixedBatch, new: FixedBatch) -> bool:
+    """Return whether both sides have the same logits and the same gradients up to a factor, up to rounding."""
+    before, after = _gradients(old), _gradients(new)
+    if not before or before.keys() != after.keys() or not _same_logits(old, new, _TOLERANCE):
+        return False
+    one, other = (np.concatenate([*side.values()]) for side in (before, after))
+    lengths = [float(np.linalg.norm(side)) for side in (one, other)]
+    if not all(lengths):
+        return not any(lengths)
+    return bool(np.linalg.norm(other / lengths[1] - one / lengths[0]) <= _TOLERANCE)
+
+
 def _hidden(*, hidden: bool) -> str:
     return (
         "; the fast path draws masks of its own, so its accuracy may not show it (--sst2-path stock)" if hidden else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,25 +119,69 @@ def _outside_sentence(training: TrainingFingerprint, steps: TrainingSteps) -> st
 def _rate_causes(old: TrainingFingerprint, new: TrainingFingerprint) -> Iterator[Cause]:
     """Yield the first learning rate that differs, unless the highest or the mean one does, which says it already."""
     before, after = old.watched, new.watched
-    if before is None or after is None or old.steps != new.steps or len(before.group_sizes) != len(after.group_sizes):
+    if before is None or after is None or old.steps != new.steps:
         return
     if not (_close(old.learning_rate, new.learning_rate) and _close(old.mean_learning_rate, new.mean_learning_rate)):
         return
     steps = kept_steps(new.steps)
-    one, other = (np.array(unpacked_floats(side.rates)).reshape(-1, len(steps)) for side in (before, after))
-    if one.shape != other.shape:
+    sides = [np.array(unpacked_floats(side.rates)) for side in (before, after)]
+    if any(
+        rates.size != len(steps) * len(side.group_sizes) for rates, side in zip(sides, (before, after), strict=True)
+    ):
         return
+    one, other = (rates.reshape(-1, len(steps)) for rates in sides)
+    if len(before.group_sizes) == len(after.group_sizes):
+        yield from _group_rate_causes(one, other, steps, after.group_sizes)
+    elif sum(before.group_sizes) == sum(after.group_sizes):
+        yield from _regrouped_rate_causes((one, before.group_sizes), (other, after.group_sizes), steps)
+
+
+def _group_rate_causes(
+    one: np.ndarray, other: np.ndarray, steps: Sequence[int], sizes: Sequence[int]
+) -> Iterator[Cause]:
+    """Yield the first rate that differs, from rates of shape (groups, steps) of both sides."""
     for number, (earlier, later) in enumerate(zip(one, other, strict=True)):
-        differing = np.flatnonzero(np.abs(later - earlier) > _ROUNDING * np.maximum(np.abs(earlier), np.abs(later)))
+        differing = np.flatnonzero(_differ(earlier, later))
         if len(differing):
             place = int(differing[0])
-            group = f"parameter group {number + 1} of {len(one)} ({after.group_sizes[number]:,} weights)"
-            yield Cause(
-                f"the learning rate of {group} is {later[place]:.4g} at step {steps[place]}, was {earlier[place]:.4g}",
-                "training",
-                f"group {number + 1}",
-            )
+            group = f"parameter group {number + 1} of {len(one)} ({sizes[number]:,} weights)"
+            yield _rate_cause(group, later[place], earlier[place], steps[place], f"group {number + 1}")
             return
+
+
+def _regrouped_rate_causes(
+    one: tuple[np.ndarray, Sequence[int]], other: tuple[np.ndarray, Sequence[int]], steps: Sequence[int]
+) -> Iterator[Cause]:
+    """Yield the first step in which as many weights have other rates, from the rates and sizes of both sides' groups.
+
+    The sides divide the same weights into other groups. Which weights are in which group is unknown, so the weights of
+    both sides are ordered by their rate.
+    """
+    for place, step in enumerate(steps):
+        columns = []
+        for rates, sizes in (one, other):
+            order = np.argsort(rates[:, place], kind="stable")
+            columns.append((rates[order, place], np.cumsum(np.array(sizes)[order])))
+        ends = np.unique(np.concatenate([bounds for _, bounds in columns]))
+        counts = np.diff(ends, prepend=0)
+        earlier, later = (rates[np.searchsorted(bounds, ends)] for rates, bounds in columns)
+        differing = _differ(earlier, later)
+        if differing.any():
+            most = int(np.argmax(np.where(differing, counts, 0)))
+            subject = f"{counts[differing].sum():,} of {ends[-1]:,} weights"
+            alike = len(np.unique(np.stack([earlier, later], axis=1)[differing], axis=0)) == 1
+            subject += "" if alike else f", {counts[most]:,} of them"
+            yield _rate_cause(subject, later[most], earlier[most], step, "groups")
+            return
+
+
+def _rate_cause(subject: str, later: float, earlier: float, step: int, where: str) -> Cause:
+    sentence = f"the learning rate of {subject} is {later:.4g} at step {step}, was {earlier:.4g}"
+    return Cause(sentence, "training", where, f"{earlier:.4g}", f"{later:.4g}")
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(other - one) > _ROUNDING * np.maximum(np.abs(one), np.abs(other)))
 
 
 def _close(one: float | None, other: float | None) -> bool:

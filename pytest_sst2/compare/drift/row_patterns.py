@@ -62,9 +62,15 @@ def _shift(before: np.ndarray, after: np.ndarray, tolerance: float) -> int:
     if not len(still) or np.ptp(still) <= tolerance:
         return 0
     longest = min(count // 2, 64)
+    moved = moved_rows(before, after, tolerance)
     for shift in (sign * places for places in range(1, longest + 1) for sign in (1, -1)):
-        one, other = (before[:-shift], after[shift:]) if shift > 0 else (before[-shift:], after[:shift])
-        if 1 - moved_rows(one, other, tolerance).mean() >= _SHIFTED:
+        here, there = (
+            (slice(shift, None), slice(None, -shift)) if shift > 0 else (slice(None, shift), slice(-shift, None))
+        )
+        differs = moved_rows(before[there], after[here], tolerance)
+        # Rows that did not move may equal their neighbours, as the answers of a saturated classifier do.
+        of_moved = differs[moved[here]]
+        if len(of_moved) and 1 - max(differs.mean(), of_moved.mean()) >= _SHIFTED:
             return shift
     return 0
 

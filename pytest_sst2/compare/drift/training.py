@@ -42,7 +42,7 @@ def training_causes(
         yield (
             f"the classifier is not at the minimum of its objective (gradient {new.last_gradient:.1e}, was "
             f"{old.last_gradient:.1e}; {new.steps} iterations, were {old.steps}): {stopped}it minimises something else "
-            "(other C, rows, weights or scaling)"
+            "(other C, intercept, rows, weights or scaling)"
         )
 
 

@@ -135,9 +135,20 @@ def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Itera
         if len(elsewhere) == 1 and tensor.distinct:
             swapped = after.get(elsewhere[0])
             is_swap = swapped is not None and swapped.digest == old.digest
-            yield name, "with one another's values" if is_swap else f"with the values of {elsewhere[0]}"
+            yield (
+                name,
+                "with one another's values" if is_swap else f"with the values of {_counterpart(elsewhere[0], name)}",
+            )
         else:
             yield name, _kind(old, tensor)
+
+
+def _counterpart(owner: str, name: str) -> str:
+    """Return the layer of the tensor ``owner``, if it is the counterpart of ``name`` in another layer; else itself."""
+    if _NUMBER.sub("*", owner) != _NUMBER.sub("*", name):
+        return owner
+    layers = zip(_NUMBER.finditer(owner), _NUMBER.finditer(name), strict=True)
+    return next(owner[: one.end()] for one, other in layers if one[0] != other[0])
 
 
 def _kind(old: Tensor, new: Tensor) -> str:

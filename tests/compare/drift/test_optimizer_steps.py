@@ -69,6 +69,11 @@ def test_kept_steps_begin_with_the_first_four_and_end_with_the_last() -> None:
             {"rates": packed_floats([1e-3] * (2 * KEPT - 1) + [1e-4])},
             "the learning rate of parameter group 2 of 2 (10 weights) is 0.0001 at step 8, was 0.001",
         ),
+        ({"rates": packed_floats([1e-3] * 3 * KEPT), "group_sizes": (50, 10, 40)}, None),
+        (
+            {"rates": packed_floats([1e-4] * KEPT + [1e-3] * 2 * KEPT), "group_sizes": (50, 10, 40)},
+            "the learning rate of 50 of 100 weights is 0.0001 at step 1, was 0.001",
+        ),
     ],
 )
 def test_each_departure_has_its_sentence(changes: dict[str, Any], sentence: str | None) -> None:

@@ -42,3 +42,9 @@ def test_how_rows_moved_is_recognised(new: np.ndarray, words: str) -> None:
 def test_nearly_equal_values_are_no_permutation() -> None:
     old = np.full(300, 0.5) + 1e-5 * OLD
     assert row_pattern(old, old + 0.01, 2e-3) == "the first is row 0"
+
+
+def test_rows_that_equal_their_neighbours_are_no_shift() -> None:
+    old = np.repeat([0.001, 0.999], 150)
+    new = np.where(np.isin(ROWS, [10, 60, 200, 260]), 0.5, old)
+    assert row_pattern(old, new, 2e-3) == "the first is row 10"

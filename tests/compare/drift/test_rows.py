@@ -177,3 +177,8 @@ def test_blocks_of_other_training_rows_are_not_compared() -> None:
     # As after a declared change of the number of training rows.
     other_rows = with_fingerprint(after, train={"order": "9" * 16})
     assert not [sentence for sentence in drift_sentences(BASE, other_rows) if "some training rows" in sentence]
+
+
+def test_embeddings_that_depend_on_their_batch_are_not_called_the_same() -> None:
+    after = with_fingerprint(record(sketches(IDS), flipped(9)), encoder={"batch_sensitivity": 0.4})
+    assert drift_sentences(BASE, after)[-1] == "1 answer changed: 1 from the same tokens"

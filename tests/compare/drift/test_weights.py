@@ -106,3 +106,10 @@ def test_renamed_tensors_are_the_same_and_fused_ones_are_storage() -> None:
     changes = weight_changes(old, sketched(fused))
     assert changes is not None
     assert set(changes.kinds) == {"missing", "new"}
+
+
+def test_a_layer_with_the_values_of_another_is_one_statement() -> None:
+    layers = {name: TENSORS[name.replace(".0.", ".1.")] for name in (QUERY, KEY)}
+    changes = weight_changes(sketched(TENSORS), sketched({**TENSORS, **layers}))
+    words = "with the values of encoder.layer.1: 2 tensors"
+    assert str(changes) == f"{words} ({QUERY}, {KEY})"

@@ -1,0 +1,79 @@
+"""Rank the causes by what they explain: by their measured effect on the outputs, the answers and the training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pytest_sst2.compare.drift.answers import same_answers, same_numbers
+from pytest_sst2.compare.drift.evidence import Cause, Rank
+from pytest_sst2.compare.drift.fixed_batch import same_course
+from pytest_sst2.compare.drift.modules import same_last_output
+from pytest_sst2.results.fingerprint import Fingerprint
+from pytest_sst2.results.packing import unpacked_floats
+from pytest_sst2.results.record import Record
+
+# Differences of the encoder, by the steps of the chain.
+_OF_THE_ENCODER = frozenset({"weights", "config", "arithmetic", "modules", "embeddings"})
+_LATER = frozenset({"settings", "training", "predictions"})
+# Parts of the names of settings that decide what a training or a fit computes. Others are named after what was
+# measured of the training.
+_EFFECTIVE = re.compile(
+    r"^(C|tol|code|optim.*|.*(learning_rate|lr_|epoch|steps|batch|decay|adam|warmup|norm|accumulation|smoothing|loss"
+    r"|dropout|seed|dtype|bf16|fp16|tf32|length|modules|pooling|solver|penalty|iter|intercept|class|weight).*)$"
+)
+# Embeddings that differ by some share change the logits of a classifier fitted to them by less than this multiple of
+# it. Rounding weights to float16 or bfloat16 gives multiples up to 15.
+_AMPLIFIED = 50.0
+
+
+def by_effect(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
+    """Yield the causes with the rank that their measured effect gives them, in their order.
+
+    Weights, config, arithmetic and settings that moved no output and no answer become notes. If a later step of the
+    chain differs too, differences of the encoder that are too small to explain the answers come after it.
+    """
+    yield from _after_later_causes([*_with_notes(causes, before, after)], before.fingerprint, after.fingerprint)
+
+
+def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
+    kinds = {cause.kind for cause in causes if not cause.is_note}
+    stored = kinds <= {"weights", "config", "arithmetic", "settings"} and same_answers(before, after)
+    old, new = (record.fingerprint.encoder if record.fingerprint else None for record in (before, after))
+    same_output = old is not None and new is not None and same_last_output(old.modules, new.modules)
+    unmoved = dict.fromkeys(("weights", "config", "arithmetic"), same_output)
+    unmoved["settings"] = same_numbers(before, after)
+    for cause in causes:
+        yield replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause
+
+
+def _after_later_causes(causes: Sequence[Cause], old: Fingerprint | None, new: Fingerprint | None) -> Iterator[Cause]:
+    kinds = {cause.kind for cause in causes if cause.rank is Rank.EXPLAINS}
+    is_small = bool(kinds & _LATER) and old is not None and new is not None and _has_small_effect(old, new)
+    for cause in causes:
+        # A dropout rate in the config has an effect in training only.
+        is_demoted = is_small and cause.kind in _OF_THE_ENCODER and "drop" not in cause.where
+        is_demoted |= "training" in kinds and cause.kind == "settings" and not _EFFECTIVE.match(cause.where)
+        yield replace(cause, rank=Rank.DIFFERS) if is_demoted and cause.rank is Rank.EXPLAINS else cause
+
+
+def _has_small_effect(old: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether the encoders differ too little to explain how the answers differ; False if unknown."""
+    one, other = (side.training.fixed_batch if side.training else None for side in (old, new))
+    if one is not None and other is not None:
+        return same_course(one, other)
+    if old.encoder is None or new.encoder is None or old.fixed_sentences != new.fixed_sentences:
+        return False
+    of_embeddings = _distance(old.encoder.sketch, new.encoder.sketch)
+    return _AMPLIFIED * of_embeddings < _distance(old.logits, new.logits)
+
+
+def _distance(one: str, other: str) -> float:
+    """Return the relative distance of two packed arrays; infinite if they cannot be compared."""
+    first, second = (np.array(unpacked_floats(text)) for text in (one, other))
+    if not len(first) or first.shape != second.shape or not first.any():
+        return float("inf")
+    return float(np.linalg.norm(second - first) / np.linalg.norm(first))

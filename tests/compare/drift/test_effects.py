@@ -1,0 +1,51 @@
+"""Of two differences, the one whose measured effect explains the answers comes first."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pytest_sst2.compare.drift.causes import drift_causes
+from pytest_sst2.results.packing import packed_floats
+from pytest_sst2.results.record import Record
+from tests.compare.drift.test_fixed_batch import OTHER_LOGITS, trained
+from tests.support.record_factory import SKETCH, probe, with_fingerprint
+
+
+def places(before: Record, after: Record) -> list[tuple[str, str]]:
+    return [(cause.where, cause.rank.name) for cause in drift_causes(before, after)]
+
+
+def of_training(eps: float, **changes: Any) -> Record:
+    logits = packed_floats([eps * (place / 8 - 4) for place in range(64)])
+    record = with_fingerprint(trained(**changes), encoder={"config": {"layer_norm_eps": eps}}, logits=logits)
+    return dataclasses.replace(record, settings={"learning_rate": 1e-4 * eps, **record.settings})
+
+
+def test_a_config_value_that_moved_nothing_comes_after_a_setting_of_the_training() -> None:
+    before = of_training(1.0)
+    assert places(before, of_training(2.0)) == [("learning_rate", "EXPLAINS"), ("layer_norm_eps", "DIFFERS")]
+    moved = places(before, of_training(2.0, logits=OTHER_LOGITS))
+    assert moved[:2] == [("layer_norm_eps", "EXPLAINS"), ("learning_rate", "EXPLAINS")]
+
+
+def of_probe(moved: float, setting: float, logits: float = 1.0) -> Record:
+    sketch = [value * (1 + moved * (-1) ** place) for place, value in enumerate(SKETCH)]
+    record = with_fingerprint(
+        probe([True] * 4),
+        encoder={"sketch": packed_floats(sketch), "config": {"act": moved}},
+        logits=packed_floats([logits * (place / 8 - 4) for place in range(64)]),
+    )
+    return dataclasses.replace(record, settings={"C": setting})
+
+
+def test_embeddings_that_moved_little_come_after_the_setting_of_the_fit() -> None:
+    before = of_probe(0.0, 1.0)
+    assert places(before, of_probe(5e-4, 0.1, logits=0.5))[0][0] == "C"
+    assert places(before, of_probe(0.1, 0.1, logits=0.5))[0][0] == "act"
+
+
+def test_a_setting_without_known_effect_comes_after_what_was_measured_of_the_training() -> None:
+    before, after = (trained({"ignore_data_skip": skip}, loss=loss) for skip, loss in ((False, 0.7), (True, 1.4)))
+    after = with_fingerprint(after, logits=packed_floats([place / 4 - 8 for place in range(64)]))
+    assert places(before, after)[:2] == [("loss", "EXPLAINS"), ("ignore_data_skip", "DIFFERS")]
