@@ -152,7 +152,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         context.progress.display = None if settings_of(config).prints_json else display_for(config)
         with context.progress.loading():
             context.check(cells)
-            results.foresee(context.splits)
+            results.check_early(context.splits)
         if results.is_hopeless:
             return
         if settings_of(config).executor == "ray":

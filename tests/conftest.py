@@ -59,7 +59,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hurried_machine_speed() -> Iterator[None]:
+def _quick_machine_speed() -> Iterator[None]:
     """Measure the machine's speed once instead of until it is steady: every phase measures it."""
     from pytest_sst2.instruments import machine_speed
 

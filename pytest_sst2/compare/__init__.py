@@ -6,6 +6,8 @@
 - ``several_seeds``: the bounds and tests of a cell, from ``score_bound`` (sentences), ``randomisation`` (few flips) and
   ``training_spread`` (seeds). ``family``: the correction over the cells. ``single_seeds``: seeds that failed.
 - ``verdict``: the rule that turns them into a word. ``would_decide``: what would decide an undecided cell.
+- ``stopping_rule``, ``seed_schedule``, ``futility``: which seeds ``--sst2-seeds auto`` needs.
+- ``early_check``: what is certain before the first cell is measured.
 - ``drift/``: what differs in the chain from rows to predictions, in words.
 - ``changed_on_purpose``: pairs cells across a declared change, and finds what has to be declared.
 - ``speed_and_memory``: times (``cell_times``, with the noise of ``time_ratio``) and ``peak_memory``.

@@ -1,7 +1,8 @@
 """How a classifier is made: one module per method, ``Job`` in, ``Trained`` out.
 
 - ``base``: ``Job``, ``Trained``, and ``train``, which seeds every random generator.
-- ``fine_tune``: trains every layer; ``hf_trainer`` runs the Hugging Face Trainer, ``sequence_classifier`` predicts.
+- ``fine_tune``: trains every layer; ``hf_trainer`` runs the Hugging Face Trainer with ``trainer_arguments``, and
+  ``trainer_observer`` collects its losses; ``sequence_classifier`` predicts.
 - ``as_is``: the head of a checkpoint that is already trained.
 - ``linear_probe``, ``torch_probe``: train a linear layer on the sentence embeddings of ``features``.
 - ``tfidf``, ``majority``: need no model.

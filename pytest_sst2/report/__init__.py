@@ -3,6 +3,7 @@
 - ``headline``: the first two lines of every report. ``summary``: everything else that every report says.
 - ``terminal``, ``markdown``, ``html``, ``csv_export``: one renderer each. ``write``: writes their files.
 - ``comparison_text``: a comparison for the terminal and as JSON, and its table for the other renderers.
+- ``junit``: the properties of a JUnit file.
 - ``within_run_text``: the same for cells of one run.
 - ``history``: the saved baselines as text and as a page.
 - ``results_table``, ``text_table``: columns and rows, and a table that fits a terminal. ``ansi``: colours.

@@ -66,16 +66,6 @@ def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
     return plain_json(json.dumps(redacted(values), ensure_ascii=False, indent=1)) + "\n"
 
 
-def properties(comparison: Comparison, opening: tuple[str, str]) -> list[tuple[str, str]]:
-    """Return the properties of a JUnit file: the headline of the run, what it means, and a line per cell."""
-    texts = dict(zip(("sst2_headline", "sst2_advice"), opening, strict=True))
-    for cell in comparison.cells:
-        seeds = [f"seed {failed.seed} failed" for failed in cell.failed_seeds]
-        worst = [f"at worst {signed_points(cell.accuracy.at_worst)} points"] if cell.accuracy else []
-        texts[f"sst2_verdict {cell.name}"] = ", ".join([cell.verdict, *worst, *seeds])
-    return [(one_line(name), one_line(text)) for name, text in texts.items()]
-
-
 def rule_line(comparison: Comparison) -> str:
     """Return what is compared with what, how old the baseline is, and what ``at worst`` means."""
     age = comparison.age_seconds

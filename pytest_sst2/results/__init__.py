@@ -5,7 +5,7 @@
 - ``packing``, ``migrations``, ``validation``: packed files, files of older schema versions, damaged files.
 - ``schema.json``: the JSON Schema of results files, generated from the records.
 - ``writer``: writes the results file while the run goes on; ``output_checks``: what it must not overwrite.
-- ``baselines``: results files with a name, in ``.sst2/``.
+- ``baselines``: results files with a name, in ``.sst2/``; ``git_baseline`` reads one of a commit.
 - ``floors``, ``calibration``: minimum accuracies, and measuring them over several seeds.
 - ``resume``, ``merge``: continue an interrupted run; join the files of its shards.
 - ``environment_diff``: differences of two environments.

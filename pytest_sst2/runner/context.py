@@ -29,7 +29,7 @@ from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.results.file import Results

@@ -6,7 +6,8 @@
 - ``cell_items``: the cells of collected tests; ``shard`` keeps those of one shard.
 - ``cluster``: runs the cells on Ray. ``xdist``: hands cells out to the workers of pytest-xdist.
 - ``results_plugin``: reads the records from the test reports. ``terminal_sections`` prints them at the end.
+- ``auto_seeds``: the seeds of ``--sst2-seeds auto``.
 - ``report_sanitizer``: removes secrets from the test reports.
-- ``foreseen``: what is certain about the comparison before the first cell.
+- ``early_check``: what is certain about the comparison before the first cell.
 - ``gathered``: the records and failures of the run. ``session`` writes, saves and compares them at its end.
 """

@@ -11,7 +11,7 @@ from pytest_sst2.results.baselines import load_baseline
 from pytest_sst2.utils.formatting import plural, shorten
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
     from pytest_sst2.config.matrix import Matrix
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.results.looks import Skipped
@@ -51,7 +51,7 @@ def schedule_for(settings: Settings, inputs: Inputs, matrix: Matrix) -> SeedSche
     """
     if inputs.baseline is None or _needs_all(settings):
         return None
-    from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
 
     return SeedSchedule(
         inputs.baseline,

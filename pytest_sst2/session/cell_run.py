@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import pytest
 
 from pytest_sst2.instruments.library_state import default_library_state
+from pytest_sst2.report.junit import cell_properties
 from pytest_sst2.results.looks import Skipped
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.runner.executor import SeedNotNeededError
@@ -86,7 +87,7 @@ class CellRun:
         if not_needed:
             self._skip(not_needed)
         self._record = self._item.stash[RECORD] = record
-        self._item.user_properties.extend(_junit_properties(record))
+        self._item.user_properties.extend(cell_properties(record))
         return record
 
     def assert_reaches_floor(self, record: Record) -> None:
@@ -174,13 +175,3 @@ def below_floor(record: Record) -> str:
         f"{record.cell}: accuracy {record.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {record.correct} of "
         f"{record.total}) is below its floor {record.floor.accuracy:.4f} ({record.floor.provenance})"
     )
-
-
-def _junit_properties(record: Record) -> list[tuple[str, object]]:
-    low, high = record.accuracy_interval
-    return [
-        ("sst2_accuracy", f"{record.accuracy:.6f}"),
-        ("sst2_accuracy_interval", f"{low:.6f} {high:.6f}"),
-        ("sst2_floor", f"{record.floor.accuracy:.6f}" if record.floor else "none"),
-        ("sst2_seconds", f"{sum(phase.seconds for phase in record.phases):.3f}"),
-    ]

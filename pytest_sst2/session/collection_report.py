@@ -51,6 +51,6 @@ def _baseline_warning(config: pytest.Config) -> list[str]:
     baseline, results = inputs_of(config).baseline, config.pluginmanager.getplugin(NAME)
     if baseline is None or results is None or results.is_hopeless:
         return []
-    from pytest_sst2.session.foreseen import warning
+    from pytest_sst2.session.early_check import warning
 
-    return warning(baseline.origin, results.foreseen)
+    return warning(baseline.origin, results.early_check)

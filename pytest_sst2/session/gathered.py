@@ -21,7 +21,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.runner.sharding import Division
     from pytest_sst2.session.inputs import Inputs

@@ -17,7 +17,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import printable
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.foreseen import Foreseen
+    from pytest_sst2.compare.early_check import EarlyCheck
     from pytest_sst2.data.splits import Splits
     from pytest_sst2.results.commit import Commit
     from pytest_sst2.results.record import Record
@@ -49,7 +49,7 @@ class ResultsPlugin:
         self._pytest_session: pytest.Session | None = None
         self._hooks = ResultHooks(config)
         # What is known about the comparison before the first cell; None if nothing is.
-        self.foreseen: Foreseen | None = None
+        self.early_check: EarlyCheck | None = None
         # Whether the run ends before its first cell, because no cell can be compared.
         self.is_hopeless = False
 
@@ -98,7 +98,7 @@ class ResultsPlugin:
                 self._asked_for_commit = True
                 self.commit = commit_of(settings_of(self._config).rootdir)
 
-    def foresee(self, splits: Callable[[int], Splits]) -> None:
+    def check_early(self, splits: Callable[[int], Splits]) -> None:
         """Find out which cells cannot be compared with the baseline, from the rows of each seed.
 
         Raises:
@@ -107,11 +107,11 @@ class ResultsPlugin:
         baseline = inputs_of(self._config).baseline
         if baseline is None or not baseline.records or not self.plan.selected:
             return
-        from pytest_sst2.session.foreseen import foreseen, stops
+        from pytest_sst2.session.early_check import early_check, stops
 
         settings = settings_of(self._config)
-        self.foreseen = foreseen(settings, baseline, self.plan.selected, splits)
-        self.is_hopeless = stops(settings, self.foreseen)
+        self.early_check = early_check(settings, baseline, self.plan.selected, splits)
+        self.is_hopeless = stops(settings, self.early_check)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -173,9 +173,9 @@ class ResultsPlugin:
         results = self.current_session()
         stopped = self._stopped or session.shouldstop or session.shouldfail
         stopped = stopped or session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        if self.is_hopeless and self.foreseen is not None:
+        if self.is_hopeless and self.early_check is not None:
             # Files of earlier runs stay as they are.
-            results.comparison = self.foreseen.comparison
+            results.comparison = self.early_check.comparison
         else:
             results.finish(complete=not stopped, passed=session.exitstatus == pytest.ExitCode.OK)
         if results.comparison is not None:
@@ -249,7 +249,7 @@ def _add_to_junit(config: pytest.Config, run: Session) -> None:
 
     if run.comparison is None or (xml := config.stash.get(xml_key, None)) is None:
         return
-    from pytest_sst2.report.comparison_text import properties
+    from pytest_sst2.report.junit import run_properties
 
-    for name, value in properties(run.comparison, run.opening()):
+    for name, value in run_properties(run.comparison, run.opening()):
         xml.add_global_property(name, value)

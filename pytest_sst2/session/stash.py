@@ -11,7 +11,7 @@ from pytest_sst2.config import options
 from pytest_sst2.utils.errors import Sst2Error
 
 if TYPE_CHECKING:
-    from pytest_sst2.compare.looks import SeedSchedule
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
     from pytest_sst2.config.matrix import Matrix
     from pytest_sst2.config.settings import Settings
     from pytest_sst2.config.specs import ModelSpec

@@ -133,10 +133,10 @@ class XdistPlugin:
         """End the run before any worker gets a cell if no cell can be compared with the baseline."""
         if inputs_of(config).baseline is None:
             return
-        from pytest_sst2.session.foreseen import splits_of
+        from pytest_sst2.session.early_check import splits_of
 
         with contextlib.suppress(Sst2Error):  # the workers report it
-            self._results.foresee(splits_of(config))
+            self._results.check_early(splits_of(config))
         self._results.end_if_hopeless()
 
     @pytest.hookimpl(tryfirst=True)

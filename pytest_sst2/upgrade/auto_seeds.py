@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_sst2.compare.looks import Limits, groups_of, planned_looks, taken_look
 from pytest_sst2.compare.pairing import CellKey, by_cell
+from pytest_sst2.compare.stopping_rule import Limits, groups_of, planned_looks, taken_look
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.file import Results

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytest_sst2.compare.looks import planned_looks
 from pytest_sst2.compare.pairing import by_cell
 from pytest_sst2.compare.speed_and_memory import compare_speed_and_memory
+from pytest_sst2.compare.stopping_rule import planned_looks
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
 from pytest_sst2.results.file import Results
 from pytest_sst2.upgrade.ab_run import Measurements, Notify, Sides

@@ -74,7 +74,7 @@ def bert_parameters(hidden: int, layers: int, inner: int, **sizes: Any) -> int:
             + 128 * 256
             + 256,
         ),
-        # ALBERT likewise embeds in 128 dimensions, and its twelve layers are one.
+        # ALBERT embeds in 128 dimensions, and its twelve layers are one.
         (
             "albert",
             bert_parameters(768, 1, 3072, words=-2, places=0, types=0) + (30_000 + 512 + 2 + 2) * 128 + 128 * 768 + 768,

@@ -1,4 +1,4 @@
-"""A disk that is full when a run writes: what was there stays, nothing is left half, and the numbers are still told."""
+"""A disk that is full when a run writes: what was there stays, nothing is half written, the numbers are printed."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ NOT_CACHED = "*embeddings are not cached for the next run: *"
 
 
 @pytest.fixture
-def homeless(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the project nobody says where this user's home is, as in a container with a user of its own."""
+def without_home(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave this user without a home folder, as in a container with an unknown user id."""
     pwd = pytest.importorskip("pwd")
 
     def unknown(uid: object) -> None:
@@ -34,7 +34,7 @@ def homeless(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         Path.home()
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("without_home")
 class TestNoHome:
     def test_cells_are_measured_and_one_note_says_that_embeddings_are_not_kept(self, project: pytest.Pytester) -> None:
         result = project.runpytest_inprocess("--methods=majority,linear-probe", "--sst2-seeds=1,2")

@@ -133,10 +133,10 @@ def measure(world: World, method: str) -> Results:
     model = ModelSpec("encoder", folder=world.model) if METHOD[method].needs_model else None
     cell = Cell(model, METHOD[method], world.recipe.seeds[0])
     try:
-        workbench = RunContext(_settings(world))
-        runner = workbench.runner(cell)
+        context = RunContext(_settings(world))
+        runner = context.runner(cell)
         runner.run_rounds(world.rounds)
-        record = runner.record(workbench.floor_for)
+        record = runner.record(context.floor_for)
     except Exception as error:
         reason = str(error) if isinstance(error, Sst2Error) else f"{type(error).__name__}: {error}"
         return Results([], [failure_of(cell, reason)], origin="this run")

@@ -98,9 +98,9 @@ def is_special(token: str) -> bool:
 
 
 def with_splits(patch: pytest.MonkeyPatch, change: Callable[[Splits], Splits]) -> None:
-    from pytest_sst2.runner import context as workbench
+    from pytest_sst2.runner import context
 
-    around(patch, workbench, "draw_splits", lambda original, *args: change(original(*args)))
+    around(patch, context, "draw_splits", lambda original, *args: change(original(*args)))
 
 
 def train_rows(patch: pytest.MonkeyPatch, change: Callable[[Examples], Examples]) -> None:

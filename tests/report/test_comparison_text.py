@@ -10,7 +10,8 @@ import re
 
 import pytest
 
-from pytest_sst2.report.comparison_text import comparison_json, comparison_lines, properties
+from pytest_sst2.report.comparison_text import comparison_json, comparison_lines
+from pytest_sst2.report.junit import run_properties
 from tests.support.comparisons import CHANGE, DRIFT, INCOMPARABLE, REGRESSED, SLOWER, UNDECIDED, WHOLE, comparison
 
 
@@ -116,7 +117,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
 
 
 def test_junit_properties_have_the_headline_and_a_line_per_cell() -> None:
-    assert properties(WHOLE, ("FAILS: ...", "Do not merge yet"))[2:] == [
+    assert run_properties(WHOLE, ("FAILS: ...", "Do not merge yet"))[2:] == [
         ("sst2_verdict minilm × linear-probe", "regressed, at worst −4.10 points"),
         ("sst2_verdict albert × fine-tune", "undecided, at worst −1.90 points"),
         ("sst2_verdict tfidf", "incomparable"),

@@ -1,4 +1,4 @@
-"""The command that installs an extra works for whoever has this package from a clone or a wheel."""
+"""The command that installs an extra works with this package from a clone or a wheel."""
 
 from __future__ import annotations
 

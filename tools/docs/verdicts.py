@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_sst2.compare.family import CellTest, adjusted_p_values
 from pytest_sst2.compare.futility import LEAST_CHANCE, chance_of_verdict
-from pytest_sst2.compare.looks import planned_looks
 from pytest_sst2.compare.several_seeds import compare_accuracy
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.compare.single_seeds import low_outliers
+from pytest_sst2.compare.stopping_rule import planned_looks
 from pytest_sst2.compare.training_spread import MINIMUM_SEEDS
 from pytest_sst2.compare.verdict import verdict_of
 from pytest_sst2.compare.would_decide import LEAST_PROBABILITY, PLANNED_SPREAD, Noise, probability

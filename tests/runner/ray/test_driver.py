@@ -249,7 +249,7 @@ class TestRefused:
         return line
 
     @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "[::1]:9"])
-    def test_an_address_at_which_nobody_listens_is_told_within_seconds(
+    def test_an_address_without_a_server_is_reported_within_seconds(
         self, address: str, project: pytest.Pytester
     ) -> None:
         began = time.monotonic()
@@ -270,7 +270,7 @@ class TestRefused:
     def test_an_address_alone(self, project: pytest.Pytester) -> None:
         assert "--sst2-ray-address needs --sst2-executor ray" in self.refusal(project, "--sst2-ray-address=auto")
 
-    def test_pytest_xdist_beside(self, project: pytest.Pytester) -> None:
+    def test_pytest_xdist_with_ray_is_refused(self, project: pytest.Pytester) -> None:
         assert "pytest-xdist's -n both distribute" in self.refusal(project, "--sst2-executor", "ray", "-n", "2")
 
     def test_without_ray(self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

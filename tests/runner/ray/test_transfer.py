@@ -113,7 +113,7 @@ def test_a_copy_that_was_damaged_is_written_anew(damage: str, sent: tuple[Shippe
     )
 
 
-def test_a_changed_file_beside_the_same_weights_is_another_model(sent: tuple[ShippedModel, Path], store: Store) -> None:
+def test_a_changed_file_next_to_the_weights_is_another_model(sent: tuple[ShippedModel, Path], store: Store) -> None:
     model, folder = sent
     (folder / "modules.json").write_text((folder / "modules.json").read_text() + "\n")
     assert model.unpacked(store.get).folder != folder

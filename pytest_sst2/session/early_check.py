@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_sst2.compare.foreseen import Foreseen, foresee
+from pytest_sst2.compare.early_check import EarlyCheck, check_early
 from pytest_sst2.data.sources import source_of
 from pytest_sst2.data.splits import draw_splits
 from pytest_sst2.instruments.data_fingerprint import overlap, rows_fingerprint
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
     from pytest_sst2.data.splits import Splits
 
 
-def foreseen(
+def early_check(
     settings: Settings, baseline: Results, cells: Iterable[PlannedCell], splits: Callable[[int], Splits]
-) -> Foreseen:
+) -> EarlyCheck:
     """Return what is certain about the comparison of these cells with the baseline, which has a record.
 
     Raises:
         Sst2Error: A declared change cannot be right, or the rows of a seed cannot be drawn.
     """
     expected = list(_expected_records(settings, baseline, cells, splits))
-    return foresee(baseline, expected, tolerance=settings.tolerance, alpha=settings.alpha, declared=settings.changed)
+    return check_early(
+        baseline, expected, tolerance=settings.tolerance, alpha=settings.alpha, declared=settings.changed
+    )
 
 
 def splits_of(config: pytest.Config) -> Callable[[int], Splits]:
@@ -47,12 +49,12 @@ def splits_of(config: pytest.Config) -> Callable[[int], Splits]:
     return functools.cache(lambda seed: draw_splits(source, settings.recipe, seed))
 
 
-def stops(settings: Settings, found: Foreseen) -> bool:
+def stops(settings: Settings, found: EarlyCheck) -> bool:
     """Return whether the run should end before its first cell: it would only find out what is known already."""
     return bool(found.is_hopeless and "incomparable" in settings.fail_on and not settings.anyway)
 
 
-def warning(baseline: str, found: Foreseen | None) -> list[str]:
+def warning(baseline: str, found: EarlyCheck | None) -> list[str]:
     """Return a warning about cells that the baseline cannot be compared with, for a run that goes on."""
     if found is None or not (found.is_hopeless or found.comparison.cells):
         return []

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import compare
-from pytest_sst2.compare.looks import Limits, SeedSchedule, groups_of, planned_looks
+from pytest_sst2.compare.seed_schedule import SeedSchedule
+from pytest_sst2.compare.stopping_rule import Limits, groups_of, planned_looks
 from pytest_sst2.config.declared import Declared
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.looks import Look
@@ -213,7 +214,7 @@ def test_an_error_while_looking_leaves_the_cell_undecided(monkeypatch: pytest.Mo
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pytest_sst2.compare.looks.compare", broken)
+    monkeypatch.setattr("pytest_sst2.compare.stopping_rule.compare", broken)
     plan = schedule()
     assert len(run(plan, [record(seed, 80) for seed in SEEDS])) == 8
 

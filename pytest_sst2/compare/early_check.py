@@ -16,7 +16,7 @@ from pytest_sst2.results.record import Record
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class EarlyCheck:
     """What is certain about a comparison before the first cell is measured.
 
     Attributes:
@@ -28,9 +28,9 @@ class Foreseen:
     is_hopeless: bool
 
 
-def foresee(
+def check_early(
     before: Results, expected: Iterable[Record], *, tolerance: float, alpha: float, declared: Declared
-) -> Foreseen:
+) -> EarlyCheck:
     """Return what is certain about the comparison of ``before`` with records that have yet to be measured.
 
     Of the ``expected`` records, only the cell, seed, recipe, data set, labels and rows are read.
@@ -56,7 +56,7 @@ def foresee(
         only_after=tuple(cell_name(key) for key in new if key not in paired),
         to_declare=undeclared(old, new, paired, declared),
     )
-    return Foreseen(comparison, is_hopeless=len(cells) == len(paired))
+    return EarlyCheck(comparison, is_hopeless=len(cells) == len(paired))
 
 
 def _certain_reasons(old: Mapping[int, Record], new: Mapping[int, Record], declared: Declared) -> tuple[str, ...]:

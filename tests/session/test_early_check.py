@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_sst2.data.readers import Rows
-from pytest_sst2.session.foreseen import splits_of
+from pytest_sst2.session.early_check import splits_of
 from tests.support.data_folders import TRAIN, VALIDATION, tsv
 
 
