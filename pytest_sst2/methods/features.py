@@ -12,7 +12,7 @@ import numpy as np
 from pytest_sst2.instruments.encoder_fingerprint import Embed
 from pytest_sst2.instruments.fingerprint_recorder import EncoderObservation, FingerprintRecorder
 from pytest_sst2.methods.base import Job, overflow_remedy
-from pytest_sst2.methods.fast.embedder import DEFAULT_BATCH, Embedder
+from pytest_sst2.methods.fast.embedder import DEFAULT_BATCH, Embedder, default_prompt
 from pytest_sst2.methods.fast.embedding_cache import address_of
 from pytest_sst2.methods.truncation import truncation_warnings, unknown_token_warnings
 from pytest_sst2.models.max_length import encoder_limit
@@ -79,8 +79,8 @@ class Features:
         pooled = (job.loader.locate(job.encoder).folder / "modules.json").is_file()
         missing = () if pooled else ("no sentence-transformers modules: mean pooling over the last hidden states",)
         tokenizer = self.encoder.tokenizer
-        prompt = (getattr(self.encoder, "prompts", None) or {}).get(getattr(self.encoder, "default_prompt_name", None))
-        cut = () if limit is None else truncation_warnings(tokenizer, limit, job.train, job.evaluation, prompt or "")
+        prompt = default_prompt(self.encoder)
+        cut = () if limit is None else truncation_warnings(tokenizer, limit, job.train, job.evaluation, prompt)
         unknown = unknown_token_warnings(tokenizer, job.evaluation)
         problem = (job.cache.problem,) if job.cache is not None and job.cache.problem else ()
         return (*missing, *cut, *unknown, *problem)

@@ -73,6 +73,13 @@ def embedding_causes(
         yield from _moved_causes(old, new, same_tokens, lengths, explained=explained)
 
 
+def same_embeddings(old: EncoderFingerprint | None, new: EncoderFingerprint | None) -> bool:
+    """Return whether both sides have an encoder, and it gives the probe sentences the same embeddings."""
+    if old is None or new is None or old.dimensions != new.dimensions:
+        return False
+    return not _moved(_unpacked_sketch(old.sketch), _unpacked_sketch(new.sketch)).any()
+
+
 def is_nondeterministic(old: EncoderFingerprint, new: EncoderFingerprint) -> bool:
     """Return whether only the later encoder gives a sentence a different embedding each time."""
     return new.nondeterminism > NONDETERMINISM_TOLERANCE >= old.nondeterminism

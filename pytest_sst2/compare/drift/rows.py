@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_sst2.compare.drift.embeddings import same_embeddings
 from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
 from pytest_sst2.compare.drift.tokens import same_token_sentences
@@ -45,7 +46,11 @@ class EvaluationRows:
 
 
 def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None:
-    """Return the sketches of the evaluation rows; None if one side has none or another number of rows."""
+    """Return the sketches of the evaluation rows.
+
+    None if one side has none or another number of rows, or if the tokens do not show what the encoder read: they are
+    the same in every row, but those of the probe sentences are not, and embeddings moved.
+    """
     if not (old.rows and new.rows and old.rows.tokens and len(old.rows.tokens) == len(new.rows.tokens)):
         return None
     tokens = [_tokens(side) for side in (old.rows, new.rows)]
@@ -56,6 +61,8 @@ def evaluation_rows(old: Fingerprint, new: Fingerprint) -> EvaluationRows | None
     tolerance = row_tolerance(old.encoder, new.encoder)
     one, other = first / scale, second / scale
     moved = moved_rows(one, other, tolerance)
+    if moved.any() and not other_tokens.any() and not same_token_sentences(old.tokens, new.tokens).all():
+        return None
     is_rare = (moved & ~other_tokens).sum() <= _SAME_DIGESTS * other_tokens.sum()
     weights = {side.training.weights if side.training else "" for side in (old, new)}
     if is_rare and len(weights) == 1:
@@ -106,16 +113,21 @@ def row_token_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) -> Ite
         where = f"{count:,} of {total:,} evaluation rows ({pattern})"
         first = f"evaluation row {int(np.flatnonzero(rows.other_tokens)[0])}"
         if frozen:
-            sentence = f"token ids differ for {where}, and for none of the probe sentences"
+            sentence = f"token ids differ for {where}{_no_probe(old, new)}"
             yield Cause(sentence, "tokens", first, rows=count)
         else:
             yield Cause(f"when predicting, the model reads other tokens for {where}", "predictions", first, rows=count)
     if blocks := _changed_blocks(old, new, "train_tokens"):
         yield Cause(
-            f"token ids differ for some training rows ({blocks}), and for none of the probe sentences",
+            f"token ids differ for some training rows ({blocks}){_no_probe(old, new)}",
             "tokens",
             f"training rows, {blocks}",
         )
+
+
+def _no_probe(old: Fingerprint, new: Fingerprint) -> str:
+    """Return that the probe sentences have the same tokens; empty if the sides have other ones."""
+    return ", and for none of the probe sentences" if old.fixed_sentences == new.fixed_sentences else ""
 
 
 def row_embedding_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) -> Iterator[Cause]:
@@ -131,19 +143,25 @@ def row_embedding_causes(old: Fingerprint, new: Fingerprint, *, frozen: bool) ->
         pattern = row_pattern(rows.old, rows.new, rows.tolerance, rows.lengths)
         yield Cause(
             f"embeddings of {count:,} of {len(rows.old):,} evaluation rows differ ({pattern}), from the same tokens"
-            f"{'; those of the probe sentences are the same' if frozen else ' and trained weights'}",
+            f"{_probes(old, new) if frozen else ' and trained weights'}",
             "embeddings",
             f"evaluation row {int(np.flatnonzero(rows.other_embeddings)[0])}",
             rows=count,
         )
-    same_tokens = not _changed_blocks(old, new, "train_tokens")
+    same_tokens = rows is not None and not _changed_blocks(old, new, "train_tokens")
     if frozen and same_tokens and (blocks := _changed_blocks(old, new, "train_embeddings")):
         yield Cause(
-            f"embeddings of some training rows differ ({blocks}), from the same tokens; those of the probe sentences "
-            "are the same",
+            f"embeddings of some training rows differ ({blocks}), from the same tokens{_probes(old, new)}",
             "embeddings",
             f"training rows, {blocks}",
         )
+
+
+def _probes(old: Fingerprint, new: Fingerprint) -> str:
+    """Return that the probe sentences have the same embeddings; empty if they have not, or other tokens."""
+    comparable = old.fixed_sentences == new.fixed_sentences and same_token_sentences(old.tokens, new.tokens).all()
+    same = comparable and same_embeddings(old.encoder, new.encoder)
+    return "; those of the probe sentences are the same" if same else ""
 
 
 def same_trained_weights(old: Fingerprint, new: Fingerprint) -> bool:

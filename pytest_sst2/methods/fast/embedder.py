@@ -22,6 +22,11 @@ DEFAULT_BATCH = 32
 _PREPARED_AT_ONCE = 1024
 
 
+def default_prompt(encoder: Any) -> str:
+    """Return the text that a ``SentenceTransformer`` puts before each sentence; empty if there is none."""
+    return (getattr(encoder, "prompts", None) or {}).get(getattr(encoder, "default_prompt_name", None)) or ""
+
+
 @dataclass
 class Embedder:
     """A frozen ``SentenceTransformer``: maps n sentences to an array of shape (n, d), float32.
@@ -68,6 +73,8 @@ class Embedder:
 
     def token_ids(self, sentences: Sequence[str]) -> list[list[int]] | None:
         """Return each sentence's token ids as the encoder reads them; None if its inputs are not token ids."""
+        prompt = default_prompt(self.encoder)
+        sentences = [prompt + sentence for sentence in sentences]
         if self._reads_tokenizer_output:
             return self._tokenized(sentences)
         all_ids: list[list[int]] = []

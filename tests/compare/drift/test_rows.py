@@ -13,7 +13,7 @@ from pytest_sst2.instruments.row_sketch import SketchedRows, row_sketches, sketc
 from pytest_sst2.results.fingerprint import RowSketches, TrainingFingerprint
 from pytest_sst2.results.packing import packed_bits, packed_bytes, packed_floats, unpacked_bytes
 from pytest_sst2.results.record import Record
-from tests.support.record_factory import make_record, with_fingerprint
+from tests.support.record_factory import make_record, token_digests, with_fingerprint
 from tests.support.sentences_of_causes import drift_sentences
 
 RANDOM = np.random.default_rng(0)
@@ -182,3 +182,10 @@ def test_blocks_of_other_training_rows_are_not_compared() -> None:
 def test_embeddings_that_depend_on_their_batch_are_not_called_the_same() -> None:
     after = with_fingerprint(record(sketches(IDS), flipped(9)), encoder={"batch_sensitivity": 0.4})
     assert drift_sentences(BASE, after)[-1] == "1 answer changed: 1 from the same tokens"
+
+
+def test_rows_whose_tokens_do_not_show_what_was_read_are_not_divided() -> None:
+    after = with_fingerprint(record(sketches(embeddings=EMBEDDINGS + 1), flipped(9)), tokens={"ids": token_digests(0)})
+    sentences = drift_sentences(BASE, after)
+    assert sentences[-1] == "1 answer changed"
+    assert not any("from the same tokens" in sentence for sentence in sentences)

@@ -34,6 +34,8 @@ def test_a_prompt_that_the_encoder_puts_in_front_is_embedded_too(encoder: Any, m
     embeddings = Embedder(encoder)(SENTENCES)
     assert np.abs(embeddings - encoder.encode(SENTENCES)).max() < 1e-6
     assert np.abs(embeddings - plain).max() > 1e-3
+    (ids,) = Embedder(encoder).token_ids([SENTENCES[0]]) or [[]]
+    assert ids == encoder.tokenizer("the film is " + SENTENCES[0], truncation=True, max_length=32)["input_ids"]
 
 
 def test_the_tokenizer_alone_is_asked_where_the_encoder_reads_what_it_gives(encoder: Any) -> None:
