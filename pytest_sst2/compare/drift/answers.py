@@ -113,11 +113,14 @@ def same_numbers(before: Record, after: Record) -> bool:
     return old is not None and new is not None and np.allclose(*_both_logits(old, new), rtol=1e-5, atol=1e-5)
 
 
-def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: bool) -> Iterator[Cause]:
+def answer_causes(
+    before: Record, after: Record, *, unexplained: bool, frozen: bool, rearranged: bool = False
+) -> Iterator[Cause]:
     """Yield how the answers differ.
 
     Both records have a fingerprint, and the same evaluation rows in the same order. ``unexplained`` is whether all
-    earlier steps of the chain agree, ``frozen`` whether nothing was trained in steps.
+    earlier steps of the chain agree, ``frozen`` whether nothing was trained in steps, and ``rearranged`` whether the
+    same function is stored or padded otherwise, which changes the dropout masks of a training.
     """
     yield from threshold_causes(before, after)
     old, new = before.fingerprint, after.fingerprint
@@ -128,6 +131,19 @@ def answer_causes(before: Record, after: Record, *, unexplained: bool, frozen: b
         return
     same_classifier = frozen or same_trained_weights(old, new)
     moved = _moved_probabilities(before, after)
+    if (
+        rearranged
+        and moved.any()
+        and not same_classifier
+        and correlation(*map(_log_odds, (before, after))) >= PREDICTIONS_CORRELATION
+    ):
+        yield Cause(
+            "weights or inputs are arranged otherwise, with the same logits, loss and gradients of the fixed batch; "
+            f"the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
+            "training",
+            rank=Rank.NOTE,
+        )
+        return
     if unexplained and not same_classifier and _same_logits(*logits):
         # Training in steps amplifies rounding, so only answers that another classifier cannot give are told.
         pattern = _order(before, after, moved)

@@ -15,7 +15,7 @@ from pytest_sst2.compare.drift.answers import (
     repeat_causes,
 )
 from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
-from pytest_sst2.compare.drift.effects import by_effect
+from pytest_sst2.compare.drift.effects import by_effect, is_rearranged
 from pytest_sst2.compare.drift.embeddings import is_nondeterministic
 from pytest_sst2.compare.drift.encoder import (
     arithmetic_causes,
@@ -205,8 +205,11 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     if same_sentences:
         if not tokens:
             causes += read or prediction_token_causes(old, new)
+        rearranged = is_rearranged(causes, old, new)
+        if rearranged:
+            causes = [dataclasses.replace(cause, rank=Rank.NOTE) for cause in causes]
         unexplained = not any(cause.rank is not Rank.NOTE for cause in causes if cause.kind != "arithmetic")
-        causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen)
+        causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen, rearranged=rearranged)
     return ranked(by_effect(causes, before, after))
 
 

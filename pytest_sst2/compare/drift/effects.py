@@ -10,8 +10,9 @@ import numpy as np
 
 from pytest_sst2.compare.drift.answers import same_answers, same_numbers
 from pytest_sst2.compare.drift.evidence import Cause, Rank
-from pytest_sst2.compare.drift.fixed_batch import same_course
+from pytest_sst2.compare.drift.fixed_batch import same_course, same_function
 from pytest_sst2.compare.drift.modules import same_last_output
+from pytest_sst2.compare.drift.weights import weight_changes
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.packing import unpacked_floats
 from pytest_sst2.results.record import Record
@@ -37,6 +38,27 @@ def by_effect(causes: Sequence[Cause], before: Record, after: Record) -> Iterato
     chain differs too, differences of the encoder that are too small to explain the answers come after it.
     """
     yield from _after_later_causes([*_with_notes(causes, before, after)], before.fingerprint, after.fingerprint)
+
+
+def is_rearranged(causes: Sequence[Cause], old: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether what differs before the training is only where weights are stored, or how inputs are padded.
+
+    The fixed batch then shows that both sides compute the same. Their dropout masks differ all the same, and their
+    rounding, so that the trained classifiers differ as with another seed.
+    """
+    one, other = (side.training.fixed_batch if side.training else None for side in (old, new))
+    if one is None or other is None or not same_function(one, other):
+        return False
+    drift = [cause for cause in causes if not cause.is_note]
+    padded = any(cause.kind == "training" and cause.where in other.inputs for cause in causes)
+    if not drift:
+        return padded
+    if {cause.kind for cause in drift} != {"weights"} or old.encoder is None or new.encoder is None:
+        return False
+    if old.encoder.tensors is None or new.encoder.tensors is None:
+        return False
+    changes = weight_changes(old.encoder.tensors, new.encoder.tensors)
+    return changes is not None and changes.are_rearranged
 
 
 def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:

@@ -85,6 +85,23 @@ def same_course(old: FixedBatch, new: FixedBatch) -> bool:
     return bool(np.linalg.norm(other / lengths[1] - one / lengths[0]) <= _TOLERANCE)
 
 
+def same_function(old: FixedBatch, new: FixedBatch) -> bool:
+    """Return whether both sides compute the same logits, loss, length of each gradient, and share of dropout.
+
+    Permuted weights give the same lengths of gradients, but other projections.
+    """
+    before, after = _gradients(old), _gradients(new)
+    lengths = np.array([(before[name][0], after[name][0]) for name in after if name in before]).reshape(-1, 2)
+    return (
+        _same_logits(old, new, _TOLERANCE)
+        and abs(new.loss - old.loss) <= _TOLERANCE * abs(old.loss)
+        and bool(len(lengths))
+        and bool((np.ptp(lengths, axis=1) <= _TOLERANCE * lengths.max()).all())
+        and not any(_dropout_sentences(old, new))
+        and bool(new.mode) == bool(old.mode)
+    )
+
+
 def _hidden(*, hidden: bool) -> str:
     return (
         "; the fast path draws masks of its own, so its accuracy may not show it (--sst2-path stock)" if hidden else ""

@@ -31,6 +31,8 @@ _MULTIPLE = 2 / SKETCH_STEPS
 _SAME_LENGTH = 1e-6
 _SHOWN = 4
 _MOVED = "moved by"
+_PERMUTED = "the same values in another order"
+_PADDED = "apart from zeros the same values"
 # Three projections do not tell the rank of a difference.
 _ADAPTED = (
     "no bias and no norm differs, as after merging a low-rank adapter (LoRA), training matrices only, or rounding them"
@@ -71,9 +73,26 @@ class WeightChanges:
         """The names of all tensors that differ."""
         return tuple(itertools.chain.from_iterable(self.kinds.values()))
 
+    @property
+    def are_rearranged(self) -> bool:
+        """Whether all values may be the same ones, in other places or tensors, and none is of an embedding table.
+
+        A table is read in part only, so that the outputs for some sentences do not show whether its rows moved.
+        """
+        if {"missing", "new"} & self.kinds.keys() and not {"missing", "new"} <= self.kinds.keys():
+            return False
+        return all(
+            kind in ("missing", "new") or _PADDED in kind or (kind == _PERMUTED and not _has_table(names))
+            for kind, names in self.kinds.items()
+        )
+
     def __str__(self) -> str:
         kinds = [f"{kind}: {_listed(names)}" for kind, names in self.kinds.items()]
         return "; ".join([*kinds, *([_ADAPTED] if self.only_matrices else [])])
+
+
+def _has_table(names: Iterable[str]) -> bool:
+    return any("embeddings" in part for name in names for part in name.split("."))
 
 
 def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterable[str] = ()) -> WeightChanges | None:
@@ -155,10 +174,10 @@ def _kind(old: Tensor, new: Tensor) -> str:
     """Return what happened to the values of a tensor."""
     is_same_set = old.digest[2:] == new.digest[2:] and math.isclose(old.length, new.length, rel_tol=_SAME_LENGTH)
     if is_same_set and _count(old.shape) == _count(new.shape):
-        return "the same values in another order"
+        return _PERMUTED
     if old.shape != new.shape:
         # Zeros change neither of the sums that the digest is made of.
-        padded = "; apart from zeros the same values" if is_same_set else ""
+        padded = f"; {_PADDED}" if is_same_set else ""
         return f"of another shape ({new.shape}, was {old.shape}{padded})"
     if not new.length:
         return "all zero"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.results.packing import packed_floats
 from pytest_sst2.results.record import Record
 from tests.compare.drift.test_fixed_batch import OTHER_LOGITS, trained
+from tests.compare.drift.test_weights import TENSORS, sketched
 from tests.support.record_factory import SKETCH, probe, with_fingerprint
 
 
@@ -49,3 +52,30 @@ def test_a_setting_without_known_effect_comes_after_what_was_measured_of_the_tra
     before, after = (trained({"ignore_data_skip": skip}, loss=loss) for skip, loss in ((False, 0.7), (True, 1.4)))
     after = with_fingerprint(after, logits=packed_floats([place / 4 - 8 for place in range(64)]))
     assert places(before, after)[:2] == [("loss", "EXPLAINS"), ("ignore_data_skip", "DIFFERS")]
+
+
+def of_weights(tensors: dict[str, np.ndarray], first_loss: float, **changes: Any) -> Record:
+    record = with_fingerprint(
+        trained(**changes),
+        encoder={"tensors": sketched(tensors)},
+        logits=packed_floats([first_loss * (place / 8 - 4) for place in range(64)]),
+    )
+    record = with_fingerprint(record, training={"first_loss": first_loss})
+    return dataclasses.replace(record, probabilities=tuple(first_loss * p for p in record.probabilities))
+
+
+def ranks(before: Record, after: Record) -> set[str]:
+    return {cause.rank.name for cause in drift_causes(before, after)}
+
+
+def test_weights_in_another_order_that_compute_the_same_are_a_note_also_of_a_training() -> None:
+    before = of_weights(TENSORS, 0.7)
+    permuted = {name: values[::-1] for name, values in TENSORS.items()}
+    assert ranks(before, of_weights(permuted, 0.8)) == {"NOTE"}
+    assert "EXPLAINS" in ranks(before, of_weights(permuted, 0.8, logits=OTHER_LOGITS))
+    assert "EXPLAINS" in ranks(before, of_weights(permuted, 0.8, dropout={"0.3": 8}))
+    table = {"embeddings.weight": TENSORS["encoder.layer.0.key.weight"]}
+    moved = {"embeddings.weight": table["embeddings.weight"][::-1]}
+    assert "EXPLAINS" in ranks(of_weights(table, 0.7), of_weights(moved, 0.8))
+    rounded = {name: values.astype(np.float16) for name, values in TENSORS.items()}
+    assert "EXPLAINS" in ranks(before, of_weights(rounded, 0.8))
