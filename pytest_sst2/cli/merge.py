@@ -20,7 +20,7 @@ from pytest_sst2.results.file import results_text
 from pytest_sst2.results.merge import merge
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.formatting import plural, shorten
+from pytest_sst2.utils.formatting import plural
 
 HELP = "join the results files of a run's shards; exit status 0: complete, 1: cells are missing"
 
@@ -56,16 +56,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     results = merged.results
     lines = list(merged.notes)
     if path is not None:
-        text = results_text(
-            results.records,
-            results.failures,
-            saved=results.saved,
-            planned=results.planned,
-            shard=results.shard,
-            looks=results.looks,
-            skipped=results.skipped,
-        )
-        write_atomically(path, text, overwrite=options.overwrite)
+        write_atomically(path, results_text(results), overwrite=options.overwrite)
         count = plural(len(results.records), "record")
         lines.append(f"{count} of {plural(len(options.files), 'file')} in {path}")
     lines += merged.gaps
@@ -74,20 +65,12 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     try:
         if merged.missing_shards:
             raise not_saved(save_path, "shards are missing")
-        dropped = save_baseline(
-            save_path,
-            results.records,
-            results.failures,
-            overwrite=options.overwrite,
-            planned=results.planned,
-            drop=options.drop_cells,
-            option="--drop-cells",
+        saved = save_baseline(
+            save_path, results, overwrite=options.overwrite, drop=options.drop_cells, option="--drop-cells"
         )
     except Sst2Error as error:
         return join_lines([*lines, str(error)]), 1
-    without = f", without {shorten(dropped)}" if dropped else ""
-    lines.append(f"baseline {save_path.stem!r} with {plural(len(results.records), 'record')} in {save_path}{without}")
-    return join_lines(lines), 0
+    return join_lines([*lines, saved]), 0
 
 
 def _free_paths(options: argparse.Namespace, folder: Path) -> tuple[Path | None, Path | None]:

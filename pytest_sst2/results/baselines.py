@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.git_baseline import read_git_file, ref_and_path
-from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import plural, quoted, shorten, truncate
@@ -64,23 +63,14 @@ def check_free(
 
 
 def save_baseline(
-    path: Path,
-    records: Sequence[Record],
-    failures: Sequence[Failure],
-    *,
-    overwrite: bool,
-    planned: Iterable[str] = (),
-    drop: Sequence[str] = (),
-    option: str = DROP_OPTION,
-) -> list[str]:
-    """Write a baseline atomically, and return the ids of the cells that were dropped.
+    path: Path, results: Results, *, overwrite: bool, drop: Sequence[str] = (), option: str = DROP_OPTION
+) -> str:
+    """Write the records of a run as a baseline atomically, and return a line about it.
 
     Args:
         path: The file of the baseline.
-        records: The measured cells.
-        failures: Cells without a number.
+        results: The run; it should have measured all planned cells.
         overwrite: Whether an existing baseline of that name is replaced.
-        planned: The ids of all cells that the run should have measured.
         drop: Names or patterns of the cells that the baseline may lack.
         option: The option that drops cells, for the message.
 
@@ -88,17 +78,18 @@ def save_baseline(
         Sst2Error: A planned cell, or a cell of the baseline that is replaced, has no number and is not dropped; no cell
             was measured; or another run has saved a baseline of that name meanwhile.
     """
-    measured = {record.cell for record in records}
+    measured = {record.cell for record in results.records}
     if not measured:
         raise not_saved(path, "no cell was measured")
-    failed = dict.fromkeys([*planned, *(failure.cell for failure in failures)])
+    failed = dict.fromkeys([*results.planned, *(failure.cell for failure in results.failures)])
     replaced = replaced_cells(path, drop, option) if overwrite else ()
     without = [cell for cell in dict.fromkeys((*failed, *replaced)) if cell not in measured]
     if lost := [cell for cell in without if not matches(cell, drop)]:
         raise not_saved(path, _lost_sentence(lost, failed), f" {_how_to_drop(lost, option)}")
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_atomically(path, results_text(records, (), saved=now, packed=True), overwrite=overwrite)
-    return without
+    write_atomically(path, results_text(Results(results.records, saved=now), packed=True), overwrite=overwrite)
+    dropped = f", without {shorten(without)}" if without else ""
+    return f"baseline {path.stem!r} with {plural(len(results.records), 'record')} in {path}{dropped}"
 
 
 def not_saved(path: Path, reason: str, remedy: str = "") -> Sst2Error:
@@ -236,9 +227,7 @@ def load_baseline(folder: Path, base: Path, name_or_path: str) -> Results:
     Raises:
         Sst2Error: As ``load_results``, or the file has no measured cell.
     """
-    results = load_results(folder, base, name_or_path)
-    path = name_or_path if ref_and_path(name_or_path) else str(find_baseline(folder, base, name_or_path))
-    return _measured(results, path)
+    return _measured(load_results(folder, base, name_or_path), name_or_path)
 
 
 def _measured(results: Results, path: str) -> Results:

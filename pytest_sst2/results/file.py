@@ -49,7 +49,7 @@ class Results:
     """
 
     records: Sequence[Record]
-    failures: Sequence[Failure]
+    failures: Sequence[Failure] = ()
     saved: str = ""
     origin: str = ""
     planned: Sequence[str] = ()
@@ -70,32 +70,21 @@ class Results:
         return [cell for cell in self.planned if cell not in finished]
 
 
-def results_text(
-    records: Sequence[Record],
-    failures: Sequence[Failure],
-    *,
-    saved: str = "",
-    packed: bool = False,
-    planned: Sequence[str] = (),
-    shard: str = "",
-    looks: Sequence[Look] = (),
-    skipped: Sequence[Skipped] = (),
-) -> str:
+def results_text(results: Results, *, packed: bool = False) -> str:
     """Return the text of a results file: one line per record, so that ``diff`` can compare two files."""
     shared: list[str] = []
-    plain = [record.to_json() for record in records]
+    plain = [record.to_json() for record in results.records]
     lines = [json_line(pack_record(record, shared) if packed else record) for record in plain]
-    rest = Results((), failures, saved, "", planned, shard, looks=looks, skipped=skipped)
-    head, tail = frame(rest, shared if packed else None)
+    head, tail = frame(results, shared if packed else None)
     return head + SEPARATOR.join(lines) + tail
 
 
-def frame(rest: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
+def frame(results: Results, shared: Sequence[str] | None = None) -> tuple[str, str]:
     """Return the text of a file before and after its records; ``shared`` has the shared parts of a packed file."""
-    head = {"schema_version": SCHEMA_VERSION, "saved": rest.saved, "shard": rest.shard}
-    tail: dict[str, Any] = {"planned": list(rest.planned), "failures": list(map(asdict, rest.failures))}
-    if rest.looks or rest.skipped:
-        tail |= {name: list(map(asdict, getattr(rest, name))) for name in ("looks", "skipped")}
+    head = {"schema_version": SCHEMA_VERSION, "saved": results.saved, "shard": results.shard}
+    tail: dict[str, Any] = {"planned": list(results.planned), "failures": list(map(asdict, results.failures))}
+    if results.looks or results.skipped:
+        tail |= {name: list(map(asdict, getattr(results, name))) for name in ("looks", "skipped")}
     tail = redact_fields(tail, ("error", "reason"))
     shared_text = "" if shared is None else f',\n"shared": {json_line(pack_shared(shared))}'
     return f'{json_line(head)[:-1]},\n"records": [\n', f"\n],\n{json_line(tail)[1:-1]}{shared_text}}}\n"

@@ -191,13 +191,8 @@ class Gathered:
 
     def results_text(self) -> str:
         """Return the results file of this run, for ``--sst2-json -``."""
-        return results_text(
-            self.records,
-            self.failures,
-            saved=datetime.now(UTC).isoformat(timespec="seconds"),
-            planned=self.results.planned,
-            shard=str(self.settings.shard or ""),
-        )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return results_text(replace(self.results, saved=now, shard=str(self.settings.shard or "")))
 
     def close(self, *, complete: bool) -> list[str]:
         """Write the results file for the last time, if there is one, and return lines about it."""

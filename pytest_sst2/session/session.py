@@ -192,18 +192,10 @@ class Session:
             raise not_saved(path, "the run stopped")
         if self.not_collected:
             raise not_saved(path, f"{shorten(self.not_collected)} could not be collected, and may have benchmarks")
-        dropped = save_baseline(
-            path,
-            self.gathered.records,
-            self.gathered.failures,
-            overwrite=self.settings.overwrite,
-            planned=[cell for cell, *_ in (*self.gathered.plan.selected, *self.gathered.plan.left_out)],
-            drop=self.settings.drop_cells,
-        )
-        without = f", without {shorten(dropped)}" if dropped else ""
-        self.notes.append(
-            f"baseline {path.stem!r} with {plural(len(self.gathered.records), 'record')} in {path}{without}"
-        )
+        planned = [cell for cell, *_ in (*self.gathered.plan.selected, *self.gathered.plan.left_out)]
+        results = replace(self.gathered.results, planned=planned)
+        settings = self.settings
+        self.notes.append(save_baseline(path, results, overwrite=settings.overwrite, drop=settings.drop_cells))
 
     def report(self, sentences_of: SentencesOf, tests: Sequence[str] | None = None) -> list[str]:
         """Write the reports, after everything else was written and printed; return lines about what was written.

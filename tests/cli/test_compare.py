@@ -11,6 +11,7 @@ import pytest
 
 from pytest_sst2.cli.main import main
 from pytest_sst2.results.baselines import load_results, save_baseline
+from pytest_sst2.results.file import Results
 from tests.support.record_factory import probe
 
 
@@ -24,7 +25,7 @@ def _saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "other": probe([True] * 400, seed=7),
     }
     for name, record in saved.items():
-        save_baseline(tmp_path / ".sst2" / f"{name}.json", [record], [], overwrite=False)
+        save_baseline(tmp_path / ".sst2" / f"{name}.json", Results([record]), overwrite=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -59,7 +60,9 @@ def test_the_command_for_an_undeclared_change_can_be_pasted(
 ) -> None:
     (record,) = load_results(tmp_path, tmp_path, "main").records
     recipe = dataclasses.replace(record.recipe, epochs=7)
-    save_baseline(tmp_path / "a b.json", [dataclasses.replace(record, model=name, recipe=recipe)], [], overwrite=False)
+    save_baseline(
+        tmp_path / "a b.json", Results([dataclasses.replace(record, model=name, recipe=recipe)]), overwrite=False
+    )
     assert main(["compare", "main", "a b.json"]) == 2
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("undeclared:"))
     program, *words = shlex.split(line[line.index("pytest-sst2 compare") :])
@@ -137,7 +140,7 @@ class TestCellsOfOneRun:
     @pytest.fixture(autouse=True)
     def _two_models(self, tmp_path: Path) -> None:
         records = [probe([True] * 400), probe([index >= 20 for index in range(400)], model="small")]
-        save_baseline(tmp_path / "run.json", records, [], overwrite=False)
+        save_baseline(tmp_path / "run.json", Results(records), overwrite=False)
 
     @pytest.mark.parametrize(
         ("arguments", "status"),

@@ -15,7 +15,7 @@ from pytest_sst2.cli.doctor_checks import Finding
 from pytest_sst2.cli.main import _COMMANDS, main
 from pytest_sst2.config.catalog import CATALOG, METHODS
 from pytest_sst2.config.recipes import PRESETS
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from tests.support.record_factory import make_record
 
 
@@ -66,7 +66,7 @@ def test_every_command_that_lists_something_lists_it_as_json(
     monkeypatch.setattr(doctor_checks, "examine", lambda: [Finding("data", "pocket", "ok", "400 sentences")])
     (tmp_path / ".sst2").mkdir()
     for name in ("one", "two"):
-        text = results_text([make_record()], [], saved="2026-08-01T12:00:00+00:00")
+        text = results_text(Results([make_record()], saved="2026-08-01T12:00:00+00:00"))
         (tmp_path / ".sst2" / f"{name}.json").write_text(text, encoding="utf-8")
     arguments = {"compare": ["one", "two"], "plan": ["one", "--seeds=1"]}
     shown = {}

@@ -10,6 +10,7 @@ import pytest
 from pytest_sst2.cli.main import main
 from pytest_sst2.compare import plan
 from pytest_sst2.results.baselines import save_baseline
+from pytest_sst2.results.file import Results
 from tests.support.record_factory import answered
 
 
@@ -30,7 +31,7 @@ def test_a_baseline_names_its_cells_and_json_has_every_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = [answered([index % 5 != 0 for index in range(200)], seed=seed) for seed in (1, 2, 3)]
-    save_baseline(tmp_path / ".sst2" / "main.json", records, [], overwrite=False)
+    save_baseline(tmp_path / ".sst2" / "main.json", Results(records), overwrite=False)
     assert main(["plan", "main", "--sentences", "200", "--seeds", "1,3", "--tolerance", "2", "--format", "json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["tolerance"] == 0.02

@@ -201,7 +201,7 @@ class TestCommand:
         monkeypatch.setenv("COLUMNS", "100")
 
     def save(self, name: str, record: Record) -> None:
-        save_baseline(Path(f".sst2/{name}.json").absolute(), [record], [], overwrite=False)
+        save_baseline(Path(f".sst2/{name}.json").absolute(), Results([record]), overwrite=False)
 
     def test_all_baselines_are_shown_and_drawn(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.save("v1", measured(80, 3, 0.01))

@@ -173,7 +173,7 @@ def test_looks_of_another_baseline_or_tolerance_are_forgotten() -> None:
 def test_looks_survive_the_results_file() -> None:
     plan = schedule()
     plan.add(record(42, 80))
-    text = results_text([record(42, 80)], (), looks=plan.looks)
+    text = results_text(Results([record(42, 80)], looks=plan.looks))
     assert list(results_from_text(text, "r.json").looks) == plan.looks
 
 

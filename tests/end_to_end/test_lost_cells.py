@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.results.baselines import save_baseline
+from pytest_sst2.results.file import Results
 from tests.conftest import results
 from tests.support.record_factory import make_record
 
@@ -56,7 +57,7 @@ def saved(project: pytest.Pytester, *seeds: int) -> Path:
     records = [
         dataclasses.replace(make_record(seed=seed, method="majority", model=None), cell=cell(seed)) for seed in seeds
     ]
-    save_baseline(path, records, [], overwrite=True, drop="*")
+    save_baseline(path, Results(records), overwrite=True, drop="*")
     return path
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 import pytest_sst2
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from tests.support.record_factory import FAILURE, answered
 
 pytestmark = pytest.mark.processes
@@ -289,7 +289,7 @@ def test_results_of_another_machine_with_secrets_known_by_their_form(workplace: 
     warning = f"https://me:{OLD}@hub.example cannot be reached; hf_{OLD}; Authorization: Bearer {OLD}"
     record = answered([True] * 30, warnings=(warning,), model="token-classifier")
     # An earlier release did not redact.
-    data = json.loads(results_text([record], [dataclasses.replace(FAILURE, error="PLACE")]))
+    data = json.loads(results_text(Results([record], [dataclasses.replace(FAILURE, error="PLACE")])))
     data["records"][0]["warnings"] = [warning]
     (workplace.project / "old.json").write_text(json.dumps(data).replace("PLACE", warning))
     workplace.sst2("compare", "old.json", "old.json", "--format", "json", status=0)

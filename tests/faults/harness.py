@@ -141,7 +141,7 @@ def measure(world: World, method: str) -> Results:
         reason = str(error) if isinstance(error, Sst2Error) else f"{type(error).__name__}: {error}"
         return Results([], [failure_of(cell, reason)], origin="this run")
     # Through the packed file of a baseline.
-    return results_from_text(results_text([record], [], packed=True), "this run")
+    return results_from_text(results_text(Results([record]), packed=True), "this run")
 
 
 def _settings(world: World) -> Settings:

@@ -307,7 +307,7 @@ def test_characters_that_no_document_can_hold_are_replaced() -> None:
 def test_a_learning_curve_with_nan_is_drawn_without_it() -> None:
     lost = Epoch(2, float("nan"), float("inf"), 0.8)
     record = of([True] * 20, method="fine-tune", epochs=(Epoch(1, 0.6, 0.5, 0.75), lost))
-    (again,) = results_from_text(results_text([record], []), "a").records
+    (again,) = results_from_text(results_text(Results([record])), "a").records
     results = Results([again, of([True] * 20, method="fine-tune", seed=7)], [])
     for drawn in (Results([again], []), results):
         html5lib.HTMLParser(strict=True).parse(html_text(make_report(drawn), analyse_cells(drawn, lambda _: None)))

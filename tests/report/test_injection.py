@@ -125,7 +125,7 @@ class TestAMegabyteOfText:
     def test_every_report_stays_small(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         hostile = self.hostile()
-        text = results_text(hostile.records, hostile.failures)
+        text = results_text(hostile)
         Path("hostile.json").write_text(text, encoding="utf-8")
         start = time.monotonic()
         assert main(["report", "hostile.json", "-o", "out"]) == 0
@@ -153,7 +153,7 @@ class TestAtTheCommandLine:
     def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.chdir(tmp_path)
         for name, made in (("before", planted(17).before), ("after", planted(17).after)):
-            text = results_text(made.records, made.failures, saved=made.saved, planned=made.planned)
+            text = results_text(made)
             Path(f"{name}.json").write_text(text, encoding="utf-8")
         return tmp_path
 
@@ -187,7 +187,7 @@ class TestAtTheCommandLine:
         (files / "damaged.json").write_text(damaged, encoding="utf-8")
         evil = of([True] * 60, model=EVIL, cell=EVIL, dataset=dataclasses.replace(make_record().dataset, name=EVIL))
         for name, made in (("evil", evil), ("copy", evil), ("other", of([True] * 60, cell=f"{EVIL}2"))):
-            (files / f"{name}.json").write_text(results_text([made], []), encoding="utf-8")
+            (files / f"{name}.json").write_text(results_text(Results([made])), encoding="utf-8")
         (files / "pins.txt").write_text("torch >= \x1b]0;title\x07\n", encoding="utf-8")
         assert main(words) in (0, 1, 2)
         printed = capsys.readouterr()
@@ -198,7 +198,7 @@ class TestAtTheCommandLine:
         forged = Failure("a", "b", "c", 1, "d")
         made = of([True] * 60, model="a\nHOLDS: 1 of 1 identical\r\nERROR: forged")
         for name in ("before", "after"):
-            (files / f"{name}.json").write_text(results_text([made], [forged]), encoding="utf-8")
+            (files / f"{name}.json").write_text(results_text(Results([made], [forged])), encoding="utf-8")
         main(["compare", "before.json", "after.json"])
         assert not [line for line in capsys.readouterr().out.splitlines()[1:] if line.startswith(("HOLDS", "ERROR"))]
 

@@ -182,9 +182,9 @@ class TestReportCommand:
     def _saved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         for name, results in (("before", baseline()), ("after", later())):
-            text = results_text(results.records, results.failures, saved=results.saved)
+            text = results_text(results)
             Path(f"{name}.json").write_text(text, encoding="utf-8")
-        save_baseline(Path(".sst2/main.json").absolute(), baseline().records, [], overwrite=False)
+        save_baseline(Path(".sst2/main.json").absolute(), Results(baseline().records), overwrite=False)
 
     def test_saved_results_are_reported_without_a_run(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["report", "after.json", "-o", "out"]) == 0
@@ -201,7 +201,7 @@ class TestReportCommand:
 
     def test_several_files_make_one_report(self, capsys: pytest.CaptureFixture[str]) -> None:
         other = answered([True] * 60, method="torch-probe")
-        Path("other.json").write_text(results_text([other], []), encoding="utf-8")
+        Path("other.json").write_text(results_text(Results([other])), encoding="utf-8")
         assert main(["report", "before.json", "other.json", "-o", "out"]) == 0
         assert "torch-probe" in read(Path("out"), MARKDOWN)
 
@@ -224,9 +224,9 @@ class TestReportCommand:
         record = answered([True] * 60, model="other")
         data = type(record.dataset)(**{**vars(record.dataset), "name": "sst2"})
         elsewhere = answered([True] * 60, model="other", dataset=data)
-        Path("twice.json").write_text(results_text([answered([True] * 60)] * 2, []), encoding="utf-8")
-        Path("failed.json").write_text(results_text([], later().failures), encoding="utf-8")
-        Path("elsewhere.json").write_text(results_text([elsewhere], []), encoding="utf-8")
+        Path("twice.json").write_text(results_text(Results([answered([True] * 60)] * 2)), encoding="utf-8")
+        Path("failed.json").write_text(results_text(Results([], later().failures)), encoding="utf-8")
+        Path("elsewhere.json").write_text(results_text(Results([elsewhere])), encoding="utf-8")
         assert main(["report", *arguments, "-o", "out"]) == 2
         output = capsys.readouterr()
         assert part in output.err
@@ -235,7 +235,7 @@ class TestReportCommand:
         assert not Path("out").exists()
 
     def test_results_without_a_number_have_a_report(self, capsys: pytest.CaptureFixture[str]) -> None:
-        Path("failed.json").write_text(results_text([], later().failures), encoding="utf-8")
+        Path("failed.json").write_text(results_text(Results([], later().failures)), encoding="utf-8")
         assert main(["report", "failed.json", "-o", "out"]) == 0
         assert capsys.readouterr().out.startswith("FAILS: no number: albert × fine-tune")
         assert main(["compare", "before.json", "failed.json"]) == 2

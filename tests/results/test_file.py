@@ -34,7 +34,7 @@ def without_probabilities(record: Record) -> Record:
 class TestPlain:
     def test_a_file_is_read_back_without_loss(self) -> None:
         records = [make_record(), make_record(**BARE, seed=7)]
-        text = results_text(records, [FAILURE], saved=SAVED)
+        text = results_text(Results(records, [FAILURE], saved=SAVED))
         assert results_from_text(text, "now.json") == Results(records, [FAILURE], SAVED, "now.json")
 
     @pytest.mark.parametrize("packed", [False, True])
@@ -42,12 +42,12 @@ class TestPlain:
     def test_a_file_can_lack_records_or_failures(
         self, records: list[Record], failures: list[Failure], packed: bool
     ) -> None:
-        content = results_from_text(results_text(records, failures, packed=packed), "now.json")
+        content = results_from_text(results_text(Results(records, failures), packed=packed), "now.json")
         assert [without_probabilities(record) for record in content.records] == [*map(without_probabilities, records)]
         assert (content.failures, content.saved) == (failures, "")
 
     def test_a_file_has_its_version_first_and_one_line_per_record(self) -> None:
-        text = results_text([make_record(), make_record(seed=7)], [FAILURE], saved=SAVED)
+        text = results_text(Results([make_record(), make_record(seed=7)], [FAILURE], saved=SAVED))
         lines = text.split("\n")
         assert lines[:2] == [f'{{"schema_version": 4, "saved": "{SAVED}", "shard": "",', '"records": [']
         assert [json.loads(line.rstrip(","))["seed"] for line in lines[2:4]] == [42, 7]
@@ -67,7 +67,7 @@ class TestPlain:
         def forbid(name: str) -> float:
             raise AssertionError(f"{name} is not JSON")
 
-        json.loads(results_text([make_record(**changes)], [], packed=packed), parse_constant=forbid)
+        json.loads(results_text(Results([make_record(**changes)]), packed=packed), parse_constant=forbid)
 
 
 @pytest.mark.parametrize(

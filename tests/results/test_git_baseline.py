@@ -11,7 +11,7 @@ import pytest
 
 from pytest_sst2.results.baselines import load_results
 from pytest_sst2.results.commit import Commit, commit_of, commits_label
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.results.git_baseline import ref_and_path
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import make_record
@@ -39,7 +39,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("origin")
     (folder / "app" / ".sst2").mkdir(parents=True)
     (folder / "app" / ".sst2" / "main.json").write_text(
-        results_text([make_record()], [], packed=True), encoding="utf-8"
+        results_text(Results([make_record()]), packed=True), encoding="utf-8"
     )
     (folder / ".gitignore").write_text("ignored/\n", encoding="utf-8")
     for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "one")):
@@ -80,7 +80,7 @@ def test_a_ref_is_told_from_a_path(name: str, parts: tuple[str, str] | None) -> 
 class TestReading:
     def test_a_changed_file_of_the_working_tree_is_not_compared_and_named(self, clone: Path) -> None:
         ours = clone / "app" / ".sst2" / "main.json"
-        ours.write_text(results_text([make_record(seed=7)], []), encoding="utf-8")
+        ours.write_text(results_text(Results([make_record(seed=7)])), encoding="utf-8")
         sha = run(clone, "rev-parse", "--short=9", "HEAD")
         for folder, path in (
             (clone, "app/.sst2/main.json"),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from tests.conftest import results
 from tests.support.record_factory import make_record
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
-BASELINE = results_text([make_record()], [], saved="2026-08-01T12:00:00+00:00", packed=True)
+BASELINE = results_text(Results([make_record()], saved="2026-08-01T12:00:00+00:00"), packed=True)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.packing import (
     pack_shared,
     packed_bits,
@@ -104,7 +104,7 @@ def test_compressed_numbers_of_any_width_are_unpacked_without_loss(width: int, v
 class TestPacked:
     def test_everything_except_probabilities_is_exact(self) -> None:
         records = [make_record(), make_record(seed=7), make_record(**BARE)]
-        unpacked = results_from_text(results_text(records, [FAILURE], saved=SAVED, packed=True), "main.json")
+        unpacked = results_from_text(results_text(Results(records, [FAILURE], saved=SAVED), packed=True), "main.json")
         assert [*map(without_probabilities, unpacked.records)] == [*map(without_probabilities, records)]
         for record, read in zip(records, unpacked.records, strict=True):
             assert read.probabilities == pytest.approx(record.probabilities, abs=PROBABILITY_ERROR)
@@ -120,20 +120,20 @@ class TestPacked:
             total=len(rows), correct=0, probabilities=probabilities, predictions=predictions, labels=labels, model=None
         )
         record = of_schema_1(record) if of_first_schema else record
-        (unpacked,) = results_from_text(results_text([record, record], [], packed=True), "main.json").records[1:]
+        (unpacked,) = results_from_text(results_text(Results([record, record]), packed=True), "main.json").records[1:]
         assert without_probabilities(unpacked) == without_probabilities(record)
         assert unpacked.probabilities == pytest.approx(probabilities, abs=PROBABILITY_ERROR)
         # Packing again does not change the record any more.
-        (again,) = results_from_text(results_text([unpacked], [], packed=True), "main.json").records
+        (again,) = results_from_text(results_text(Results([unpacked]), packed=True), "main.json").records
         assert again == unpacked
 
     def test_packing_does_not_change_the_records(self) -> None:
         record, other = make_record(), make_record()
-        results_text([record], [], packed=True)
+        results_text(Results([record]), packed=True)
         assert record == other
 
     def test_equal_parts_of_records_are_stored_once(self) -> None:
-        packed = json.loads(results_text([make_record(seed=seed) for seed in range(5)], [], packed=True))
+        packed = json.loads(results_text(Results([make_record(seed=seed) for seed in range(5)]), packed=True))
         text = json.dumps(unpack_shared(packed["shared"]))
         assert text.count('"cpu_model": "EPYC"') == text.count('"solver": "lbfgs"') == 1
         assert text.count('"tokenizer": "BertTokenizer"') == 1
@@ -142,7 +142,7 @@ class TestPacked:
 
 def packed_file() -> dict[str, Any]:
     """Return a packed file with its shared parts as a list and the fingerprint in its record, as before 0.4.0."""
-    data: dict[str, Any] = json.loads(results_text([make_record()], [], packed=True))
+    data: dict[str, Any] = json.loads(results_text(Results([make_record()]), packed=True))
     shared = unpack_shared(data["shared"])
     (record,) = data["records"]
     record["fingerprint"] = shared[record["fingerprint"]]
@@ -238,13 +238,15 @@ def test_a_zlib_bomb_is_not_unpacked(damage: Callable[[dict[str, Any]], Any], mo
 
 def test_a_cached_phase_stays_cached() -> None:
     rounds = (Round(1.0, (Phase("encode", 0.001, 5, cached=True),), 0.004, 5, 5),)
-    (unpacked,) = results_from_text(results_text([make_record(rounds=rounds)], [], packed=True), "main.json").records
+    (unpacked,) = results_from_text(
+        results_text(Results([make_record(rounds=rounds)]), packed=True), "main.json"
+    ).records
     assert unpacked.rounds == rounds
 
 
 @pytest.mark.parametrize("part", ["environment", "settings"])
 def test_records_that_share_a_part_share_it_in_memory_too(part: str) -> None:
-    packed = json.loads(results_text([make_record(seed=seed) for seed in range(2)], [], packed=True))
+    packed = json.loads(results_text(Results([make_record(seed=seed) for seed in range(2)]), packed=True))
     first, second = results_from_text(json.dumps(packed), "main.json").records
     assert getattr(first, part) is getattr(second, part)
 

@@ -58,9 +58,7 @@ def check_results(folder, data: bytes, packed: tuple[bool, ...] = (False, True),
     for record in results.records:
         check_record(record)
     for pack in packed:
-        text = results_text(
-            results.records, results.failures, saved=results.saved, packed=pack, planned=results.planned
-        )
+        text = results_text(results, packed=pack)
         again = results_from_text(text, "again.json")
         assert repr(again.failures) == repr(results.failures)
         for before, after in zip(results.records, again.records, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.migrations import SCHEMA_VERSION
 from pytest_sst2.results.record import Epoch
 from tests.support.record_factory import BARE, FAILURE, make_record
@@ -33,7 +33,7 @@ def validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
 @pytest.fixture
 def written() -> dict[str, Any]:
     """A results file with a record that has every field, and one without the optional ones."""
-    text = results_text([make_record(), make_record(**BARE)], [FAILURE], saved="2026-11-23T10:54:57+00:00")
+    text = results_text(Results([make_record(), make_record(**BARE)], [FAILURE], saved="2026-11-23T10:54:57+00:00"))
     data: dict[str, Any] = json.loads(text)
     return data
 
@@ -111,7 +111,7 @@ def test_an_optional_part_must_be_complete(
 
 
 def test_a_packed_baseline_is_not_valid(validator: jsonschema.Draft202012Validator) -> None:
-    assert not validator.is_valid(json.loads(results_text([make_record()], [], packed=True)))
+    assert not validator.is_valid(json.loads(results_text(Results([make_record()]), packed=True)))
 
 
 def test_objects_allow_no_other_fields_and_have_descriptions(schema: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def test_numbers_that_are_not_finite_are_valid_and_read_back(
     value: float, validator: jsonschema.Draft202012Validator
 ) -> None:
     record = make_record(metrics={"f1": value}, epochs=(Epoch(1, value, value, 0.5),))
-    text = results_text([record], [])
+    text = results_text(Results([record]))
     assert list(validator.iter_errors(json.loads(text))) == []
     (again,) = results_from_text(text, "a").records
     assert str(again.metrics["f1"]) == str(again.epochs[0].train_loss) == str(value)

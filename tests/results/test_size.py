@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_sst2.instruments.row_sketch import SketchedRows, row_sketches, sketch_rows
-from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.packing import packed_bits, packed_floats, packed_text
 from pytest_sst2.results.record import Epoch, Record
 from tests.support.record_factory import ENVIRONMENT, FINGERPRINT, ROUNDS, make_record, token_digests
@@ -82,7 +82,7 @@ def fine_tuning(model: int, seed: int, examples: int) -> Record:
 @pytest.mark.parametrize(("examples", "most"), [(872, 160_000), (5_000, 350_000)])
 def test_twenty_fine_tunings_are_small_enough_for_a_repository(examples: int, most: int) -> None:
     records = [fine_tuning(model, seed, examples) for model in range(4) for seed in range(5)]
-    text = results_text(records, [], packed=True)
+    text = results_text(Results(records), packed=True)
     assert len(text.encode()) < most
     assert [record.predictions for record in results_from_text(text, "main.json").records] == [
         record.predictions for record in records

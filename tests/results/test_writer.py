@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def old(path: Path) -> str:
     """The text of another run's results, which is in the file."""
-    text = results_text([cell("old-seed1")], [], saved="2026-01-01T00:00:00+00:00")
+    text = results_text(Results([cell("old-seed1")], saved="2026-01-01T00:00:00+00:00"))
     path.write_text(text, encoding="utf-8")
     return text
 
@@ -71,7 +71,7 @@ class TestWriting:
         for record in made:
             writer.add(record)
         writer.add_failure(failure("c-seed1"))
-        expected = results_text(made, [failure("c-seed1")], planned=PLANNED)
+        expected = results_text(Results(made, [failure("c-seed1")], planned=PLANNED))
         assert path.read_text(encoding="utf-8") == expected
 
     def test_a_record_replaces_a_failure_and_a_failure_replaces_a_record(self, path: Path) -> None:
@@ -160,7 +160,7 @@ class TestResumedFile:
         writer.add(cell("a-seed1"))
 
     def test_a_remeasured_cell_backs_up_the_file(self, path: Path) -> None:
-        path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
+        path.write_text(results_text(Results([cell("a-seed1")])), encoding="utf-8")
         writer = ResultsWriter(path, PLANNED, resumed=read(path))
         writer.add(cell("a-seed1", accuracy=0.5), remeasured=True)
         writer.close(complete=True)
@@ -169,7 +169,7 @@ class TestResumedFile:
 
     @pytest.mark.parametrize("how", ["failed", "without"])
     def test_a_cell_that_failed_or_is_excluded_backs_up_the_file(self, path: Path, how: str) -> None:
-        text = results_text([cell("a-seed1"), cell("b-seed1")], [], planned=PLANNED)
+        text = results_text(Results([cell("a-seed1"), cell("b-seed1")], planned=PLANNED))
         path.write_text(text, encoding="utf-8")
         writer = ResultsWriter(path, ("b-seed1",), resumed=read(path))
         if how == "failed":
@@ -181,7 +181,7 @@ class TestResumedFile:
 
     def test_a_backup_of_an_earlier_run_is_kept(self, path: Path, old: str) -> None:
         shutil.copy(path, before(path))
-        path.write_text(results_text([cell("a-seed1")], []), encoding="utf-8")
+        path.write_text(results_text(Results([cell("a-seed1")])), encoding="utf-8")
         writer = ResultsWriter(path, PLANNED, resumed=read(path))
         writer.add(dataclasses.replace(cell("a-seed1"), accuracy=0.5), remeasured=True)
         assert before(path).read_text(encoding="utf-8") == old

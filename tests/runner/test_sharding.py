@@ -220,7 +220,7 @@ class TestOption:
 
 def save(folder: Path, name: str, records: list[Record], at: str = "") -> None:
     path = folder / ".sst2" / f"{name}.json"
-    save_baseline(path, records, [], overwrite=False)
+    save_baseline(path, Results(records), overwrite=False)
     if at:
         text = path.read_text(encoding="utf-8")
         saved = results(path)["saved"]

@@ -11,7 +11,7 @@ import pytest
 from pytest_sst2.config.read_settings import read_settings
 from pytest_sst2.config.settings import Settings
 from pytest_sst2.results.baselines import save_baseline
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.session.inputs import Inputs, load_inputs
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import make_record
@@ -23,7 +23,7 @@ def settings(project: pytest.Pytester, *arguments: str) -> Settings:
 
 def saved(project: pytest.Pytester, name: str = "main") -> Path:
     path = project.path / ".sst2" / f"{name}.json"
-    save_baseline(path, [make_record()], [], overwrite=False)
+    save_baseline(path, Results([make_record()]), overwrite=False)
     return path
 
 
@@ -52,7 +52,7 @@ def test_costs_are_the_newest_baselines_and_only_shards_and_ray_read_them(pytest
 
 def test_results_replace_results_and_nothing_else(pytester: pytest.Pytester) -> None:
     path = pytester.path / "results.json"
-    path.write_text(results_text([make_record()], []), encoding="utf-8")
+    path.write_text(results_text(Results([make_record()])), encoding="utf-8")
     load_inputs(settings(pytester, "--sst2-json=results.json"), is_worker=False)
     path.write_text('{"mine": 1}', encoding="utf-8")
     with pytest.raises(Sst2Error, match=r"--sst2-json would overwrite this file: .*Name another file"):

@@ -248,7 +248,7 @@ def wrong_in_results(planted: Planted) -> list[str]:
     problems = []
     after = planted.after
     for packed in (False, True):
-        text = results_text(after.records, after.failures, planned=after.planned, packed=packed)
+        text = results_text(after, packed=packed)
         problems += [f"control characters {codes}"] if (codes := control_characters(text)) else []
         text.encode()
         again = results_from_text(text, "again")

@@ -29,7 +29,7 @@ def write(
     path: str, records: Sequence[Record], failures: Sequence[Failure] = (), *, shard: str = "", **rest: Any
 ) -> None:
     rest = {"saved": "2026-08-01T12:00:00+00:00", "planned": PLANNED, **rest}
-    Path(path).write_text(results_text(records, failures, shard=shard, **rest), encoding="utf-8")
+    Path(path).write_text(results_text(Results(records, failures, shard=shard, **rest)), encoding="utf-8")
 
 
 def read(path: str | Path) -> Results:

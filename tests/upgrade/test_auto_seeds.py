@@ -58,7 +58,7 @@ class FakeRuns:
         records = [one for one in results if isinstance(one, Record)]
         log.write_text("", encoding="utf-8")
         failures = [one for one in results if isinstance(one, Failure)]
-        file.write_text(results_text(records, failures), encoding="utf-8")
+        file.write_text(results_text(Results(records, failures)), encoding="utf-8")
         return 0
 
     def seeds(self, side: str, cell: str) -> list[int]:

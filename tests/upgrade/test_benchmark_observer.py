@@ -12,7 +12,7 @@ import pytest
 
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.results.record import Failure, Record
 from pytest_sst2.upgrade import benchmark_runs, package_search
 from pytest_sst2.upgrade.ab_run import Sides
@@ -59,7 +59,7 @@ class FakeRuns:
                 failures.append(Failure(f"minilm-fine-tune-seed{seed}", "minilm", "fine-tune", seed, "out of memory"))
             else:
                 records.append(trained(version, seed, self.drop(version)))
-        file.write_text(results_text(records, failures), encoding="utf-8")
+        file.write_text(results_text(Results(records, failures)), encoding="utf-8")
         return 0
 
 

@@ -47,7 +47,7 @@ class TestRunning:
         monkeypatch.setenv("PYTHONPATH", "/somewhere")
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/somewhere")
         source, log = tmp_path / "source.json", tmp_path / "calls"
-        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        source.write_text(results_text(Results([answered(RIGHT)])), encoding="utf-8")
         environment = fake_environment(tmp_path, WRITES.format(source=str(source), log=str(log)))
         file = tmp_path / "runs" / "before-1.json"
         for _ in range(2):
@@ -60,7 +60,7 @@ class TestRunning:
 
     def test_the_progress_within_a_run_is_shown_as_it_comes(self, plan: Plan, tmp_path: Path) -> None:
         source, log = tmp_path / "source.json", tmp_path / "calls"
-        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        source.write_text(results_text(Results([answered(RIGHT)])), encoding="utf-8")
         shown: list[str] = []
         # The run ends only after the first line was shown.
         script = (
@@ -103,7 +103,7 @@ class TestRunning:
 
     def test_a_run_that_was_interrupted_is_no_result(self, plan: Plan, tmp_path: Path) -> None:
         source, log = tmp_path / "source.json", tmp_path / "calls"
-        source.write_text(results_text([answered(RIGHT)], []), encoding="utf-8")
+        source.write_text(results_text(Results([answered(RIGHT)])), encoding="utf-8")
         script = WRITES.format(source=str(source), log=str(log)) + "\nsys.exit(2)"
         with pytest.raises(BenchmarkRunError, match="exit status 2"):
             run_benchmarks(fake_environment(tmp_path, script), plan, tmp_path / "a.json")
@@ -111,7 +111,7 @@ class TestRunning:
 
     def test_a_run_without_a_cell_is_no_result(self, plan: Plan, tmp_path: Path) -> None:
         source, log = tmp_path / "source.json", tmp_path / "calls"
-        source.write_text(results_text([], []), encoding="utf-8")
+        source.write_text(results_text(Results([])), encoding="utf-8")
         with pytest.raises(BenchmarkRunError, match="no benchmark was run: benchmarks has none"):
             run_benchmarks(
                 fake_environment(tmp_path, WRITES.format(source=str(source), log=str(log))), plan, tmp_path / "a.json"

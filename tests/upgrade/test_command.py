@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.results.record import Failure, Phase, Record, Round
 from pytest_sst2.upgrade import benchmark_runs, command, traced_run, uv
 from pytest_sst2.upgrade.benchmark_runs import Plan
@@ -80,7 +80,7 @@ class FakeRuns:
         log.write_text("")
         measured = self.behaviour(environment.pins)
         records, failures = ([measured], []) if isinstance(measured, Record) else ([], [measured])
-        file.write_text(results_text(records, failures), encoding="utf-8")
+        file.write_text(results_text(Results(records, failures)), encoding="utf-8")
         return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.upgrade import benchmark_runs
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.checkouts import checkouts_below
@@ -137,7 +137,7 @@ class TestBenchmarks:
                 return 2
             code = {"code": str(value // 3)}
             record = answered([value < 7 or index >= 30 + value for index in range(400)], settings=code)
-            file.write_text(results_text([record], []))
+            file.write_text(results_text(Results([record])))
             return 0
 
         monkeypatch.setattr(benchmark_runs, "run_pytest", run)

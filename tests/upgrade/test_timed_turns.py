@@ -64,7 +64,7 @@ class FakeTurns:
         failures = [Failure("x", "minilm", self.failing, 42, "broken")] if self.failing in methods else []
         log.write_text("E  broken", encoding="utf-8")
         if self.status == 0:
-            file.write_text(results_text(records, failures), encoding="utf-8")
+            file.write_text(results_text(Results(records, failures)), encoding="utf-8")
         return self.status
 
     def turns(self, method: str) -> int:

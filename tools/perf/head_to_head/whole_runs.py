@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.results.file import results_from_text, results_text
+from pytest_sst2.results.file import Results, results_from_text, results_text
 from tools.perf.head_to_head.measure import Candidate, HeadToHead, Outcome
 from tools.perf.head_to_head.workload import Workload
 
@@ -142,5 +142,5 @@ def _two_files(workload: Workload) -> tuple[Path, Path]:
             )
         found = results_from_text(json.dumps({**template, "records": records, "failures": []}), name)
         paths.append(workload.scratch / f"{name}.json")
-        paths[-1].write_text(results_text(found.records, [], packed=True), encoding="utf-8")
+        paths[-1].write_text(results_text(Results(found.records), packed=True), encoding="utf-8")
     return paths[0], paths[1]
