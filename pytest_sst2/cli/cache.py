@@ -11,7 +11,7 @@ HELP = "show where embeddings and converted models are cached and how much space
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--clear", action="store_true", help="remove every entry")
+    parser.add_argument("--clear", action="store_true", help="remove all entries")
     add_format_option(parser)
 
 

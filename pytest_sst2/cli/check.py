@@ -9,14 +9,14 @@ from pathlib import Path
 from pytest_sst2.cli.lock import add_loading_arguments
 from pytest_sst2.cli.output import join_lines
 
-HELP = "compare a model with its lock: 0 if it is the same, 1 if it differs, 2 if it cannot be loaded"
+HELP = "compare a model with its lock; exit status 0: the same, 1: it differs, 2: it cannot be loaded"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("lock", type=Path, metavar="LOCK", help="file that `pytest-sst2 lock` wrote")
-    parser.add_argument("--model", metavar="MODEL", help="model to compare with it (default: the one that was locked)")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: text)")
+    parser.add_argument("--model", metavar="MODEL", help="model to compare with the lock (default: the locked one)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="output format (default: text)")
     add_loading_arguments(parser)
 
 

@@ -28,7 +28,7 @@ HELP = "compare two saved runs, or cells of one; exit status 0: it holds, 1: it 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("before", metavar="BEFORE", help="baseline, results file, or REF:PATH of a commit")
-    parser.add_argument("after", metavar="AFTER", nargs="?", help=f"the same; not with {PAIR_OPTION}")
+    parser.add_argument("after", metavar="AFTER", nargs="?", help=f"as BEFORE; not with {PAIR_OPTION}")
     add_format_option(parser, "markdown")
     add_pair_option(parser)
     add_changed_option(parser)

@@ -16,7 +16,7 @@ PAIR_OPTION = "--pair"
 
 def add_pair_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--pair``, which is ``--sst2-against`` for a saved run."""
-    text = "compare cells of one run: B with A, models, methods or cells; or every other with NAME"
+    text = "compare cells of one run: all others with NAME, or B with A (models, methods or cells)"
     parser.add_argument(PAIR_OPTION, dest="pairs", type=names, default=(), metavar="A=B|NAME,...", help=text)
 
 
@@ -27,16 +27,17 @@ def add_comparison_options(parser: argparse.ArgumentParser, *, prefixed: bool = 
         flags = [f"--{name}", f"--sst2-{name}"] if prefixed else [f"--{name}"]
         parser.add_argument(*flags, type=parse, default=default, metavar=metavar, help=text)
 
-    text = f"what fails: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})"
+    text = f"what fails a comparison: {', '.join(FAIL_ON)}, or none (default: {FAIL_ON_DEFAULT})"
     add("fail-on", _fail_on, FAIL_ON_DEFAULT, "A,B", text)
-    text = f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})"
+    text = f"accuracy that may be lost, in percentage points (default: {100 * TOLERANCE:g})"
     add("tolerance", points, TOLERANCE, "X", text)
-    add("alpha", probability, ALPHA, "X", f"significance level after Holm's correction (default: {ALPHA:g})")
+    text = f"one-sided significance level, corrected for the number of cells (default: {ALPHA:g})"
+    add("alpha", probability, ALPHA, "X", text)
 
 
 def add_changed_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--changed``, also under its name as an option of pytest."""
-    text = "what changed on purpose: model, recipe, and OLD=NEW for models whose names do not tell"
+    text = "what changed on purpose: model, recipe, or OLD=NEW names"
     parser.add_argument("--changed", CHANGED_OPTION, type=changes, default=(), metavar="A,B", help=text)
 
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "baselines", nargs="*", metavar="NAME|FILE|REF:PATH", help="baselines (default: all saved ones)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="also write an HTML page to this folder")
     add_format_option(parser)
 
 

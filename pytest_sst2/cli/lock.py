@@ -16,7 +16,9 @@ _LARGEST_BYTES = 2**23
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("model", metavar="MODEL", help="alias, Hub id or folder")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the lock (default: MODEL's name with .lock)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="file to write (default: MODEL's name with .lock)"
+    )
     text = "text file with 2 to 256 sentences of your own, one per line; the lock keeps them"
     parser.add_argument("--sentences", type=Path, metavar="FILE", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing lock")
@@ -26,10 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_loading_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say how a model is loaded."""
     devices = ("auto", "cpu", "cuda", "mps")
-    parser.add_argument("--device", choices=devices, default="cpu", help="where the model runs (default: cpu)")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="allow Python code from the model's repository to run"
-    )
+    parser.add_argument("--device", choices=devices, default="cpu", help="device of the model (default: cpu)")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run Python code from the model's repository")
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:

@@ -28,14 +28,14 @@ HELP = "join the results files of a run's shards; exit status 0: complete, 1: ce
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of --sst2-json, one per shard")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="joined file")
-    parser.add_argument("--save", metavar="NAME", help="save it as a baseline in .sst2/ if nothing is missing")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--save", metavar="NAME", help="also save a baseline in .sst2/, if nothing is missing")
     parser.add_argument(
         "--drop-cells",
         type=names,
         default=(),
         metavar="CELL,...",
-        help="cells, or patterns, that the baseline may lack",
+        help="cells or patterns that the baseline may lack",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file or baseline")
 

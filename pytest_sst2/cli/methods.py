@@ -7,7 +7,7 @@ import argparse
 from pytest_sst2.cli.output import add_format_option, json_text, table
 from pytest_sst2.config.catalog import METHODS
 
-HELP = "list the built-in ways to make a classifier"
+HELP = "list the built-in methods"
 
 
 _FIELDS = ("name", "needs_model", "frozen", "notes")

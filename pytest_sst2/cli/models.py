@@ -8,7 +8,7 @@ from pytest_sst2.cli.output import add_format_option, json_text, table
 from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.variants import VARIANTS
 
-HELP = "list the encoders that have a short name"
+HELP = "list the models that have a short name"
 
 
 _FIELDS = ("name", "hub_id", "parameters_millions", "licence", "revision", "notes")

@@ -42,7 +42,7 @@ def join_lines(lines: Iterable[str]) -> str:
 def add_format_option(parser: argparse.ArgumentParser, *formats: str) -> None:
     """Add ``--format`` with the choices ``text``, ``json``, and ``formats``."""
     choices = ("text", *formats, "json")
-    parser.add_argument("--format", choices=choices, default=choices[0], help=f"(default: {choices[0]})")
+    parser.add_argument("--format", choices=choices, default=choices[0], help=f"output format (default: {choices[0]})")
 
 
 def json_text(value: Any) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_sst2.compare.plan import PlanRow, Situation
     from pytest_sst2.results.record import Record
 
-HELP = "what a comparison would decide, by sentences and seeds: the drop found, the changes shown to hold, minutes"
+HELP = "show what a comparison would decide with a number of sentences and seeds, and its minutes"
 _SEEDS = (1, 3, 5, 8)
 VALIDATION_ROWS = 872  # of SST-2
 _LARGEST_SENTENCES, _LARGEST_SEEDS = 100_000, 50
@@ -29,11 +29,12 @@ _HEADERS = ("sentences", "seeds", "drop found in 90 %", "harmless changes held",
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "baseline", nargs="?", metavar="BASELINE", help="baseline or results file with your own costs and spread"
+        "baseline", nargs="?", metavar="BASELINE", help="baseline or results file that has your times and spread"
     )
-    text = f"percentage points of accuracy that may be lost (default: {100 * TOLERANCE:g})"
+    text = f"accuracy that may be lost, in percentage points (default: {100 * TOLERANCE:g})"
     parser.add_argument("--tolerance", type=points, default=TOLERANCE, metavar="X", help=text)
-    parser.add_argument("--alpha", type=probability, default=ALPHA, metavar="X", help=f"(default: {ALPHA:g})")
+    text = f"one-sided significance level (default: {ALPHA:g})"
+    parser.add_argument("--alpha", type=probability, default=ALPHA, metavar="X", help=text)
     text = "numbers of evaluation sentences (default: those of the baseline, else 872; for SST-2 also 5000)"
     parser.add_argument("--sentences", type=_counts(_LARGEST_SENTENCES), metavar="N,M", help=text)
     numbers = ",".join(map(str, _SEEDS))

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="files of --sst2-json, names of baselines, or REF:PATH"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the report")
-    parser.add_argument("--compare", metavar="NAME|FILE|REF:PATH", help="baseline to compare with")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder to write to")
+    parser.add_argument("--compare", metavar="NAME|FILE|REF:PATH", help="baseline or file to compare with")
     parser.add_argument(
         "--data",
         type=Path,

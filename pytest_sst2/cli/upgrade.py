@@ -27,12 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "requirements", nargs="*", metavar="REQUIREMENT", help="what changes, such as 'transformers==5.23.0'"
     )
     parser.epilog = (
-        "After --, any command can take the place of the benchmarks, such as `-- pytest tests -x`. Its exit status is "
-        "the symptom."
+        "A command after -- runs instead of the benchmarks, such as `-- pytest tests -x`. Its exit status is compared."
     )
     parser.set_defaults(flags=[], command=[])
     _add_environments(parser)
-    bisection = parser.add_argument_group("what caused it")
+    bisection = parser.add_argument_group("cause")
     text = "find the smallest set of packages, or the first commit, that causes a difference"
     bisection.add_argument("--bisect", action="store_true", help=text)
     text = "with --bisect: also find the first bad release"
@@ -43,15 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_environments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the two environments")
+    group = parser.add_argument_group("environments")
     base = group.add_mutually_exclusive_group()
     base.add_argument("--from", dest="base", type=Path, metavar="FILE", help="lock file of the earlier environment")
     base.add_argument("--from-current", action="store_true", help="start from the versions installed here (default)")
     group.add_argument("--to", type=Path, metavar="FILE", help="lock file of the later environment")
-    group.add_argument("--latest", action="store_true", help="upgrade everything to the newest versions that fit")
+    group.add_argument(
+        "--latest", action="store_true", help="upgrade all packages to the newest versions that fit together"
+    )
     text = "earlier commit, branch or tag of your repository"
     group.add_argument("--from-ref", metavar="COMMIT", help=text)
-    text = "the later one (default: HEAD)"
+    text = "later commit, branch or tag (default: HEAD)"
     group.add_argument("--to-ref", metavar="COMMIT", help=text)
     group.add_argument("--python", metavar="VERSION", help="interpreter of the later environment")
     group.add_argument(
@@ -60,27 +61,27 @@ def _add_environments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="REQUIREMENT",
-        help="install this in both; may be repeated",
+        help="also install this in both environments; may be repeated",
     )
-    group.add_argument("--clean", action="store_true", help="first remove the environments of earlier upgrade checks")
+    group.add_argument("--clean", action="store_true", help="first remove the environments of earlier checks")
 
 
 def _add_benchmarks(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is run in both")
+    group = parser.add_argument_group("benchmarks")
     group.add_argument(
         "--benchmarks",
         metavar="PATH",
-        help="folder or file of benchmarks (default: the folder benchmarks, or else the bundled benchmarks)",
+        help="folder or file of benchmarks (default: the folder benchmarks, else the bundled ones)",
     )
     group.add_argument(
         "--passes",
         type=positive_int,
         metavar="N",
-        help="runs in each environment, in turns (default: 2; with automatic seeds or --time 1)",
+        help="runs in each environment, in turns (default: 2; with --sst2-seeds auto or --time: 1)",
     )
-    text = "decide by turns whether a phase takes longer by more than X percent"
+    text = "measure in turns until it is decided whether a phase takes more than X percent longer"
     group.add_argument("--time", type=growth, metavar="X%", help=text)
-    text = "with --time: its most time (default: 10min)"
+    text = "with --time: longest duration (default: 10min)"
     group.add_argument("--budget", type=time_span, metavar="TIME", help=text)
     group.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write the report of the comparison")
     for option in OPTIONS:

@@ -30,7 +30,7 @@ def test_the_help_has_the_options_in_groups_of_which_none_fills_a_screen(pyteste
     shown = pytester.runpytest("--help").stdout.str()
     groups = re.findall(r"^SST-2: (.*):\n((?:  .*\n)+)", shown, re.MULTILINE)
     flags = {title: re.findall(r"^  (--[\w-]+)", text, re.MULTILINE) for title, text in groups}
-    assert {"--sst2-models", "--models"} <= set(flags["what is run"])
+    assert {"--sst2-models", "--models"} <= set(flags["models, methods and data"])
     assert "--sst2-compare" in flags["baselines"]
     assert "--sst2-shard" in flags["several machines and processes"]
     assert {option.flag for option in options.OPTIONS} <= {flag for group in flags.values() for flag in group}

@@ -99,7 +99,7 @@ def _options() -> Iterator[str]:
     yield (
         "`--models` and `--methods` are short for `--sst2-models` and `--sst2-methods`, unless another plugin or a "
         "conftest defines them. Write paths with `=` (`--sst2-data=FOLDER`); otherwise pytest takes the path for one "
-        "of its own arguments. Sizes, rates and lengths without a default come from the recipe."
+        "of its own arguments."
     )
     rows = [
         (
@@ -111,7 +111,7 @@ def _options() -> Iterator[str]:
     yield _items(rows)
     yield (
         f"`--sst2-metrics` takes {_listed(LOCAL)}. Any other metric is downloaded and run by `evaluate`, which needs "
-        "`--sst2-trust-remote-code`. `--sst2-fail-on` also takes `none`. `--sst2-report` writes "
+        "`--sst2-trust-remote-code`. `--sst2-report` writes "
         f"{_listed(NAMES)}. `-v` also prints the learning curves."
     )
     yield from _ini_files()
@@ -151,7 +151,7 @@ def _exit_statuses() -> Iterator[str]:
                 f"{FAILS}",
                 "a test failed (a cell is below its floor or was not measured), a cell has no number although no "
                 "option or mark left it out, an output could not be written, or `--sst2-compare` found something that "
-                "`--sst2-fail-on` names; without it, `--sst2-against` did, if `--sst2-fail-on` is typed",
+                "`--sst2-fail-on` names; without `--sst2-compare`: `--sst2-against` did, if `--sst2-fail-on` is typed",
             ),
             (
                 f"{CANNOT_COMPARE}",
@@ -192,7 +192,7 @@ def _exit_statuses() -> Iterator[str]:
 def _commands() -> Iterator[str]:
     yield "## Commands of pytest-sst2"
     yield (
-        "Only `upgrade` measures anything. `pytest-sst2 COMMAND --help` prints its options, `--version` the version. "
+        "`pytest-sst2 COMMAND --help` prints a command's options. "
         'With the extra `completion`, `eval "$(register-python-argcomplete pytest pytest-sst2)"` completes both.'
     )
     (words,) = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
@@ -219,7 +219,8 @@ def _argument(action: argparse.Action) -> tuple[str, str]:
     value = "" if action.nargs == 0 else f" {_value_of(action)}"
     typed = ", ".join(f"{flag}{value}" for flag in action.option_strings) or _value_of(action)
     said, default = _help(action.help or "")
-    said = said or f"one of {_listed(map(str, action.choices or ()))}"
+    if action.choices:
+        said += f": {_listed(map(str, action.choices))}"
     if action.required and action.option_strings:
         said += "; required"
     return _code(typed), said if default == NONE else f"{said}; default: {default}"
