@@ -21,7 +21,7 @@ from pytest_sst2.methods.base import Classifier, Job, function_of, train
 from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
 from pytest_sst2.models.out_of_memory import is_accelerator_full, is_out_of_memory, release_memory
-from pytest_sst2.results.record import Environment, Placement, Record
+from pytest_sst2.results.record import Environment, Interval, Placement, Record
 from pytest_sst2.runner import metrics
 from pytest_sst2.runner.latency import measure_latency
 from pytest_sst2.runner.measured_round import MeasuredRound
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache
     from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
     from pytest_sst2.models.loader import ModelLoader
+    from pytest_sst2.results.fingerprint import Fingerprint
     from pytest_sst2.results.floors import Floor, FloorKey
     from pytest_sst2.runner.turns import Turns
 
@@ -57,53 +58,59 @@ _HALVES = 2
 _MACHINE_SPEED_SECONDS = 0.5
 
 
-class CellRunner:
-    """Trains and measures one cell.
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What the cells of a run share.
 
-    Args:
-        cell: The model, method and seed.
+    Attributes:
         recipe: Sizes, learning rate, maximum lengths and precision.
-        splits: The training and evaluation rows.
-        loader: Loads the model.
-        environment: Hardware and packages.
+        loader: Loads models.
         placement: Machine and worker, and the number of concurrent workers.
         metric_names: Metrics in addition to accuracy.
         cache: Caches embeddings between runs; None to compute all of them, so that every time is measured.
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
         progress: Receives the current phase and step.
-        first_environment: The environment of the run's first cell; None if this is the first.
         path: ``fast`` or ``stock``.
         turns: Takes turns with the process of another environment; None without one.
+    """
+
+    recipe: Recipe
+    loader: ModelLoader
+    placement: Placement
+    metric_names: Sequence[str] = ()
+    cache: EmbeddingCache | None = None
+    frozen: FrozenEncoder | None = None
+    progress: Progress | None = None
+    path: ComputationPath = "fast"
+    turns: Turns | None = None
+
+
+class CellRunner:
+    """Trains and measures one cell.
+
+    Args:
+        cell: The model, method and seed.
+        splits: The training and evaluation rows.
+        environment: Hardware and packages.
+        shared: What the cells of the run share.
+        first_environment: The environment of the run's first cell; None if this is the first.
     """
 
     def __init__(
         self,
         cell: Cell,
-        recipe: Recipe,
         splits: Splits,
-        loader: ModelLoader,
         environment: Environment,
-        placement: Placement,
-        metric_names: Sequence[str] = (),
-        cache: EmbeddingCache | None = None,
-        frozen: FrozenEncoder | None = None,
-        progress: Progress | None = None,
+        shared: Shared,
         first_environment: Environment | None = None,
-        path: ComputationPath = "fast",
-        turns: Turns | None = None,
     ) -> None:
         self.cell = cell
-        self.recipe = recipe
         self.splits = splits
-        self.loader = loader
         self.environment = environment
+        self._shared = shared
+        self._device, self._synchronize = shared.loader.device, synchronizer(shared.loader.device)
         self._started, self._began = round(CLOCK.now(), 3), CLOCK.seconds()
-        self.placement = dataclasses.replace(placement, started=self._started)
-        self.metric_names = metric_names
-        self.cache = cache
-        self.frozen = frozen
-        self.progress = progress
-        self.path = path
+        self._placement = dataclasses.replace(shared.placement, started=self._started)
         self._first_environment = first_environment or environment
         self.rounds: list[MeasuredRound] = []
         # Number of parts into which each batch is divided.
@@ -112,10 +119,13 @@ class CellRunner:
         self._machine_seconds: list[float] = []
         self._machine_measured = 0.0
         self._code = code_digest(function_of(cell.method))
-        self._weights = loader.locate(cell.model).weights if cell.model else None
-        self._turns = turns
-        if turns is not None:
-            turns.enter_cell()
+        located = shared.loader.locate(cell.model) if cell.model else None
+        self._weights = located.weights if located else None
+        # About the model's files, such as weights that were converted from a pickle; mostly empty.
+        self._model_note = located.note if located else ""
+        self._turns = shared.turns
+        if self._turns is not None:
+            self._turns.enter_cell()
 
     def prepare_round(self) -> None:
         """Free the memory of the round before, and measure the machine's speed. The round does not time this."""
@@ -124,7 +134,7 @@ class CellRunner:
         if self.rounds:
             self.rounds[-1] = self.rounds[-1].without_model()
         gc.collect()
-        reset_device_peak(self.loader.device)
+        reset_device_peak(self._device)
         self._machine_seconds = []
         self._measure_machine()
 
@@ -146,8 +156,8 @@ class CellRunner:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            if self.frozen is not None:
-                self.frozen.release()
+            if self._shared.frozen is not None:
+                self._shared.frozen.release()
             release_memory(error)
             if not (is_accelerator_full(error) and self._may_halve):
                 raise
@@ -168,10 +178,10 @@ class CellRunner:
         return is_built_in and self._parts == 1 and not self.rounds
 
     def _measured_round(self) -> MeasuredRound:
-        clock = PhaseClock(synchronizer(self.loader.device), self._measure_machine, self.progress, self._turns)
+        clock = PhaseClock(self._synchronize, self._measure_machine, self._shared.progress, self._turns)
         recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
         job = self._job(clock, recorder)
-        kept = freed_memory_kept() if self.path == "fast" else contextlib.nullcontext()
+        kept = freed_memory_kept() if self._shared.path == "fast" else contextlib.nullcontext()
         with PeakMemory() as memory, kept, clock.phase(UNNAMED_PHASE):
             trained = train(self.cell.method, job)
             with clock.phase("predict", examples=len(job.evaluation)), recorder.predicting():
@@ -184,7 +194,7 @@ class CellRunner:
             tuple(self._machine_seconds),
             memory.peak_bytes,
             memory.peak_bytes - memory.start_bytes,
-            device_peak_bytes(self.loader.device),
+            device_peak_bytes(self._device),
         )
 
     def run_rounds(self, count: int) -> None:
@@ -197,16 +207,16 @@ class CellRunner:
         return Job(
             train=self.splits.train,
             evaluation=self.splits.evaluation,
-            recipe=self.recipe,
+            recipe=self._shared.recipe,
             seed=self.cell.seed,
             clock=clock,
-            loader=self.loader,
+            loader=self._shared.loader,
             recorder=recorder,
             model=self.cell.model,
-            cache=self.cache,
-            frozen=self.frozen,
+            cache=self._shared.cache,
+            frozen=self._shared.frozen,
             parts=self._parts,
-            path=self.path,
+            path=self._shared.path,
         )
 
     def record(self, floor_for: Callable[[FloorKey], Floor | None]) -> Record:
@@ -236,52 +246,51 @@ class CellRunner:
             total=len(labels),
             majority_accuracy=majority,
             dataset=self.splits.info,
-            recipe=self.recipe,
-            recipe_label=self.recipe.label,
+            recipe=self._shared.recipe,
+            recipe_label=self._shared.recipe.label,
             environment=self.environment,
-            placement=self.placement,
+            placement=self._placement,
             weights=self._weights,
             settings={**first.trained.settings, **({"code": self._code} if self._code else {})},
             fingerprint=fingerprint,
-            path=self.path,
+            path=self._shared.path,
             labels=tuple(labels.tolist()),
             predictions=tuple(first.predictions.tolist()),
             probabilities=tuple(round(float(p), 6) for p in first.probabilities),
             rounds=tuple(measured.cost() for measured in self.rounds),
-            latency=measure_latency(predict, self.splits.evaluation.sentences, synchronizer(self.loader.device)),
+            latency=measure_latency(predict, self.splits.evaluation.sentences, self._synchronize),
             epochs=first.learning_curve(labels),
-            metrics={name: metrics.compute(name, first.predictions, labels) for name in self.metric_names},
-            warnings=(
-                *first.trained.warnings,
-                *self._model_note(),
-                *halving_warnings(self._parts),
-                *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
-                *overlap_warnings(self.splits.train, self.splits.evaluation),
-                *irreproducibility_warnings([measured.predictions for measured in self.rounds]),
-                *randomness_warnings(fingerprint.repeat_max_diff),
-                *padding_warnings(fingerprint.encoder.batch_sensitivity if fingerprint.encoder else 0.0),
-                *sample_size_warnings(len(self.recipe.seeds), len(labels)),
-                *concurrency_warnings(self.placement.concurrent_workers),
-                *environment_warnings(self._first_environment, self.environment, at_this_moment(self.environment)),
-                *nondeterminism_warnings(self.environment.device, deterministic=self.environment.deterministic),
-            ),
+            metrics={name: metrics.compute(name, first.predictions, labels) for name in self._shared.metric_names},
+            warnings=self._warnings(interval, majority, fingerprint),
         )
         # Not by the wall clock, which may have been set back meanwhile.
         end = round(self._started + CLOCK.seconds() - self._began, 3)
-        finished = dataclasses.replace(self.placement, finished=end)
+        finished = dataclasses.replace(self._placement, finished=end)
         return dataclasses.replace(record, placement=finished, floor=floor_for(record.floor_key))
 
-    def _model_note(self) -> tuple[str, ...]:
-        """Return the note about a model's files, such as weights that were converted from a pickle, if any."""
-        note = self.loader.locate(self.cell.model).note if self.cell.model else ""
-        return (note,) if note else ()
+    def _warnings(self, interval: Interval, majority: float, fingerprint: Fingerprint) -> tuple[str, ...]:
+        first, environment = self.rounds[0], self.environment
+        return (
+            *first.trained.warnings,
+            *filter(None, [self._model_note]),
+            *halving_warnings(self._parts),
+            *collapse_warnings(self.cell.method.name, first.predictions, interval, majority),
+            *overlap_warnings(self.splits.train, self.splits.evaluation),
+            *irreproducibility_warnings([measured.predictions for measured in self.rounds]),
+            *randomness_warnings(fingerprint.repeat_max_diff),
+            *padding_warnings(fingerprint.encoder.batch_sensitivity if fingerprint.encoder else 0.0),
+            *sample_size_warnings(len(self._shared.recipe.seeds), len(self.splits.evaluation)),
+            *concurrency_warnings(self._placement.concurrent_workers),
+            *environment_warnings(self._first_environment, environment, at_this_moment(environment)),
+            *nondeterminism_warnings(environment.device, deterministic=environment.deterministic),
+        )
 
     def _measure_machine(self) -> None:
         """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""
         now = CLOCK.seconds()
         if self._machine_seconds and now - self._machine_measured < _MACHINE_SPEED_SECONDS:
             return
-        self._machine_seconds.append(machine_seconds(self.loader.device, self.environment.threads))
+        self._machine_seconds.append(machine_seconds(self._device, self.environment.threads))
         self._machine_measured = CLOCK.seconds()
 
     def _checked(self, predict: Classifier) -> Classifier:

@@ -23,7 +23,7 @@ from pytest_sst2.models.variants import check_variant
 from pytest_sst2.results.floors import Floor, FloorKey, Floors, load_floors
 from pytest_sst2.results.resume import Conditions
 from pytest_sst2.runner import metrics, placement
-from pytest_sst2.runner.cell_runner import CellRunner
+from pytest_sst2.runner.cell_runner import CellRunner, Shared
 from pytest_sst2.runner.turns import Turns, turns_of_process
 from pytest_sst2.utils.cache_dir import cache_folder
 from pytest_sst2.utils.errors import Sst2Error
@@ -174,21 +174,18 @@ class RunContext:
     def runner(self, cell: Cell) -> CellRunner:
         """Return the runner that trains and measures ``cell``."""
         with collector_paused():
-            return CellRunner(
-                cell,
-                self.settings.recipe,
-                self.splits(cell.seed),
-                self.loader,
-                self.environment,
-                self.placement,
-                self.metric_names,
-                self.cache,
-                self.frozen if self.cache is not None else None,
-                self.progress,
-                self._first_environment,
-                self.settings.path,
-                self._turns,
+            shared = Shared(
+                recipe=self.settings.recipe,
+                loader=self.loader,
+                placement=self.placement,
+                metric_names=self.metric_names,
+                cache=self.cache,
+                frozen=self.frozen if self.cache is not None else None,
+                progress=self.progress,
+                path=self.settings.path,
+                turns=self._turns,
             )
+            return CellRunner(cell, self.splits(cell.seed), self.environment, shared, self._first_environment)
 
     @cached_property
     def _turns(self) -> Turns | None:

@@ -22,7 +22,7 @@ from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.results.record import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner import cell_runner
-from pytest_sst2.runner.cell_runner import CellRunner, majority_accuracy, wilson_interval
+from pytest_sst2.runner.cell_runner import CellRunner, Shared, majority_accuracy, wilson_interval
 from pytest_sst2.utils.errors import Sst2Error
 
 # The warning of every record with one seed and these ten sentences.
@@ -45,7 +45,8 @@ def make_runner(
 ) -> CellRunner:
     cell = Cell(None, MethodSpec(name, train, needs_model=False), 42)
     where = placement or Placement()
-    return CellRunner(cell, build_recipe("quick"), splits(), ModelLoader("cpu"), environment, where, metric_names)
+    shared = Shared(build_recipe("quick"), ModelLoader("cpu"), where, metric_names)
+    return CellRunner(cell, splits(), environment, shared)
 
 
 def answering(values: Sequence[float]) -> Callable[[Job], Any]:

@@ -24,7 +24,7 @@ from pytest_sst2.methods.fast.embedding_cache import EmbeddingCache, address_of
 from pytest_sst2.methods.fast.encoder_reuse import FrozenEncoder
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.record import DatasetInfo, Placement, Record
-from pytest_sst2.runner.cell_runner import CellRunner
+from pytest_sst2.runner.cell_runner import CellRunner, Shared
 from pytest_sst2.runner.out_of_memory import out_of_memory_explained
 from pytest_sst2.runner.result_warnings import halving_warnings
 from pytest_sst2.utils.errors import Sst2Error
@@ -131,7 +131,8 @@ def runner_on(
     spec = METHOD[method] if isinstance(method, str) else method
     cell = Cell(ModelSpec("steady", folder=encoder), spec, 42)
     environment = collect_environment("cpu")
-    return CellRunner(cell, recipe, splits, loader, environment, Placement(), cache=cache, frozen=frozen)
+    shared = Shared(recipe, loader, Placement(), cache=cache, frozen=frozen)
+    return CellRunner(cell, splits, environment, shared)
 
 
 def measure(runner: CellRunner) -> Record:
