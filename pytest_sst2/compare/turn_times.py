@@ -32,6 +32,10 @@ from pytest_sst2.utils.formatting import plural, relative_margin
 Turn = tuple[Sequence[Round], Sequence[Round]]
 """The rounds of both sides, equally many: the first of one ran next to the first of the other, and so on."""
 
+# A phase that is a smaller part of its cell is not timed: if it took twice as long, the cell would take 5 % longer. The
+# time of the whole cell is always compared, so a phase that grows further is noticed in it, and then has this share.
+LEAST_SHARE = 0.05
+
 # A cell is looked at after so many turns: 4, 6, 8, 12, 16, 24, ... The k-th look spends 1 / (k (k + 1)) of alpha, so
 # all looks together spend at most alpha, for any number of them and any dependence (Bonferroni).
 _LOOKS = sorted([2**power for power in range(2, 16)] + [3 * 2**power for power in range(1, 15)])
@@ -81,18 +85,30 @@ class TurnTimes:
         names = common_phases([one for turn in turns for side in turn for one in side])
         is_single = any(len(old) == 1 for old, _ in turns)
         self._shortest = SHORTEST_SECONDS if is_single else SHORTEST_REPEATED_SECONDS
-        self._names = [name for name in (*names, BETWEEN_PHASES) if max(self._medians([name])) >= self._shortest]
+        self._whole = [*names, BETWEEN_PHASES]
+        self._timed = [name for name in self._whole if self._is_long_enough(name)]
+        self._untimed = [name for name in names if name not in self._timed]
+
+    def _is_long_enough(self, name: str) -> bool:
+        """Return whether a phase takes the shortest time, and the least share of the cell, on one side at least."""
+        seconds, whole = self._medians([name]), self._medians(self._whole)
+        shares = (part / max(all_, RESOLUTION_SECONDS) for part, all_ in zip(seconds, whole, strict=True))
+        return max(seconds) >= self._shortest and max(shares) >= LEAST_SHARE
 
     def phases(self) -> tuple[PhaseTimeChange, ...]:
-        """Return the change of every phase that is long enough, and last of their sum."""
-        changes = [self._change(name, [name]) for name in self._names]
-        return (*changes, self._change("all", self._names)) if changes else ()
+        """Return the change of every phase that is long enough, and last of the sum of all phases."""
+        if max(self._medians(self._whole)) < self._shortest:
+            return ()
+        return (*(self._change(name, [name]) for name in self._timed), self._change("all", self._whole))
 
     def limits(self, changes: Sequence[PhaseTimeChange]) -> Iterator[str]:
         """Yield why some of the times cannot be decided."""
-        if not self._names:
-            least = f"all phases take less than {self._shortest:g} s"
-            yield f"time not compared: {least}; a larger --sst2-train-size makes them longer"
+        if not changes:
+            least = f"the cell takes less than {self._shortest:g} s"
+            yield f"time not compared: {least}; a larger --sst2-train-size makes it longer"
+        elif self._untimed:
+            least = f"less than {LEAST_SHARE:.0%} of the cell, or than {self._shortest:g} s".replace("%", " %")
+            yield f"timed within all only: {', '.join(self._untimed)} ({least})"
         if undecided := [change for change in changes if change.speed == "undecided"]:
             names = ", ".join(change.name for change in undecided)
             margin = relative_margin(max(change.margin for change in undecided))
@@ -105,7 +121,7 @@ class TurnTimes:
         return statistics.median(old), statistics.median(new)
 
     def _change(self, name: str, names: Sequence[str]) -> PhaseTimeChange:
-        alpha = SPEED_ALPHA * share_of_alpha(len(self._turns)) / (len(self._names) + 1)
+        alpha = SPEED_ALPHA * share_of_alpha(len(self._turns)) / (len(self._timed) + 1)
         log_ratio, log_margin = mean_and_margin([_log_ratio(turn, names) for turn in self._turns], alpha=alpha)
         ratio, margin = math.exp(log_ratio), math.expm1(log_margin)
         before, after = (round(seconds, 6) for seconds in self._medians(names))

@@ -95,7 +95,21 @@ class TestTurns:
         side = rounds("a", *[seconds] * count)
         times = TurnTimes([(side, side)], 0.1)
         assert [phase.name for phase in times.phases()] == names
-        assert any("all phases take less than" in limit for limit in times.limits([])) != bool(names)
+        assert any("the cell takes less than" in limit for limit in times.limits(times.phases())) != bool(names)
+
+    @pytest.mark.parametrize(
+        ("later", "names"), [(0.05, ["encode"]), (0.08, ["encode"]), (0.06 * 5, ["encode", "fit"])]
+    )
+    def test_a_small_part_of_a_cell_is_timed_within_the_whole_only(self, later: float, names: list[str]) -> None:
+        def turn(fit: float) -> list[Round]:
+            return [Round(5 + fit, (Phase("encode", 5.0), Phase("fit", fit)), 0.004, 0, 0, turn="a")] * 2
+
+        times = TurnTimes([(turn(0.05), turn(later))], 0.1)
+        changes = times.phases()
+        assert [change.name for change in changes] == [*names, "all"]
+        assert changes[-1].after_seconds == 5 + later
+        noted = "timed within all only: fit (less than 5 % of the cell, or than 0.05 s)" in times.limits(changes)
+        assert noted == ("fit" not in names)
 
     def test_work_between_the_phases_is_a_phase(self) -> None:
         turns = [(rounds(name, 1, 1), rounds(name, 1, 1, between=0.3)) for name in "abcd"]

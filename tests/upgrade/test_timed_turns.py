@@ -25,8 +25,8 @@ from tests.support.record_factory import make_record
 CELLS = ("linear-probe", "fine-tune")
 
 
-def measured(method: str, seconds: list[float]) -> Record:
-    rounds = tuple(Round(one, (Phase("fit", one),), 0.004, 0, 0) for one in seconds)
+def measured(method: str, seconds: list[float], predict: float = 0.0) -> Record:
+    rounds = tuple(Round(one + predict, (Phase("fit", one), Phase("predict", predict)), 0.004, 0, 0) for one in seconds)
     return make_record(model="minilm", method=method, cell=f"minilm-{method}-seed42", rounds=rounds)
 
 
@@ -38,6 +38,7 @@ class FakeTurns:
         self.pass_seconds = 0.0
         self.ran: list[tuple[str, str]] = []
         self.seconds: Callable[[str, str, int], float] = lambda _method, _side, _turn: 1.0
+        self.predict: Callable[[str, str, int], float] = lambda _method, _side, _turn: 0.0
         self.failing = ""
         self.status = 0
 
@@ -57,7 +58,11 @@ class FakeTurns:
         self.ran += [(side, method) for method in methods]
         self.now += self.pass_seconds / 2
         records = [
-            measured(method, [9.0] + (int(options.get("rounds", 1)) - 1) * [self.seconds(method, side, turn)])
+            measured(
+                method,
+                [9.0] + (int(options.get("rounds", 1)) - 1) * [self.seconds(method, side, turn)],
+                self.predict(method, side, turn),
+            )
             for method in methods
             if method != self.failing
         ]
@@ -108,6 +113,14 @@ def test_cells_stop_one_by_one(runs: FakeTurns, tmp_path: Path) -> None:
     assert runs.turns("linear-probe") == 4
     assert runs.turns("fine-tune") == 12
     assert speeds(done) == {"linear-probe": {"slower"}, "fine-tune": {"held"}}
+
+
+def test_a_phase_that_is_a_small_part_spends_no_budget(runs: FakeTurns, tmp_path: Path) -> None:
+    runs.seconds = lambda _method, _side, _turn: 5.0
+    runs.predict = lambda _method, side, turn: 0.05 * (2.0 if side == "after" and turn % 2 else 1.0)
+    done = measure(tmp_path)
+    assert runs.turns("linear-probe") == 4
+    assert speeds(done)["linear-probe"] == {"held"}
 
 
 def test_the_budget_ends_it(runs: FakeTurns, tmp_path: Path) -> None:
