@@ -44,9 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_environments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("environments")
     base = group.add_mutually_exclusive_group()
-    base.add_argument("--from", dest="base", type=Path, metavar="FILE", help="lock file of the earlier environment")
+    text = "lock file or baseline of the earlier environment, also as COMMIT:FILE"
+    base.add_argument("--from", dest="base", metavar="FILE", help=text)
     base.add_argument("--from-current", action="store_true", help="start from the versions installed here (default)")
-    group.add_argument("--to", type=Path, metavar="FILE", help="lock file of the later environment")
+    text = "lock file or baseline of the later environment; with --from alone: what is installed here"
+    group.add_argument("--to", metavar="FILE", help=text)
     group.add_argument(
         "--latest", action="store_true", help="upgrade all packages to the newest versions that fit together"
     )

@@ -11,6 +11,7 @@ from pytest_sst2.compare.cell_times import SPEED_TOLERANCE
 from pytest_sst2.compare.cell_verdicts import compared_cells, with_advice, with_verdicts
 from pytest_sst2.compare.changed_on_purpose import pair_cells, undeclared
 from pytest_sst2.compare.pairing import CellKey, by_cell, pair_records
+from pytest_sst2.compare.timing_command import timing_command
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.results.commit import commits_label
@@ -37,6 +38,7 @@ class Comparison:
             for cells whose seeds are compared as independent draws.
         to_declare: What to type to compare the cells that differ in what was not declared; empty if there are none.
         notes: Where the earlier results were read from.
+        timing_command: What to type to time both sides again, by turns; empty if that is not possible.
     """
 
     before: str
@@ -53,6 +55,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     age_seconds: float | None = None
     commits: tuple[str, str] = ("", "")
+    timing_command: str = ""
 
     def flagged(self, flag: str) -> tuple[CellComparison, ...]:
         """Return the cells with a flag."""
@@ -132,6 +135,7 @@ def compare(
         notes=before.notes,
         age_seconds=_age_seconds(before.saved, after.records),
         commits=(_commits(before), _commits(after)),
+        timing_command=timing_command(before, after),
     )
 
 

@@ -180,7 +180,9 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
         if flagged := comparison.flagged(flag):
             yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
     if unclear := _times_undecided(comparison, fail_on):
-        yield f"the data cannot tell whether {_of(unclear, cells)} {'is' if len(unclear) == 1 else 'are'} slower"
+        again = f". This times both again: {comparison.timing_command}" if comparison.timing_command else ""
+        are = "is" if len(unclear) == 1 else "are"
+        yield f"the data cannot tell whether {_of(unclear, cells)} {are} slower{again}"
     yield from _not_run(comparison)
     if not cells and not comparison.to_declare:
         yield "the baseline and this run measured different models, methods or seeds"

@@ -18,7 +18,8 @@
 - ``benchmark_runs.py``: runs pytest in an environment and merges several passes.
 - ``environments.py``: builds environments, keeps them and reuses them; ``uv.py`` calls uv.
 - ``pins.py``: versions of packages, read from requirements and from this environment.
-- ``lock_files.py``: pins from the lock files of uv, PEP 751, Poetry, PDM and Pipenv.
+- ``package_lists.py``: the packages that a lock file, a file of a commit, or a baseline names; ``lock_files.py`` reads
+  the lock files of uv, PEP 751, Poetry, PDM and Pipenv.
 - ``dependency_closure.py``: which package changes need each other.
 - ``runner_wheel.py``: packs this package as a wheel, so that both environments run the same code.
 """

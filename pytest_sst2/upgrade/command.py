@@ -25,7 +25,7 @@ from pytest_sst2.upgrade.installed_here import (
     installed_here,
     installed_projects,
 )
-from pytest_sst2.upgrade.lock_files import read_lock_file
+from pytest_sst2.upgrade.package_lists import read_packages
 from pytest_sst2.upgrade.pins import Pins, installed_pins, read_requirements
 from pytest_sst2.upgrade.repository import open_repository
 from pytest_sst2.upgrade.runner_wheel import write_wheel
@@ -50,11 +50,11 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     if options.clean:
         folder, size = remove_kept()
         notify_line(f"{folder}: removed, {size / 2**20:,.0f} MB")
-    if not (_changes_packages(options) or options.from_ref or options.to_ref):
+    if not (_changes_packages(options) or options.base or options.from_ref or options.to_ref):
         if options.clean:
             return "", HOLDS
         raise Sst2Error(
-            "nothing to upgrade. Name packages ('transformers==5.23.0'), or give --latest, --to FILE, "
+            "nothing to upgrade. Name packages ('transformers==5.23.0'), or give --latest, --from FILE, --to FILE, "
             "--python VERSION or --from-ref COMMIT."
         )
     _check_options(options)
@@ -171,20 +171,18 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequest:
-    """Return the requested packages; a note names those that are left out."""
-    if options.base:
-        base = _read(options.base, notify)
-    else:
-        base, local = installed_pins()
-        if local:
-            notify(
-                "note: an index does not have what is installed from a folder or a repository. Left out, unless a "
-                f"package needs it: {', '.join(local)}."
-            )
+    """Return the requested packages; a note names those that are left out.
+
+    If only the earlier packages are named, the later ones are those installed here.
+    """
+    base = _read(options.base, notify) if options.base else _installed(notify)
+    target = _read(options.to, notify) if options.to else None
+    if not (_changes_packages(options) or options.from_ref):
+        target = _installed(notify)
     return UpgradeRequest(
         base=base,
         requirements=tuple(read_requirements(options.requirements)),
-        target=_read(options.to, notify) if options.to else None,
+        target=target,
         latest=options.latest,
         python=options.python,
         extra_requirements=tuple(map(str, read_requirements(options.extra_requirements))),
@@ -192,11 +190,22 @@ def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequ
     )
 
 
-def _read(path: Path, notify: Notify) -> Pins:
-    """Return the pins of a lock file; a note names the packages that have no version on an index."""
-    lock = read_lock_file(path)
-    if lock.left_out:
+def _installed(notify: Notify) -> Pins:
+    """Return the pins of this environment; a note names the packages that have no version on an index."""
+    pins, local = installed_pins()
+    if local:
         notify(
-            f"note: {path} takes these from a folder, a repository or an address. Left out: {', '.join(lock.left_out)}."
+            "note: an index does not have what is installed from a folder or a repository. Left out, unless a "
+            f"package needs it: {', '.join(local)}."
         )
+    return pins
+
+
+def _read(name: str, notify: Notify) -> Pins:
+    """Return the pins of a lock file or baseline; notes say where they are from and what has no version on an index."""
+    lock = read_packages(name, Path.cwd())
+    for note in lock.notes:
+        notify(f"note: {note}")
+    if lock.left_out:
+        notify(f"note: {name} pins no version of an index for these. Left out: {', '.join(lock.left_out)}.")
     return lock.pins

@@ -7,35 +7,23 @@ from __future__ import annotations
 
 import itertools
 import json
+import platform
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pytest_sst2.upgrade.pins import Pins, is_installer, pins_of_text
+from pytest_sst2.upgrade.pins import LockFile, is_installer, lock_of_lines
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.safe_read import read_text
 
 _Table = Mapping[str, Any]
 # Keys of a source that is a folder, a repository or a single file.
 _NOT_AN_INDEX = frozenset(("git", "vcs", "url", "path", "directory", "archive", "editable", "virtual", "file"))
-
-
-@dataclass(frozen=True)
-class LockFile:
-    """What a lock file pins here.
-
-    Attributes:
-        pins: The packages that an index has.
-        left_out: Names of packages that come from a folder, a repository or an address.
-    """
-
-    pins: Pins
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,36 +34,35 @@ class _Package:
     table: _Table
 
 
-def read_lock_file(path: Path) -> LockFile:
-    """Return the pins of a lock file.
+def lock_of_text(text: str, name: str) -> LockFile:
+    """Return the pins of a lock file; errors call it ``name``.
 
     Raises:
-        Sst2Error: The file cannot be read, is of no known format, or pins nothing here.
+        Sst2Error: The text is of no known format, or pins nothing here.
     """
-    text = read_text(path)
     data = _parsed(text)
     if data is None:
-        return LockFile(pins_of_text(text, str(path)))
+        return lock_of_lines(text, name)
     read = _reader_of(data)
     if read is None:
         raise Sst2Error(
-            f"{str(path)!r} is no lock file of uv, Poetry, PDM, Pipenv or PEP 751 (pylock.toml). Export one: "
+            f"{name!r} is no lock file of uv, Poetry, PDM, Pipenv or PEP 751 (pylock.toml). Export one: "
             "`uv export --format requirements-txt`."
         )
     try:
         packages = [*read(data)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise Sst2Error(f"{str(path)!r} is damaged, or of a version that is not known: {error!r}.") from error
+        raise Sst2Error(f"{name!r} is damaged, or of a version that is not known: {error!r}.") from error
     chosen = [package for package in packages if not is_installer(package.name)]
     pins: dict[str, str] = {}
     for package in chosen:
         if package.is_on_index and pins.setdefault(package.name, package.version) != package.version:
             raise Sst2Error(
-                f"{str(path)!r} pins {package.name} twice for this environment: {pins[package.name]} and "
-                f"{package.version}. Export one choice: `uv export --format requirements-txt`."
+                f"{name!r} pins {package.name} twice for this environment: {pins[package.name]} and "
+                f"{package.version}. Export one choice as requirements, such as with `uv export` or `poetry export`."
             )
     if not pins:
-        raise Sst2Error(f"{str(path)!r} pins no package for this environment.")
+        raise Sst2Error(f"{name!r} pins no package for this environment.")
     return LockFile(pins, tuple(sorted({package.name for package in chosen if not package.is_on_index})))
 
 
@@ -145,11 +132,11 @@ def _applies_in_lock(marker: str, groups: Mapping[str, frozenset[str]]) -> bool:
 def _of_poetry(data: _Table) -> Iterator[_Package]:
     """Yield the packages of a poetry.lock or pdm.lock: those of the main or default group, or of any if none is named.
 
-    Before Poetry 2 and in PDM's older files, a package without a marker of its own is left out if every package that
-    needs it does so for other platforms only.
+    Before Poetry 2 and in PDM's older files, packages have no groups. One without a marker of its own is then left out
+    if every package that needs it does so for other platforms only.
     """
     tables = data["package"]
-    needed = _needed_elsewhere_only(tables)
+    needed = set() if any("groups" in table for table in tables) else _needed_elsewhere_only(tables)
     for table in tables:
         groups = table.get("groups", ())
         if table.get("optional") or (groups and {"main", "default"}.isdisjoint(groups)):
@@ -157,33 +144,48 @@ def _of_poetry(data: _Table) -> Iterator[_Package]:
         marker = table.get("markers", table.get("marker"))
         if isinstance(marker, dict):  # one for each group
             marker = marker.get("main", marker.get("default"))
-        if _applies(marker) and canonicalize_name(table["name"]) not in needed:
+        is_needed = _applies(marker) and canonicalize_name(table["name"]) not in needed
+        if is_needed and _runs_here(table.get("python-versions", table.get("requires_python"))):
             yield _package(table, table.get("source"))
+
+
+def _runs_here(versions: Any) -> bool:
+    """Return whether a package supports this interpreter, by the versions of Python that it declares."""
+    try:
+        return not versions or SpecifierSet(str(versions)).contains(platform.python_version(), prereleases=True)
+    except InvalidSpecifier:  # "*", for example
+        return True
 
 
 def _needed_elsewhere_only(tables: Sequence[_Table]) -> set[str]:
     """Return the names of packages that other packages need, but none of them here."""
     here: dict[str, bool] = {}
     for table in tables:
-        dependencies = table.get("dependencies", {})
-        if not isinstance(dependencies, dict):
-            continue
-        for name, wanted in dependencies.items():
-            choices = wanted if isinstance(wanted, list) else [wanted]
-            applies = any(
-                not isinstance(choice, dict) or (not choice.get("optional") and _applies(choice.get("markers")))
-                for choice in choices
-            )
-            key = canonicalize_name(name)
-            here[key] = here.get(key, False) or applies
+        # An optional one is in the file because a chosen extra of this package needs it.
+        extras = frozenset(table.get("extras", ()))
+        for name, markers in _dependencies(table.get("dependencies", {})):
+            here[name] = here.get(name, False) or any(_applies(marker, extras) for marker in markers)
     return {name for name, applies in here.items() if not applies}
+
+
+def _dependencies(dependencies: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the name of each dependency with the markers of its choices: a table in poetry.lock, a list in pdm.lock."""
+    if not isinstance(dependencies, dict):
+        for requirement in map(Requirement, dependencies):
+            yield canonicalize_name(requirement.name), [requirement.marker]
+        return
+    for name, wanted in dependencies.items():
+        choices = wanted if isinstance(wanted, list) else [wanted]
+        markers = [choice.get("markers") if isinstance(choice, dict) else None for choice in choices]
+        yield canonicalize_name(name), markers
 
 
 def _of_pipenv(data: _Table) -> Iterator[_Package]:
     """Yield the packages of the default group of a Pipfile.lock."""
     for name, table in data["default"].items():
         if _applies(table.get("markers")):
-            version = str(table.get("version", "")).removeprefix("==")
+            # Of a package that cannot be installed where the file was written, Pipenv has no version but "*".
+            version = str(table.get("version", "")).removeprefix("==").removeprefix("*")
             plain = {key: value for key, value in table.items() if key not in ("version", "file")}
             yield _package({**plain, "name": name, **({"version": version} if version else {})})
 

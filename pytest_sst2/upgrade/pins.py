@@ -13,14 +13,30 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_sst2.utils.errors import Sst2Error
-from pytest_sst2.utils.extras import DISTRIBUTION
+from pytest_sst2.utils.extras import DISTRIBUTION, INSTALLERS
 from pytest_sst2.utils.safe_read import read_text
 
 Pins = Mapping[str, str]
 """From the canonical name of a package to its version."""
 
-# Each environment has its own; they are not part of what is compared.
-_INSTALLERS = frozenset(("pip", "setuptools", "wheel", "uv", "distribute"))
+# Options of a requirements file that name what is installed.
+_INSTALLING = ("-e", "--editable", "-r", "--requirement")
+
+
+@dataclass(frozen=True)
+class LockFile:
+    """What a lock file, or another list of packages, pins here.
+
+    Attributes:
+        pins: The packages that an index has.
+        left_out: Names of packages without a version of an index, because they come from a folder, a repository or an
+            address.
+        notes: Sentences about where the list was read from.
+    """
+
+    pins: Pins
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,45 +68,85 @@ def pin_lines(pins: Pins) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(pins.items())]
 
 
-def read_pins(path: Path) -> dict[str, str]:
-    """Return the pins of a lock file with lines of ``name==version``, and markers, hashes and comments as in pip.
+def read_pins(path: Path) -> Pins:
+    """Return the pins of a file with lines of ``name==version``; raises as ``lock_of_lines``."""
+    return lock_of_lines(read_text(path), str(path)).pins
+
+
+def lock_of_lines(text: str, name: str) -> LockFile:
+    """Return what lines of ``name==version`` pin, with markers, hashes and comments as in pip.
 
     Options of pip, this package, installers, and lines whose marker excludes this environment are skipped. A build
     label (``2.13.0+cpu``) is kept, because without it uv may install another build of the same version.
 
+    Args:
+        text: The lines.
+        name: What errors call them.
+
     Raises:
-        Sst2Error: The file cannot be read, has no pins, or has a line that pins no version.
+        Sst2Error: There are no pins, or a line is no requirement, pins no version, or names another file.
     """
-    return pins_of_text(read_text(path), str(path))
-
-
-def pins_of_text(text: str, name: str) -> dict[str, str]:
-    """Return the pins of a text, as ``read_pins``; errors call it ``name``."""
     pins: dict[str, str] = {}
+    left_out: list[str] = []
     for number, line in _logical_lines(text):
-        requirement = _parse_requirement(line, f"{name}, line {number}")
-        if is_installer(requirement.name):
+        where = f"{name}, line {number}"
+        if (address := _address_of(line, where)) is not None:
+            left_out.append(address)
+            continue
+        requirement = _parse_requirement(line, where, _OTHER_FORMATS)
+        if is_installer(requirement.name) or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        if requirement.url:
+            left_out.append(canonicalize_name(requirement.name))
             continue
         version = pinned_version(requirement)
         if version is None:
             raise Sst2Error(
-                f"{name}, line {number}: {line!r} pins no version. Write lines of 'name==version', as "
-                "`uv pip compile` and `pip freeze` do."
+                f"{where}: {line!r} pins no version. Write lines of 'name==version', as `uv pip compile` and "
+                "`pip freeze` do."
             )
-        if requirement.marker is None or requirement.marker.evaluate():
-            pins[canonicalize_name(requirement.name)] = version
+        if pins.setdefault(canonicalize_name(requirement.name), version) != version:
+            raise Sst2Error(f"{where}: {line!r} pins {requirement.name} a second time, with another version.")
     if not pins:
         raise Sst2Error(f"{name!r} pins no package. Write lines of 'name==version', as `pip freeze` does.")
-    return pins
+    return LockFile(pins, tuple(sorted(set(left_out))))
+
+
+_OTHER_FORMATS = (
+    "A file of pins has lines of 'name==version', or is a lock file of uv, Poetry, PDM, Pipenv or PEP 751. Of other "
+    "environments, such as conda's, write one: `python -m pip list --format=freeze`."
+)
+
+
+def _address_of(line: str, where: str) -> str | None:
+    """Return the folder, file or repository that a line installs, or its name after ``#egg=``; None if it names none.
+
+    Raises:
+        Sst2Error: The line includes another file.
+    """
+    option, _, value = line.partition(" ") if " " in line else line.partition("=")
+    if option in ("-r", "--requirement") or line.startswith("-r"):
+        raise Sst2Error(
+            f"{where}: {line!r} names another file, which is not read. Write all lines into one file: "
+            "`uv pip compile FILE -o all.txt`."
+        )
+    if option in ("-e", "--editable"):
+        line = value.strip()
+    elif line.startswith("-") or " @ " in line or not (line.startswith((".", "/")) or "://" in line):
+        return None
+    return line.partition("#egg=")[2] or line
 
 
 def is_installer(name: str) -> bool:
     """Return whether a package is an installer, of which each environment has its own, or this package."""
-    return canonicalize_name(name) in (*_INSTALLERS, DISTRIBUTION)
+    return canonicalize_name(name) in (*INSTALLERS, DISTRIBUTION)
 
 
 def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
-    """Yield the requirements of a text with their line numbers; join continued lines, skip comments and options."""
+    """Yield the requirements of a text with their line numbers; join continued lines, skip comments and other options.
+
+    Options that install something, or that include another file, are no others.
+    """
     parts: list[str] = []
     for number, raw in enumerate(text.splitlines(), 1):
         parts.append(raw.removesuffix("\\"))
@@ -99,8 +155,9 @@ def _logical_lines(text: str) -> Iterable[tuple[int, str]]:
         line = " ".join(parts)
         parts = []
         # As in pip, a comment starts after white space, and options such as --hash follow the requirement.
-        line = f" {line}".partition(" #")[0].partition(" --")[0].strip()
-        if line and not line.startswith("-"):
+        line = f" {line}".partition(" #")[0].strip()
+        line = line[:1] + line[1:].partition(" --")[0].rstrip()
+        if line and (line.startswith(_INSTALLING) or not line.startswith("-")):
             yield number, line
 
 
@@ -127,15 +184,15 @@ def read_requirements(texts: Sequence[str]) -> list[Requirement]:
     return requirements
 
 
-def _parse_requirement(text: str, where: str) -> Requirement:
+_VALID = "Valid ones are 'transformers==5.23.0' and 'torch>=2.13'."
+
+
+def _parse_requirement(text: str, where: str, remedy: str = _VALID) -> Requirement:
     try:
         return Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise Sst2Error(
-            f"{where}: {text!r} is not a requirement ({reason}). Valid ones are 'transformers==5.23.0' and "
-            "'torch>=2.13'."
-        ) from error
+        raise Sst2Error(f"{where}: {text!r} is not a requirement ({reason}). {remedy}") from error
 
 
 def pinned_version(requirement: Requirement) -> str | None:
@@ -157,7 +214,7 @@ def installed_pins() -> tuple[dict[str, str], tuple[str, ...]]:
     local: list[str] = []
     for distribution in metadata.distributions():
         name = canonicalize_name(distribution.metadata["Name"] or "")
-        if not name or name in (*_INSTALLERS, DISTRIBUTION) or name in pins or name in local:
+        if not name or name in (*INSTALLERS, DISTRIBUTION) or name in pins or name in local:
             continue
         if _is_local(distribution):
             local.append(name)

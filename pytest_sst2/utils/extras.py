@@ -8,6 +8,8 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 DISTRIBUTION = "pytest-sst2"
+# Each environment has its own; they are not part of what is compared.
+INSTALLERS = frozenset(("pip", "setuptools", "wheel", "uv", "distribute"))
 
 
 def requirements_of(extra: str) -> list[Requirement]:

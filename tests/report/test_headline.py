@@ -172,6 +172,10 @@ def test_a_time_that_was_to_fail_and_is_undecided_is_said() -> None:
         "You may merge if time may grow: no cell lost more than 1 point of accuracy; the data cannot tell whether "
         "minilm × torch-probe is slower."
     )
+    compared = dataclasses.replace(compared, timing_command="pytest-sst2 upgrade --from main --time 10%")
+    assert comparison_advice(compared, (*DEFAULT, "slower")).endswith(
+        "is slower. This times both again: pytest-sst2 upgrade --from main --time 10%."
+    )
     assert comparison_advice(compared, DEFAULT) == "You may merge: no cell lost more than 1 point of accuracy."
 
 

@@ -190,6 +190,13 @@ class TestComparing:
         assert upgrade("--to", "after.txt", "--with", "culprit") == 0
         assert "1 package changed: culprit 1.0 → 1.2" in capsys.readouterr().out
 
+    def test_a_lock_file_alone_is_compared_with_what_is_installed_here(
+        self, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(command, "installed_pins", lambda: ({"culprit": "1.2"}, ()))
+        assert upgrade("--with", "culprit") == 0
+        assert "1 package changed: culprit 1.0 → 1.2" in capsys.readouterr().out
+
     def test_another_interpreter_may_be_compared_with(self, runs: FakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
         other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
         find = subprocess.run([str(uv.uv_path()), "python", "find", other], capture_output=True, text=True, check=False)
@@ -445,7 +452,6 @@ class TestInterrupted:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "nothing to upgrade"),
         (["a=1"], "'a=1' is not a requirement"),
         (["a==1", "--to", "before.txt"], "--to FILE gives every version"),
         (["a==1", "--bisect-releases"], "--bisect-releases needs --bisect"),
@@ -464,6 +470,11 @@ def test_invalid_arguments_are_a_sentence_before_anything_is_built(
     assert error in capsys.readouterr().err
     assert runs.files == []
     assert not (tmp_path / "cache" / "upgrade" / "environments").exists()
+
+
+def test_a_command_that_names_no_version_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["upgrade", "--from-current"]) == 2
+    assert "nothing to upgrade. Name packages" in capsys.readouterr().err
 
 
 def test_without_uv_nothing_is_built(

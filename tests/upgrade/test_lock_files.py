@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pytest_sst2.upgrade.lock_files import read_lock_file
+from pytest_sst2.upgrade.lock_files import lock_of_text
 from pytest_sst2.utils.errors import Sst2Error
 
 INDEX = 'source = { registry = "https://pypi.example/simple" }'
@@ -116,6 +114,15 @@ version = "2.4.6"
 optional = false
 groups = ["main"]
 
+[package.dependencies]
+h2 = {version = ">=3", optional = true, markers = "extra == \\"http2\\""}
+
+[[package]]
+name = "h2"
+version = "4.4"
+optional = false
+groups = ["main"]
+
 [[package]]
 name = "click"
 version = "8.1"
@@ -154,7 +161,11 @@ name = "click"
 version = "8.1"
 optional = false
 
+[package.extras]
+http2 = ["h2"]
+
 [package.dependencies]
+h2 = {version = ">=3", optional = true, markers = "extra == \\"http2\\""}
 colorama = {version = "*", markers = "platform_system == \\"nowhere\\""}
 importlib-metadata = [
     {version = ">=1", markers = "python_version < \\"3\\""},
@@ -167,9 +178,27 @@ version = "0.4"
 optional = false
 
 [[package]]
+name = "h2"
+version = "4.4"
+optional = false
+
+[[package]]
+name = "numpy"
+version = "1.26.4"
+optional = false
+python-versions = ">=3.9,!=3.0.*"
+
+[[package]]
+name = "numpy"
+version = "9.0"
+optional = false
+python-versions = ">=4"
+
+[[package]]
 name = "importlib-metadata"
 version = "8"
 optional = false
+python-versions = "*"
 
 [metadata]
 lock-version = "2.0"
@@ -195,20 +224,39 @@ name = "iniconfig"
 version = "2.0"
 groups = ["dev"]
 """
+PDM_4_4 = """
+[metadata]
+lock_version = "4.4"
+
+[[package]]
+name = "tqdm"
+version = "4.67"
+dependencies = ["colorama; platform_system == \\"nowhere\\"", "numpy"]
+
+[[package]]
+name = "numpy"
+version = "2.4.6"
+
+[[package]]
+name = "colorama"
+version = "0.4"
+"""
 PIPENV = """
 {"_meta": {"hash": {"sha256": "0"}},
  "default": {"numpy": {"version": "==2.4.6", "hashes": [], "index": "pypi"},
              "colorama": {"version": "==0.4", "markers": "sys_platform == 'nowhere'"},
+             "pywin32": {"version": "*"},
              "our-tool": {"git": "https://git.example/our-tool", "ref": "0"}},
  "develop": {"iniconfig": {"version": "==2.0"}}}
 """
 FORMATS = {
     "uv": (UV, {"numpy": "2.4.6", "tqdm": "4.67", "ipywidgets": "8.1"}, ("our-tool",)),
     "pylock": (PYLOCK, {"numpy": "2.4.6", "iniconfig": "2.0"}, ("our-tool",)),
-    "poetry": (POETRY, {"numpy": "2.4.6"}, ("our-tool",)),
-    "poetry 1": (POETRY_1, {"click": "8.1", "importlib-metadata": "8"}, ()),
+    "poetry": (POETRY, {"numpy": "2.4.6", "h2": "4.4"}, ("our-tool",)),
+    "poetry 1": (POETRY_1, {"click": "8.1", "h2": "4.4", "numpy": "1.26.4", "importlib-metadata": "8"}, ()),
     "pdm": (PDM, {"numpy": "2.4.6"}, ()),
-    "pipenv": (PIPENV, {"numpy": "2.4.6"}, ("our-tool",)),
+    "pdm 4.4": (PDM_4_4, {"tqdm": "4.67", "numpy": "2.4.6"}, ()),
+    "pipenv": (PIPENV, {"numpy": "2.4.6"}, ("our-tool", "pywin32")),
     "requirements": (
         "numpy==2.4.6 --hash=sha256:0\ncolorama==0.4 ; sys_platform == 'nowhere'\n",
         {"numpy": "2.4.6"},
@@ -217,16 +265,10 @@ FORMATS = {
 }
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "old.lock"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 @pytest.mark.parametrize("name", FORMATS)
-def test_only_what_is_needed_here_and_is_on_an_index_is_pinned(name: str, tmp_path: Path) -> None:
+def test_only_what_is_needed_here_and_is_on_an_index_is_pinned(name: str) -> None:
     text, pins, left_out = FORMATS[name]
-    lock = read_lock_file(write(tmp_path, text))
+    lock = lock_of_text(text, "old.lock")
     assert (dict(lock.pins), lock.left_out) == (pins, left_out)
 
 
@@ -247,6 +289,6 @@ def test_only_what_is_needed_here_and_is_on_an_index_is_pinned(name: str, tmp_pa
         ),
     ],
 )
-def test_what_is_no_lock_is_a_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+def test_what_is_no_lock_is_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(Sst2Error, match=sentence):
-        read_lock_file(write(tmp_path, text))
+        lock_of_text(text, "old.lock")

@@ -12,6 +12,7 @@ from pytest_sst2.upgrade.pins import (
     VersionChange,
     changes_between,
     installed_pins,
+    lock_of_lines,
     public_version,
     read_pins,
     read_requirements,
@@ -52,14 +53,33 @@ def test_what_freeze_writes_of_this_package_and_of_installers_is_left_out(tmp_pa
     assert read_pins(lock(tmp_path, text)) == {"torch": "2.13.0+cpu"}
 
 
+def test_what_comes_from_a_folder_a_repository_or_an_address_is_named() -> None:
+    text = """
+-e git+https://git.example/our.git@0a1b#egg=our-tool
+--editable /home/me/app
+numpy @ file:///croot/numpy/work ; python_version > "3"
+./wheels/x-1.0-py3-none-any.whl --hash=sha256:00
+https://example.invalid/y-2.0-py3-none-any.whl
+scipy==1.17
+pywin32 @ https://example.invalid/z.whl ; sys_platform == "nowhere"
+"""
+    found = lock_of_lines(text, "old.txt")
+    assert found.pins == {"scipy": "1.17"}
+    files = ("./wheels/x-1.0-py3-none-any.whl", "/home/me/app", "https://example.invalid/y-2.0-py3-none-any.whl")
+    assert found.left_out == (*files, "numpy", "our-tool")
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("numpy>=2\n", "line 1: 'numpy>=2' pins no version"),
         ("a==1\nnumpy\n", "line 2: 'numpy' pins no version"),
         ("numpy==2.*\n", "pins no version"),
-        ("numpy @ https://a.b/c.whl\n", "pins no version"),
+        ("numpy @ https://a.b/c.whl\n", "pins no package"),
         ("what is this\n", "'what is this' is not a requirement"),
+        ("numpy=1.26.4=py311_0\n", "Of other environments, such as conda's, write one"),
+        ("a==1\n-r base.txt\n", "line 2: '-r base.txt' names another file"),
+        ("a==1\nA==2\n", "line 2: 'A==2' pins A a second time"),
         ("# nothing\n", "pins no package"),
         ("", "pins no package"),
     ],

@@ -10,7 +10,7 @@ from tests.support.fuzzing import FUZZ, damaged_text, refusal
 
 FILES = [
     b"# by hand\ntorch==2.13.0\nnumpy == 2.4.6 ; python_version > '3'\n",
-    b"scikit_learn===1.9.1 \\\n    --hash=sha256:aa\n-r other.txt\nattrs[x]==1!2.0+local # why\n",
+    b"scikit_learn===1.9.1 \\\n    --hash=sha256:aa\n-c other.txt\nattrs[x]==1!2.0+local # why\n",
 ]
 WORDS = (b"==", b"===", b"~=", b"@", b";", b"[", b"]", b"\\\n", b" #", b"1!1.0")
 
