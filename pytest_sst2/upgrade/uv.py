@@ -85,7 +85,7 @@ class Uv:
             self._run("pip", "compile", *flags, "-c", str(fixed), "-o", str(output), str(needed))
             lines = [line for line in output.read_text(encoding="utf-8").splitlines() if not _is_runner(line)]
             output.write_text("\n".join(lines), encoding="utf-8")
-            return read_pins(output) if lines else {}
+            return dict(read_pins(output)) if lines else {}
 
     def install(self, folder: Path, pins: Pins, wheel: Path | None) -> None:
         """Install exactly these packages and the wheel; uv links files from its cache instead of copying them."""
