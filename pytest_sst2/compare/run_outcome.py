@@ -11,9 +11,9 @@ from pytest_sst2.compare.verdict import Headline
 from pytest_sst2.results.file import Results
 
 Outcome = Literal["PASSES", "HOLDS", "UNDECIDED", "MEASURED", "NOTHING MEASURED", "CANNOT COMPARE", "FAILS"]
-Tone = Literal["good", "bad", "neutral"]
+Tone = Literal["good", "bad", "neutral", "plain"]
 
-_TONES: dict[Outcome, Tone] = {"PASSES": "good", "HOLDS": "good", "FAILS": "bad"}
+_TONES: dict[Outcome, Tone] = {"PASSES": "good", "HOLDS": "good", "FAILS": "bad", "MEASURED": "plain"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RunOutcome:
     Attributes:
         reach_floor: Cells that have a floor and reach it.
         failures: Cells without a number.
-        problems: Problems of the run that are not about one cell.
+        problems: Problems of the run that are not about one cell, in sentences.
         has_trouble: Whether the run fails for any comparison: a missed floor, a cell without a number, or a problem.
     """
 
@@ -33,7 +33,7 @@ class RunOutcome:
     below_floor: int
     reach_floor: int
     failures: int
-    problems: int
+    problems: tuple[str, ...]
     has_trouble: bool
 
 
@@ -52,9 +52,17 @@ def comparison_outcome(comparison: Comparison, fail_on: Collection[str]) -> Head
 
 
 def run_outcome(
-    results: Results, comparison: Comparison | None, fail_on: Collection[str], problems: Sequence[str] = ()
+    results: Results,
+    comparison: Comparison | None,
+    fail_on: Collection[str],
+    problems: Sequence[str] = (),
+    *,
+    has_question: bool = False,
 ) -> RunOutcome:
-    """Return the outcome of a run. Missed floors, cells without a number and problems fail it for any comparison."""
+    """Return the outcome of a run. Missed floors, cells without a number and problems fail it for any comparison.
+
+    With ``has_question``, cells of the run were compared with one another, and floors that are reached are no outcome.
+    """
     below_floor = sum(not record.reaches_floor for record in results.records)
     # A floor of zero asks for nothing.
     reach_floor = sum(
@@ -71,6 +79,6 @@ def run_outcome(
     elif not cells:
         outcome = "NOTHING MEASURED"
     else:
-        outcome = "PASSES" if reach_floor == cells else "MEASURED"
+        outcome = "PASSES" if reach_floor == cells and not has_question else "MEASURED"
     tone: Tone = "bad" if has_trouble else _TONES.get(outcome, "neutral")
-    return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, len(problems), has_trouble)
+    return RunOutcome(outcome, tone, cells, below_floor, reach_floor, failures, tuple(problems), has_trouble)

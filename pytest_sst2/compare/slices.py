@@ -85,7 +85,7 @@ def _slices_of(sentences: tuple[str, ...]) -> tuple[Slice, ...]:
         for low, high in _LENGTHS
     ]
     negation, contrast = _with_word("negation", words, _NEGATIONS), _with_word("contrast", words, _CONTRASTS)
-    slices += [negation, contrast, Slice("words", "with neither", ~(negation.rows | contrast.rows))]
+    slices += [negation, contrast, Slice("words", "without negation or contrast", ~(negation.rows | contrast.rows))]
     kinds = pocket_kinds()
     if all(sentence in kinds for sentence in sentences):
         row_kinds = np.array([kinds[sentence] for sentence in sentences])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
@@ -35,18 +35,25 @@ def cell_details(cell: CellAnalysis) -> dict[str, Any]:
 def changed_sentences(cells: Sequence[CellAnalysis]) -> Table:
     """Return the sentences that a few cells lost, the worst of the most important cells first."""
     compared = [cell for cell in sorted(cells, key=lambda cell: cell.attention_rank) if cell.is_compared and cell.flips]
-    rows = [(row[0], cell.name, *row[1:4]) for cell in compared[:_MOST_MOVED] for row in _flip_rows(cell)[:_MOST_MOVED]]
+    rows = _joined((cell.name, row[:4]) for cell in compared[:_MOST_MOVED] for row in _flip_rows(cell)[:_MOST_MOVED])
     label = "Sentences whose answers changed, the worst first"
-    return plain_table(label, ("sentence", "cell", "label", "before", "after"), rows, kind="sentences")
+    return plain_table(label, ("sentence", "label", "before", "after", "cell"), rows, kind="sentences")
 
 
 def changed_slices(cells: Sequence[CellAnalysis]) -> Table:
     """Return the kinds of sentences that changed most in any cell."""
     scores = [(cell.name, score) for cell in cells for score in cell.slices]
-    changed = most_changed(scores)[:_MOST_CHANGED_SLICES]
-    rows = [(cell, score.name, *_slice_texts(score)) for cell, score, _ in changed]
+    rows = _joined((cell, (score.name, *_slice_texts(score))) for cell, score, _ in most_changed(scores))
     label = "Kinds of sentences that changed most; they decide nothing"
-    return plain_table(label, ("cell", "kind", *_CHANGED), rows, _CHANGED)
+    return plain_table(label, ("kind", *_CHANGED, "cell"), rows[:_MOST_CHANGED_SLICES], _CHANGED)
+
+
+def _joined(rows: Iterable[tuple[str, tuple[str, ...]]]) -> list[tuple[str, ...]]:
+    """Return each distinct row once, with the names of its cells at the end."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, texts in rows:
+        names.setdefault(texts, []).append(name)
+    return [(*texts, ", ".join(of_row)) for texts, of_row in names.items()]
 
 
 def _summary(cell: CellAnalysis) -> str:

@@ -10,7 +10,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.cell_times import PhaseTimeChange, Speed
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
-from pytest_sst2.report.headline import comparison_advice, comparison_headline, points
+from pytest_sst2.report.headline import comparison_advice, comparison_headline, loss_rank, points
 from pytest_sst2.report.results_table import seeds_text
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import duration, relative_margin, signed_points
@@ -92,8 +92,8 @@ def _age(seconds: float) -> str:
 
 
 def ordered(cells: Iterable[CellComparison]) -> list[CellComparison]:
-    """Return the cells in the order in which a reader looks for them: regressed, undecided, and so on."""
-    return sorted(cells, key=lambda cell: (_ORDER.index(cell.verdict), not cell.flags))
+    """Return the cells in the order in which a reader looks for them: regressed first, of these the largest loss."""
+    return sorted(cells, key=lambda cell: (_ORDER.index(cell.verdict), not cell.flags, loss_rank(cell)))
 
 
 def findings(comparison: Comparison) -> list[str]:
@@ -123,7 +123,7 @@ def findings(comparison: Comparison) -> list[str]:
         ),
     )
     if comparison.to_declare:
-        lines.append(f"undeclared: if that changed on purpose, compare across it: {comparison.to_declare}")
+        lines.append(f"undeclared: to compare what changed on purpose: {comparison.to_declare}")
     lines += [f"note: {note}" for note in comparison.notes]
     if comparison.only_after:
         lines.append(f"note: nothing to compare with for {', '.join(comparison.only_after)}")

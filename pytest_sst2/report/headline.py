@@ -1,4 +1,4 @@
-"""The first two lines of every report: the headline, and what it means for a reader who wants to merge."""
+"""The first two lines of a comparison: the headline, and what it means for a reader who wants to merge."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
-from pytest_sst2.compare.run_outcome import RunOutcome, comparison_outcome
-from pytest_sst2.report.results_table import Row, cell_rows
-from pytest_sst2.results.file import Results
-from pytest_sst2.utils.formatting import plural, shorten, signed_points, truncate
+from pytest_sst2.compare.run_outcome import comparison_outcome
+from pytest_sst2.utils.formatting import leading_clauses, plural, shorten, signed_points
 
 _MOST_NAMES = 3
-_MOST_CAUSE_CHARACTERS = 200
+MOST_CAUSE_CHARACTERS = 160
 # The flags of time and memory, what grows, and what one cell or several do.
 _RESOURCES = (
     ("slower", "time", "is slower", "are slower"),
     ("more-memory", "memory", "needs more memory", "need more memory"),
 )
-_ADVICE = {
+ADVICE = {
     "HOLDS": "You may merge",
     "UNDECIDED": "Merge only if you can afford to lose",
     "FAILS": "Do not merge yet",
@@ -29,46 +27,43 @@ _ADVICE = {
 def comparison_headline(comparison: Comparison, fail_on: Collection[str]) -> str:
     """Return the outcome of a comparison in one sentence: its word, and the cell that decides it."""
     word = comparison_outcome(comparison, fail_on)
-    return f"{word}: {_decisive(comparison, word, fail_on)}"
+    return f"{word}: {decisive(comparison, word, fail_on)}"
 
 
 def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
     """Return what the outcome means for a reader, and for an undecided one what would decide it."""
     word = comparison_outcome(comparison, fail_on)
-    advice = _ADVICE[word]
+    advice = ADVICE[word]
     if word == "UNDECIDED":
         worst = min(cell.accuracy.at_worst for cell in comparison.flagged("undecided") if cell.accuracy)
         advice = f"{advice} {points(round(-worst, 3))}"
+    if word == "HOLDS" and (conditions := _conditions(comparison, fail_on)):
+        advice = f"{advice} if {' and '.join(conditions)}"
+    return f"{advice}: {meaning(comparison, fail_on)}."
+
+
+def meaning(comparison: Comparison, fail_on: Collection[str], *before: str) -> str:
+    """Return what a comparison means, after clauses that come ``before`` it, and what would decide its cells."""
+    clauses = [*before, *_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)]
+    times = _times_undecided(comparison, fail_on) and comparison.timing_command
+    again = f". This times both again: {times}" if times else ""
+    return f"{'; '.join(clauses)}{_what_decides(comparison.flagged('undecided'))}{again}"
+
+
+def _conditions(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
+    """Return what a reader of a comparison that holds must accept."""
     resources = [name for flag, name, _, _ in _RESOURCES if comparison.flagged(flag)]
     if "time" not in resources and _times_undecided(comparison, fail_on):
         resources = ["time", *resources]
-    if word == "HOLDS" and resources:
-        advice = f"{advice} if {' and '.join(resources)} may grow"
-    return f"{advice}: {'; '.join(_meanings(comparison, word, fail_on))}."
+    conditions = [f"{' and '.join(resources)} may grow"] if resources else []
+    if _is_partial(comparison):
+        conditions.append("what was not compared does not matter")
+    return conditions
 
 
-def run_headline(run: RunOutcome, results: Results, comparison: Comparison | None, fail_on: Collection[str]) -> str:
-    """Return the outcome of a run in one sentence: missed floors and failures, then the cell that decides it."""
-    parts = list(_trouble(run, results))
-    if comparison is not None:
-        parts.append(_decisive(comparison, comparison_outcome(comparison, fail_on), fail_on))
-    elif not parts:
-        parts.append(_floors(run))
-    return f"{run.outcome}: {'; '.join(parts)}"
-
-
-def run_advice(run: RunOutcome, comparison: Comparison | None, fail_on: Collection[str]) -> str:
-    """Return what the outcome of a run means for a reader; empty if there is nothing to add."""
-    meanings = (
-        list(_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)) if comparison is not None else []
-    )
-    if run.has_trouble:
-        return f"{_ADVICE['FAILS']}: {'; '.join([*_troubles(run), *meanings])}."
-    if comparison is not None:
-        return comparison_advice(comparison, fail_on)
-    if run.outcome == "NOTHING MEASURED":
-        return ""
-    return "No baseline was compared: --sst2-save NAME saves a run, --sst2-compare NAME compares a later run with it."
+def _is_partial(comparison: Comparison) -> bool:
+    """Return whether a cell of the baseline has no verdict."""
+    return bool(comparison.only_before or comparison.flagged("incomparable"))
 
 
 def points(fraction: float) -> str:
@@ -76,7 +71,7 @@ def points(fraction: float) -> str:
     return f"{100 * fraction:g} point{'' if fraction == 0.01 else 's'}"
 
 
-def _decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> str:
+def decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> str:
     """Return the cell that decides the outcome, with its numbers and its cause."""
     if not comparison.cells:
         return "the two have no cell in common"
@@ -85,9 +80,9 @@ def _decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> st
     if word == "CANNOT COMPARE":
         cells: Sequence[CellComparison] = comparison.flagged("incomparable")
     elif word == "UNDECIDED":
-        cells = _by_loss(comparison.flagged("undecided"))
+        cells = sorted(comparison.flagged("undecided"), key=loss_rank)
     else:
-        regressed = _by_loss(comparison.flagged("regressed"))
+        regressed = sorted(comparison.flagged("regressed"), key=loss_rank)
         cells = [
             *regressed,
             *(cell for cell in comparison.cells if cell not in regressed and cell.flags & set(fail_on)),
@@ -111,27 +106,29 @@ def _other_failure(cell: CellComparison, fail_on: Collection[str]) -> str:
     if resources and resources.memory and "more-memory" in failing:
         reasons.append(f"needs {resources.memory.ratio:.3g} × the memory")
     if "drifted" in failing:
-        reasons.append(f"drifted: {truncate(_causes(cell)[0], _MOST_CAUSE_CHARACTERS)}")
+        reasons.append(f"drifted: {first_reason(cell)}")
     return f"{cell.name} {' and '.join(reasons)}" if reasons else ""
 
 
-def _by_loss(cells: Sequence[CellComparison]) -> list[CellComparison]:
-    """Return the cells: drops with a cause first, then by what was lost at worst."""
-
-    def rank(cell: CellComparison) -> tuple[bool, float]:
-        change = cell.accuracy
-        return not (change and change.delta < 0 and _causes(cell)), change.at_worst if change else 0
-
-    return sorted(cells, key=rank)
+def loss_rank(cell: CellComparison) -> tuple[bool, float]:
+    """Return the key by which cells are sorted: drops with a cause first, then by what was lost at worst."""
+    change = cell.accuracy
+    return not (change and change.delta < 0 and _causes(cell)), change.at_worst if change else 0.0
 
 
 def _cell_sentence(cell: CellComparison) -> str:
     change = cell.accuracy
     if change is None:
-        return f"{cell.name}: {truncate(cell.reasons[0], _MOST_CAUSE_CHARACTERS)}"
+        return f"{cell.name}: {first_reason(cell)}"
     text = f"{cell.name} {signed_points(change.delta)} points (at worst {signed_points(change.at_worst, 1)})"
-    reasons = [*(failed.sentence for failed in cell.failed_seeds), *_causes(cell)]
-    return f"{text}: {truncate(reasons[0], _MOST_CAUSE_CHARACTERS)}" if reasons else text
+    reason = first_reason(cell)
+    return f"{text}: {reason}" if reason else text
+
+
+def first_reason(cell: CellComparison) -> str:
+    """Return why a cell is incomparable, or which seed or cause explains it, in a clause; empty if nothing does."""
+    reasons = [*cell.reasons, *(failed.sentence for failed in cell.failed_seeds), *_causes(cell), ""]
+    return leading_clauses(reasons[0], MOST_CAUSE_CHARACTERS)
 
 
 def _causes(cell: CellComparison) -> list[str]:
@@ -167,27 +164,26 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
     if worse := [cell for cell in regressed if not cell.failed_seeds]:
         yield f"{_of(worse, cells)} got worse beyond chance, by more than the {limit} that may be lost"
     if undecided:
-        lost = f"lost more than {limit} or not"
-        yield f"the data cannot tell whether {_of(undecided, cells)} {lost}{_what_decides(undecided)}"
+        lost = f"the data cannot tell whether more than {limit} was lost"
+        yield f"for {_of(undecided, cells)} {lost}"
     incomparable = comparison.flagged("incomparable")
     if word == "HOLDS":
-        yield f"no {'compared ' if incomparable else ''}cell lost more than {limit} of accuracy"
+        yield f"no {'compared ' if _is_partial(comparison) else ''}cell lost more than {limit} of accuracy"
     if incomparable:
-        yield f"{_of(incomparable, cells)} cannot be compared"
+        yield f"{_none_of(incomparable, cells)} be compared"
     if "drifted" in fail_on and (drifted := comparison.flagged("drifted")):
         yield f"{_of(drifted, cells)} drifted"
     for flag, _, one, several in _RESOURCES:
         if flagged := comparison.flagged(flag):
             yield f"{_of(flagged, cells)} {one if len(flagged) == 1 else several}"
     if unclear := _times_undecided(comparison, fail_on):
-        again = f". This times both again: {comparison.timing_command}" if comparison.timing_command else ""
-        are = "is" if len(unclear) == 1 else "are"
-        yield f"the data cannot tell whether {_of(unclear, cells)} {are} slower{again}"
+        slower = "it is slower" if len(unclear) == 1 else "they are slower"
+        yield f"for {_of(unclear, cells)} the data cannot tell whether {slower}"
     yield from _not_run(comparison)
     if not cells and not comparison.to_declare:
         yield "the baseline and this run measured different models, methods or seeds"
     if comparison.to_declare:
-        yield f"if that changed on purpose, compare across it: {comparison.to_declare}"
+        yield f"to compare what changed on purpose: {comparison.to_declare}"
 
 
 def _of(some: Sequence[CellComparison], cells: Sequence[CellComparison]) -> str:
@@ -196,16 +192,25 @@ def _of(some: Sequence[CellComparison], cells: Sequence[CellComparison]) -> str:
     return _all(cells) if len(some) == len(cells) else f"{len(some)} of {len(cells)} cells"
 
 
+def _none_of(some: Sequence[CellComparison], cells: Sequence[CellComparison]) -> str:
+    """Return the cells of which something cannot be said, with the verb."""
+    if len(some) < len(cells) or len(cells) == 1:
+        return f"{_of(some, cells)} cannot"
+    return f"{'neither' if len(cells) == 2 else 'none'} of the {len(cells)} cells can"
+
+
 def _all(cells: Sequence[CellComparison]) -> str:
     return {1: cells[0].name, 2: "both cells"}.get(len(cells), f"all {len(cells)} cells")
 
 
 def _what_decides(undecided: Sequence[CellComparison]) -> str:
-    ways = list(dict.fromkeys(cell.would_decide for cell in undecided if cell.would_decide))
-    if not ways:
+    """Return what would decide the cell that the headline names, or the first other cell that has an answer."""
+    answered = [cell for cell in sorted(undecided, key=loss_rank) if cell.would_decide]
+    if not answered:
         return ""
-    more = f" (for {undecided[0].name}; the findings have the others)" if len(ways) > 1 else ""
-    return f". This would decide it: {ways[0]}{more}"
+    is_one = len({cell.would_decide for cell in answered}) == 1
+    what = "it" if is_one else f"{answered[0].name} (the findings have the others)"
+    return f". This would decide {what}: {answered[0].would_decide}"
 
 
 def _not_run_names(comparison: Comparison) -> str:
@@ -231,42 +236,3 @@ def _not_run(comparison: Comparison) -> Iterator[str]:
     for missing, noun in ((len(comparison.only_before), "cell"), (seeds, "seed")):
         if missing:
             yield f"{plural(missing, noun)} of the baseline {'was' if missing == 1 else 'were'} not run"
-
-
-def _trouble(run: RunOutcome, results: Results) -> Iterator[str]:
-    """Yield the cells below their floors, the cells without a number, and the number of problems."""
-    rows = cell_rows(results.records, results.failures)
-    low = [row for row in rows if any(not record.reaches_floor for record in row.records)]
-    if low:
-        yield f"below {'its' if len(low) == 1 else 'their'} floor: {shorten([_below(row) for row in low], _MOST_NAMES)}"
-    if failed := [row for row in rows if row.failures]:
-        yield f"no number: {shorten([row.name for row in failed], _MOST_NAMES)}"
-    if run.problems:
-        yield f"{plural(run.problems, 'problem')} with the run"
-
-
-def _troubles(run: RunOutcome) -> Iterator[str]:
-    """Yield how many cells miss their floor or have no number, and how many problems the run had."""
-    if run.below_floor:
-        yield f"{plural(run.below_floor, 'cell')} {'misses its floor' if run.below_floor == 1 else 'miss their floors'}"
-    if run.failures:
-        yield f"{plural(run.failures, 'cell')} {'has' if run.failures == 1 else 'have'} no number"
-    if run.problems:
-        yield f"the run had {plural(run.problems, 'problem')}"
-
-
-def _below(row: Row) -> str:
-    worst = min((record for record in row.records if not record.reaches_floor), key=lambda record: record.accuracy)
-    seed = f" (seed {worst.seed})" if len(row.records) > 1 else ""
-    floor = worst.floor.accuracy if worst.floor else 0.0
-    return f"{row.name} {worst.accuracy:.4f} instead of {floor:.4f}{seed}"
-
-
-def _floors(run: RunOutcome) -> str:
-    if run.outcome == "NOTHING MEASURED":
-        return "no cell has a number"
-    if run.outcome == "PASSES":
-        return f"{plural(run.cells, 'cell')}, {'each reaches' if run.cells > 1 else 'it reaches'} its floor"
-    if not run.reach_floor:
-        return f"{plural(run.cells, 'cell')}, no floor to reach"
-    return f"{plural(run.cells, 'cell')}, {run.reach_floor} of them with a floor to reach"

@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_sst2.compare.cell_analysis import CellAnalysis
-from pytest_sst2.compare.cell_comparison import CellComparison
-from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.report import comparison_text, results_table, within_run_text
 from pytest_sst2.report.bars import Bar, Scale, bar
 from pytest_sst2.report.cell_details import cell_details, changed_sentences, changed_slices
+from pytest_sst2.report.page_comparison import BAR_LEGEND, comparison_table, has_bars, pairs_table
 from pytest_sst2.report.page_table import Cell, Header, Row, Table, plain_table
 from pytest_sst2.report.summary import EPOCH_HEADERS, Report, context_lines, epoch_rows, warning_lines
 from pytest_sst2.report.templating import page
-from pytest_sst2.utils.formatting import plural, signed_points
+from pytest_sst2.utils.formatting import plural
 from pytest_sst2.version import __version__
 
 MOST_BYTES = 1_000_000
 _MOST_DETAILED = 12
-# A change beyond this is drawn as an arrow, so that the tolerance of the other cells can be seen.
-_MOST_DRAWN = 0.30
-_SIGNS = {"good": "✓", "bad": "✗", "neutral": "?"}
-_TONES = {"regressed": "bad", "held": "good", "identical": "good", "improved": "good"}
+_SIGNS = {"good": "✓", "bad": "✗", "neutral": "?", "plain": "•"}
 _IN_CSV = "; the CSV next to this page has all."
 
 
@@ -54,17 +50,19 @@ def html_text(report: Report, cells: Sequence[CellAnalysis]) -> str:
         detailed, shown_rows = (detailed // 2, shown_rows) if detailed else (0, shown_rows // 2)
 
 
-def _sections(values: dict[str, Any], details: Sequence[object]) -> list[tuple[str, str]]:
+def _sections(values: dict[str, Any], details: Sequence[object]) -> dict[str, str]:
+    """Return the identifiers and titles of the sections that have something to show, in their order."""
+    is_measured = bool(values["results"].rows)
     sections = {
         "comparison": ("Before and after", values["comparison"]),
         "moved": ("What moved", any(table.rows for table in values.get("moved", ()))),
-        "results": ("Results", True),
         "within": (within_run_text.TITLE, values["within"]),
+        "results": ("Results", is_measured),
         "details": ("Cell by cell", details),
-        "warnings": ("Warnings", True),
-        "reproduce": ("How to reproduce", True),
+        "warnings": ("Warnings", is_measured or values["warnings"]),
+        "reproduce": ("How to reproduce", values["packages"].rows),
     }
-    return [(name, title) for name, (title, is_there) in sections.items() if is_there]
+    return {name: title for name, (title, is_there) in sections.items() if is_there}
 
 
 def _results(report: Report) -> dict[str, Any]:
@@ -138,9 +136,10 @@ def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]
     if comparison is None:
         return {"comparison": None}
     rows = comparison_text.environment_rows(comparison)
+    table = comparison_table(comparison, report.fail_on)
     return {
-        "comparison": _comparison_table(comparison, report.fail_on),
-        "comparison_caption": comparison_text.rule_line(comparison),
+        "comparison": table,
+        "comparison_caption": [comparison_text.rule_line(comparison), *([BAR_LEGEND] if has_bars(table) else [])],
         "findings": comparison_text.findings(comparison),
         "moved": [changed_sentences(cells), changed_slices(cells)],
         "environment": plain_table("What changed in the environment", ("name", "before", "after"), rows, kind="free"),
@@ -150,53 +149,13 @@ def _comparison(report: Report, cells: Sequence[CellAnalysis]) -> dict[str, Any]
 def _within_run(within: WithinRun | None) -> dict[str, Any]:
     if within is None:
         return {"within": None}
-    headers, numeric = within_run_text.HEADERS, within_run_text.NUMERIC
+    table = pairs_table(within)
+    legend = [BAR_LEGEND] if has_bars(table) else []
     return {
-        "within": plain_table(within_run_text.TITLE, headers, within_run_text.rows(within), numeric),
-        "within_caption": [within_run_text.headline(within), within_run_text.rule_line(within)],
+        "within": table,
+        "within_caption": [within_run_text.headline(within), within_run_text.rule_line(within), *legend],
         "within_findings": within_run_text.findings(within),
     }
-
-
-def _comparison_table(comparison: Comparison, fail_on: Sequence[str]) -> Table:
-    cells = comparison_text.ordered(comparison.cells)
-    changes = [cell.accuracy for cell in cells if cell.accuracy]
-    limits = [0.0, *(-cell.tolerance for cell in cells)]
-    worst, best = ([getattr(change, name) for change in changes] for name in ("at_worst", "at_best"))
-    scale = Scale(max(min(limits + worst), min(-_MOST_DRAWN, *limits)), min(max(limits + best), _MOST_DRAWN))
-    headers = [Header(header, header in comparison_text.NUMERIC) for header in comparison_text.HEADERS]
-    span = f"{signed_points(scale.low, 1)} to {signed_points(scale.high, 1)} points"
-    tooltip = "from at worst to at best; the dashed line is the tolerance, the other one no change"
-    rows = [_comparison_row(cell, scale, fail_on) for cell in cells]
-    return Table(
-        "Comparison", (*headers[:6], Header(span, tooltip=tooltip, is_bar=True), *headers[6:]), tuple(rows), "compared"
-    )
-
-
-def _comparison_row(cell: CellComparison, scale: Scale, fail_on: Sequence[str]) -> Row:
-    texts = comparison_text.row(cell)
-    change = cell.accuracy
-    numbers = (change.delta, change.at_worst) if change else (None, None)
-    drawn = (
-        bar(
-            scale,
-            (change.at_worst, change.delta, change.at_best),
-            [(0.0, "zero"), (-cell.tolerance, "limit")],
-            f"{cell.name}: {signed_points(change.delta)} points, at worst {signed_points(change.at_worst)}, at best "
-            f"{signed_points(change.at_best)}; {signed_points(-cell.tolerance)} would be accepted",
-        )
-        if change and cell.verdict != "identical"
-        else None
-    )
-    first = next((reason for reason in (*cell.reasons, *map(str, cell.causes))), "")
-    cells = (
-        Cell(texts[0], note=first),
-        *map(Cell, texts[1:4]),
-        *(Cell(text, number) for text, number in zip(texts[4:6], numbers, strict=True)),
-        Cell(bar=drawn),
-        *map(Cell, texts[6:]),
-    )
-    return Row(cells, "bad" if cell.flags & set(fail_on) else _TONES.get(cell.verdict, "neutral"))
 
 
 def _machine(report: Report) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pytest_sst2.report.summary import EPOCH_HEADERS, Report, context_lines, epo
 from pytest_sst2.utils.formatting import plural, truncate
 from pytest_sst2.utils.sanitize import one_line
 
-_SIGNS = {"good": "✅", "bad": "❌", "neutral": "⚪"}
+_SIGNS = {"good": "✅", "bad": "❌", "neutral": "⚪", "plain": "⚪"}
 # With these limits fewer than 60 lines are visible before anything is unfolded.
 _MOST_ROWS = 8
 _MOST_FOLDED_ROWS = 5

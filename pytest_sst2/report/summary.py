@@ -9,8 +9,8 @@ from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import Tone, run_outcome
 from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.report.comparison_text import once_each
-from pytest_sst2.report.headline import run_advice, run_headline
 from pytest_sst2.report.reproduce import install_command, remark, run_commands
+from pytest_sst2.report.run_headline import run_advice, run_headline
 from pytest_sst2.results.environment_diff import environment_changes
 from pytest_sst2.results.file import Results
 from pytest_sst2.results.record import Failure, Record
@@ -62,10 +62,10 @@ def make_report(
     ``problems`` are those of the run, not of one cell; ``tests`` those on pytest's command line, None if unknown.
     ``within`` compares cells of these results with one another.
     """
-    outcome = run_outcome(results, comparison, fail_on, problems)
+    outcome = run_outcome(results, comparison, fail_on, problems, has_question=bool(within and within.cells))
     return Report(
-        headline=run_headline(outcome, results, comparison, fail_on),
-        advice=run_advice(outcome, comparison, fail_on),
+        headline=run_headline(outcome, results, comparison, fail_on, within),
+        advice=run_advice(outcome, comparison, fail_on, within),
         tone=outcome.tone,
         records=tuple(results.records),
         failures=tuple(results.failures),

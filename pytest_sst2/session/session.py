@@ -222,7 +222,7 @@ class Session:
     def opening(self) -> tuple[str, str]:
         """Return the headline of the run, which floors and failures decide too, and what it means."""
         from pytest_sst2.compare.run_outcome import run_outcome
-        from pytest_sst2.report.headline import run_advice, run_headline
+        from pytest_sst2.report.run_headline import run_advice, run_headline
 
         results, comparison, fail_on = self.gathered.results, self.comparison, self.settings.fail_on
         outcome = run_outcome(results, comparison, fail_on, self._all_problems)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 _MINUS = "−"
+# Parentheses and quotation marks that a truncated sentence must not leave open.
+_PAIRED = (("(", ")"), ("“", "”"))
 
 
 def plural(number: int, noun: str) -> str:
@@ -22,6 +25,16 @@ def shorten(names: Sequence[str], most: int = 8) -> str:
 def truncate(text: str, most: int) -> str:
     """Return at most ``most`` characters of a text; the last of them is … if some are missing."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def leading_clauses(text: str, most: int) -> str:
+    """Return a sentence of at most ``most`` characters, cut where a clause ends if possible; … marks the cut."""
+    if len(text) <= most:
+        return text
+    head = text[: most - 2]
+    ends = [match.start() for match in re.finditer(r": |; | \(", head)]
+    whole = [end for end in ends if all(head.count(one, 0, end) == head.count(other, 0, end) for one, other in _PAIRED)]
+    return f"{head[: whole[-1]]} …" if whole and whole[-1] >= most // 8 else truncate(text, most)
 
 
 def quoted(value: Any, most: int = 100) -> str:

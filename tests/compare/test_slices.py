@@ -23,7 +23,7 @@ def test_lengths_are_counted_in_words_without_lone_punctuation() -> None:
 
 def test_a_slice_of_fewer_than_five_sentences_is_not_shown() -> None:
     slices = slices_of(["short one"] * 4 + ["a rather longer one that goes on"] * 6)
-    assert [part.name for part in slices] == ["6–10 words", "with neither"]
+    assert [part.name for part in slices] == ["6–10 words", "without negation or contrast"]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_slice_of_fewer_than_five_sentences_is_not_shown() -> None:
 def test_negation_is_found_however_it_is_written(sentence: str) -> None:
     slices = slices_of([sentence] * 5 + ["a nothingness of a notable film"] * 5)
     assert rows_of(slices, "with negation") == [0, 1, 2, 3, 4]
-    assert rows_of(slices, "with neither") == [5, 6, 7, 8, 9]
+    assert rows_of(slices, "without negation or contrast") == [5, 6, 7, 8, 9]
 
 
 def test_a_sentence_may_be_of_both_kinds_of_words() -> None:
@@ -76,7 +76,7 @@ def test_without_a_baseline_there_is_an_accuracy_and_no_change() -> None:
         ("1–5 words", 0.5, None),
         ("6–10 words", 1.0, None),
         ("with negation", 1.0, None),
-        ("with neither", 0.5, None),
+        ("without negation or contrast", 0.5, None),
     ]
     assert most_changed([("a cell", score) for score in scores]) == []
 
@@ -101,5 +101,5 @@ def test_held_out_rows_of_several_seeds_are_pooled() -> None:
     scores = score_slices(Pairing(records, records, paired=True), {1: SENTENCES, 2: other}, compared=True)
     assert [(score.name, score.examples) for score in scores if score.group == "words"] == [
         ("with negation", 6),
-        ("with neither", 18),
+        ("without negation or contrast", 18),
     ]

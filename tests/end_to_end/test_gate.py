@@ -220,9 +220,7 @@ class TestIncomparable:
     def test_a_declared_recipe_is_compared(self, project: pytest.Pytester) -> None:
         save(project, "--methods", "majority", "--sst2-train-size", "50")
         result = project.runpytest("--methods", "majority", "--sst2-compare", "main")
-        result.stdout.fnmatch_lines(
-            ["undeclared: if that changed on purpose, compare across it: --sst2-changed recipe"]
-        )
+        result.stdout.fnmatch_lines(["undeclared: to compare what changed on purpose: --sst2-changed recipe"])
         declared = project.runpytest("--methods", "majority", "--sst2-compare", "main", "--sst2-changed", "recipe")
         assert declared.ret == 0
         declared.stdout.no_fnmatch_line("*WARNING*")

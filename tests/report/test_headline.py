@@ -39,8 +39,8 @@ WORSE_WITHOUT_CAUSE = dataclasses.replace(
             [UNDECIDED],
             DEFAULT,
             "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean",
-            "Merge only if you can afford to lose 1.9 points: the data cannot tell whether albert × fine-tune lost "
-            "more than 1 point or not. This would decide it: 8 seeds (about 6 min).",
+            "Merge only if you can afford to lose 1.9 points: for albert × fine-tune the data cannot tell "
+            "whether more than 1 point was lost. This would decide it: 8 seeds (about 6 min).",
         ),
         (
             [HELD, IDENTICAL],
@@ -58,8 +58,8 @@ WORSE_WITHOUT_CAUSE = dataclasses.replace(
             [UNDECIDED, dataclasses.replace(UNDECIDED, model="bert")],
             DEFAULT,
             "UNDECIDED: albert × fine-tune −0.50 points (at worst −1.9): pooling cls, was mean; and 1 more cell",
-            "Merge only if you can afford to lose 1.9 points: the data cannot tell whether both cells lost more than 1 "
-            "point or not. This would decide it: 8 seeds (about 6 min).",
+            "Merge only if you can afford to lose 1.9 points: for both cells the data cannot tell whether more than "
+            "1 point was lost. This would decide it: 8 seeds (about 6 min).",
         ),
         (
             [IDENTICAL],
@@ -138,7 +138,10 @@ def test_what_fails_by_time_memory_or_drift_says_so_and_not_how_the_accuracy_mov
 def test_a_cell_of_the_baseline_that_was_not_run_is_said_next_to_what_holds() -> None:
     partial = dataclasses.replace(comparison(HELD), only_before=("tfidf", "majority"))
     assert comparison_headline(partial, ()).startswith("HOLDS: ")
-    assert comparison_advice(partial, ()).endswith("; 2 cells of the baseline were not run.")
+    assert comparison_advice(partial, ()) == (
+        "You may merge if what was not compared does not matter: no compared cell lost more than 1 point of accuracy; "
+        "2 cells of the baseline were not run."
+    )
     assert comparison_headline(partial, ("missing",)) == (
         "FAILS: tfidf, majority were not run, and the baseline has them"
     )
@@ -152,7 +155,8 @@ def test_a_cell_that_cannot_be_compared_is_said_where_it_does_not_fail() -> None
     compared = comparison(HELD, INCOMPARABLE)
     assert comparison_headline(compared, ("regressed",)).startswith("HOLDS: ")
     assert comparison_advice(compared, ("regressed",)) == (
-        "You may merge: no compared cell lost more than 1 point of accuracy; 1 of 2 cells cannot be compared."
+        "You may merge if what was not compared does not matter: no compared cell lost more than 1 point of accuracy; "
+        "1 of 2 cells cannot be compared."
     )
 
 
@@ -169,12 +173,12 @@ def test_a_time_that_was_to_fail_and_is_undecided_is_said() -> None:
     undecided = dataclasses.replace(FASTER, phases=(dataclasses.replace(time, speed="undecided"),))
     compared = comparison(dataclasses.replace(HELD, speed_and_memory=undecided))
     assert comparison_advice(compared, (*DEFAULT, "slower")) == (
-        "You may merge if time may grow: no cell lost more than 1 point of accuracy; the data cannot tell whether "
-        "minilm × torch-probe is slower."
+        "You may merge if time may grow: no cell lost more than 1 point of accuracy; for minilm × "
+        "torch-probe the data cannot tell whether it is slower."
     )
     compared = dataclasses.replace(compared, timing_command="pytest-sst2 upgrade --from main --time 10%")
     assert comparison_advice(compared, (*DEFAULT, "slower")).endswith(
-        "is slower. This times both again: pytest-sst2 upgrade --from main --time 10%."
+        "it is slower. This times both again: pytest-sst2 upgrade --from main --time 10%."
     )
     assert comparison_advice(compared, DEFAULT) == "You may merge: no cell lost more than 1 point of accuracy."
 
@@ -185,3 +189,30 @@ def test_what_holds_but_became_slower_may_be_merged_only_by_those_who_do_not_min
         "You may merge if time and memory may grow: no cell lost more than 1 point of accuracy; minilm × torch-probe "
         "is slower; minilm × torch-probe needs more memory."
     )
+
+
+def test_if_no_cell_can_be_compared_none_is_said_to_be() -> None:
+    both = comparison(INCOMPARABLE, dataclasses.replace(INCOMPARABLE, method="majority"))
+    assert comparison_advice(both, DEFAULT) == (
+        "Nothing is known about this change: neither of the 2 cells can be compared."
+    )
+
+
+def test_what_would_decide_is_about_the_cell_that_the_headline_names() -> None:
+    ways = ("8 seeds", "a tolerance above 5.0 points")
+    cells = [
+        dataclasses.replace(cell, would_decide=way)
+        for cell, way in zip((WITHOUT_CAUSE, WORSE_WITHOUT_CAUSE), ways, strict=True)
+    ]
+    cells[1] = dataclasses.replace(cells[1], method="torch-probe")
+    assert comparison_headline(comparison(*cells), DEFAULT).startswith("UNDECIDED: bert × torch-probe")
+    assert comparison_advice(comparison(*cells), DEFAULT).endswith(
+        " This would decide bert × torch-probe (the findings have the others): a tolerance above 5.0 points."
+    )
+
+
+def test_a_long_cause_ends_at_a_clause() -> None:
+    tensors = ", ".join(f"encoder.layer.{number}.attention.self.query.weight" for number in range(9))
+    long = Cause(f"another checkpoint (sha256 1, was 2): weights differ in 9 of 55 tensors ({tensors})", "weights")
+    headline = comparison_headline(comparison(dataclasses.replace(UNDECIDED, causes=(long,))), DEFAULT)
+    assert headline.endswith(": another checkpoint (sha256 1, was 2): weights differ in 9 of 55 tensors …")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_sst2.compare.cell_analysis import analyse_cells
 from pytest_sst2.compare.comparison import compare
+from pytest_sst2.compare.drift.evidence import Cause
 from pytest_sst2.compare.history import cell_histories
 from pytest_sst2.report.bars import Scale
 from pytest_sst2.report.csv_export import csv_text
@@ -23,6 +25,7 @@ from pytest_sst2.report.markdown import markdown
 from pytest_sst2.report.summary import make_report
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.record import Epoch, Record
+from tests.support.comparisons import REGRESSED, comparison
 from tests.support.record_factory import answered, make_record, of_schema_1
 from tests.support.run_factory import SCRIPT, baseline, compared, later, of, sentences_of
 
@@ -311,3 +314,32 @@ def test_a_learning_curve_with_nan_is_drawn_without_it() -> None:
     results = Results([again, of([True] * 20, method="fine-tune", seed=7)], [])
     for drawn in (Results([again], []), results):
         html5lib.HTMLParser(strict=True).parse(html_text(make_report(drawn), analyse_cells(drawn, lambda _: None)))
+
+
+def test_cells_that_lost_the_same_sentences_share_a_row(page: str) -> None:
+    before, after = (
+        Results([answered(right, model="a", method=method) for method in ("linear-probe", "torch-probe")], [])
+        for right in ((True,) * 40, (True,) * 20 + (False,) * 20)
+    )
+    comparison = compared(before, after)
+    text = html_text(make_report(after, comparison), analyse_cells(after, sentences_of, before, comparison))
+    rows = table_rows(text, "Sentences whose answers changed, the worst first")
+    assert {row[-1] for row in rows} == {"a × linear-probe, a × torch-probe"}
+    assert len({row[0] for row in rows}) == len(rows)
+
+
+def test_a_run_that_measured_nothing_has_no_empty_tables() -> None:
+    before = baseline()
+    incomparable = compared(before, Results([dataclasses.replace(before.records[0], seed=7)], []))
+    text = html_text(make_report(Results([], []), incomparable), [])
+    assert headings(text) == ["Before and after"]
+    assert 'class="bar"' not in text
+    assert "Made by pytest-sst2" in text_of(text)
+
+
+def test_the_reason_in_a_row_is_that_of_the_headline(page: str) -> None:
+    long = ", ".join(f"layer.{number}.weight" for number in range(40))
+    cause = Cause(f"weights differ in 40 of 50 tensors ({long})", "weights")
+    cell = dataclasses.replace(REGRESSED, causes=(cause,))
+    text = html_text(make_report(Results([], []), comparison(cell)), [])
+    assert "<small>weights differ in 40 of 50 tensors …</small>" in text

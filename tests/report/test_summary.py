@@ -27,8 +27,8 @@ def headline_and_tone(results: Results, comparison: Comparison | None, problems:
         ([], 0, [], ("NOTHING MEASURED: no cell has a number", "neutral")),
         ([0.7], 0, [], ("PASSES: 1 cell, it reaches its floor", "good")),
         ([0.7, 0.7], 0, [], ("PASSES: 2 cells, each reaches its floor", "good")),
-        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "neutral")),
-        ([None], 0, [], ("MEASURED: 1 cell, no floor to reach", "neutral")),
+        ([0.7, None], 0, [], ("MEASURED: 2 cells, 1 of them with a floor to reach", "plain")),
+        ([None], 0, [], ("MEASURED: 1 cell, no floor to reach", "plain")),
         (
             [0.7, 0.8],
             0,
@@ -44,8 +44,9 @@ def headline_and_tone(results: Results, comparison: Comparison | None, problems:
                 "bad",
             ),
         ),
-        ([0.0], 0, [], ("MEASURED: 1 cell, no floor to reach", "neutral")),
-        ([0.7], 0, ["not saved"], ("FAILS: 1 problem with the run", "bad")),
+        ([0.0], 0, [], ("MEASURED: 1 cell, no floor to reach", "plain")),
+        ([0.7], 0, ["not saved."], ("FAILS: not saved", "bad")),
+        ([0.7], 0, ["not saved", "b", "c"], ("FAILS: not saved; and 2 more problems", "bad")),
     ],
 )
 def test_the_headline_without_a_baseline(

@@ -106,3 +106,12 @@ def test_without_a_question_no_report_mentions_it() -> None:
     shown = make_report(Results([probe(GOOD)], []))
     assert "within" not in (markdown(shown) + html_text(shown, [])).lower()
     assert "against" not in csv_text(shown)
+
+
+def test_without_a_baseline_the_answer_is_the_headline_and_comes_before_the_results() -> None:
+    shown = report(("b", BAD))
+    answer = "b × linear-probe is worse than a × linear-probe: −10.00 points (at best −7.03)"
+    assert (shown.headline, shown.advice) == (f"MEASURED: {answer}", "2 cells, each reaches its floor.")
+    page = html_text(shown, [])
+    assert page.index('<section id="within">') < page.index('<section id="results">')
+    assert 'aria-label="b × linear-probe: −10.00 points, at worst' in page

@@ -113,7 +113,7 @@ class TestRun:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
         project.makepyfile(test_bench="def test_cell(sst2_run):\n    assert not sst2_run.measure()\n")
         project.runpytest("--methods", "majority", "--sst2-min-accuracy", "0.1")
-        assert summary.read_text(encoding="utf-8").startswith("❌ **FAILS: 1 problem with the run**")
+        assert summary.read_text(encoding="utf-8").startswith("❌ **FAILS: 1 test failed by more than a floor**")
         assert "1 test failed by more than a floor" in summary.read_text(encoding="utf-8")
         summary.unlink()
         project.runpytest("--methods", "majority,tfidf", "--sst2-min-accuracy", "0.1", "-x")
