@@ -9,5 +9,6 @@
 - ``history``: the saved baselines as text and as a page.
 - ``results_table``, ``text_table``: columns and rows, and a table that fits a terminal. ``ansi``: colours.
 - ``page_table``, ``bars``, ``templating``, ``templates/``: the tables and the bars of a page, and the pages.
-- ``page_comparison``, ``cell_details``: the compared cells on a page, and one cell. ``reproduce``: the commands that measure the cells again.
+- ``page_comparison``, ``cell_details``: the compared cells on a page, and one cell.
+- ``reproduce``: the commands that measure the cells again.
 """
