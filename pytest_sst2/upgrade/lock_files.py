@@ -191,11 +191,13 @@ def _of_pipenv(data: _Table) -> Iterator[_Package]:
 
 
 def _of_uv(data: _Table) -> Iterator[_Package]:
-    """Yield the packages of a uv.lock that its projects need here, without extras and groups of the projects."""
+    """Yield the packages of a uv.lock that its projects or its script need here, without extras and groups of those."""
     by_name: dict[str, list[_Table]] = {}
     for table in data["package"]:
         by_name.setdefault(canonicalize_name(table["name"]), []).append(table)
     roots = [table for table in data["package"] if not {"virtual", "editable"}.isdisjoint(table.get("source", {}))]
+    if not roots and (of_script := data.get("manifest", {}).get("requirements")):
+        roots = [{"dependencies": of_script}]
     if not roots:
         yield from (_package(table, table.get("source")) for table in data["package"] if _is_fork_here(table))
         return

@@ -119,7 +119,9 @@ _OTHER_FORMATS = (
 
 
 def _address_of(line: str, where: str) -> str | None:
-    """Return the folder, file or repository that a line installs, or its name after ``#egg=``; None if it names none.
+    """Return the name of the folder, file or repository that a line installs, or its ``#egg=``; None if it names none.
+
+    The rest of an address may hold a password.
 
     Raises:
         Sst2Error: The line includes another file.
@@ -134,7 +136,8 @@ def _address_of(line: str, where: str) -> str | None:
         line = value.strip()
     elif line.startswith("-") or " @ " in line or not (line.startswith((".", "/")) or "://" in line):
         return None
-    return line.partition("#egg=")[2] or line
+    address, _, egg = line.partition("#egg=")
+    return egg or address.rstrip("/").rpartition("/")[2] or address
 
 
 def is_installer(name: str) -> bool:

@@ -76,6 +76,24 @@ name = "our-tool"
 version = "1.0"
 source = {{ git = "https://git.example/our-tool" }}
 """
+UV_SCRIPT = f"""
+version = 1
+revision = 3
+
+[manifest]
+requirements = [{{ name = "tqdm", specifier = ">=4" }}]
+
+[[package]]
+name = "tqdm"
+version = "4.67"
+{INDEX}
+dependencies = [{{ name = "colorama", marker = "sys_platform == 'nowhere'" }}]
+
+[[package]]
+name = "colorama"
+version = "0.4"
+{INDEX}
+"""
 PYLOCK = """
 lock-version = "1.0"
 created-by = "hand"
@@ -251,6 +269,7 @@ PIPENV = """
 """
 FORMATS = {
     "uv": (UV, {"numpy": "2.4.6", "tqdm": "4.67", "ipywidgets": "8.1"}, ("our-tool",)),
+    "uv script": (UV_SCRIPT, {"tqdm": "4.67"}, ()),
     "pylock": (PYLOCK, {"numpy": "2.4.6", "iniconfig": "2.0"}, ("our-tool",)),
     "poetry": (POETRY, {"numpy": "2.4.6", "h2": "4.4"}, ("our-tool",)),
     "poetry 1": (POETRY_1, {"click": "8.1", "h2": "4.4", "numpy": "1.26.4", "importlib-metadata": "8"}, ()),
