@@ -107,7 +107,7 @@ _EXPLANATION = join_lines(
         "drop found: the smallest true drop that is called regressed in 90 % of the runs.",
         "harmless changes held: of the changes that flip answers and cost nothing, the share that is shown to hold;",
         "    the others are undecided. A change that flips no answer is identical with one seed.",
-        "minutes: of one side, on the machine of the baseline, else on two cores of 2026.",
+        "minutes: for one side, on the baseline's machine; without a baseline on 2 cores of 2026.",
     ]
 )
 

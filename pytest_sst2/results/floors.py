@@ -170,7 +170,7 @@ def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) 
     import statistics
 
     mean, deviation = statistics.mean(accuracies.values()), statistics.stdev(accuracies.values())
-    same = "" if deviation else " (the same for each seed: the rows may not depend on it)"
+    same = "" if deviation else " (every seed gives the same accuracy)"
     floor = max(0.0, mean - max(2 * deviation, LEAST_MARGIN))
     seeds = ",".join(map(str, sorted(accuracies)))
     return Floor(

@@ -84,7 +84,7 @@ def test_the_order_of_the_seeds_does_not_matter() -> None:
 
 
 def test_equal_accuracies_of_all_seeds_are_noted() -> None:
-    remark = "(the same for each seed: the rows may not depend on it)"
+    remark = "(every seed gives the same accuracy)"
     assert remark in calibrated(0.8, 0.8, 0.8, 0.8, 0.8).provenance
     assert remark not in calibrated(0.8, 0.8, 0.8, 0.8, 0.81).provenance
 

@@ -190,16 +190,27 @@ def _exit_statuses() -> Iterator[str]:
 
 
 def _commands() -> Iterator[str]:
+    (words,) = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    formats = {
+        name: tuple(action.choices or ())
+        for name, parser in words.choices.items()
+        for action in parser._actions
+        if action.dest == "format"
+    }
     yield "## Commands of pytest-sst2"
     yield (
         "`pytest-sst2 COMMAND --help` prints a command's options. "
         'With the extra `completion`, `eval "$(register-python-argcomplete pytest pytest-sst2)"` completes both.'
     )
-    (words,) = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    yield "\n".join(
+        f"- `--format`, of {_listed(name for name, found in formats.items() if found == choices)}: {_listed(choices)}"
+        for choices in dict.fromkeys(formats.values())
+    )
     for name, parser in words.choices.items():
         yield f"### pytest-sst2 {name}"
         yield _as_markdown(parser.description or "")
-        shown = [action for action in parser._actions if action.dest != "help" and action.help != argparse.SUPPRESS]
+        hidden = [action for action in parser._actions if action.help == argparse.SUPPRESS]
+        shown = [action for action in parser._actions if action.dest not in ("help", "format") and action not in hidden]
         rows = [_argument(action) for action in shown if not _as_in_pytest(action)]
         if rows:
             yield _items(rows)
