@@ -100,20 +100,21 @@ def load_source(
         tried = f"SST-2 could not be downloaded from the Hub: {error}."
         if data == "hub":
             raise Sst2Error(f"{tried} {_NEXT_STEPS}") from error
-        if ci:
-            raise Sst2Error(f"{tried} The pocket set does not replace it under CI. {_NEXT_STEPS}") from error
-        if floors is not None and "pocket" not in floors.datasets:
-            raise Sst2Error(
-                f"{tried} The pocket set does not replace it because {floors.origin} has no floors for the pocket set. "
-                f"{_NEXT_STEPS}"
-            ) from error
-        if baseline is not None and "pocket" not in {record.dataset.name for record in baseline.records}:
-            raise Sst2Error(
-                f"{tried} The pocket set does not replace it because baseline {baseline.origin!r} was not measured on "
-                f"the pocket set. {_NEXT_STEPS}"
-            ) from error
+        if reason := _no_substitute(floors, baseline, ci=ci):
+            raise Sst2Error(f"{tried} The pocket set does not replace it {reason}. {_NEXT_STEPS}") from error
         pocket = load_pocket(note=f"{POCKET_NOTE}, used because {error}")
         return replace(pocket, instead_of_sst2=tried)
+
+
+def _no_substitute(floors: Floors | None, baseline: Results | None, *, ci: bool) -> str:
+    """Return why the pocket set cannot replace SST-2 in this run, as a clause; empty if it can."""
+    if ci:
+        return "under CI"
+    if floors is not None and "pocket" not in floors.datasets:
+        return f"because {floors.origin} has no floors for the pocket set"
+    if baseline is not None and "pocket" not in {record.dataset.name for record in baseline.records}:
+        return f"because baseline {baseline.origin!r} was not measured on the pocket set"
+    return ""
 
 
 _NEXT_STEPS = (

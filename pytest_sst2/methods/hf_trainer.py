@@ -30,7 +30,7 @@ def run_trainer(
         Sst2Error: The loss became infinite or NaN.
     """
     from torch.utils.data import DataLoader
-    from transformers import DataCollatorWithPadding, DefaultFlowCallback, Trainer
+    from transformers import DataCollatorWithPadding, Trainer
 
     is_fast = job.is_fast
     trimmer = embedding_trimmer(classifier.model, (row["input_ids"] for row in rows) if is_fast else None)
@@ -59,10 +59,7 @@ def run_trainer(
     trainer = _watched(BatchingTrainer, job, lambda: pad(_fixed_rows(classifier)), untouched)(
         model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
-    # An environment variable or an installed package may have added a callback that would disturb the measurement.
-    for callback in list(trainer.callback_handler.callbacks):
-        if type(callback) not in (DefaultFlowCallback, type(observer)):
-            trainer.remove_callback(callback)
+    _remove_other_callbacks(trainer, observer)
     training = job.clock.phase("train", examples=len(rows) * job.recipe.epochs)
     dropout = quick_dropout(classifier.model) if is_fast else contextlib.nullcontext()
     with training, dropout, trimmer.trimmed():
@@ -79,6 +76,15 @@ def run_trainer(
         later_order=order.later,
     )
     return learning_curve(observer.losses, observer.curve, steps, job.evaluation.labels)
+
+
+def _remove_other_callbacks(trainer: Any, observer: Any) -> None:
+    """Remove callbacks that an environment variable or a package added. They would disturb the measurement."""
+    from transformers import DefaultFlowCallback
+
+    for callback in list(trainer.callback_handler.callbacks):
+        if type(callback) not in (DefaultFlowCallback, type(observer)):
+            trainer.remove_callback(callback)
 
 
 def _fixed_rows(classifier: SequenceClassifier) -> list[dict[str, Any]]:

@@ -21,3 +21,14 @@ def train(job: Job) -> Trained:
         return np.full(len(sentences), positive)
 
     return Trained(predict, {"positive_share": positive})
+
+
+def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy of always predicting the more common class of the training rows; negative in a tie.
+
+    Args:
+        train_labels: Labels of the training rows, 0 or 1.
+        labels: Labels of the evaluation rows, 0 or 1.
+    """
+    majority = int(train_labels.mean() > 0.5)
+    return float((labels == majority).mean())

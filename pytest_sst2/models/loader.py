@@ -19,7 +19,7 @@ from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
 from pytest_sst2.models.locate import LocatedModel, locate_files
-from pytest_sst2.models.max_length import encoder_limit, max_input_length
+from pytest_sst2.models.max_length import limit_input
 from pytest_sst2.models.not_a_model import no_transformer, wrapped
 from pytest_sst2.models.safety import refuse_invalid_weights
 from pytest_sst2.models.sentence_transformers_config import TASKS, refuse_other_model_type, task_of, uses_pooler
@@ -187,11 +187,7 @@ class ModelLoader:
             check_word_vectors(spec.name, folder, encoder)
             check_embedding(self._library_call(spec), folder, encoder)
             self._checked_encoders.add(spec)
-        candidates = (encoder_limit(encoder), max_length, max_input_length(encoder))
-        limits = [limit for limit in candidates if limit is not None]
-        if limits and min(limits) != candidates[0]:
-            with contextlib.suppress(AttributeError):  # a StaticEmbedding reads whole sentences
-                encoder.max_seq_length = int(min(limits))
+        limit_input(encoder, max_length)
         if not backend.arguments:
             self._transform(spec, encoder[0].auto_model if spec.variant else encoder)
         return encoder

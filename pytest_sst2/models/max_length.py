@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,18 @@ def encoder_limit(encoder: Any) -> int | None:
     """Return the length in tokens to which a ``SentenceTransformer`` cuts its inputs; None if it reads them whole."""
     limit = getattr(encoder, "max_seq_length", None)
     return None if limit is None or math.isinf(limit) else limit
+
+
+def limit_input(encoder: Any, max_length: int | None) -> None:
+    """Let a ``SentenceTransformer`` cut its inputs to ``max_length`` tokens, its own limit or its number of positions.
+
+    The smallest of the three counts. Static embeddings read whole sentences.
+    """
+    candidates = (encoder_limit(encoder), max_length, max_input_length(encoder))
+    limits = [limit for limit in candidates if limit is not None]
+    if limits and min(limits) != candidates[0]:
+        with contextlib.suppress(AttributeError):  # a StaticEmbedding
+            encoder.max_seq_length = int(min(limits))
 
 
 def _limits(model: Any) -> Iterator[int]:

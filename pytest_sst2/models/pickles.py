@@ -73,21 +73,12 @@ def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:
     if missing := [place for place, files in pickles.items() if not files]:
         raise Sst2Error(f"model {name!r}: {missing[0]} has no (or not all) pickled weights.")
     read = [path for files in pickles.values() for path in files]
-    target = cache_folder() / CONVERTED
     try:
         copied = _files_to_copy(folder, places)
         digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in (*read, *copied)}
-        target /= sha256_digest(json.dumps([_FORMAT, digests]))
-        weights = [target / place.relative_to(folder) / CONVERTED_NAME for place in places]
+        target = cache_folder() / CONVERTED / sha256_digest(json.dumps([_FORMAT, digests]))
         with one_at_a_time(target):
-            if not all(path.is_file() for path in weights):
-                _refuse_old_torch(name)
-                with _scratch_folder(target) as scratch:
-                    _copy_files(copied, folder, scratch)
-                    if problem := _ask_child(pickles, folder, scratch):
-                        raise Sst2Error(f"model {name!r}: {problem}")
-                    _rename(scratch, target, weights)
-                make_room(cache_folder(), _MOST_BYTES)
+            _write_copy(name, folder, pickles, copied, target)
             with contextlib.suppress(OSError):  # a cache that is read only
                 os.utime(target)  # marks the entry as used
     except OSError as error:
@@ -95,6 +86,22 @@ def convert(name: str, folder: Path, places: Sequence[Path]) -> Conversion:
         raise Sst2Error(f"model {name!r}: its pickled weights cannot be converted: {reason}. {CHECK_CACHE}") from error
     notes = [f"{path.name} (sha256 {file_digest(path)[:12]}…)" for path in read]
     return Conversion(target, f"converted from {shorten(notes, 1)}")
+
+
+def _write_copy(
+    name: str, folder: Path, pickles: Mapping[Path, Sequence[Path]], copied: Sequence[Path], target: Path
+) -> None:
+    """Write the copy of a model's folder to the target, unless it is complete there."""
+    weights = [target / place.relative_to(folder) / CONVERTED_NAME for place in pickles]
+    if all(path.is_file() for path in weights):
+        return
+    _refuse_old_torch(name)
+    with _scratch_folder(target) as scratch:
+        _copy_files(copied, folder, scratch)
+        if problem := _ask_child(pickles, folder, scratch):
+            raise Sst2Error(f"model {name!r}: {problem}")
+        _rename(scratch, target, weights)
+    make_room(cache_folder(), _MOST_BYTES)
 
 
 def _files_to_copy(folder: Path, places: Sequence[Path]) -> list[Path]:

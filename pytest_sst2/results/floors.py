@@ -158,15 +158,10 @@ def _number(entry: Mapping[str, Any], name: str, most: int, where: str) -> float
 
 
 def calibrated_floor(accuracies: Mapping[int, float], versions: str, date: str) -> Floor:
-    """Return the floor from the accuracies of at least five seeds; ``versions`` and ``date`` are for its provenance.
+    """Return the floor from the accuracies of at least two seeds; ``versions`` and ``date`` are for its provenance.
 
     The floor is mean − max(2 sd, 1.5 points), rounded down to four digits; sd is the sample standard deviation.
-
-    Raises:
-        Sst2Error: Fewer than five accuracies.
     """
-    if len(accuracies) < MINIMUM_SEEDS:
-        raise Sst2Error(f"a floor needs at least {MINIMUM_SEEDS} seeds, not {len(accuracies)}.")
     import statistics
 
     mean, deviation = statistics.mean(accuracies.values()), statistics.stdev(accuracies.values())
@@ -196,36 +191,55 @@ def write_floors(path: Path, new: Iterable[tuple[FloorKey, Floor]], *, overwrite
     write at the same time keep each other's floors. Return the floors that stay because the new ones are lower.
     """
     import tomlkit
-    from tomlkit.items import AoT
 
     with one_at_a_time(path):
         document = tomlkit.parse(read_text(path, _LARGEST_BYTES)) if path.exists() else tomlkit.document()
-        tables = document.setdefault("floor", tomlkit.aot())
-        if not isinstance(tables, AoT):  # an inline array cannot be appended to
-            expanded = tomlkit.aot()
-            for entry in tables.unwrap():
-                expanded.append(tomlkit.item(entry))
-            document["floor"] = tables = expanded
+        tables = _tables(document)
         by_key = {_parse(table.unwrap(), str(path))[0]: table for table in tables}
         lowered = []
         for key, floor in sorted(new):
             table = by_key.get(key)
             if table is None:
-                table = tomlkit.table()
-                for name, value in key._asdict().items():
-                    if value:
-                        table[name] = value
-                tables.append(table)
+                tables.append(_new_table(key, floor))
             elif floor.accuracy < table["accuracy"] and not overwrite:
                 lowered.append(Lowered(key, float(table["accuracy"]), floor.accuracy))
-                continue
-            table["accuracy"] = floor.accuracy
-            for name, value in (("sd", floor.sd), ("seeds", floor.seeds)):
-                if value is None:
-                    table.pop(name, None)
-                else:
-                    table[name] = value
-            table["provenance"] = floor.provenance
+            else:
+                _set_floor(table, floor)
         # tomlkit appends tables without an empty line between them.
         write_atomically(path, re.sub(r"(?<=[^\n])\n\[\[floor\]\]", "\n\n[[floor]]", tomlkit.dumps(document)))
         return lowered
+
+
+def _tables(document: Any) -> Any:
+    """Return the array of ``[[floor]]`` tables of a document, to which tables can be appended."""
+    import tomlkit
+    from tomlkit.items import AoT
+
+    tables = document.setdefault("floor", tomlkit.aot())
+    if not isinstance(tables, AoT):  # an inline array cannot be appended to
+        expanded = tomlkit.aot()
+        for entry in tables.unwrap():
+            expanded.append(tomlkit.item(entry))
+        document["floor"] = tables = expanded
+    return tables
+
+
+def _new_table(key: FloorKey, floor: Floor) -> Any:
+    import tomlkit
+
+    table = tomlkit.table()
+    for name, value in key._asdict().items():
+        if value:
+            table[name] = value
+    _set_floor(table, floor)
+    return table
+
+
+def _set_floor(table: Any, floor: Floor) -> None:
+    table["accuracy"] = floor.accuracy
+    for name, value in (("sd", floor.sd), ("seeds", floor.seeds)):
+        if value is None:
+            table.pop(name, None)
+        else:
+            table[name] = value
+    table["provenance"] = floor.provenance

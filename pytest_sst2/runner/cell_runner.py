@@ -8,8 +8,6 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pytest_sst2.compare.significance import wilson_interval
 from pytest_sst2.instruments.environment import at_this_moment
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
@@ -20,6 +18,7 @@ from pytest_sst2.instruments.progress import UNNAMED_PHASE
 from pytest_sst2.methods.base import Classifier, Job, function_of, train
 from pytest_sst2.methods.code_digest import code_digest
 from pytest_sst2.methods.fast.malloc import freed_memory_kept
+from pytest_sst2.methods.majority import majority_accuracy
 from pytest_sst2.models.out_of_memory import is_accelerator_full, is_out_of_memory, release_memory
 from pytest_sst2.results.record import Environment, Interval, Placement, Record
 from pytest_sst2.runner import metrics
@@ -296,14 +295,3 @@ class CellRunner:
     def _checked(self, predict: Classifier) -> Classifier:
         """Return a classifier that raises an error if it predicts invalid probabilities."""
         return lambda sentences: validate_probabilities(predict(sentences), len(sentences), self.cell.method.name)
-
-
-def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy of always predicting the more common class of the training rows; negative in a tie.
-
-    Args:
-        train_labels: Labels of the training rows, 0 or 1.
-        labels: Labels of the evaluation rows, 0 or 1.
-    """
-    majority = int(train_labels.mean() > 0.5)
-    return float((labels == majority).mean())

@@ -15,6 +15,7 @@ from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.specs import Cell, MethodSpec
 from pytest_sst2.data.splits import Examples, Splits
 from pytest_sst2.methods.base import Job, Trained
+from pytest_sst2.methods.majority import majority_accuracy
 from pytest_sst2.models.loader import ModelLoader
 from pytest_sst2.results.floors import Floor, FloorKey
 from pytest_sst2.results.packing import unpacked_floats
@@ -22,7 +23,7 @@ from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.results.record import DatasetInfo, Epoch, Placement, Record
 from pytest_sst2.results.validation import record_from_json
 from pytest_sst2.runner import cell_runner
-from pytest_sst2.runner.cell_runner import CellRunner, Shared, majority_accuracy, wilson_interval
+from pytest_sst2.runner.cell_runner import CellRunner, Shared, wilson_interval
 from pytest_sst2.utils.errors import Sst2Error
 
 # The warning of every record with one seed and these ten sentences.

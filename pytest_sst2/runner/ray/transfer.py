@@ -35,30 +35,18 @@ class ShippedSource:
     """A data set as plain rows, because the tables of ``datasets`` may be mapped from a local file."""
 
     splits: Mapping[str, Rows]
-    name: str
-    source: str
-    revision: str
-    note: str
-    columns: tuple[str, ...]
-    labels: tuple[str, ...]
+    described: Source  # without its rows
 
     def unpacked(self) -> Source:
         """Return the data set on this machine."""
-        return Source(
-            dataset_of(dict(self.splits)),
-            *(self.name, self.source, self.revision),
-            note=self.note,
-            columns=self.columns,
-            labels=self.labels,
-        )
+        return dataclasses.replace(self.described, dataset=dataset_of(dict(self.splits)))
 
 
 def ship_source(source: Source) -> ShippedSource:
     """Return a data set ready to be pickled."""
     splits = {name: Rows(rows["sentence"][:], rows["label"][:]) for name, rows in source.dataset.items()}
-    return ShippedSource(
-        splits, source.name, source.source, source.revision, source.note, source.columns, source.labels
-    )
+    empty = type(source.dataset)()
+    return ShippedSource(splits, dataclasses.replace(source, dataset=empty, place="", instead_of_sst2=""))
 
 
 @dataclass(frozen=True)
