@@ -12,7 +12,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.flips import Flip, flips, mistakes
 from pytest_sst2.compare.pairing import CellKey, Pairing, by_cell, pair_records
-from pytest_sst2.compare.probability_calibration import Calibration, calibration_bins, expected_calibration_error
+from pytest_sst2.compare.probability_calibration import calibration_bins, expected_calibration_error
 from pytest_sst2.compare.slices import SliceScore, score_slices
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.data.sentence_lookup import SentencesOf
@@ -39,8 +39,8 @@ class CellAnalysis:
     is_compared: bool = False
     confusion: Confusion | None = None
     confusion_before: Confusion | None = None
-    calibration: Calibration | None = None
-    calibration_before: Calibration | None = None
+    calibration_error: float | None = None
+    calibration_error_before: float | None = None
     slices: tuple[SliceScore, ...] = ()
     flips: tuple[Flip, ...] = ()
     has_sentences: bool = False
@@ -96,8 +96,8 @@ def _analyse_cell(
         is_compared=pairing is not None,
         confusion=_confusion(labelled.after),
         confusion_before=_confusion(labelled.before) if pairing else None,
-        calibration=_calibration(labelled.after),
-        calibration_before=_calibration(labelled.before) if pairing else None,
+        calibration_error=_calibration_error(labelled.after),
+        calibration_error_before=_calibration_error(labelled.before) if pairing else None,
         slices=tuple(score_slices(labelled, sentences, compared=pairing is not None)) if has_sentences else (),
         flips=tuple(flips(labelled, sentences) if pairing else mistakes(labelled.after, sentences)),
         has_sentences=has_sentences,
@@ -112,10 +112,9 @@ def _confusion(records: Sequence[Record]) -> Confusion:
     return tuple(negative), tuple(positive)
 
 
-def _calibration(records: Sequence[Record]) -> Calibration:
+def _calibration_error(records: Sequence[Record]) -> float:
     probabilities, predictions, labels = (
         np.concatenate([np.asarray(getattr(record, name)) for record in records])
         for name in ("probabilities", "predictions", "labels")
     )
-    bins = calibration_bins(probabilities.astype(float), predictions, labels)
-    return Calibration(bins, expected_calibration_error(bins))
+    return expected_calibration_error(calibration_bins(probabilities.astype(float), predictions, labels))

@@ -24,14 +24,6 @@ class ConfidenceBin:
     accuracy: float
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A calibration curve, and its expected calibration error as a fraction."""
-
-    bins: tuple[ConfidenceBin, ...]
-    error: float
-
-
 def calibration_bins(
     probabilities: np.ndarray, predictions: np.ndarray, labels: np.ndarray
 ) -> tuple[ConfidenceBin, ...]:

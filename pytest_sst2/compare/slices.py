@@ -11,10 +11,9 @@ import numpy as np
 
 from pytest_sst2.compare.pairing import Pairing
 from pytest_sst2.compare.several_seeds import compare_accuracy
-from pytest_sst2.compare.significance import AccuracyChange, wilson_interval
+from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.config.options import ALPHA
 from pytest_sst2.data.pocket import pocket_kinds
-from pytest_sst2.results.record import Interval
 
 # Words as SST-2 is tokenised: "does n't" is two words. The bounds are fixed, so that slices of two runs are comparable.
 _LENGTHS = ((1, 5), (6, 10), (11, 20), (21, 30), (31, None))
@@ -46,7 +45,6 @@ class SliceScore:
     Attributes:
         examples: The number of sentences; summed over the seeds if each seed has its own.
         accuracy: The mean over the seeds, in the later run.
-        interval: Wilson's 95 % interval for one classifier with this accuracy on as many sentences.
         change: Before and after, with bounds for this slice alone. It is exploratory and decides no verdict. None
             without a baseline.
     """
@@ -55,7 +53,6 @@ class SliceScore:
     name: str
     examples: int
     accuracy: float
-    interval: Interval
     change: AccuracyChange | None
 
 
@@ -115,8 +112,7 @@ def _score(part: Slice, before: np.ndarray, after: np.ndarray, paired: bool, com
         if compared
         else None
     )
-    interval = wilson_interval(round(accuracy * examples), examples)
-    return SliceScore(part.group, part.name, examples, accuracy, interval, change)
+    return SliceScore(part.group, part.name, examples, accuracy, change)
 
 
 def most_changed(scores: Sequence[tuple[str, SliceScore]]) -> list[tuple[str, SliceScore, AccuracyChange]]:

@@ -82,8 +82,8 @@ def _confusion(cell: CellAnalysis) -> Table:
 
 
 def _calibration(cell: CellAnalysis) -> list[str]:
-    sides = (("before", cell.calibration_before), ("after" if cell.is_compared else "", cell.calibration))
-    errors = [f"{100 * side.error:.1f} {name}".strip() for name, side in sides if side is not None]
+    sides = (("before", cell.calibration_error_before), ("after" if cell.is_compared else "", cell.calibration_error))
+    errors = [f"{100 * error:.1f} {name}".strip() for name, error in sides if error is not None]
     return [f"Expected calibration error, percentage points: {', '.join(errors)}."] if errors else []
 
 

@@ -21,7 +21,7 @@ def test_a_baseline_of_schema_1_takes_the_labels_of_this_run() -> None:
 def test_without_any_labels_there_is_no_analysis() -> None:
     old = Results([of_schema_1(record) for record in later().records], [])
     first, *_ = analyse_cells(old, sentences_of)
-    assert (first.confusion, first.calibration, first.slices, first.flips) == (None, None, (), ())
+    assert (first.confusion, first.calibration_error, first.slices, first.flips) == (None, None, (), ())
 
 
 def test_failing_cells_need_most_attention() -> None:

@@ -88,9 +88,6 @@ def test_a_length_given_holds_for_fine_tuning_and_probes_alike() -> None:
     assert (recipe.max_length, recipe.probe_max_length) == (64, 64)
 
 
-SAME_LABEL = "the preset's own max_length given by hand cuts the probes as well, and the label does not say so"
-
-
 def test_five_tokens_for_the_probes_are_not_the_recipe_as_published() -> None:
     # As published the probes read whole sentences: its floor for them is no floor for five tokens.
     assert build_recipe("homework9-as-published", max_length=5).label != "homework9-as-published"

@@ -70,10 +70,6 @@ def comparison(result: pytest.RunResult) -> str:
     return sections[0]
 
 
-def without_fault(project: pytest.Pytester) -> None:
-    (project.path / "conftest.py").unlink()
-
-
 class TestLifeCycle:
     def test_missing_saved_identical_regressed_replaced_identical(self, project: pytest.Pytester) -> None:
         arguments = ("--methods", "linear-probe,tfidf")

@@ -83,10 +83,6 @@ def files_of_a_file_manager() -> None:
         (folder / ".DS_Store").write_bytes(b"\xff\0")
 
 
-def the_name_is_spelled_otherwise() -> None:
-    root().rename(root().with_name("models--Org--Words"))
-
-
 # What a run without the Hub lacks; empty if it needs nothing, so that it does not ask a Hub that can be reached.
 STATES: dict[Callable[[], object], str] = {
     weights_in_a_shared_blob: "",

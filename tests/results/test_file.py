@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from typing import Any
@@ -11,24 +10,12 @@ import pytest
 
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.record import Epoch, Failure, Record
-from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import (
     BARE,
     FAILURE,
     make_record,
 )
-
-SAVED = "2026-08-01T12:00:00+00:00"
-
-
-def refusal(text: str) -> str:
-    with pytest.raises(Sst2Error) as caught:
-        results_from_text(text, "old.json")
-    return str(caught.value)
-
-
-def without_probabilities(record: Record) -> Record:
-    return dataclasses.replace(record, probabilities=())
+from tests.support.results_texts import SAVED, refusal, without_probabilities
 
 
 class TestPlain:

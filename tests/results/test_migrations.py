@@ -9,8 +9,7 @@ import pytest
 
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.migrations import SCHEMA_VERSION
-from pytest_sst2.results.record import Placement, Record, Round
-from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.results.record import Placement, Round
 from tests.support import SAMPLES
 from tests.support.record_factory import (
     BARE,
@@ -19,24 +18,11 @@ from tests.support.record_factory import (
     PHASES,
     make_record,
 )
-
-SAVED = "2026-08-01T12:00:00+00:00"
-# Half a step of a packed probability, and the rounding to six digits.
-PROBABILITY_ERROR = 1 / 8190 + 1e-6
+from tests.support.results_texts import PROBABILITY_ERROR, SAVED, refusal, without_probabilities
 
 
 def frozen(name: str) -> Results:
     return results_from_text((SAMPLES / name).read_text(encoding="utf-8"), "old.json")
-
-
-def refusal(text: str) -> str:
-    with pytest.raises(Sst2Error) as caught:
-        results_from_text(text, "old.json")
-    return str(caught.value)
-
-
-def without_probabilities(record: Record) -> Record:
-    return dataclasses.replace(record, probabilities=())
 
 
 # Fields of a record that a schema version did not have, or had in another form.

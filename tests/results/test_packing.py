@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import struct
 import zlib
@@ -25,7 +24,7 @@ from pytest_sst2.results.packing import (
     unpacked_bytes,
     unpacked_floats,
 )
-from pytest_sst2.results.record import Phase, Record, Round
+from pytest_sst2.results.record import Phase, Round
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import (
     BARE,
@@ -34,20 +33,7 @@ from tests.support.record_factory import (
     make_record,
     of_schema_1,
 )
-
-SAVED = "2026-08-01T12:00:00+00:00"
-# Half a step of a packed probability, and the rounding to six digits.
-PROBABILITY_ERROR = 1 / 8190 + 1e-6
-
-
-def refusal(text: str) -> str:
-    with pytest.raises(Sst2Error) as caught:
-        results_from_text(text, "old.json")
-    return str(caught.value)
-
-
-def without_probabilities(record: Record) -> Record:
-    return dataclasses.replace(record, probabilities=())
+from tests.support.results_texts import PROBABILITY_ERROR, SAVED, refusal, without_probabilities
 
 
 def test_bits_are_packed_eight_per_byte_highest_bit_first() -> None:

@@ -20,10 +20,9 @@ from pytest_sst2.results.merge import merge
 from pytest_sst2.results.record import Record
 from tests.support import SAMPLES
 from tests.support.fuzzing import DEEP, FUZZ, HUGE, damaged_json, damaged_text, refusal
+from tests.support.results_texts import PROBABILITY_ERROR
 
 VERSIONS = ("1", "2", "2_packed", "3", "3_packed", "4", "4_packed")
-# Half a step of a packed probability, and the rounding to six digits.
-PROBABILITY_ERROR = 1 / 8190 + 1e-6
 NAME = "results.json"
 
 
