@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_sst2.cli.output import add_format_option, json_text
+from pytest_sst2.cli.output import add_format_option
+from pytest_sst2.utils.sanitize import json_text
 
 HELP = "show where embeddings and converted models are cached and how much space they take"
 

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> tuple[str, int]:
     if options.format == "markdown":
         return markdown(make_report(after, comparison, fail_on)).rstrip("\n"), status
     if options.format == "json":
-        return comparison_json(comparison, fail_on).rstrip("\n"), status
+        return comparison_json(comparison, fail_on), status
     return "\n".join(comparison_lines(comparison, fail_on, screen_width())), status
 
 
@@ -92,5 +92,5 @@ def _within_run(results: Results, options: argparse.Namespace) -> tuple[str, int
     if options.format == "markdown":
         return within_run_markdown(within).rstrip("\n"), status
     if options.format == "json":
-        return within_run_json(within, fail_on).rstrip("\n"), status
+        return within_run_json(within, fail_on), status
     return "\n".join(within_run_lines(within, screen_width())), status

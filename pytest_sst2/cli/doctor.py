@@ -6,7 +6,8 @@ import argparse
 import itertools
 from dataclasses import asdict
 
-from pytest_sst2.cli.output import add_format_option, join_lines, json_text
+from pytest_sst2.cli.output import add_format_option, join_lines
+from pytest_sst2.utils.sanitize import json_text
 
 HELP = "show what is installed and reachable, which models and recipes run here, and how to fix the rest"
 _SIGNS = {"ok": "✓", "missing": "–", "broken": "✗"}

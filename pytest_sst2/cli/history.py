@@ -6,9 +6,10 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from pytest_sst2.cli.output import add_format_option, join_lines, json_text, screen_width
+from pytest_sst2.cli.output import add_format_option, join_lines, screen_width
 from pytest_sst2.results.baselines import FOLDER, load_baseline, project_folder, read_baselines
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.sanitize import json_text
 
 HELP = "show accuracy and time of every cell over the saved baselines"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_sst2.cli.output import add_format_option, json_text, table
+from pytest_sst2.cli.output import add_format_option, table
 from pytest_sst2.config.catalog import METHODS
+from pytest_sst2.utils.sanitize import json_text
 
 HELP = "list the built-in methods"
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.sanitize import encodable, one_line, plain_json, printable
+from pytest_sst2.utils.sanitize import encodable, one_line, printable
 
 
 def print_text(text: str) -> None:
@@ -45,14 +42,8 @@ def add_format_option(parser: argparse.ArgumentParser, *formats: str) -> None:
     parser.add_argument("--format", choices=choices, default=choices[0], help=f"output format (default: {choices[0]})")
 
 
-def json_text(value: Any) -> str:
-    """Return lists, dictionaries and plain values as JSON, without control characters and secrets."""
-    return plain_json(json.dumps(redacted(value), ensure_ascii=False, indent=1, default=str))
-
-
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
     """Return rows as a text table."""
-    from tabulate import tabulate
+    from pytest_sst2.report.text_table import fit_table
 
-    text: str = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
-    return text
+    return fit_table(headers, [[*map(str, row)] for row in rows], width=None)[0]

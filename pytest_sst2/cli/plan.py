@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.cli.output import add_format_option, join_lines, json_text, table
+from pytest_sst2.cli.output import add_format_option, join_lines, table
 from pytest_sst2.config.option_parsers import points, positive_int, probability
 from pytest_sst2.config.options import ALPHA, TOLERANCE
 from pytest_sst2.config.recipes import HELDOUT_DEFAULT_SIZE
 from pytest_sst2.results.baselines import load_results, project_folder
 from pytest_sst2.utils.formatting import plural, points_text
+from pytest_sst2.utils.sanitize import json_text
 
 if TYPE_CHECKING:
     from pytest_sst2.compare.plan import PlanRow, Situation

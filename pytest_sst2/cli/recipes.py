@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from pytest_sst2.cli.output import add_format_option, json_text, table
+from pytest_sst2.cli.output import add_format_option, table
 from pytest_sst2.config.recipes import PRESETS
+from pytest_sst2.utils.sanitize import json_text
 
 HELP = "list the presets of --sst2-recipe"
 

@@ -124,7 +124,7 @@ def _trained(name: str, records: Sequence[Record]) -> Situation:
     if right is not None and len(right) >= MINIMUM_SEEDS:
         observed = statistics.variance(float(row.mean()) for row in right)
         sd = _seed_sd(observed, flips, right.shape[1])
-        sources.append(f"and in accuracy by {points_text(observed**0.5)} (sd)")
+        sources.append(f"and in accuracy by {points_text(round(observed**0.5, 4))} (sd)")
     elif spread.degrees_of_freedom < float("inf"):
         sd = _seed_sd(spread.sd**2, flips, records[0].total)
         sources.append(spread.source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 
@@ -10,12 +9,11 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.cell_times import PhaseTimeChange, Speed
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.speed_and_memory import SpeedAndMemoryChange
-from pytest_sst2.report.headline import comparison_advice, comparison_headline, loss_rank, points
+from pytest_sst2.report.headline import comparison_advice, comparison_headline, loss_rank
 from pytest_sst2.report.results_table import seeds_text
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
-from pytest_sst2.utils.formatting import duration, relative_margin, signed_points
-from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.sanitize import one_line, plain_json
+from pytest_sst2.utils.formatting import duration, points_text, relative_margin, signed_points
+from pytest_sst2.utils.sanitize import json_text, one_line
 
 HEADERS = ("cell", "seeds", "verdict", "before → after", "Δ points", "at worst", "time", "memory")
 NUMERIC = ("Δ points", "at worst")
@@ -63,7 +61,7 @@ def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
     values["exit_status"] = comparison.exit_status(fail_on)
     values["headline"] = comparison_headline(comparison, fail_on)
     values["advice"] = comparison_advice(comparison, fail_on)
-    return plain_json(json.dumps(redacted(values), ensure_ascii=False, indent=1)) + "\n"
+    return json_text(values)
 
 
 def rule_line(comparison: Comparison) -> str:
@@ -78,7 +76,7 @@ def rule_line(comparison: Comparison) -> str:
     )
     return (
         f"{before} → {_with_details(comparison.after, new)}; at worst: the lower {100 * (1 - comparison.alpha):g} % "
-        f"confidence bound of Δ; up to {points(comparison.tolerance)} may be lost"
+        f"confidence bound of Δ; up to {points_text(comparison.tolerance)} may be lost"
     )
 
 

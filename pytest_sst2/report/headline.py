@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import comparison_outcome
-from pytest_sst2.utils.formatting import leading_clauses, plural, shorten, signed_points
+from pytest_sst2.utils.formatting import leading_clauses, plural, points_text, shorten, signed_points
 
 _MOST_NAMES = 3
 MOST_CAUSE_CHARACTERS = 160
@@ -36,7 +36,7 @@ def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
     advice = ADVICE[word]
     if word == "UNDECIDED":
         worst = min(cell.accuracy.at_worst for cell in comparison.flagged("undecided") if cell.accuracy)
-        advice = f"{advice} {points(round(-worst, 3))}"
+        advice = f"{advice} {points_text(round(-worst, 3))}"
     if word == "HOLDS" and (conditions := _conditions(comparison, fail_on)):
         advice = f"{advice} if {' and '.join(conditions)}"
     return f"{advice}: {meaning(comparison, fail_on)}."
@@ -64,11 +64,6 @@ def _conditions(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
 def _is_partial(comparison: Comparison) -> bool:
     """Return whether a cell of the baseline has no verdict."""
     return bool(comparison.only_before or comparison.flagged("incomparable"))
-
-
-def points(fraction: float) -> str:
-    """Return ``1 point`` or ``0.5 points``."""
-    return f"{100 * fraction:g} point{'' if fraction == 0.01 else 's'}"
 
 
 def decisive(comparison: Comparison, word: str, fail_on: Collection[str]) -> str:
@@ -157,7 +152,7 @@ def _all_hold(cells: Sequence[CellComparison]) -> str:
 
 def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> Iterator[str]:
     """Yield what the outcome means, and everything else that a reader should know before merging."""
-    cells, limit = comparison.cells, points(comparison.tolerance)
+    cells, limit = comparison.cells, points_text(comparison.tolerance)
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
     if failed := [cell for cell in regressed if cell.failed_seeds]:
         yield f"{_of(failed, cells)} {'has a seed' if len(failed) == 1 else 'have seeds'} far below the others"

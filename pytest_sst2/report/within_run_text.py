@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 
@@ -10,12 +9,10 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.report.comparison_text import LOUD, once_each, ordered
-from pytest_sst2.report.headline import points
 from pytest_sst2.report.results_table import seeds_text
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
-from pytest_sst2.utils.formatting import plural, shorten, signed_points
-from pytest_sst2.utils.redact import redacted
-from pytest_sst2.utils.sanitize import one_line, plain_json
+from pytest_sst2.utils.formatting import plural, points_text, shorten, signed_points
+from pytest_sst2.utils.sanitize import json_text, one_line
 
 TITLE = "Within the run"
 HEADERS = ("cell", "against", "seeds", "verdict", "against → cell", "Δ points", "at worst", "at best")
@@ -47,7 +44,7 @@ def within_run_json(within: WithinRun, fail_on: Collection[str]) -> str:
         "exit_status": within.exit_status(fail_on),
         "headline": headline(within),
     }
-    return plain_json(json.dumps(redacted(values), ensure_ascii=False, indent=1)) + "\n"
+    return json_text(values)
 
 
 def headline(within: WithinRun) -> str:
@@ -67,7 +64,7 @@ def _sentence(cell: CellComparison) -> str:
     if change is None:
         return f"{cell.name} cannot be compared with {other}: {cell.reasons[0]}"
     delta, worst, best = (signed_points(value) for value in (change.delta, change.at_worst, change.at_best))
-    limit = points(cell.tolerance)
+    limit = points_text(cell.tolerance)
     return {
         "identical": f"{cell.name} answers every sentence as {other} does",
         "improved": f"{cell.name} is better than {other}: {delta} points (at worst {worst})",
@@ -82,7 +79,7 @@ def rule_line(within: WithinRun) -> str:
     """Return what the columns mean."""
     return (
         f"{within.origin}: each cell against another one, on the same sentences; at worst and at best: the "
-        f"{100 * (1 - within.alpha):g} % confidence bounds of Δ; up to {points(within.tolerance)} may be lost"
+        f"{100 * (1 - within.alpha):g} % confidence bounds of Δ; up to {points_text(within.tolerance)} may be lost"
     )
 
 

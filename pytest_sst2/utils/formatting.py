@@ -62,8 +62,8 @@ def signed_points(share: float, digits: int = 2) -> str:
 
 
 def points_text(share: float) -> str:
-    """Return a share as percentage points: ``1 point``, ``2.25 points``."""
-    number = f"{100 * share:.2f}".rstrip("0").rstrip(".")
+    """Return a share as percentage points: ``1 point``, ``0.125 points``."""
+    number = f"{100 * share:.6g}"
     return f"{number} point" if number == "1" else f"{number} points"
 
 

@@ -8,6 +8,7 @@ words than the text has.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from typing import Any
 
@@ -53,6 +54,11 @@ def plain_json(text: str) -> str:
     """Return JSON of the same value, with every unprintable character escaped."""
     # In JSON such a character can only be part of a string.
     return _UNPRINTABLE.sub(lambda match: "".join(f"\\u{unit:04x}" for unit in _utf16_units(match[0])), text)
+
+
+def json_text(value: Any) -> str:
+    """Return lists, mappings and plain values as JSON on several lines, without secrets and unprintable characters."""
+    return plain_json(json.dumps(redacted(value), ensure_ascii=False, indent=1, default=str))
 
 
 def encodable(text: str, encoding: str | None) -> str:

@@ -113,7 +113,7 @@ def test_json_has_every_number_the_flags_of_each_cell_and_the_exit_status() -> N
     assert (third["model"], third["accuracy"], third["reasons"]) == (None, None, ["seed 7, was 42"])
     assert data["environment"][1] == {"name": "OMP_NUM_THREADS", "before": None, "after": "2"}
     assert (data["only_before"], data["only_after"]) == (["albert × tfidf"], ["mpnet × fine-tune"])
-    assert comparison_json(WHOLE, ()).endswith("}\n")
+    assert comparison_json(WHOLE, ()).endswith("}")
 
 
 def test_junit_properties_have_the_headline_and_a_line_per_cell() -> None:

@@ -94,12 +94,6 @@ def test_a_floor_is_never_below_zero() -> None:
     assert calibrated(0.0, 0.0, 0.4, 0.8, 0.8).accuracy == 0.0
 
 
-@pytest.mark.parametrize("count", [0, 1, 4])
-def test_fewer_than_five_seeds_make_no_floor(count: int) -> None:
-    with pytest.raises(Sst2Error, match=f"at least 5 seeds, not {count}"):
-        calibrated(*count * [0.8])
-
-
 @settings(deadline=None, database=None)
 @given(st.lists(st.floats(0, 1), min_size=5, max_size=9))
 def test_a_measured_floor_is_its_margin_below_the_mean(accuracies: list[float]) -> None:
