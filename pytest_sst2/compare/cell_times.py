@@ -172,7 +172,7 @@ class CellTimes:
     def _change(
         self, name: str, old: Sequence[Timing], new: Sequence[Timing], least_margin: float = 0.0
     ) -> PhaseTimeChange:
-        # Seconds of two machines, and units of two kernels, are not alike.
+        # Seconds of two machines, and units of two kernels, cannot be compared.
         is_elsewhere = self._machine and not self._has_other_threads
         scales = ["seconds"] if self._kernels else ["units"] if is_elsewhere else ["units", "seconds"]
         count = len(self._long) + len(self._short) + bool(self._long) + self._has_latency

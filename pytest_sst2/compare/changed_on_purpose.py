@@ -227,7 +227,7 @@ def other_work(before: Record, after: Record) -> str:
 
 
 def _same_size(before: Record, after: Record) -> bool:
-    """Return whether two models are computed alike: the same config, in the same type and on the same tokens."""
+    """Return whether two models are computed in the same way: the same config, type and tokens."""
     old, new = (record.fingerprint for record in (before, after))
     if old is None or new is None or old.encoder is None or new.encoder is None or not (old.tokens and new.tokens):
         return False

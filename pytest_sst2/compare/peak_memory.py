@@ -75,7 +75,7 @@ def compare_peak_memory(old: Sequence[Round], new: Sequence[Round]) -> tuple[Pea
 
 
 def _fewest_cached(old: Sequence[Round], new: Sequence[Round]) -> frozenset[str] | None:
-    """Return the cached phases of rounds that both sides have, the fewest; None if no round is alike."""
+    """Return the cached phases of rounds that both sides have, the fewest; None if there are none."""
     kinds = {_cached(round_) for round_ in old} & {_cached(round_) for round_ in new}
     return min(kinds, key=lambda kind: (len(kind), sorted(kind)), default=None)
 

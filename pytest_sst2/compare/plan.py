@@ -26,7 +26,7 @@ _LARGEST_STEPS = 120
 
 @dataclass(frozen=True)
 class Situation:
-    """A cell as it is to be compared.
+    """What decides how a cell would be compared.
 
     Attributes:
         name: The cell, such as ``minilm × fine-tune``.

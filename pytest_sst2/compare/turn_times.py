@@ -1,8 +1,8 @@
 """Compare the times of a cell that two environments measured by turns.
 
 A *turn* is a pair of processes, one in each environment. They run one round at a time: before, after, after, before.
-What else the machine does is then alike on both sides, up to seconds. So wall seconds are compared, without a unit of
-the machine's speed, and without regard to its kernels.
+Other load on the machine therefore slows both sides equally, to within seconds. So wall seconds are compared, without a
+unit of the machine's speed, whichever kernels it uses.
 """
 
 from __future__ import annotations

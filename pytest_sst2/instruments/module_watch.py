@@ -75,7 +75,7 @@ def watch_modules(module: Any) -> Iterator[ModuleWatch]:
 
 
 def _array(value: Any, read: Any) -> np.ndarray | None:
-    """Return the first floating-point array in a value, flat, float64; else the first of token ids; None without.
+    """Return the first floating-point array in a value, flat, float64; else the first of token ids; else None.
 
     Of an array with a row per token, only the tokens ``read`` count.
     """

@@ -86,7 +86,7 @@ def learning_curve(
 
 
 def _epoch_losses(losses: Sequence[tuple[int, float]], ends: Sequence[int]) -> list[float]:
-    """Return the mean loss of each epoch, from losses as ``Observer`` collects them and the steps at its end."""
+    """Return the mean loss of each epoch, from the losses of ``Observer`` and the last step of each epoch."""
     means = []
     begin = 0
     for end in ends:

@@ -96,8 +96,8 @@ def _same_neighbours(unit: np.ndarray, projected: np.ndarray, moved: np.ndarray,
 
     The similarity of a new vector a and an earlier vector b is that of a and the new b, which is known, minus a times
     what b moved, of which the projections give a noisy estimate. The noise is removed on average by empirical Bayes
-    (Efron and Morris 1973, JASA 68): the effect is drawn from its distribution given the estimates. What all vectors
-    moved alike changes no order.
+    (Efron and Morris 1973, JASA 68): the effect is drawn from its distribution given the estimates. A movement that
+    all vectors share changes no order.
     """
     apart = moved - moved.mean(axis=0)
     estimated = projected @ apart.T

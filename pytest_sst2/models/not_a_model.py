@@ -42,7 +42,7 @@ def missing_config(folder: Path) -> str:
 
 
 def missing_weights(folder: Path) -> str:
-    """Return why a folder has not all its weights, as a clause with the next step."""
+    """Return why weights are missing from a folder, as a clause with the next step."""
     if (folder / "adapter_config.json").is_file():
         return ADAPTER
     exports = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.suffix in _EXPORTS)

@@ -11,7 +11,7 @@ from pytest_sst2.utils.errors import Sst2Error
 
 
 def convert_word_vectors(encoder: Any, dtype: Any) -> None:
-    """Convert the tables of an encoder to a dtype: sentence-transformers keeps that of the file, whatever is asked."""
+    """Convert the tables of an encoder to a dtype: sentence-transformers keeps that of the file."""
     for module, _ in _tables(encoder):
         module.to(dtype)
 

@@ -188,7 +188,7 @@ def _check_sizes(sizes: Mapping[str, float], count: int) -> None:
 
 
 def _check_training(training: TrainingFingerprint) -> None:
-    """Raise if the evidence of the steps is not of the number of modules, kept steps and groups that it should be."""
+    """Raise if the evidence of the steps does not match the numbers of modules, kept steps and groups."""
     if (batch := training.fixed_batch) is not None:
         names = _unpacked("training.fixed_batch.modules", unpacked_text, batch.modules)
         gradients = _unpacked("training.fixed_batch.gradients", unpacked_floats, batch.gradients)

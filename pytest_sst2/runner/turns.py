@@ -1,7 +1,7 @@
 """Turns: two processes, one per environment, run the same rounds one at a time, in slices of a second.
 
-What else the machine does then disturbs both alike, up to seconds. Each process writes its position to a file that the
-other reads.
+Other load on the machine therefore slows both equally, to within seconds. Each process writes its position to a
+file that the other reads.
 """
 
 from __future__ import annotations

@@ -174,7 +174,8 @@ def exclusive_run(folder: Path) -> Iterator[None]:
 def measure_sides(sides: Sides, plan: Plan, passes: int, folder: Path, notify: Notify) -> Measurements:
     """Run the benchmarks in both environments in turns: before, after, after, before, and so on.
 
-    Because of this order a machine that becomes slower affects both alike. Passes of an interrupted command are reused.
+    Because of this order a machine that becomes slower affects both equally. Passes of an interrupted command are
+    reused.
 
     Raises:
         SideError: The benchmarks do not run in the earlier environment.

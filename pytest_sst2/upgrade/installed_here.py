@@ -44,7 +44,7 @@ class InstalledHere(BuiltEnvironment):
         return Path(sys.executable)
 
     def variables(self) -> dict[str, str]:
-        """Return the variables of a process that runs its interpreter."""
+        """Return the environment variables of a process that runs this interpreter."""
         own = {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV") if name in os.environ}
         return self._with_commit({**super().variables(), **own})
 

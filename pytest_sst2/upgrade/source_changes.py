@@ -108,7 +108,7 @@ def _content(path: Path) -> bytes | None:
 
 @dataclass(frozen=True)
 class _Changed:
-    """A changed definition; ``digest`` is of one that only one side has, and that ran there."""
+    """A changed definition; ``digest`` is set if only one side has the definition and ran it."""
 
     public: ChangedDefinition
     digest: str

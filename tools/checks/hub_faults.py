@@ -1,6 +1,6 @@
 """Inject every fault of ``tests/support/hub_faults.py`` with the real clients, and time the sentence the user reads.
 
-    python tools/checks/hub_faults.py [--whole] [--only NAME] [--beside N] [-o FILE]
+    python tools/checks/hub_faults.py [--whole] [--only NAME] [--parallel N] [-o FILE]
 
 One process downloads a model and one downloads SST-2; with ``--whole`` these are whole runs of pytest, an hour in all.
 Then the Hub works again and the cache is checked: offline nothing may be read from it, online it must match the Hub.
@@ -92,11 +92,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--whole", action="store_true", help="whole runs of pytest")
     parser.add_argument("--only", help="only faults whose name contains this")
-    parser.add_argument("--beside", type=int, default=3, help="runs at the same time")
+    parser.add_argument("--parallel", type=int, default=3, help="runs at the same time")
     parser.add_argument("-o", "--output", type=Path, help="file for the table (default: print it)")
     arguments = parser.parse_args()
     faults = [fault for fault in FAULTS if not arguments.only or arguments.only in fault.name]
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.beside) as pool:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.parallel) as pool:
         repositories = hub_runs.write_repositories(Path(scratch))
         jobs = [
             pool.submit(meet, fault, place, repositories, whole=arguments.whole)

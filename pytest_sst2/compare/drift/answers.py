@@ -278,7 +278,7 @@ def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str, 
 
 
 def _same_logits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two classifiers that were trained in steps answer the probe sentences alike."""
+    """Return whether two classifiers that were trained in steps give the same answers to the probe sentences."""
     return cosine(one, other) >= LOGITS_COSINE and abs(_scale(one, other) - 1) <= 2 * (1 - LOGITS_COSINE)
 
 
@@ -315,7 +315,7 @@ def _since(old: Fingerprint, new: Fingerprint) -> str:
 
 
 def _not_in(old: Fingerprint, new: Fingerprint) -> str:
-    """Return what was compared of both trainings and does not differ, or follows its rule as before."""
+    """Return which parts of the training agree on both sides, as a clause; empty if they were not measured."""
     measured = all(side.training and side.training.fixed_batch and side.training.watched for side in (old, new))
     same = "the fixed batch's loss and gradients do not differ, clipping and updates follow their rules as before"
     return f"; {same}" if measured else ""

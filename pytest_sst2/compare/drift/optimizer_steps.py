@@ -117,7 +117,7 @@ def _outside_sentence(training: TrainingFingerprint, steps: TrainingSteps) -> st
 
 
 def _rate_causes(old: TrainingFingerprint, new: TrainingFingerprint) -> Iterator[Cause]:
-    """Yield the first learning rate that differs, unless the highest or the mean one does, which says it already."""
+    """Yield the first learning rate that differs, unless another cause names the highest or the mean one."""
     before, after = old.watched, new.watched
     if before is None or after is None or old.steps != new.steps:
         return

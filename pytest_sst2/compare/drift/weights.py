@@ -24,8 +24,8 @@ _NARROW = 20
 _GRID_SHARE = 0.7
 # From this relative distance on, the values are far from the earlier ones.
 _UNRELATED = 0.7
-# Largest relative distance of values that are a multiple of the earlier ones: two steps of a sketch. A factor is told
-# if it is at least ten times as far from one.
+# Largest relative distance of values that are a multiple of the earlier ones: two steps of a sketch. A cause names
+# the factor if it is at least ten times as far from one.
 _MULTIPLE = 2 / SKETCH_STEPS
 # Lengths this close, relatively, are those of the same values.
 _SAME_LENGTH = 1e-6
