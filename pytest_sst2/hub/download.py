@@ -6,7 +6,8 @@ import contextlib
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -21,7 +22,7 @@ from pytest_sst2.hub.cache import (
     token_problem,
 )
 from pytest_sst2.hub.child import IDLE_VARIABLE, POLL_SECONDS, START_SECONDS, Child, Watch
-from pytest_sst2.hub.errors import HubError, long_pause, root_cause
+from pytest_sst2.hub.errors import HubError, explained, long_pause, root_cause
 from pytest_sst2.hub.worker import LONGEST_PAUSE_SECONDS, Request
 
 # An unreachable Hub must be reported within five seconds, including dead names and silent servers.
@@ -30,6 +31,9 @@ REACH_SECONDS = 4.0
 _EXCESS_BYTES = 1 << 26
 _MEMORY_BYTES = 1 << 30
 _current: list[str] = []
+
+Repository = tuple[str, str | None]
+"""``org/name`` of a model, and its revision; None for main."""
 
 
 def obtain(request: Request, find: Callable[[], Lookup]) -> tuple[str, Snapshot]:
@@ -146,6 +150,45 @@ def check_reachable() -> None:
         raise HubError("the Hub is disabled by HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE")
     if reason := token_problem() or _unreachable_reason(endpoint()):
         raise HubError(reason)
+
+
+def refusals(repositories: Collection[Repository]) -> dict[Repository, str]:
+    """Ask the Hub for models at once, and return its reasons for those that it certainly does not give.
+
+    A model is not among them if the answer takes longer than four seconds or is another error, because a download
+    retries.
+    """
+    if not repositories:
+        return {}
+    try:
+        check_reachable()
+    except HubError as error:
+        return dict.fromkeys(repositories, str(error))
+    answers: queue.SimpleQueue[tuple[Repository, str]] = queue.SimpleQueue()
+    for repository in repositories:
+        threading.Thread(
+            target=lambda asked: answers.put((asked, _refusal(*asked))), args=(repository,), daemon=True
+        ).start()
+    reasons, end = {}, time.monotonic() + REACH_SECONDS
+    with contextlib.suppress(queue.Empty):
+        for _ in repositories:
+            repository, reason = answers.get(timeout=max(0.0, end - time.monotonic()))
+            reasons[repository] = reason
+    return {repository: reasons[repository] for repository in repositories if reasons.get(repository)}
+
+
+def _refusal(repo_id: str, revision: str | None) -> str:
+    """Return why the Hub refuses a model; empty if it may give it."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, utils
+
+    try:
+        url = hf_hub_url(repo_id, "config.json", revision=revision, endpoint=endpoint())
+        get_hf_file_metadata(url, timeout=REACH_SECONDS)
+    except (utils.HFValidationError, utils.RepositoryNotFoundError, utils.RevisionNotFoundError) as error:
+        return str(explained(error, repo_id, revision, endpoint()))
+    except Exception:  # the download finds out
+        return ""
+    return ""
 
 
 @functools.cache

@@ -6,13 +6,13 @@ Weights are loaded from safetensors. A repository with nothing but pickles is co
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_sst2.config.specs import ModelSpec, former_name
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
-from pytest_sst2.hub.download import obtain
+from pytest_sst2.hub.download import obtain, refusals
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Request
 from pytest_sst2.models import repository_files
@@ -132,6 +132,19 @@ def local_place(spec: ModelSpec) -> str:
         return ""
     verify_bundled(spec.bundled, bundled)
     return f"bundled, in {distribution_of(spec.bundled)}"
+
+
+def unavailable(specs: Iterable[ModelSpec], *, trust_remote_code: bool) -> dict[ModelSpec, str]:
+    """Return the Hub's reasons for models that are not on this machine and cannot be downloaded."""
+    absent = {
+        spec: (spec.hub_id, spec.revision)
+        for spec in specs
+        if spec.folder is None
+        and bundled_folder(spec.bundled) is None
+        and _cached(spec, with_code=trust_remote_code).snapshot is None
+    }
+    reasons = refusals({*absent.values()})
+    return {spec: reasons[repository] for spec, repository in absent.items() if repository in reasons}
 
 
 def _cached(spec: ModelSpec, *, with_code: bool = False) -> Lookup:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
 from pytest_sst2.results.baselines import DROP_OPTION, matches, replaced_cells
 from pytest_sst2.session.auto_seeds import auto_line
-from pytest_sst2.session.cell_items import runs_cells
+from pytest_sst2.session.cell_items import cells_of, runs_cells
+from pytest_sst2.session.missing_models import missing_models_lines
 from pytest_sst2.session.planned_cells import PLAN
 from pytest_sst2.session.results_plugin import NAME
 from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, settings_of
@@ -16,7 +15,7 @@ from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.sanitize import one_line
 
 
-def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
+def collection_lines(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
     """Return the lines to print after collection; none if the run has no cells."""
     division = config.stash.get(DIVISION, None)
     lines = [*inputs_of(config).notes, division.line] if division else []
@@ -26,6 +25,8 @@ def collection_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> lis
         has_baseline = inputs_of(config).baseline is not None
         lines += auto_line(settings_of(config), has_baseline=has_baseline)
         lines += [f"{origin}; recipe {recipe}", *_baseline_warning(config)]
+        with_code = settings_of(config).trust_remote_code
+        lines += missing_models_lines(cells_of(items), trust_remote_code=with_code)
         lines += _save_warning(config)
     return [one_line(f"sst2: {line}") for line in lines]
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 
+from pytest_sst2.session.missing_models import missing_models_lines
 from pytest_sst2.session.planned_cells import Plan, planned_cells
-from pytest_sst2.session.stash import inputs_of
+from pytest_sst2.session.stash import inputs_of, settings_of
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.sanitize import one_line
 
 if TYPE_CHECKING:
     from pytest_sst2.config.specs import Cell
@@ -111,6 +113,13 @@ class DeferredScheduling:
         return getattr(self._scheduler, name)
 
 
+def _print_missing_models(config: pytest.Config, cells: Iterable[Cell]) -> None:
+    if (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
+        with_code = settings_of(config).trust_remote_code
+        for line in missing_models_lines(cells, trust_remote_code=with_code):
+            reporter.write_line(one_line(f"sst2: {line}"))
+
+
 class XdistPlugin:
     """Hooks of pytest-xdist's controller; ``cell_lookup`` is called when an id looks like that of a cell."""
 
@@ -125,9 +134,10 @@ class XdistPlugin:
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """Store the planned cells, which are the same in every worker."""
         if not self._results.plan.selected and any(map(_may_have_cell, ids)):
-            cells = filter(None, map(self._cell_lookup(), ids))
+            cells = [*filter(None, map(self._cell_lookup(), ids))]
             self._results.set_plan(Plan(tuple(planned_cells(cells).values())))
             self._end_if_hopeless(node.config)
+            _print_missing_models(node.config, cells)
 
     def _end_if_hopeless(self, config: pytest.Config) -> None:
         """End the run before any worker gets a cell if no cell can be compared with the baseline."""
