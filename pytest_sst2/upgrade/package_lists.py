@@ -6,13 +6,15 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_sst2.results.baselines import FOLDER, project_folder
+from pytest_sst2.results.baselines import FOLDER, project_folder, saved_baselines
 from pytest_sst2.results.file import results_from_text
 from pytest_sst2.results.git_baseline import read_git_file, ref_and_path
 from pytest_sst2.upgrade.lock_files import lock_of_text
 from pytest_sst2.upgrade.pins import LockFile, Pins, installed_pins, is_installer, public_version
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_text
+from pytest_sst2.utils.suggest import closest, did_you_mean
 
 
 def read_packages(name: str, folder: Path) -> LockFile:
@@ -35,10 +37,15 @@ def _text_of(name: str, folder: Path) -> tuple[str, tuple[str, ...]]:
     if ref_and_path(name):
         file = read_git_file(folder, name)
         return file.text, (f"{file.path} is read from commit {file.sha[:9]}", *filter(None, [file.note]))
-    path = folder / Path(name).expanduser()
-    baseline = project_folder(folder) / FOLDER / f"{name.removesuffix('.json')}.json"
-    is_baseline = "/" not in name and not path.exists() and baseline.is_file()
-    return read_text(baseline if is_baseline else path), ()
+    path, project = folder / Path(name).expanduser(), project_folder(folder)
+    if (path.exists() and not path.is_dir()) or path.parent != folder:
+        return read_text(path), ()
+    saved = saved_baselines(project)
+    if (baseline := name.removesuffix(".json")) in saved:
+        return read_text(project / FOLDER / f"{baseline}.json"), ()
+    files = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    guess = did_you_mean(closest(name, [*saved, *files]))
+    raise Sst2Error(f"{quoted(name)} is neither a file here nor a baseline in {FOLDER}.{guess}")
 
 
 def _is_of_results(text: str) -> bool:

@@ -459,7 +459,7 @@ class TestInterrupted:
         (["a==1", "--budget", "5min"], "--budget limits the turns of --time. Add --time 10%"),
         (["a==1", "--benchmarks", "nowhere"], "--benchmarks 'nowhere' does not exist"),
         (["a==1", "--to", "nowhere.txt"], "--to FILE gives every version"),
-        (["--to", "nowhere.txt"], "nowhere.txt cannot be read"),
+        (["--to", "nowhere.txt"], "'nowhere.txt' is neither a file here nor a baseline"),
         (["a==1", "-o", "before.txt"], "is a file. Give a folder"),
     ],
 )

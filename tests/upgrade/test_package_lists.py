@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_sst2.results.file import results_text
+from pytest_sst2.results.file import Results, results_text
 from pytest_sst2.upgrade import package_lists
 from pytest_sst2.upgrade.package_lists import read_packages
 from pytest_sst2.utils.errors import Sst2Error
@@ -27,11 +27,12 @@ def save(path: Path, *packages: dict[str, str], python: str = platform.python_ve
     environments = [dataclasses.replace(ENVIRONMENT, python=python, packages=of_cell) for of_cell in packages]
     records = [make_record(cell=f"cell{n}", environment=one) for n, one in enumerate(environments)]
     path.parent.mkdir(exist_ok=True)
-    path.write_text(results_text(records, (), saved="2026-08-01", packed=True), encoding="utf-8")
+    path.write_text(results_text(Results(records, ()), packed=True), encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["main", "main.json", ".sst2/main.json"])
 def test_a_baseline_names_the_packages_that_it_was_measured_with(name: str, tmp_path: Path) -> None:
+    (tmp_path / "main").mkdir()
     save(tmp_path / ".sst2" / "main.json", PACKAGES, PACKAGES)
     found = read_packages(name, tmp_path)
     assert found.pins == {"numpy": "2.4.6", "torch": "2.13.0"}
@@ -74,5 +75,8 @@ def test_a_lock_file_of_a_commit_is_read_without_a_checkout(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "uv.lock").touch()
+    with pytest.raises(Sst2Error, match=r"'uv\.lok' is neither a file here nor a baseline.* Did you mean 'uv\.lock'"):
+        read_packages("uv.lok", tmp_path)
     with pytest.raises(Sst2Error, match=r"old\.lock cannot be read: No such file"):
-        read_packages("old.lock", tmp_path)
+        read_packages("locks/old.lock", tmp_path)
