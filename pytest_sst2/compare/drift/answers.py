@@ -138,8 +138,8 @@ def answer_causes(
         and correlation(*map(_log_odds, (before, after))) >= PREDICTIONS_CORRELATION
     ):
         yield Cause(
-            "weights or inputs are arranged otherwise, with the same logits, loss and gradients of the fixed batch; "
-            f"the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
+            "weights, inputs or attention are arranged otherwise; the logits, loss and gradients of the fixed batch are "
+            f"the same; the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
             "training",
             rank=Rank.NOTE,
         )
@@ -155,8 +155,8 @@ def answer_causes(
         return
     if unexplained and not same_classifier:
         yield Cause(
-            f"rows, tokens, weights and settings are the same, but the trained classifiers differ{_since(old, new)} "
-            f"({_logits_text(*logits)}){_epoch_losses(before, after)}{_not_in(old, new)}",
+            "the same rows, tokens, weights and settings were recorded, but the trained classifiers differ"
+            f"{_since(old, new)} ({_logits_text(*logits)}){_epoch_losses(before, after)}{_not_in(old, new)}",
             "training",
         )
     elif moved.any() and (unexplained or same_classifier):

@@ -152,13 +152,13 @@ def recipe_differences(before: Record, after: Record) -> Iterator[str]:
 
 
 def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]:
-    """Return the differences in rows, after the sentence that explains them: the data set has another revision."""
+    """Return the differences in rows, then that the data set has another revision."""
     old, new = before.dataset, after.dataset
     # The Hub's commit and the digest of a folder name the same rows differently.
     if not rows or old.source != new.source or old.revision == new.revision:
         return rows
     revisions = [dataset.revision[:_REVISION_CHARACTERS] for dataset in (new, old)]
-    return [f"the data set has other rows (revision {revisions[0]}, was {revisions[1]})", *rows]
+    return [*rows, f"the data set has other rows (revision {revisions[0]}, was {revisions[1]})"]
 
 
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[Cause, ...]:

@@ -26,6 +26,8 @@ _EFFECTIVE = re.compile(
     r"^(C|tol|code|optim.*|.*(learning_rate|lr_|epoch|steps|batch|decay|adam|warmup|norm|accumulation|smoothing|loss"
     r"|dropout|seed|dtype|bf16|fp16|tf32|length|modules|pooling|solver|penalty|iter|intercept|class|weight).*)$"
 )
+# The place of the cause that attention has another implementation.
+_ATTENTION = "attention"
 # Embeddings that differ by some share change the logits of a classifier fitted to them by less than this multiple of
 # it. Rounding weights to float16 or bfloat16 gives multiples up to 15.
 _AMPLIFIED = 50.0
@@ -41,7 +43,7 @@ def by_effect(causes: Sequence[Cause], before: Record, after: Record) -> Iterato
 
 
 def is_rearranged(causes: Sequence[Cause], old: Fingerprint, new: Fingerprint) -> bool:
-    """Return whether what differs before the training is only where weights are stored, or how inputs are padded.
+    """Return whether only the storage of weights, the padding, or the implementation of attention differs.
 
     The fixed batch then shows that both sides compute the same. Their dropout masks differ all the same, and their
     rounding, so that the trained classifiers differ as with another seed.
@@ -49,10 +51,9 @@ def is_rearranged(causes: Sequence[Cause], old: Fingerprint, new: Fingerprint) -
     one, other = (side.training.fixed_batch if side.training else None for side in (old, new))
     if one is None or other is None or not same_function(one, other):
         return False
-    drift = [cause for cause in causes if not cause.is_note]
-    padded = any(cause.kind == "training" and cause.where in other.inputs for cause in causes)
+    drift = [cause for cause in causes if not cause.is_note and cause.where != _ATTENTION]
     if not drift:
-        return padded
+        return any(cause.where == _ATTENTION or cause.where in other.inputs for cause in causes)
     if {cause.kind for cause in drift} != {"weights"} or old.encoder is None or new.encoder is None:
         return False
     if old.encoder.tensors is None or new.encoder.tensors is None:

@@ -105,12 +105,12 @@ class TestIncomparable:
         )
         assert reason == "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
 
-    def test_another_revision_of_the_data_explains_other_rows(self) -> None:
+    def test_another_revision_of_the_data_comes_after_the_rows_that_differ(self) -> None:
         other = with_fingerprint(train={"sentences": "ffff"})
         moved = dataclasses.replace(other, dataset=dataclasses.replace(BASE.dataset, revision="sha256:ffffffffffff"))
         rows = "training sentences: not the same ones (5 rows, 4 distinct, on both sides)"
         revision = "the data set has other rows (revision sha256:ffffffffffff, was sha256:0123456789ab)"
-        assert incomparable_reasons(BASE, moved) == (revision, rows)
+        assert incomparable_reasons(BASE, moved) == (rows, revision)
         # The Hub's commit and a folder's digest differ for the same rows, and the rows in use may be the same.
         from_hub = dataclasses.replace(moved, dataset=dataclasses.replace(moved.dataset, source="hub"))
         assert incomparable_reasons(BASE, from_hub) == (rows,)

@@ -79,3 +79,10 @@ def test_weights_in_another_order_that_compute_the_same_are_a_note_also_of_a_tra
     assert "EXPLAINS" in ranks(of_weights(table, 0.7), of_weights(moved, 0.8))
     rounded = {name: values.astype(np.float16) for name, values in TENSORS.items()}
     assert "EXPLAINS" in ranks(before, of_weights(rounded, 0.8))
+
+
+def test_another_implementation_of_attention_that_computes_the_same_is_a_note_also_of_a_training() -> None:
+    before = of_weights(TENSORS, 0.7)
+    eager = with_fingerprint(of_weights(TENSORS, 0.8), encoder={"attention": "eager"})
+    assert ranks(before, eager) == {"NOTE"}
+    assert ranks(before, of_weights(TENSORS, 0.8)) == {"EXPLAINS"}
