@@ -138,8 +138,8 @@ def answer_causes(
         and correlation(*map(_log_odds, (before, after))) >= PREDICTIONS_CORRELATION
     ):
         yield Cause(
-            "weights, inputs or attention are arranged otherwise; the logits, loss and gradients of the fixed batch are "
-            f"the same; the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
+            "weights, inputs or attention are arranged otherwise, but the fixed batch has the same logits, loss and "
+            f"gradients; the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
             "training",
             rank=Rank.NOTE,
         )
@@ -176,6 +176,10 @@ def _moved_probabilities(before: Record, after: Record) -> np.ndarray:
     return moved_rows(one, other, ANSWER_TOLERANCE)
 
 
+def _probabilities(count: int) -> str:
+    return "1 probability" if count == 1 else f"{count:,} probabilities"
+
+
 def _by_row(
     before: Record, after: Record, moved: np.ndarray, *, same_logits: bool, unexplained: bool, frozen: bool
 ) -> Cause:
@@ -186,7 +190,7 @@ def _by_row(
     subject, chosen = (
         (f"{plural(int(changed.sum()), 'answer')} changed", changed)
         if changed.any()
-        else (f"no answer changed, but {int(moved.sum()):,} probabilities moved by more than {ANSWER_TOLERANCE}", moved)
+        else (f"no answer changed, but {_probabilities(int(moved.sum()))} moved by more than {ANSWER_TOLERANCE}", moved)
     )
     rows = evaluation_rows(old, new)
     count = int(chosen.sum())
@@ -224,9 +228,13 @@ def _after_the_embeddings(before: Record, after: Record, moved: np.ndarray, *, s
         return f"; the probe sentences' log-odds are {formula}"
     if same_logits:
         return "; the probe sentences are answered as before, so only the answers to evaluation rows differ"
-    fitted = same_training_inputs(old, new) or same_trained_weights(old, new)
-    inputs = "fitted to the same embeddings and labels, so its fit or its predicting differs" if fitted else "differs"
-    return f"; the classifier {'was ' if fitted else ''}{inputs} ({_logits_text(*_both_logits(old, new))})"
+    if same_trained_weights(old, new):
+        known = "the trained weights are the same, so its predicting differs"
+    elif same_training_inputs(old, new):
+        known = "the classifier was fitted to the same embeddings and labels, so its fit or its predicting differs"
+    else:
+        known = "the classifier differs"
+    return f"; {known} ({_logits_text(*_both_logits(old, new))})"
 
 
 def _formula(one: np.ndarray, other: np.ndarray) -> str:
@@ -262,7 +270,7 @@ def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str, 
         count = int(moved.sum())
         changed = sum(one != other for one, other in zip(before.predictions, after.predictions, strict=True))
         return Cause(
-            f"no recorded step differs, but {count:,} probabilities moved by more than {ANSWER_TOLERANCE} and "
+            f"no recorded step differs, but {_probabilities(count)} moved by more than {ANSWER_TOLERANCE} and "
             f"{plural(changed, 'answer')} changed: a training amplifies rounding, or differs in a way not recorded",
             "predictions",
             rows=int(moved.sum()),

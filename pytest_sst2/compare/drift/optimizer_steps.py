@@ -95,7 +95,9 @@ def _update_sentence(training: TrainingFingerprint, steps: TrainingSteps) -> str
         "state": "the update is that of a first step, as if the optimiser's state were lost",
         "no": "the moving averages are not corrected for their start at zero",
         "rounded": f"the new weights are rounded to {rest}",
-        "scaled": f"the update is {rest} × what the rule gives",
+        "scaled": f"the update is {rest} × what the rule gives"
+        if rest != "1"
+        else "the update is not exactly the rule's",
         "decay": f"the rest of the update is that of a weight decay of {rest}",
         "other": "the update is {} × as long as by the rule, at a cosine of {}".format(*f"{rest} ? ?".split()[:2]),
     }.get(word, "the update is another")

@@ -267,7 +267,7 @@ class TestChain:
     def test_a_different_way_to_compute_the_same_explains_nothing(self) -> None:
         causes = drift_sentences(BASE, with_fingerprint(self.FAR_LOGITS, encoder={"attention": "eager"}))
         assert [sentence.partition(",")[0] for sentence in causes] == [
-            "rows",
+            "the same rows",
             "attention computed by eager",
         ]
 

@@ -58,6 +58,10 @@ def test_kept_steps_begin_with_the_first_four_and_end_with_the_last() -> None:
             "in 2 of 8 steps, first in step 5, the weights do not move as AdamW states: the update is 3 × what",
         ),
         (
+            {"deviating": 8, "first_deviating": 1, "deviation": "scaled 1"},
+            "in 8 of 8 steps, first in step 1, the weights do not move as AdamW states: the update is not exactly the",
+        ),
+        (
             {"deviating": 1, "first_deviating": 5, "deviation": "future word"},
             "in 1 of 8 steps, first in step 5, the weigh",
         ),
