@@ -127,14 +127,12 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
-    repo_id, repo_type = request.repo_id, request.repo_type
+    repo_id, where = request.repo_id, {"repo_type": request.repo_type}
     started = time.time() - 1
 
     def info() -> Any:
-        timeout = constants.HF_HUB_ETAG_TIMEOUT
-        return HfApi().repo_info(
-            repo_id, repo_type=repo_type, revision=request.revision, files_metadata=True, timeout=timeout
-        )
+        options = {**where, "revision": request.revision, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
+        return _twice(lambda: HfApi().repo_info(repo_id, files_metadata=True, **options))
 
     def size_of(names: Iterable[str]) -> int:
         return sum(entries[name].size or 0 for name in names)
@@ -143,7 +141,7 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
         say("bytes", size_of(names))
         patterns = [glob.escape(name) for name in names]
         with _explained(request):
-            folder = snapshot_download(repo_id, repo_type=repo_type, revision=found.sha, allow_patterns=patterns)
+            folder = _twice(lambda: snapshot_download(repo_id, **where, revision=found.sha, allow_patterns=patterns))
         verify(repo_id, Path(folder), {name: entries[name] for name in names}, started)
         return Path(folder)
 
@@ -171,6 +169,19 @@ def _explained(request: Request) -> Iterator[None]:
         yield
     except Exception as error:
         raise explained(error, request.repo_id, request.revision, endpoint()) from error
+
+
+def _twice(call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, repeated once if it fails without an answer of the Hub.
+
+    The client itself does not repeat a request over a kept connection that the server has closed.
+    """
+    try:
+        return call()
+    except Exception as error:
+        if http_status(error) is not None:
+            raise
+    return call()
 
 
 def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> T:

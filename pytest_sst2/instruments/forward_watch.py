@@ -61,8 +61,9 @@ def watch_embedding_tables() -> Iterator[dict[int, list[list[int]]]]:
     rows_by_size: dict[int, list[list[int]]] = {}
 
     def collect(module: Any, inputs: tuple[Any, ...]) -> None:
-        if isinstance(module, Embedding) and module.padding_idx is not None and inputs and inputs[0].ndim == 2:
-            rows = [[token for token in row if token != module.padding_idx] for row in inputs[0].tolist()]
+        ids: Any = inputs[0] if inputs else None  # in ProphetNet a shape
+        if isinstance(module, Embedding) and module.padding_idx is not None and getattr(ids, "ndim", 0) == 2:
+            rows = [[token for token in row if token != module.padding_idx] for row in ids.tolist()]
             rows_by_size.setdefault(module.num_embeddings, []).extend(rows)
 
     with register_module_forward_pre_hook(collect):

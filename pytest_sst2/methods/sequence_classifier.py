@@ -54,10 +54,17 @@ class SequenceClassifier:
         rows: dict[int, np.ndarray] = {}
         with self._inference():
             for batch, inputs in self._batches(sentences):
-                hidden = self.model.base_model(**inputs)[0].float()
+                hidden = self._encoder_states(inputs).float()
                 mask = inputs["attention_mask"].unsqueeze(-1)
                 rows |= zip(batch, ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy(), strict=True)
         return np.array([rows[index] for index in range(len(sentences))])
+
+    def _encoder_states(self, inputs: Any) -> Any:
+        """Return the encoder's last hidden states; T5 does not run as a whole without inputs of its decoder."""
+        if not self.model.config.is_encoder_decoder:
+            return self.model.base_model(**inputs)[0]
+        encoder = self.model.base_model.get_encoder()
+        return encoder(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
 
     def tokenize(self, sentences: Sequence[str], **options: Any) -> Any:
         """Return the tokenizer's output, n lists of token ids in ``input_ids``, truncated to ``max_length``."""

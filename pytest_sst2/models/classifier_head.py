@@ -28,7 +28,7 @@ def check_head(name: str, folder: Path, model: Any, info: Mapping[str, Any], *, 
 
     Raises:
         NoHeadError: The checkpoint has no head for two classes, and it is needed.
-        Sst2Error: The head has another number of classes.
+        Sst2Error: The head has another number of classes, or the checkpoint lacks tensors below the head.
     """
     if mismatched := sorted(info["mismatched_keys"]):
         # Some releases of transformers around 4.57 return names without shapes.
@@ -49,6 +49,12 @@ def check_head(name: str, folder: Path, model: Any, info: Mapping[str, Any], *, 
         )
     # Prefixes of the tensors outside of the encoder.
     heads = tuple(f"{part}." for part, _ in model.named_children() if part != model.base_model_prefix)
+    if body := [key for key in random if not key.startswith(heads) and "pooler" not in key]:
+        raise Sst2Error(
+            f"model {name!r}: its {type(model).__name__} has {len(body)} tensors that are not in {folder} (first: "
+            f"{body[0]}), so they would be initialized randomly. It can be used by the probes only: "
+            "--methods=linear-probe,torch-probe."
+        )
     return not any(key.startswith(heads) for key in info["missing_keys"])
 
 

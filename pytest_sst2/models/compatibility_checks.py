@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.models.guarded_calls import LibraryCall
+from pytest_sst2.models.kinds import refuse_other_inputs
 from pytest_sst2.models.max_length import max_input_length
 from pytest_sst2.models.out_of_memory import is_out_of_memory
 from pytest_sst2.models.sentence_transformers_config import MIN_TOKENS
@@ -101,27 +102,46 @@ def _check_vocabulary(call: LibraryCall, folder: Path, model: Any, tokenizer: An
 
 
 def check_answer(call: LibraryCall, folder: Path, model: Any, tokenizer: Any) -> None:
-    """Refuse an encoder that cannot encode one short sentence, for example because of an invalid value in its config.
+    """Refuse an encoder that cannot encode one short sentence, for example because it reads images.
 
     Raises:
         Sst2Error: It raises an error, or returns NaN or infinity.
     """
     import torch
 
-    if model.config.is_encoder_decoder:  # methods call only the encoder of such a model
-        return
+    def encode() -> Any:
+        network = model.get_encoder() if model.config.is_encoder_decoder else model
+        return _answer(network, model, tokenizer)[0]
 
-    def answer() -> Any:
-        length = min(_CHECK_TOKENS, tokenizer.model_max_length, max_input_length(model) or _CHECK_TOKENS)
-        inputs = tokenizer(probe_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
-        with torch.inference_mode():
-            return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
-
-    if not torch.isfinite(call("encoder", answer, done="used")).all():
+    try:
+        hidden = call("encoder", encode, done="used")
+    except Sst2Error as error:
+        refuse_other_inputs(call.name, model, error)
+        raise
+    if not torch.isfinite(hidden).all():
         raise Sst2Error(
             f"model {call.name!r}: the encoder in {folder} returns NaN or infinity for a sentence, although its "
             "weights are finite. Correct its config.json: a value such as an epsilon is wrong."
         )
+
+
+def check_classifier(call: LibraryCall, model: Any, tokenizer: Any) -> None:
+    """Refuse a classifier that raises an error for one short sentence, for example because it lacks an end token.
+
+    Raises:
+        Sst2Error: It raises an error.
+    """
+    call("classifier", lambda: _answer(model, model, tokenizer), done="used")
+
+
+def _answer(network: Any, model: Any, tokenizer: Any) -> Any:
+    """Return the output of a model, or of its part ``network``, for a short sentence."""
+    import torch
+
+    length = min(_CHECK_TOKENS, tokenizer.model_max_length, max_input_length(model) or _CHECK_TOKENS)
+    inputs = tokenizer(probe_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
+    with torch.inference_mode():
+        return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
 
 
 def check_embedding(call: LibraryCall, folder: Path, encoder: Any) -> None:

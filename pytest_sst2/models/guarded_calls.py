@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pytest_sst2.models.kinds import library_reason
 from pytest_sst2.utils.errors import Sst2Error
 
 T = TypeVar("T")
@@ -43,10 +44,10 @@ class LibraryCall:
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
                 raise
-            reason = " ".join(str(error).split()) or "no reason given"
-            raise Sst2Error(
-                f"model {self.name!r}: its {part} could not be {done} ({type(error).__name__}: {reason[:300]})."
-            ) from error
+            text = " ".join(str(error).split())
+            details = f"{type(error).__name__}: {text[:300] or 'no reason given'}"
+            reason = library_reason(text) or f"its {part} could not be {done} ({details})"
+            raise Sst2Error(f"model {self.name!r}: {reason}.") from error
 
 
 @contextlib.contextmanager

@@ -14,9 +14,10 @@ from pytest_sst2.config.catalog import CATALOG
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.bundled import bundled_folder, verify_bundled
 from pytest_sst2.models.classifier_head import check_head, set_single_label
-from pytest_sst2.models.compatibility_checks import check_answer, check_embedding, check_tokenizer
+from pytest_sst2.models.compatibility_checks import check_answer, check_classifier, check_embedding, check_tokenizer
 from pytest_sst2.models.guarded_calls import LibraryCall
 from pytest_sst2.models.head_labels import SWAPPED, is_reversed, swap_classes
+from pytest_sst2.models.kinds import encoder_class, saved_from
 from pytest_sst2.models.library_compat import disable_chat_templates, dtype_argument
 from pytest_sst2.models.locate import LocatedModel, locate_files
 from pytest_sst2.models.max_length import limit_input
@@ -43,8 +44,9 @@ class ModelLoader:
         self.trust_remote_code = trust_remote_code
         self.verbose = verbose
         self._located: dict[ModelSpec, LocatedModel] = {}
-        # Models whose embedding was checked. One check is enough because their files cannot change.
+        # Models whose embedding or classifier was checked. One check is enough because their files cannot change.
         self._checked_encoders: set[ModelSpec] = set()
+        self._checked_classifiers: set[ModelSpec] = set()
         # Models whose head had the classes in reverse order.
         self._swapped: set[ModelSpec] = set()
 
@@ -129,6 +131,9 @@ class ModelLoader:
 
         model, info = self._library_call(spec)("classifier", load)
         has_head = check_head(spec.name, folder, model, info, is_needed=needs_head)
+        if spec not in self._checked_classifiers:
+            check_classifier(self._library_call(spec), model, self._tokenizer(spec, folder))
+            self._checked_classifiers.add(spec)
         if has_head and is_reversed(spec.name, folder):
             swap_classes(spec.name, model)
             self._swapped.add(spec)
@@ -229,7 +234,7 @@ class ModelLoader:
         import transformers
 
         # The class that sentence-transformers would load, with a head if the module's settings request one.
-        auto_class = getattr(transformers, TASKS[task_of(folder)])
+        auto_class = getattr(transformers, encoder_class(folder) or TASKS[task_of(folder)])
 
         def load() -> tuple[Any, dict[str, Any]]:
             loaded: tuple[Any, dict[str, Any]] = auto_class.from_pretrained(
@@ -257,8 +262,8 @@ class ModelLoader:
         if missing:
             raise Sst2Error(
                 f"model {spec.name!r}: the checkpoint in {folder} lacks {len(missing)} of the encoder's "
-                f"{len(model.state_dict())} tensors (first: {missing[0]}), which would be initialized randomly. Config "
-                "and weights do not belong together. Use files of one checkpoint."
+                f"{len(model.state_dict())} tensors (first: {missing[0]}), which would be initialized randomly. "
+                f"{saved_from(folder, model, missing)}"
             )
         return model
 

@@ -14,6 +14,10 @@ ADAPTER = (
     "is an adapter of PEFT (adapter_config.json), not a whole model. Load it with its base model and save both as one: "
     "model.merge_and_unload().save_pretrained(folder), and the tokenizer"
 )
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model"),
+    "tokenizer.model",
+)
 # Formats that other runtimes read.
 _EXPORTS = {
     ".onnx": "ONNX",
@@ -53,6 +57,18 @@ def missing_weights(folder: Path) -> str:
             "which has model.safetensors or pytorch_model.bin"
         )
     return "has no (or not all) weights; model.safetensors or pytorch_model.bin is needed. Copy or download it again"
+
+
+def missing_tokenizer(names: Collection[str]) -> str:
+    """Return that a folder with these files has no tokenizer, as a clause with the next step; empty if it has one."""
+    if not {*TOKENIZER_FILES}.isdisjoint(names):
+        return ""
+    if "preprocessor_config.json" in names:
+        return "has a preprocessor_config.json and no tokenizer: it reads images or sound. Name a text encoder"
+    return (
+        f"has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). Save the tokenizer it was trained with to this "
+        "folder: tokenizer.save_pretrained(folder)"
+    )
 
 
 def no_transformer(folder: Path) -> str:

@@ -23,20 +23,12 @@ from pytest_sst2.models.layout import (
     weight_files,
     weighted_folders,
 )
-from pytest_sst2.models.not_a_model import ADAPTER
+from pytest_sst2.models.not_a_model import ADAPTER, TOKENIZER_FILES, missing_tokenizer
+from pytest_sst2.models.safety import remote_code
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.safe_read import read_json
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spm.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
 # Names, and patterns of names, that are read if a folder has them.
 SMALL_FILES = (
     *TOKENIZER_FILES,
@@ -82,6 +74,10 @@ def _select(sizes: Mapping[str, int | None], fetch: Fetch, patterns: Sequence[st
         _check_tokenizer({PurePosixPath(name).name for name in small})
         snapshot = fetch(names := [*names, *small])
         found = _relative(all_folders(snapshot), snapshot)
+    if transformer := transformer_folder(snapshot):
+        place = transformer.relative_to(snapshot).as_posix()
+        if clause := missing_tokenizer({PurePosixPath(name).name for name in _matching(sizes, place, ["*"])}):
+            raise Sst2Error(f"its repository {clause}")
     _check_model_type(snapshot)
     weights = {place: _weights(sizes, place) for place in _relative(loaded_folders(snapshot), snapshot)}
     for place in _relative(weighted_folders(snapshot), snapshot):
@@ -141,7 +137,7 @@ def missing_file(folder: Path, *, sentence_encoder: bool, with_code: bool) -> st
     Args:
         folder: The snapshot's folder.
         sentence_encoder: Whether the model is known to have sentence-transformers modules.
-        with_code: Whether the Python files that its configs name are required.
+        with_code: Whether Python files are required if its configs name some.
     """
     if sentence_encoder and not (folder / "modules.json").is_file():
         return "modules.json"
@@ -155,30 +151,18 @@ def _missing_files(folder: Path, *, with_code: bool) -> Iterator[str]:
     transformer = transformer_folder(folder)
     needed = [module.folder / STATIC_FILES[module.kind] for module in listed_modules(folder) if module.is_static]
     needed += [transformer / "config.json"] if transformer else []
-    needed += _code_files(folder) if with_code else ()
     needed += [
         place / "model.safetensors"
         for place in weighted_folders(folder)
         if not weight_files(place) and not pickle_files(place)
     ]
     yield from (path.relative_to(folder).as_posix() for path in needed if not path.is_file())
+    configs = [path for place in all_folders(folder) for path in sorted(place.glob("*config.json"))]
+    if with_code and remote_code(configs) and not any(folder.rglob("*.py")):
+        yield "its Python code"
     if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         yield "a tokenizer"
     for place in loaded_folders(folder):
         # A normalization has no files, and so no folder on the Hub.
         if not place.name.endswith("_Normalize") and not any(place.glob("*")):
             yield (place / "config.json").relative_to(folder).as_posix()
-
-
-def _code_files(folder: Path) -> Iterator[Path]:
-    """Yield the Python files of a model that its configs name, as far as they are in this repository."""
-    for module in listed_modules(folder):
-        if str(module.class_name).count(".") == 1:
-            yield folder / f"{module.class_name.partition('.')[0]}.py"
-    for config in (path for place in all_folders(folder) for path in sorted(place.glob("*config.json"))):
-        content = read_json(config)
-        auto_map = content.get("auto_map") if isinstance(content, dict) else None
-        for value in auto_map.values() if isinstance(auto_map, dict) else ():
-            for name in value if isinstance(value, list) else [value]:
-                if isinstance(name, str) and "--" not in name:
-                    yield config.with_name(f"{name.partition('.')[0]}.py")

@@ -16,8 +16,7 @@ from pytest_sst2.models.layout import (
     weighted_folders,
 )
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
-from pytest_sst2.models.not_a_model import missing_config, missing_weights, refuse_placeholders
-from pytest_sst2.models.repository_files import TOKENIZER_FILES
+from pytest_sst2.models.not_a_model import missing_config, missing_tokenizer, missing_weights, refuse_placeholders
 from pytest_sst2.models.safety import refuse_unverified_weights, remote_code
 from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
 from pytest_sst2.utils.errors import Sst2Error
@@ -45,11 +44,8 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
     _check_static(spec.name, folder)
-    if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
-        raise Sst2Error(
-            f"model {spec.name!r}: {transformer} has no tokenizer ({', '.join(TOKENIZER_FILES[:3])}, ...). "
-            "Save the tokenizer it was trained with to this folder: tokenizer.save_pretrained(folder)."
-        )
+    if transformer and (clause := missing_tokenizer({path.name for path in transformer.iterdir() if path.is_file()})):
+        raise Sst2Error(f"model {spec.name!r}: {transformer} {clause}.")
     config_files = [path for place in places for path in sorted(place.glob("*config.json"))]
     code = remote_code(config_files) or next(
         (f"{named.name} in its {named.source.name}" for named in named_classes(folder) if not named.is_allowed), ""

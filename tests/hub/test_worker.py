@@ -235,6 +235,12 @@ def test_an_interrupted_file_is_resumed_or_leaves_nothing_behind(
     assert (snapshot.folder / "vocab.txt").read_text() == "word\n" * 1000
 
 
+@pytest.mark.parametrize("request_line", [MODEL.listing, MODEL.headers], ids=["listing", "file"])
+def test_a_connection_that_the_server_closed_once_is_no_failure(request_line: str, server: LoopbackHub) -> None:
+    server.fault(request_line, "drop", times=1)
+    assert load(MODEL)
+
+
 # --- pauses, secrets and notes
 
 
