@@ -22,7 +22,16 @@ from pytest_sst2.session.planned_cells import (
     plan_of,
     plan_to_json,
 )
-from pytest_sst2.session.stash import DIVISION, context_of, inputs_of, is_configured, matrix_of, model_of, settings_of
+from pytest_sst2.session.stash import (
+    DIVISION,
+    context_of,
+    inputs_of,
+    is_configured,
+    matrix_of,
+    model_of,
+    schedule_of,
+    settings_of,
+)
 from pytest_sst2.utils.clock import CLOCK  # noqa: F401 - imported before a test can freeze the clocks
 from pytest_sst2.utils.errors import Sst2Error
 
@@ -87,7 +96,9 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_sst2.session.xdist import CellLookup, XdistPlugin
 
             def cell_lookup() -> CellLookup:
-                return CellLookup(matrix_of(config).cells, seeds_together=settings_of(config).auto_seeds)
+                auto = settings_of(config).auto_seeds
+                schedule = schedule_of(config) if auto else None
+                return CellLookup(matrix_of(config).cells, seeds_together=auto, schedule=schedule)
 
             xdist_plugin = XdistPlugin(results, cell_lookup)
             config.pluginmanager.register(xdist_plugin, "sst2-xdist")

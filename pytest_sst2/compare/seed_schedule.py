@@ -84,23 +84,34 @@ class SeedSchedule:
                 self._looks.setdefault(key, []).append(look)
 
     def add_failure(self, key: CellKey, seed: int) -> None:
-        """Add a seed without a number. Its cell cannot be compared, so its other seeds are not needed."""
+        """Add a seed without a number. Its cell cannot be compared, so its other seeds are not needed.
+
+        A seed that has a record keeps it: a second test of it may fail, or its worker may die after it sent the record.
+        """
         with self._lock:
-            self._failed.setdefault(key, seed)
+            if seed not in self._records.get(key, {}):
+                self._failed.setdefault(key, seed)
 
     def reason_to_skip(self, key: CellKey, seed: int) -> str:
         """Return why a seed of a cell is not needed; empty if it is."""
         with self._lock:
-            last = last_looks(self._looks.get(key, ())).get(key)
-            if last is not None and last.is_last and seed not in last.seeds:
-                after = f"after {len(last.seeds)} of {len(self._seeds)} seeds"
-                if last.is_hopeless:
-                    return f"undecided {after}, and all {len(self._seeds)} would hardly decide it"
-                return f"decided {after}: {last.verdict}"
+            if decided := self.decision(key, seed):
+                return decided
             failed = self._failed.get(key)
             if key in self._before and failed not in (None, seed):
                 return f"not needed: seed {failed} has no number, so the cell cannot be compared"
             return ""
+
+    def decision(self, key: CellKey, seed: int) -> str:
+        """Return how seeds before this one decided a cell; empty if they did not."""
+        with self._lock:
+            last = last_looks(self._looks.get(key, ())).get(key)
+            if last is None or not last.is_last or seed in last.seeds:
+                return ""
+            after = f"after {len(last.seeds)} of {len(self._seeds)} seeds"
+            if last.is_hopeless:
+                return f"undecided {after}, and all {len(self._seeds)} would hardly decide it"
+            return f"decided {after}: {last.verdict}"
 
     def needed(self, key: CellKey) -> tuple[int, ...]:
         """Return the seeds up to the next look at a cell that have no record yet; all seeds if there is no look."""

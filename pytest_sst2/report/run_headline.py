@@ -27,7 +27,8 @@ def run_headline(
 
     Without a baseline, it is the answer of the comparison ``within`` the run, or how many cells have a floor.
     """
-    parts = list(_trouble(run, results))
+    cannot = comparison.flagged("incomparable") if comparison and run.outcome == "CANNOT COMPARE" else ()
+    parts = list(_trouble(run, results, {cell.name for cell in cannot}))
     if comparison is not None:
         parts.append(decisive(comparison, comparison_outcome(comparison, fail_on), fail_on))
     elif not parts:
@@ -52,13 +53,13 @@ def run_advice(
     return "No baseline was compared: --sst2-save NAME saves a run, --sst2-compare NAME compares a later run with it."
 
 
-def _trouble(run: RunOutcome, results: Results) -> Iterator[str]:
-    """Yield the cells below their floors, the cells without a number, and the problems."""
+def _trouble(run: RunOutcome, results: Results, named: Collection[str]) -> Iterator[str]:
+    """Yield the cells below their floors, the cells without a number unless they are ``named``, and the problems."""
     rows = cell_rows(results.records, results.failures)
     low = [row for row in rows if any(not record.reaches_floor for record in row.records)]
     if low:
         yield f"below {'its' if len(low) == 1 else 'their'} floor: {shorten([_below(row) for row in low], _MOST_NAMES)}"
-    if failed := [row for row in rows if row.failures]:
+    if failed := [row for row in rows if row.failures and row.name not in named]:
         yield f"no number: {shorten([row.name for row in failed], _MOST_NAMES)}"
     if run.problems:
         more = f"; and {plural(len(run.problems) - 1, 'more problem')}" if len(run.problems) > 1 else ""

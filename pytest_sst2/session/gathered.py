@@ -141,8 +141,24 @@ class Gathered:
         if failure.cell in self.results.finished:
             self.failed_tests += failure.cell in self._by_cell
             return
+        if self._schedule is not None and self._ends_cell(failure, self._schedule):
+            return
         self.failures.append(failure)
         self._write(lambda writer: writer.add_failure(failure))
+
+    def _ends_cell(self, failure: Failure, schedule: SeedSchedule) -> bool:
+        """Store that the other seeds of a cell are not needed; return whether the failed seed was not needed either.
+
+        A worker may die before it skips the seeds of a cell that is decided. No other worker gets seeds that are not
+        needed, so they are stored here.
+        """
+        key = (failure.model, failure.method)
+        if not (decided := schedule.decision(key, failure.seed)):
+            schedule.add_failure(key, failure.seed)
+        for cell, model, method, seed in self.plan.selected:
+            if cell not in self._by_cell and (reason := schedule.reason_to_skip((model, method), seed)):
+                self._skipped[cell] = Skipped(cell, model, method, seed, reason)
+        return bool(decided)
 
     def add_lost(self, failure_json: dict[str, Any], *, failed: bool, by_mark: bool = False) -> None:
         """Store why a test ended without measuring its cell. It counts if no other test measures the cell.

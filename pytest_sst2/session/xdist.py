@@ -18,6 +18,7 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
 
 if TYPE_CHECKING:
+    from pytest_sst2.compare.seed_schedule import SeedSchedule
     from pytest_sst2.config.specs import Cell
     from pytest_sst2.session.results_plugin import ResultsPlugin
 
@@ -36,10 +37,14 @@ class CellLookup:
     Args:
         cells: The cells of the run.
         seeds_together: Whether one worker measures all seeds of a model and method.
+        schedule: Says which seeds are needed; None if all are.
     """
 
-    def __init__(self, cells: Iterable[Cell], *, seeds_together: bool = False) -> None:
+    def __init__(
+        self, cells: Iterable[Cell], *, seeds_together: bool = False, schedule: SeedSchedule | None = None
+    ) -> None:
         self.seeds_together = seeds_together
+        self._schedule = schedule
         self._cells = {cell.id: cell for cell in cells}
         # pytest escapes non-ASCII characters in ids, unless an ini option disables that.
         self._cells |= {name.encode("unicode_escape").decode(): cell for name, cell in self._cells.items()}
@@ -54,6 +59,15 @@ class CellLookup:
             return self._cells[parameters]
         contained = [name for name in self._cells if f"-{name}-" in f"-{parameters}-"]
         return self._cells[max(contained, key=len)] if contained else None
+
+    def not_needed(self, nodeids: Iterable[str], crashed: str) -> list[str]:
+        """Return which tests measure a seed that is not needed, now that a worker died during a test."""
+        schedule, cell = self._schedule, self(crashed)
+        if schedule is None or cell is None:
+            return []
+        schedule.add_failure(cell.key, cell.seed)
+        others = ((nodeid, self(nodeid)) for nodeid in nodeids)
+        return [nodeid for nodeid, other in others if other and schedule.reason_to_skip(other.key, other.seed)]
 
 
 class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -74,7 +88,11 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
         return cell.shared_encoder or seeds or nodeid
 
     def remove_node(self, node: Any) -> str | None:
-        """Remove a dead worker; the cell that it was running is not run again."""
+        """Remove a dead worker; the cell that it was running is not run again.
+
+        With ``--sst2-seeds auto``, seeds that are not needed any more are not run either, because another worker
+        does not know that.
+        """
         units = self.assigned_work[node]
         pending = [(unit, nodeid) for unit in units.values() for nodeid, done in unit.items() if not done]
         if not pending:
@@ -82,6 +100,8 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
             return None
         unit, crashed = pending[0]
         unit[crashed] = True
+        for other in units.values():
+            other.update(dict.fromkeys(self._find_cell.not_needed(other, crashed), True))
         # Only unfinished units go back to the queue; pytest-xdist would send finished ones out empty.
         self.assigned_work[node] = {scope: unit for scope, unit in units.items() if not all(unit.values())}
         super().remove_node(node)

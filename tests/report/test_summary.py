@@ -109,3 +109,12 @@ def test_each_warning_is_one_line_with_its_cells() -> None:
     records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
     assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
     assert warning_lines(records[:1]) == ["warning: cut (a)"]
+
+
+def test_a_cell_that_cannot_be_compared_for_want_of_a_number_is_named_once() -> None:
+    before = baseline()
+    lost = before.records[0]
+    failure = Failure(lost.cell, lost.model, lost.method, lost.seed, "its worker gw0 died")
+    after = Results(before.records[1:], [failure])
+    report = make_report(after, compared(before, after), ("regressed", "incomparable"))
+    assert report.headline == "CANNOT COMPARE: minilm × linear-probe: no number this time: its worker gw0 died"

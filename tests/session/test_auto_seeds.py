@@ -15,7 +15,9 @@ ALL = [42, 43, 44, 45, 46, 47, 48, 49]
 # ``steady`` answers as ever. ``shaky`` answers otherwise than in the baseline once the file "upgraded" is there: by
 # chance, another way for every seed. ``broken`` loses most of what it knew.
 CONFTEST = """
+import os
 import pathlib
+import signal
 
 import numpy as np
 from pytest_sst2 import MethodSpec
@@ -28,6 +30,8 @@ def answers(kind):
             log.write(f"{kind} {job.seed}\\n")
         if (HERE / f"fails-{kind}-{job.seed}").exists():
             raise RuntimeError("out of order")
+        if (HERE / f"dies-{kind}-{job.seed}").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
         known = dict(zip(job.evaluation.sentences, job.evaluation.labels))
         upgraded = (HERE / "upgraded").exists()
         wrong = {"steady": 0.2, "shaky": 0.2, "broken": 0.9 if upgraded else 0.1}[kind]
@@ -198,6 +202,22 @@ def test_one_worker_has_all_seeds_of_a_cell(cells: pytest.Pytester) -> None:
     assert looks(data, "steady") == [(1, "identical")]
     for method in found:
         assert len({record["placement"]["worker"] for record in data["records"] if record["method"] == method}) == 1
+
+
+@pytest.mark.processes
+def test_a_worker_that_dies_ends_its_cell_only(cells: pytest.Pytester) -> None:
+    (cells.path / "dies-shaky-43").touch()
+    compare(cells, "-n", "2", "--methods", "steady,shaky")
+    assert trained(cells) == {"steady": [42], "shaky": [42, 43]}
+    data = content(cells)
+    assert [failure["cell"] for failure in data["failures"]] == ["shaky-seed43"]
+    reasons = {skipped["reason"] for skipped in data["skipped"] if skipped["method"] == "shaky"}
+    assert reasons == {"not needed: seed 43 has no number, so the cell cannot be compared"}
+    assert looks(data, "shaky") == [(1, "undecided")]
+    (cells.path / "dies-shaky-43").unlink()
+    cells.runpytest("--sst2-compare", "main", "--sst2-resume", "r.json", "--methods", "steady,shaky")
+    assert trained(cells) == {"shaky": ALL[1:]}
+    assert [count for count, _ in looks(content(cells), "shaky")] == [1, 3, 5, 8]
 
 
 @pytest.mark.processes

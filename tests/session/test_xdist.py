@@ -97,9 +97,11 @@ def config(workers: int) -> Any:
 class Run:
     """A run of cells by a scheduler, without processes."""
 
-    def __init__(self, cells: list[Cell], workers: int = 2, *, seeds_together: bool = False) -> None:
+    def __init__(
+        self, cells: list[Cell], workers: int = 2, *, seeds_together: bool = False, schedule: Any = None
+    ) -> None:
         self.collection = [node_id(cell) for cell in cells]
-        lookup = CellLookup(cells, seeds_together=seeds_together)
+        lookup = CellLookup(cells, seeds_together=seeds_together, schedule=schedule)
         self.scheduler = CellScheduling(config(workers), Log(), lookup)
         self.nodes: list[Node] = []
         for _ in range(workers):
@@ -156,6 +158,29 @@ class TestCellScheduling:
         second = run.add()
         run.scheduler.schedule()
         assert run.given(second) == ["a-linear-probe-seed3", "a-linear-probe-seed4"]
+
+    def test_seeds_that_are_not_needed_after_a_death_are_not_handed_out(self) -> None:
+        class Schedule:
+            ended: tuple[str | None, str] | None = None
+
+            def add_failure(self, key: tuple[str | None, str], seed: int) -> None:
+                self.ended = key
+
+            def reason_to_skip(self, key: tuple[str | None, str], seed: int) -> str:
+                return "its cell has ended" if key == self.ended else ""
+
+        cells = matrix(["a"], ["linear-probe", "torch-probe"], [1, 2, 3])
+        run = Run(cells, workers=1, seeds_together=True, schedule=Schedule())
+        (first,) = run.nodes
+        run.finish(first, 1)
+        crashed = str(run.scheduler.remove_node(first))
+        method = "linear-probe" if "linear-probe" in crashed else "torch-probe"
+        second = run.add()
+        run.scheduler.schedule()
+        started = {run.given(first)[0], crashed.partition("[")[2][:-1]}
+        assert run.given(second) == [
+            cell.id for cell in cells if cell.id not in started and f"-{method}-" not in f"-{cell.id}-"
+        ]
 
     def test_a_unit_of_which_nothing_is_left_is_not_handed_out_empty(self) -> None:
         run = Run(matrix(["a"], ["fine-tune"], [1, 2]), workers=1)
