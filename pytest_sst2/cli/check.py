@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> tuple[str, int]:
-    """Return what differs, and the exit status.
+    """Return the differences, and the exit status.
 
     Raises:
         Sst2Error: The lock cannot be read, or the model cannot be loaded.

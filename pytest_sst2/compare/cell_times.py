@@ -60,7 +60,7 @@ class PhaseTimeChange:
 
 
 def machine_difference(before: Environment, after: Environment) -> str:
-    """Return what differs between two machines and may change their seconds; empty if nothing does."""
+    """Return the differences between two machines that may change their seconds; empty if there are none."""
     differences = []
     for name in ("cpu_model", "cpu_cores", "threads", "device_name"):
         old, new = getattr(before, name), getattr(after, name)
@@ -70,7 +70,7 @@ def machine_difference(before: Environment, after: Environment) -> str:
 
 
 def kernel_difference(before: Environment, after: Environment) -> str:
-    """Return what differs and may change the kernels of the machine's fixed work, and so its unit of speed.
+    """Return the differences that may change the kernels of the machine's fixed work, and so its unit of speed.
 
     Another processor has its own kernels, so these count on the same one only.
     """

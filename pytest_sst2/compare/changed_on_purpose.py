@@ -95,7 +95,7 @@ def _left(method: str, keys: Collection[CellKey], paired: Collection[CellKey], m
 
 
 def undeclared(old: Cells, new: Cells, paired: Mapping[CellKey, CellKey], declared: Declared) -> str:
-    """Return what to type to compare the cells that differ in a model, method or recipe; empty if there are none.
+    """Return the option to type to compare the cells that differ in a model, method or recipe; empty if there are none.
 
     A cell whose rows differ as well is not comparable, whatever is declared.
     """
@@ -162,7 +162,7 @@ def _changed_values(before: Record, after: Record) -> list[str]:
 
 
 def declared_change(before: Record, after: Record, declared: Declared) -> str:
-    """Return what changed on purpose between two records, in words; empty if nothing did."""
+    """Return the change on purpose between two records, in words; empty if there is none."""
     parts = []
     if variant := _variant_change(before, after):
         parts.append(variant)

@@ -204,7 +204,7 @@ def _compare_pair(before: CellKey, after: CellKey, pairing: Pairing, tolerance: 
 
 
 def _causes(pairing: Pairing) -> tuple[Cause, ...]:
-    """Return what differs between two models with the same weights, apart from their names; empty for other pairs."""
+    """Return the differences between two models with the same weights, without their names; empty for other pairs."""
     pairs = pairing.pairs
     seeded = seed_dependent_settings(pairing.before) | seed_dependent_settings(pairing.after)
     change = declared_change(*pairs[0], NOTHING_DECLARED)

@@ -30,7 +30,7 @@ class Declared:
 
     @classmethod
     def of(cls, words: Iterable[str]) -> Declared:
-        """Return what the words of the option declare."""
+        """Return the changes that the words of the option declare."""
         words = tuple(words)
         return cls("model" in words, "recipe" in words, tuple(word for word in words if "=" in word))
 

@@ -188,7 +188,7 @@ def _hub_source(snapshot: Snapshot) -> Source:
 
 
 def _missing_split(folder: Path, subfolder: str = "") -> str:
-    """Return what a cached snapshot lacks of both splits with all their shards, or an empty string."""
+    """Return the files that a cached snapshot lacks of both splits with all their shards, or an empty string."""
     try:
         complete = (folder / subfolder).is_dir() and find_splits(folder / subfolder) is not None
     except Sst2Error:

@@ -185,7 +185,7 @@ def _twice(call: Callable[[], T]) -> T:
 
 
 def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> T:
-    """Return what ``call`` returns, repeated if the Hub says that another try may help.
+    """Return the result of ``call``, repeated if the Hub says that another try may help.
 
     The client itself does not repeat a failed listing.
     """

@@ -88,7 +88,7 @@ class FunctionTrace:
         self._leave()
 
     def notes(self, folder: str) -> dict[str, Any]:
-        """Return what ran of the packages in a folder, as JSON values. Files are relative to it."""
+        """Return the functions that ran of the packages in a folder, as JSON values. Files are relative to it."""
         site = f"{folder}{os.sep}"
         places: dict[tuple[str, str, int], set[str]] = {}
         for where, codes in self._ran.items():

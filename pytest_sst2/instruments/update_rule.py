@@ -81,7 +81,7 @@ def deviates(actual: np.ndarray, expected: np.ndarray, weights: np.ndarray, prec
 def deviation(
     rule: str, options: Mapping[str, Any], weights: np.ndarray, gradients: np.ndarray, state: State, actual: np.ndarray
 ) -> str:
-    """Return what an update did that does not follow the rule.
+    """Return the parts of an update that do not follow the rule.
 
     ``nothing moved``; ``state lost``, as in a first step; ``no bias correction``; ``rounded`` and a type; ``scaled``
     and a factor; ``decay`` and the weight decay that explains the rest; ``other``, ratio and cosine.
@@ -139,7 +139,7 @@ def _rounded_to(weights: np.ndarray) -> str:
 
 
 def outside_change(before: np.ndarray, now: np.ndarray, start: np.ndarray) -> str:
-    """Return what changed weights between two steps: ``rounded``, ``reset``, ``scaled`` and a factor, or ``other``."""
+    """Return how weights changed between two steps: ``rounded``, ``reset``, ``scaled`` and a factor, or ``other``."""
     if name := _rounded_to(now):
         return f"rounded {name}"
     if np.array_equal(now, start):

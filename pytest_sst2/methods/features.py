@@ -60,7 +60,7 @@ class Features:
         return rows
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the embeddings, as plain values."""
+        """Return the settings that decide the embeddings, as plain values."""
         return {
             "modules": [type(module).__name__ for module in self.encoder],
             "pooling": next((_pooling(module) for module in self.encoder if type(module).__name__ == "Pooling"), None),

@@ -98,7 +98,7 @@ class LockCheck:
 
 
 def check_file(path: Path, encoder: Any = None, *, model: str = "", **how: Any) -> LockCheck:
-    """Return how a model differs from the lock in a file.
+    """Return the differences between a model and the lock in a file.
 
     Args:
         path: The lock.
@@ -121,7 +121,7 @@ def check_file(path: Path, encoder: Any = None, *, model: str = "", **how: Any) 
 
 
 def check_lock(name: str, lock: ModelLock, now: ModelLock, embeddings: np.ndarray) -> LockCheck:
-    """Return how a model differs from its lock.
+    """Return the differences between a model and its lock.
 
     Args:
         name: What the lock is called in the sentences.
@@ -159,7 +159,7 @@ def _tokens(length: int | None) -> str:
 
 
 def _own_causes(lock: ModelLock, now: ModelLock, mixed: Mixing) -> Iterator[Cause]:
-    """Yield what differs for the user's own sentences only."""
+    """Yield the differences for the user's own sentences only."""
     if lock.own is None or now.own is None:
         return
     different = [number for number, is_same in enumerate(_same_ids(lock.own, now.own)) if not is_same]

@@ -109,7 +109,7 @@ def refuse_placeholders(name: str, places: Iterable[Path]) -> None:
 
 
 def wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
-    """Return what wrappers left in the names of a checkpoint's tensors, as a clause with the next step.
+    """Return the traces of wrappers in the names of a checkpoint's tensors, as a clause with the next step.
 
     The result is empty unless the checkpoint has all missing tensors without it.
     """

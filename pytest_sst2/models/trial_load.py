@@ -103,7 +103,7 @@ def _marker(located: LocatedModel) -> Path | None:
 
 
 def _problem(located: LocatedModel, seconds: float, gigabytes: float) -> str:
-    """Return what went wrong in the child process; empty if nothing did, or if it could not be started."""
+    """Return the error of the child process; empty without an error, or if the process could not be started."""
     folder = str(located.folder.absolute())
     if sys.platform == "linux" and (not (problem := _in_fork(folder, seconds, gigabytes)) or "memory" in problem):
         return problem

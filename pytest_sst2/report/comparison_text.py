@@ -65,7 +65,7 @@ def comparison_json(comparison: Comparison, fail_on: Collection[str]) -> str:
 
 
 def rule_line(comparison: Comparison) -> str:
-    """Return what is compared with what, how old the baseline is, and what ``at worst`` means."""
+    """Return both sides of the comparison, the age of the baseline, and the meaning of ``at worst``."""
     age = comparison.age_seconds
     old, new = (f"commit {commit}" if commit else "" for commit in comparison.commits)
     before = _with_details(
@@ -95,7 +95,7 @@ def ordered(cells: Iterable[CellComparison]) -> list[CellComparison]:
 
 
 def findings(comparison: Comparison) -> list[str]:
-    """Return what does not fit into the table: each distinct sentence once, with the cells it is about."""
+    """Return the sentences below the table, each distinct one once, with the cells it is about."""
 
     def by_sentence(word: str, sentences: Callable[[CellComparison], Iterable[str]]) -> list[str]:
         return once_each(word, [(cell.name, sentences(cell)) for cell in comparison.cells])

@@ -31,7 +31,7 @@ def comparison_headline(comparison: Comparison, fail_on: Collection[str]) -> str
 
 
 def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
-    """Return what the outcome means for a reader, and for an undecided one what would decide it."""
+    """Return the meaning of the outcome for a reader; of an undecided one also what would decide it."""
     word = comparison_outcome(comparison, fail_on)
     advice = ADVICE[word]
     if word == "UNDECIDED":
@@ -43,7 +43,7 @@ def comparison_advice(comparison: Comparison, fail_on: Collection[str]) -> str:
 
 
 def meaning(comparison: Comparison, fail_on: Collection[str], *before: str) -> str:
-    """Return what a comparison means, after clauses that come ``before`` it, and what would decide its cells."""
+    """Return the meaning of a comparison, after clauses that come ``before`` it, and what would decide its cells."""
     clauses = [*before, *_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)]
     times = _times_undecided(comparison, fail_on) and comparison.timing_command
     again = f". This times both again: {times}" if times else ""
@@ -151,7 +151,7 @@ def _all_hold(cells: Sequence[CellComparison]) -> str:
 
 
 def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> Iterator[str]:
-    """Yield what the outcome means, and everything else that a reader should know before merging."""
+    """Yield the meaning of the outcome, and everything else that a reader should know before merging."""
     cells, limit = comparison.cells, points_text(comparison.tolerance)
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
     if failed := [cell for cell in regressed if cell.failed_seeds]:

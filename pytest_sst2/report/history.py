@@ -86,7 +86,7 @@ def _line(history: CellHistory) -> Line | None:
 
 
 def _span(history: CellHistory) -> str:
-    """Return what the line of a cell shows, with both of its ends."""
+    """Return the description of a cell's line, with both of its ends."""
     accuracies = [point.accuracy for point in history.points]
     low, high = min(accuracies), max(accuracies)
     course = f"{low:.4f}" if low == high else f"{low:.4f} (lowest) to {high:.4f} (highest)"

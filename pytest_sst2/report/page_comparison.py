@@ -74,7 +74,7 @@ def _numbers(cell: CellComparison) -> dict[str, float]:
 
 
 def _note(cell: CellComparison) -> str:
-    """Return what explains a cell, else the first thing that differs for it."""
+    """Return the cause of a cell, else the first difference."""
     first = next(map(str, cell.causes), "")
     return first_reason(cell) or leading_clauses(first, MOST_CAUSE_CHARACTERS)
 

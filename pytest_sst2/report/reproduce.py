@@ -50,7 +50,7 @@ def install_command(records: Sequence[Record]) -> str:
 
 
 def remark(records: Sequence[Record], tests: Sequence[str] | None) -> str:
-    """Return what the commands leave to the reader; ``tests`` as for ``run_commands``."""
+    """Return the steps that the commands leave to the reader; ``tests`` as for ``run_commands``."""
     version = records[0].environment.packages.get(_OURS, "")
     ours = f"{_OURS} {version}".strip()
     return f"Install {ours} from its repository or a wheel.{f' {_TESTS_UNKNOWN}' if tests is None else ''}"

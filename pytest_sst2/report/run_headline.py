@@ -39,7 +39,7 @@ def run_headline(
 def run_advice(
     run: RunOutcome, comparison: Comparison | None, fail_on: Collection[str], within: WithinRun | None = None
 ) -> str:
-    """Return what the outcome of a run means for a reader; empty if there is nothing to add."""
+    """Return the meaning of a run's outcome for a reader; empty if there is nothing to add."""
     if run.has_trouble:
         troubles = _troubles(run)
         clauses = meaning(comparison, fail_on, *troubles) if comparison else "; ".join(troubles)

@@ -81,7 +81,7 @@ def make_report(
 
 
 def context_lines(record: Record) -> list[str]:
-    """Return what all cells of a run have in common: data, recipe, device, dtype and versions; and the data's note."""
+    """Return the properties that all cells of a run share (data, recipe, device, dtype, versions) and the data's note."""
     data, environment = record.dataset, record.environment
     # Twelve characters of a commit identify it.
     revision = data.revision if data.revision.startswith("sha256:") else data.revision[:12]
@@ -112,7 +112,7 @@ def warning_lines(records: Sequence[Record]) -> list[str]:
 
 
 def _mixture_notes(records: Sequence[Record]) -> list[str]:
-    """Return what differs between the cells of one table but should not; files of several runs may be joined."""
+    """Return the unwanted differences between the cells of one table; files of several runs may be joined."""
     revisions = list(dict.fromkeys(f"{record.dataset.name} ({record.dataset.revision})" for record in records))
     notes = []
     if len(revisions) > 1:

@@ -76,7 +76,7 @@ def _sentence(cell: CellComparison) -> str:
 
 
 def rule_line(within: WithinRun) -> str:
-    """Return what the columns mean."""
+    """Return the meaning of the columns."""
     return (
         f"{within.origin}: each cell against another one, on the same sentences; at worst and at best: the "
         f"{100 * (1 - within.alpha):g} % confidence bounds of Δ; up to {points_text(within.tolerance)} may be lost"
@@ -90,7 +90,7 @@ def gate_line(flagged: Sequence[CellComparison]) -> str:
 
 
 def findings(within: WithinRun) -> list[str]:
-    """Return what does not fit into the table: each distinct sentence once, with the pairs it is about."""
+    """Return the sentences below the table, each distinct one once, with the pairs it is about."""
 
     def by_sentence(word: str, sentences: Iterable[Iterable[str]]) -> list[str]:
         return once_each(word, list(zip(names, sentences, strict=True)))

@@ -49,7 +49,7 @@ def _message(error: BaseException, cell: Cell, recipe: Recipe) -> str:
 
 
 def _work_and_remedy(cell: Cell, recipe: Recipe) -> tuple[str, str]:
-    """Return what a cell needs memory for, and the options that lower the need."""
+    """Return the uses of memory in a cell, and the options that lower them."""
     if cell.model is None:
         return f"on {recipe.train_size or 'all'} training rows", "--sst2-train-size"
     smaller_model = "or a smaller model in --models"

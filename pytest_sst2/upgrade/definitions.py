@@ -92,7 +92,7 @@ def content_digest(definition: Definition) -> str:
 
 
 def _content(node: ast.AST) -> tuple[object, ...]:
-    """Return what decides what a definition does, as nested tuples."""
+    """Return the parts of a definition that decide its behaviour, as nested tuples."""
     if isinstance(node, ast.Module):
         return tuple(_tree(child) for child in _body(node) if not _is_ignored(child))
     assert isinstance(node, _DEFINITIONS)  # noqa: S101 - all that definitions_of returns

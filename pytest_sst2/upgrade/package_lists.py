@@ -18,7 +18,7 @@ from pytest_sst2.utils.suggest import closest, did_you_mean
 
 
 def read_packages(name: str, folder: Path) -> LockFile:
-    """Return what a file, ``REF:PATH`` or a baseline pins.
+    """Return the pins of a file, of ``REF:PATH`` or of a baseline.
 
     Args:
         name: As typed: a path, a file of a commit (``main:uv.lock``), or the name of a baseline.

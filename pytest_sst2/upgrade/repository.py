@@ -89,7 +89,7 @@ class Repository:
         return self.git("cat-file", "-e", f"{sha}:{(self.inside / path).as_posix()}").status == 0
 
     def notes(self, sha: str) -> list[str]:
-        """Return what of the working tree, and of a commit, is not measured."""
+        """Return the parts of the working tree and of a commit that are not measured."""
         notes = []
         status = self.git("status", "--porcelain", "-z").output.decode(errors="replace").split("\0")
         if changed := [entry[3:] for entry in status if entry[2:3] == " "]:

@@ -67,7 +67,7 @@ class SourceChanges:
 
 
 def source_changes(before: Trace, after: Trace, packages: Collection[str]) -> SourceChanges:
-    """Return what differs between the packages of two environments, with these names on either side."""
+    """Return the differences between the packages of two environments, with these names on either side."""
     files = [_files(side.site, packages) for side in (before, after)]
     total, unread = 0, []
     found: list[_Changed] = []

@@ -92,7 +92,7 @@ def beginning_of(path: Path) -> bytes:
 
 
 def placeholder(beginning: bytes) -> str:
-    """Return what was saved in place of a file, as a clause with the remedy, or an empty string."""
+    """Return the kind of content saved in place of a file, as a clause with the remedy, or an empty string."""
     beginning = beginning.removeprefix(_BYTE_ORDER_MARK)
     return next((remedy for pattern, remedy in _PLACEHOLDERS if re.match(pattern, beginning)), "")
 

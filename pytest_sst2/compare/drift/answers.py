@@ -116,7 +116,7 @@ def same_numbers(before: Record, after: Record) -> bool:
 def answer_causes(
     before: Record, after: Record, *, unexplained: bool, frozen: bool, rearranged: bool = False
 ) -> Iterator[Cause]:
-    """Yield how the answers differ.
+    """Yield the differences between the answers.
 
     Both records have a fingerprint, and the same evaluation rows in the same order. ``unexplained`` is whether all
     earlier steps of the chain agree, ``frozen`` whether nothing was trained in steps, and ``rearranged`` whether the

@@ -77,7 +77,7 @@ def incomparable_reasons(
 
 
 def _paired_row_differences(before: Record, after: Record, declared: Declared) -> list[str]:
-    """Return how the rows of two records with the same seed differ."""
+    """Return the differences between the rows of two records with the same seed."""
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
         if before.dataset.digest != after.dataset.digest:
@@ -114,7 +114,7 @@ def _have_most_rows_in_common(before: Record, after: Record) -> bool:
 
 
 def _draw_row_differences(before: Record, after: Record) -> list[str]:
-    """Return how the evaluation rows of two independent draws differ; held-out rows may."""
+    """Return the differences between the evaluation rows of two independent draws; held-out rows may differ."""
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
         return ["training and evaluation rows (a file of schema 1 does not distinguish them)"]
@@ -162,7 +162,7 @@ def _with_revisions(rows: list[str], before: Record, after: Record) -> list[str]
 
 
 def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ()) -> tuple[Cause, ...]:
-    """Return what differs between two records of the same data and recipe, in the order of the chain.
+    """Return the differences between two records of the same data and recipe, in the order of the chain.
 
     Empty if nothing differs, or if one record has no fingerprint (schema 1). With another seed, only what does not
     depend on the seed is compared, so without the ``seeded`` settings.
@@ -214,7 +214,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
 
 
 def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str, str]) -> tuple[Cause, ...]:
-    """Return what differs between two frozen encoders with the same probe sentences, in the order of the chain.
+    """Return the differences between two frozen encoders with the same probe sentences, in the order of the chain.
 
     Weights, values of the config and ways to compute that changed no module's output become notes. ``settings`` has a
     sentence for each setting that differs.
@@ -233,7 +233,7 @@ def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str,
 def _training_causes(
     before: Record, after: Record, settings: Collection[str], *, tokens: Collection[Cause], encoder: Collection[Cause]
 ) -> Iterator[Cause]:
-    """Yield how the trainings differ, as far as the earlier steps agree."""
+    """Yield the differences between the trainings, as far as the earlier steps agree."""
     old, new = (record.fingerprint.training if record.fingerprint else None for record in (before, after))
     if old is None or new is None:
         return

@@ -22,7 +22,7 @@ def row_differences(
     labels: tuple[Sequence[int], Sequence[int]] = ((), ()),
     read: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[str]:
-    """Yield how the rows differ: text, labels or order. ``which`` is ``training`` or ``evaluation``.
+    """Yield the differences between the rows: text, labels or order. ``which`` is ``training`` or ``evaluation``.
 
     ``labels`` has the labels of both sides in the order of the rows, if they are known, and ``read`` what ``read_rows``
     returns of both.

@@ -39,7 +39,7 @@ def embedding_causes(
     same_weights: bool,
     explained: bool,
 ) -> Iterator[Cause]:
-    """Yield how the embeddings of the probe sentences with the same tokens (bool, of shape (64,)) differ.
+    """Yield the differences between embeddings of probe sentences with the same tokens (bool, of shape (64,)).
 
     ``lengths`` are their numbers of tokens, empty if unknown. ``explained`` is whether a setting or the config already
     explains the difference.

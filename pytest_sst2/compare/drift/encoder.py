@@ -53,7 +53,7 @@ def encoder_causes(
     same_sentences: bool,
     settings: Mapping[str, str],
 ) -> Iterator[Cause]:
-    """Yield what differs in the encoder. If the dtype differs, yield only that, because it changes everything else.
+    """Yield the differences in the encoder. If the dtype differs, yield only that, because it changes everything else.
 
     ``same_sentences`` is whether the probe sentences are the same, ``settings`` holds the settings that differ.
     """

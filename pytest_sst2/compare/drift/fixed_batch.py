@@ -35,7 +35,7 @@ def fixed_batch_causes(
     autocast: bool,
     hidden_dropout: bool,
 ) -> Iterator[Cause]:
-    """Yield how the inputs, the dropout, the loss and the gradients of the fixed batch differ.
+    """Yield the differences between the inputs, the dropout, the loss and the gradients of the fixed batch.
 
     Args:
         old: The earlier measurement; None if it was not recorded.
@@ -184,7 +184,7 @@ def _varies(side: FixedBatch) -> bool:
 def _loss_causes(
     old: FixedBatch, new: FixedBatch, explained: Collection[str], tolerance: float, *, same_start: bool
 ) -> Iterator[Cause]:
-    """Yield how the loss differs from the cross-entropy of the logits, else how the gradients differ."""
+    """Yield the difference of the loss from the cross-entropy of the logits, else those of the gradients."""
     if any(name.startswith(("label_smoothing", "gradient_accumulation")) for name in explained):
         return
     if old.cross_entropy and new.cross_entropy:
@@ -204,7 +204,7 @@ def _loss_causes(
 
 
 def _gradient_causes(old: FixedBatch, new: FixedBatch, tolerance: float) -> Iterator[Cause]:
-    """Yield how the gradients differ of the same loss."""
+    """Yield the differences between the gradients of the same loss."""
     before, after = _gradients(old), _gradients(new)
     common = [name for name in after if name in before]
     scale = max((before[name][0] for name in common), default=0.0)

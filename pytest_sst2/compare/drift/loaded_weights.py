@@ -34,7 +34,7 @@ def loaded_model(record: Record) -> LoadedModel | None:
 
 
 def weight_causes(before: LoadedModel, after: LoadedModel, *, same_seed: bool, frozen: bool) -> Iterator[Cause]:
-    """Yield how the weights as loaded differ. The encoder may be ``frozen``.
+    """Yield the differences between the weights as loaded. The encoder may be ``frozen``.
 
     A frozen encoder does not use its head, nor a pooler, which a checkpoint may lack. Other seeds draw both anew.
     """
@@ -82,7 +82,7 @@ def _files(before: LoadedModel, after: LoadedModel) -> tuple[str, str]:
 def _part_causes(
     before: LoadedModel, after: LoadedModel, old: EncoderFingerprint, new: EncoderFingerprint, unused: frozenset[str]
 ) -> Iterator[Cause]:
-    """Yield how the weights differ part by part, for records without sketches of the tensors."""
+    """Yield the differences between the weights, part by part, for records without sketches of the tensors."""
     all_parts = dict.fromkeys((*old.parts, *new.parts))
     if old.parts.keys() != new.parts.keys() and sorted(old.parts.values()) == sorted(new.parts.values()):
         return  # only renamed

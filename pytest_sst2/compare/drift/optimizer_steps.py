@@ -27,7 +27,7 @@ def step_causes(
     new_settings: Mapping[str, Any],
     explained: Collection[str],
 ) -> Iterator[Cause]:
-    """Yield what the steps of the later training do that they should not, and what those of the earlier did not.
+    """Yield the deviations of the later training's steps from their rules that the earlier training's steps lack.
 
     Each check is of one side alone: against the clipping and the rule that the training itself states. Differences
     in earlier parts of the chain therefore explain none of it. ``explained`` has the names of differing settings.

@@ -22,7 +22,7 @@ _ROUNDING = 1e-4
 def training_causes(
     old: TrainingFingerprint | None, new: TrainingFingerprint | None, settings: Collection[str]
 ) -> Iterator[str]:
-    """Yield how the optimisation differs, without what the names of the differing settings explain."""
+    """Yield the differences between the optimisations that the names of the differing settings do not explain."""
     if old is None or new is None:
         return
     if old.autocast is not None and new.autocast is not None and old.autocast != new.autocast:
@@ -47,7 +47,7 @@ def training_causes(
 
 
 def _optimiser_causes(old: TrainingFingerprint, new: TrainingFingerprint, settings: Collection[str]) -> Iterator[str]:
-    """Yield how the optimiser differs although the settings do not show it."""
+    """Yield the differences between the optimisers that the settings do not show."""
     explained = " ".join(settings)
     for name in new.optimizer:
         known = name in explained or _SETTINGS.get(name, name) in explained
@@ -89,7 +89,7 @@ def _trained_causes(old: Collection[str], new: Collection[str]) -> Iterator[str]
 
 
 def first_step_causes(old: TrainingFingerprint | None, new: TrainingFingerprint | None) -> Iterator[str]:
-    """Yield how the first steps differ of two trainings with the same rows, weights and settings."""
+    """Yield the differences between the first steps of two trainings with the same rows, weights and settings."""
     if old is None or new is None:
         return
     same = "from the same rows and weights"

@@ -96,7 +96,7 @@ def _has_table(names: Iterable[str]) -> bool:
 
 
 def weight_changes(old: TensorSketches, new: TensorSketches, *, ignored: Iterable[str] = ()) -> WeightChanges | None:
-    """Return how the tensors differ; None if they do not. Tensors with a part of their name in ``ignored`` are not."""
+    """Return the differences between the tensors, without those with a part of their name in ``ignored``; else None."""
     before, after = _tensors(old), _tensors(new)
     left_out = frozenset(ignored)
     kinds: dict[str, list[str]] = {}
@@ -171,7 +171,7 @@ def _counterpart(owner: str, name: str) -> str:
 
 
 def _kind(old: Tensor, new: Tensor) -> str:
-    """Return what happened to the values of a tensor."""
+    """Return the kind of change of a tensor's values."""
     is_same_set = old.digest[2:] == new.digest[2:] and math.isclose(old.length, new.length, rel_tol=_SAME_LENGTH)
     if is_same_set and _count(old.shape) == _count(new.shape):
         return _PERMUTED

@@ -34,6 +34,6 @@ class FrozenEncoder:
 
 
 def _state(encoder: Any) -> Hashable:
-    """Return what differs after a training step or another change of weights, without reading the weights."""
+    """Return a value that changes with a training step or another change of weights, without reading the weights."""
     weights = [(weight.data_ptr(), weight._version) for weight in encoder.parameters()]
     return encoder.max_seq_length, tuple(weights)
