@@ -81,7 +81,7 @@ def make_report(
 
 
 def context_lines(record: Record) -> list[str]:
-    """Return the properties that all cells of a run share (data, recipe, device, dtype, versions) and the data's note."""
+    """Return what all cells of a run share (data, recipe, device, dtype, versions), and the note of the data."""
     data, environment = record.dataset, record.environment
     # Twelve characters of a commit identify it.
     revision = data.revision if data.revision.startswith("sha256:") else data.revision[:12]
