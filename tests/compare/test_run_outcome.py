@@ -21,7 +21,7 @@ FAILURE = Failure("a", "b", "c", 1, "d")
     [
         ([], [], [], "NOTHING MEASURED", "neutral"),
         ([0.7, 0.7], [], [], "PASSES", "good"),
-        ([0.7, None], [], [], "MEASURED", "neutral"),
+        ([0.7, None], [], [], "MEASURED", "plain"),
         ([0.8], [], [], "FAILS", "bad"),
         ([0.7], [FAILURE], [], "FAILS", "bad"),
         ([0.7], [], ["not saved"], "FAILS", "bad"),
