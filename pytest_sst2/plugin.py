@@ -12,6 +12,7 @@ import pytest
 
 from pytest_sst2 import hookspec
 from pytest_sst2.config import options
+from pytest_sst2.config.misspelt import refuse_misspelt_flag
 from pytest_sst2.session import results_plugin
 from pytest_sst2.session.cell_items import cells_of, deselect, has_no_cell, runs_cells, uses_cell
 from pytest_sst2.session.planned_cells import (
@@ -76,6 +77,7 @@ def pytest_load_initial_conftests(
     known.file_or_dir = [path for path in known.file_or_dir if path not in values]
     result = yield
     options.add_bare_options(parser)
+    refuse_misspelt_flag(parser, args)
     return result
 
 

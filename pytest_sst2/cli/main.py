@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from pytest_sst2.cli import (
@@ -31,12 +32,15 @@ from pytest_sst2.cli.output import print_text
 from pytest_sst2.config.options import join_minus_values
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.sanitize import one_line
+from pytest_sst2.utils.suggest import closest, did_you_mean
 from pytest_sst2.utils.unexpected import UNEXPECTED, unexpected
 from pytest_sst2.version import __version__
 
 # Each module is named after its command.
 _COMMANDS = (models, methods, recipes, compare, plan, report, merge, history, upgrade, lock, check, doctor, cache)
 _ERROR = 2
+# How argparse begins its message about an unknown command.
+_UNKNOWN = "argument COMMAND: invalid choice: '"
 _GONE = "the working folder no longer exists. Change to a folder that exists."
 # As in a shell: 128 and the number of SIGINT.
 _INTERRUPTED = 130
@@ -48,18 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the rest of the process
     options = _parse(arguments)
     status = 0
+    if _folder_is_gone():  # libraries end the process there
+        return _failed(_GONE, _ERROR)
     # The encoding of a pipe may lack a character of the output.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
         text, status = options.run(options)
     except Sst2Error as error:
-        return _failed(_GONE if _folder_is_gone() else str(error), _ERROR)
+        return _failed(str(error), _ERROR)
     except KeyboardInterrupt:
         return _failed("interrupted.", _INTERRUPTED)
     except Exception as error:
-        if _folder_is_gone():
-            return _failed(_GONE, _ERROR)
         command = options.run.__module__.rpartition(".")[2]
         return _failed(unexpected(f"the command {command}", error), UNEXPECTED)
     try:
@@ -97,8 +101,14 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose error messages contain no secrets."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong with the command line, and exit."""
-        super().error(one_line(message))
+        """Print what is wrong with the command line, with the nearest command for a misspelt one, and exit."""
+        name = message.removeprefix(_UNKNOWN).partition("'")[0] if message.startswith(_UNKNOWN) else ""
+        guess = did_you_mean(closest(name, map(_name, _COMMANDS))) if name else ""
+        super().error(f"{one_line(message)}{guess and f'.{guess}'}")
+
+
+def _name(command: ModuleType) -> str:
+    return command.__name__.rpartition(".")[2]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-sst2 {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
-        name, text = module.__name__.rpartition(".")[2], module.HELP
+        name, text = _name(module), module.HELP
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.set_defaults(run=module.run)
         if hasattr(module, "add_arguments"):

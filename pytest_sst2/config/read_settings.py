@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_sst2.config.declared import CHANGED_OPTION, Declared
+from pytest_sst2.config.misspelt import check_ini_options
 from pytest_sst2.config.option_parsers import AUTO_SEEDS, current_words
 from pytest_sst2.config.option_values import base_folder, option_value, warn_deprecated
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON
@@ -38,9 +39,11 @@ def read_settings(config: pytest.Config) -> Settings:
     Relative paths start from the folder pytest was called in; those of an ini file from the folder of the ini file.
 
     Raises:
-        Sst2Error: A value is wrong, a data folder is missing, or two options contradict each other.
+        Sst2Error: A value is wrong, an ini option does not exist, a data folder is missing, or two options contradict
+            each other.
     """
     check_ini_file(config)
+    check_ini_options(config)
     project = project_folder(config)
     values = {option.name: option_value(config, option) for option in OPTIONS}
     prints_json = values["json"] == "-"

@@ -20,6 +20,7 @@ from pytest_sst2.hub.download import obtain
 from pytest_sst2.hub.errors import HubError
 from pytest_sst2.hub.worker import Fetch, Request
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import shorten
 from pytest_sst2.utils.hashing import short_digest
 
 if TYPE_CHECKING:
@@ -258,13 +259,24 @@ def _read_folder(folder: Path, form: RowFormat | None = None) -> tuple[DatasetDi
         raise Sst2Error(
             f"{folder} contains no data set. It needs one file each for train and validation (train.tsv and dev.tsv, "
             f"train-00000-of-00001.parquet, ...; formats: {', '.join(READERS)}), or the output of "
-            f"DatasetDict.save_to_disk.{_skipped(folder)}"
+            f"DatasetDict.save_to_disk.{_found(folder)}{_skipped(folder)}"
         )
     files = {name: [(path, *read_file(path, form)) for path in paths] for name, paths in splits.files.items()}
     rows = {name: _joined([part for _, part, _ in parts]) for name, parts in files.items()}
     quoted = [path.name for parts in files.values() for path, _, is_quoted in parts if is_quoted]
     notes = [f"{' and '.join(quoted)} read as quoted TSV, as pandas writes it"] if quoted else []
     return dataset_of(rows), splits.home, "; ".join([*notes, *form.notes])
+
+
+def _found(folder: Path) -> str:
+    """Return a sentence with the data files of a folder that lacks a split; empty if it has none."""
+    files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in READERS and path.is_file())
+    if not files:
+        return ""
+    hint = ""
+    if test := next((Path(name) for name in files if name.lower().startswith("test")), None):
+        hint = f" A test split is not used: if {test} has labels, rename it to validation{test.suffix}."
+    return f" It has only {shorten(files, 5)}.{hint}"
 
 
 def _saved_rows(paths: list[Path], name: str, form: RowFormat) -> Rows:

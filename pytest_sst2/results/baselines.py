@@ -174,7 +174,9 @@ def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
         path = base / Path(name_or_path).expanduser()
         if path.is_file():
             return path
-        if path.exists() and not path.is_dir():
+        if path.is_dir():
+            raise Sst2Error(f"{quoted(name_or_path)} is a folder. Name a results file{_or_one_of(folder)}.")
+        if path.exists():
             check_regular_file(path)  # a pipe, as of compare <(git show ...), is there and cannot be read
     if _NAME.fullmatch(name_or_path) and (path := folder / FOLDER / name_or_path).is_file():
         return path  # main.json
@@ -185,7 +187,13 @@ def find_baseline(folder: Path, base: Path, name_or_path: str) -> Path:
             "one with --sst2-save NAME."
         )
     guess = did_you_mean(closest(name_or_path, saved))
-    raise Sst2Error(f"no baseline {quoted(name_or_path)}: it is neither a file nor one of {', '.join(saved)}.{guess}")
+    names = ", ".join(saved)
+    raise Sst2Error(f"no baseline {quoted(name_or_path)}: no such file, and the baselines are {names}.{guess}")
+
+
+def _or_one_of(folder: Path) -> str:
+    saved = saved_baselines(folder)
+    return f", or a baseline ({shorten(saved)})" if saved else ""
 
 
 def load_results(folder: Path, base: Path, name_or_path: str) -> Results:

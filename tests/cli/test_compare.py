@@ -93,7 +93,7 @@ def test_markdown_and_json_are_of_the_same_outcome(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["main", "mian"], "no baseline 'mian': it is neither a file nor one of main, other, worse. Did you mean"),
+        (["main", "mian"], "no baseline 'mian': no such file, and the baselines are main, other, worse. Did you mean"),
         (["nowhere/x.json", "main"], "no baseline 'nowhere/x.json'"),
         (["main", "damaged.json"], "damaged.json is not a results file"),
         (["newer.json", "main"], "newer.json has schema version 99"),

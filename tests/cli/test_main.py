@@ -37,9 +37,11 @@ def test_a_closed_stdout_leaves_the_exit_status(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["compile"])
+        main(["comapre"])
     assert caught.value.code == 2
-    assert "usage: pytest-sst2" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "usage: pytest-sst2" in message
+    assert message.endswith(". Did you mean 'compare'?\n")
 
 
 def test_without_a_command_all_are_listed_with_the_status_of_a_usage_error(

@@ -311,7 +311,8 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
     ("broken", "parts"),
     [
         (Path.mkdir, [NO_DATA_SET]),
-        (no_validation, ["{folder} contains no data set", "train and validation"]),
+        (no_validation, ["{folder} contains no data set", "train and validation", "It has only test.tsv, train.tsv."]),
+        (no_validation, ["A test split is not used: if test.tsv has labels, rename it to validation.tsv."]),
         (wrong_label_in_dev, ["dev.tsv, line 3", "'bad'", "0 (negative) and 1 (positive)"]),
         (unlabelled_dev, ["dev.tsv, line 2", "'-1'", "unlabelled test split"]),
         (dev_without_labels, ["dev.tsv, line 1", "no column 'label'", "'index', 'sentence'"]),

@@ -84,8 +84,8 @@ class TestCommands:
             status = main(command.split())
         finally:
             os.chdir(tmp_path)
-        if status:
-            assert "the working folder no longer exists" in capsys.readouterr().err
+        assert status == 2
+        assert "the working folder no longer exists" in capsys.readouterr().err
 
 
 class TestComparisonThatFails:

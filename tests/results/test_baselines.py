@@ -220,11 +220,18 @@ class TestFinding:
         for name in ("release-1", "main"):
             save(tmp_path, name)
         message = refusal(lambda: find_baseline(tmp_path, tmp_path, "mian"))
-        assert message.endswith("no baseline 'mian': it is neither a file nor one of main, release-1. "
+        assert message.endswith("no baseline 'mian': no such file, and the baselines are main, release-1. "
                                 "Did you mean 'main'?")  # fmt: skip
         assert refusal(lambda: find_baseline(tmp_path, tmp_path, "elsewhere/x.json")).endswith(
-            "no baseline 'elsewhere/x.json': it is neither a file nor one of main, release-1."
+            "no baseline 'elsewhere/x.json': no such file, and the baselines are main, release-1."
         )
+
+    def test_a_folder_is_named_as_one(self, tmp_path: Path) -> None:
+        assert refusal(lambda: find_baseline(tmp_path, tmp_path, ".")).endswith("'.' is a folder. Name a results file.")
+        save(tmp_path, "main")
+        for name in (".sst2", str(tmp_path)):
+            message = refusal(lambda name=name: find_baseline(tmp_path, tmp_path, name))  # type: ignore[misc]
+            assert message.endswith(f"{name!r} is a folder. Name a results file, or a baseline (main).")
 
     def test_home_folders_are_expanded_and_invalid_paths_do_not_exist(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,10 +248,10 @@ class TestFinding:
         parts = [f"no baseline {quoted(name_or_path)}", str(tmp_path / ".sst2"), "Save one with --sst2-save NAME."]
         assert [part for part in parts if part not in message] == []
 
-    @pytest.mark.parametrize("name_or_path", ["main", ".sst2/main.json"])
-    def test_a_folder_is_not_a_baseline(self, tmp_path: Path, name_or_path: str) -> None:
+    @pytest.mark.parametrize(("name_or_path", "part"), [("main", "no baseline"), (".sst2/main.json", "is a folder")])
+    def test_a_folder_is_not_a_baseline(self, tmp_path: Path, name_or_path: str, part: str) -> None:
         (tmp_path / ".sst2" / "main.json").mkdir(parents=True)
-        assert "no baseline" in refusal(lambda: load_baseline(tmp_path, tmp_path, name_or_path))
+        assert part in refusal(lambda: load_baseline(tmp_path, tmp_path, name_or_path))
 
     def test_the_nearest_folder_upwards_with_baselines_is_the_project(self, tmp_path: Path) -> None:
         below = tmp_path / "a" / "b"
