@@ -7,7 +7,7 @@ pickles of a repository that has nothing else.
 from __future__ import annotations
 
 import fnmatch
-import importlib.util
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -106,19 +106,14 @@ def _weights(names: Iterable[str], place: str) -> list[str]:
 def _check_tokenizer(names: set[str]) -> None:
     if "tokenizer.json" in names or names.isdisjoint({"spm.model", "spiece.model"}) or "vocab.txt" in names:
         return
-    missing = [name for name in ("sentencepiece", "google.protobuf") if not _is_installed(name)]
-    if missing:
-        raise Sst2Error(
-            f"its tokenizer needs {' and '.join(missing)}, not installed here (extra pytest-sst2[deberta]): "
-            f"{install_command('deberta')}"
-        )
-
-
-def _is_installed(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent is missing
-        return False
+        importlib.import_module("google.protobuf")
+        importlib.import_module("sentencepiece")
+    except ImportError as error:
+        raise Sst2Error(
+            "its tokenizer needs protobuf and sentencepiece, which are not both installed here (extra "
+            f"pytest-sst2[deberta]): {install_command('deberta')}"
+        ) from error
 
 
 def _check_model_type(folder: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_sst2.methods.sequence_classifier import SequenceClassifier
+from pytest_sst2.models import repository_files
 from pytest_sst2.models.loader import ModelLoader
+from pytest_sst2.utils.errors import Sst2Error
 from tests.support.model_folders import EMBEDDINGS, in_folder, locate, refusal_of
 from tests.support.tiny_models import write_fast_tokenizer, write_tokenizer
 
@@ -107,3 +110,9 @@ def test_a_classifier_that_needs_an_end_token_is_refused_without_one(tmp_path: P
     spec = in_folder(write_kind(tmp_path / "ends", "t5", "T5Model", ends_with="[SEP]", **T5))
     model, tokenizer = ModelLoader().sequence_classifier(spec), ModelLoader().tokenizer(spec)
     assert SequenceClassifier(model, tokenizer, 16, "float32").embed(["good"]).shape == (1, 32)
+
+
+def test_a_tokenizer_of_sentencepiece_names_the_extra_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(Sst2Error, match=r"needs protobuf and sentencepiece.*extra pytest-sst2\[deberta\]"):
+        repository_files.select({"config.json": 2, "spm.model": 9}, lambda names: Path("never"))
