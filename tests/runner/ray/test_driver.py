@@ -99,7 +99,7 @@ def accuracies(path: Path) -> dict[str, tuple[float, list[float]]]:
     return {each["cell"]: (each["accuracy"], each["probabilities"]) for each in results(path)["records"]}
 
 
-def until(happened: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(happened: Callable[[], bool], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -183,10 +183,12 @@ class TestLoss:
             (benchmarks.path / f"wait-{seed}").touch()
 
         def kill_the_second_node() -> None:
-            until(lambda: len(list(benchmarks.path.glob("began-*"))) == 2)
-            cluster.remove_node(cluster.second, allow_graceful=False)
-            for seed in seeds:
-                (benchmarks.path / f"wait-{seed}").unlink()
+            try:
+                until(lambda: len(list(benchmarks.path.glob("began-*"))) == 2)
+                cluster.remove_node(cluster.second, allow_graceful=False)
+            finally:  # otherwise the run would wait without end
+                for seed in seeds:
+                    (benchmarks.path / f"wait-{seed}").unlink()
 
         killer = threading.Thread(target=kill_the_second_node)
         killer.start()
