@@ -177,7 +177,7 @@ for attempt in (
         raise SystemExit("not refused")
 print("done")
 """
-        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
         assert child.stdout == "done\n", child.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
 
@@ -193,5 +193,5 @@ try:
 except RuntimeError as error:
     print("allocate memory" in str(error))
 """
-        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
         assert child.stdout == "True\n", child.stderr

@@ -32,7 +32,7 @@ class Pair:
     def run(self, before: Callable[[Turns], None], after: Callable[[Turns], None]) -> list[str]:
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(self._side, *one) for one in zip(SIDES, (before, after), strict=True)]:
-                done.result(timeout=20)
+                done.result(timeout=120)
         return self.ran
 
     def _side(self, name: str, work: Callable[[Turns], None]) -> None:

@@ -194,5 +194,5 @@ def on_a_terminal(command: Sequence[str], folder: Path, **variables: str) -> str
         while part := os.read(ours, 4096):
             parts.append(part)
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     return b"".join(parts).decode()

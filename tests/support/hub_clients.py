@@ -80,7 +80,7 @@ def ask_in_new_process(script: str, *, endpoint: str, home: Path) -> Any:
         cwd=Path(pytest_sst2.__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

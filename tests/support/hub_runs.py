@@ -182,7 +182,7 @@ def start_fetch(place: Place, env: dict[str, str]) -> subprocess.Popen[str]:
 
 def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Return the result of such a process: its ``files`` by digest or its ``error``, and the ``seconds`` it took."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])
     return answer

@@ -204,7 +204,7 @@ def test_a_run_that_is_killed_leaves_every_file_whole_and_can_be_finished(
                 time.sleep(0.002)
             time.sleep(chance.uniform(0.0, 1.05 * (project.seconds - project.cells_seconds)))
         run.kill()
-        run.join(60)
+        run.join(300)
         total["killed before their end"] += run.exitcode == -signal.SIGKILL
         counts = project.check()
         project.go_on()

@@ -153,7 +153,7 @@ def at_once(*functions: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
 
 
 def test_of_two_calibrations_at_once_neither_loses_what_the_other_found(
