@@ -25,7 +25,7 @@ def library_reason(message: str) -> str:
     """
     if no_class := _NO_CLASS.search(message):
         kind, wanted = no_class.groups()
-        use = ", or use the probes: --methods=linear-probe,torch-probe" if wanted.endswith("Classification") else ""
+        use = ", or try the probes: --methods=linear-probe,torch-probe" if wanted.endswith("Classification") else ""
         return f"transformers has no {wanted} for models of the kind {kind}. {_NAME_ANOTHER}{use}"
     if no_processor := _NO_PROCESSOR.search(message):
         return f"sentence-transformers needs its {no_processor[1]}, which its folder does not have. {_NAME_ANOTHER}"

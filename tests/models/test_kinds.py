@@ -84,7 +84,7 @@ def test_a_kind_without_classifier_is_for_the_probes_only(tmp_path: Path) -> Non
     spec = in_folder(write_kind(tmp_path, "mamba", "MambaModel", vocab_size=EMBEDDINGS, hidden_size=32, state_size=4))
     message = refusal_of(spec, ModelLoader.sequence_classifier)
     assert "transformers has no AutoModelForSequenceClassification for models of the kind Mamba" in message
-    assert "or use the probes" in message
+    assert "or try the probes" in message
     assert ModelLoader().sentence_encoder(spec).encode(["good"]).shape == (1, 32)
 
 
