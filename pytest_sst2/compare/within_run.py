@@ -81,19 +81,7 @@ def compare_within(
     measured = by_cell(results.records)
     failed = {(failure.model, failure.method): failure for failure in results.failures}
     keys = list(dict.fromkeys((*measured, *failed)))
-    pairs: dict[tuple[CellKey, CellKey], None] = {}
-    notes = []
-    for question in questions:
-        try:
-            found = [pair for pair in _pairs(question, keys, option) if pair[::-1] not in pairs]
-        except Sst2Error as error:
-            if strict:
-                raise
-            notes.append(str(error))
-            continue
-        pairs |= dict.fromkeys(found)
-        if not found:
-            notes.append(f"{option} {question}: the results have no two cells that answer it")
+    pairs, notes = _asked_pairs(questions, keys, option, strict=strict)
     pairings = {pair: _pairing(*(measured[key] for key in pair)) for pair in pairs if not failed.keys() & {*pair}}
     cells = [
         _compare_pair(*pair, pairings[pair], tolerance, alpha) if pair in pairings else _failed_pair(*pair, failed)
@@ -111,6 +99,26 @@ def compare_within(
         ),
         notes=tuple(notes),
     )
+
+
+def _asked_pairs(
+    questions: Sequence[str], keys: Sequence[CellKey], option: str, *, strict: bool
+) -> tuple[list[tuple[CellKey, CellKey]], list[str]]:
+    """Return the distinct pairs of all questions, and a note for each question without one; raise as above."""
+    pairs: dict[tuple[CellKey, CellKey], None] = {}
+    notes = []
+    for question in questions:
+        try:
+            found = [pair for pair in _pairs(question, keys, option) if pair[::-1] not in pairs]
+        except Sst2Error as error:
+            if strict:
+                raise
+            notes.append(str(error))
+            continue
+        pairs |= dict.fromkeys(found)
+        if not found:
+            notes.append(f"{option} {question}: the results have no two cells that answer it")
+    return list(pairs), notes
 
 
 class _Named(NamedTuple):

@@ -29,7 +29,6 @@ def run_trainer(
     Raises:
         Sst2Error: The loss became infinite or NaN.
     """
-    from torch.utils.data import DataLoader
     from transformers import DataCollatorWithPadding, Trainer
 
     is_fast = job.is_fast
@@ -43,20 +42,13 @@ def run_trainer(
             order.add(row["input_ids"])
         return pad(batch)
 
-    class BatchingTrainer(_in_parts(Trainer, job.parts)):  # type: ignore[misc]
-        def get_train_dataloader(self) -> Any:
-            if not (is_fast and job.recipe.group_by_length):
-                return super().get_train_dataloader()
-            batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
-            loader: Any = DataLoader(rows, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
-            return loader
-
     @contextlib.contextmanager
     def untouched() -> Iterator[None]:
         with plain_dropout(classifier.model), trimmer.restored():
             yield
 
-    trainer = _watched(BatchingTrainer, job, lambda: pad(_fixed_rows(classifier)), untouched)(
+    batching = _batched_by_length(_in_parts(Trainer, job.parts), job)
+    trainer = _watched(batching, job, lambda: pad(_fixed_rows(classifier)), untouched)(
         model=classifier.model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[observer]
     )
     _remove_other_callbacks(trainer, observer)
@@ -76,6 +68,19 @@ def run_trainer(
         later_order=order.later,
     )
     return learning_curve(observer.losses, observer.curve, steps, job.evaluation.labels)
+
+
+def _batched_by_length(trainer: type[Any], job: Job) -> type[Any]:
+    """Return a Trainer whose batches have rows of similar length, if the recipe asks for them, on the fast path."""
+    from torch.utils.data import DataLoader
+
+    class BatchingTrainer(trainer):  # type: ignore[misc]
+        def get_train_dataloader(self) -> Any:
+            rows = self.train_dataset
+            batches = TrainingBatches([len(row["input_ids"]) for row in rows], job.recipe.batch_size, job.seed)
+            return DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
+
+    return BatchingTrainer if job.is_fast and job.recipe.group_by_length else trainer
 
 
 def _remove_other_callbacks(trainer: Any, observer: Any) -> None:

@@ -141,6 +141,18 @@ def config_settings(content: Any) -> Iterator[tuple[str, Any]]:
             parts += part
 
 
+def read_settings(name: str, path: Path) -> dict[str, Any]:
+    """Return the settings of a JSON file of a model; empty if there is no such file.
+
+    Raises:
+        Sst2Error: The file is not a JSON object.
+    """
+    settings = read_json(path) if path.is_file() else {}
+    if not isinstance(settings, dict):
+        raise Sst2Error(f"model {name!r}: {path} does not contain a JSON object. Copy or download it again.")
+    return settings
+
+
 def _tensors(name: str, path: Path) -> Iterator[tuple[str, Any]]:
     from safetensors import SafetensorError, safe_open
 

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pytest_sst2.models.safety import read_settings
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
@@ -76,7 +77,7 @@ def refuse_loading_arguments(name: str, place: Path) -> None:
         Sst2Error: There is such a setting. The message names it and its file.
     """
     for path in sorted(place.glob(_FILES)):
-        settings = _settings(name, path)
+        settings = read_settings(name, path)
         for key, value in settings.items():
             if (arguments := _ARGUMENTS.fullmatch(key)) and value:
                 _refuse_arguments(name, path, key, value, _HARMLESS[arguments[1]])
@@ -103,7 +104,7 @@ def refuse_external_vocabulary(name: str, folder: Path) -> None:
         Sst2Error: There is such a setting. The message names it and the file.
     """
     path = folder / "tokenizer_config.json"
-    settings = _settings(name, path) if path.is_file() else {}
+    settings = read_settings(name, path)
     for key, value in settings.items():
         if not isinstance(value, str) or "\0" in value or key in _ORIGINS:
             continue
@@ -121,7 +122,7 @@ def refuse_other_model_type(name: str, folder: Path) -> None:
         Sst2Error: The model has another type.
     """
     path = folder / _KIND_FILE
-    kind = _settings(name, path).get("model_type") if path.is_file() else None
+    kind = read_settings(name, path).get("model_type")
     if kind not in (None, _KIND):
         raise Sst2Error(
             f"model {name!r}: its model_type in {path} is {quoted(kind)}, but the probes need a {_KIND}. Use a "
@@ -159,13 +160,6 @@ def _is_outside(path: Path, folder: Path) -> bool:
         return path.is_file() and not path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # too long, or a circular link: not readable
         return False
-
-
-def _settings(name: str, path: Path) -> dict[str, Any]:
-    settings = read_json(path)
-    if not isinstance(settings, dict):
-        raise Sst2Error(f"model {name!r}: {path} does not contain a JSON object. Save the model again.")
-    return settings
 
 
 def _refuse_arguments(name: str, path: Path, key: str, value: Any, harmless: frozenset[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.models.layout import (
@@ -17,11 +16,10 @@ from pytest_sst2.models.layout import (
 )
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
 from pytest_sst2.models.not_a_model import missing_config, missing_tokenizer, missing_weights, refuse_placeholders
-from pytest_sst2.models.safety import refuse_unverified_weights, remote_code
+from pytest_sst2.models.safety import read_settings, refuse_unverified_weights, remote_code
 from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
-from pytest_sst2.utils.safe_read import read_json
 
 _OTHER_SUFFIXES = (".json", ".txt", ".model", ".py")
 
@@ -40,7 +38,7 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
     places = all_folders(folder)
     refuse_placeholders(spec.name, places)
     for place in places:
-        refuse_unverified_weights(spec.name, place, _config(spec, place))
+        refuse_unverified_weights(spec.name, place, read_settings(spec.name, place / "config.json"))
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
     _check_static(spec.name, folder)
@@ -72,15 +70,6 @@ def check_weights(spec: ModelSpec, folder: Path) -> None:
     for place in weighted_folders(folder):
         if not weight_files(place):
             raise Sst2Error(f"model {spec.name!r}: {place} {missing_weights(place)}.")
-
-
-def _config(spec: ModelSpec, place: Path) -> dict[str, Any]:
-    """Return the config of the transformer or module in a folder, or an empty one without such a file."""
-    path = place / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    if not isinstance(config, dict):
-        raise Sst2Error(f"model {spec.name!r}: {path} does not contain a JSON object. Copy or download it again.")
-    return config
 
 
 def files_digest(folder: Path) -> str:
