@@ -141,7 +141,7 @@ def config_settings(content: Any) -> Iterator[tuple[str, Any]]:
             parts += part
 
 
-def read_settings(name: str, path: Path) -> dict[str, Any]:
+def json_settings(name: str, path: Path) -> dict[str, Any]:
     """Return the settings of a JSON file of a model; empty if there is no such file.
 
     Raises:

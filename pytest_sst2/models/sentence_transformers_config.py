@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pytest_sst2.models.safety import read_settings
+from pytest_sst2.models.safety import json_settings
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted
 from pytest_sst2.utils.safe_read import read_json
@@ -77,7 +77,7 @@ def refuse_loading_arguments(name: str, place: Path) -> None:
         Sst2Error: There is such a setting. The message names it and its file.
     """
     for path in sorted(place.glob(_FILES)):
-        settings = read_settings(name, path)
+        settings = json_settings(name, path)
         for key, value in settings.items():
             if (arguments := _ARGUMENTS.fullmatch(key)) and value:
                 _refuse_arguments(name, path, key, value, _HARMLESS[arguments[1]])
@@ -104,7 +104,7 @@ def refuse_external_vocabulary(name: str, folder: Path) -> None:
         Sst2Error: There is such a setting. The message names it and the file.
     """
     path = folder / "tokenizer_config.json"
-    settings = read_settings(name, path)
+    settings = json_settings(name, path)
     for key, value in settings.items():
         if not isinstance(value, str) or "\0" in value or key in _ORIGINS:
             continue
@@ -122,7 +122,7 @@ def refuse_other_model_type(name: str, folder: Path) -> None:
         Sst2Error: The model has another type.
     """
     path = folder / _KIND_FILE
-    kind = read_settings(name, path).get("model_type")
+    kind = json_settings(name, path).get("model_type")
     if kind not in (None, _KIND):
         raise Sst2Error(
             f"model {name!r}: its model_type in {path} is {quoted(kind)}, but the probes need a {_KIND}. Use a "

@@ -16,7 +16,7 @@ from pytest_sst2.models.layout import (
 )
 from pytest_sst2.models.module_classes import named_classes, refuse_nested_models
 from pytest_sst2.models.not_a_model import missing_config, missing_tokenizer, missing_weights, refuse_placeholders
-from pytest_sst2.models.safety import read_settings, refuse_unverified_weights, remote_code
+from pytest_sst2.models.safety import json_settings, refuse_unverified_weights, remote_code
 from pytest_sst2.models.sentence_transformers_config import refuse_external_vocabulary, refuse_loading_arguments
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.hashing import file_digest, sha256_digest
@@ -38,7 +38,7 @@ def check_settings(spec: ModelSpec, folder: Path, *, trust_remote_code: bool) ->
     places = all_folders(folder)
     refuse_placeholders(spec.name, places)
     for place in places:
-        refuse_unverified_weights(spec.name, place, read_settings(spec.name, place / "config.json"))
+        refuse_unverified_weights(spec.name, place, json_settings(spec.name, place / "config.json"))
         refuse_loading_arguments(spec.name, place)
         refuse_external_vocabulary(spec.name, place)
     _check_static(spec.name, folder)
