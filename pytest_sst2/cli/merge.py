@@ -17,6 +17,7 @@ from pytest_sst2.results.baselines import (
     save_baseline,
 )
 from pytest_sst2.results.file import results_text
+from pytest_sst2.results.git_baseline import ref_and_path
 from pytest_sst2.results.merge import merge
 from pytest_sst2.utils.atomic_write import check_writable, write_atomically
 from pytest_sst2.utils.errors import Sst2Error
@@ -89,9 +90,9 @@ def _free_paths(options: argparse.Namespace, folder: Path) -> tuple[Path | None,
 
 
 def _check_distinct(names: Sequence[str], folder: Path, here: Path) -> None:
-    names_by_path: dict[Path, str] = {}
+    names_by_path: dict[Path | str, str] = {}
     for name in names:
-        path = find_baseline(folder, here, name).resolve()
+        path = name if ref_and_path(name) else find_baseline(folder, here, name).resolve()
         if path in names_by_path:
             other = f", also as {names_by_path[path]!r}" if names_by_path[path] != name else ""
             raise Sst2Error(f"{name!r} is given twice{other}. Name each file once.")

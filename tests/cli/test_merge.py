@@ -33,7 +33,7 @@ class TestWhole:
         assert {record["cell"]: record for record in data["records"]} == single
         assert (data["shard"], data["saved"]) == ("", "2026-08-02T12:00:00+00:00")
 
-    def test_it_may_be_saved_as_a_baseline_instead_or_beside(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_may_be_saved_as_a_baseline_instead_or_too(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["merge", "1.json", "2.json", "--save", "main"]) == 0
         assert capsys.readouterr().out.startswith("baseline 'main' with 4 records in ")
         assert [record.cell for record in read(".sst2/main.json").records] == list(PLANNED)
@@ -46,7 +46,7 @@ class TestWhole:
     def test_one_of_both_must_be_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert "-o FILE, --save NAME" in refusal(capsys, "1.json", "2.json")
 
-    def test_a_file_that_is_there_is_replaced_only_when_told_to(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_file_that_is_there_is_replaced_only_with_overwrite(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert "-o '1.json' exists already" in refusal(capsys, "1.json", "2.json", "-o", "1.json")
         assert main(["merge", "1.json", "2.json", "-o", "1.json", "--overwrite"]) == 0
         assert len(read("1.json").records) == 4
@@ -61,6 +61,9 @@ class TestWhole:
 
 
 class TestRefused:
+    def test_a_file_of_a_commit_is_asked_of_git(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "'nope:a.json' cannot be read from git" in refusal(capsys, "nope:a.json", "-o", "all.json")
+
     @pytest.mark.parametrize("other", ["1.json", "./1.json"])
     def test_a_file_that_is_given_twice(self, other: str, capsys: pytest.CaptureFixture[str]) -> None:
         write("1.json", [measured("a")])

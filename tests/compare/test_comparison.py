@@ -361,8 +361,8 @@ class TestExitStatus:
         assert comparison.exit_status(fail_on) == expected
         of_seeds = dataclasses.replace(with_cells("held"), seeds_only_before={"minilm × tfidf": (2, 3)})
         assert of_seeds.exit_status(fail_on) == expected
-        beside = dataclasses.replace(with_cells("incomparable"), only_before=("minilm × linear-probe",))
-        assert beside.exit_status(("missing", "incomparable")) == 1
+        both = dataclasses.replace(with_cells("incomparable"), only_before=("minilm × linear-probe",))
+        assert both.exit_status(("missing", "incomparable")) == 1
 
     def test_without_fail_on_only_an_empty_comparison_fails(self) -> None:
         assert with_cells(*CELLS).exit_status(()) == 0

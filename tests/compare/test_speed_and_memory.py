@@ -257,8 +257,8 @@ class TestPhases:
 
 class TestNotComparable:
     def test_times_next_to_other_workers(self) -> None:
-        beside, alone = make_record(rounds=rounds(9.0), placement=NEXT_TO_OTHERS), record(*rounds(2.0))
-        for before, after in ((alone, beside), (beside, alone), (beside, beside)):
+        with_others, alone = make_record(rounds=rounds(9.0), placement=NEXT_TO_OTHERS), record(*rounds(2.0))
+        for before, after in ((alone, with_others), (with_others, alone), (with_others, with_others)):
             change = compare_speed_and_memory([before], [after])
             assert change.phases == ()
             assert change.notes == ("times not compared: on one side other workers ran on the same cores",)

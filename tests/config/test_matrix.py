@@ -20,7 +20,7 @@ MINILM, ALBERT = REGISTRY.models["minilm"], REGISTRY.models["albert"]
 
 
 @pytest.mark.parametrize("marker", ["'tfidf', added=True", "removed=True", "methods=['tfidf']"])
-def test_a_marker_that_says_something_else_is_told_what_it_takes(pytester: pytest.Pytester, marker: str) -> None:
+def test_another_marker_is_refused_with_what_it_takes(pytester: pytest.Pytester, marker: str) -> None:
     pytester.makepyfile(f"import pytest\n@pytest.mark.sst2({marker})\ndef test_cell(sst2_run): ...")
     result = pytester.runpytest("--collect-only", "-q")
     assert result.ret == pytest.ExitCode.INTERRUPTED

@@ -187,7 +187,7 @@ def the_first_shard_missing(folder: Path) -> None:
     (folder / "validation-00000-of-00002.parquet").unlink()
 
 
-def a_shard_beside_the_whole(folder: Path) -> None:
+def a_shard_next_to_the_whole(folder: Path) -> None:
     single_parquet(folder)
     parquet(folder / "train-00000-of-00001.parquet", TRAIN)
 
@@ -328,7 +328,7 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
         (bad_row_in_the_second_shard, ["train-00001-of-00003.parquet, row 2", "label is 3"]),
         (two_files_for_train, [f"{{folder}}/train.tsv, {{folder}}/train_full.tsv {KEEP_ONE}"]),
         (two_formats_of_train, [f"{{folder}}/train.jsonl, {{folder}}/train.tsv {KEEP_ONE}"]),
-        (a_shard_beside_the_whole, [f"{{folder}}/train-00000-of-00001.parquet, {{folder}}/train.parquet {KEEP_ONE}"]),
+        (a_shard_next_to_the_whole, [f"{{folder}}/train-00000-of-00001.parquet, {{folder}}/train.parquet {KEEP_ONE}"]),
         (shards_of_two_formats, [f"{{folder}}/train-00001-of-00002.jsonl {KEEP_ONE}"]),
         (two_tasks_side_by_side, [f"{{folder}}/CoLA/train.tsv, {{folder}}/SST-2/train.tsv {KEEP_ONE}"]),
         (a_shard_missing, ["{folder} contains only 2 of 3 files of the train split. Copy or download"]),

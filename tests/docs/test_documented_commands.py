@@ -1,7 +1,7 @@
 """Every command in the README and the docs does what it says: run here, on tiny stand-ins for models and data.
 
 What would install, download or take minutes is not run; that its parts exist is checked instead. A command of which
-nobody knows how it is checked fails.
+the test cannot check fails.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def check(words: list[str], command: str, clone: pytest.Pytester, capsys: pytest
     elif name == "cp":
         subprocess.run(words, cwd=clone.path, check=True)
     else:
-        assert name in ("venv", "git", ".", "cd"), f"{command}: nobody knows how to check this"
+        assert name in ("venv", "git", ".", "cd"), f"{command}: this test cannot check it"
 
 
 def run_pytest(arguments: list[str], command: str, clone: pytest.Pytester) -> None:

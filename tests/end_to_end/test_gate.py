@@ -289,7 +289,7 @@ class TestNotSaved:
             stopped.stdout.fnmatch_lines(["ERROR: baseline 'main' was not saved: the run stopped. What was there *"])
             assert baseline(project).read_bytes() == kept
 
-    def test_nor_when_somebody_else_saved_one_of_that_name_meanwhile(self, project: pytest.Pytester) -> None:
+    def test_nor_when_another_run_saved_one_of_that_name_meanwhile(self, project: pytest.Pytester) -> None:
         project.makeconftest(
             """
             import pathlib, pytest
@@ -346,7 +346,7 @@ class TestOptions:
         assert main(["compare", "main", "now.json", "--fail-on", "missing"]) == 1
         assert "FAILS: majority was not run, and the baseline has it" in capsys.readouterr().out
 
-    def test_nothing_fails_where_nothing_may_and_it_is_told_all_the_same(self, project: pytest.Pytester) -> None:
+    def test_nothing_fails_where_nothing_may_and_it_is_printed_all_the_same(self, project: pytest.Pytester) -> None:
         save(project)
         project.makeconftest(WORSE)
         for arguments in (["--sst2-fail-on", "none"], ["--sst2-tolerance", "60"], ["--sst2-alpha", "1e-9"]):
@@ -367,7 +367,7 @@ class TestOptions:
         assert plain.ret == 0
         assert "SST-2" not in str(plain.stdout)
 
-    def test_calibrating_lowers_no_floor_unless_told_to(self, project: pytest.Pytester) -> None:
+    def test_calibrating_lowers_no_floor_without_overwrite(self, project: pytest.Pytester) -> None:
         arguments = ("--sst2-calibrate-floors", "--sst2-seeds", "1,2,3,4,5", "--methods", "majority")
         assert project.runpytest(*arguments).ret == 0
         floors = project.path / "benchmarks" / "floors.toml"

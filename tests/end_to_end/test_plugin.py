@@ -399,7 +399,7 @@ class TestPytestBenchmark:
         ]
 
     @pytest.mark.processes
-    def test_beside_workers_it_says_that_it_times_nothing_only_of_benchmarks_that_are_not_ours(
+    def test_next_to_workers_it_says_that_it_times_nothing_only_of_benchmarks_that_are_not_ours(
         self, project: pytest.Pytester
     ) -> None:
         asked = ("-n", "2", "--methods", "majority,tfidf")

@@ -70,7 +70,7 @@ def test_the_culprit_among_ten_changes_and_its_first_bad_release_are_named(
     assert len(re.findall(r"^step \d+: \d+ of", output, re.MULTILINE)) <= math.log2(10) + 2
 
 
-def test_without_bisect_the_failure_is_told_with_its_output(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_bisect_the_failure_is_reported_with_its_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("--", "python", "-c", f"print('why'); {FAILS_LATER}") == 1
     output = capsys.readouterr().out
     log = re.search(r"after: .* ends with status 1 \(output: (.*)\)", output)

@@ -32,7 +32,6 @@ from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.version import __version__
 
 if TYPE_CHECKING:
-    from pytest_sst2.config.settings import Settings
     from pytest_sst2.results.file import Results
     from pytest_sst2.runner.context import RunContext
 
@@ -55,8 +54,9 @@ class RayExecutor:
 
     def __init__(self, context: RunContext, known_costs: Results | None) -> None:
         self._context = context
+        self._settings, self._cpus = context.settings, context.settings.ray_cpus
         self._cost = Costs(known_costs.records if known_costs else ())
-        self._ray, self._started_here = connect(context.settings.ray_address, context.settings.ray_cpus)
+        self._ray, self._started_here = connect(self._settings.ray_address, self._cpus)
         self._capacity = Capacity(self._ray.nodes())
         self._estimate_memory = MemoryEstimate(context.baseline.records if context.baseline else ())
         self._on_cpus = self._ray.remote(measure_cell)
@@ -175,19 +175,12 @@ class RayExecutor:
             self._context.schedule.add(record)
         return record is not None
 
-    @property
-    def _settings(self) -> Settings:
-        return self._context.settings
-
-    @property
-    def _cpus(self) -> int:
-        return self._settings.ray_cpus
-
     def _ship_models(
         self, specs: Iterable[ModelSpec]
     ) -> tuple[dict[str, ShippedModel], dict[ModelSpec | None, Sst2Error]]:
         """Put the models into the object store; return them by name, and the errors of the others."""
-        put = None if self._is_one_machine() else self._ray.put
+        # Only a cluster that was started here cannot gain other nodes, so that files need not be transferred.
+        put = None if self._started_here and self._settings.ray_address is None else self._ray.put
         models: dict[str, ShippedModel] = {}
         errors: dict[ModelSpec | None, Sst2Error] = {}
         for spec in specs:
@@ -196,13 +189,6 @@ class RayExecutor:
             except Sst2Error as error:
                 errors[spec] = error
         return models, errors
-
-    def _is_one_machine(self) -> bool:
-        """Return whether every node is this machine, so that files need not be transferred.
-
-        Only a cluster that was started here cannot gain other nodes.
-        """
-        return self._started_here and self._settings.ray_address is None
 
     def _needs(self, cell: Cell) -> Needs:
         gpus = self._gpus(cell)

@@ -110,7 +110,7 @@ class TestEntries:
         cache.put(ADDRESS, ROWS)
         assert cache.get(ADDRESS, 4) is None
 
-    def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(self, tmp_path: Path) -> None:
+    def test_a_folder_that_cannot_be_written_is_reported_and_stops_nothing(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
         cache = EmbeddingCache(tmp_path / "file" / "cache", 2**20)
         cache.put(ADDRESS, ROWS)
