@@ -1,7 +1,7 @@
 """Every command in the README and the docs does what it says: run here, on tiny stand-ins for models and data.
 
-What would install, download or take minutes is not run; that its parts exist is checked instead. A command of which
-the test cannot check fails.
+What would install, download or take minutes is not run; that its parts exist is checked instead. A command that
+is not known here fails.
 """
 
 from __future__ import annotations
