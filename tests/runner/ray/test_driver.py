@@ -314,6 +314,7 @@ class TestNeeds:
         settings = SimpleNamespace(**{"device": "auto", "ray_cpus": 2, **changed})
         loader = SimpleNamespace(locate=lambda _: SimpleNamespace(size_bytes=100 * MB))
         cluster = RayExecutor.__new__(RayExecutor)
+        cluster._settings, cluster._cpus = settings, settings.ray_cpus  # type: ignore[assignment]
         cluster._context = SimpleNamespace(settings=settings, loader=loader)  # type: ignore[assignment]
         cluster._estimate_memory = MemoryEstimate(baseline.records if baseline else ())
         cluster._capacity = Capacity(TestCapacity.NODES)
