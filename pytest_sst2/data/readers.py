@@ -101,6 +101,8 @@ def _problem(sentence: Any, label: Any, form: RowFormat) -> str:
     in_ascii = f", in ASCII {truncate(ascii(label), 80)}" if isinstance(label, str) and not label.isascii() else ""
     unlabelled = isinstance(label, str | int | float) and quoted(label).strip("' ") in ("-1", "-1.0")
     hint = " (-1 marks the unlabelled test split, which cannot be scored)" if unlabelled else ""
+    if hint and not form.has_labels:
+        hint += f"; if it means negative, add {LABELS_OPTION}=-1,1"
     others = "" if hint or form.has_labels else f". {LABELS_OPTION} NEGATIVE,POSITIVE names others"
     return f"the label is {quoted(label)}{in_ascii}; only {form.wanted_labels} are allowed{hint}{others}."
 

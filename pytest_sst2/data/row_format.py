@@ -90,10 +90,8 @@ class RowFormat:
                 problem = f"there is no column {column!r}" if column not in names else f"column {column!r} occurs twice"
                 available = ", ".join(repr(name[:40]) for name in names[:6]) or "none"
                 needed = "" if self._columns else "; 'sentence' and 'label' are needed"
-                raise Sst2Error(
-                    f"{place}: {problem}. Its columns are: {available}{needed}. "
-                    f"{COLUMNS_OPTION} SENTENCE,LABEL names others."
-                )
+                remedy = _other_separator(names) or f"{COLUMNS_OPTION} SENTENCE,LABEL names others."
+                raise Sst2Error(f"{place}: {problem}. Its columns are: {available}{needed}. {remedy}")
         self._read_columns[found] = None
         return found
 
@@ -164,3 +162,9 @@ def _numbered(names: Sequence[str]) -> str:
 def _text(label: Any) -> str:
     """Return a label as text without case: 1 and 1.0 are ``1``, also in text, as pandas writes them."""
     return _ZEROS.sub("", str(label).strip().casefold())
+
+
+def _other_separator(names: Sequence[str]) -> str:
+    """Return a sentence if the only column looks like several with another separator; else an empty string."""
+    found = next((repr(sign) for sign in ";\t|," if sign in names[0]), "") if len(names) == 1 else ""
+    return found and f"They seem to be separated by {found}: write commas into a .csv file, tabs into a .tsv file."

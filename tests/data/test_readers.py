@@ -149,7 +149,11 @@ def test_an_exotic_line_separator_does_not_end_a_line(tmp_path: Path) -> None:
             "sentence\tlabel\n\na\t2\n",
             ["train.tsv, line 3", "label is '2'", "0 (negative)", "1 (positive)"],
         ),
-        ("train.tsv", "sentence\tlabel\na\t-1\n", ["train.tsv, line 2", "'-1'", "unlabelled test split"]),
+        (
+            "train.tsv",
+            "sentence\tlabel\na\t-1\n",
+            ["line 2", "unlabelled test split", "if it means negative, add --sst2-labels=-1,1"],
+        ),
         ("train.tsv", "sentence\tlabel\na\t\n", ["train.tsv, line 2", "label is ''"]),
         ("train.tsv", "sentence\tlabel\n\t1\n", ["train.tsv, line 2", "sentence is empty"]),
         ("train.tsv", "sentence\tlabel\n  \t1\n", ["train.tsv, line 2", "sentence is empty"]),

@@ -84,6 +84,15 @@ def test_columns_are_found_where_they_are_plain(header: str, columns: tuple[str,
     assert form.columns(header.split(","), "train.csv, line 1") == columns
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named(separator: str) -> None:
+    with pytest.raises(Sst2Error) as refused:
+        RowFormat().columns([f"sentence{separator}label"], "train.csv, line 1")
+    assert str(refused.value).endswith(
+        f"They seem to be separated by {separator!r}: write commas into a .csv file, tabs into a .tsv file."
+    )
+
+
 def test_columns_that_were_given_must_be_there() -> None:
     with pytest.raises(Sst2Error, match=r"no column 'words'\. Its columns are: 'sentence', 'label'"):
         RowFormat(("words", "label")).columns(["sentence", "label"], "train.csv, line 1")
