@@ -1,4 +1,4 @@
-"""Read a baseline from a commit: ``origin/main:.sst2/main.json``.
+"""Read a file from a commit, such as the baseline ``origin/main:.sst2/main.json``.
 
 A pull request can change the files that it brings, but not those of the branch it is compared with.
 """
@@ -75,7 +75,8 @@ def _read(folder: Path, name: str, ref: str, path: str) -> GitFile:
         if kind:
             break
     else:
-        raise Sst2Error(f"{quoted(name)}: commit {sha[:9]} has no such file.{_others(folder, sha)}")
+        baselines = _others(folder, sha) if path.endswith(".json") else ""
+        raise Sst2Error(f"{quoted(name)}: commit {sha[:9]} has no such file.{baselines}")
     if kind != "blob":
         raise Sst2Error(f"{quoted(name)}: commit {sha[:9]} has {_KINDS.get(kind, kind)} of that name, not a file.")
     content = _content(folder, f"{sha}:{candidate}", name)
