@@ -19,7 +19,7 @@ from pytest_sst2.compare.pairing import MINIMUM_PAIRS, Pairing
 from pytest_sst2.compare.significance import AccuracyChange
 from pytest_sst2.config.recipes import HELDOUT_DEFAULT_SIZE
 from pytest_sst2.results.record import Record
-from pytest_sst2.utils.formatting import duration
+from pytest_sst2.utils.formatting import duration, points_text
 
 LEAST_PROBABILITY = 0.9
 _LEAST_ON_AVERAGE = 0.8
@@ -67,7 +67,7 @@ def would_decide(
             break
     if any(options):
         return " or ".join(filter(None, options))
-    return _beyond_reach(change, size, limit, is_random=noise.of_seeds is not None)
+    return _beyond_reach(change, size, limit, tolerance, is_random=noise.of_seeds is not None)
 
 
 @dataclass(frozen=True)
@@ -171,15 +171,15 @@ def _most_sentences(record: Record) -> int:
     return _ROWS_OF_SST2 - record.dataset.train_size - 1
 
 
-def _beyond_reach(change: AccuracyChange, size: int, limit: int, *, is_random: bool) -> str:
-    """Return the tolerance that decides a cell, and what does not."""
-    tolerance = math.ceil(-1000 * change.at_worst) / 10
+def _beyond_reach(change: AccuracyChange, size: int, limit: int, tolerance: float, *, is_random: bool) -> str:
+    """Return the tolerance that decides a cell, and what is too little for the present one."""
+    sufficient = math.ceil(-1000 * change.at_worst) / 10
     seeds = f"{_SEEDS[-1]} seeds" if is_random else ""
     if limit > size:
         tried = " and ".join(filter(None, [seeds, "SST-2's other sentences"]))
     else:
         tried = f"{seeds} on these {size:,} sentences" if seeds else f"these {size:,} sentences"
-    return f"a tolerance above {tolerance:.1f} points ({tried} would not)"
+    return f"a tolerance above {sufficient:.1f} points ({tried} are too few for {points_text(tolerance)})"
 
 
 def run_seconds(record: Record, sentences: int) -> float:

@@ -55,7 +55,7 @@ def test_a_probe_is_decided_by_more_sentences_with_their_time() -> None:
 def test_what_the_data_does_not_have_is_not_advised(make: Any, changes: dict[str, Any], tried: str) -> None:
     before, after = pair(make, dataset=dataclasses.replace(SST2, **changes))
     text = advice(before, after)
-    assert text.endswith(f" ({tried} would not)")
+    assert text.endswith(f" ({tried} are too few for 1 point)")
     # The tolerance is rounded up, so that it decides.
     tolerance = float(re.fullmatch(r"a tolerance above ([\d.]+) points .*", text)[1]) / 100
     at_worst = compare_pairing(Pairing(tuple(before), tuple(after), paired=True), 0.01).at_worst

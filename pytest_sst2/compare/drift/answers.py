@@ -204,7 +204,7 @@ def _by_row(
     embeddings = int((chosen & ~rows.other_tokens & rows.other_embeddings).sum())
     rest = count - tokens - embeddings
     parts = [
-        f"{number:,} {what}"
+        (number, what)
         for number, what in (
             (tokens, "with other tokens"),
             (embeddings, "with other embeddings from the same tokens"),
@@ -212,7 +212,10 @@ def _by_row(
         )
         if number
     ]
-    sentence = f"{subject}: {', '.join(parts)}"
+    if len(parts) == 1:
+        sentence = f"{subject}, {'all ' if count > 1 else ''}{parts[0][1]}"
+    else:
+        sentence = f"{subject}: {', '.join(f'{number:,} {what}' for number, what in parts)}"
     if rest == count and unexplained:
         sentence += _after_the_embeddings(before, after, moved, same_logits=same_logits)
     return Cause(sentence, "predictions", rows=count, rank=rank)

@@ -80,7 +80,7 @@ def test_other_tokens_with_the_same_digest_by_chance_are_not_called_the_same() -
     ids = [alike, *([*row[:-1], 7] for row in IDS[1:])]
     after = record(sketches(ids, embeddings=EMBEDDINGS + 1), flipped(0, 60))
     _, answers = drift_sentences(BASE, after)
-    assert answers == "2 answers changed: 2 with other tokens"
+    assert answers == "2 answers changed, all with other tokens"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_blocks_of_other_training_rows_are_not_compared() -> None:
 
 def test_embeddings_that_depend_on_their_batch_are_not_called_the_same() -> None:
     after = with_fingerprint(record(sketches(IDS), flipped(9)), encoder={"batch_sensitivity": 0.4})
-    assert drift_sentences(BASE, after)[-1] == "1 answer changed: 1 from the same tokens"
+    assert drift_sentences(BASE, after)[-1] == "1 answer changed, from the same tokens"
 
 
 def test_rows_whose_tokens_do_not_show_what_was_read_are_not_divided() -> None:
