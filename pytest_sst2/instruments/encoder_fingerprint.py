@@ -17,14 +17,12 @@ from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.results.fingerprint import EncoderFingerprint
 from pytest_sst2.results.packing import packed_floats
-from pytest_sst2.results.probe_sentences import probe_sentences, sentences_by_length, watched_sentences
+from pytest_sst2.results.probe_sentences import embedded_sentences, probe_sentences, watched_sentences
 from pytest_sst2.utils.hashing import sha256_digest
 
 # From n sentences to an array of shape (n, d).
 Embed = Callable[[Sequence[str]], np.ndarray]
 
-# The shortest probe sentences, which are embedded and predicted twice more to measure nondeterminism.
-REPEATED = 4
 # Names of config values that do not affect what a model computes: where it came from, its types, its outputs.
 _IRRELEVANT_CONFIG = re.compile(r"^_|version|dtype|output|return_|use_cache|tie_|torchscript|problem_type|token_id")
 _POOLINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -42,7 +40,7 @@ class EncoderMeasurement:
     """The fingerprint of an encoder, and what else was observed.
 
     ``ids`` are the token ids that it read of each probe sentence, or None if they could not be observed. ``identity``
-    is the digest of all its weights and of the exact embeddings of the probe sentences.
+    is the digest of all its weights and of the exact embeddings of the embedded probe sentences.
     """
 
     fingerprint: EncoderFingerprint
@@ -60,11 +58,12 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
     with watch_autocast(module) as autocast:
         embeddings, hidden, ids = _observed_in_batches(module, embed, expected_ids) or _observed_alone(module, embed)
     length = float(np.linalg.norm(embeddings, axis=1).mean())
-    repeated, alone = list(sentences_by_length()[:REPEATED]), list(watched_sentences())
-    batched = embeddings if ids is expected_ids and ids is not None else of_probe_sentences(embed)
+    alone = watched_sentences()
+    places = [embedded_sentences().index(number) for number in alone]
+    batched = embeddings if ids is expected_ids and ids is not None else embedded(embed, embedded_sentences())
     with watch_modules(module) as modules:
-        embedded_alone = np.concatenate([_embedded(embed, [index]) for index in alone])
-    first, second = _embedded(embed, repeated), _embedded(embed, repeated)
+        embedded_alone = np.concatenate([embedded(embed, [number]) for number in alone])
+    again = embedded(embed, alone[:1])
     weights = weights_fingerprint(module, sketched=True)
     fingerprint = EncoderFingerprint(
         dtype=", ".join(sorted({*_dtypes(module.parameters()), *_dtypes(module.state_dict().values())})),
@@ -77,8 +76,8 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
         config=_config(module),
         pooling=_pooling(embeddings, hidden) if hidden else "",
         hidden=_sketch(np.array([states.mean(axis=0) for states in hidden])) if hidden else "",
-        nondeterminism=_relative_distance(first, second, length or 1.0),
-        batch_sensitivity=_relative_distance(batched[alone], embedded_alone, length or 1.0),
+        nondeterminism=_relative_distance(embedded_alone[:1], again, length or 1.0),
+        batch_sensitivity=_relative_distance(batched[places], embedded_alone, length or 1.0),
         autocast=next(iter(autocast), ""),
         tensors=weights.tensors,
         modules=modules.sketches(),
@@ -87,14 +86,9 @@ def measure_encoder(module: Any, embed: Embed, expected_ids: Ids | None = None) 
     return EncoderMeasurement(fingerprint, ids, identity)
 
 
-def of_probe_sentences(function: Embed) -> np.ndarray:
-    """Return the function's result for the probe sentences, as float64."""
-    return np.asarray(function(list(probe_sentences())), dtype=np.float64)
-
-
-def _embedded(embed: Embed, numbers: Sequence[int]) -> np.ndarray:
-    """Return the embeddings of the probe sentences with these numbers."""
-    return np.asarray(embed([probe_sentences()[number] for number in numbers]), dtype=np.float64)
+def embedded(function: Embed, numbers: Sequence[int]) -> np.ndarray:
+    """Return the function's result for the probe sentences with these numbers, as float64."""
+    return np.asarray(function([probe_sentences()[number] for number in numbers]), dtype=np.float64)
 
 
 def _sketch(rows: np.ndarray) -> str:
@@ -108,24 +102,25 @@ def _relative_distance(one: np.ndarray, other: np.ndarray, length: float) -> flo
     return float(f"{float(np.linalg.norm(one - other, axis=1).max()) / length:.3g}")
 
 
-# Embeddings; last hidden states of each sentence, shape (tokens, d), empty if any is missing; token ids of each
-# sentence, None if any are missing.
+# Of the embedded sentences: embeddings, and last hidden states of each, shape (tokens, d), empty if any is missing. Of
+# all probe sentences: token ids of each, None if any are missing.
 _Observed = tuple[np.ndarray, list[np.ndarray], Ids | None]
 
 
 def _observed_in_batches(module: Any, embed: Embed, expected_ids: Ids | None) -> _Observed | None:
-    """Embed the probe sentences in batches and observe the transformer inside.
+    """Embed the sentences in batches and observe the transformer inside.
 
     None if it read other ids than expected, because they do not show which sentence is which.
     """
     if expected_ids is None:
         return None
+    expected = [tuple(expected_ids[number]) for number in embedded_sentences()]
     with watch_encoder(module) as observed:
-        embeddings = of_probe_sentences(embed)
-    if sorted(row for row, _ in observed) != sorted(map(tuple, expected_ids)):
+        embeddings = embedded(embed, embedded_sentences())
+    if sorted(row for row, _ in observed) != sorted(expected):
         return None
     states_by_ids = dict(observed)  # sentences of the same ids have the same states
-    hidden = [states for ids in expected_ids if (states := states_by_ids[tuple(ids)]) is not None]
+    hidden = [states for ids in expected if (states := states_by_ids[ids]) is not None]
     return embeddings, hidden if len(hidden) == len(embeddings) else [], expected_ids
 
 
@@ -137,12 +132,13 @@ def _observed_alone(module: Any, embed: Embed) -> _Observed:
             observed.clear()
             embeddings.append(np.asarray(embed([sentence]), dtype=np.float64)[0])
             if observed:
-                row, states = observed[-1]
+                row, states_of_row = observed[-1]
                 ids.append(row)
-                if states is not None:
-                    hidden.append(states)
-    count = len(embeddings)
-    return np.array(embeddings), hidden if len(hidden) == count else [], ids if len(ids) == count else None
+                if states_of_row is not None:
+                    hidden.append(states_of_row)
+    count, chosen = len(embeddings), list(embedded_sentences())
+    states = [hidden[number] for number in chosen] if len(hidden) == count else []
+    return np.array(embeddings)[chosen], states, ids if len(ids) == count else None
 
 
 def _pooling(embeddings: np.ndarray, hidden: Sequence[np.ndarray]) -> str:

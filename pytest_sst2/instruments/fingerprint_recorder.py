@@ -18,7 +18,7 @@ from pytest_sst2.instruments.data_fingerprint import (
     rows_fingerprint,
     tokens_fingerprint,
 )
-from pytest_sst2.instruments.encoder_fingerprint import REPEATED, measure_encoder, of_probe_sentences
+from pytest_sst2.instruments.encoder_fingerprint import embedded, measure_encoder
 from pytest_sst2.instruments.fixed_batch import LossOf, measure_fixed_batch
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
@@ -32,7 +32,12 @@ from pytest_sst2.results.fingerprint import (
     TrainingFingerprint,
 )
 from pytest_sst2.results.packing import packed_digests, packed_floats, unpacked_digests
-from pytest_sst2.results.probe_sentences import probe_sentences, probe_sentences_digest, sentences_by_length
+from pytest_sst2.results.probe_sentences import (
+    answered_sentences,
+    probe_sentences,
+    probe_sentences_digest,
+    sentences_by_length,
+)
 from pytest_sst2.results.training_steps import FixedBatch
 from pytest_sst2.utils.hashing import short_digest
 
@@ -45,6 +50,8 @@ PHASE = "fingerprint"
 _LEAST_PROBABILITY = 1e-12
 # The shortest probe sentences, which the classifier predicts after each epoch.
 _AFTER_EPOCH = 16
+# Sentences that are predicted twice more, to measure nondeterminism.
+_REPEATED = 4
 
 
 @dataclass(frozen=True)
@@ -203,10 +210,9 @@ class FingerprintRecorder:
                 rows = self._row_watch.rows(self._tokenize(evaluation.sentences))
                 self._rows |= {} if rows is None else {"evaluation": rows}
         with watch_embedding_tables() as rows_by_size:
-            probabilities = of_probe_sentences(predict)
+            probabilities = embedded(predict, answered_sentences())
         # Both times in the same batch: an effect of padding is measured elsewhere.
-        repeated = [probe_sentences()[number] for number in sentences_by_length()[:REPEATED]]
-        first, second = (np.asarray(predict(repeated), dtype=np.float64) for _ in range(2))
+        first, second = (embedded(predict, answered_sentences()[:_REPEATED]) for _ in range(2))
         return Fingerprint(
             fixed_sentences=probe_sentences_digest(),
             train=rows_fingerprint(train),
@@ -233,8 +239,9 @@ def _prediction_token_ids(rows_by_size: Mapping[int, list[list[int]]], tokens: T
     The digests are sorted, because batches change the order. Empty if the table did not read one row per sentence.
     """
     rows = rows_by_size[max(rows_by_size)] if rows_by_size else []
-    if len(rows) != len(probe_sentences()):
+    if len(rows) != len(answered_sentences()):
         return ""
     digests = sorted(id_digests(rows))
-    is_same = tokens is not None and digests == sorted(unpacked_digests(tokens.ids))
+    known = unpacked_digests(tokens.ids) if tokens is not None else [b""] * len(probe_sentences())
+    is_same = digests == sorted(known[number] for number in answered_sentences())
     return SAME_TOKEN_IDS if is_same else packed_digests(digests)

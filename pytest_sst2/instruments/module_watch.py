@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,26 @@ _MAIN = ("sentence_embedding", "token_embeddings", "last_hidden_state", "logits"
 _STEP = 7919
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was measured of a tensor. It is kept, so that no other one gets its id."""
+
+    tensor: Any
+    values: np.ndarray
+    measured: tuple[float, ...]
+
+
 class ModuleWatch:
     """Sums up what the modules of an encoder read and returned, in the order in which they first completed."""
 
     def __init__(self) -> None:
         self._calls: dict[str, int] = {}
         self._sums: dict[str, np.ndarray] = {}
-        # Which tokens of the sentence are none of padding, bool, of shape (t,); None if no module was given a mask.
+        # Which tokens of the sentence are none of padding, bool, of shape (t,); None without padding or a mask.
         self._read: Any = None
+        # What was measured of the tensors of the current call, by their id. Most modules read what another returned.
+        self._known: dict[int, _Known] = {}
+        self._known_call = -1
 
     def sketches(self) -> ModuleSketches | None:
         """Return the sketches; None if no module was observed."""
@@ -43,22 +56,35 @@ class ModuleWatch:
             for values in (*args, kwargs):
                 mask = values.get("attention_mask") if isinstance(values, Mapping) else None
                 if mask is not None and mask.ndim == 2:
-                    self._read = mask[0].bool()
+                    read = mask[0].bool()
+                    self._read = None if read.all() else read
 
     def collect(self, name: str, _module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Add one call of a module. An unusual output is left out, because no measurement may end a run."""
         with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            result = _array(output, self._read)
-            if result is None:
-                return
             call = self._calls.get(name, 0)
+            of_output = self._measured(output, call)
+            if of_output is None:
+                return
             self._calls[name] = call + 1
-            read = _array((*args, *kwargs.values()), self._read)
-            of_input = (
-                (np.nan, np.nan) if read is None else (np.einsum("i,i->", read, read), *project(read, 1, call * _STEP))
-            )
-            row = np.array([*of_input, np.einsum("i,i->", result, result), *project(result, 2, call * _STEP)])
+            of_input = self._measured((*args, *kwargs.values()), call)
+            row = np.array([*((np.nan, np.nan) if of_input is None else of_input[:2]), *of_output])
             self._sums[name] = self._sums[name] + row if name in self._sums else row
+
+    def _measured(self, value: Any, call: int) -> tuple[float, ...] | None:
+        """Return the sum of squares of the array in a value, and two projections; None without an array."""
+        if (tensor := _main_tensor(value)) is None:
+            return None
+        if call != self._known_call:
+            self._known, self._known_call = {}, call
+        values, known = _flat(tensor, self._read), self._known.get(id(tensor))
+        # A module may have changed the tensor in place.
+        if known is not None and np.array_equal(known.values, values):
+            return known.measured
+        values = values.astype(np.float64)
+        measured = (float(np.einsum("i,i->", values, values)), *project(values, 2, call * _STEP).tolist())
+        self._known[id(tensor)] = _Known(tensor, values, measured)
+        return measured
 
 
 @contextlib.contextmanager
@@ -74,18 +100,17 @@ def watch_modules(module: Any) -> Iterator[ModuleWatch]:
         yield watch
 
 
-def _array(value: Any, read: Any) -> np.ndarray | None:
-    """Return the first floating-point array in a value, flat, float64; else the first of token ids; else None.
+def _main_tensor(value: Any) -> Any:
+    """Return the first floating-point tensor in a value, else the first one, of token ids; else None."""
+    tensors = [*_tensors(value)]
+    return next((tensor for tensor in tensors if tensor.is_floating_point()), tensors[0] if tensors else None)
 
-    Of an array with a row per token, only the tokens ``read`` count.
-    """
-    arrays = [*_tensors(value)]
-    chosen = next((array for array in arrays if array.is_floating_point()), arrays[0] if arrays else None)
-    if chosen is None:
-        return None
-    if read is not None and tuple(chosen.shape[:2]) == (1, len(read)) and not read.all():
-        chosen = chosen[:, read]
-    return as_float32(chosen).reshape(-1).astype(np.float64)
+
+def _flat(tensor: Any, read: Any) -> np.ndarray:
+    """Return the values of a tensor as a flat array, float32. If it has a row per token, only those ``read`` count."""
+    if read is not None and tuple(tensor.shape[:2]) == (1, len(read)):
+        tensor = tensor[:, read]
+    return as_float32(tensor).reshape(-1)
 
 
 def _tensors(value: Any) -> Iterator[Any]:

@@ -17,14 +17,14 @@ import numpy as np
 from pytest_sst2.results.fingerprint import SKETCH_STEPS, TensorSketches
 from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_text
 
-# Elements that are read at once, which limits the memory.
-_BLOCK = 2**18
 # Values of a tensor that are sampled to count the distinct ones.
 _SAMPLED = 1024
 _MANTISSA_BITS = 23
 _LARGEST = float(np.finfo(np.float32).max)
-# A prime length, so that the signs do not repeat in step with the rows of a matrix.
+# A prime length, so that the signs do not repeat in step with the rows of a matrix. As many elements are read at once,
+# which limits the memory.
 _SIGNS = 65_521
+_PROJECTIONS = 3
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def project(values: np.ndarray, count: int, start: int = 0) -> np.ndarray:
     signs, total = _signs(count), np.zeros(count)
     start %= _SIGNS
     for begin in range(0, len(values), _SIGNS):
-        part = values[begin : begin + _SIGNS].astype(np.float64)
+        part = values[begin : begin + _SIGNS].astype(np.float64, copy=False)
         # Not a product of BLAS, whose threads wait for one another longer than this takes.
         total += np.einsum("ij,j->i", signs[:, start : start + len(part)], part)
     return total
@@ -61,14 +61,16 @@ class TensorSketcher:
 
     def add(self, name: str, values: np.ndarray, digest: bytes) -> None:
         """Add a tensor: float32 values of any shape and their digest."""
-        flat = values.reshape(-1)
+        flat, sums = values.reshape(-1), _Sums()
         self._names.append(f"{name} {'x'.join(map(str, values.shape)) or '-'}")
-        self._digests.append(digest[:2] + _unordered_digest(_blocks(flat)))
-        self._grids += [_mantissa_bits(_blocks(flat)), _distinct_share(flat)]
         with np.errstate(all="ignore"):
-            (length,) = storable([_length(flat)])
-            steps = np.nan_to_num(project(flat, 3) / length * SKETCH_STEPS)
-            self._sketch.append(struct.pack("<f3h", length, *np.clip(np.rint(steps), -(2**15), 2**15 - 1).astype(int)))
+            for begin in range(0, len(flat), _SIGNS):
+                sums.add(flat[begin : begin + _SIGNS])
+            (length,) = storable([sums.squares**0.5])
+            steps = np.nan_to_num(sums.projections / length * SKETCH_STEPS)
+        self._digests.append(digest[:2] + sums.unordered_digest())
+        self._grids += [sums.mantissa_bits(), _distinct_share(flat)]
+        self._sketch.append(struct.pack("<f3h", length, *np.clip(np.rint(steps), -(2**15), 2**15 - 1).astype(int)))
 
     def sketches(self) -> TensorSketches:
         """Return the sketches of the tensors added so far."""
@@ -80,34 +82,33 @@ class TensorSketcher:
         )
 
 
-def _length(flat: np.ndarray) -> float:
-    blocks = (flat[begin : begin + _BLOCK].astype(np.float64) for begin in range(0, len(flat), _BLOCK))
-    return float(sum(float(np.einsum("i,i->", block, block)) for block in blocks) ** 0.5)
+class _Sums:
+    """Sums over the values of a tensor, block by block. -0.0 counts as 0.0."""
 
+    def __init__(self) -> None:
+        self.squares = 0.0
+        self.projections = np.zeros(_PROJECTIONS)
+        self._used_bits = self._bits = self._squared_bits = 0
 
-def _blocks(flat: np.ndarray) -> Iterable[np.ndarray]:
-    """Yield the bits of a flat float32 array as uint32, block by block. -0.0 counts as 0.0."""
-    for begin in range(0, len(flat), _BLOCK):
-        yield (flat[begin : begin + _BLOCK] + 0.0).view(np.uint32)
-
-
-def _unordered_digest(blocks: Iterable[np.ndarray]) -> bytes:
-    """Return a digest of two bytes that does not depend on the order of the values."""
-    sums = [0, 0]
-    for bits in blocks:
+    def add(self, block: np.ndarray) -> None:
+        """Add up to ``_SIGNS`` values, float32."""
+        exact = block.astype(np.float64)
+        self.squares += float(np.einsum("i,i->", exact, exact))
+        self.projections += project(exact, _PROJECTIONS)
+        bits = (block + 0.0).view(np.uint32)
+        self._used_bits |= int(np.bitwise_or.reduce(bits))
         wide = bits.astype(np.uint64)
-        sums[0] += int(wide.sum())
-        sums[1] += int((wide * wide).sum())
-    return hashlib.sha256(repr([total % 2**64 for total in sums]).encode()).digest()[:2]
+        self._bits += int(wide.sum())
+        self._squared_bits += int((wide * wide).sum())
 
+    def unordered_digest(self) -> bytes:
+        """Return a digest of two bytes that does not depend on the order of the values."""
+        return hashlib.sha256(repr([self._bits % 2**64, self._squared_bits % 2**64]).encode()).digest()[:2]
 
-def _mantissa_bits(blocks: Iterable[np.ndarray]) -> int:
-    """Return the number of bits of the mantissa that any value uses: 23 for float32, at most 7 for bfloat16."""
-    used = 0
-    for bits in blocks:
-        used |= int(np.bitwise_or.reduce(bits))
-    used &= (1 << _MANTISSA_BITS) - 1
-    return _MANTISSA_BITS - ((used & -used).bit_length() - 1) if used else 0
+    def mantissa_bits(self) -> int:
+        """Return the number of bits of the mantissa that any value uses: 23 for float32, at most 7 for bfloat16."""
+        used = self._used_bits & (1 << _MANTISSA_BITS) - 1
+        return _MANTISSA_BITS - ((used & -used).bit_length() - 1) if used else 0
 
 
 def _distinct_share(flat: np.ndarray) -> int:

@@ -131,7 +131,7 @@ def read_lock(path: Path) -> ModelLock:
 
 def _check(lock: ModelLock) -> None:
     """Raise ``ValueError`` if a packed part is damaged or has another number of sentences than the others."""
-    check_loaded_model(lock.tokens, lock.encoder, len(probe_sentences()))
+    check_loaded_model(lock.tokens, lock.encoder)
     count = len(lock.sentences)
     check_vectors(lock.vectors, count)
     if lock.own is not None and lock.own.ids and len(unpacked_digests(lock.own.ids)) != count:

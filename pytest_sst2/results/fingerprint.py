@@ -99,7 +99,7 @@ class TensorSketches:
 
 @dataclass(frozen=True)
 class ModuleSketches:
-    """The outputs of an encoder's modules for eight of the probe sentences, each alone, in the order of completion.
+    """The outputs of an encoder's modules for four of the probe sentences, each alone, in the order of completion.
 
     Attributes:
         names: One line per module, such as ``encoder.layer.0.attention.self``; compressed, in base64.
@@ -140,8 +140,8 @@ class EncoderFingerprint:
         autocast: Type that autocast computes in; empty if it is off or could not be observed.
         attention: Implementation of attention, such as ``sdpa``; empty if unknown.
         parts: From the name of a part (a layer, the embeddings, the head) to a digest of its weights.
-        sketch: The embeddings of the probe sentences, each projected onto the same two random directions: 64 × 2
-            float32, half a KB, in base64. Such a projection approximately keeps cosines and lengths (Johnson and
+        sketch: The embeddings of 32 probe sentences (64 before 0.4.0), each projected onto the same two random
+            directions, in base64. Such a projection approximately keeps cosines and lengths (Johnson and
             Lindenstrauss 1984, Contemporary Mathematics 26).
         length: Mean Euclidean length of the embeddings.
         dimensions: Number of dimensions of an embedding.
@@ -224,12 +224,13 @@ class Fingerprint:
         fixed_sentences: Digest of the probe sentences. Fingerprints of different sentences are not compared.
         train: The training rows.
         evaluation: The evaluation rows.
-        logits: Log-odds that the trained classifier predicts for the probe sentences: 64 float32, in base64.
+        logits: Log-odds that the trained classifier predicts for 16 probe sentences (64 before 0.4.0): float32, in
+            base64.
         repeat_max_diff: The largest change of a predicted probability when the classifier predicts again.
         tokens: None for methods without a tokenizer.
         encoder: None for methods without an encoder.
         training: None for methods without an optimisation.
-        prediction_token_ids: Digests of the token ids that the trained classifier read for the probe sentences, as in
+        prediction_token_ids: Digests of the token ids that the trained classifier read for these sentences, as in
             ``TokensFingerprint.ids`` but sorted; ``same`` if they are those, empty if they could not be observed.
         rows: What the encoder read and returned for the rows; None if not recorded.
         overlap: Number of evaluation sentences that are also training sentences; None if not recorded.

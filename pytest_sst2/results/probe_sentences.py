@@ -24,9 +24,28 @@ def sentences_by_length() -> tuple[int, ...]:
     return tuple(sorted(range(len(probe_sentences())), key=lambda number: len(probe_sentences()[number])))
 
 
+def embedded_sentences() -> tuple[int, ...]:
+    """Return the numbers of the 32 sentences that are embedded, every second by length. All 64 are tokenized."""
+    return sentences_by_length()[::2]
+
+
 def watched_sentences() -> tuple[int, ...]:
-    """Return the numbers of the eight sentences that are also embedded alone, each eighth by length."""
-    return sentences_by_length()[7::8]
+    """Return the numbers of the four embedded sentences that are also embedded alone."""
+    return sentences_by_length()[14::16]
+
+
+def answered_sentences() -> tuple[int, ...]:
+    """Return the numbers of the 16 embedded sentences that a trained classifier predicts."""
+    return sentences_by_length()[2::4]
+
+
+def numbers_of(count: int) -> tuple[int, ...]:
+    """Return the numbers of the sentences that a part of a fingerprint with ``count`` of them is about.
+
+    Before 0.4.0, all 64 were embedded and predicted.
+    """
+    known = {len(numbers): numbers for numbers in (embedded_sentences(), answered_sentences())}
+    return known.get(count, tuple(range(count)))
 
 
 def probe_sentences_digest() -> str:

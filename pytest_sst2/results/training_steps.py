@@ -37,7 +37,7 @@ class FixedBatch:
         dropout: From each rate of the active dropout functions to the number of their calls.
         dropped: The share of activations that these calls set to zero; None without calls that could be observed.
         activations: The number of activations that they were given.
-        masked_losses: Mean and standard deviation of the loss with four fixed sets of dropout masks.
+        masked_losses: Mean and standard deviation of the loss with two fixed sets of dropout masks.
     """
 
     inputs: Mapping[str, str]

@@ -25,6 +25,12 @@ from pytest_sst2.results.packing import (
     unpacked_floats,
     unpacked_text,
 )
+from pytest_sst2.results.probe_sentences import (
+    answered_sentences,
+    embedded_sentences,
+    probe_sentences,
+    probe_sentences_digest,
+)
 from pytest_sst2.results.record import Record
 from pytest_sst2.results.training_steps import kept_steps
 from pytest_sst2.utils.errors import Sst2Error
@@ -135,42 +141,36 @@ def _amounts(record: Record) -> Iterator[tuple[str, float, float | None]]:
 
 
 def _check_fingerprint(fingerprint: Fingerprint) -> None:
-    """Raise if a packed part cannot be unpacked, or has another number of sentences than the logits."""
-    count = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
-    sizes: dict[str, float] = {}
+    """Raise if a packed part cannot be unpacked, or is of another number of sentences than it should be."""
+    answered = len(_unpacked("logits", unpacked_floats, fingerprint.logits))
     if fingerprint.prediction_token_ids != SAME_TOKEN_IDS:
         token_ids = _unpacked("prediction_token_ids", unpacked_digests, fingerprint.prediction_token_ids)
-        sizes["prediction_token_ids"] = len(token_ids) or count
+        _check_sizes({"prediction_token_ids": len(token_ids) or answered}, (answered,))
     for name in ("train", "evaluation"):
         rows = getattr(fingerprint, name)
         _unpacked(f"{name}.labels", functools.partial(check_bits, count=rows.count), rows.labels)
         if (size := len(_unpacked(f"{name}.blocks", unpacked_bytes, rows.blocks))) % 2 or size > 2 * rows.count:
             raise ValueError(f"fingerprint.{name}.blocks has {size} bytes for {rows.count:,} rows")
-    sizes |= _sizes_of_model(fingerprint.tokens, fingerprint.encoder, count)
+    if fingerprint.fixed_sentences == probe_sentences_digest():
+        _check_sizes({"logits": answered}, (len(probe_sentences()), len(answered_sentences())))
+    check_loaded_model(fingerprint.tokens, fingerprint.encoder)
     if fingerprint.rows is not None:
         _check_rows(fingerprint.rows)
     if fingerprint.training is not None:
         _check_training(fingerprint.training)
-    _check_sizes(sizes, count)
 
 
-def check_loaded_model(tokens: TokensFingerprint | None, encoder: EncoderFingerprint, count: int) -> None:
-    """Raise if a packed part cannot be unpacked, or has another number of sentences than ``count``."""
-    _check_sizes(_sizes_of_model(tokens, encoder, count), count)
-
-
-def _sizes_of_model(
-    tokens: TokensFingerprint | None, encoder: EncoderFingerprint | None, count: int
-) -> dict[str, float]:
-    """Return the number of sentences of each packed part; raise if one cannot be unpacked."""
-    sizes: dict[str, float] = {}
+def check_loaded_model(tokens: TokensFingerprint | None, encoder: EncoderFingerprint | None) -> None:
+    """Raise if a packed part cannot be unpacked, or is not of all probe sentences or of the embedded ones."""
+    every, some = len(probe_sentences()), len(embedded_sentences())
     if tokens is not None:
-        sizes["tokens.ids"] = len(_unpacked("tokens.ids", unpacked_digests, tokens.ids))
-        sizes["tokens.lengths"] = len(tokens.lengths)
+        ids = _unpacked("tokens.ids", unpacked_digests, tokens.ids)
+        _check_sizes({"tokens.ids": len(ids), "tokens.lengths": len(tokens.lengths)}, (every,))
         _unpacked("tokens.pieces", unpacked_text, tokens.pieces)
     if encoder is not None:
-        sizes["encoder.sketch"] = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
-        sizes["encoder.hidden"] = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2 or count
+        embedded = len(_unpacked("encoder.sketch", unpacked_floats, encoder.sketch)) / 2
+        hidden = len(_unpacked("encoder.hidden", unpacked_floats, encoder.hidden)) / 2
+        _check_sizes({"encoder.sketch": embedded, "encoder.hidden": hidden or embedded}, (every, some))
         if encoder.tensors is not None:
             _check_tensors(encoder.tensors)
         if encoder.modules is not None:
@@ -178,13 +178,12 @@ def _sizes_of_model(
             unpack = functools.partial(unpacked_floats, compressed=True)
             floats = _unpacked("encoder.modules.sketch", unpack, encoder.modules.sketch)
             _check_per_name("encoder.modules", names, len(floats) / 5)
-    return sizes
 
 
-def _check_sizes(sizes: Mapping[str, float], count: int) -> None:
+def _check_sizes(sizes: Mapping[str, float], allowed: Sequence[int]) -> None:
     for name, size in sizes.items():
-        if size != count:
-            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, others are of {count}")
+        if size not in allowed:
+            raise ValueError(f"fingerprint.{name} is of {size:g} sentences, not of {' or '.join(map(str, allowed))}")
 
 
 def _check_training(training: TrainingFingerprint) -> None:

@@ -145,7 +145,7 @@ class TestResults:
             (with_record("3", fingerprint__encoder__sketch="AAAA"), "fingerprint.encoder.sketch cannot be unpacked"),
             (with_record("3", fingerprint__tokens__pieces="AAAA"), "fingerprint.tokens.pieces cannot be unpacked"),
             (with_record("3", fingerprint__train__blocks="AAAA"), "fingerprint.train.blocks has 3 bytes for 5 rows"),
-            (with_record("3", fingerprint__tokens__ids=""), "fingerprint.tokens.ids is of 0 sentences, others"),
+            (with_record("3", fingerprint__tokens__ids=""), "fingerprint.tokens.ids is of 0 sentences, not of"),
             (with_record("3", fingerprint__train__count=10**15), "fingerprint.train.labels cannot be unpacked"),
             (with_record("3", rounds__0__machine_seconds=1e-320), "rounds[0].machine_seconds is 1e-320"),
             (with_record("3", rounds__0__seconds=1e300), "rounds[0].seconds is 1e+300; it must be 0 to 1e+18"),

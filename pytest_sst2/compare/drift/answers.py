@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pytest_sst2.compare.drift.common_sentences import common_sentences
 from pytest_sst2.compare.drift.evidence import Cause, Rank
 from pytest_sst2.compare.drift.optimizer_steps import since_step
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
@@ -15,6 +16,7 @@ from pytest_sst2.compare.drift.rows import evaluation_rows, same_trained_weights
 from pytest_sst2.compare.drift.similarity import correlation, cosine
 from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE, SAME_TOKEN_IDS, Fingerprint
 from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
+from pytest_sst2.results.probe_sentences import numbers_of
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import plural
 
@@ -59,10 +61,9 @@ def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Caus
     before, after = map(_prediction_token_ids, (old, new))
     if not before or not after:
         return
-    lost = Counter(before)
-    lost.subtract(after)
-    if count := sum(number for number in lost.values() if number > 0):
-        total = len(after)
+    fewer, more = sorted((after, before), key=len)
+    if count := (Counter(fewer) - Counter(more)).total():
+        total = len(fewer)
         yield Cause(
             f"when predicting, the model reads other tokens for {count} of {total} probe sentences, although the "
             "tokenizer gives the same ones",
@@ -73,10 +74,10 @@ def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Caus
 
 
 def _prediction_token_ids(side: Fingerprint) -> list[bytes]:
-    packed = side.prediction_token_ids
-    if packed == SAME_TOKEN_IDS:
-        packed = side.tokens.ids if side.tokens else ""
-    return unpacked_digests(packed)
+    if side.prediction_token_ids != SAME_TOKEN_IDS:
+        return unpacked_digests(side.prediction_token_ids)
+    ids = unpacked_digests(side.tokens.ids) if side.tokens else []
+    return [ids[number] for number in numbers_of(len(unpacked_floats(side.logits)))] if ids else []
 
 
 def threshold_causes(before: Record, after: Record) -> Iterator[Cause]:
@@ -125,7 +126,7 @@ def answer_causes(
     yield from threshold_causes(before, after)
     old, new = before.fingerprint, after.fingerprint
     assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
-    logits = [np.array(unpacked_floats(side.logits)) for side in (old, new)]
+    logits = _both_logits(old, new)
     if correlation(*logits) < OPPOSITE_CORRELATION:
         yield Cause("the classifier gives the opposite answers, as if labels or classes were swapped", "predictions")
         return
@@ -255,7 +256,7 @@ def _formula(one: np.ndarray, other: np.ndarray) -> str:
 
 
 def _both_logits(old: Fingerprint, new: Fingerprint) -> tuple[np.ndarray, np.ndarray]:
-    return np.array(unpacked_floats(old.logits)), np.array(unpacked_floats(new.logits))
+    return common_sentences(*(np.array(unpacked_floats(side.logits)) for side in (old, new)))[1:]
 
 
 def _order(before: Record, after: Record, moved: np.ndarray) -> str:

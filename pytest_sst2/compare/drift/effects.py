@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_sst2.compare.drift.answers import same_answers, same_numbers
+from pytest_sst2.compare.drift.common_sentences import common_sentences
 from pytest_sst2.compare.drift.evidence import Cause, Rank
 from pytest_sst2.compare.drift.fixed_batch import same_course, same_function
 from pytest_sst2.compare.drift.modules import same_last_output
@@ -92,13 +93,17 @@ def _has_small_effect(old: Fingerprint, new: Fingerprint) -> bool:
         return same_course(one, other)
     if old.encoder is None or new.encoder is None or old.fixed_sentences != new.fixed_sentences:
         return False
-    of_embeddings = _distance(old.encoder.sketch, new.encoder.sketch)
-    return _AMPLIFIED * of_embeddings < _distance(old.logits, new.logits)
+    of_embeddings = _distance(old.encoder.sketch, new.encoder.sketch, values=2)
+    return _AMPLIFIED * of_embeddings < _distance(old.logits, new.logits, values=1)
 
 
-def _distance(one: str, other: str) -> float:
-    """Return the relative distance of two packed arrays; infinite if they cannot be compared."""
-    first, second = (np.array(unpacked_floats(text)) for text in (one, other))
-    if not len(first) or first.shape != second.shape or not first.any():
+def _distance(one: str, other: str, *, values: int) -> float:
+    """Return the relative distance of two packed arrays with some ``values`` for each probe sentence.
+
+    It is infinite if they cannot be compared.
+    """
+    rows = (np.array(unpacked_floats(text)).reshape(-1, values) for text in (one, other))
+    _, first, second = common_sentences(*rows)
+    if not first.any():
         return float("inf")
     return float(np.linalg.norm(second - first) / np.linalg.norm(first))

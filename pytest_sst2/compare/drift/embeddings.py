@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pytest_sst2.compare.drift.common_sentences import common_sentences
 from pytest_sst2.compare.drift.evidence import Cause, Rank
 from pytest_sst2.compare.drift.modules import FirstDifference, first_difference, same_modules
 from pytest_sst2.compare.drift.row_patterns import band_of_lengths
@@ -41,9 +42,10 @@ def embedding_causes(
 ) -> Iterator[Cause]:
     """Yield the differences between embeddings of probe sentences with the same tokens (bool, of shape (64,)).
 
-    ``lengths`` are their numbers of tokens, empty if unknown. ``explained`` is whether a setting or the config already
-    explains the difference.
+    ``lengths`` are the numbers of tokens of all 64, empty if unknown. ``explained`` is whether a setting or the config
+    already explains the difference.
     """
+    embedded = len(_sketches(old.sketch, new.sketch)[0])
     if old.dimensions != new.dimensions:
         sentence = f"embeddings have {new.dimensions} dimensions, had {old.dimensions}"
         yield Cause(sentence, "embeddings", "dimensions", str(old.dimensions), str(new.dimensions))
@@ -55,9 +57,9 @@ def embedding_causes(
         )
     elif max(old.nondeterminism, new.nondeterminism) > NONDETERMINISM_TOLERANCE:
         return
-    elif same_weights and same_tokens.all() and (count := _reordered(old, new)):
+    elif same_weights and same_tokens.all() and (count := _reordered(old.sketch, new.sketch)):
         yield Cause(
-            f"embeddings come back in another order than the sentences ({count} of {len(same_tokens)} probe sentences)",
+            f"embeddings come back in another order than the sentences ({count} of {embedded} probe sentences)",
             "embeddings",
             rows=count,
         )
@@ -87,7 +89,7 @@ def is_nondeterministic(old: EncoderFingerprint, new: EncoderFingerprint) -> boo
 
 def _is_batch_sensitive(old: EncoderFingerprint, new: EncoderFingerprint) -> bool:
     """Return whether only the later embeddings depend on the other sentences of a batch, by more than rounding."""
-    if not old.hidden or not new.hidden or _moved(_unpacked_sketch(old.hidden), _unpacked_sketch(new.hidden)).any():
+    if not old.hidden or not new.hidden or _moved(*_sketches(old.hidden, new.hidden)[1:]).any():
         return new.batch_sensitivity > BATCH_SENSITIVITY_TOLERANCE >= old.batch_sensitivity
     return new.batch_sensitivity > max(EMBEDDING_TOLERANCE, 10 * old.batch_sensitivity)
 
@@ -95,7 +97,10 @@ def _is_batch_sensitive(old: EncoderFingerprint, new: EncoderFingerprint) -> boo
 def _moved_causes(
     old: EncoderFingerprint, new: EncoderFingerprint, same_tokens: np.ndarray, lengths: np.ndarray, *, explained: bool
 ) -> Iterator[Cause]:
-    first, second = (_unpacked_sketch(side.sketch)[same_tokens] for side in (old, new))
+    numbers, *sketches = _sketches(old.sketch, new.sketch)
+    comparable_rows = same_tokens[numbers]
+    numbers = numbers[comparable_rows]
+    first, second = (sketch[comparable_rows] for sketch in sketches)
     moved = _moved(first, second)
     # Other tokens of a sentence change the modules' inputs from the first one on.
     comparable = same_tokens[list(watched_sentences())].all()
@@ -111,7 +116,7 @@ def _moved_causes(
         return
     number = int(moved.sum())
     overall = cosine(first, second)
-    band = band_of_lengths(np.flatnonzero(moved), lengths[same_tokens]) if len(lengths) == len(same_tokens) else ""
+    band = band_of_lengths(np.flatnonzero(moved), lengths[numbers]) if len(lengths) == len(same_tokens) else ""
     count = f"{number} of {len(moved)} probe sentences{band and f', {band}'}, cosine {overall:.6f}"
     directions = np.array([cosine(one, other) for one, other in zip(first, second, strict=True)])
     if (directions > 1 - EMBEDDING_TOLERANCE).all() and abs(math.log(new.length / old.length)) > LENGTH_TOLERANCE:
@@ -125,20 +130,23 @@ def _moved_causes(
         yield Cause(f"embeddings differ ({count}){place}", "embeddings", where, rows=number)
     else:
         slight = overall > 1 - EMBEDDING_TOLERANCE
-        yield _located(old, new, same_tokens, moved, difference, count=count, slight=slight)
+        yield _located(old, new, numbers, moved, difference, count=count, slight=slight)
 
 
 def _located(
     old: EncoderFingerprint,
     new: EncoderFingerprint,
-    same_tokens: np.ndarray,
+    numbers: np.ndarray,
     moved_sentences: np.ndarray,
     difference: FirstDifference | None,
     *,
     count: str,
     slight: bool,
 ) -> Cause:
-    """Return the cause for embeddings that moved although weights and tokens are the same, with its place if known."""
+    """Return the cause for embeddings that moved although weights and tokens are the same, with its place if known.
+
+    ``numbers`` are those of the compared probe sentences; ``moved_sentences`` whether each of them moved.
+    """
     same = f"same {'weights' if old.tensors and new.tensors else 'weights in each part'} and tokens"
     slight = slight and (difference is None or difference.output < _LOWER_PRECISION)
     as_if = ", as with arithmetic of lower precision or a slightly different formula" if slight else ""
@@ -146,20 +154,20 @@ def _located(
         sentence = f"{same}, but {difference.sentence}; embeddings differ ({count}){as_if}"
         return Cause(sentence, "modules", difference.module)
     moved = f"embeddings {'moved a little' if slight else 'differ'} ({count}){as_if}"
-    watched = np.isin(np.arange(len(same_tokens)), watched_sentences())[same_tokens]
+    watched = np.isin(numbers, watched_sentences())
     if moved_sentences[watched].any() and same_modules(old.modules, new.modules):
         return Cause(f"{same}, and no module's output differs, but {moved}: after the modules", "embeddings")
     if old.hidden and new.hidden and not slight:
-        hidden = _moved(*(_unpacked_sketch(side.hidden)[same_tokens] for side in (old, new)))
-        if not hidden.any():
+        of_hidden, *sketches = _sketches(old.hidden, new.hidden)
+        if not _moved(*(sketch[np.isin(of_hidden, numbers)] for sketch in sketches)).any():
             return Cause(f"same last hidden states, but {moved}: what follows them differs", "embeddings")
         return Cause(f"{same}, but the last hidden states differ ({count})", "modules")
     return Cause(f"{same}, but {moved}", "embeddings")
 
 
-def _unpacked_sketch(sketch: str) -> np.ndarray:
-    """Return a sketch: an array of shape (64, 2)."""
-    return np.array(unpacked_floats(sketch)).reshape(-1, 2)
+def _sketches(old: str, new: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the numbers of n probe sentences, and their part of each sketch, shape (n, 2)."""
+    return common_sentences(*(np.array(unpacked_floats(sketch)).reshape(-1, 2) for sketch in (old, new)))
 
 
 def _moved(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -171,9 +179,9 @@ def _allowance(sketch: np.ndarray) -> float:
     return EMBEDDING_TOLERANCE * float(np.sqrt((sketch**2).sum(axis=1).mean()))
 
 
-def _reordered(old: EncoderFingerprint, new: EncoderFingerprint) -> int:
-    """Return how many embeddings are at another position; 0 unless both sides have the same embeddings."""
-    first, second = (_unpacked_sketch(side.sketch) for side in (old, new))
+def _reordered(old: str, new: str) -> int:
+    """Return how many embeddings are at another position; 0 unless both sketches have the same embeddings."""
+    _, first, second = _sketches(old, new)
     near = np.linalg.norm(first[:, None] - second[None], axis=2) <= _allowance(first)
     moved = int((~near.diagonal()).sum())
     is_permuted = moved and near.any(axis=0).all() and near.any(axis=1).all()
