@@ -95,10 +95,13 @@ class FingerprintRecorder:
         self._epoch_logits: list[float] = []
         self._first_batch = FirstBatchWatch()
 
+    def _phase(self) -> contextlib.AbstractContextManager[None]:
+        return self._clock.phase(PHASE, is_timed=False)
+
     def record_tokenizer(self, tokenizer: Any, tokenize: Callable[[Sequence[str]], Sequence[Sequence[int]]]) -> None:
         """Record a tokenizer; ``tokenize`` maps n sentences to n lists of token ids, truncated as in the method."""
         if self.enabled:
-            with self._clock.phase(PHASE):
+            with self._phase():
                 self._ids = tokenize(probe_sentences())
                 self.tokens = tokens_fingerprint(tokenizer, self._ids)
                 self._tokenizer, self._tokenize = tokenizer, tokenize
@@ -109,7 +112,7 @@ class FingerprintRecorder:
         ``module`` has all its weights, including a head that will be trained; ``embed`` maps n sentences to (n, d).
         """
         if self.enabled:
-            with self._clock.phase(PHASE):
+            with self._phase():
                 measured = measure_encoder(module, embed, self._ids)
                 tokens = self.tokens
                 if self._tokenizer is not None and measured.ids is not None and measured.ids is not self._ids:
@@ -130,7 +133,7 @@ class FingerprintRecorder:
     def record_fixed_batch(self, model: Any, batch: Mapping[str, Any], backward: LossOf, forward: LossOf) -> None:
         """Record what a training computes for a batch of probe sentences, as ``measure_fixed_batch`` describes."""
         if self.enabled:
-            with self._clock.phase(PHASE), self._first_batch.paused(), contextlib.suppress(Exception):  # as above
+            with self._phase(), self._first_batch.paused(), contextlib.suppress(Exception):  # as above
                 self.fixed_batch = measure_fixed_batch(model, batch, backward, forward)
 
     def record_loss(self, loss: Any, *, total: int) -> None:
@@ -144,7 +147,7 @@ class FingerprintRecorder:
         """Record the weights' distance from the start after an epoch, and the predictions unless it is the last."""
         if not self.enabled:
             return
-        with self._clock.phase(PHASE), contextlib.suppress(Exception):  # as above
+        with self._phase(), contextlib.suppress(Exception):  # as above
             self._optimizer.record_epoch(part_of)
             if predict is not None:
                 sentences = [probe_sentences()[number] for number in sentences_by_length()[:_AFTER_EPOCH]]
@@ -162,7 +165,7 @@ class FingerprintRecorder:
         ``load_features`` does it.
         """
         if self.enabled:
-            with self._clock.phase(PHASE), contextlib.suppress(Exception):  # no measurement may end a run
+            with self._phase(), contextlib.suppress(Exception):  # no measurement may end a run
                 self._rows[which] = sketch_rows(ids, embeddings)
 
     @contextlib.contextmanager
@@ -194,7 +197,7 @@ class FingerprintRecorder:
         )
         module = self._module()
         if self.enabled and module is not None and self.encoder is not None:
-            with self._clock.phase(PHASE):
+            with self._phase():
                 now = weights_fingerprint(module).parts
                 changed = tuple(part for part, digest in self.encoder.parts.items() if now.get(part) != digest)
                 weights = short_digest(repr(sorted(now.items())))

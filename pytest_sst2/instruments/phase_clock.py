@@ -56,7 +56,7 @@ class PhaseClock:
 
     Args:
         synchronize: Called at both ends of a phase, so that work queued on an accelerator is counted in its phase.
-        between: Called after each phase. No phase includes its time.
+        between: Called after each timed phase. No phase includes its time.
         progress: Updated with the open phase and its batches.
         turn: Asked after each batch whether the other process runs now. No phase includes the wait.
     """
@@ -79,8 +79,11 @@ class PhaseClock:
         self._inner: list[_Spent] = []
 
     @contextlib.contextmanager
-    def phase(self, name: str, examples: int = 0) -> Iterator[None]:
-        """Add the seconds of the body, and ``examples``, to those of phase ``name``. If it raises, record nothing."""
+    def phase(self, name: str, examples: int = 0, *, is_timed: bool = True) -> Iterator[None]:
+        """Add the seconds of the body, and ``examples``, to those of phase ``name``. If it raises, record nothing.
+
+        Unless ``is_timed``, the seconds are used for nothing, so ``between`` is not called.
+        """
         self._synchronize()
         self._inner.append(_NOTHING)
         self._open.append(name)
@@ -97,7 +100,8 @@ class PhaseClock:
             self._exclude(elapsed)
         self._spent[name] = self._spent.get(name, _NOTHING) + elapsed.since(inner)
         self._examples[name] = self._examples.get(name, 0) + examples
-        self._without_time(self._between)
+        if is_timed:
+            self._without_time(self._between)
 
     def mark_cached(self) -> None:
         """Mark the open phase as cached: its result came from a cache, so its seconds are not those of the work."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_sst2.compare.drift.modules import first_difference
 from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.results.fingerprint import ModuleSketches
 
@@ -24,3 +25,18 @@ def sketches_of(padding: int) -> ModuleSketches | None:
 
 def test_padded_tokens_are_left_out() -> None:
     assert sketches_of(0) == sketches_of(5) is not None
+
+
+def test_a_module_that_changes_its_input_in_place_has_another_output() -> None:
+    import torch
+
+    sketches = []
+    for activation in (torch.nn.ReLU(inplace=True), torch.nn.ReLU(), torch.nn.Identity()):
+        model = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), activation)
+        torch.nn.init.eye_(model[0].weight)
+        with watch_modules(model) as watch, torch.inference_mode():
+            model(torch.tensor([[1.0, -2.0, 3.0, -4.0]]))
+        sketches.append(watch.sketches())
+    in_place, copied, nothing = sketches
+    assert first_difference(in_place, nothing).module == first_difference(copied, nothing).module == "1"
+    assert first_difference(in_place, copied) is None
