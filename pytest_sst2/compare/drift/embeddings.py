@@ -79,7 +79,7 @@ def same_embeddings(old: EncoderFingerprint | None, new: EncoderFingerprint | No
     """Return whether both sides have an encoder, and it gives the probe sentences the same embeddings."""
     if old is None or new is None or old.dimensions != new.dimensions:
         return False
-    return not _moved(_unpacked_sketch(old.sketch), _unpacked_sketch(new.sketch)).any()
+    return not _moved(*_sketches(old.sketch, new.sketch)[1:]).any()
 
 
 def is_nondeterministic(old: EncoderFingerprint, new: EncoderFingerprint) -> bool:
