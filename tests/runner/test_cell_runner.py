@@ -152,7 +152,7 @@ def test_the_fingerprint_is_taken_of_the_rows_and_of_the_classifier(environment:
     assert (fingerprint.tokens, fingerprint.encoder, fingerprint.training) == (None, None, None)
     assert fingerprint.repeat_max_diff == 0.0
     # The log-odds of three in four are log 3.
-    assert unpacked_floats(fingerprint.logits) == pytest.approx([math.log(3)] * 64)
+    assert unpacked_floats(fingerprint.logits) == pytest.approx([math.log(3)] * 16)
 
 
 def test_the_learning_curve_ends_with_what_the_classifier_reached(environment: Any) -> None:
