@@ -222,7 +222,8 @@ class TestFloors:
         # Majority is 0.5 for every seed: sd 0, so the least margin of 1.5 points decides.
         assert "accuracy = 0.485" in text
         assert re.search(
-            r'"measured 2\d{3}-\d\d-\d\d: mean 0\.5000, sd 0\.0000 over seeds 1,2,3,4,5 \(the same for each', text
+            r'"measured 2\d{3}-\d\d-\d\d: mean 0\.5000, sd 0\.0000 over seeds 1,2,3,4,5 \(every seed gives the same',
+            text,
         )
         gated = project.runpytest(*seeds)
         gated.assert_outcomes(passed=5)
