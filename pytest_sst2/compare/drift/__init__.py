@@ -2,6 +2,7 @@
 
 - ``causes``: walks the chain from rows to predictions. Start here.
 - ``evidence``: ``Cause``, a sentence with the evidence that implies it.
+- ``effects``: ranks the causes by what was measured of their effect.
 - ``tokens``, ``encoder``, ``training``: the sentences for one step of the chain.
 - ``similarity``: cosine and correlation.
 """

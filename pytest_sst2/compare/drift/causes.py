@@ -25,19 +25,17 @@ from pytest_sst2.compare.drift.encoder import (
     is_frozen,
     value_text,
 )
-from pytest_sst2.compare.drift.evidence import Cause, Rank, causes_of, ranked
-from pytest_sst2.compare.drift.fixed_batch import fixed_batch_causes
+from pytest_sst2.compare.drift.evidence import Cause, Rank, ranked
 from pytest_sst2.compare.drift.loaded_weights import LoadedModel, loaded_model
+from pytest_sst2.compare.drift.measured_training import (
+    CODE_SETTING,
+    all_training_causes,
+    settings_without_effect,
+)
 from pytest_sst2.compare.drift.modules import same_modules
-from pytest_sst2.compare.drift.optimizer_steps import step_causes
 from pytest_sst2.compare.drift.rows import read_rows, row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
-from pytest_sst2.compare.drift.training import (
-    first_step_causes,
-    same_rows_in_another_order,
-    training_causes,
-    training_row_causes,
-)
+from pytest_sst2.compare.drift.training import same_rows_in_another_order
 from pytest_sst2.config.declared import NOTHING_DECLARED, Declared
 from pytest_sst2.results.record import Record
 
@@ -130,8 +128,8 @@ def _setting_differences(before: Record, after: Record) -> dict[str, str]:
     The batch per process is not a difference if the whole batch has the same size.
     """
     differences = different_values(before.settings, after.settings)
-    if "code" in differences:  # a digest
-        differences["code"] = "the method's own code changed"
+    if CODE_SETTING in differences:  # a digest
+        differences[CODE_SETTING] = "the method's own code changed"
     batch_sizes = {
         record.settings.get(_BATCH_PER_PROCESS, 0) * record.placement.processes for record in (before, after)
     }
@@ -199,7 +197,8 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     ]
     if not same_seed:
         return ranked(causes)
-    causes += _training_causes(before, after, settings, tokens=tokens, encoder=encoder)
+    training = [*all_training_causes(before, after, settings, tokens=tokens, encoder=encoder)]
+    causes += training
     if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):
         causes += repeat_causes(old, new)
     if same_sentences:
@@ -210,7 +209,8 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
             causes = [dataclasses.replace(cause, rank=Rank.NOTE) for cause in causes]
         unexplained = not any(cause.rank is not Rank.NOTE for cause in causes if cause.kind != "arithmetic")
         causes += answer_causes(before, after, unexplained=unexplained, frozen=frozen, rearranged=rearranged)
-    return ranked(by_effect(causes, before, after))
+    without_effect = settings_without_effect(before, after, settings, training, tokens=tokens, encoder=encoder)
+    return ranked(by_effect(causes, before, after, without_effect))
 
 
 def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str, str]) -> tuple[Cause, ...]:
@@ -228,36 +228,3 @@ def model_causes(before: LoadedModel, after: LoadedModel, settings: Mapping[str,
         stored = ("weights", "config", "arithmetic")
         causes = [dataclasses.replace(cause, rank=Rank.NOTE) if cause.kind in stored else cause for cause in causes]
     return ranked(causes)
-
-
-def _training_causes(
-    before: Record, after: Record, settings: Collection[str], *, tokens: Collection[Cause], encoder: Collection[Cause]
-) -> Iterator[Cause]:
-    """Yield the differences between the trainings, as far as the earlier steps agree."""
-    old, new = (record.fingerprint.training if record.fingerprint else None for record in (before, after))
-    if old is None or new is None:
-        return
-    explained = {*settings, *(cause.where for cause in encoder if cause.kind == "config")}
-    autocast = bool(old.autocast or new.autocast) or any(
-        cause.where == "matrix products" for cause in arithmetic_causes(before, after)
-    )
-    measured = [
-        *fixed_batch_causes(
-            old.fixed_batch,
-            new.fixed_batch,
-            same_tokens=not tokens,
-            same_start=not (tokens or encoder),
-            explained=explained,
-            autocast=autocast,
-            hidden_dropout=after.path == "fast" and after.environment.device == "cpu",
-        ),
-        *step_causes(old, new, before.settings, after.settings, explained),
-    ]
-    other_inputs = any(cause.where in new.fixed_batch.inputs for cause in measured) if new.fixed_batch else False
-    rows = [] if tokens or other_inputs else [*causes_of("training", training_row_causes(old, new))]
-    yield from rows
-    yield from causes_of("training", training_causes(old, new, settings))
-    yield from measured
-    # Records without a fixed batch show less: the first batch has dropout masks, which differ between releases.
-    if not (rows or tokens or encoder or settings or (old.fixed_batch and new.fixed_batch)):
-        yield from causes_of("training", first_step_causes(old, new))

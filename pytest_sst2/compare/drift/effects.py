@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,12 +21,6 @@ from pytest_sst2.results.record import Record
 # Differences of the encoder, by the steps of the chain.
 _OF_THE_ENCODER = frozenset({"weights", "config", "arithmetic", "modules", "embeddings"})
 _LATER = frozenset({"settings", "training", "predictions"})
-# Parts of the names of settings that decide what a training or a fit computes. Others are named after what was
-# measured of the training.
-_EFFECTIVE = re.compile(
-    r"^(C|tol|code|optim.*|.*(learning_rate|lr_|epoch|steps|batch|decay|adam|warmup|norm|accumulation|smoothing|loss"
-    r"|dropout|seed|dtype|bf16|fp16|tf32|length|modules|pooling|solver|penalty|iter|intercept|class|weight).*)$"
-)
 # Places of causes whose effect is not seen in the probe sentences.
 _UNSEEN = re.compile(r"drop|^evaluation row|^training rows")
 # The place of the cause that attention has another implementation.
@@ -36,13 +30,17 @@ _ATTENTION = "attention"
 _AMPLIFIED = 20.0
 
 
-def by_effect(causes: Sequence[Cause], before: Record, after: Record) -> Iterator[Cause]:
+def by_effect(
+    causes: Sequence[Cause], before: Record, after: Record, without_effect: Collection[str]
+) -> Iterator[Cause]:
     """Yield the causes with the rank that their measured effect gives them, in their order.
 
     Weights, config, arithmetic and settings that moved no output and no answer become notes. If a later step of the
-    chain differs too, differences of the encoder that are too small to explain the answers come after it.
+    chain differs too, differences of the encoder that are too small to explain the answers come after it. So do the
+    settings ``without_effect``, which explain nothing that was measured of the training.
     """
-    yield from _after_later_causes([*_with_notes(causes, before, after)], before.fingerprint, after.fingerprint)
+    noted = [*_with_notes(causes, before, after)]
+    yield from _after_later_causes(noted, before.fingerprint, after.fingerprint, without_effect)
 
 
 def is_rearranged(causes: Sequence[Cause], old: Fingerprint, new: Fingerprint) -> bool:
@@ -76,13 +74,15 @@ def _with_notes(causes: Sequence[Cause], before: Record, after: Record) -> Itera
         yield replace(cause, rank=Rank.NOTE) if stored and unmoved.get(cause.kind) else cause
 
 
-def _after_later_causes(causes: Sequence[Cause], old: Fingerprint | None, new: Fingerprint | None) -> Iterator[Cause]:
+def _after_later_causes(
+    causes: Sequence[Cause], old: Fingerprint | None, new: Fingerprint | None, without_effect: Collection[str]
+) -> Iterator[Cause]:
     kinds = {cause.kind for cause in causes if cause.rank is Rank.EXPLAINS}
     is_small = bool(kinds & _LATER) and old is not None and new is not None and _has_small_effect(old, new)
     for cause in causes:
         # The probe sentences show neither the effect of dropout in training nor that of single rows' embeddings.
         is_demoted = is_small and cause.kind in _OF_THE_ENCODER and not _UNSEEN.search(cause.where)
-        is_demoted |= "training" in kinds and cause.kind == "settings" and not _EFFECTIVE.match(cause.where)
+        is_demoted |= "training" in kinds and cause.kind == "settings" and cause.where in without_effect
         yield replace(cause, rank=Rank.DIFFERS) if is_demoted and cause.rank is Rank.EXPLAINS else cause
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pytest_sst2.compare.drift.causes import drift_causes
 from pytest_sst2.results.packing import packed_floats
@@ -48,10 +49,23 @@ def test_embeddings_that_moved_little_come_after_the_setting_of_the_fit() -> Non
     assert places(before, of_probe(0.1, 0.1, logits=0.5))[0][0] == "act"
 
 
-def test_a_setting_without_known_effect_comes_after_what_was_measured_of_the_training() -> None:
-    before, after = (trained({"ignore_data_skip": skip}, loss=loss) for skip, loss in ((False, 0.7), (True, 1.4)))
-    after = with_fingerprint(after, logits=packed_floats([place / 4 - 8 for place in range(64)]))
-    assert places(before, after)[:2] == [("loss", "EXPLAINS"), ("ignore_data_skip", "DIFFERS")]
+def with_setting(name: str, value: float, loss: float, learning_rate: float = 1e-4) -> Record:
+    logits = packed_floats([loss * (place / 8 - 4) for place in range(64)])
+    record = with_fingerprint(trained({name: value}, loss=loss), logits=logits)
+    return with_fingerprint(record, training={"learning_rate": learning_rate})
+
+
+@pytest.mark.parametrize("name", ["ignore_data_skip", "per_device_eval_batch_size", "learning_rate"])
+def test_a_setting_that_shows_nowhere_in_the_training_comes_after_what_was_measured_of_it(name: str) -> None:
+    before, after = with_setting(name, 0, 0.7), with_setting(name, 1, 1.4)
+    assert places(before, after)[:2] == [("loss", "EXPLAINS"), (name, "DIFFERS")]
+
+
+def test_a_setting_that_shows_in_the_training_stays_in_its_place() -> None:
+    before, after = with_setting("learning_rate", 1e-4, 0.7), with_setting("learning_rate", 1e-3, 1.4, 1e-3)
+    assert places(before, after)[:2] == [("learning_rate", "EXPLAINS"), ("loss", "EXPLAINS")]
+    before, after = with_setting("code", 0, 0.7), with_setting("code", 1, 1.4)
+    assert places(before, after)[:2] == [("code", "EXPLAINS"), ("loss", "EXPLAINS")]
 
 
 def of_weights(tensors: dict[str, np.ndarray], first_loss: float, **changes: Any) -> Record:
