@@ -140,7 +140,7 @@ def check_lock(name: str, lock: ModelLock, now: ModelLock, embeddings: np.ndarra
     causes = model_causes(_model(lock), _model(now), settings)
     mixed = mixing(lock.vectors, embeddings)
     if all(cause.is_note for cause in causes) and mixed is not None:
-        causes = (*causes, *_own_causes(lock, now, mixed))
+        causes = (*causes, *_vector_causes(lock, now, mixed))
     versions = [
         f"{package} {now.versions.get(package, 'missing')}, was {version}"
         for package, version in lock.versions.items()
@@ -158,19 +158,19 @@ def _tokens(length: int | None) -> str:
     return "without a limit" if length is None else f"{length} tokens"
 
 
-def _own_causes(lock: ModelLock, now: ModelLock, mixed: Mixing) -> Iterator[Cause]:
-    """Yield the differences for the user's own sentences only."""
-    if lock.own is None or now.own is None:
-        return
-    different = [number for number, is_same in enumerate(_same_ids(lock.own, now.own)) if not is_same]
+def _vector_causes(lock: ModelLock, now: ModelLock, mixed: Mixing) -> Iterator[Cause]:
+    """Yield the differences for sentences that the fingerprint lacks: own ones, and half of the probe sentences."""
+    different = []
+    if lock.own is not None and now.own is not None:
+        different = [number for number, is_same in enumerate(_same_ids(lock.own, now.own)) if not is_same]
     if different:
         first = truncate(lock.sentences[different[0]], _SHOWN_CHARACTERS)
         count = f"token ids differ for {len(different)} of your {len(lock.sentences)} sentences"
         yield Cause(f"{count} (first: “{first}”), and for no probe sentence", "tokens", rows=len(different))
     elif 1 - mixed.lowest_cosine > _MOVED:
         cosine = f"cosine {mixed.lowest_cosine:.6f} at worst"
-        sentence = f"embeddings of your sentences differ ({cosine}), those of the probe sentences do not"
-        yield Cause(sentence, "embeddings")
+        own = f"embeddings of your sentences differ ({cosine}), those of the probe sentences do not"
+        yield Cause(own if lock.own else f"embeddings of some probe sentences differ ({cosine})", "embeddings")
 
 
 def _same_ids(old: OwnSentences, new: OwnSentences) -> list[bool]:

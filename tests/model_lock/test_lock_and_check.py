@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from pytest_sst2.cli.main import main
-from pytest_sst2.model_lock.check import check_file
+from pytest_sst2.model_lock.check import check_file, check_lock
 from pytest_sst2.model_lock.load import load_encoder
+from pytest_sst2.model_lock.observe import lock_of
+from pytest_sst2.results.probe_sentences import sentences_by_length
 from tests.support import tiny_models
 
 OWN = ["a fine film", "not a fine film", "ÉTÉ et hiver", "one two three"]
@@ -83,6 +85,15 @@ def test_what_differs_for_own_sentences_only_is_found(model: Path, tmp_path: Pat
     encoder[0].auto_model.resize_token_embeddings(len(encoder.tokenizer))
     result = check_file(tmp_path / "m.lock", encoder)
     assert [cause.kind for cause in result.causes if not cause.is_note]
+
+
+def test_what_differs_for_the_longest_probe_sentence_only_is_found(model: Path) -> None:
+    encoder, _ = load_encoder(str(model))
+    lock, embeddings = lock_of(encoder, "model")
+    embeddings[sentences_by_length()[-1]] *= -1
+    result = check_lock("m.lock", lock, lock, embeddings)
+    assert not result.is_same
+    assert result.causes[-1].sentence.startswith("embeddings of some probe sentences differ (cosine ")
 
 
 @pytest.mark.parametrize(
