@@ -57,9 +57,9 @@ def test_an_unreachable_hub_is_detected_soon_and_asked_once(missing: str, tmp_pa
     assert "reached" in clause or "no answer" in clause
     assert "\n" not in clause
     assert not clause.endswith(".")
-    assert seconds < 2 * download.REACH_SECONDS  # a busy machine
+    assert seconds < 5 * download.REACH_SECONDS  # a busy machine
     assert second_clause == clause
-    assert second_seconds < 1
+    assert second_seconds < download.REACH_SECONDS
     assert requests == (1 if missing == "silent server" else 0)
 
 

@@ -14,6 +14,7 @@ from pytest_sst2.compare.drift.answers import (
     prediction_token_causes,
     repeat_causes,
 )
+from pytest_sst2.compare.drift.common_sentences import without_other_sentences
 from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
 from pytest_sst2.compare.drift.effects import by_effect, is_rearranged
 from pytest_sst2.compare.drift.embeddings import is_nondeterministic
@@ -165,6 +166,7 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     Empty if nothing differs, or if one record has no fingerprint (schema 1). With another seed, only what does not
     depend on the seed is compared, so without the ``seeded`` settings.
     """
+    before, after = without_other_sentences(before, after)
     old, new = before.fingerprint, after.fingerprint
     if old is None or new is None:
         return ()
