@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pytest_sst2.hub.worker import Fetch
 from pytest_sst2.models.layout import (
@@ -24,7 +25,7 @@ from pytest_sst2.models.layout import (
     weighted_folders,
 )
 from pytest_sst2.models.not_a_model import ADAPTER, TOKENIZER_FILES, missing_tokenizer
-from pytest_sst2.models.safety import remote_code
+from pytest_sst2.models.safety import config_settings
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.extras import install_command
 from pytest_sst2.utils.safe_read import read_json
@@ -152,8 +153,7 @@ def _missing_files(folder: Path, *, with_code: bool) -> Iterator[str]:
         if not weight_files(place) and not pickle_files(place)
     ]
     yield from (path.relative_to(folder).as_posix() for path in needed if not path.is_file())
-    configs = [path for place in all_folders(folder) for path in sorted(place.glob("*config.json"))]
-    if with_code and remote_code(configs) and not any(folder.rglob("*.py")):
+    if with_code and any(map(_is_own, _named_code(folder))) and not any(folder.rglob("*.py")):
         yield "its Python code"
     if transformer and not any((transformer / name).is_file() for name in TOKENIZER_FILES):
         yield "a tokenizer"
@@ -161,3 +161,18 @@ def _missing_files(folder: Path, *, with_code: bool) -> Iterator[str]:
         # A normalization has no files, and so no folder on the Hub.
         if not place.name.endswith("_Normalize") and not any(place.glob("*")):
             yield (place / "config.json").relative_to(folder).as_posix()
+
+
+def _named_code(folder: Path) -> Iterator[Any]:
+    """Yield the names of the classes outside of the libraries that a model's modules and configs name."""
+    yield from (module.class_name for module in listed_modules(folder) if str(module.class_name).count(".") == 1)
+    for path in (path for place in all_folders(folder) for path in place.glob("*config.json")):
+        for key, value in config_settings(read_json(path)):
+            if key == "auto_map":
+                values = value.values() if isinstance(value, dict) else [value]
+                yield from (name for one in values for name in (one if isinstance(one, list) else [one]))
+
+
+def _is_own(name: Any) -> bool:
+    """Return whether a class is in the model's own repository; the name of another one ends with ``--``."""
+    return isinstance(name, str) and "--" not in name

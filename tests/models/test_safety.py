@@ -373,6 +373,13 @@ def test_only_trusted_code_is_downloaded(server: LoopbackHub, plain: Path) -> No
     assert locate_files(on_hub(), trust_remote_code=True).weights.source == "cache"
 
 
+def test_a_cached_model_whose_code_is_in_another_repository_is_used(server: LoopbackHub, plain: Path) -> None:
+    edit_json(plain / "config.json", auto_map={"AutoModel": "org/other--theirs.Model"})
+    server.add("org/mine", plain)
+    sources = [locate_files(on_hub(), trust_remote_code=True).weights.source for _ in range(2)]
+    assert sources == ["hub", "cache"]
+
+
 def test_a_module_of_another_class_is_named_and_refused(sentence: Path) -> None:
     modules = json.loads((sentence / "modules.json").read_text())
     modules[1]["type"] = "theirs.pooling.Pooling"
