@@ -40,10 +40,12 @@ def check_ini_options(config: pytest.Config) -> None:
     """Refuse an ini option with the prefix of this package that nothing declares; pytest would only warn at the end.
 
     Raises:
-        Sst2Error: The ini file has such an option.
+        Sst2Error: The ini file or ``-o`` has such an option.
     """
     # pytest warns of these keys. Where a release names the method otherwise, its warning remains.
     unknown: Iterable[str] = getattr(config, "_get_unknown_ini_keys", tuple)()
     for key in sorted(key for key in unknown if key.startswith(f"{_PREFIX}_")):
         guess = did_you_mean(closest(key, [option.dest for option in OPTIONS]))
-        raise Sst2Error(f"there is no ini option {key!r}, which {config.inipath} sets.{guess}")
+        overrides = {word.partition("=")[0] for word in config.option.override_ini or ()}
+        place = "-o" if key in overrides else config.inipath
+        raise Sst2Error(f"there is no ini option {key!r}, which {place} sets.{guess}")

@@ -66,18 +66,19 @@ def default_library_state(device: str) -> Iterator[tuple[str, ...]]:
 
 def _disable_modes(stack: ExitStack) -> Iterator[str]:
     """Leave the modes that see every call of torch, and yield their names, but not that of a default device."""
-    from torch import overrides
-    from torch.utils import _python_dispatch
-    from torch.utils._device import DeviceContext
+    with contextlib.suppress(ImportError, AttributeError):  # another release of torch may lack its private functions
+        from torch import overrides
+        from torch.utils import _python_dispatch
+        from torch.utils._device import DeviceContext
 
-    modes: list[Any] = overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    for mode in reversed(modes):
-        if not isinstance(mode, DeviceContext):
-            yield f"torch function mode {type(mode).__name__}"
-        stack.enter_context(overrides._pop_mode_temporarily())
-    if modes := _python_dispatch._get_current_dispatch_mode_stack():
-        yield from (f"torch dispatch mode {type(mode).__name__}" for mode in modes)
-        stack.enter_context(_python_dispatch._disable_current_modes())
+        modes: list[Any] = overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+        for mode in reversed(modes):
+            if not isinstance(mode, DeviceContext):
+                yield f"torch function mode {type(mode).__name__}"
+            stack.enter_context(overrides._pop_mode_temporarily())
+        if modes := _python_dispatch._get_current_dispatch_mode_stack():
+            yield from (f"torch dispatch mode {type(mode).__name__}" for mode in modes)
+            stack.enter_context(_python_dispatch._disable_current_modes())
 
 
 def _remove_hooks(stack: ExitStack) -> Iterator[str]:

@@ -34,8 +34,7 @@ def missing_models_lines(cells: Iterable[Cell], *, trust_remote_code: bool) -> l
 def _line(reason: str, models: Collection[ModelSpec], planned: Collection[Cell]) -> str:
     lost, total = sum(cell.model is not None and cell.model.plain in models for cell in planned), len(planned)
     names = f"{shorten([spec.name for spec in models])} {'is' if len(models) == 1 else 'are'}"
-    others = f" The other {plural(total - lost, 'cell')} can." if lost < total else ""
     return (
-        f"WARNING: {lost:,} of {plural(total, 'cell')} cannot run: {names} not on this machine, and {reason}.{others} "
+        f"WARNING: {lost:,} of {plural(total, 'cell')} cannot run: {names} not on this machine, and {reason}. "
         "`pytest-sst2 doctor` lists the models that run here."
     )

@@ -45,3 +45,5 @@ def test_a_misspelt_ini_option_is_refused_with_the_nearest(pytester: pytest.Pyte
         pytester.parseconfigure()
     ini = pytester.path / "tox.ini"
     assert str(refused.value) == f"there is no ini option 'sst2_recpie', which {ini} sets. Did you mean 'sst2_recipe'?"
+    with pytest.raises(pytest.UsageError, match="no ini option 'sst2_dtype_', which -o sets"):
+        pytester.parseconfigure("-o", "sst2_dtype_=float32")

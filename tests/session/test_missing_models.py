@@ -19,7 +19,8 @@ HINT = "`pytest-sst2 doctor` lists the models that run here."
 
 
 @pytest.fixture
-def server(tmp_path: Path, tiny_encoder: Path) -> Iterator[LoopbackHub]:
+def server(tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
+    monkeypatch.setattr(download, "REACH_SECONDS", 60.0)  # a busy machine
     with hub_of_this_process(tmp_path / "cache") as running:
         running.add("org/mine", tiny_encoder)
         yield running
@@ -48,9 +49,7 @@ def test_a_model_that_the_hub_lacks_or_refuses_is_named_with_its_cells(server: L
         "`hf auth login` or set HF_TOKEN",
         f"other is not on this machine, and org/mine has no revision 'v9' on the Hub at {server.address}",
     ]
-    assert found == [
-        f"WARNING: 2 of 11 cells cannot run: {reason}. The other 9 cells can. {HINT}" for reason in reasons
-    ]
+    assert found == [f"WARNING: 2 of 11 cells cannot run: {reason}. {HINT}" for reason in reasons]
 
 
 def test_without_the_hub_all_models_are_in_one_line(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +59,7 @@ def test_without_the_hub_all_models_are_in_one_line(server: LoopbackHub, monkeyp
     assert line.startswith(
         "WARNING: 4 of 5 cells cannot run: one, two are not on this machine, and the Hub is disabled by"
     )
-    assert line.endswith(f". The other 1 cell can. {HINT}")
+    assert line.endswith(f". {HINT}")
 
 
 @pytest.mark.parametrize("kind", ["hang", "drop", "status"])
