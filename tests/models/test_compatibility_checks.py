@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from pytest_sst2.models.loader import ModelLoader
 from tests.support import tiny_models
@@ -177,3 +179,12 @@ def test_the_embedding_is_checked_once_per_loader(sentence: Path, monkeypatch: p
     for _ in range(3):
         loader.sentence_encoder(in_folder(sentence))
     assert len(calls) == 1
+
+
+def test_the_checks_of_a_model_leave_no_tensor_that_training_cannot_use(plain: Path) -> None:
+    kept: list[Any] = []
+    with register_module_forward_hook(lambda _module, _inputs, output: kept.append(output)):
+        ModelLoader().sequence_classifier(in_folder(plain))
+    tensors = [output for output in kept if isinstance(output, torch.Tensor)]
+    assert tensors
+    assert not any(tensor.is_inference() for tensor in tensors)
