@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_sst2.data.folders import find_splits, is_saved, not_regular_files, saved_files
+from pytest_sst2.data.folders import SPLIT_NAMES, find_splits, is_saved, not_regular_files, saved_files
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
 from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read_file
 from pytest_sst2.data.row_format import RowFormat
@@ -274,8 +274,9 @@ def _found(folder: Path) -> str:
     if not files:
         return ""
     hint = ""
-    if test := next((Path(name) for name in files if name.lower().startswith("test")), None):
-        hint = f" A test split is not used: if {test} has labels, rename it to validation{test.suffix}."
+    test = next((name for name in files if name.lower().startswith(("test.", "test-", "test_"))), "")
+    if test and not any(word in name.lower() for name in files for word in SPLIT_NAMES["validation"]):
+        hint = f" A test split is not used: if {test} has labels, rename it to validation{test[4:]}."
     return f" It has only {shorten(files, 5)}.{hint}"
 
 

@@ -96,6 +96,11 @@ def no_validation(folder: Path) -> None:
     tsv(folder / "test.tsv", VALIDATION)
 
 
+def a_test_split_in_shards(folder: Path) -> None:
+    for number in range(2):
+        parquet(folder / f"test-{number:05}-of-00002.parquet", VALIDATION)
+
+
 def wrong_label_in_dev(folder: Path) -> None:
     glue_tsv(folder)
     text(folder / "dev.tsv", "sentence\tlabel\nfine\t1\na mess\tbad\n")
@@ -313,6 +318,7 @@ SKIPPED = "was skipped: not a regular file but a folder, a pipe or a broken link
         (Path.mkdir, [NO_DATA_SET]),
         (no_validation, ["{folder} contains no data set", "train and validation", "It has only test.tsv, train.tsv."]),
         (no_validation, ["A test split is not used: if test.tsv has labels, rename it to validation.tsv."]),
+        (a_test_split_in_shards, ["if test-00000-of-00002.parquet has labels, rename it to validation-00000-of-00002"]),
         (wrong_label_in_dev, ["dev.tsv, line 3", "'bad'", "0 (negative) and 1 (positive)"]),
         (unlabelled_dev, ["dev.tsv, line 2", "'-1'", "unlabelled test split"]),
         (dev_without_labels, ["dev.tsv, line 1", "no column 'label'", "'index', 'sentence'"]),
@@ -374,6 +380,12 @@ def test_every_broken_folder_is_refused_with_file_and_line(
     message = refusal(folder)
 
     assert [part for part in parts if part.format(folder=folder) not in message] == []
+
+
+def test_no_second_validation_split_is_suggested_where_the_training_rows_are_missing(tmp_path: Path) -> None:
+    for name in ("dev", "test"):
+        tsv(tmp_path / f"{name}.tsv", VALIDATION)
+    assert refusal(tmp_path).endswith("It has only dev.tsv, test.tsv.")
 
 
 def test_a_saved_split_without_rows_is_refused_also_where_datasets_cannot_read_it_back(tmp_path: Path) -> None:
