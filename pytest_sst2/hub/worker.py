@@ -172,7 +172,7 @@ def _explained(request: Request) -> Iterator[None]:
 
 
 def _twice(call: Callable[[], T]) -> T:
-    """Return what ``call`` returns, repeated once if it fails without an answer of the Hub.
+    """Return the result of ``call``, repeated once if it fails without an answer of the Hub.
 
     The client itself does not repeat a request over a kept connection that the server has closed.
     """

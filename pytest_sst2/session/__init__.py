@@ -8,6 +8,7 @@
 - ``results_plugin``: reads the records from the test reports. ``terminal_sections`` prints them at the end.
 - ``auto_seeds``: the seeds of ``--sst2-seeds auto``.
 - ``report_sanitizer``: removes secrets from the test reports.
-- ``early_check``: what is certain about the comparison before the first cell.
+- ``early_check``: what is certain about the comparison before the first cell. ``missing_models``: which models
+  cannot be downloaded.
 - ``gathered``: the records and failures of the run. ``session`` writes, saves and compares them at its end.
 """
