@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -137,6 +138,7 @@ def _address_of(line: str, where: str) -> str | None:
     elif line.startswith("-") or " @ " in line or not (line.startswith((".", "/")) or "://" in line):
         return None
     address, _, egg = line.partition("#egg=")
+    address = re.split(r"[?#]", address)[0]
     return egg or address.rstrip("/").rpartition("/")[2] or address
 
 

@@ -59,7 +59,7 @@ def test_what_comes_from_a_folder_a_repository_or_an_address_is_named() -> None:
 --editable /home/me/app
 numpy @ file:///croot/numpy/work ; python_version > "3"
 ./wheels/x-1.0-py3-none-any.whl --hash=sha256:00
-https://me:password@example.invalid/y-2.0-py3-none-any.whl
+https://me:password@example.invalid/y-2.0-py3-none-any.whl?token=secret
 scipy==1.17
 pywin32 @ https://example.invalid/z.whl ; sys_platform == "nowhere"
 """

@@ -139,8 +139,9 @@ def answer_causes(
         and correlation(*map(_log_odds, (before, after))) >= PREDICTIONS_CORRELATION
     ):
         yield Cause(
-            "weights, inputs or attention are arranged otherwise, but the fixed batch has the same logits, loss and "
-            f"gradients; the trained classifiers differ{_since(old, new)} ({_logits_text(*logits)}), as two seeds do",
+            "weights, inputs or attention are arranged otherwise, but the fixed batch has the same logits and loss, "
+            f"and gradients of the same length; the trained classifiers differ{_since(old, new)} "
+            f"({_logits_text(*logits)})",
             "training",
             rank=Rank.NOTE,
         )

@@ -88,11 +88,12 @@ def _after_later_causes(
 
 def _has_small_effect(old: Fingerprint, new: Fingerprint) -> bool:
     """Return whether the encoders differ too little to explain how the answers differ; False if unknown."""
-    one, other = (side.training.fixed_batch if side.training else None for side in (old, new))
-    if one is not None and other is not None:
-        return same_course(one, other)
     if old.encoder is None or new.encoder is None or old.fixed_sentences != new.fixed_sentences:
         return False
+    one, other = (side.training.fixed_batch if side.training else None for side in (old, new))
+    if one is not None and other is not None and not same_course(one, other):
+        return False
+    # The fixed batch has short sentences only, so the embeddings of all lengths count in any case.
     of_embeddings = _distance(old.encoder.sketch, new.encoder.sketch, values=2)
     return _AMPLIFIED * of_embeddings < _distance(old.logits, new.logits, values=1)
 

@@ -33,6 +33,12 @@ def test_a_config_value_that_moved_nothing_comes_after_a_setting_of_the_training
     assert moved[:2] == [("layer_norm_eps", "EXPLAINS"), ("learning_rate", "EXPLAINS")]
 
 
+def test_embeddings_of_long_sentences_that_moved_stay_first_although_the_fixed_batch_is_short() -> None:
+    moved = [-value if place > 100 else value for place, value in enumerate(SKETCH)]
+    after = with_fingerprint(of_training(2.0), encoder={"sketch": packed_floats(moved)})
+    assert places(of_training(1.0), after)[0] == ("layer_norm_eps", "EXPLAINS")
+
+
 def of_probe(moved: float, setting: float, logits: float = 1.0) -> Record:
     sketch = [value * (1 + moved * (-1) ** place) for place, value in enumerate(SKETCH)]
     record = with_fingerprint(
