@@ -1,8 +1,8 @@
 """A cache of embeddings on disk, shared by runs.
 
 The key of an entry (its address) is a digest of the encoder, the versions of the libraries, and the token ids. The
-encoder's part contains every weight and the embeddings of the probe sentences in this very process. So a change that
-no version shows, such as a patched file or another thread count, is a cache miss.
+encoder's part contains every weight and the embeddings of 32 probe sentences in this very process. So a change that no
+version shows, such as a patched file or another thread count, is a cache miss if it moves a bit of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "n
 def address_of(identity: str, ids: Sequence[Sequence[int]], extra: str = "") -> str:
     """Return the address of the embeddings of token ids, in the order of the rows.
 
-    ``identity`` is a digest of the encoder's weights and of its embeddings of the probe sentences; ``extra`` is
+    ``identity`` is a digest of the encoder's weights and of its embeddings of 32 probe sentences; ``extra`` is
     anything else that decides the embeddings.
     """
     digest = hashlib.sha256(_FORMAT)
