@@ -133,6 +133,6 @@ def test_without_such_a_setting_nothing_is_said() -> None:
 
 
 def test_a_release_of_torch_without_a_private_function_ends_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.overrides, "_get_current_function_mode_stack")
+    monkeypatch.delattr(torch.utils._python_dispatch, "_get_current_dispatch_mode_stack")
     with torch.no_grad(), default_library_state("cpu") as warnings:
         assert "gradients off" in warnings[0]
