@@ -33,7 +33,8 @@ def step() -> list[float]:
     layer = torch.nn.Linear(1, 1, device="cpu", dtype=torch.float32)
     try:
         torch.nn.init.ones_(layer.weight), torch.nn.init.zeros_(layer.bias)
-        layer(torch.ones(1, 1, device="cpu", dtype=torch.float32)).sum().backward()
+        row = torch.ones(1, 1, device="cpu", dtype=torch.float32, requires_grad=True)
+        layer(row).sum().backward()
         torch.optim.SGD(layer.parameters(), lr=1.0).step()
         return [parameter.item() for parameter in layer.parameters()]
     except RuntimeError:
