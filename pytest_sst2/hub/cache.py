@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.safe_read import read_text
 
 RepoType = Literal["model", "dataset"]
+_LARGEST_TOKEN_FILE = 2**16
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,16 @@ def client() -> Any:
 
 
 def token_problem() -> str:
-    """Return why huggingface_hub cannot read the file of the user's token, as a clause; empty if it can."""
-    from huggingface_hub import get_token
+    """Return why huggingface_hub cannot read the file of the user's token, as a clause; empty if it need not or can.
 
-    try:
-        get_token()
-    except (OSError, UnicodeDecodeError) as error:
-        return f"the token in {client().HF_TOKEN_PATH} (HF_TOKEN_PATH) cannot be read ({error})"
+    It would wait for a pipe, and end with a traceback for a folder or a file that is not text.
+    """
+    path = client().HF_TOKEN_PATH
+    if not os.environ.get("HF_TOKEN") and os.path.exists(path):  # noqa: PTH110 - the folder may be unreadable
+        try:
+            read_text(Path(path), _LARGEST_TOKEN_FILE)
+        except Sst2Error as error:
+            return f"the token cannot be used: {str(error).rstrip('.')}. HF_TOKEN_PATH, or HF_HOME/token, names it"
     return ""
 
 

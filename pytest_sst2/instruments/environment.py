@@ -7,6 +7,7 @@ import functools
 import os
 import platform
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -108,12 +109,21 @@ def _matmul_precision() -> str:
 def _package_versions() -> dict[str, str]:
     """Return the version of every installed distribution by its normalised name."""
     versions: dict[str, str] = {}
-    for distribution in metadata.distributions():
+    for distribution in metadata.distributions(path=_installed_path()):
         described = distribution.metadata  # parsed at each access
         # A partly removed distribution has no name. Of two on the path, Python imports the first.
         if name := described["Name"]:
             versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), described["Version"] or "")
     return dict(sorted(versions.items()))
+
+
+def _installed_path() -> list[str]:
+    """Return the import path without folders inside installed packages.
+
+    Ray puts its own copies of colorama and psutil on the path when it is imported.
+    """
+    sites = [Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    return [entry for entry in sys.path if entry.endswith(".egg") or not {*Path(entry).parents} & {*sites}]
 
 
 def _cpu_model() -> str:

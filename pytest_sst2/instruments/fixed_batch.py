@@ -39,13 +39,13 @@ def fixed_examples() -> tuple[list[str], list[int]]:
 
 
 def measure_fixed_batch(model: Any, batch: Mapping[str, Any], backward: LossOf, forward: LossOf) -> FixedBatch:
-    """Return what a training computes for a batch; no weight, gradient or random generator is changed.
+    """Return what a training computes for a batch; no weight, buffer, gradient or random generator is changed.
 
     ``backward`` computes a loss in training mode and its gradients, as a step does; ``forward`` only a loss.
     """
     import torch
 
-    with _generators(model), _watched_calls(model) as calls:
+    with _unchanged(model), _watched_calls(model) as calls:
         with _dropout(active=False):
             is_training = model.training
             model.eval()
@@ -103,13 +103,14 @@ def _short(value: float) -> float:
 
 
 @contextlib.contextmanager
-def _generators(model: Any) -> Iterator[None]:
-    """Put torch's random generators back after the body."""
+def _unchanged(model: Any) -> Iterator[None]:
+    """Put torch's random generators and the model's buffers, such as those of BatchNorm, back after the body."""
     import torch
 
     device = next(model.parameters()).device.type
     accelerator = getattr(torch, device) if device in ("cuda", "mps") else None
     states = torch.get_rng_state(), accelerator.get_rng_state() if accelerator else None
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         _seed(model, 0)
         yield
@@ -117,6 +118,8 @@ def _generators(model: Any) -> Iterator[None]:
         torch.set_rng_state(states[0])
         if accelerator:
             accelerator.set_rng_state(states[1])
+        for buffer, value in buffers:
+            buffer.copy_(value)
 
 
 def _seed(model: Any, seed: int) -> None:

@@ -140,6 +140,7 @@ def _answer(network: Any, model: Any, tokenizer: Any) -> Any:
 
     length = min(_CHECK_TOKENS, tokenizer.model_max_length, max_input_length(model) or _CHECK_TOKENS)
     inputs = tokenizer(probe_sentences()[0], truncation=True, max_length=int(length), return_tensors="pt")
+    inputs = inputs.to(model.device)
     # Not inference_mode: a model may keep tensors of this call, and training cannot use those of that mode.
     with torch.no_grad():
         return network(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])

@@ -131,14 +131,14 @@ class ModelLoader:
 
         model, info = self._library_call(spec)("classifier", load)
         has_head = check_head(spec.name, folder, model, info, is_needed=needs_head)
-        if spec not in self._checked_classifiers:
-            check_classifier(self._library_call(spec), model, self._tokenizer(spec, folder))
-            self._checked_classifiers.add(spec)
         if has_head and is_reversed(spec.name, folder):
             swap_classes(spec.name, model)
             self._swapped.add(spec)
         set_single_label(model.config)
         model.to(self.device)
+        if spec not in self._checked_classifiers:
+            check_classifier(self._library_call(spec), model, self._tokenizer(spec, folder))
+            self._checked_classifiers.add(spec)
         self._transform(spec, model)
         return model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -79,11 +80,14 @@ def test_a_token_is_mentioned_and_never_shown(
     assert "hf_secret" not in output
 
 
-def test_a_token_that_cannot_be_read_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_token_that_huggingface_hub_would_wait_for_or_fail_on_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bytes").write_bytes(b"\xff\x80")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr("pytest_sst2.hub.download.is_offline", lambda: False)
-    for name, words in (("", "Is a directory"), ("bytes", "can't decode byte")):
+    for name, words in (("pipe", "not a regular file but a pipe"), ("", "is a folder"), ("bytes", "not valid UTF-8")):
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / name))
         assert words in doctor_checks._hub_finding(doctor_checks._hub_problem()).detail
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +25,18 @@ def test_distributions_are_listed_by_normalised_name_in_order() -> None:
     assert list(packages) == sorted(packages)
     assert packages.keys() >= {"pytest", "pytest-sst2", "huggingface-hub"}
     assert not [name for name in packages if name != name.lower() or "_" in name or "." in name]
+
+
+def test_copies_inside_an_installed_package_are_no_distributions_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "site-packages", tmp_path / "site-packages" / "cluster" / "copies", tmp_path / "editable"]
+    for folder, name in zip(folders, ("cluster", "colours", "mine"), strict=True):
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [*map(str, folders)])
+    assert environment._package_versions() == {"cluster": "1.0", "mine": "1.0"}
 
 
 def test_only_variables_that_change_threads_or_precision_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
