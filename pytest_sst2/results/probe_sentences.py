@@ -25,18 +25,21 @@ def sentences_by_length() -> tuple[int, ...]:
 
 
 def embedded_sentences() -> tuple[int, ...]:
-    """Return the numbers of the 32 sentences that are embedded, every second by length. All 64 are tokenized."""
-    return sentences_by_length()[::2]
+    """Return the numbers of the 32 sentences that are embedded: every second by length, with the longest.
+
+    All 64 are tokenized.
+    """
+    return sentences_by_length()[1::2]
 
 
 def watched_sentences() -> tuple[int, ...]:
     """Return the numbers of the four embedded sentences that are also embedded alone."""
-    return sentences_by_length()[14::16]
+    return sentences_by_length()[13::16]
 
 
 def answered_sentences() -> tuple[int, ...]:
     """Return the numbers of the 16 embedded sentences that a trained classifier predicts."""
-    return sentences_by_length()[2::4]
+    return sentences_by_length()[1::4]
 
 
 def numbers_of(count: int) -> tuple[int, ...]:
