@@ -2,7 +2,8 @@
 
 - ``sources``: loads the data set that ``--sst2-data`` names. Start here.
 - ``splits``: draws the training and evaluation rows of a recipe by seed.
-- ``folders``: decides which files of a folder are the train and the validation split.
+- ``folder_reader``: reads the data set of a folder; ``folders`` decides which of its files are the train and the
+  validation split.
 - ``readers``: reads TSV, CSV, JSON and Parquet files and checks every row; ``arrow`` validates Parquet and Arrow data.
 - ``row_format``: which columns are sentence and label, and what the labels mean.
 - ``pocket``: the 1,200 sentences in the package (``pocket.tsv``), which are not SST-2.

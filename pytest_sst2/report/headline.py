@@ -9,7 +9,8 @@ from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import comparison_outcome
 from pytest_sst2.utils.formatting import leading_clauses, plural, points_text, shorten, signed_points
 
-_MOST_NAMES = 3
+# Names in a headline.
+MOST_NAMES = 3
 MOST_CAUSE_CHARACTERS = 160
 # The flags of time and memory, what grows, and what one cell or several do.
 _RESOURCES = (
@@ -217,7 +218,7 @@ def _not_run_names(comparison: Comparison) -> str:
     ]
     names = [*comparison.only_before, *seeds]
     was, has = ("was", "has it") if len(names) == 1 else ("were", "has them")
-    return f"{shorten(names, _MOST_NAMES)} {was} not run, and the baseline {has}"
+    return f"{shorten(names, MOST_NAMES)} {was} not run, and the baseline {has}"
 
 
 def _times_undecided(comparison: Comparison, fail_on: Collection[str]) -> list[CellComparison]:

@@ -8,12 +8,10 @@ from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import RunOutcome, comparison_outcome
 from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.report import within_run_text
-from pytest_sst2.report.headline import ADVICE, MOST_CAUSE_CHARACTERS, comparison_advice, decisive, meaning
+from pytest_sst2.report.headline import ADVICE, MOST_CAUSE_CHARACTERS, MOST_NAMES, comparison_advice, decisive, meaning
 from pytest_sst2.report.results_table import Row, cell_rows
 from pytest_sst2.results.file import Results
 from pytest_sst2.utils.formatting import leading_clauses, plural, shorten
-
-_MOST_NAMES = 3
 
 
 def run_headline(
@@ -58,9 +56,9 @@ def _trouble(run: RunOutcome, results: Results, named: Collection[str]) -> Itera
     rows = cell_rows(results.records, results.failures)
     low = [row for row in rows if any(not record.reaches_floor for record in row.records)]
     if low:
-        yield f"below {'its' if len(low) == 1 else 'their'} floor: {shorten([_below(row) for row in low], _MOST_NAMES)}"
+        yield f"below {'its' if len(low) == 1 else 'their'} floor: {shorten([_below(row) for row in low], MOST_NAMES)}"
     if failed := [row for row in rows if row.failures and row.name not in named]:
-        yield f"no number: {shorten([row.name for row in failed], _MOST_NAMES)}"
+        yield f"no number: {shorten([row.name for row in failed], MOST_NAMES)}"
     if run.problems:
         more = f"; and {plural(len(run.problems) - 1, 'more problem')}" if len(run.problems) > 1 else ""
         yield f"{leading_clauses(run.problems[0].rstrip('.'), MOST_CAUSE_CHARACTERS)}{more}"

@@ -9,6 +9,7 @@ from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.within_run import WithinRun
 from pytest_sst2.config.specs import cell_name
 from pytest_sst2.report.comparison_text import LOUD, once_each, ordered
+from pytest_sst2.report.headline import MOST_NAMES
 from pytest_sst2.report.results_table import seeds_text
 from pytest_sst2.report.text_table import NONE, fit_table, left_out_line
 from pytest_sst2.utils.formatting import plural, points_text, shorten, signed_points
@@ -19,7 +20,6 @@ HEADERS = ("cell", "against", "seeds", "verdict", "against → cell", "Δ points
 NUMERIC = ("Δ points", "at worst", "at best")
 # Columns that a narrow terminal leaves out first.
 _LEFT_OUT_FIRST = ("seeds", "at best", "against → cell", "Δ points")
-_MOST_NAMES = 3
 
 
 def within_run_lines(within: WithinRun, width: int | None = None) -> list[str]:
@@ -86,7 +86,7 @@ def rule_line(within: WithinRun) -> str:
 def gate_line(flagged: Sequence[CellComparison]) -> str:
     """Return why the pairs fail a run."""
     pairs = [f"{cell.name} against {against(cell)}: {cell.verdict}" for cell in flagged]
-    return f"{plural(len(pairs), 'pair')} of cells failed: {shorten(pairs, _MOST_NAMES)}"
+    return f"{plural(len(pairs), 'pair')} of cells failed: {shorten(pairs, MOST_NAMES)}"
 
 
 def findings(within: WithinRun) -> list[str]:

@@ -36,6 +36,7 @@ SHARED = (
 )
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
+PROBABILITY_STEP = 1 / _STEPS
 # Larger texts are truncated, because a damaged file could unpack to any size.
 _LONGEST_TEXT = 2**20
 UNPACKING_ERRORS = (ValueError, struct.error, zlib.error)

@@ -1,106 +1,40 @@
-"""Compare the answers of two classifiers, for the probe sentences and for each evaluation row."""
+"""Compare the answers of two classifiers to the evaluation rows, and name the first step that differs for them."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 
-from pytest_sst2.compare.drift.common_sentences import common_sentences
 from pytest_sst2.compare.drift.evidence import Cause, Rank
 from pytest_sst2.compare.drift.optimizer_steps import since_step
+from pytest_sst2.compare.drift.prediction import threshold_causes
+from pytest_sst2.compare.drift.probe_logits import (
+    ANSWER_TOLERANCE,
+    both_logits,
+    log_odds_formula,
+    logits_text,
+    same_logits_after_training,
+    same_probabilities,
+)
 from pytest_sst2.compare.drift.row_patterns import moved_rows, row_pattern
 from pytest_sst2.compare.drift.rows import evaluation_rows, same_trained_weights, same_training_inputs
-from pytest_sst2.compare.drift.similarity import correlation, cosine
-from pytest_sst2.results.fingerprint import REPEAT_TOLERANCE, SAME_TOKEN_IDS, Fingerprint
-from pytest_sst2.results.packing import unpacked_digests, unpacked_floats
-from pytest_sst2.results.probe_sentences import numbers_of
+from pytest_sst2.compare.drift.similarity import correlation
+from pytest_sst2.results.fingerprint import Fingerprint
+from pytest_sst2.results.packing import PROBABILITY_STEP
 from pytest_sst2.results.record import Record
 from pytest_sst2.utils.formatting import plural
 
-# Largest change of a probability that is not reported where everything before is the same. A hundred times the largest
-# innocent one that was measured on a CPU (other threads, kernels and library releases): 3e-5.
-ANSWER_TOLERANCE = 2e-3
-# Smallest cosine between the logits of two equal classifiers that were trained in steps, which amplify rounding.
-LOGITS_COSINE = 0.98
-# Largest change of the logits' scale that is not reported, relative.
-_SCALE_TOLERANCE = 0.02
 # Losses this close, relatively, are equal.
 _SAME_LOSS = 1e-4
-# Largest residual of log-odds that are a linear function of others, relative to the largest of them.
-_LINEAR = 1e-3
 # Below this correlation the predictions are the opposite: the classifier has learned swapped labels.
 OPPOSITE_CORRELATION = -0.7
 # Two trainings that only rounding distinguishes give predictions of at least this correlation.
 PREDICTIONS_CORRELATION = 0.9
-# Packed files store probabilities in steps of 1/4095.
-_PROBABILITY_STEP = 1 / 4095
 # Up to this tolerance of the rows' embeddings, equal ones are called so. Embeddings that depend on the batch have more.
 _COMPARABLE = 0.02
 _THE_REST = "from the same tokens and embeddings, as far as recorded"
-# From this fraction of predictions on the wrong side of one half, they are called the opposite.
-_OPPOSITE_FRACTION = 0.9
-
-
-def repeat_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
-    """Yield a cause if only the later classifier gives different probabilities when it predicts twice."""
-    if new.repeat_max_diff > REPEAT_TOLERANCE >= old.repeat_max_diff:
-        yield Cause(
-            f"predicting twice gives different probabilities (up to {new.repeat_max_diff:.2g} apart): dropout is on "
-            "while predicting, or something else is random",
-            "predictions",
-            before=f"{old.repeat_max_diff:.2g}",
-            after=f"{new.repeat_max_diff:.2g}",
-        )
-
-
-def prediction_token_causes(old: Fingerprint, new: Fingerprint) -> Iterator[Cause]:
-    """Yield a cause if the classifier predicts from other tokens, although the tokenizer is the same."""
-    before, after = map(_prediction_token_ids, (old, new))
-    if not before or not after:
-        return
-    fewer, more = sorted((after, before), key=len)
-    if count := (Counter(fewer) - Counter(more)).total():
-        total = len(fewer)
-        yield Cause(
-            f"when predicting, the model reads other tokens for {count} of {total} probe sentences, although the "
-            "tokenizer gives the same ones",
-            "predictions",
-            "tokens",
-            rows=count,
-        )
-
-
-def _prediction_token_ids(side: Fingerprint) -> list[bytes]:
-    if side.prediction_token_ids != SAME_TOKEN_IDS:
-        return unpacked_digests(side.prediction_token_ids)
-    ids = unpacked_digests(side.tokens.ids) if side.tokens else []
-    return [ids[number] for number in numbers_of(len(unpacked_floats(side.logits)))] if ids else []
-
-
-def threshold_causes(before: Record, after: Record) -> Iterator[Cause]:
-    """Yield a cause if only the later predictions do not follow from their probabilities at one half."""
-    new = _wrong_side_count(after)
-    if not new or _wrong_side_count(before):
-        return
-    probabilities, predictions = np.asarray(after.probabilities), np.asarray(after.predictions)
-    highest = max(probabilities[predictions == 0], default=0.0)
-    lowest = min(probabilities[predictions == 1], default=1.0)
-    count = f"{new:,} of {after.total:,} predictions do not follow from their probabilities at a threshold of 0.5"
-    if highest <= lowest + _PROBABILITY_STEP:
-        opposite = "predictions are the opposite, or " if new == after.total else ""
-        count += f": {opposite}the threshold is between {highest:.2f} and {lowest:.2f}"
-    elif new > _OPPOSITE_FRACTION * after.total:
-        count += ": predictions are the opposite"
-    yield Cause(count, "predictions", "threshold", rows=new)
-
-
-def _wrong_side_count(record: Record) -> int:
-    """Return how many predictions are on the wrong side of one half, by more than the rounding of a packed file."""
-    probabilities, predictions = np.asarray(record.probabilities), np.asarray(record.predictions)
-    return int((np.where(predictions == 1, 0.5 - probabilities, probabilities - 0.5) > _PROBABILITY_STEP).sum())
 
 
 def same_answers(before: Record, after: Record) -> bool:
@@ -111,7 +45,7 @@ def same_answers(before: Record, after: Record) -> bool:
 def same_numbers(before: Record, after: Record) -> bool:
     """Return whether the probe sentences' logits are equal, up to rounding."""
     old, new = before.fingerprint, after.fingerprint
-    return old is not None and new is not None and np.allclose(*_both_logits(old, new), rtol=1e-5, atol=1e-5)
+    return old is not None and new is not None and np.allclose(*both_logits(old, new), rtol=1e-5, atol=1e-5)
 
 
 def answer_causes(
@@ -126,7 +60,7 @@ def answer_causes(
     yield from threshold_causes(before, after)
     old, new = before.fingerprint, after.fingerprint
     assert old is not None and new is not None  # noqa: S101, PT018 - drift_causes has checked both
-    logits = _both_logits(old, new)
+    logits = both_logits(old, new)
     if correlation(*logits) < OPPOSITE_CORRELATION:
         yield Cause("the classifier gives the opposite answers, as if labels or classes were swapped", "predictions")
         return
@@ -141,12 +75,12 @@ def answer_causes(
         yield Cause(
             "weights, inputs or attention are arranged otherwise, but the fixed batch has the same logits and loss, "
             f"and gradients of the same length; the trained classifiers differ{_since(old, new)} "
-            f"({_logits_text(*logits)})",
+            f"({logits_text(*logits)})",
             "training",
             rank=Rank.NOTE,
         )
         return
-    if unexplained and not same_classifier and _same_logits(*logits):
+    if unexplained and not same_classifier and same_logits_after_training(*logits):
         # Training in steps amplifies rounding, so only answers that another classifier cannot give are told.
         pattern = _order(before, after, moved)
         is_other = bool(pattern) or correlation(*map(_log_odds, (before, after))) < PREDICTIONS_CORRELATION
@@ -158,14 +92,16 @@ def answer_causes(
     if unexplained and not same_classifier:
         yield Cause(
             "the same rows, tokens, weights and settings were recorded, but the trained classifiers differ"
-            f"{_since(old, new)} ({_logits_text(*logits)}){_epoch_losses(before, after)}{_not_in(old, new)}",
+            f"{_since(old, new)} ({logits_text(*logits)}){_epoch_losses(before, after)}{_not_in(old, new)}",
             "training",
         )
     elif moved.any() and (unexplained or same_classifier):
-        yield _by_row(before, after, moved, same_logits=_close(*logits), unexplained=unexplained, frozen=frozen)
-    elif unexplained and not _close(*logits):
+        yield _by_row(
+            before, after, moved, same_logits=same_probabilities(*logits), unexplained=unexplained, frozen=frozen
+        )
+    elif unexplained and not same_probabilities(*logits):
         yield Cause(
-            f"the classifier answers the probe sentences differently ({_logits_text(*logits)}), but no evaluation row",
+            f"the classifier answers the probe sentences differently ({logits_text(*logits)}), but no evaluation row",
             "predictions",
         )
 
@@ -229,7 +165,7 @@ def _after_the_embeddings(before: Record, after: Record, moved: np.ndarray, *, s
     assert old is not None and new is not None  # noqa: S101, PT018 - as in answer_causes
     if pattern := _order(before, after, moved):
         return f" ({pattern})"
-    if formula := _formula(*_both_logits(old, new)):
+    if formula := log_odds_formula(*both_logits(old, new)):
         return f"; the probe sentences' log-odds are {formula}"
     if same_logits:
         return "; the probe sentences are answered as before, so only the answers to evaluation rows differ"
@@ -239,25 +175,7 @@ def _after_the_embeddings(before: Record, after: Record, moved: np.ndarray, *, s
         known = "the classifier was fitted to the same embeddings and labels, so its fit or its predicting differs"
     else:
         known = "the classifier differs"
-    return f"; {known} ({_logits_text(*_both_logits(old, new))})"
-
-
-def _formula(one: np.ndarray, other: np.ndarray) -> str:
-    """Return the linear function that gives the later log-odds; empty if none does, or if nothing changed."""
-    if np.ptp(one) < 1e-3:
-        return ""
-    slope, offset = np.polyfit(one, other, 1)
-    residual = float(np.abs(slope * one + offset - other).max())
-    scale = float(np.abs(other).max())
-    if residual > _LINEAR * scale or (abs(slope - 1) < _SCALE_TOLERANCE and abs(offset) < _SCALE_TOLERANCE * scale):
-        return ""
-    parts = [f"{slope:.3g} × what they were" if abs(slope - 1) >= _LINEAR else "what they were"]
-    parts += [f"{'plus' if offset > 0 else 'minus'} {abs(offset):.3g}"] if abs(offset) > _LINEAR * scale else []
-    return " ".join(parts)
-
-
-def _both_logits(old: Fingerprint, new: Fingerprint) -> tuple[np.ndarray, np.ndarray]:
-    return common_sentences(*(np.array(unpacked_floats(side.logits)) for side in (old, new)))[1:]
+    return f"; {known} ({logits_text(*both_logits(old, new))})"
 
 
 def _order(before: Record, after: Record, moved: np.ndarray) -> str:
@@ -265,7 +183,7 @@ def _order(before: Record, after: Record, moved: np.ndarray) -> str:
     if not moved.any():
         return ""
     one, other = np.asarray(before.probabilities), np.asarray(after.probabilities)
-    pattern = row_pattern(one, other, 2 * _PROBABILITY_STEP)
+    pattern = row_pattern(one, other, 2 * PROBABILITY_STEP)
     return "" if pattern.startswith("the first is") else pattern
 
 
@@ -290,28 +208,8 @@ def _moved_only(before: Record, after: Record, moved: np.ndarray, pattern: str, 
     )
 
 
-def _same_logits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two classifiers that were trained in steps give the same answers to the probe sentences."""
-    return cosine(one, other) >= LOGITS_COSINE and abs(_scale(one, other) - 1) <= 2 * (1 - LOGITS_COSINE)
-
-
-def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether no probability of a probe sentence moved."""
-    first, second = (1 / (1 + np.exp(-logits)) for logits in (one, other))
-    return not moved_rows(first, second, ANSWER_TOLERANCE).any() and abs(_scale(one, other) - 1) <= _SCALE_TOLERANCE
-
-
-def _scale(one: np.ndarray, other: np.ndarray) -> float:
-    lengths = [float(np.linalg.norm(logits)) for logits in (one, other)]
-    return lengths[1] / lengths[0] if all(lengths) else float(lengths[0] == lengths[1])
-
-
-def _logits_text(one: np.ndarray, other: np.ndarray) -> str:
-    return f"cosine of the probe sentences' logits {cosine(one, other):.4f}, their scale {_scale(one, other):.3g} ×"
-
-
 def _log_odds(record: Record) -> np.ndarray:
-    clipped = np.clip(np.asarray(record.probabilities), _PROBABILITY_STEP, 1 - _PROBABILITY_STEP)
+    clipped = np.clip(np.asarray(record.probabilities), PROBABILITY_STEP, 1 - PROBABILITY_STEP)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 

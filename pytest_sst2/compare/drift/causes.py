@@ -9,11 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 
-from pytest_sst2.compare.drift.answers import (
-    answer_causes,
-    prediction_token_causes,
-    repeat_causes,
-)
+from pytest_sst2.compare.drift.answers import answer_causes
 from pytest_sst2.compare.drift.common_sentences import without_other_sentences
 from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
 from pytest_sst2.compare.drift.effects import by_effect, is_rearranged
@@ -34,6 +30,7 @@ from pytest_sst2.compare.drift.measured_training import (
     settings_without_effect,
 )
 from pytest_sst2.compare.drift.modules import same_modules
+from pytest_sst2.compare.drift.prediction import prediction_token_causes, repeat_causes
 from pytest_sst2.compare.drift.rows import read_rows, row_embedding_causes, row_token_causes
 from pytest_sst2.compare.drift.tokens import same_token_sentences, token_causes
 from pytest_sst2.compare.drift.training import same_rows_in_another_order

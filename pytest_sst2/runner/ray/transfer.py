@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_sst2.config.specs import Cell
+from pytest_sst2.data.folder_reader import dataset_of
 from pytest_sst2.data.readers import Rows
-from pytest_sst2.data.sources import Source, dataset_of
+from pytest_sst2.data.sources import Source
 from pytest_sst2.methods.code_digest import innermost
 from pytest_sst2.models.layout import all_folders
 from pytest_sst2.models.locate import LocatedModel
