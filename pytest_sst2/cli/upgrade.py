@@ -24,7 +24,7 @@ _BENCHMARK_OPTIONS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "requirements", nargs="*", metavar="REQUIREMENT", help="what changes, such as 'transformers==5.23.0'"
+        "requirements", nargs="*", metavar="REQUIREMENT", help="what changes, such as 'transformers==5.24.0'"
     )
     parser.epilog = (
         "A command after -- runs instead of the benchmarks, such as `-- pytest tests -x`. Its exit status is compared."

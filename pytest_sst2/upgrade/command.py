@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
         if options.clean:
             return "", HOLDS
         raise Sst2Error(
-            "nothing to upgrade. Name packages ('transformers==5.23.0'), or give --latest, --from FILE, --to FILE, "
+            "nothing to upgrade. Name packages ('transformers==5.24.0'), or give --latest, --from FILE, --to FILE, "
             "--python VERSION or --from-ref COMMIT."
         )
     _check_options(options)

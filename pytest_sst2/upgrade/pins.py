@@ -189,7 +189,7 @@ def read_requirements(texts: Sequence[str]) -> list[Requirement]:
     return requirements
 
 
-_VALID = "Valid ones are 'transformers==5.23.0' and 'torch>=2.13'."
+_VALID = "Valid ones are 'transformers==5.24.0' and 'torch>=2.13'."
 
 
 def _parse_requirement(text: str, where: str, remedy: str = _VALID) -> Requirement:
