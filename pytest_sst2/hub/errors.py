@@ -93,6 +93,17 @@ def http_response(error: BaseException | None) -> Any:
     return None
 
 
+def is_closed_connection(error: BaseException | None) -> bool:
+    """Return whether the server closed the connection instead of answering, which is no timeout and no refusal."""
+    while error is not None:
+        if isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+            return True
+        if type(error).__name__ == "RemoteProtocolError":  # of the HTTP library, which depends on the client's release
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def root_cause(error: BaseException, *, answered: bool = True) -> str:
     """Return the first line of the innermost error. The outer errors add paragraphs of advice.
 

@@ -18,13 +18,13 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
 from pytest_sst2.hub.cache import RepoType, endpoint, locks_folder, repository_folder
-from pytest_sst2.hub.errors import HubError, explained, http_response, http_status
+from pytest_sst2.hub.errors import HubError, explained, http_response, http_status, is_closed_connection
 from pytest_sst2.hub.verification import verify
 from pytest_sst2.utils.atomic_write import write_atomically
 from pytest_sst2.utils.errors import Sst2Error
@@ -132,7 +132,10 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
 
     def info() -> Any:
         options = {**where, "revision": request.revision, "timeout": constants.HF_HUB_ETAG_TIMEOUT}
-        return _twice(lambda: HfApi().repo_info(repo_id, files_metadata=True, **options))
+        return HfApi().repo_info(repo_id, files_metadata=True, **options)
+
+    def snapshot(patterns: Sequence[str]) -> Path:
+        return Path(snapshot_download(repo_id, **where, revision=found.sha, allow_patterns=patterns))
 
     def size_of(names: Iterable[str]) -> int:
         return sum(entries[name].size or 0 for name in names)
@@ -141,12 +144,12 @@ def download(request: Request, say: Callable[[str, object], None]) -> Path:
         say("bytes", size_of(names))
         patterns = [glob.escape(name) for name in names]
         with _explained(request):
-            folder = _twice(lambda: snapshot_download(repo_id, **where, revision=found.sha, allow_patterns=patterns))
-        verify(repo_id, Path(folder), {name: entries[name] for name in names}, started)
-        return Path(folder)
+            folder = _repeated(lambda: snapshot(patterns), say)
+        verify(repo_id, folder, {name: entries[name] for name in names}, started)
+        return folder
 
     with _explained(request):
-        found = _with_retries(info, say)
+        found = _repeated(info, say, _RETRIED)
         if not isinstance(found.sha, str) or not found.sha.isalnum():
             raise TypeError(found.sha)
     entries = {entry.rfilename: entry for entry in found.siblings or []}
@@ -171,29 +174,23 @@ def _explained(request: Request) -> Iterator[None]:
         raise explained(error, request.repo_id, request.revision, endpoint()) from error
 
 
-def _twice(call: Callable[[], T]) -> T:
-    """Return the result of ``call``, repeated once if it fails without an answer of the Hub.
+def _repeated(call: Callable[[], T], say: Callable[[str, object], None], statuses: Collection[int] = ()) -> T:
+    """Return the result of ``call``, repeated twice where another try may help.
 
-    The client itself does not repeat a request over a kept connection that the server has closed.
-    """
-    try:
-        return call()
-    except Exception as error:
-        if http_status(error) is not None:
-            raise
-    return call()
+    The client itself does not repeat a request over a kept connection that the server has closed, nor a failed listing.
 
-
-def _with_retries(call: Callable[[], T], say: Callable[[str, object], None]) -> T:
-    """Return the result of ``call``, repeated if the Hub says that another try may help.
-
-    The client itself does not repeat a failed listing.
+    Args:
+        call: A request of the client.
+        say: Receives ``wait``.
+        statuses: The answers that are repeated after a pause.
     """
     for pause in _PAUSES_SECONDS:
         try:
             return call()
         except Exception as error:
-            if http_status(error) not in _RETRIED:
+            if is_closed_connection(error):
+                continue
+            if http_status(error) not in statuses:
                 raise
             told = http_response(error).headers.get("Retry-After", "")
             seconds = float(told) if told.isdecimal() else pause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_sst2.hub.errors import HubError
+from pytest_sst2.hub.errors import HubError, is_closed_connection
 from tests.support.hub_faults import MODEL
 from tests.support.hub_runs import TOKEN, refusal
 from tests.support.loopback_hub import Answer, LoopbackHub
@@ -33,3 +33,21 @@ def test_a_token_without_access_is_not_told_to_log_in(server: LoopbackHub, monke
 def test_the_error_of_a_log_in_page_is_not_a_zero(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "answer", lambda path: Answer(b"<html>log in</html>"))
     assert "(0)" not in refusal(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_closed"),
+    [
+        (ConnectionResetError(), True),
+        (BrokenPipeError(), True),
+        (ConnectionRefusedError(), False),
+        (TimeoutError(), False),
+        (OSError("Name or service not known"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_only_a_connection_that_the_server_closed_is_asked_again(error: Exception, is_closed: bool) -> None:
+    assert is_closed_connection(error) is is_closed
+    outer = RuntimeError("of the client")
+    outer.__cause__ = error
+    assert is_closed_connection(outer) is is_closed
