@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from pytest_sst2.instruments.tensor_sketch import storable
-from pytest_sst2.results.fingerprint import LENGTH_BIT, MOST_TOKENS, RowSketches
+from pytest_sst2.results.fingerprint import DIGEST_BITS, LENGTH_BIT, MOST_TOKENS, RowSketches
 from pytest_sst2.results.packing import packed_bytes, packed_digests, packed_floats
+from pytest_sst2.utils.hashing import short_digest
 
 # Number of blocks of consecutive training rows.
 TRAIN_BLOCKS = 64
@@ -21,7 +22,7 @@ TRAIN_BLOCKS = 64
 _MOST_TRAINED = 1024
 # The integers reach this multiple of the projections' root mean square.
 _RANGE = 5.0
-_LARGEST = 32_767
+_LARGEST = 16_383
 
 
 @dataclass
@@ -90,10 +91,10 @@ def projected(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _token_codes(rows: SketchedRows) -> np.ndarray:
-    """Return the number of tokens of each row, in the upper six bits, and ten bits of their digest: uint16."""
+    """Return the number of tokens of each row, in the upper six bits, and eight bits of their digest: uint16."""
     digests = np.frombuffer(b"".join(digest[:2] for digest in rows.digests), "<u2")
     lengths = np.minimum(rows.lengths, MOST_TOKENS).astype("<u2")
-    return np.asarray(lengths << LENGTH_BIT | digests & (1 << LENGTH_BIT) - 1, dtype="<u2")
+    return np.asarray(lengths << LENGTH_BIT | digests & (1 << DIGEST_BITS) - 1, dtype="<u2")
 
 
 def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) -> RowSketches | None:
@@ -107,6 +108,7 @@ def row_sketches(evaluation: SketchedRows | None, train: SketchedRows | None) ->
         steps = np.clip(np.rint(values / unit), -_LARGEST, _LARGEST).astype("<i2")
         fields |= {
             "tokens": packed_bytes(_token_codes(evaluation).tobytes()),
+            "all_tokens": short_digest(b"".join(evaluation.digests), 8),
             "embeddings": packed_bytes(steps.tobytes(), compressed=True, width=2),
             "unit": unit,
         }

@@ -17,11 +17,10 @@ from pytest_sst2.results.packing import (
     check_unpacked_size,
     json_line,
     pack_record,
-    pack_shared,
     unpack_record,
-    unpack_shared,
 )
 from pytest_sst2.results.record import Failure, Record
+from pytest_sst2.results.shared_parts import pack_shared, unpack_shared
 from pytest_sst2.results.validation import read_shared_parts, record_from_json
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import quoted, truncate

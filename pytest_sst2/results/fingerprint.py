@@ -19,8 +19,8 @@ KEPT_PIECES = 32
 SAME_TOKEN_IDS = "same"  # noqa: S105 # nosec B105 - no password
 # Steps of a tensor's projections per length of the tensor: they reach eight times the length.
 SKETCH_STEPS = 2**12
-# In ``RowSketches.tokens``, the lowest bit of a row's number of tokens, and the largest number.
-LENGTH_BIT, MOST_TOKENS = 10, 63
+# In ``RowSketches.tokens``, the lowest bit of a row's number of tokens, the largest number, and the bits of the digest.
+LENGTH_BIT, MOST_TOKENS, DIGEST_BITS = 10, 63, 8
 # The largest allowed change of a probability when the classifier predicts twice; half precision stays below it.
 REPEAT_TOLERANCE = 1e-3
 # A regression that reached its tolerance ends with a gradient well below this; one that was stopped early, well above.
@@ -61,7 +61,8 @@ class RowSketches:
 
     Attributes:
         tokens: Two bytes for each evaluation row, in base64: its number of tokens, at most 63, in the upper six bits,
-            and a digest of their ids in the others; zero if the row was not read.
+            and a digest of their ids in the lowest eight; zero if the row was not read.
+        all_tokens: Digest of the token ids of all evaluation rows; empty if not recorded.
         embeddings: The embedding of each evaluation row, projected onto one random direction: 16-bit integers in units
             of ``unit``, compressed, in base64. A fine-tuned model's embedding is the mean of its hidden states after
             training, of the last layer; only the first 1,024 rows have one.
@@ -71,6 +72,7 @@ class RowSketches:
     """
 
     tokens: str = ""
+    all_tokens: str = ""
     embeddings: str = ""
     unit: float = 0.0
     train_tokens: str = ""

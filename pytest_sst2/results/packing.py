@@ -17,7 +17,6 @@ from typing import Any
 
 from pytest_sst2.results.probe_sentences import probe_sentences
 from pytest_sst2.utils.formatting import quoted
-from pytest_sst2.utils.safe_read import LARGEST_BYTES, parse_json
 from pytest_sst2.utils.sanitize import plain_json
 
 _FINGERPRINT = ("fingerprint",)
@@ -34,6 +33,9 @@ SHARED = (
     *(("fingerprint", "rows", name) for name in ("tokens", "embeddings", "train_tokens", "train_embeddings")),
     _FINGERPRINT,
 )
+# Fields on the line of a record; a shared part has the rest.
+_LINE = ("cell", "accuracy", "total")
+_REST = "rest"
 # A packed probability has steps of 1/4095: a tenth of a pixel of any plot, and far below the effect of another seed.
 _STEPS = 4095
 PROBABILITY_STEP = 1 / _STEPS
@@ -48,9 +50,9 @@ def json_line(value: Any) -> str:
 
 
 def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
-    """Pack the arrays of a record in place, and replace its shared parts by indices into ``shared``.
+    """Return the line of a record in a packed file; its other parts are indices into ``shared``.
 
-    ``record`` is from ``Record.to_json``. The JSON texts of new shared parts are appended to ``shared``.
+    ``record`` is from ``Record.to_json`` and is changed. The JSON texts of new shared parts are appended to ``shared``.
     """
     record["probabilities"] = _packed_probabilities(record["probabilities"], record["predictions"])
     record["predictions"] = packed_bits(record["predictions"])
@@ -58,28 +60,16 @@ def pack_record(record: dict[str, Any], shared: list[str]) -> dict[str, Any]:
     for path in SHARED:
         parent, name = _parent(record, path)
         if parent is not None and parent.get(name) is not None:
-            part = json_line(parent[name])
-            if part not in shared:
-                shared.append(part)
-            parent[name] = shared.index(part)
-    return record
+            parent[name] = _index(json_line(parent[name]), shared)
+    line = {name: record.pop(name) for name in _LINE}
+    return {**line, _REST: _index(json_line(record), shared)}
 
 
-def pack_shared(shared: Sequence[str]) -> str:
-    """Return the JSON texts of shared parts as one compressed text in base85."""
-    return base64.b85encode(zlib.compress(f"[{', '.join(shared)}]".encode(), 9)).decode()
-
-
-def unpack_shared(packed: str | list[Any]) -> list[Any]:
-    """Return the shared parts. Files of earlier releases have them as they are."""
-    if isinstance(packed, list):
-        return packed
-    unpacking = zlib.decompressobj()
-    data = unpacking.decompress(base64.b85decode(packed), LARGEST_BYTES)
-    if not unpacking.eof:
-        raise ValueError(f"its shared parts are truncated, or of more than {LARGEST_BYTES / 2**20:,.0f} MB")
-    shared: list[Any] = parse_json(data.decode())
-    return shared
+def _index(part: str, shared: list[str]) -> int:
+    """Return the index of a part in ``shared``, to which a new one is appended."""
+    if part not in shared:
+        shared.append(part)
+    return shared.index(part)
 
 
 def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str, Any]:
@@ -90,19 +80,26 @@ def unpack_record(packed: Mapping[str, Any], shared: Sequence[Any]) -> dict[str,
         KeyError, TypeError: A part is missing or of another type.
     """
     record = {**packed}
+    if _REST in record:  # files of earlier releases have all fields on the line
+        record = {**_part(record.pop(_REST), shared, _REST), **record}
     for path in reversed(SHARED):
         parent, name = _parent(record, path)
         index = parent.get(name) if parent is not None else None
         # Files of earlier releases have each fingerprint in its record.
         if parent is None or index is None or (path == _FINGERPRINT and isinstance(index, dict)):
             continue
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
-            raise ValueError(f"{'.'.join(path)} refers to part {quoted(index)} of {len(shared)}")
-        parent[name] = copy.deepcopy(shared[index]) if path == _FINGERPRINT else shared[index]
+        part = _part(index, shared, ".".join(path))
+        parent[name] = copy.deepcopy(part) if path == _FINGERPRINT else part
     record["labels"] = unpacked_bits(record["labels"]["bits"], record["labels"]["count"])
     record["predictions"] = unpacked_bits(record["predictions"], record["total"])
     record["probabilities"] = _unpacked_probabilities(record["probabilities"], record["predictions"])
     return record
+
+
+def _part(index: Any, shared: Sequence[Any], name: str) -> Any:
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(shared):
+        raise ValueError(f"{name} refers to part {quoted(index)} of {len(shared)}")
+    return shared[index]
 
 
 def check_unpacked_size(records: Sequence[Mapping[str, Any]], shared: Sequence[Any], largest: int) -> None:
@@ -111,13 +108,15 @@ def check_unpacked_size(records: Sequence[Mapping[str, Any]], shared: Sequence[A
     total = 0
     for record in records:
         resolved = {**record}
-        for path in reversed(SHARED):
+        for path in ((_REST,), *reversed(SHARED)):
             parent, name = _parent(resolved, path)
             index = parent.get(name) if parent is not None else None
             if type(index) is int and 0 <= index < len(sizes):
                 total += sizes[index]
                 if path == _FINGERPRINT:
                     resolved["fingerprint"] = shared[index]
+                elif name == _REST:
+                    resolved = {**shared[index], **resolved}
                 if total > largest:
                     raise ValueError(f"its records refer to shared parts of more than {largest / 2**20:,.0f} MB")
 
@@ -235,8 +234,9 @@ def unpacked_bytes(text: str, *, compressed: bool = False) -> bytes:
 
 
 def _deflated(data: bytes) -> bytes:
-    packing = zlib.compressobj(9, zdict=_known_words())
-    return packing.compress(data) + packing.flush()
+    """Return compressed bytes: with known words, or without copies from earlier bytes if that is shorter."""
+    words, numbers = zlib.compressobj(9, zdict=_known_words()), zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+    return min((packing.compress(data) + packing.flush() for packing in (words, numbers)), key=len)
 
 
 def _inflated(data: bytes, largest: int) -> list[bytes]:

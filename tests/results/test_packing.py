@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 
 from pytest_sst2.results.file import Results, results_from_text, results_text
 from pytest_sst2.results.packing import (
-    pack_shared,
     packed_bits,
     packed_bytes,
     packed_floats,
-    unpack_shared,
     unpacked_bits,
     unpacked_bytes,
     unpacked_floats,
 )
 from pytest_sst2.results.record import Phase, Round
+from pytest_sst2.results.shared_parts import pack_shared, unpack_shared
 from pytest_sst2.utils.errors import Sst2Error
 from tests.support.record_factory import (
     BARE,
@@ -127,12 +126,13 @@ class TestPacked:
 
 
 def packed_file() -> dict[str, Any]:
-    """Return a packed file with its shared parts as a list and the fingerprint in its record, as before 0.4.0."""
+    """Return a packed file with its shared parts as a list and most of them in its record, as before 0.4.0."""
     data: dict[str, Any] = json.loads(results_text(Results([make_record()]), packed=True))
     shared = unpack_shared(data["shared"])
-    (record,) = data["records"]
+    (line,) = data["records"]
+    record = {**shared[line.pop("rest")], **line}
     record["fingerprint"] = shared[record["fingerprint"]]
-    return {**data, "shared": shared}
+    return {**data, "records": [record], "shared": shared}
 
 
 def bomb() -> str:
@@ -159,6 +159,7 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (set_record(recipe="0"), "recipe refers to part '0' of"),
     (set_record(recipe=True), "recipe refers to part True of"),
     (lambda data: data["records"][0]["fingerprint"].update(train=99), "fingerprint.train refers to part 99 of"),
+    (set_record(rest=99), "rest refers to part 99 of"),
     (lambda data: data["records"][0].pop("weights"), "weights is missing"),
     (lambda data: data["records"][0].pop("total"), "'total' is missing"),
     (lambda data: data.update(shared=5), ""),
@@ -170,7 +171,7 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda data: data.update(shared=pack_shared(["{}"])), "refers to part"),
     (lambda data: data.update(shared=pack_shared(["{}"])[:-5]), "truncated"),
     (lambda data: data.update(shared="\u00e9"), ""),
-    (lambda data: data.update(shared=pack_shared(["[" * 100_000])), "nested too deeply"),
+    (lambda data: data.update(shared=base64.b85encode(zlib.compress(b"[" * 100_000)).decode()), "nested too deeply"),
     (set_record(labels=packed_file()["records"][0]["recipe"]), "'bits' is missing"),
     (set_record(predictions="sA="), ""),
     (set_record(predictions="s§=="), ""),
@@ -210,7 +211,7 @@ def test_a_damaged_packed_file_is_refused_in_one_sentence(damage: Callable[[dict
 def test_a_zlib_bomb_is_not_unpacked(damage: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 
-    monkeypatch.setattr("pytest_sst2.results.packing.LARGEST_BYTES", 2**22)
+    monkeypatch.setattr("pytest_sst2.results.shared_parts.LARGEST_BYTES", 2**22)
     data = packed_file()
     damage(data)
     text = json.dumps(data)

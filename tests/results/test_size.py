@@ -79,7 +79,7 @@ def fine_tuning(model: int, seed: int, examples: int) -> Record:
     )
 
 
-@pytest.mark.parametrize(("examples", "most"), [(872, 160_000), (5_000, 350_000)])
+@pytest.mark.parametrize(("examples", "most"), [(872, 120_000), (5_000, 300_000)])
 def test_twenty_fine_tunings_are_small_enough_for_a_repository(examples: int, most: int) -> None:
     records = [fine_tuning(model, seed, examples) for model in range(4) for seed in range(5)]
     text = results_text(Results(records), packed=True)

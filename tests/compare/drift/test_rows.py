@@ -81,6 +81,9 @@ def test_other_tokens_with_the_same_digest_by_chance_are_not_called_the_same() -
     after = record(sketches(ids, embeddings=EMBEDDINGS + 1), flipped(0, 60))
     _, answers = drift_sentences(BASE, after)
     assert answers == "2 answers changed, all with other tokens"
+    moved = np.where(np.arange(200)[:, None] == 0, EMBEDDINGS + 1, EMBEDDINGS)
+    tokens, _ = drift_sentences(BASE, record(sketches([alike, *IDS[1:]], embeddings=moved), flipped(0)))
+    assert tokens.startswith("token ids differ for 1 of 200 evaluation rows")
 
 
 @pytest.mark.parametrize(
