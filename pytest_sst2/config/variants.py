@@ -34,6 +34,7 @@ VARIANTS = {
         Variant(
             "int8", "linear layers in int8, by torchao's Int8DynamicActivationInt8WeightConfig; needs the extra int8"
         ),
+        Variant("compile", "the encoder compiled by torch.compile; needs a C++ compiler on a CPU"),
         Variant("onnx", "ONNX Runtime, on a CPU; needs sentence-transformers[onnx]", is_torch=False),
         Variant("openvino", "OpenVINO, on a CPU; needs sentence-transformers[openvino]", is_torch=False),
     )

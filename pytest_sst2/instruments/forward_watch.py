@@ -18,6 +18,22 @@ from pytest_sst2.utils.hashing import short_digest
 IdsAndStates = tuple[tuple[int, ...], np.ndarray | None]
 
 
+def observable_modules(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the modules inside ``module`` with their names, except those inside a graph of ``torch.compile``.
+
+    Hooks that are added after the compilation are ignored there, or become a part of the graph if it is compiled again.
+    """
+    compiled: list[str] = []
+    for name, part in module.named_modules():
+        if any(name.startswith(prefix) for prefix in compiled):
+            continue
+        is_compiled = getattr(part, "_compiled_call_impl", None) is not None
+        if is_compiled or hasattr(getattr(part, "forward", None), "_torchdynamo_orig_callable"):
+            compiled.append(f"{name}." if name else "")
+        if name and not is_compiled:
+            yield name, part
+
+
 @contextlib.contextmanager
 def watch_encoder(module: Any) -> Iterator[list[IdsAndStates]]:
     """Collect the token ids and the last hidden states of every sentence that the encoder embeds, without padding.
@@ -144,7 +160,7 @@ def _first_linear(module: Any) -> Any:
     """Return the first linear layer of a module; None if it has none."""
     from torch.nn import Linear
 
-    return next((part for part in module.modules() if isinstance(part, Linear)), None)
+    return next((part for _, part in observable_modules(module) if isinstance(part, Linear)), None)
 
 
 def _autocast_dtype(layer: Any) -> str:

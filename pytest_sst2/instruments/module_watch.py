@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_sst2.instruments.forward_watch import observable_modules
 from pytest_sst2.instruments.tensor_sketch import as_float32, project, storable
 from pytest_sst2.results.fingerprint import ModuleSketches
 from pytest_sst2.results.packing import packed_floats, packed_text
@@ -89,11 +90,11 @@ class ModuleWatch:
 
 @contextlib.contextmanager
 def watch_modules(module: Any) -> Iterator[ModuleWatch]:
-    """Watch every module inside ``module`` during the body."""
+    """Watch the modules inside ``module`` during the body, except those inside a compiled graph."""
     watch = ModuleWatch()
     with contextlib.ExitStack() as stack:
-        for name, part in module.named_modules() if hasattr(module, "named_modules") else ():
-            if name and hasattr(part, "register_forward_hook"):
+        for name, part in observable_modules(module) if hasattr(module, "named_modules") else ():
+            if hasattr(part, "register_forward_hook"):
                 hook = functools.partial(watch.collect, name)
                 stack.enter_context(part.register_forward_pre_hook(watch.see, with_kwargs=True))
                 stack.enter_context(part.register_forward_hook(hook, with_kwargs=True))

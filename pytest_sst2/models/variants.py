@@ -99,6 +99,13 @@ def transform(spec: ModelSpec, model: Any) -> None:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
         quantize_(model, Int8DynamicActivationInt8WeightConfig())
+    elif spec.variant == "compile":
+        import torch
+
+        # Not the model: sentence-transformers calls its forward() directly. The encoder inside a classifier keeps its
+        # own hooks, which run outside the compiled graph.
+        encoder = model.base_model
+        encoder.forward = torch.compile(encoder.forward, dynamic=True)
 
 
 def _require(name: str, variant: str) -> None:
