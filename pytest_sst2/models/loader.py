@@ -136,10 +136,10 @@ class ModelLoader:
             self._swapped.add(spec)
         set_single_label(model.config)
         model.to(self.device)
+        self._transform(spec, model)
         if spec not in self._checked_classifiers:
             check_classifier(self._library_call(spec), model, self._tokenizer(spec, folder))
             self._checked_classifiers.add(spec)
-        self._transform(spec, model)
         return model
 
     def _transform(self, spec: ModelSpec, model: Any) -> None:
@@ -188,13 +188,13 @@ class ModelLoader:
             encoder = self._library_call(spec)("sentence encoder", load)
         disable_chat_templates(encoder)
         convert_word_vectors(encoder, getattr(torch, dtype))
+        if spec.variant and not backend.arguments:
+            self._transform(spec, encoder[0].auto_model)
         if spec not in self._checked_encoders:
             check_word_vectors(spec.name, folder, encoder)
             check_embedding(self._library_call(spec), folder, encoder)
             self._checked_encoders.add(spec)
         limit_input(encoder, max_length)
-        if not backend.arguments:
-            self._transform(spec, encoder[0].auto_model if spec.variant else encoder)
         return encoder
 
     def variant_settings(self, spec: ModelSpec) -> dict[str, str]:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, notify: Notify, width: int | None) -> tuple
     before, after = repository.commit(options.from_ref, "--from-ref"), repository.commit(to_ref, "--to-ref")
     for note in repository.notes(after):
         notify_line(note)
-    if before == after and not _changes_packages(options):
+    if before == after and not (_changes_packages(options) or options.base):
         same = f"{options.from_ref} and {to_ref} are the same commit"
         return f"nothing changes: {same}, {repository.name(after)}", HOLDS
     projects = installed_projects(repository.top)
@@ -177,7 +177,7 @@ def _upgrade_request(options: argparse.Namespace, notify: Notify) -> UpgradeRequ
     """
     base = _read(options.base, notify) if options.base else _installed(notify)
     target = _read(options.to, notify) if options.to else None
-    if not (_changes_packages(options) or options.from_ref):
+    if options.base and not _changes_packages(options):
         target = _installed(notify)
     return UpgradeRequest(
         base=base,

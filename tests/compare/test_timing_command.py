@@ -18,9 +18,10 @@ def results(origin: str, saved: str, commit: str = "a", **packages: str) -> Resu
 OLD = results("main", "2026-08-01")
 
 
-def test_other_packages_are_timed_from_the_baseline() -> None:
+def test_other_packages_and_commits_are_both_timed() -> None:
+    assert timing_command(OLD, results("", "", numpy="2.5.0")) == "pytest-sst2 upgrade --from main --time 10%"
     command = timing_command(OLD, results("", "", "b", numpy="2.5.0"))
-    assert command == "pytest-sst2 upgrade --from main --time 10%"
+    assert command == "pytest-sst2 upgrade --from main --from-ref aaaaaaaaa --time 10%"
 
 
 def test_two_saved_results_are_both_named_in_the_words_of_a_shell() -> None:

@@ -1,10 +1,11 @@
-"""Sketches of what modules return do not depend on padding."""
+"""Sketches of what modules return do not depend on padding, and leave out what is compiled."""
 
 from __future__ import annotations
 
 from pytest_sst2.compare.drift.modules import first_difference
 from pytest_sst2.instruments.module_watch import watch_modules
 from pytest_sst2.results.fingerprint import ModuleSketches
+from pytest_sst2.results.packing import unpacked_text
 
 
 def sketches_of(padding: int) -> ModuleSketches | None:
@@ -40,3 +41,25 @@ def test_a_module_that_changes_its_input_in_place_has_another_output() -> None:
     in_place, copied, nothing = sketches
     assert first_difference(in_place, nothing).module == first_difference(copied, nothing).module == "1"
     assert first_difference(in_place, copied) is None
+
+
+def test_modules_inside_a_compiled_graph_are_left_out_however_it_was_compiled() -> None:
+    import torch
+
+    def compiled(how: str) -> torch.nn.Module:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Sequential(torch.nn.Linear(4, 4)))
+        if how == "forward":
+            model[1].forward = torch.compile(model[1].forward, backend="eager")
+        elif how == "in place":
+            model[1].compile(backend="eager")
+        elif how == "wrapped":
+            model[1] = torch.compile(model[1], backend="eager")
+        model(torch.ones(1, 4))
+        return model
+
+    seen = {}
+    for how in ("no", "forward", "in place", "wrapped"):
+        with watch_modules(model := compiled(how)) as watch:
+            model(torch.ones(2, 4))
+        seen[how] = unpacked_text(watch.sketches().names).split()
+    assert seen == {"no": ["0", "1.0", "1"], "forward": ["0", "1"], "in place": ["0"], "wrapped": ["0", "1"]}
