@@ -220,7 +220,7 @@ def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("minilm:int9", "no variant 'int9'. Did you mean 'int8'? Variants: bf16, int8, onnx, openvino."),
+        ("minilm:int9", "no variant 'int9'. Did you mean 'int8'? Variants: bf16, int8, compile, onnx, openvino."),
         ("someone/model:latest", "A revision follows an @, as in org/name@revision."),
         ("minilm:int8:bf16", "names two variants, int8 and bf16"),
         ("minlm:int8", "unknown model 'minlm'. Did you mean 'minilm'?"),
