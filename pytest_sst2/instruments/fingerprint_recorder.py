@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from pytest_sst2.instruments.data_fingerprint import (
 from pytest_sst2.instruments.encoder_fingerprint import embedded, measure_encoder
 from pytest_sst2.instruments.fixed_batch import LossOf, measure_fixed_batch
 from pytest_sst2.instruments.forward_watch import FirstBatchWatch, watch_embedding_tables
+from pytest_sst2.instruments.measured_encoder import MeasuredEncoder
 from pytest_sst2.instruments.optimizer_watch import OptimizerWatch
 from pytest_sst2.instruments.row_sketch import RowWatch, SketchedRows, row_sketches, sketch_rows
 from pytest_sst2.instruments.weights_fingerprint import part_of, weights_fingerprint
@@ -73,9 +74,18 @@ class FingerprintRecorder:
         clock: Times the recorder's work as phase ``fingerprint``, so that no other phase includes it.
         enabled: False in later rounds, whose fingerprint would be the same.
         whole_batches: False if batches are split after an out-of-memory error: then the first batch is not comparable.
+        before: The encoder that another cell measured; None to measure every encoder.
     """
 
-    def __init__(self, clock: PhaseClock, *, enabled: bool = True, whole_batches: bool = True) -> None:
+    def __init__(
+        self,
+        clock: PhaseClock,
+        *,
+        enabled: bool = True,
+        whole_batches: bool = True,
+        before: MeasuredEncoder | None = None,
+    ) -> None:
+        self._before = before
         self._clock = clock
         self.enabled = enabled
         self._whole_batches = whole_batches
@@ -106,14 +116,18 @@ class FingerprintRecorder:
                 self.tokens = tokens_fingerprint(tokenizer, self._ids)
                 self._tokenizer, self._tokenize = tokenizer, tokenize
 
-    def record_encoder(self, module: Any, embed: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def record_encoder(
+        self, module: Any, embed: Callable[[Sequence[str]], np.ndarray], conditions: Hashable = None
+    ) -> None:
         """Record the fingerprint of an encoder as loaded, and start to watch its training.
 
         ``module`` has all its weights, including a head that will be trained; ``embed`` maps n sentences to (n, d).
+        If ``conditions`` name all that decides what ``embed`` computes, except the module's state, then the encoder is
+        measured once for all cells that load it.
         """
         if self.enabled:
             with self._phase():
-                measured = measure_encoder(module, embed, self._ids)
+                measured = measure_encoder(module, embed, self._ids, before=self._before, conditions=conditions)
                 tokens = self.tokens
                 if self._tokenizer is not None and measured.ids is not None and measured.ids is not self._ids:
                     tokens = tokens_fingerprint(self._tokenizer, measured.ids)

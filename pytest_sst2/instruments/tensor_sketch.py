@@ -10,6 +10,7 @@ import functools
 import hashlib
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,19 @@ _LARGEST = float(np.finfo(np.float32).max)
 # which limits the memory.
 _SIGNS = 65_521
 _PROJECTIONS = 3
+
+
+@dataclass(frozen=True)
+class _Sketch:
+    """The sketch of one tensor, packed: a digest that ignores the order, bits and distinct values, length and signs."""
+
+    unordered: bytes
+    grid: tuple[int, int]
+    projections: bytes
+
+
+# From the digest of a tensor's values to its sketch.
+KnownSketches = dict[bytes, _Sketch]
 
 
 @functools.cache
@@ -51,9 +65,10 @@ def storable(values: Iterable[float]) -> list[float]:
 
 
 class TensorSketcher:
-    """Collects the sketches of tensors, one after the other."""
+    """Collects the sketches of tensors, one after the other; those of ``known`` values are not computed again."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownSketches | None = None) -> None:
+        self._known: KnownSketches = {} if known is None else known
         self._names: list[str] = []
         self._digests: list[bytes] = []
         self._grids: list[int] = []
@@ -61,16 +76,13 @@ class TensorSketcher:
 
     def add(self, name: str, values: np.ndarray, digest: bytes) -> None:
         """Add a tensor: float32 values of any shape and their digest."""
-        flat, sums = values.reshape(-1), _Sums()
+        if digest not in self._known:
+            self._known[digest] = _sketched(values.reshape(-1))
+        sketch = self._known[digest]
         self._names.append(f"{name} {'x'.join(map(str, values.shape)) or '-'}")
-        with np.errstate(all="ignore"):
-            for begin in range(0, len(flat), _SIGNS):
-                sums.add(flat[begin : begin + _SIGNS])
-            (length,) = storable([sums.squares**0.5])
-            steps = np.nan_to_num(sums.projections / length * SKETCH_STEPS)
-        self._digests.append(digest[:2] + sums.unordered_digest())
-        self._grids += [sums.mantissa_bits(), _distinct_share(flat)]
-        self._sketch.append(struct.pack("<f3h", length, *np.clip(np.rint(steps), -(2**15), 2**15 - 1).astype(int)))
+        self._digests.append(digest[:2] + sketch.unordered)
+        self._grids += sketch.grid
+        self._sketch.append(sketch.projections)
 
     def sketches(self) -> TensorSketches:
         """Return the sketches of the tensors added so far."""
@@ -80,6 +92,18 @@ class TensorSketcher:
             grids=packed_bytes(bytes(self._grids), compressed=True),
             sketch=packed_bytes(b"".join(self._sketch)),
         )
+
+
+def _sketched(flat: np.ndarray) -> _Sketch:
+    sums = _Sums()
+    with np.errstate(all="ignore"):
+        for begin in range(0, len(flat), _SIGNS):
+            sums.add(flat[begin : begin + _SIGNS])
+        (length,) = storable([sums.squares**0.5])
+        steps = np.nan_to_num(sums.projections / length * SKETCH_STEPS)
+    whole = np.clip(np.rint(steps), -(2**15), 2**15 - 1).astype(int)
+    grid = (sums.mantissa_bits(), _distinct_share(flat))
+    return _Sketch(sums.unordered_digest(), grid, struct.pack("<f3h", length, *whole))
 
 
 class _Sums:

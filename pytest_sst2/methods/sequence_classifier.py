@@ -122,7 +122,7 @@ def load_classifier(job: Job, *, needs_head: bool = False) -> SequenceClassifier
     length = _max_length(job, tokenizer, model)
     classifier = SequenceClassifier(model, tokenizer, length, job.recipe.dtype, job.parts, job.is_fast)
     job.recorder.record_tokenizer(tokenizer, lambda sentences: classifier.tokenize(sentences)["input_ids"])
-    job.recorder.record_encoder(model, classifier.embed)
+    job.recorder.record_encoder(model, classifier.embed, (job.encoder, job.parts, job.path, length))
     return classifier
 
 

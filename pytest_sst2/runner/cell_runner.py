@@ -12,6 +12,7 @@ from pytest_sst2.compare.significance import wilson_interval
 from pytest_sst2.instruments.environment import at_this_moment
 from pytest_sst2.instruments.fingerprint_recorder import FingerprintRecorder
 from pytest_sst2.instruments.machine_speed import machine_seconds, synchronizer
+from pytest_sst2.instruments.measured_encoder import MeasuredEncoder
 from pytest_sst2.instruments.memory import PeakMemory, device_peak_bytes, reset_device_peak
 from pytest_sst2.instruments.phase_clock import PhaseClock
 from pytest_sst2.instruments.progress import UNNAMED_PHASE
@@ -68,6 +69,7 @@ class Shared:
         metric_names: Metrics in addition to accuracy.
         cache: Caches embeddings between runs; None to compute all of them, so that every time is measured.
         frozen: Keeps the frozen encoder of the cell before; None to load each encoder anew.
+        measured: Keeps what was measured of the encoder of the cell before; None to measure each encoder anew.
         progress: Receives the current phase and step.
         path: ``fast`` or ``stock``.
         turns: Takes turns with the process of another environment; None without one.
@@ -79,6 +81,7 @@ class Shared:
     metric_names: Sequence[str] = ()
     cache: EmbeddingCache | None = None
     frozen: FrozenEncoder | None = None
+    measured: MeasuredEncoder | None = None
     progress: Progress | None = None
     path: ComputationPath = "fast"
     turns: Turns | None = None
@@ -178,7 +181,9 @@ class CellRunner:
 
     def _measured_round(self) -> MeasuredRound:
         clock = PhaseClock(self._synchronize, self._measure_machine, self._shared.progress, self._turns)
-        recorder = FingerprintRecorder(clock, enabled=not self.rounds, whole_batches=self._parts == 1)
+        recorder = FingerprintRecorder(
+            clock, enabled=not self.rounds, whole_batches=self._parts == 1, before=self._shared.measured
+        )
         job = self._job(clock, recorder)
         kept = freed_memory_kept() if self._shared.path == "fast" else contextlib.nullcontext()
         with PeakMemory() as memory, kept, clock.phase(UNNAMED_PHASE):

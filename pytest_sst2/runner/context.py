@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_sst2.data.sources import Source, source_of
 from pytest_sst2.data.splits import Splits, draw_splits
 from pytest_sst2.instruments import environment
+from pytest_sst2.instruments.measured_encoder import MeasuredEncoder
 from pytest_sst2.instruments.progress import Progress
 from pytest_sst2.methods.base import function_of
 from pytest_sst2.methods.code_digest import code_digest
@@ -66,6 +67,7 @@ class RunContext:
         self._given_floors = floors
         self._splits: dict[int, Splits] = {}
         self.frozen = FrozenEncoder()
+        self._measured = MeasuredEncoder()
         self.progress = Progress()
         self.placement = placement.here(exclusive=settings.exclusive)
         self._unfinished = {record.cell: record for record in unfinished.records} if unfinished else {}
@@ -181,6 +183,7 @@ class RunContext:
                 metric_names=self.metric_names,
                 cache=self.cache,
                 frozen=self.frozen if self.cache is not None else None,
+                measured=self._measured,
                 progress=self.progress,
                 path=self.settings.path,
                 turns=self._turns,

@@ -13,6 +13,7 @@ import torch
 from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.config.specs import ModelSpec
 from pytest_sst2.instruments.encoder_fingerprint import embedded, measure_encoder
+from pytest_sst2.instruments.measured_encoder import MeasuredEncoder
 from pytest_sst2.instruments.weights_fingerprint import weights_fingerprint
 from pytest_sst2.methods.fast.embedder import Embedder
 from pytest_sst2.models.loader import ModelLoader
@@ -141,3 +142,69 @@ class TestEncoder:
     def test_results_are_in_the_order_of_the_sentences(self) -> None:
         lengths = embedded(lambda sentences: np.array([[len(sentence)] for sentence in sentences]), [5, 0])
         assert lengths[:, 0].tolist() == [len(probe_sentences()[5]), len(probe_sentences()[0])]
+
+
+def _weight(encoder: Any) -> None:
+    with torch.no_grad():
+        next(tensor for _, tensor in weights(encoder)).view(-1)[-1] += 1e-6
+
+
+def _buffer(encoder: Any) -> None:
+    encoder[0].register_buffer("shift", torch.zeros(2), persistent=False)
+
+
+def _hook(encoder: Any) -> None:
+    encoder[0].register_forward_hook(lambda *_: None)
+
+
+def _forward(encoder: Any) -> None:
+    encoder[1].forward = encoder[1].forward
+
+
+def _module(encoder: Any) -> None:
+    encoder[0].auto_model.encoder.layer[0].output.dropout.p = 0.7
+
+
+class _EmbedsError(Exception):
+    """Raised instead of embedding."""
+
+
+def _no_embedding(_sentences: Sequence[str]) -> np.ndarray:
+    raise _EmbedsError
+
+
+@pytest.fixture(scope="module")
+def before(spec: ModelSpec) -> tuple[MeasuredEncoder, EncoderFingerprint, list[Sequence[int]]]:
+    encoder, before = ModelLoader("cpu").sentence_encoder(spec), MeasuredEncoder()
+    ids = [*(Embedder(encoder).prepared_ids(probe_sentences()) or [])]
+    measured = measure_encoder(encoder, Embedder(encoder), ids, before=before, conditions="fast")
+    return before, measured.fingerprint, ids
+
+
+class TestMeasuredBefore:
+    """The encoder of another cell is measured again unless nothing that decides its embeddings differs."""
+
+    def test_the_same_encoder_embeds_nothing_and_has_the_same_fingerprint(self, encoder: Any, before: Any) -> None:
+        known, fingerprint, ids = before
+        again = measure_encoder(encoder, _no_embedding, ids, before=known, conditions="fast")
+        assert again.fingerprint == fingerprint
+        assert again.ids is ids
+
+    @pytest.mark.parametrize("change", [_weight, _buffer, _hook, _forward, _module])
+    def test_another_state_is_measured(self, encoder: Any, before: Any, change: Any) -> None:
+        change(encoder)
+        with pytest.raises(_EmbedsError):
+            measure_encoder(encoder, _no_embedding, before[2], before=before[0], conditions="fast")
+
+    def test_other_conditions_tokens_or_threads_are_measured(self, encoder: Any, before: Any) -> None:
+        known, _, ids = before
+        for conditions, tokens in (("stock", ids), (None, ids), ("fast", [*ids[1:], [5]]), ("fast", None)):
+            with pytest.raises(_EmbedsError):
+                measure_encoder(encoder, _no_embedding, tokens, before=known, conditions=conditions)
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(threads + 1)
+            with pytest.raises(_EmbedsError):
+                measure_encoder(encoder, _no_embedding, ids, before=known, conditions="fast")
+        finally:
+            torch.set_num_threads(threads)
