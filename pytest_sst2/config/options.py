@@ -104,7 +104,7 @@ OPTIONS: tuple[Option, ...] = (
         group="models, methods and data",
     ),
     Option("methods", "methods to measure (default: all except as-is)", names, "M,N"),
-    Option("data", "source of the data: auto, hub, pocket or a folder", text, "SOURCE", "auto"),
+    Option("data", "source of the data: auto, hub, pocket, a folder or a file", text, "SOURCE", "auto"),
     Option("columns", "columns of the sentence and the label in a folder's files", pair_of_names, "SENTENCE,LABEL"),
     Option(
         "labels",

@@ -110,14 +110,14 @@ def _data_source(config: pytest.Config, values: Mapping[str, Any], base: Path) -
             if getattr(config.option, f"sst2_{name}", None) is not None:
                 raise Sst2Error(f"--sst2-{name} needs --sst2-data=FOLDER: {data} has its own columns and labels.")
         return data
-    folder = folder_at(base, data)
-    if folder is None:
+    path = folder_at(base, data, or_file=True)
+    if path is None:
         raise Sst2Error(
-            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder below "
+            f"--sst2-data {quoted(data)} is neither {', '.join(DATA_SOURCES)} nor a folder or file below "
             f"{base}.{slashes_hint(data)} "
             "A folder needs files for train and validation with the columns sentence and label."
         )
-    return str(folder)
+    return str(path)
 
 
 def _calibrate_floors(values: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Read the data set of a folder as a ``datasets.DatasetDict``, or say what the folder lacks."""
+"""Read the data set of a folder or file as a ``datasets.DatasetDict``, or say what the folder lacks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from pytest_sst2.data.readers import READERS, Rows, arrow_rows, check_rows, read
 from pytest_sst2.data.row_format import RowFormat
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.formatting import shorten
+from pytest_sst2.utils.hashing import sha256_digest
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
+# A single file holds out one row in so many.
+_HELD_OUT = 5
+
 
 def read_folder(folder: Path, form: RowFormat | None = None) -> tuple[DatasetDict, Path, str]:
-    """Return the data set of a folder, the folder below it that contains the files of both splits, and a note."""
+    """Return the data set of a folder, the folder below it that contains the files of both splits, and a note.
+
+    A single file is divided into both splits.
+    """
     form = form or RowFormat()
+    if folder.is_file():
+        return _read_single(folder, form)
     if is_saved(folder):
         saved = {
             name: _saved_rows(paths, f"{folder.name}, split {name!r}", form)
@@ -38,6 +47,22 @@ def read_folder(folder: Path, form: RowFormat | None = None) -> tuple[DatasetDic
     return dataset_of(rows), splits.home, "; ".join([*notes, *form.notes])
 
 
+def _read_single(path: Path, form: RowFormat) -> tuple[DatasetDict, Path, str]:
+    """Divide the rows of a file by a hash of the sentence, so that equal sentences stay together as the file grows."""
+    rows, _ = read_file(path, form)
+    splits = {name: Rows([], []) for name in SPLIT_NAMES}
+    for sentence, label in zip(rows.sentences, rows.labels, strict=True):
+        is_held_out = int(sha256_digest(sentence.strip()), 16) % _HELD_OUT == 0
+        split = splits["validation" if is_held_out else "train"]
+        split.sentences.append(sentence)
+        split.labels.append(label)
+    train, validation = (len(split.labels) for split in splits.values())
+    if not (train and validation):
+        raise Sst2Error(f"{path} has {len(rows.labels):,} rows, too few to divide into train and validation.")
+    note = f"{validation:,} of {len(rows.labels):,} rows, chosen by a hash of the sentence, are the validation split"
+    return dataset_of(splits), path.parent, "; ".join([note, *form.notes])
+
+
 def _found(folder: Path) -> str:
     """Return a sentence with the data files of a folder that lacks a split; empty if it has none."""
     files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in READERS and path.is_file())
@@ -47,6 +72,8 @@ def _found(folder: Path) -> str:
     test = next((name for name in files if name.lower().startswith(("test.", "test-", "test_"))), "")
     if test and not any(word in name.lower() for name in files for word in SPLIT_NAMES["validation"]):
         hint = f" A test split is not used: if {test} has labels, rename it to validation{test[4:]}."
+    elif len(files) == 1:
+        hint = f" To evaluate on a fifth of its rows, name the file: --sst2-data={folder / files[0]}."
     return f" It has only {shorten(files, 5)}.{hint}"
 
 

@@ -198,7 +198,7 @@ def _missing_split(folder: Path, subfolder: str = "") -> str:
 
 
 def load_folder(folder: Path, form: RowFormat | None = None) -> Source:
-    """Return the data set in a folder: GLUE TSV, CSV, JSON lines, Parquet (sharded or not), or ``save_to_disk``.
+    """Return the data set in a folder or file: GLUE TSV, CSV, JSON lines, Parquet (or shards), or ``save_to_disk``.
 
     A data set with SST-2's content is named ``sst2``. Any other has the folder's name, because floors and baselines of
     SST-2 do not apply to it.

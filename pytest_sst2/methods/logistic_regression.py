@@ -32,7 +32,10 @@ def fit_logistic(features: Any, labels: np.ndarray, seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(labels)) < 2:
-        raise Sst2Error("all training rows have the same label, so there is nothing to learn. Raise --sst2-train-size.")
+        raise Sst2Error(
+            "all training rows have the same label, so there is nothing to learn. Raise --sst2-train-size, or add rows "
+            "with the other label."
+        )
     model = LogisticRegression(
         C=C,
         solver="lbfgs",

@@ -133,8 +133,8 @@ class RunContext:
     def check(self, cells: Iterable[Cell] = ()) -> None:
         """Load everything that does not depend on a model, to report mistakes before any cell runs.
 
-        Before the data, the models of cells that train nothing are loaded. One without a head ends the run; any other
-        error is that of its cell.
+        Data that needs no download comes first, because torch takes seconds to import. Models of cells that train
+        nothing come before a download. One without a head ends the run; any other error is that of its cell.
 
         Raises:
             Sst2Error: Data, floors, metrics, device or sizes are invalid, a variant's libraries cannot be used, or a
@@ -142,13 +142,18 @@ class RunContext:
         """
         with collector_paused():
             cells = list(cells)
+            if self.settings.data not in ("auto", "hub"):
+                self._draw()
             for model in dict.fromkeys(cell.model for cell in cells if cell.model):
                 check_variant(model, self.device, is_here=self.settings.executor != "ray")
             if self.settings.executor != "ray":
                 self._check_heads(cells)
             _ = self.metric_names, self.floors, self.device
-            for seed in self.settings.recipe.seeds:
-                self.splits(seed)
+            self._draw()
+
+    def _draw(self) -> None:
+        for seed in self.settings.recipe.seeds:
+            self.splits(seed)
 
     def _check_heads(self, cells: Iterable[Cell]) -> None:
         for model in dict.fromkeys(cell.model for cell in cells if not cell.method.trains):

@@ -25,7 +25,9 @@ _SHORTEST_PHRASE = 3
 def collapse_warnings(
     method: str, predictions: np.ndarray, accuracy_interval: Interval, majority_accuracy: float
 ) -> tuple[str, ...]:
-    """Warn if a trained classifier predicts one class only, is worse than chance, or not better than one class."""
+    """Warn if the evaluation has one class only, or a trained classifier predicts one, or is not better than chance."""
+    if majority_accuracy == 1:
+        return ("all evaluation rows have the same label, so the accuracy says nothing about the other class",)
     if method == "majority":
         return ()
     if len(np.unique(predictions)) == 1:

@@ -42,11 +42,11 @@ def path_given(base: Path, text: str, option: str) -> Path:
     return path
 
 
-def folder_at(base: Path, text: str) -> Path | None:
-    """Return the existing folder that a text names; None if there is none or the text is not a valid path."""
+def folder_at(base: Path, text: str, *, or_file: bool = False) -> Path | None:
+    """Return the existing folder, or file, that a text names; None if there is none or the text is no valid path."""
     try:
-        folder = (base / Path(text).expanduser()).resolve()
-        return folder if folder.is_dir() else None
+        path = (base / Path(text).expanduser()).resolve()
+        return path if path.is_dir() or (or_file and path.is_file()) else None
     except (OSError, RuntimeError, ValueError):
         return None
 

@@ -575,3 +575,19 @@ def test_a_folder_without_permission_to_list_is_an_error(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert refusal(tmp_path) == f"{tmp_path} cannot be read: Permission denied."
+
+
+def test_a_single_file_is_divided_by_its_sentences_so_that_more_rows_move_none(tmp_path: Path) -> None:
+    path, held_out = tmp_path / "reviews.csv", []
+    for count in (40, 80):
+        rows = [f"film {number % 70},{number % 2}" for number in range(count)]
+        path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+        source = load_folder(path)
+        splits = [set(source.dataset[name]["sentence"]) for name in ("train", "validation")]
+        assert splits[0].isdisjoint(splits[1])
+        held_out.append(splits[1])
+        assert f" of {count} rows, chosen by a hash of the sentence, are the validation split" in source.note
+    assert held_out[0] < held_out[1]
+    path.write_text("text,label\nfine,1\n", encoding="utf-8")
+    assert refusal(path) == f"{path} has 1 rows, too few to divide into train and validation."
+    assert refusal(tmp_path).endswith(f" name the file: --sst2-data={path}.")

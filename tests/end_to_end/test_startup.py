@@ -56,12 +56,15 @@ def test_the_light_rooms_import_nothing_heavy(tmp_path: Path) -> None:
     assert "heavy: []" in run_python(code, tmp_path)
 
 
-def test_what_runs_no_test_loads_no_model_and_no_data(tmp_path: Path) -> None:
+def test_what_runs_no_test_and_a_mistake_in_the_data_load_nothing_heavy(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "test_cells.py").write_text("def test_cell(sst2_run, sst2_dataset): ...\n", encoding="utf-8")
     code = """
 import sys, pytest
 for options in (["--collect-only"], ["--setup-plan"], ["--fixtures"], ["--fixtures-per-test"]):
     assert pytest.main([*options, "-q", "--sst2-data", "pocket", "-p", "no:cacheprovider", "test_cells.py"]) == 0
+assert pytest.main(["--sst2-data", "test_cells.py", "-p", "no:cacheprovider", "test_cells.py"]) == 4  # no data
 print("heavy:", [name for name in ("torch", "transformers", "datasets", "huggingface_hub") if name in sys.modules])
 """
     output = run_python(code, tmp_path)

@@ -53,9 +53,10 @@ class TestCollapse:
         (warning,) = collapse_warnings("fine-tune", np.array([0, 1]), Interval(0.1, 0.2), 0.55)
         assert warning.startswith("worse than chance: the 95 % interval ends at 0.200")
 
-    def test_a_single_prediction_is_a_collapse_too(self) -> None:
-        warnings = collapse_warnings("tfidf", np.array([1]), Interval(0.2, 1.0), 1.0)
-        assert warnings == ("collapsed: every prediction is positive",)
+    def test_an_evaluation_of_one_class_is_no_collapse_but_measures_half(self) -> None:
+        for method in ("tfidf", "majority"):
+            (warning,) = collapse_warnings(method, np.array([1]), Interval(0.2, 1.0), 1.0)
+            assert warning.startswith("all evaluation rows have the same label")
 
     def test_the_majority_method_causes_no_warning(self) -> None:
         assert collapse_warnings("majority", np.zeros(9), Interval(0.2, 0.6), 0.5) == ()
