@@ -118,6 +118,11 @@ def cell_name(key: tuple[str | None, str]) -> str:
     return " × ".join(part for part in key if part)
 
 
+def training_name(model: str | None, method: str, seed: int) -> str:
+    """Return ``minilm × linear-probe seed 42``: the name of one seed of a cell, as people read it."""
+    return f"{cell_name((model, method))} seed {seed}"
+
+
 def separator_of(model: ModelSpec, method: MethodSpec, methods: Iterable[str]) -> str:
     """Return the separator of model and method that makes a cell's id unique.
 
@@ -157,6 +162,11 @@ class Cell:
     def model_name(self) -> str | None:
         """The model's name; None for a method without a model."""
         return self.model.name if self.model else None
+
+    @property
+    def name(self) -> str:
+        """What people read: ``minilm × linear-probe seed 42``."""
+        return training_name(self.model_name, self.method.name, self.seed)
 
     @property
     def key(self) -> tuple[str | None, str]:

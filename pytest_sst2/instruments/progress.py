@@ -39,7 +39,7 @@ class _OpenPhase:
 class Progress:
     """The progress of a run. Cells write it; the display reads it from another thread.
 
-    ``planned`` has the method of each cell of the run, in order. The current cell has ``number``, from 1, and an id,
+    ``planned`` has the method of each cell of the run, in order. The current cell has ``number``, from 1, and a name,
     ``cell``, which is empty between cells. ``elsewhere`` returns the progress of cells on a cluster.
     """
 

@@ -68,7 +68,7 @@ def _sections(values: dict[str, Any], details: Sequence[object]) -> dict[str, st
 def _results(report: Report) -> dict[str, Any]:
     rows = results_table.cell_rows(report.records, report.failures)
     warnings = [*(f"ERROR: {problem}" for problem in report.problems), *report.notes]
-    warnings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    warnings += [f"no number: {failure.name}: {failure.error}" for failure in report.failures]
     packages = sorted(report.records[0].environment.packages.items()) if report.records else []
     return {
         "context": context_lines(report.records[0]) if report.records else ["no cell was measured"],

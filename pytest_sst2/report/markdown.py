@@ -112,7 +112,7 @@ def _line(text: str) -> str:
 def _findings(report: Report) -> list[str]:
     """Return everything that is not in the tables, what explains the outcome first."""
     findings = [f"ERROR: {problem}" for problem in report.problems]
-    findings += [f"no number: {failure.cell}: {failure.error}" for failure in report.failures]
+    findings += [f"no number: {failure.name}: {failure.error}" for failure in report.failures]
     # The note about the data comes first.
     findings += [f"note: {note}" for note in dict.fromkeys(record.dataset.note for record in report.records) if note]
     findings += report.notes

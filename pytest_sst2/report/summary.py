@@ -99,7 +99,7 @@ def context_lines(record: Record) -> list[str]:
 def epoch_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """Return the learning curve of each record as rows under ``EPOCH_HEADERS``."""
     return [
-        (record.cell, str(epoch.number), *(f"{value:.4f}" for value in values))
+        (record.name, str(epoch.number), *(f"{value:.4f}" for value in values))
         for record in records
         for epoch in record.epochs
         for values in [(epoch.train_loss, epoch.eval_loss, epoch.eval_accuracy)]
@@ -108,7 +108,7 @@ def epoch_rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
 
 def warning_lines(records: Sequence[Record]) -> list[str]:
     """Return each distinct warning once, with the cells it is about."""
-    return once_each("warning", [(record.cell, record.warnings) for record in records])
+    return once_each("warning", [(record.name, record.warnings) for record in records])
 
 
 def _mixture_notes(records: Sequence[Record]) -> list[str]:

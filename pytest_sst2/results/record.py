@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from pytest_sst2.config.recipes import ComputationPath, Recipe
+from pytest_sst2.config.specs import training_name
 from pytest_sst2.results.commit import Commit
 from pytest_sst2.results.fingerprint import Fingerprint
 from pytest_sst2.results.floors import Floor, FloorKey
@@ -261,6 +262,11 @@ class Record:
         return max(measured.device_peak_bytes or 0 for measured in self.rounds) or None
 
     @property
+    def name(self) -> str:
+        """What people read: ``minilm × linear-probe seed 42``."""
+        return training_name(self.model, self.method, self.seed)
+
+    @property
     def floor_key(self) -> FloorKey:
         """The key of this cell's floor."""
         return FloorKey(self.dataset.name, self.recipe_label, self.model or "", self.method)
@@ -293,3 +299,8 @@ class Failure:
     method: str
     seed: int
     error: str
+
+    @property
+    def name(self) -> str:
+        """What people read: ``minilm × linear-probe seed 42``."""
+        return training_name(self.model, self.method, self.seed)

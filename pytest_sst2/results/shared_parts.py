@@ -55,7 +55,7 @@ def pack_shared(shared: Sequence[str]) -> str:
     parts = _replaced([json.loads(part) for part in shared], separate)
     packing = zlib.compressobj(9, memLevel=9, zdict=_dictionary())
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return base64.b85encode(packing.compress(text.encode()) + packing.flush() + data).decode()
+    return base64.b85encode(packing.compress(text.encode("utf-8", "surrogatepass")) + packing.flush() + data).decode()
 
 
 def unpack_shared(packed: str | list[Any]) -> list[Any]:
@@ -81,7 +81,7 @@ def unpack_shared(packed: str | list[Any]) -> list[Any]:
             raise ValueError("its shared parts are truncated")
         return _joined(mark, data[begin:position])
 
-    shared: list[Any] = _replaced(parse_json(text.decode()), join)
+    shared: list[Any] = _replaced(parse_json(text.decode("utf-8", "surrogatepass")), join)
     if position != len(data):
         raise ValueError("its shared parts are truncated")
     return shared

@@ -83,7 +83,7 @@ class CellRun:
             raise
         if reason:  # outside the handler, because pytest would print the chain of errors before the message
             self._store_failure(reason)
-            pytest.fail(f"{self.cell.id}: {reason}", pytrace=False)
+            pytest.fail(f"{self.cell.name}: {reason}", pytrace=False)
         if not_needed:
             self._skip(not_needed)
         self._record = self._item.stash[RECORD] = record
@@ -129,14 +129,14 @@ class CellRun:
             self._item.stash[RESUMED] = reason
         if context.executor is not None:
             self._timer.skip()
-            with context.progress.working_on(self.cell.id, self.cell.method.name):
+            with context.progress.working_on(self.cell.name, self.cell.method.name):
                 return context.executor.result(self.cell), reason
         record = self._measure_here(context)
         self._timer.describe(record)
         return record, reason
 
     def _measure_here(self, context: RunContext) -> Record:
-        working = context.progress.working_on(self.cell.id, self.cell.method.name)
+        working = context.progress.working_on(self.cell.name, self.cell.method.name)
         memory = out_of_memory_explained(self.cell, context.settings.recipe)
         # With -v, libraries print to the terminal; otherwise pytest captures it.
         capture = self._item.config.pluginmanager.getplugin("capturemanager") if context.settings.talkative else None
@@ -172,6 +172,6 @@ def below_floor(record: Record) -> str:
     assert record.floor is not None  # noqa: S101 - a record below its floor has one
     low, high = record.accuracy_interval
     return (
-        f"{record.cell}: accuracy {record.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {record.correct} of "
+        f"{record.name}: accuracy {record.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {record.correct} of "
         f"{record.total}) is below its floor {record.floor.accuracy:.4f} ({record.floor.provenance})"
     )

@@ -195,7 +195,7 @@ class XdistPlugin:
             f"its worker {report.node.gateway.id} died during the measurement: it was killed, ran out of memory, or "
             "crashed in a library. Run this cell alone to find out; --sst2-resume FILE keeps the others"
         )
-        report.longrepr = f"{report.longrepr}\n{cell.id}: {reason}."
+        report.longrepr = f"{report.longrepr}\n{cell.name}: {reason}."
         from pytest_sst2.session.planned_cells import failure_of
 
         report.sst2_failure = asdict(failure_of(cell, reason))

@@ -200,8 +200,8 @@ def test_tables_have_the_numbers_worked_by_hand(page: str) -> None:
     assert sum(int(number) for number in (*negative[1:], *positive[1:])) == 120
     assert table_rows(page, "What changed in the environment")[0] == ["torch", "2.13.0", "2.14.0"]
     assert table_rows(page, "Training, by epoch")[1:3] == [
-        ["minilm-fine-tune-seed1", "1", "0.6000", "0.5000", "0.8000"],
-        ["minilm-fine-tune-seed1", "2", "0.4000", "0.4500", "0.8500"],
+        ["minilm × fine-tune seed 1", "1", "0.6000", "0.5000", "0.8000"],
+        ["minilm × fine-tune seed 1", "2", "0.4000", "0.4500", "0.8500"],
     ]
     compared_rows = table_rows(page, "Comparison")
     assert [row[2] for row in compared_rows] == ["REGRESSED", "undecided", "identical"]

@@ -42,7 +42,7 @@ def test_the_exact_text_of_a_run_without_a_baseline() -> None:
         "| a × tfidf             | 1       |          – |       – |         – |         – |          – |           – |        – |         – | FAILED    |",
         "| minilm × linear-probe | 42      |     0.7500 |  0.7000 |      2.75 |      0.25 |       2.00 |        0.50 |      4.0 |       381 | pass      |",
         "",
-        "- no number: a-seed1: no \\| such file",
+        "- no number: a × tfidf seed 1: no \\| such file",
         "- note: a note",
         "- warning: short: “few” rows (minilm-linear-probe-seed42)",
         "",

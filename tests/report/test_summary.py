@@ -106,8 +106,8 @@ def test_the_context_has_the_note_of_the_data() -> None:
 
 
 def test_each_warning_is_one_line_with_its_cells() -> None:
-    records = [make_record(cell="a", warnings=("cut",)), make_record(cell="b", warnings=("cut", "collapsed"))]
-    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b)"]
+    records = [make_record(warnings=("cut",)), make_record(model="b", warnings=("cut", "collapsed"))]
+    assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b × linear-probe seed 42)"]
     assert warning_lines(records[:1]) == ["warning: cut (a)"]
 
 

@@ -153,12 +153,12 @@ def test_seeds_are_one_row_with_mean_and_standard_deviation_and_then_one_by_one_
 
 def test_verbose_shows_the_learning_curve_of_each_seed() -> None:
     curve = (Epoch(1, 0.69, 0.6931, 0.5), Epoch(2, 0.4, 0.51, 0.75))
-    made = [make_record(cell="minilm-fine-tune-seed42", epochs=curve), make_record()]
+    made = [make_record(epochs=curve), make_record()]
     shown = summary_lines(made, [], [], [], 60, verbose=True)
     start = shown.index("cell         epoch  training loss  evaluation loss  accuracy")
     assert shown[start + 2 : start + 5] == [
-        "minilm-fin…      1         0.6900           0.6931    0.5000",
-        "minilm-fin…      2         0.4000           0.5100    0.7500",
+        "minilm × l…      1         0.6900           0.6931    0.5000",
+        "minilm × l…      2         0.4000           0.5100    0.7500",
         "",
     ]
     assert "training loss" not in "".join(summary_lines(made, [], [], [], 60))

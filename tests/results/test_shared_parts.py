@@ -34,7 +34,7 @@ TEXTS = st.one_of(
 @example(
     [packed_bytes(bytes(10_000)), packed_text("layer.007.weight 3x4\nlayer.1\n\nno number"), DIGITS, DIGITS.upper()]
 )
-@example([packed_text("\x06 1"), packed_text("1\x07 2"), packed_text("")])
+@example([packed_text("\x06 1"), packed_text("1\x07 2"), packed_text(""), "a file\ud800"])
 def test_any_parts_are_read_back_exactly(parts: list[Any]) -> None:
     assert unpack_shared(pack_shared([json.dumps(part) for part in parts])) == parts
 

@@ -349,7 +349,7 @@ def test_a_cell_fails_with_one_sentence_and_the_next_has_its_memory(project: pyt
     assert [(each["cell"], each["error"]) for each in data["failures"]] == [("hungry-seed1", sentence)]
     assert [each["cell"] for each in data["records"]] == ["hungry-seed2"]
     lines = [line for line in result.outlines if sentence in line]
-    assert lines[0] == f"hungry-seed1: {sentence}"
+    assert lines[0] == f"hungry seed 1: {sentence}"
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*During handling*")
     result.stdout.no_fnmatch_line("*MemoryError*")
