@@ -94,7 +94,7 @@ class TestPacked:
         for record, read in zip(records, unpacked.records, strict=True):
             assert read.probabilities == pytest.approx(record.probabilities, abs=PROBABILITY_ERROR)
 
-    @settings(deadline=None, database=None, max_examples=60)
+    @settings(deadline=None, database=None, max_examples=25)
     @given(
         st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40),
         st.booleans(),

@@ -29,7 +29,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(deadline=None, database=None, max_examples=60)
+@settings(deadline=None, database=None, max_examples=40)
 @given(st.lists(st.one_of(TEXTS, st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(), st.none(), st.lists(TEXTS))))))
 @example(
     [packed_bytes(bytes(10_000)), packed_text("layer.007.weight 3x4\nlayer.1\n\nno number"), DIGITS, DIGITS.upper()]

@@ -41,8 +41,7 @@ def startup(workload: Workload) -> HeadToHead:
     call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
     def run(*more: str) -> Outcome:
-        # Installed modules are compiled; an environment variable could forbid that in a checkout.
-        return _process([*call, *more], project, PYTHONDONTWRITEBYTECODE="")
+        return _process([*call, *more], project)
 
     return HeadToHead(
         "an unrelated project's tests",
@@ -104,9 +103,11 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def _process(call: list[str], folder: Path, **variables: str) -> Outcome:
     """Return wall time and peak memory of a process, which must succeed or, for a comparison, reach a verdict."""
     launched = [sys.executable, "-S", "-E", "-c", _LAUNCHER, *call]
+    # Installed modules are compiled; an environment variable could forbid that in a checkout.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **variables}
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - our own commands
-        launched, cwd=folder, capture_output=True, text=True, env={**os.environ, **variables}, check=False
+        launched, cwd=folder, capture_output=True, text=True, env=environment, check=False
     )
     seconds = time.perf_counter() - start
     if done.returncode not in (0, 1 if "compare" in call else 0):
