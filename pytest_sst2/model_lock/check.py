@@ -24,6 +24,8 @@ SAME_NEIGHBOURS = 0.98
 # The projections in float16 show a distance of the cosine from 1 down to 1e-7.
 _MOVED = 1e-6
 _SHOWN_CHARACTERS = 60
+# Embeddings of other lengths, by more than this share, have other dot products.
+_SAME_LENGTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class LockCheck:
         mixing: What an index of the earlier vectors is worth; None if their number of dimensions differs.
         dimensions: Dimensions of a vector, earlier and now.
         sentences: Number of sentences of the vectors.
+        lengths: Mean length of an embedding, earlier and now.
     """
 
     name: str
@@ -45,6 +48,7 @@ class LockCheck:
     mixing: Mixing | None
     dimensions: tuple[int, int]
     sentences: int
+    lengths: tuple[float, float]
 
     @property
     def is_same(self) -> bool:
@@ -53,7 +57,7 @@ class LockCheck:
 
     @property
     def mixes(self) -> bool:
-        """Whether vectors of before and after may stand in one index."""
+        """Whether vectors of before and after may stand in one index that compares them by cosine."""
         return self.mixing is not None and self.mixing.same_neighbours >= SAME_NEIGHBOURS
 
     @property
@@ -70,7 +74,10 @@ class LockCheck:
         if self.mixing is None:
             before, after = self.dimensions
             return f"Vectors of before and after do not mix: they have {after} dimensions, had {before}."
-        words = "mix" if self.mixes else "do not mix"
+        words = "do not mix"
+        if self.mixes:
+            is_same_length = max(self.lengths) - min(self.lengths) <= _SAME_LENGTH * max(self.lengths)
+            words = "mix" if is_same_length else "mix by cosine, but not by dot product, because their lengths differ"
         cosines = f"cosine {self.mixing.cosine:.6f} on average, {self.mixing.lowest_cosine:.6f} at worst"
         found = f"a new vector finds {100 * self.mixing.same_neighbours:.1f} % of the nearest earlier ones"
         return f"Vectors of before and after {words} ({cosines}; {found})."
@@ -94,6 +101,7 @@ class LockCheck:
             "causes": causes,
             "versions": list(self.versions),
             "mixing": asdict(self.mixing) if self.mixing else None,
+            "lengths": list(self.lengths),
         }
 
 
@@ -147,7 +155,8 @@ def check_lock(name: str, lock: ModelLock, now: ModelLock, embeddings: np.ndarra
         if now.versions.get(package) != version
     ]
     dimensions = (lock.vectors.dimensions, now.vectors.dimensions)
-    return LockCheck(name, causes, tuple(versions), mixed, dimensions, len(lock.sentences))
+    lengths = (lock.encoder.length, now.encoder.length)
+    return LockCheck(name, causes, tuple(versions), mixed, dimensions, len(lock.sentences), lengths)
 
 
 def _model(lock: ModelLock) -> LoadedModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ def test_what_differs_for_own_sentences_only_is_found(model: Path, tmp_path: Pat
 def test_what_differs_for_a_sentence_that_the_fingerprint_does_not_embed_is_found(model: Path) -> None:
     encoder, _ = load_encoder(str(model))
     lock, embeddings = lock_of(encoder, "model")
+    longer = replace(lock, encoder=replace(lock.encoder, length=2 * lock.encoder.length))
+    words = check_lock("m.lock", lock, longer, 2 * embeddings).mixing_sentence
+    assert words.startswith("Vectors of before and after mix by cosine, but not by dot product, because their lengths")
     embeddings[sentences_by_length()[0]] *= -1
     result = check_lock("m.lock", lock, lock, embeddings)
     assert not result.is_same
