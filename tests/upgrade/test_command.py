@@ -385,7 +385,7 @@ class TestBisecting:
 
 
 class TestInterrupted:
-    @pytest.mark.parametrize("at", range(1, 8))
+    @pytest.mark.parametrize("at", [1, 2, 4, 5, 7])
     def test_an_interrupted_command_continues(
         self, at: int, runs: FakeRuns, capsys: pytest.CaptureFixture[str]
     ) -> None:
