@@ -117,5 +117,5 @@ def test_aliases_are_fetched_under_their_hub_ids_and_random_weights_fail_their_f
     }
     assert all(len(record["weights"]["revision"]) == 40 for record in records.values())
     for name in records:
-        assert f"{name}-fine-tune-seed42: accuracy 0." in done.stdout
+        assert f"{name} × fine-tune seed 42: accuracy 0." in done.stdout
         assert "is below its floor" in done.stdout

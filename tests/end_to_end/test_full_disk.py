@@ -154,6 +154,6 @@ class TestTemporaryFiles:
         result = project.runpytest_inprocess("--methods=fine-tune,tfidf")
         result.assert_outcomes(failed=2)
         assert result.ret == 1
-        result.stdout.fnmatch_lines(["*tiny-encoder-fine-tune-seed42: a temporary folder cannot be created in *"])
+        result.stdout.fnmatch_lines(["*tiny-encoder × fine-tune seed 42: a temporary folder cannot be created in *"])
         result.stdout.no_fnmatch_line("*Traceback*")
         result.stdout.no_fnmatch_line("*During handling*")

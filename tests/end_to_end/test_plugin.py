@@ -97,7 +97,7 @@ class TestRunning:
         result = project.runpytest_subprocess("-n", "1", "--methods", "majority,tfidf", "--sst2-data", "broken")
         assert result.ret == 1
         result.assert_outcomes(failed=2)
-        result.stdout.fnmatch_lines(["majority-seed42: train.tsv, line 2: the label is '2'; only 0 *"])
+        result.stdout.fnmatch_lines(["majority seed 42: train.tsv, line 2: the label is '2'; only 0 *"])
 
     def test_rounds_repeat_a_cell_with_or_without_pytest_benchmark(self, project: pytest.Pytester) -> None:
         for arguments in (["--benchmark-disable"], ["-p", "no:benchmark"], []):
@@ -190,7 +190,7 @@ class TestFloors:
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(
             [
-                "majority-seed42: accuracy 0.5000 (95 % interval 0.352* to 0.648*, 20 of 40) is below its floor 0.9000 "
+                "majority seed 42: accuracy 0.5000 (95 % interval 0.352* to 0.648*, 20 of 40) is below its floor 0.9000 "
                 "(made up for this test)",
                 "majority *BELOW FLOOR",
                 "tfidf *no floor",
@@ -211,7 +211,7 @@ class TestFloors:
         write_floors(project, 0.9)
         project.runpytest("--methods", "majority", "--sst2-min-accuracy", "0.4").assert_outcomes(passed=1)
         result = project.runpytest("--methods", "tfidf,majority", "--sst2-min-accuracy", "1")
-        result.stdout.fnmatch_lines(["majority-seed42: *below its floor 1.0000 (given by --sst2-min-accuracy)"])
+        result.stdout.fnmatch_lines(["majority seed 42: *below its floor 1.0000 (given by --sst2-min-accuracy)"])
 
     def test_calibrating_writes_floors_that_the_next_run_asserts(self, project: pytest.Pytester) -> None:
         seeds = ["--sst2-seeds", "1,2,3,4,5", "--methods", "majority"]
@@ -246,7 +246,7 @@ class TestModels:
         result.assert_outcomes(passed=2, failed=1)
         result.stdout.fnmatch_lines(
             [
-                "nobody/nothing-linear-probe-seed42: model 'nobody/nothing' * is not available: *",
+                "nobody/nothing × linear-probe seed 42: model 'nobody/nothing' * is not available: *",
                 "nobody/nothing × linear-probe *FAILED",
             ],
             consecutive=False,
@@ -266,7 +266,7 @@ class TestModels:
             (bare / name).unlink(missing_ok=True)
         result = project.runpytest("--models", "./bare", "--methods", "fine-tune")
         result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(["bare-fine-tune-seed42: model 'bare': * has no tokenizer *save_pretrained*"])
+        result.stdout.fnmatch_lines(["bare × fine-tune seed 42: model 'bare': * has no tokenizer *save_pretrained*"])
         assert "warning" not in str(result.stdout)
 
 
@@ -284,7 +284,7 @@ class TestHooks:
         write_floors(project, 0.99, method="length")
         result = project.runpytest("--methods", "length,majority")
         result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines(["length-seed42: accuracy * is below its floor 0.9900*", "length *BELOW FLOOR"])
+        result.stdout.fnmatch_lines(["length seed 42: accuracy * is below its floor 0.9900*", "length *BELOW FLOOR"])
 
     def test_a_model_from_a_conftest_is_known_by_its_name(self, project: pytest.Pytester, tiny_encoder: Path) -> None:
         project.makeconftest(

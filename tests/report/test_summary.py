@@ -108,7 +108,7 @@ def test_the_context_has_the_note_of_the_data() -> None:
 def test_each_warning_is_one_line_with_its_cells() -> None:
     records = [make_record(warnings=("cut",)), make_record(model="b", warnings=("cut", "collapsed"))]
     assert warning_lines(records) == ["warning: cut (all cells)", "warning: collapsed (b × linear-probe seed 42)"]
-    assert warning_lines(records[:1]) == ["warning: cut (a)"]
+    assert warning_lines(records[:1]) == ["warning: cut (minilm × linear-probe seed 42)"]
 
 
 def test_a_cell_that_cannot_be_compared_for_want_of_a_number_is_named_once() -> None:
