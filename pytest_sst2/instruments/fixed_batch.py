@@ -26,6 +26,7 @@ LossOf = Callable[[dict[str, Any]], Any]
 _SHORT = slice(7, 32, 8)
 # Values of a larger gradient are sampled for its projection.
 _PROJECTED = 2**18
+_ATTENTION = "scaled_dot_product_attention"
 # Sets of dropout masks.
 _MASKS = 2
 # Logits of evaluation and training mode that are further apart, relatively, are located by another pass of each.
@@ -214,12 +215,12 @@ def _dropout(*, active: bool) -> Iterator[_Dropout]:
     from torch.overrides import TorchFunctionMode
 
     counts = _Dropout()
-    attention = functional.scaled_dot_product_attention
 
     class Mode(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = dict(kwargs or {})
-            if function is attention:
+            # By its name, because a package may have replaced it by a function that calls it.
+            if getattr(function, "__name__", "") == _ATTENTION:
                 rate = kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
                 if active and rate:
                     counts.rates[round(float(rate), 6)] += 1

@@ -64,7 +64,10 @@ def incomparable_reasons(
     if before.dataset.name != after.dataset.name and rows:
         names = f"data {after.dataset.name}, was {before.dataset.name}"
         # SST-2 with a few changed rows is no longer named SST-2: the rows are what the reader looks for.
-        return (*rows, names) if _have_most_rows_in_common(before, after) else (names, *rows)
+        if not _have_most_rows_in_common(before, after):
+            return (names, *rows)
+        is_folder_of_that_name = after.dataset.name == f"folder {before.dataset.name}"
+        return tuple(rows) if is_folder_of_that_name else (*rows, names)
     if not reasons:
         return tuple(rows)
     # No declaration makes other evaluation rows comparable.

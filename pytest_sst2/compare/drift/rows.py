@@ -172,8 +172,8 @@ def _probes(old: Fingerprint, new: Fingerprint) -> str:
 
 
 def same_trained_weights(old: Fingerprint, new: Fingerprint) -> bool:
-    """Return whether two trainings ended with the same weights, as far as they were recorded."""
-    one, other = (side.training.weights if side.training else "" for side in (old, new))
+    """Return whether two trainings of the model ended with the same weights; False if it was frozen."""
+    one, other = (side.training.weights if side.training and side.training.trained else "" for side in (old, new))
     return bool(one) and one == other
 
 

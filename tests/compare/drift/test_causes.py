@@ -50,6 +50,8 @@ class TestIncomparable:
             "training sentences: not the same ones (5 rows, 4 distinct, on both sides)",
             "data folder, was reviews",
         )
+        after = with_fingerprint(with_dataset(name="folder reviews"), train={"sentences": "9" * 16})
+        assert len(incomparable_reasons(BASE, after)) == 1
 
     def test_another_name_of_the_same_rows_is_no_reason(self) -> None:
         assert incomparable_reasons(BASE, with_dataset(name="sst2")) == ()
