@@ -86,7 +86,7 @@ class Session:
 
     @property
     def _without_number(self) -> str:
-        cells = shorten([failure.name for failure in self.gathered.failures])
+        cells = shorten([failure.cell for failure in self.gathered.failures])
         return (
             f"{plural(len(self.gathered.failures), 'cell')} without a number although no test failed: {cells}. "
             "To leave a cell out on purpose, do not select its test: -k, -m, or a path."

@@ -40,7 +40,7 @@ class TestNoHome:
         result = project.runpytest_inprocess("--methods=majority,linear-probe", "--sst2-seeds=1,2")
         result.assert_outcomes(passed=4)
         assert result.ret == 0
-        result.stdout.fnmatch_lines([f"{NOT_CACHED}(*seed1, *seed2)"])
+        result.stdout.fnmatch_lines([f"{NOT_CACHED}(*seed 1, *seed 2)"])
         assert [path.name for path in project.path.iterdir() if "~" in path.name] == []
 
     @pytest.mark.parametrize(
