@@ -35,10 +35,9 @@ def test_a_checkpoint_has_one_record_whatever_the_seeds(project: pytest.Pytester
     assert project.runpytest(*asked, "--sst2-compare=main").ret == 0
 
 
-def test_a_checkpoint_without_a_head_is_refused_before_the_data(project: pytest.Pytester, trained: Path) -> None:
-    (project.mkdir("broken") / "train.tsv").write_text("no header\n", encoding="utf-8")
+def test_a_checkpoint_without_a_head_is_refused_before_the_first_cell(project: pytest.Pytester, trained: Path) -> None:
     plain = write_encoder(project.path / "plain")
-    run = project.runpytest("--models=./clf,./plain", "--methods=as-is,tfidf", "--sst2-data=broken")
+    run = project.runpytest("--models=./clf,./plain", "--methods=as-is,tfidf")
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines([f"ERROR: model 'plain': the checkpoint in {plain} has no trained classification head: *"])
     run = project.runpytest("--models=./clf,./plain", "--methods=as-is,tfidf", "-k", "not plain")

@@ -391,4 +391,5 @@ class TestOptions:
         data = json.loads(baseline(project).read_text(encoding="utf-8"))
         assert data["schema_version"] == 4
         assert data["shared"]
-        assert isinstance(data["records"][0]["predictions"], str)
+        assert isinstance(data["shared"], str)
+        assert "predictions" not in data["records"][0]
