@@ -35,7 +35,7 @@ class CellComparison:
         adjusted_p: The one-sided p-value in the direction of the change, corrected for the number of cells.
         tolerance: The drop in accuracy (a positive fraction) that this cell may have.
         causes: What differs in the chain from rows to predictions.
-        failed_seeds: Later seeds that fell far below the others. They fail the cell, whatever the mean is.
+        failed_seeds: Later seeds that a rule of ``single_seeds`` finds. They fail the cell, whatever the mean is.
         would_decide: What would decide an undecided cell, with minutes; empty if it is decided.
         notes: Limits of the verdict, one sentence each.
         earlier: Model and method of the earlier cell, if they are declared to have another name; else None.

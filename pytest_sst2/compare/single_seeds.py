@@ -29,7 +29,7 @@ _COLLAPSE = 0.2  # a drop that is called a collapse
 
 @dataclass(frozen=True)
 class FailedSeed:
-    """A seed whose accuracy fell far below that of the others, and a sentence about it.
+    """A seed that is more than 5 points below the others, and a sentence about it.
 
     ``before`` is None if the seed was not measured before.
     """
@@ -129,7 +129,9 @@ def _sentence(record: Record, side: Sequence[Record], failed: Sequence[Record]) 
     others = [other.accuracy for other in side if other not in failed]
     if _diverged(record):
         verb = "diverged:"
-    elif _has_one_class(record) or record.accuracy < statistics.fmean(others) - _COLLAPSE:
+    elif _has_one_class(record):
+        verb = "predicts one class only:"
+    elif record.accuracy < statistics.fmean(others) - _COLLAPSE:
         verb = "collapsed:"
     else:
         verb = "fell to"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pytest_sst2.compare.cell_comparison import CellComparison
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.run_outcome import comparison_outcome
+from pytest_sst2.compare.single_seeds import LEAST_DROP
 from pytest_sst2.utils.formatting import leading_clauses, plural, points_text, shorten, signed_points
 
 # Names in a headline.
@@ -156,7 +157,8 @@ def _meanings(comparison: Comparison, word: str, fail_on: Collection[str]) -> It
     cells, limit = comparison.cells, points_text(comparison.tolerance)
     regressed, undecided = comparison.flagged("regressed"), comparison.flagged("undecided")
     if failed := [cell for cell in regressed if cell.failed_seeds]:
-        yield f"{_of(failed, cells)} {'has a seed' if len(failed) == 1 else 'have seeds'} far below the others"
+        seeds = "has a seed" if len(failed) == 1 else "have seeds"
+        yield f"{_of(failed, cells)} {seeds} more than {points_text(LEAST_DROP)} below the others"
     if worse := [cell for cell in regressed if not cell.failed_seeds]:
         yield f"{_of(worse, cells)} got worse beyond chance, by more than the {limit} that may be lost"
     if undecided:

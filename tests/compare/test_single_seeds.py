@@ -60,7 +60,9 @@ def test_one_class_and_divergence_fail_without_the_outlier_rule() -> None:
     constant = dataclasses.replace(after[3], predictions=(1,) * 200, accuracy=0.5, correct=100)
     diverged = dataclasses.replace(after[3], epochs=(Epoch(1, math.nan, 0.7, 0.7),))
     assert failed(before, after)[0] == []
-    assert failed(before, (*after[:3], constant))[0] == ["seed 4 of 4 collapsed: 0.50, the others 0.60 to 0.90"]
+    assert failed(before, (*after[:3], constant))[0] == [
+        "seed 4 of 4 predicts one class only: 0.50, the others 0.60 to 0.90"
+    ]
     assert failed(before, (*after[:3], diverged))[0] == ["seed 4 of 4 diverged: 0.70, the others 0.60 to 0.90"]
 
 

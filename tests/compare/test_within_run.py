@@ -153,14 +153,14 @@ def test_from_three_seeds_on_the_draw_of_training_rows_is_random() -> None:
     assert verdict(drawn=True) == "undecided"
 
 
-def test_a_collapsed_seed_is_a_note_and_no_verdict() -> None:
+def test_a_seed_of_one_class_is_a_note_and_no_verdict() -> None:
     half = [index % 2 == 0 for index in range(NUMBER)]
     tuned = [answered(GOOD, seed=seed, model="a", method="fine-tune") for seed in (1, 2, 3, 4)]
     tuned.append(answered(half, seed=5, model="a", method="fine-tune"))
     worse = [probe(half, seed=seed, model="a") for seed in (1, 2, 3, 4, 5)]
     (cell,) = within([*tuned, *worse], "linear-probe=fine-tune").cells
     assert cell.verdict in ("improved", "held", "undecided")
-    assert any("a × fine-tune: seed 5 of 5 collapsed: 0.50" in note for note in cell.notes)
+    assert any("a × fine-tune: seed 5 of 5 predicts one class only: 0.50" in note for note in cell.notes)
 
 
 def test_the_probes_of_two_embeddings_count_once() -> None:

@@ -109,7 +109,7 @@ def test_a_failed_seed_is_the_first_reason() -> None:
     headline = comparison_headline(compared, DEFAULT)
     assert headline.endswith(": seed 4 of 5 collapsed: 0.32, the others 0.80 to 0.83")
     assert comparison_advice(compared, DEFAULT).startswith(
-        "Do not merge yet: minilm × linear-probe has a seed far below the others; "
+        "Do not merge yet: minilm × linear-probe has a seed more than 5 points below the others; "
     )
 
 

@@ -84,8 +84,8 @@ class Capacity:
             return
         nodes = "; ".join(f"{node.get('CPU', 0):g} cores, {node.get('GPU', 0):g} GPUs" for node in self._nodes)
         raise Sst2Error(
-            f"{cell.id} needs {needs.cpus} cores and {needs.gpus} GPUs of one node, and no node of the cluster has as "
-            f"many ({nodes}). Lower --sst2-ray-cpus, choose another --sst2-device, or add a node."
+            f"{cell.name} needs {needs.cpus} cores and {needs.gpus} GPUs of one node, and no node of the cluster has "
+            f"as many ({nodes}). Lower --sst2-ray-cpus, choose another --sst2-device, or add a node."
         )
 
     def _with(self, cpus: int, gpus: int) -> list[dict[str, float]]:

@@ -266,7 +266,7 @@ class TestRefused:
 
     def test_more_cores_than_any_node_has(self, project: pytest.Pytester, cluster: Any) -> None:
         message = self.refusal(project, *on(cluster), "--sst2-ray-cpus", "3")
-        assert "majority-seed42 needs 3 cores and 0 GPUs of one node" in message
+        assert "majority seed 42 needs 3 cores and 0 GPUs of one node" in message
         assert "Lower --sst2-ray-cpus" in message
 
     def test_an_address_alone(self, project: pytest.Pytester) -> None:
