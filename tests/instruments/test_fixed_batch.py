@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from pytest_sst2.instruments.fixed_batch import measure_fixed_batch
@@ -41,3 +42,34 @@ def test_measuring_changes_neither_the_model_nor_the_random_numbers_of_its_train
     assert torch.equal(torch.get_rng_state(), generator)
     assert model.training
     assert np.isclose(measured.loss, measured.cross_entropy, rtol=1e-6)
+
+
+def test_attention_that_a_package_replaced_is_recognised_by_the_function_that_it_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    functional = torch.nn.functional
+    original = functional.scaled_dot_product_attention
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *rows, **more: original(*rows, **more))
+
+    class Attending(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(4, 2)
+
+        def forward(self, rows: Any, labels: Any) -> dict[str, Any]:
+            rate = 0.25 if self.training else 0.0
+            mixed = functional.scaled_dot_product_attention(rows, rows, rows, dropout_p=rate)
+            logits = self.head(mixed.mean(dim=(1, 2)))
+            return {"logits": logits, "loss": functional.cross_entropy(logits, labels)}
+
+    model = Attending().train()
+    batch = {"rows": torch.rand(4, 2, 3, 4), "labels": torch.tensor([0, 1, 0, 1])}
+
+    def backward(inputs: dict[str, Any]) -> Any:
+        loss = model(**inputs)["loss"]
+        loss.backward()
+        return loss.detach()
+
+    measured = measure_fixed_batch(model, batch, backward, lambda inputs: model(**inputs)["loss"])
+    assert measured.dropout == {"0.25": 1}
+    assert measured.mode == ""

@@ -134,10 +134,13 @@ def _by_row(
     count = int(chosen.sum())
     rank = Rank.DIFFERS if unexplained else Rank.NOTE
     if rows is None or len(rows.other_tokens) != len(chosen) or not (frozen or same_trained_weights(old, new)):
-        pattern = _order(before, after, moved)
-        details = f" ({pattern})" if pattern else ""
-        details += ", and nothing else that was recorded differs" if unexplained else ""
-        return Cause(f"{subject}{details}", "predictions", rows=count, rank=rank)
+        if pattern := _order(before, after, moved):
+            subject += f" ({pattern})"
+        if unexplained and (formula := log_odds_formula(*both_logits(old, new))):
+            subject += f"; the probe sentences' log-odds are {formula}"
+        elif unexplained:
+            subject += ", and nothing else that was recorded differs"
+        return Cause(subject, "predictions", rows=count, rank=rank)
     tokens = int((chosen & rows.other_tokens).sum())
     embeddings = int((chosen & ~rows.other_tokens & rows.other_embeddings).sum())
     rest = count - tokens - embeddings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 
-from pytest_sst2.compare.drift.answers import answer_causes
+from pytest_sst2.compare.drift.answers import answer_causes, same_numbers
 from pytest_sst2.compare.drift.common_sentences import without_other_sentences
 from pytest_sst2.compare.drift.data_rows import are_mostly_the_same, overlap_difference, row_differences
 from pytest_sst2.compare.drift.effects import by_effect, is_rearranged
@@ -39,6 +39,8 @@ from pytest_sst2.results.record import Record
 
 # Characters of a commit or digest that identify it: ``sha256:`` and twelve digits.
 _REVISION_CHARACTERS = 19
+# A setting of the methods that train on embeddings.
+_POOLING = "pooling"
 # The setting with the number of rows of a batch that each process trains on.
 _BATCH_PER_PROCESS = "per_device_train_batch_size"
 
@@ -199,6 +201,9 @@ def drift_causes(before: Record, after: Record, *, seeded: Collection[str] = ())
     ]
     if not same_seed:
         return ranked(causes)
+    if _POOLING not in before.settings and not same_numbers(before, after):
+        # A head reads more than the embeddings show, such as the output of BERT's pooler.
+        causes = [dataclasses.replace(one, rank=Rank.EXPLAINS) if one.kind == "modules" else one for one in causes]
     training = [*all_training_causes(before, after, settings, tokens=tokens, encoder=encoder)]
     causes += training
     if not (old.encoder and new.encoder and is_nondeterministic(old.encoder, new.encoder)):

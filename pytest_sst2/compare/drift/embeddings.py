@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_sst2.compare.drift.common_sentences import common_sentences
 from pytest_sst2.compare.drift.evidence import Cause, Rank
-from pytest_sst2.compare.drift.modules import FirstDifference, first_difference, same_last_output, same_modules
+from pytest_sst2.compare.drift.modules import FirstDifference, first_difference, same_modules
 from pytest_sst2.compare.drift.row_patterns import band_of_lengths
 from pytest_sst2.compare.drift.similarity import cosine
 from pytest_sst2.results.fingerprint import EncoderFingerprint
@@ -111,8 +111,7 @@ def _moved_causes(
                 f"{difference.sentence}; the embeddings of the probe sentences are the same",
                 "modules",
                 difference.module,
-                # A module that the last output does not depend on, such as an unused pooler, explains nothing.
-                rank=Rank.NOTE if same_last_output(old.modules, new.modules) else Rank.EXPLAINS,
+                rank=Rank.NOTE,
             )
         return
     number = int(moved.sum())
