@@ -17,6 +17,7 @@ from pytest_sst2.methods.features import load_features
 from pytest_sst2.methods.logistic_regression import MAX_ITERATIONS, C
 from pytest_sst2.results.fingerprint import TrainingFingerprint
 from pytest_sst2.utils.errors import Sst2Error
+from pytest_sst2.utils.formatting import plural
 
 GRADIENT_TOLERANCE = 1e-7
 # LBFGS may stop above its tolerance, when float64 allows no further descent. This gradient is still four digits below
@@ -88,10 +89,10 @@ def fit_linear(features: np.ndarray, labels: np.ndarray) -> tuple[Any, TrainingF
     optimizer.step(objective)  # type: ignore[no-untyped-call]
     objective()
     largest = max(float(p.grad.abs().max()) for p in layer.parameters() if p.grad is not None)
+    steps = int(optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"])
     if not largest <= GRADIENT_ACCEPTED:
         raise Sst2Error(
-            f"the linear layer did not converge in {MAX_ITERATIONS} iterations (largest gradient {largest:.1e}), so "
+            f"the linear layer did not converge in {plural(steps, 'iteration')} (largest gradient {largest:.1e}), so "
             "its accuracy means nothing."
         )
-    steps = int(optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"])
     return layer, TrainingFingerprint(steps=steps, last_gradient=float(f"{largest:.3g}"))

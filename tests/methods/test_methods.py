@@ -324,10 +324,10 @@ class TestProbes:
     def test_stopping_before_convergence_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, labels = np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 2
         monkeypatch.setattr(logistic, "MAX_ITERATIONS", 1)
-        with pytest.raises(Sst2Error, match="did not converge in 1 iterations"):
+        with pytest.raises(Sst2Error, match="did not converge in 1 iteration"):
             logistic.fit_logistic(features, labels, seed=0)
         monkeypatch.setattr(torch_probe, "MAX_ITERATIONS", 1)
-        with pytest.raises(Sst2Error, match="did not converge in 1 iterations"):
+        with pytest.raises(Sst2Error, match="did not converge in 1 iteration"):
             torch_probe.fit_linear(features.astype(np.float32), labels)
 
     def test_a_change_of_predicting_is_none_of_the_fit(self) -> None:
