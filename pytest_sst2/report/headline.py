@@ -49,7 +49,8 @@ def meaning(comparison: Comparison, fail_on: Collection[str], *before: str) -> s
     clauses = [*before, *_meanings(comparison, comparison_outcome(comparison, fail_on), fail_on)]
     times = _times_undecided(comparison, fail_on) and comparison.timing_command
     again = f". This times both again: {times}" if times else ""
-    return f"{'; '.join(clauses)}{_what_decides(comparison.flagged('undecided'))}{again}"
+    decides = _what_decides(comparison.flagged("undecided"), is_only_clause=len(clauses) == 1)
+    return f"{'; '.join(clauses)}{decides}{again}"
 
 
 def _conditions(comparison: Comparison, fail_on: Collection[str]) -> list[str]:
@@ -201,13 +202,23 @@ def _all(cells: Sequence[CellComparison]) -> str:
     return {1: cells[0].name, 2: "both cells"}.get(len(cells), f"all {len(cells)} cells")
 
 
-def _what_decides(undecided: Sequence[CellComparison]) -> str:
-    """Return what would decide the cell that the headline names, or the first other cell that has an answer."""
+def _what_decides(undecided: Sequence[CellComparison], *, is_only_clause: bool) -> str:
+    """Return what would decide the cell that the headline names, or the first other cell that has an answer.
+
+    The sentence names its cells, except where the only clause before it is about them.
+    """
     answered = [cell for cell in sorted(undecided, key=loss_rank) if cell.would_decide]
     if not answered:
         return ""
-    is_one = len({cell.would_decide for cell in answered}) == 1
-    what = "it" if is_one else f"{answered[0].name} (the findings have the others)"
+    if len({cell.would_decide for cell in answered}) > 1:
+        what = f"{answered[0].name} (the findings have the others)"
+    elif is_only_clause and len(answered) == len(undecided):
+        what = "it"
+    elif len(answered) == 1:
+        what = answered[0].name
+    else:
+        missing = len(undecided) - len(answered)
+        what = f"{len(answered)} of the {len(undecided)} undecided cells" if missing else "the undecided cells"
     return f". This would decide {what}: {answered[0].would_decide}"
 
 

@@ -18,7 +18,7 @@ from tests.support.comparisons import CHANGE, DRIFT, INCOMPARABLE, REGRESSED, SL
 def test_at_160_columns_the_headline_comes_first_and_each_sentence_once() -> None:
     assert comparison_lines(WHOLE, ("regressed", "incomparable"), 160) == [
         "FAILS: minilm × linear-probe −2.39 points (at worst −4.1): pooling cls, was mean; and 1 more cell",
-        "Do not merge yet: 1 of 3 cells got worse beyond chance, by more than the 1 point that may be lost; for 1 of 3 cells the data cannot tell whether more than 1 point was lost; 1 of 3 cells cannot be compared; 1 of 3 cells is slower; 1 of 3 cells needs more memory; 1 cell of the baseline was not run. This would decide it: 8 seeds (about 6 min).",
+        "Do not merge yet: 1 of 3 cells got worse beyond chance, by more than the 1 point that may be lost; for 1 of 3 cells the data cannot tell whether more than 1 point was lost; 1 of 3 cells cannot be compared; 1 of 3 cells is slower; 1 of 3 cells needs more memory; 1 cell of the baseline was not run. This would decide albert × fine-tune: 8 seeds (about 6 min).",
         "main (saved 2026-08-01, 12 days earlier, commit 0123456ab) → this run (commit fedcba987 with uncommitted changes); at worst: the lower 99 % confidence bound of Δ; up to 1 point may be lost",
         "",
         "cell                   seeds    verdict       before → after   Δ points  at worst  time              memory",
@@ -74,7 +74,10 @@ def test_seeds_that_were_not_run_are_counted_and_named() -> None:
     partial = dataclasses.replace(comparison(UNDECIDED), only_before=("tfidf",), seeds_only_before=left_out)
     lines = comparison_lines(partial, ("missing",))
     assert lines[0] == "FAILS: tfidf, albert × fine-tune with seeds 2, 3 were not run, and the baseline has them"
-    assert "1 cell of the baseline was not run; 2 seeds of the baseline were not run. This would decide it:" in lines[1]
+    assert (
+        "1 cell of the baseline was not run; 2 seeds of the baseline were not run. This would decide albert × fine-tune:"
+        in lines[1]
+    )
     assert f"missing: not measured this time: seeds 2, 3 ({UNDECIDED.name})" in lines
     assert json.loads(comparison_json(partial, ()))["seeds_only_before"] == {UNDECIDED.name: [2, 3]}
 

@@ -211,6 +211,21 @@ def test_what_would_decide_is_about_the_cell_that_the_headline_names() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ways", "decided"),
+    [
+        (("8 seeds",), "bert-0 × fine-tune"),
+        (("8 seeds", "8 seeds"), "the undecided cells"),
+        (("8 seeds", "8 seeds", ""), "2 of the 3 undecided cells"),
+    ],
+)
+def test_what_would_decide_names_its_cells_after_a_clause_about_another_cell(
+    ways: tuple[str, ...], decided: str
+) -> None:
+    cells = [dataclasses.replace(UNDECIDED, model=f"bert-{at}", would_decide=way) for at, way in enumerate(ways)]
+    assert comparison_advice(comparison(REGRESSED, *cells), DEFAULT).endswith(f" This would decide {decided}: 8 seeds.")
+
+
 def test_a_long_cause_ends_at_a_clause() -> None:
     tensors = ", ".join(f"encoder.layer.{number}.attention.self.query.weight" for number in range(9))
     long = Cause(f"another checkpoint (sha256 1, was 2): weights differ in 9 of 55 tensors ({tensors})", "weights")
