@@ -88,12 +88,12 @@ def _check_once(files: Sequence[Results]) -> None:
     twice: dict[tuple[str, str], list[str]] = {}
     for record, origin in _records(files):
         if record.cell in origins:
-            twice.setdefault((origins[record.cell], origin), []).append(record.cell)
+            twice.setdefault((origins[record.cell], origin), []).append(record.name)
         origins.setdefault(record.cell, origin)
-    for (first, second), cells in twice.items():
-        are = "is" if len(cells) == 1 else "are"
+    for (first, second), names in twice.items():
+        are = "is" if len(names) == 1 else "are"
         raise Sst2Error(
-            f"{shorten(cells)} {are} in {first!r} and in {second!r}. A table has each cell once: leave out one of "
+            f"{shorten(names)} {are} in {first!r} and in {second!r}. A table has each cell once: leave out one of "
             "the files, or compare them with pytest-sst2 compare."
         )
 
@@ -140,7 +140,7 @@ def _check_software(files: Sequence[Results]) -> None:
         if record.environment != first.environment and (changes := software_changes(before, now)):
             names = [f"{change.name} {change.before or 'none'} / {change.after or 'none'}" for change in changes]
             raise Sst2Error(
-                f"{first.cell} in {where!r} and {record.cell} in {origin!r} were measured in different environments: "
+                f"{first.name} in {where!r} and {record.name} in {origin!r} were measured in different environments: "
                 f"{shorten(names, 4)}. The shards of a run must have the same versions and kind of device. Compare the "
                 "files with pytest-sst2 compare."
             )
@@ -168,9 +168,9 @@ def _notes(files: Sequence[Results], whole: Results) -> Iterator[str]:
         for failure in one.failures:
             if failure.cell in origins:
                 yield (
-                    f"{failure.cell} failed in {one.origin!r} and has its record from {origins[failure.cell]!r}: "
+                    f"{failure.name} failed in {one.origin!r} and has its record from {origins[failure.cell]!r}: "
                     f"{failure.error}"
                 )
     if whole.failures:
-        names = shorten([failure.cell for failure in whole.failures])
+        names = shorten([failure.name for failure in whole.failures])
         yield f"{plural(len(whole.failures), 'cell')} without a number: {names}"

@@ -51,7 +51,7 @@ class TestMissing:
         write("2.json", [measured("c"), measured("d")], shard="2/2")
         assert main(["merge", "1.json", "2.json", "-o", "all.json", "--save", "main"]) == 0
         assert (
-            "c-linear-probe-seed42 failed in '1.json' and has its record from '2.json': out of memory"
+            "c × linear-probe seed 42 failed in '1.json' and has its record from '2.json': out of memory"
             in capsys.readouterr().out
         )
         assert read("all.json").failures == []
@@ -60,7 +60,7 @@ class TestMissing:
         write("1.json", [measured("a"), measured("b")], [failed("c")])
         write("2.json", [measured("d")])
         assert main(["merge", "1.json", "2.json", "-o", "all.json"]) == 0
-        assert "1 cell without a number: c-linear-probe-seed42" in capsys.readouterr().out
+        assert "1 cell without a number: c × linear-probe seed 42" in capsys.readouterr().out
         assert read("all.json").failures == [failed("c")]
         assert main(["merge", "1.json", "2.json", "--save", "main"]) == 1
         assert "baseline 'main' was not saved" in capsys.readouterr().out
@@ -72,7 +72,7 @@ class TestRefused:
         write("1.json", [measured("a"), measured("b")])
         write("2.json", [measured("b"), measured("a"), measured("c")])
         message = refusal(capsys, "1.json", "2.json", "-o", "all.json")
-        assert "b-linear-probe-seed42, a-linear-probe-seed42 are in '1.json' and in '2.json'" in message
+        assert "b × linear-probe seed 42, a × linear-probe seed 42 are in '1.json' and in '2.json'" in message
 
     @pytest.mark.parametrize(
         ("changes", "parts"),
