@@ -283,11 +283,19 @@ class CellRunner:
             *irreproducibility_warnings([measured.predictions for measured in self.rounds]),
             *randomness_warnings(fingerprint.repeat_max_diff),
             *padding_warnings(fingerprint.encoder.batch_sensitivity if fingerprint.encoder else 0.0),
-            *sample_size_warnings(len(self._shared.recipe.seeds), len(self.splits.evaluation)),
+            *sample_size_warnings(
+                len(self._shared.recipe.seeds), len(self.splits.evaluation), is_random=self._is_random(fingerprint)
+            ),
             *concurrency_warnings(self._placement.concurrent_workers),
             *environment_warnings(self._first_environment, environment, at_this_moment(environment)),
             *nondeterminism_warnings(environment.device, deterministic=environment.deterministic),
         )
+
+    def _is_random(self, fingerprint: Fingerprint) -> bool:
+        """Return whether the seed decides more than the rows: in random steps, or perhaps in a conftest's method."""
+        training = fingerprint.training
+        in_steps = training is not None and training.first_loss is not None
+        return self.cell.method.trains and (in_steps or bool(self._code))
 
     def _measure_machine(self) -> None:
         """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""

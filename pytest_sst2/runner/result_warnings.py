@@ -121,9 +121,16 @@ def halving_warnings(parts: int) -> tuple[str, ...]:
     )
 
 
-def sample_size_warnings(seeds: int, examples: int) -> tuple[str, ...]:
-    """Warn about a single seed and about few examples."""
-    thin = [*(["one seed"] if seeds == 1 else []), *([f"{examples:,} examples"] if examples < _FEW_EXAMPLES else [])]
+def sample_size_warnings(seeds: int, examples: int, *, is_random: bool) -> tuple[str, ...]:
+    """Warn about a single seed of a random training, and about few examples.
+
+    Args:
+        seeds: Number of seeds of the run.
+        examples: Number of evaluation rows.
+        is_random: Whether another seed trains another classifier from the same rows.
+    """
+    thin = ["one seed"] if is_random and seeds == 1 else []
+    thin += [f"{examples:,} examples"] if examples < _FEW_EXAMPLES else []
     return (f"thin evidence: {' and '.join(thin)}",) if thin else ()
 
 

@@ -155,18 +155,20 @@ class TestReproducibility:
 
 class TestEvidence:
     @pytest.mark.parametrize(
-        ("seeds", "examples", "expected"),
+        ("seeds", "examples", "is_random", "expected"),
         [
-            (1, 499, ("thin evidence: one seed and 499 examples",)),
-            (1, 500, ("thin evidence: one seed",)),
-            (2, 499, ("thin evidence: 499 examples",)),
-            (2, 500, ()),
+            (1, 499, True, ("thin evidence: one seed and 499 examples",)),
+            (1, 500, True, ("thin evidence: one seed",)),
+            (1, 499, False, ("thin evidence: 499 examples",)),
+            (1, 500, False, ()),
+            (2, 499, True, ("thin evidence: 499 examples",)),
+            (2, 500, True, ()),
         ],
     )
-    def test_one_seed_or_fewer_than_500_examples_cause_a_warning(
-        self, seeds: int, examples: int, expected: tuple[str, ...]
+    def test_one_seed_of_a_random_training_or_fewer_than_500_examples_cause_a_warning(
+        self, seeds: int, examples: int, is_random: bool, expected: tuple[str, ...]
     ) -> None:
-        assert sample_size_warnings(seeds, examples) == expected
+        assert sample_size_warnings(seeds, examples, is_random=is_random) == expected
 
     def test_concurrent_workers_cause_a_warning(self) -> None:
         assert concurrency_warnings(0) == ()
