@@ -1,13 +1,15 @@
-"""Refuse misspelt options and ini options of this package, with the nearest one that exists."""
+"""Refuse misspelt options of this package, and warn of misspelt ini options, with the nearest one that exists."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Iterable, Sequence
 
 import pytest
 
+from pytest_sst2.config.option_values import warn_once
 from pytest_sst2.config.options import BARE_FLAGS, OPTIONS
 from pytest_sst2.utils.errors import Sst2Error
 from pytest_sst2.utils.suggest import closest, did_you_mean
@@ -37,15 +39,22 @@ def refuse_misspelt_flag(parser: pytest.Parser, args: Sequence[str]) -> None:
 
 
 def check_ini_options(config: pytest.Config) -> None:
-    """Refuse an ini option with the prefix of this package that nothing declares; pytest would only warn at the end.
+    """Warn of an ini option with the prefix of this package that nothing declares, and refuse one that ``-o`` sets.
+
+    The ini file may be of a project that also runs with a later release. Each warning replaces pytest's own.
 
     Raises:
-        Sst2Error: The ini file or ``-o`` has such an option.
+        Sst2Error: ``-o`` sets such an option.
     """
-    # pytest warns of these keys. Where a release names the method otherwise, its warning remains.
+    # Where a release of pytest names the method otherwise, its own warning remains.
     unknown: Iterable[str] = getattr(config, "_get_unknown_ini_keys", tuple)()
+    overrides = {word.partition("=")[0] for word in config.option.override_ini or ()}
     for key in sorted(key for key in unknown if key.startswith(f"{_PREFIX}_")):
         guess = did_you_mean(closest(key, [option.dest for option in OPTIONS]))
-        overrides = {word.partition("=")[0] for word in config.option.override_ini or ()}
-        place = "-o" if key in overrides else config.inipath
-        raise Sst2Error(f"there is no ini option {key!r}, which {place} sets.{guess}")
+        if key in overrides:
+            raise Sst2Error(f"there is no ini option {key!r}, which -o sets.{guess}")
+        sentence = f"there is no ini option {key!r}, which {config.inipath} sets; it has no effect.{guess}"
+        warn_once(config, sentence, pytest.PytestConfigWarning)
+        # A filter's parts are separated by colons.
+        pattern = re.escape(f"Unknown config option: {key}").replace(":", ".")
+        config.addinivalue_line("filterwarnings", f"ignore:{pattern}:pytest.PytestConfigWarning")

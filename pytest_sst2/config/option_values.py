@@ -23,7 +23,7 @@ def option_value(config: pytest.Config, option: Option) -> Any:
         Sst2Error: The value in the ini file is invalid.
     """
     if option.old is not None and is_set(config, option.old):
-        warn_deprecated(config, f"{option.old.flag} is deprecated; use {option.flag} ({option.dest} in an ini file).")
+        warn_once(config, f"{option.old.flag} is deprecated; use {option.flag} ({option.dest} in an ini file).")
         return option_value(config, option.old)
     given = getattr(config.option, option.dest, None)
     if isinstance(given, list):  # argparse of Python 3.11 stores [] for --sst2-data=-- without calling the parser
@@ -62,11 +62,11 @@ def base_folder(config: pytest.Config, option: Option) -> Path:
     return config.inipath.parent
 
 
-def warn_deprecated(config: pytest.Config, message: str) -> None:
-    """Issue a DeprecationWarning, once per run and not once per worker; an Sst2Error if warnings are errors."""
+def warn_once(config: pytest.Config, message: str, kind: type[Warning] = DeprecationWarning) -> None:
+    """Issue a warning, once per run and not once per worker; an Sst2Error if warnings are errors."""
     if hasattr(config, "workerinput"):
         return
     try:
-        config.issue_config_time_warning(DeprecationWarning(message), stacklevel=2)
-    except DeprecationWarning as error:
+        config.issue_config_time_warning(kind(message), stacklevel=2)
+    except kind as error:
         raise Sst2Error(message) from error

@@ -13,7 +13,7 @@ import pytest
 from pytest_sst2.config.declared import CHANGED_OPTION, Declared
 from pytest_sst2.config.misspelt import check_ini_options
 from pytest_sst2.config.option_parsers import AUTO_SEEDS, current_words
-from pytest_sst2.config.option_values import base_folder, option_value, warn_deprecated
+from pytest_sst2.config.option_values import base_folder, option_value, warn_once
 from pytest_sst2.config.options import DATA_SOURCES, OPTIONS, RENAMED_FAIL_ON
 from pytest_sst2.config.project_folder import check_ini_file, project_folder
 from pytest_sst2.config.recipes import ALL_AUTO_SEEDS, build_recipe
@@ -39,8 +39,8 @@ def read_settings(config: pytest.Config) -> Settings:
     Relative paths start from the folder pytest was called in; those of an ini file from the folder of the ini file.
 
     Raises:
-        Sst2Error: A value is wrong, an ini option does not exist, a data folder is missing, or two options contradict
-            each other.
+        Sst2Error: A value is wrong, ``-o`` sets an ini option that does not exist, a data folder is missing, or two
+            options contradict each other.
     """
     check_ini_file(config)
     check_ini_options(config)
@@ -73,7 +73,7 @@ def read_settings(config: pytest.Config) -> Settings:
         changed=_changed(config, values),
         drop_cells=values["drop_cells"] or (),
         fail_on=current_words(
-            values["fail_on"], RENAMED_FAIL_ON, lambda text: warn_deprecated(config, f"--sst2-fail-on: {text}")
+            values["fail_on"], RENAMED_FAIL_ON, lambda text: warn_once(config, f"--sst2-fail-on: {text}")
         ),
         json_path=paths["json"],
         prints_json=prints_json,
