@@ -1,4 +1,4 @@
-"""Split a Python file into functions and the bodies of classes and modules, and compare what they do."""
+"""Split a Python file into its functions, its classes and the values that its module and its classes set."""
 
 from __future__ import annotations
 
@@ -7,46 +7,80 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Names of code objects that belong to the function around them.
+from pytest_sst2.upgrade.behaviour import DEFINITIONS, FUNCTIONS, body_of, content
+
+# Names of code objects that belong to the definition around them.
 _INNER = ("<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 _LOCALS = ".<locals>"
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
-# Fields that do not decide what a function does, and the names whose assignment at the top of a module does not.
-_IGNORED_FIELDS = frozenset({"annotation", "returns", "type_comment", "type_params", "kind", "ctx"})
+# Names whose assignment at the top of a module does not decide what its functions do.
 _IGNORED_NAMES = frozenset({"__all__", "__version__", "__author__", "__doc__"})
-_MODULE = ""
+Key = tuple[str, int, bool]
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A function, or the body of a class or a module without the functions and classes in it.
+    """A function, a class, a value that a module or a class sets, or the other statements of a module.
 
     Attributes:
         name: The qualified name as Python spells it, such as ``Model.forward``; empty for the module.
         number: How many definitions of this name stand before it in the file.
-        start: Its first line, that of a decorator if it has one.
-        end: Its last line.
-        text: The source lines, to tell equal definitions without parsing them further.
-        node: The syntax tree.
+        spans: The first and the last line of each of its statements, with decorators; never empty.
+        text: The source lines, to tell equal definitions without comparing them further.
+        nodes: The statements. Those of a class are its header and the statements that set no name.
+        tests: The conditions under which a value is set.
     """
 
     name: str
     number: int
-    start: int
-    end: int
+    spans: tuple[tuple[int, int], ...]
     text: str
-    node: ast.AST
+    nodes: tuple[ast.AST, ...]
+    tests: tuple[ast.AST, ...] = ()
+
+    @property
+    def start(self) -> int:
+        """Its first line."""
+        return self.spans[0][0]
 
     @property
     def is_function(self) -> bool:
-        """Whether it is a function, not the body of a class or a module."""
-        return isinstance(self.node, _FUNCTIONS)
+        """Whether it is a function."""
+        return bool(self.nodes) and isinstance(self.nodes[0], FUNCTIONS)
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What identifies it within its file."""
-        return self.name, self.number
+    def is_class(self) -> bool:
+        """Whether it is a class, without the values that it sets and the definitions in it."""
+        return bool(self.nodes) and isinstance(self.nodes[0], ast.ClassDef)
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is a value that a module or a class sets."""
+        return bool(self.name) and not self.is_function and not self.is_class
+
+    @property
+    def owner(self) -> str:
+        """The name of the class or function around it; empty at the top of the module."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def own_name(self) -> str:
+        """The last part of its name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def key(self) -> Key:
+        """What identifies it within its file: a value may have the name of a class or a function."""
+        return self.name, self.number, self.is_value
+
+    @property
+    def read_at_import(self) -> tuple[ast.AST, ...]:
+        """The parts that are evaluated when the file is imported: all but the body of a function and of a class."""
+        first = self.nodes[0] if self.nodes else None
+        if isinstance(first, FUNCTIONS):
+            return (*first.decorator_list, *first.args.defaults, *filter(None, first.args.kw_defaults))
+        if isinstance(first, ast.ClassDef):
+            return (*first.decorator_list, *first.bases, *first.keywords, *self.nodes[1:])
+        return (*self.nodes, *self.tests)
 
 
 def definitions_of(source: str) -> list[Definition]:
@@ -57,20 +91,21 @@ def definitions_of(source: str) -> list[Definition]:
     """
     tree = ast.parse(source)
     lines = source.split("\n")
-    found = [Definition(_MODULE, 0, 1, len(lines), source, tree)]
+    found = [*_values(tree, "", lines)]
     numbers: dict[str, int] = {}
     for name, node in _nested(tree, ""):
-        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        end = node.end_lineno or start
         number = numbers[name] = numbers.get(name, -1) + 1
-        found.append(Definition(name, number, start, end, "\n".join(lines[start - 1 : end]), node))
+        if isinstance(node, FUNCTIONS):
+            found.append(Definition(name, number, (_span(node),), _text(lines, [_span(node)]), (node,)))
+        else:
+            found += _values(node, name, lines, number)
     return found
 
 
 def _nested(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
     """Yield the definitions inside a node with their qualified names, in the order of the source."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, _DEFINITIONS):
+        if isinstance(child, DEFINITIONS):
             name = f"{prefix}{child.name}"
             yield name, child
             yield from _nested(child, f"{name}." if isinstance(child, ast.ClassDef) else f"{name}{_LOCALS}.")
@@ -78,62 +113,107 @@ def _nested(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef |
             yield from _nested(child, prefix)
 
 
-def does_the_same(one: Definition, other: Definition) -> bool:
-    """Return whether two definitions differ at most in comments, docstrings, annotations, layout and inner definitions.
+def _values(node: ast.Module | ast.ClassDef, name: str, lines: Sequence[str], number: int = 0) -> Iterator[Definition]:
+    """Yield what a module or a class is without the values that it sets, then each value."""
+    groups: dict[str, list[tuple[ast.stmt, tuple[ast.AST, ...]]]] = {"": []}
+    for statement, tests in _simple(body_of(node), ()):
+        for target in _set_by(statement, groups) or {""}:
+            groups.setdefault(target, []).append((statement, tests))
+    for target, found in groups.items():
+        header = () if target or isinstance(node, ast.Module) else (node,)
+        statements = [statement for statement, _tests in found]
+        spans = [_span(statement) for statement in statements]
+        if not target:
+            spans = [(_span(node)[0], node.body[0].lineno) if header else (1, 1), *spans]
+        yield Definition(
+            name=".".join(filter(None, (name, target))),
+            number=number,
+            spans=tuple(spans),
+            text=_text(lines, spans if target or header else spans[1:]),
+            nodes=(*header, *statements),
+            tests=tuple(test for _statement, tests in found for test in tests),
+        )
 
-    Imports of a module and its ``__all__`` and ``__version__`` count as little.
+
+def _simple(
+    statements: Sequence[ast.stmt], tests: tuple[ast.AST, ...]
+) -> Iterator[tuple[ast.stmt, tuple[ast.AST, ...]]]:
+    """Yield the statements inside of ``if``, ``try`` and ``with``, with the conditions that they depend on."""
+    for statement in statements:
+        if isinstance(statement, ast.If):
+            if "TYPE_CHECKING" not in ast.dump(statement.test):
+                yield from _simple(statement.body, (*tests, statement.test))
+            yield from _simple(statement.orelse, (*tests, statement.test))
+        elif isinstance(statement, ast.Try):
+            handlers = [inner for handler in statement.handlers for inner in handler.body]
+            yield from _simple([*statement.body, *handlers, *statement.orelse, *statement.finalbody], tests)
+        elif isinstance(statement, ast.With):
+            yield from _simple(statement.body, (*tests, *(item.context_expr for item in statement.items)))
+        elif not isinstance(statement, (*DEFINITIONS, ast.Import, ast.ImportFrom, ast.Pass)):
+            yield statement, tests
+
+
+def _set_by(statement: ast.stmt, known: dict[str, list[tuple[ast.stmt, tuple[ast.AST, ...]]]]) -> set[str]:
+    """Return the names that a statement sets or changes; empty if there is none."""
+    stored = {one.id for one in ast.walk(statement) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+    if isinstance(statement, ast.Assign | ast.AugAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        stored |= {_base(target) for target in targets} & set(known)
+    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        changed = _base(statement.value.func)
+        stored |= {changed} & set(known)
+    return stored - {""}
+
+
+def _base(node: ast.expr) -> str:
+    """Return the name at the start of ``name.attribute[key]``; empty if there is none."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _span(node: ast.AST) -> tuple[int, int]:
+    """Return the first line of a statement, that of a decorator if it has one, and its last line."""
+    assert isinstance(node, ast.stmt)  # noqa: S101 - only statements have lines here
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+    return first, node.end_lineno or first
+
+
+def _text(lines: Sequence[str], spans: Sequence[tuple[int, int]]) -> str:
+    return "\n".join(line for first, last in spans for line in lines[first - 1 : last])
+
+
+def is_left_out(definition: Definition) -> bool:
+    """Return whether a definition decides nothing about what functions compute: ``__all__``, ``__version__``."""
+    return definition.name in _IGNORED_NAMES
+
+
+def does_the_same(one: Definition, other: Definition) -> bool:
+    """Return whether two definitions differ at most in words, annotations, layout, local names and inner definitions.
+
+    Words are comments, docstrings, log messages and the messages of errors.
     """
-    return one.text == other.text or _content(one.node) == _content(other.node)
+    if one.text == other.text and len(one.tests) == len(other.tests) == 0:
+        return True
+    return _content(one) == _content(other)
 
 
 def content_digest(definition: Definition) -> str:
     """Return a digest of the own name of a definition and of what it does, wherever it stands."""
-    return hashlib.sha256(repr((definition.name.rpartition(".")[2], _content(definition.node))).encode()).hexdigest()
+    return hashlib.sha256(repr((definition.own_name, _content(definition))).encode()).hexdigest()
 
 
-def _content(node: ast.AST) -> tuple[object, ...]:
-    """Return the parts of a definition that decide its behaviour, as nested tuples."""
-    if isinstance(node, ast.Module):
-        return tuple(_tree(child) for child in _body(node) if not _is_ignored(child))
-    assert isinstance(node, _DEFINITIONS)  # noqa: S101 - all that definitions_of returns
-    inputs = (node.args,) if isinstance(node, _FUNCTIONS) else (*node.bases, *node.keywords)
-    parts = (*node.decorator_list, *inputs, *_body(node))
-    return (type(node).__name__, *(_tree(part) for part in parts))
-
-
-def _body(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
-    """Return the statements of a definition without its docstring, ``pass`` and the definitions in it."""
-    first = node.body[0] if node.body else None
-    value = first.value if isinstance(first, ast.Expr) else None
-    start = 1 if isinstance(value, ast.Constant) and isinstance(value.value, str) else 0
-    return [statement for statement in node.body[start:] if not isinstance(statement, (*_DEFINITIONS, ast.Pass))]
-
-
-def _is_ignored(statement: ast.stmt) -> bool:
-    """Return whether a statement at the top of a module decides nothing about what its functions do."""
-    if isinstance(statement, ast.Assign):
-        return all(isinstance(target, ast.Name) and target.id in _IGNORED_NAMES for target in statement.targets)
-    if isinstance(statement, ast.If):
-        return "TYPE_CHECKING" in ast.dump(statement.test)
-    return isinstance(statement, ast.Import | ast.ImportFrom)
-
-
-def _tree(value: object) -> object:
-    """Return a part of a syntax tree as nested tuples, without positions, annotations and what is defined inside."""
-    if isinstance(value, _DEFINITIONS):
-        return ("definition", value.name)
-    if isinstance(value, ast.AST):
-        fields = ((name, part) for name, part in ast.iter_fields(value) if name not in _IGNORED_FIELDS)
-        return (type(value).__name__, *((name, _tree(part)) for name, part in fields))
-    if isinstance(value, list):
-        return tuple(_tree(part) for part in value)
-    # Equal constants of different types, such as 1 and 1.0, compute differently.
-    return value if value is None or isinstance(value, str) else (type(value).__name__, repr(value))
+def _content(definition: Definition) -> tuple[object, ...]:
+    return content(definition.nodes), content(definition.tests)
 
 
 def definition_at(definitions: Sequence[Definition], name: str, line: int) -> Definition | None:
     """Return the definition of the code with a qualified name and a first line; None if there is none."""
+    is_inner = False
     while name.rpartition(".")[2] in _INNER:
-        name = name.rpartition(".")[0].removesuffix(_LOCALS)
-    fitting = [one for one in definitions if one.name == name and one.start <= line <= one.end]
+        name, is_inner = name.rpartition(".")[0].removesuffix(_LOCALS), True
+    at_line = [one for one in definitions if any(first <= line <= last for first, last in one.spans)]
+    fitting = [one for one in at_line if one.name == name]
+    if is_inner:
+        fitting += [one for one in at_line if one.is_value and one.owner == name]
     return fitting[-1] if fitting else None

@@ -63,6 +63,8 @@ class ReadingList:
             lines.append(f"  … and {len(ran) - most:,} more")
         if self.changes.compiled:
             lines.append(f"compiled code changed: {shorten(self.changes.compiled, most)}")
+        if self.changes.data:
+            lines.append(f"data files changed that were read: {shorten(self.changes.data, most)}")
         if self.changes.unread:
             lines.append(f"not compared, because this Python cannot read them: {shorten(self.changes.unread, 4)}")
         return lines

@@ -10,8 +10,9 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from pytest_sst2.instruments.function_trace import is_compiled
-from pytest_sst2.upgrade.definitions import Definition, content_digest, definition_at, definitions_of, does_the_same
-from pytest_sst2.upgrade.traced_run import RanFunction, Trace
+from pytest_sst2.upgrade.definitions import Definition, Key, content_digest, definitions_of, does_the_same, is_left_out
+from pytest_sst2.upgrade.traced_run import Trace
+from pytest_sst2.upgrade.uses import used_definitions
 
 _MODULE_ENDING = ".py"
 _PACKAGE = ".__init__"
@@ -58,12 +59,14 @@ class SourceChanges:
         ran: Those that ran.
         compiled: Compiled files that differ and were loaded.
         unread: Files that this interpreter cannot read as Python.
+        data: Other files that differ and were opened.
     """
 
     total: int
     ran: tuple[ChangedDefinition, ...]
     compiled: tuple[str, ...]
     unread: tuple[str, ...]
+    data: tuple[str, ...] = ()
 
 
 def source_changes(before: Trace, after: Trace, packages: Collection[str]) -> SourceChanges:
@@ -71,14 +74,17 @@ def source_changes(before: Trace, after: Trace, packages: Collection[str]) -> So
     files = [_files(side.site, packages) for side in (before, after)]
     total, unread = 0, []
     found: list[_Changed] = []
-    compiled = []
+    compiled: list[str] = []
+    data: list[str] = []
     for file in sorted(files[0] | files[1]):
         sources = [_content(side.site / file) for side in (before, after)]
         if sources[0] == sources[1]:
             continue
         if is_compiled(file):
             compiled += [file] if file in before.compiled | after.compiled else []
-        elif file.endswith(_MODULE_ENDING):
+        elif not file.endswith(_MODULE_ENDING):
+            data += [file] if file in before.opened | after.opened and ".dist-info/" not in file else []
+        else:
             try:
                 changed = [*_changed_in(file, sources, before, after)]
             except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -86,7 +92,8 @@ def source_changes(before: Trace, after: Trace, packages: Collection[str]) -> So
                 continue
             total += len(changed)
             found += [one for one in changed if one.inside]
-    return SourceChanges(total, tuple(one.public for one in _without_moved(found)), tuple(compiled), tuple(unread))
+    ran = tuple(one.public for one in _without_moved(found))
+    return SourceChanges(total, ran, tuple(compiled), tuple(unread), tuple(data))
 
 
 def _files(site: Path, packages: Collection[str]) -> set[str]:
@@ -122,10 +129,11 @@ def _changed_in(file: str, sources: Sequence[bytes | None], before: Trace, after
     """Yield the definitions of a file that differ."""
     sides = [[*_definitions(source)] for source in sources]
     old, new = ({one.key: one for one in side} for side in sides)
-    ran: dict[tuple[str, int], set[str]] = {}
+    ran: dict[Key, set[str]] = {}
     for trace, side in ((before, sides[0]), (after, sides[1])):
-        for key, inside in _ran(side, trace.functions.get(file, ()), file in trace.files):
-            ran.setdefault(key, set()).update(inside)
+        for key, places in used_definitions(file, side, trace).items():
+            ran.setdefault(key, set()).update(places)
+    single = {one.key for one in (*sides[0], *sides[1]) if one.is_class and not (one.key in old and one.key in new)}
     for key in dict.fromkeys((*old, *new)):
         one, other = old.get(key), new.get(key)
         if one is not None and other is not None and does_the_same(one, other):
@@ -133,6 +141,8 @@ def _changed_in(file: str, sources: Sequence[bytes | None], before: Trace, after
         inside = frozenset(ran.get(key, ()))
         only = one or other
         assert only is not None  # noqa: S101 - the key comes from one of the two
+        if only.is_value and (only.owner, only.number, False) in single:
+            continue  # a new or removed class counts once, with the values that it sets
         changed = ChangedDefinition(file, only.name, one.start if one else None, other.start if other else None, inside)
         is_single = one is None or other is None
         yield _Changed(changed, content_digest(only) if is_single and inside else "")
@@ -140,18 +150,7 @@ def _changed_in(file: str, sources: Sequence[bytes | None], before: Trace, after
 
 def _definitions(source: bytes | None) -> Iterator[Definition]:
     if source is not None:
-        yield from definitions_of(source.decode("utf-8-sig"))
-
-
-def _ran(
-    definitions: Sequence[Definition], functions: Sequence[RanFunction], imported: bool
-) -> Iterator[tuple[tuple[str, int], frozenset[str]]]:
-    """Yield the key of each definition that ran, and what it ran in. Classes and modules run when they are imported."""
-    for function in functions:
-        if (definition := definition_at(definitions, function.name, function.line)) is not None:
-            yield definition.key, function.inside
-    if imported:
-        yield from ((one.key, frozenset({"import"})) for one in definitions if not one.is_function)
+        yield from (one for one in definitions_of(source.decode("utf-8-sig")) if not is_left_out(one))
 
 
 def _without_moved(found: Sequence[_Changed]) -> Iterator[_Changed]:

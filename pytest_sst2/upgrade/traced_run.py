@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,11 @@ class Trace:
         functions: The functions that ran, by file.
         files: Every Python file that was imported.
         compiled: Every library that was loaded.
+        opened: Every file that was opened.
         modules: The class of each module of a model, by the module's name.
+        names: Names and attributes that functions refer to which ran outside of imports.
+        bodies: Names that the bodies of a file's module and classes read while it was imported.
+        classes: The classes that were used, by file and name, and what they were used in.
     """
 
     site: Path
@@ -47,6 +51,10 @@ class Trace:
     files: frozenset[str]
     compiled: frozenset[str]
     modules: Mapping[str, str]
+    opened: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    bodies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    classes: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
 
 def short_plan(plan: Plan, records: Sequence[Record]) -> Plan:
@@ -85,10 +93,21 @@ def merged_notes(notes: Sequence[Mapping[str, Any]]) -> Trace:
     for one in notes:
         for file, name, line, inside in one["functions"]:
             functions.setdefault(file, []).append(RanFunction(name, line, frozenset(inside)))
+    bodies: dict[str, set[str]] = {}
+    classes: dict[tuple[str, str], set[str]] = {}
+    for note in notes:
+        for file, read in note["bodies"].items():
+            bodies.setdefault(file, set()).update(read)
+        for file, name, inside in note["classes"]:
+            classes.setdefault((file, name), set()).update(inside)
     return Trace(
         site=Path(notes[0]["site"]),
         functions=functions,
         files=frozenset(file for one in notes for file in one["files"]),
         compiled=frozenset(file for one in notes for file in one["compiled"]),
         modules={name: kind for one in notes for name, kind in one["modules"].items()},
+        opened=frozenset(file for one in notes for file in one["opened"]),
+        names=frozenset(name for one in notes for name in one["names"]),
+        bodies={file: frozenset(read) for file, read in bodies.items()},
+        classes={key: frozenset(inside) for key, inside in classes.items()},
     )

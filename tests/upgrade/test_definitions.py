@@ -54,8 +54,8 @@ def test_words_layout_and_annotations_are_no_change(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [
-        ("SCALE = 1", "SCALE = 1.0", ""),
-        ("1e-12", "1e-5", "Layer"),
+        ("SCALE = 1", "SCALE = 1.0", "SCALE"),
+        ("1e-12", "1e-5", "Layer.eps"),
         ("Layer(Base)", "Layer(Other)", "Layer"),
         ("factor=2", "factor=3", "Layer.forward"),
         ("decorated(1)", "decorated(2)", "Layer.forward"),

@@ -13,7 +13,7 @@ import pytest
 from pytest_sst2.instruments.function_trace import FunctionTrace
 from pytest_sst2.upgrade.reading_list import ReadingList, by_likely_place, class_of
 from pytest_sst2.upgrade.source_changes import source_changes
-from pytest_sst2.upgrade.traced_run import Trace, merged_notes
+from pytest_sst2.upgrade.traced_run import RanFunction, Trace, merged_notes
 
 NAME = "sst2_fake_library"
 FILES = {
@@ -72,6 +72,7 @@ def traced(site: Path, files: dict[str, str], compiled: bytes) -> Trace:
     torch = pytest.importorskip("torch")
     trace = FunctionTrace()
     trace.start()
+    trace.watch_models()
     try:
         model = importlib.import_module(f"{NAME}.model").Model()
         sys.setprofile(None)  # as pytest-benchmark does while it runs a cell
@@ -125,9 +126,8 @@ def test_a_function_that_only_moved_is_left_out(tmp_path: Path) -> None:
         (site / f"{NAME}.dist-info/RECORD").write_text("".join(f"{file},,\n" for file in files))
         for file, text in files.items():
             (site / file).write_text(text)
-        functions = [[file, "scaled", ran[file], [""]] for file, text in files.items() if text]
-        notes = {"site": str(site), "functions": functions, "files": [], "compiled": [], "modules": {}}
-        traces.append(merged_notes([notes]))
+        functions = {file: [RanFunction("scaled", ran[file], frozenset({""}))] for file, text in files.items() if text}
+        traces.append(Trace(site, functions, frozenset(), frozenset(), {}))
     changes = source_changes(*traces, [NAME])
     assert changes.total == 2
     assert not changes.ran
