@@ -49,6 +49,8 @@ def _tree(value: object, local: Mapping[str, int]) -> object:
     """Return a part of a syntax tree; local variables are numbered."""
     if isinstance(value, DEFINITIONS):
         return ("definition", value.name)
+    if isinstance(value, ast.alias):
+        return ("import", value.name)
     if isinstance(value, ast.Name) and value.id in local:
         return ("local", local[value.id])
     if isinstance(value, ast.Raise) and isinstance(value.exc, ast.Call):

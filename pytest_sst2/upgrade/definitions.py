@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_sst2.upgrade.behaviour import DEFINITIONS, FUNCTIONS, body_of, content
@@ -15,6 +15,8 @@ _LOCALS = ".<locals>"
 # Names whose assignment at the top of a module does not decide what its functions do.
 _IGNORED_NAMES = frozenset({"__all__", "__version__", "__author__", "__doc__"})
 Key = tuple[str, int, bool]
+# A statement, or a name that an import sets, and the conditions that it depends on.
+_Statement = tuple[ast.stmt | ast.alias, tuple[ast.AST, ...]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Definition:
     def is_value(self) -> bool:
         """Whether it is a value that a module or a class sets."""
         return bool(self.name) and not self.is_function and not self.is_class
+
+    @property
+    def is_import(self) -> bool:
+        """Whether it is a name that only imports set."""
+        return self.is_value and all(isinstance(node, ast.alias) for node in self.nodes)
 
     @property
     def owner(self) -> str:
@@ -115,7 +122,7 @@ def _nested(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef |
 
 def _values(node: ast.Module | ast.ClassDef, name: str, lines: Sequence[str], number: int = 0) -> Iterator[Definition]:
     """Yield what a module or a class is without the values that it sets, then each value."""
-    groups: dict[str, list[tuple[ast.stmt, tuple[ast.AST, ...]]]] = {"": []}
+    groups: dict[str, list[_Statement]] = {"": []}
     for statement, tests in _simple(body_of(node), ()):
         for target in _set_by(statement, groups) or {""}:
             groups.setdefault(target, []).append((statement, tests))
@@ -135,9 +142,7 @@ def _values(node: ast.Module | ast.ClassDef, name: str, lines: Sequence[str], nu
         )
 
 
-def _simple(
-    statements: Sequence[ast.stmt], tests: tuple[ast.AST, ...]
-) -> Iterator[tuple[ast.stmt, tuple[ast.AST, ...]]]:
+def _simple(statements: Sequence[ast.stmt], tests: tuple[ast.AST, ...]) -> Iterator[_Statement]:
     """Yield the statements inside of ``if``, ``try`` and ``with``, with the conditions that they depend on."""
     for statement in statements:
         if isinstance(statement, ast.If):
@@ -149,12 +154,17 @@ def _simple(
             yield from _simple([*statement.body, *handlers, *statement.orelse, *statement.finalbody], tests)
         elif isinstance(statement, ast.With):
             yield from _simple(statement.body, (*tests, *(item.context_expr for item in statement.items)))
-        elif not isinstance(statement, (*DEFINITIONS, ast.Import, ast.ImportFrom, ast.Pass)):
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            named = [one for one in statement.names if one.asname or isinstance(statement, ast.ImportFrom)]
+            yield from ((one, tests) for one in named if one.name != "*")
+        elif not isinstance(statement, (*DEFINITIONS, ast.Pass)):
             yield statement, tests
 
 
-def _set_by(statement: ast.stmt, known: dict[str, list[tuple[ast.stmt, tuple[ast.AST, ...]]]]) -> set[str]:
+def _set_by(statement: ast.stmt | ast.alias, known: Collection[str]) -> set[str]:
     """Return the names that a statement sets or changes; empty if there is none."""
+    if isinstance(statement, ast.alias):
+        return {statement.asname or statement.name}
     stored = {one.id for one in ast.walk(statement) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
     if isinstance(statement, ast.Assign | ast.AugAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -174,7 +184,7 @@ def _base(node: ast.expr) -> str:
 
 def _span(node: ast.AST) -> tuple[int, int]:
     """Return the first line of a statement, that of a decorator if it has one, and its last line."""
-    assert isinstance(node, ast.stmt)  # noqa: S101 - only statements have lines here
+    assert isinstance(node, ast.stmt | ast.alias)  # noqa: S101 - only these have lines here
     first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
     return first, node.end_lineno or first
 
@@ -191,7 +201,8 @@ def is_left_out(definition: Definition) -> bool:
 def does_the_same(one: Definition, other: Definition) -> bool:
     """Return whether two definitions differ at most in words, annotations, layout, local names and inner definitions.
 
-    Words are comments, docstrings, log messages and the messages of errors.
+    Words are comments, docstrings, log messages and the messages of errors. An import of the same name from another
+    module counts as little.
     """
     if one.text == other.text and len(one.tests) == len(other.tests) == 0:
         return True
@@ -204,7 +215,7 @@ def content_digest(definition: Definition) -> str:
 
 
 def _content(definition: Definition) -> tuple[object, ...]:
-    return content(definition.nodes), content(definition.tests)
+    return content(definition.nodes), () if definition.is_import else content(definition.tests)
 
 
 def definition_at(definitions: Sequence[Definition], name: str, line: int) -> Definition | None:

@@ -143,6 +143,8 @@ def _changed_in(file: str, sources: Sequence[bytes | None], before: Trace, after
         assert only is not None  # noqa: S101 - the key comes from one of the two
         if only.is_value and (only.owner, only.number, False) in single:
             continue  # a new or removed class counts once, with the values that it sets
+        if only.is_import and (one is None or other is None):
+            continue  # what uses the name has changed, too
         changed = ChangedDefinition(file, only.name, one.start if one else None, other.start if other else None, inside)
         is_single = one is None or other is None
         yield _Changed(changed, content_digest(only) if is_single and inside else "")

@@ -46,7 +46,7 @@ def _add_values(file: str, definitions: Sequence[Definition], trace: Trace, used
     classes = {one.key: used[one.key] for one in definitions if one.is_class and one.key in used}
     for one in values:
         inside = set(readers.get(one.own_name, ()))
-        if not inside and one.own_name in trace.names:
+        if inside <= {IMPORT} and one.own_name in trace.names:
             inside.add("")
         if one.owner:
             owner = classes.get((one.owner, one.number, False))

@@ -9,6 +9,7 @@ from pytest_sst2.upgrade.definitions import definition_at, definitions_of, does_
 SOURCE = '''
 """A module."""
 import os
+from .functions import gelu as activation
 
 SCALE = 1
 
@@ -20,6 +21,11 @@ class Layer(Base):
     @decorated(1)
     def forward(self, x: int, factor=2) -> int:
         """Multiply."""
+        if not x:
+            raise ValueError(f"nothing in {x}")
+        size = len(x)
+        assert size, "nothing"
+        logger.info("%d rows", size)
         def inner(y):
             return y
         return [inner(z) * factor for z in x]  # a product
@@ -43,6 +49,11 @@ def changed(old: str, new: str, count: int = -1) -> list[str]:
         ("eps: float", "eps: int"),
         ("  # a product", ""),
         ("import os", "import sys"),
+        ("from .functions", "from .layers.functions"),
+        ("nothing in {x}", "empty: {x!r}"),
+        (', "nothing"', ""),
+        ('        logger.info("%d rows", size)\n', ""),
+        ("size", "number"),
         ("SCALE = 1", "\n\nSCALE = 1\n__version__ = '2'"),
         ("[inner(z) * factor for z in x]", "[\n            inner(z) * factor for z in x\n        ]"),
     ],
@@ -57,6 +68,9 @@ def test_words_layout_and_annotations_are_no_change(old: str, new: str) -> None:
         ("SCALE = 1", "SCALE = 1.0", "SCALE"),
         ("1e-12", "1e-5", "Layer.eps"),
         ("Layer(Base)", "Layer(Other)", "Layer"),
+        ("gelu as", "relu as", "activation"),
+        ("raise ValueError", "raise TypeError", "Layer.forward"),
+        ("size = len(x)", "size = len(SCALE)", "Layer.forward"),
         ("factor=2", "factor=3", "Layer.forward"),
         ("decorated(1)", "decorated(2)", "Layer.forward"),
         ("* factor", "+ factor", "Layer.forward"),

@@ -22,13 +22,19 @@ FILES = {
 from torch.nn import functional
 
 def scaled(x):
-    return x * 0.5
+    return x * HALF
 
 def dropped(x):
     return functional.dropout(x)
 
 def loaded():
     return 1
+
+HALF = 0.5
+UNUSED = 1
+
+class Unused:
+    size = 1
 """,
     "model.py": """
 from torch import nn
@@ -50,7 +56,9 @@ class Model(nn.Module):
 }
 LATER = {
     "arithmetic.py": FILES["arithmetic.py"]
-    .replace("x * 0.5", "x * 0.25")
+    .replace("HALF = 0.5", "HALF = 0.25")
+    .replace("UNUSED = 1", "UNUSED = 2")
+    .replace("size = 1", "size = 2")
     .replace("dropout(x)", "dropout(x, 0.2)")
     .replace("return 1", "return 2"),
     "model.py": FILES["model.py"].replace("+ 1", "+ 1.0").replace("import nn\n", "import nn  # PyTorch\n"),
@@ -97,14 +105,14 @@ def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Trace]:
 
 def test_what_changed_and_ran_is_listed_with_the_named_module_first(sides: list[Trace], tmp_path: Path) -> None:
     changes = source_changes(*sides, [NAME.replace("_", "-")])
-    assert changes.total == 6
+    assert changes.total == 8
     kind = class_of("0.attention", sides[1].modules)
     assert kind == f"{NAME}.model:Attention"
     ordered = by_likely_place(changes, [kind])
     found = ReadingList("tiny × probe", (NAME,), "0.attention", kind, ordered)
     assert found.lines() == [
-        f"6 definitions changed in {NAME}; 3 of them ran in tiny × probe, 0 more only in imports, those to read first:",
-        f"  {NAME}.arithmetic:scaled ({NAME}/arithmetic.py:4 → 4, in 0.attention)",
+        f"8 definitions changed in {NAME}; 3 of them ran in tiny × probe, 0 more only in imports, those to read first:",
+        f"  {NAME}.arithmetic:HALF ({NAME}/arithmetic.py:13 → 13, in 0.attention)",
         f"  {NAME}.model:Model.forward ({NAME}/model.py:15 → 15)",
         f"  {NAME}.arithmetic:loaded ({NAME}/arithmetic.py:10 → 10)",
         f"compiled code changed: {NAME}/core.so",
