@@ -134,7 +134,7 @@ def _bigrams(patch: pytest.MonkeyPatch, world: World) -> None:
     _vectoriser(patch, ngram_range=(1, 2))
 
 
-@fault("TF-IDF without the idf", (WORDS,), "named", r"answers? changed, and nothing else that was recorded")
+@fault("TF-IDF without the idf", (WORDS,), "named", r"answers? changed, and no other recorded step differs")
 def _no_idf(patch: pytest.MonkeyPatch, world: World) -> None:
     _vectoriser(patch, use_idf=False)
 

@@ -139,7 +139,7 @@ def _by_row(
         if unexplained and (formula := log_odds_formula(*both_logits(old, new))):
             subject += f"; the probe sentences' log-odds are {formula}"
         elif unexplained:
-            subject += ", and nothing else that was recorded differs"
+            subject += ", and no other recorded step differs"
         return Cause(subject, "predictions", rows=count, rank=rank)
     tokens = int((chosen & rows.other_tokens).sum())
     embeddings = int((chosen & ~rows.other_tokens & rows.other_embeddings).sum())
