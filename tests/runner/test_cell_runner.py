@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.config.specs import Cell, MethodSpec
 from pytest_sst2.data.splits import Examples, Splits
+from pytest_sst2.methods import majority
 from pytest_sst2.methods.base import Job, Trained
 from pytest_sst2.methods.majority import majority_accuracy
 from pytest_sst2.models.loader import ModelLoader
@@ -271,33 +274,7 @@ def test_rounds_that_disagree_are_not_hidden(environment: Any) -> None:
     assert record.accuracy == 0.4  # the first round's: all negative
 
 
-def test_the_model_of_a_finished_round_is_freed(environment: Any) -> None:
-    import gc
-    import weakref
-
-    alive: list[weakref.ref[Any]] = []
-
-    class Classifier:
-        def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-            return np.full(len(sentences), 0.9)
-
-    def train(job: Job) -> Trained:
-        classifier = Classifier()
-        alive.append(weakref.ref(classifier))
-        return Trained(classifier)
-
-    runner = make_runner(train, environment)
-    for _ in range(3):
-        runner.prepare_round()
-        runner.run_round()
-    gc.collect()
-    assert [reference() is not None for reference in alive] == [False, False, True]
-    assert runner.record(no_floor).accuracy == 0.6
-
-
-def test_the_model_of_the_round_before_is_freed_before_training(environment: Any) -> None:
-    import weakref
-
+def test_the_model_of_a_round_is_freed_before_the_next_trains(environment: Any) -> None:
     alive: list[weakref.ref[Any]] = []
     alive_at_start: list[int] = []
 
@@ -316,6 +293,17 @@ def test_the_model_of_the_round_before_is_freed_before_training(environment: Any
         runner.prepare_round()
         runner.run_round()
     assert alive_at_start == [0, 0, 0]
+    gc.collect()
+    assert [reference() is not None for reference in alive] == [False, False, True]
+    assert runner.record(no_floor).accuracy == 0.6
+
+
+def test_one_seed_is_thin_evidence_only_where_training_may_be_random(environment: Any) -> None:
+    def mine(job: Job) -> Trained:
+        return majority.train(job)
+
+    assert THIN in measure(make_runner(mine, environment)).warnings
+    assert "thin evidence: 10 examples" in measure(make_runner(majority.train, environment)).warnings
 
 
 @pytest.mark.parametrize(
