@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,14 @@ def server(empty_hub: LoopbackHub, repositories: dict[Place, Path]) -> LoopbackH
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses and timeouts of the client."""
+    """Shorten the pauses and timeouts of the client, and the lookup of a name that does not exist."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str | bytes | None, *arguments: Any, **options: Any) -> Any:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 0.3)
