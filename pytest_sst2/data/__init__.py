@@ -1,6 +1,7 @@
 """SST-2 from the Hub, a folder or the pocket set, and the rows that a recipe draws from it.
 
 - ``sources``: loads the data set that ``--sst2-data`` names. Start here.
+- ``hub_copies``: finds SST-2 in the caches of other repositories and of ``datasets``.
 - ``splits``: draws the training and evaluation rows of a recipe by seed.
 - ``folder_reader``: reads the data set of a folder; ``folders`` decides which of its files are the train and the
   validation split.

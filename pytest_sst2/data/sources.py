@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import hashlib
 import os
 from collections.abc import Mapping
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_sst2.data.folder_reader import dataset_of, read_folder
-from pytest_sst2.data.folders import find_splits
+from pytest_sst2.data.hub_copies import missing_split, other_copies
 from pytest_sst2.data.pocket import POCKET_NOTE, POCKET_SHA256, pocket_rows
-from pytest_sst2.data.readers import Rows, arrow_rows, check_rows
+from pytest_sst2.data.readers import Rows
 from pytest_sst2.data.row_format import RowFormat
 from pytest_sst2.hub.cache import Lookup, Snapshot, find_cached
 from pytest_sst2.hub.download import obtain
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 HUB_ID = "stanfordnlp/sst2"
 _FILES = ("*train*.parquet", "*validation*.parquet")
-# Other repositories with the same rows, and the folder that has them; some caches hold these.
-_COPIES = (("nyu-mll/glue", "sst2"), ("glue", "sst2"), ("sst2", ""))
 # SST-2 as GLUE ships it: number of rows, and SHA-256 of "sentence<TAB>label<LF>" with outer spaces removed.
 _SST2 = {
     "train": (67_349, "c5abce3993c9c1d61c59dea128d479725048946bf0166a220796667cc2224c5e"),
@@ -131,12 +128,17 @@ def load_hub() -> Source:
         HubError: No cache has it, and the download failed or is forbidden.
         Sst2Error: A file is invalid.
     """
-    offline = os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    if (cached := cached_hub()) is not None:
+    unreadable: list[str] = []
+    if (cached := cached_hub(unreadable)) is not None:
         return cached
-    if offline:
-        raise HubError(f"{_cached().reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
-    _, snapshot = obtain(Request(HUB_ID, "dataset", None, f"{__name__}:select"), _cached)
+
+    def find() -> Lookup:
+        lookup = _cached()
+        return replace(lookup, reason=", and ".join([lookup.reason, *unreadable]))
+
+    if os.environ.get("HF_DATASETS_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise HubError(f"{find().reason}, and the Hub is disabled by HF_DATASETS_OFFLINE")
+    _, snapshot = obtain(Request(HUB_ID, "dataset", None, f"{__name__}:select"), find)
     return _hub_source(snapshot)
 
 
@@ -145,56 +147,36 @@ def select(sizes: Mapping[str, int | None], _: Fetch) -> list[str]:
     return [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in _FILES)]
 
 
-def cached_hub() -> Source | None:
+def cached_hub(unreadable: list[str] | None = None) -> Source | None:
     """Return SST-2 from the caches of huggingface_hub or ``datasets`` without the network, or None.
 
+    Args:
+        unreadable: Receives a clause for each copy under another name that cannot be read. Such a copy is skipped.
+
     Raises:
-        Sst2Error: A file is invalid.
+        Sst2Error: A file of the repository itself is invalid.
     """
     if (snapshot := _cached().snapshot) is not None:
         return _hub_source(snapshot)
-    for repo_id, subfolder in _COPIES:
-        missing = functools.partial(_missing_split, subfolder=subfolder)
-        if (snapshot := find_cached((repo_id,), "dataset", None, missing, ()).snapshot) is not None:
-            dataset, *_ = read_folder(snapshot.folder / subfolder)
-            if (name := _known_name(dataset)) is not None:
-                return Source(dataset, name, "hub", snapshot.commit)
-    return _from_datasets_cache()
+    for folder, revision, read in other_copies():
+        try:
+            dataset = read()
+        except (Sst2Error, OSError):
+            if unreadable is not None:
+                unreadable.append(f"the copy in {folder} cannot be read")
+            continue
+        if (name := _known_name(dataset)) is not None:
+            return Source(dataset, name, "hub", revision)
+    return None
 
 
 def _cached() -> Lookup:
-    return find_cached((HUB_ID,), "dataset", None, _missing_split, _FILES)
-
-
-def _from_datasets_cache() -> Source | None:
-    """Return SST-2 from the Arrow files that ``datasets.load_dataset`` keeps, or None."""
-    from datasets import config
-
-    for builder in ("stanfordnlp___sst2/default", "nyu-mll___glue/sst2", "glue/sst2", "sst2/default"):
-        for train in sorted(Path(config.HF_DATASETS_CACHE).glob(f"{builder}/*/*/*-train.arrow")):
-            validation = train.with_name(train.name.replace("-train.arrow", "-validation.arrow"))
-            if validation.is_file():
-                form = RowFormat()
-                rows = {"train": arrow_rows([train], form), "validation": arrow_rows([validation], form)}
-                parts = {name: check_rows(part, f"{train.parent}, {name}", form) for name, part in rows.items()}
-                dataset = dataset_of(parts)
-                if (name := _known_name(dataset)) is not None:
-                    return Source(dataset, name, "hub", train.parent.name)
-    return None
+    return find_cached((HUB_ID,), "dataset", None, missing_split, _FILES)
 
 
 def _hub_source(snapshot: Snapshot) -> Source:
     dataset, *_ = read_folder(snapshot.folder)
     return Source(dataset, _known_name(dataset) or HUB_ID, "hub", snapshot.commit)
-
-
-def _missing_split(folder: Path, subfolder: str = "") -> str:
-    """Return the files that a cached snapshot lacks of both splits with all their shards, or an empty string."""
-    try:
-        complete = (folder / subfolder).is_dir() and find_splits(folder / subfolder) is not None
-    except Sst2Error:
-        complete = False
-    return "" if complete else "files of the train or the validation split"
 
 
 def load_folder(folder: Path, form: RowFormat | None = None) -> Source:

@@ -129,8 +129,8 @@ def _no_copy(repo_id: str, repo_type: RepoType, revision: str | None) -> str:
     reason = f"the cache in {cache_folder()} has no copy of {repo_id}"
     if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
         return f"{root} cannot be read (no permission)"
-    if any(root.glob("snapshots/*/*")):
-        return f"{reason}@{revision or 'main'}, only other revisions or parts of it"
+    if commits := sorted({path.parent.name for path in root.glob("snapshots/*/*")}):
+        return f"{reason}@{revision or 'main'}, only other revisions or parts of it ({', '.join(commits[:3])})"
     for other in root.parent.glob("*"):
         if other.name.lower() == root.name.lower() and other.name != root.name:
             return f"{reason}, but one of {other.name.partition('--')[2].replace('--', '/')}"

@@ -194,7 +194,7 @@ def test_a_cached_copy_that_lacks_a_shard_counts_as_none(unreachable: Path) -> N
 
 def test_the_error_without_a_complete_copy_names_the_repository_and_what_it_lacks(unreachable: Path) -> None:
     parquet(cached(unreachable) / "data" / "train-00000-of-00001.parquet", TRAIN)
-    assert f"the copy of {HUB_ID} in {unreachable} lacks files of the train or the validation split" in refusal("hub")
+    assert f"the copy of {HUB_ID} in {unreachable} lacks the files of its validation split" in refusal("hub")
 
 
 def test_a_damaged_cached_copy_is_an_error_and_not_replaced(unreachable: Path) -> None:
@@ -268,6 +268,17 @@ def test_a_copy_under_another_name_is_taken_only_if_it_is_sst2(
     source = load_source("auto", ci=True, floors=floors_for("sst2"))
     assert (source.name, source.source, source.revision) == ("sst2", "hub", COMMIT)
     assert (rows_of(source, "train"), rows_of(source, "validation")) == (TRAIN, VALIDATION)
+
+
+def test_a_damaged_copy_under_another_name_is_skipped_and_named_only_if_there_is_no_other(
+    known: None, unreachable: Path
+) -> None:
+    damaged = unreachable / "datasets--nyu-mll--glue" / "snapshots" / COMMIT / "sst2"
+    copy_of_a_repository("datasets--nyu-mll--glue", "sst2", unreachable)
+    pointer_instead_of_parquet(damaged)
+    assert f"has no copy of {HUB_ID}, and the copy in {damaged} cannot be read, and " in refusal("hub")
+    copy_of_datasets("glue/sst2", "glue", unreachable)
+    assert load_source("hub").name == "sst2"
 
 
 @pytest.mark.parametrize("value", ["1", "true", "ON"])

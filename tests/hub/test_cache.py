@@ -55,8 +55,8 @@ def test_a_tag_or_commit_has_its_own_snapshot_which_is_never_taken_for_main() ->
     folder = cache_by_hand("org/words", "1" * 40, reference="v1")
     assert find(revision="v1").snapshot == find(revision="1" * 40).snapshot == Snapshot(folder, "1" * 40)
     no_copy = f"the cache in {cache.cache_folder()} has no copy of org/words"
-    assert find() == Lookup(None, f"{no_copy}@main, only other revisions or parts of it")
-    assert find(revision="v2").reason == f"{no_copy}@v2, only other revisions or parts of it"
+    assert find() == Lookup(None, f"{no_copy}@main, only other revisions or parts of it ({'1' * 40})")
+    assert find(revision="v2").reason == f"{no_copy}@v2, only other revisions or parts of it ({'1' * 40})"
     cache_by_hand("org/words", "2" * 40, reference="main")
     assert commit_of(find()) == "2" * 40
 
