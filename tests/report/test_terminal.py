@@ -11,33 +11,18 @@ from pytest_sst2.config.recipes import build_recipe
 from pytest_sst2.report.results_table import cell_rows
 from pytest_sst2.report.terminal import summary_lines, table
 from pytest_sst2.results.floors import Floor
-from pytest_sst2.results.record import (
-    DatasetInfo,
-    Environment,
-    Epoch,
-    Failure,
-    Interval,
-    Latency,
-    Phase,
-    Placement,
-    Record,
-    Round,
-)
+from pytest_sst2.results.record import DatasetInfo, Epoch, Failure, Interval, Latency, Phase, Record, Round
+from tests.support import record_factory
 
 PACKAGES = {"torch": "2.13.0", "transformers": "5.23.0", "sentence-transformers": "6.2.0", "scikit-learn": "1.9.1"}
-ENVIRONMENT = Environment(
+ENVIRONMENT = dataclasses.replace(
+    record_factory.ENVIRONMENT,
     python="3.11.7",
-    implementation="CPython",
     platform="Linux x86_64",
     packages=PACKAGES,
-    device="cpu",
     device_name="cpu",
     cpu_model="A CPU",
-    cpu_cores=2,
-    threads=2,
     blas="openblas 0.3.30",
-    matmul_precision="highest",
-    deterministic=False,
     variables={},
 )
 PHASES = (Phase("load", 0.5), Phase("encode", 4.125, 2000), Phase("fit", 0.25, 2000), Phase("predict", 2.0, 872))
@@ -49,11 +34,7 @@ def rounds(*phases: Phase, device_peak_bytes: int | None = None) -> tuple[Round,
 
 def make_record(**changes: Any) -> Record:
     recipe = build_recipe("quick")
-    record = Record(
-        cell="minilm-linear-probe-seed42",
-        model="minilm",
-        method="linear-probe",
-        seed=42,
+    record = record_factory.make_record(
         accuracy=0.8125,
         accuracy_interval=Interval(0.78501, 0.83711),
         correct=13,
@@ -65,7 +46,6 @@ def make_record(**changes: Any) -> Record:
         recipe=recipe,
         recipe_label=recipe.label,
         environment=ENVIRONMENT,
-        placement=Placement(),
         weights=None,
         settings={},
         fingerprint=None,
@@ -74,6 +54,10 @@ def make_record(**changes: Any) -> Record:
         probabilities=(0.9,) * 16,
         rounds=rounds(*PHASES),
         latency=Latency(0.0123, 0.02, 50),
+        epochs=(),
+        metrics={},
+        floor=None,
+        warnings=(),
     )
     return dataclasses.replace(record, **changes)
 
