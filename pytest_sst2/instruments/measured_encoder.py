@@ -53,15 +53,18 @@ def state_of(module: Any, weights: str, ids: Ids | None) -> Hashable:
     """Return a value that two encoders share only if they embed alike: weights, buffers, modules and arithmetic.
 
     ``weights`` is the digest of the weights without the head, and ``ids`` are those of the probe sentences. None if
-    either is unknown, or if a hook or another function than its class's may change what a module computes.
+    either is unknown, if a hook or another function than its class's may change what a module computes, or if the
+    bytes of a buffer cannot be read.
     """
     import torch
 
     named = list(module.named_modules())
-    if not weights or ids is None or any(part._forward_hooks or "forward" in vars(part) for _, part in named):
+    if not weights or ids is None or any(map(_may_compute_otherwise, (part for _, part in named))):
         return None
     buffers = hashlib.sha256()
     for name, buffer in module.named_buffers():
+        if buffer.layout != torch.strided or type(buffer) is not torch.Tensor:
+            return None
         buffers.update(f"{name} {buffer.dtype} {tuple(buffer.shape)}".encode())
         buffers.update(buffer.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     parts = tuple((name, type(part), part.extra_repr()) for name, part in named)
@@ -72,3 +75,7 @@ def state_of(module: Any, weights: str, ids: Ids | None) -> Hashable:
         str(torch.get_default_dtype()),
     )
     return weights, buffers.hexdigest(), parts, tuple(map(tuple, ids)), arithmetic
+
+
+def _may_compute_otherwise(part: Any) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part))

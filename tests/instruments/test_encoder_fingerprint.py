@@ -157,6 +157,14 @@ def _hook(encoder: Any) -> None:
     encoder[0].register_forward_hook(lambda *_: None)
 
 
+def _hook_before(encoder: Any) -> None:
+    encoder[0].register_forward_pre_hook(lambda *_: None)
+
+
+def _sparse_buffer(encoder: Any) -> None:
+    encoder[0].register_buffer("mask", torch.zeros(2).to_sparse(), persistent=False)
+
+
 def _forward(encoder: Any) -> None:
     encoder[1].forward = encoder[1].forward
 
@@ -190,7 +198,7 @@ class TestMeasuredBefore:
         assert again.fingerprint == fingerprint
         assert again.ids is ids
 
-    @pytest.mark.parametrize("change", [_weight, _buffer, _hook, _forward, _module])
+    @pytest.mark.parametrize("change", [_weight, _buffer, _sparse_buffer, _hook, _hook_before, _forward, _module])
     def test_another_state_is_measured(self, encoder: Any, before: Any, change: Any) -> None:
         change(encoder)
         with pytest.raises(_EmbedsError):
