@@ -66,7 +66,7 @@ def state_of(module: Any, weights: str, ids: Ids | None) -> Hashable:
         if buffer.layout != torch.strided or type(buffer) is not torch.Tensor:
             return None
         buffers.update(f"{name} {buffer.dtype} {tuple(buffer.shape)}".encode())
-        buffers.update(buffer.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        buffers.update(buffer.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     parts = tuple((name, type(part), part.extra_repr()) for name, part in named)
     arithmetic = (
         torch.get_num_threads(),

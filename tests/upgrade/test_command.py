@@ -69,7 +69,8 @@ class FakeRuns:
         if self.traceable:
             site = str(next(environment.folder.glob("lib/python*/site-packages")))
             function = ["culprit.py", "compute", 1, [""]]
-            notes = {"site": site, "functions": [function], "files": [], "compiled": [], "modules": {}}
+            notes: dict[str, object] = {"site": site, "functions": [function], "modules": {}, "bodies": {}}
+            notes |= {key: [] for key in ("files", "compiled", "opened", "names", "classes")}
             (log.parent / "trace-1.json").write_text(json.dumps(notes), encoding="utf-8")
         return 1
 
