@@ -135,7 +135,7 @@ class TestInARun:
 
     def test_a_log_shows_the_progress(self, slow: pytest.Pytester) -> None:
         result = slow.runpytest_subprocess("--methods", "slow")
-        result.stdout.re_match_lines([r"sst2 · cell 1 of 1 · slow-seed42 · fit \d+ of 10 batches, 0 s left"])
+        result.stdout.re_match_lines([r"sst2 · cell 1 of 1 · slow seed 42 · fit \d+ of 10 batches, 0 s left"])
         assert "the library talks" not in result.stdout.str()
         assert "\x1b" not in result.stdout.str()
 
@@ -157,7 +157,7 @@ class TestInARun:
     def test_the_live_line_is_removed_when_the_cell_is_finished(self, slow: pytest.Pytester) -> None:
         text = on_a_terminal(self.COMMAND, slow.path)
         screen = text.split("test_bench.py", 1)[1]
-        assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow-seed42", screen)
+        assert re.match(r" \r?\n\x1b\[2Kcell 1 of 1 · slow seed 42", screen)
         # Erase the line, and return to the end of "test_bench.py ", where pytest continues.
         assert re.search(r"\r\x1b\[2K\x1b\[1A\x1b\[14C\x1b\[32m\.", screen)
         assert "\x1b[32mpass" in text

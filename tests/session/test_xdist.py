@@ -273,7 +273,7 @@ class TestAWorkerThatDies:
     def test_its_cell_fails_by_name_and_every_other_has_its_number(self, deadly: pytest.Pytester) -> None:
         result = self.check(deadly, "-n", "2", "--sst2-report", "out", "-p", "no:cacheprovider")
         result.assert_outcomes(passed=4, failed=1)
-        result.stdout.fnmatch_lines(["*lengths-seed3*its worker gw* died during the measurement*"])
+        result.stdout.fnmatch_lines(["*lengths seed 3*its worker gw* died during the measurement*"])
         page = (deadly.path / "out" / "sst2-report.md").read_text(encoding="utf-8")
         assert "died during the measurement" in page
         data = results(deadly.path / "r.json")
