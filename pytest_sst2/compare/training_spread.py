@@ -45,8 +45,7 @@ def trains_in_steps(record: Record) -> bool:
     """Return whether a cell was trained in random steps, unlike a probe or another method without an optimiser."""
     if record.fingerprint is None:  # schema 1
         return bool(record.epochs)
-    training = record.fingerprint.training
-    return training is not None and training.first_loss is not None
+    return record.fingerprint.trains_in_steps
 
 
 def took_same_course(old: Record, new: Record) -> bool:

@@ -24,7 +24,7 @@ from pytest_sst2.instruments.trace_uses import names_in, names_read_by, used_cla
 
 FOLDER_VARIABLE = "PYTEST_SST2_TRACE"
 # What a function ran in, other than a module of a model: nothing in particular, or the import of a file.
-_ELSEWHERE, _IMPORT = "", "import"
+ELSEWHERE, IMPORT = "", "import"
 _MODULE = "<module>"
 _COMPILED = (".so", ".pyd", ".dylib", ".dll")
 
@@ -34,8 +34,8 @@ class FunctionTrace:
 
     def __init__(self) -> None:
         # Hashing a code object is slow, so it is kept under its id. Keeping it keeps the id from being used again.
-        self._ran: dict[str, dict[int, CodeType]] = {_ELSEWHERE: {}}
-        self._now = self._elsewhere = self._ran[_ELSEWHERE]
+        self._ran: dict[str, dict[int, CodeType]] = {ELSEWHERE: {}}
+        self._now = self._elsewhere = self._ran[ELSEWHERE]
         self._outer: list[dict[int, CodeType]] = []
         self._models: dict[str, str] = {}
         self._seen_roots: set[type] = set()
@@ -73,9 +73,9 @@ class FunctionTrace:
             code = frame.f_code
             self._now[id(code)] = code
             if code.co_name == _MODULE:
-                self._enter(_IMPORT)
-            elif code.co_name == "__init__" and code.co_argcount and self._now is not self._ran.get(_IMPORT):
-                self._made.setdefault(type(frame.f_locals.get(code.co_varnames[0])), {_ELSEWHERE})
+                self._enter(IMPORT)
+            elif code.co_name == "__init__" and code.co_argcount and self._now is not self._ran.get(IMPORT):
+                self._made.setdefault(type(frame.f_locals.get(code.co_varnames[0])), {ELSEWHERE})
         elif event == "return" and frame.f_code.co_name == _MODULE:
             self._leave()
 
@@ -118,9 +118,9 @@ class FunctionTrace:
                     places.setdefault((file, code.co_qualname, code.co_firstlineno), set()).add(where)
                     if not code.co_flags & inspect.CO_OPTIMIZED:
                         bodies.setdefault(file, set()).update(names_read_by(code))
-        later = {id(code): code for where, codes in self._ran.items() if where != _IMPORT for code in codes.values()}
+        later = {id(code): code for where, codes in self._ran.items() if where != IMPORT for code in codes.values()}
         names = names_in(code for code in later.values() if code.co_flags & inspect.CO_OPTIMIZED)
-        methods = [(file, name) for (file, name, _line), inside in places.items() if inside != {_IMPORT}]
+        methods = [(file, name) for (file, name, _line), inside in places.items() if inside != {IMPORT}]
         files = [getattr(module, "__file__", None) or "" for module in [*sys.modules.values()]]
         loaded = {*files, *_mapped_files()}
         return {

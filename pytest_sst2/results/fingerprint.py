@@ -249,3 +249,8 @@ class Fingerprint:
     prediction_token_ids: str = ""
     rows: RowSketches | None = None
     overlap: int | None = None
+
+    @property
+    def trains_in_steps(self) -> bool:
+        """Whether an optimiser trained in random steps, as fine-tuning does and a probe does not."""
+        return self.training is not None and self.training.first_loss is not None

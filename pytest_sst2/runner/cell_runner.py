@@ -293,9 +293,7 @@ class CellRunner:
 
     def _is_random(self, fingerprint: Fingerprint) -> bool:
         """Return whether the seed decides more than the rows: in random steps, or perhaps in a conftest's method."""
-        training = fingerprint.training
-        in_steps = training is not None and training.first_loss is not None
-        return self.cell.method.trains and (in_steps or bool(self._code))
+        return self.cell.method.trains and (fingerprint.trains_in_steps or bool(self._code))
 
     def _measure_machine(self) -> None:
         """Measure the machine's speed, unless it was measured just before. Short phases share one measurement."""

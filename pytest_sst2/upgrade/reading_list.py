@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_sst2.compare.comparison import Comparison
 from pytest_sst2.compare.drift.evidence import Cause
+from pytest_sst2.instruments.function_trace import IMPORT
 from pytest_sst2.upgrade.ab_run import AFTER, BEFORE, Sides
 from pytest_sst2.upgrade.benchmark_runs import Plan
 from pytest_sst2.upgrade.source_changes import ChangedDefinition, SourceChanges, source_changes
@@ -20,7 +21,6 @@ from pytest_sst2.utils.formatting import plural, shorten
 
 READING_LIST = "sst2-reading-list.json"
 _MOST_SHOWN = 15
-_IMPORT = "import"
 # Words in the names of files and functions that do a step of the chain.
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("token",),
@@ -51,7 +51,7 @@ class ReadingList:
     def lines(self, most: int = _MOST_SHOWN) -> list[str]:
         """Return the list in words, with at most ``most`` definitions."""
         total, ran = self.changes.total, self.changes.ran
-        imports = sum(changed.inside <= {_IMPORT} for changed in ran)
+        imports = sum(changed.inside <= {IMPORT} for changed in ran)
         lines = [
             f"{plural(total, 'definition')} changed in {shorten(self.packages, 4)}; {len(ran) - imports:,} of them ran "
             f"in {self.cell}, {imports:,} more only in imports{', those to read first:' if ran else ''}"
@@ -150,7 +150,7 @@ def _rank(changed: ChangedDefinition, kinds: Sequence[str], step: str) -> tuple[
     named = next((place for place, kind in enumerate(kinds) if is_inside(changed, kind)), None)
     if named is not None:
         return 0, named
-    if changed.inside <= {_IMPORT}:
+    if changed.inside <= {IMPORT}:
         return 3, 0
     if any(word in changed.place.lower() for word in _WORDS.get(step, ())):
         return 1, 0

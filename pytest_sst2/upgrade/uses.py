@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_sst2.instruments.function_trace import ELSEWHERE, IMPORT
 from pytest_sst2.upgrade.behaviour import mentions
 from pytest_sst2.upgrade.definitions import Definition, Key, definition_at
 from pytest_sst2.upgrade.traced_run import Trace
-
-IMPORT = "import"
 
 
 def used_definitions(file: str, definitions: Sequence[Definition], trace: Trace) -> dict[Key, set[str]]:
@@ -47,12 +46,12 @@ def _add_values(file: str, definitions: Sequence[Definition], trace: Trace, used
     for one in values:
         inside = set(readers.get(one.own_name, ()))
         if inside <= {IMPORT} and one.own_name in trace.names:
-            inside.add("")
+            inside.add(ELSEWHERE)
         if one.owner:
             owner = classes.get((one.owner, one.number, False))
             # An attribute is also found without its name: as a field, or as a member of an enumeration.
             inside = {IMPORT} if owner and not inside else inside if owner else set()
-            if owner and inside == {""}:
+            if owner and inside == {ELSEWHERE}:
                 inside = set(owner)
         elif one.own_name in elsewhere:
             inside.add(IMPORT)

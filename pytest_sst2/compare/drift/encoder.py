@@ -84,8 +84,7 @@ def autocast_text(autocast: str) -> str:
 
 def is_frozen(record: Record) -> bool:
     """Return whether nothing was trained in steps: a frozen encoder or none, or an unknown training (schema 1)."""
-    training = record.fingerprint.training if record.fingerprint else None
-    return training is None or training.first_loss is None
+    return record.fingerprint is None or not record.fingerprint.trains_in_steps
 
 
 def different_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
